@@ -1,0 +1,256 @@
+import type { LogVisitor } from './log-scan.js';
+import type { Outcome } from './model.js';
+import type { RecordHead } from './record.js';
+
+/** A query as the audit expects it. */
+export interface ExpectedQuery {
+  readonly name: string;
+  readonly fingerprint: string;
+  /** Rows that a normal result must have, where the file or the caller says so. */
+  readonly rows: number | undefined;
+}
+
+/**
+ * `complete`: every query has one whole, present result. `errors`: the same, but some stand as error.
+ * `incomplete`: results are missing or stale. `inconsistent`: the log holds what it must not hold.
+ */
+export type Verdict = 'complete' | 'errors' | 'incomplete' | 'inconsistent';
+
+/** One term of the formula: `queries x rows` normal queries of the same width. */
+export interface NormalTerm {
+  readonly queries: number;
+  readonly rows: number;
+}
+
+/** What an audit found. Lists hold query names; offsets are bytes in the log. */
+export interface AuditReport {
+  readonly unit: string;
+  readonly log: string;
+  readonly verdict: Verdict;
+  readonly queries: number;
+  readonly normal: readonly NormalTerm[];
+  readonly skipped: number;
+  readonly errors: number;
+  /** `sum(normal.queries x normal.rows) + skipped + errors`: the lines that the final states must have. */
+  readonly expected_lines: number;
+  /** Lines of the final states that the log really has. */
+  readonly found_lines: number;
+  /** Lines in the log, torn ones not counted. */
+  readonly total_lines: number;
+  readonly missing: readonly string[];
+  readonly failed: readonly { readonly query: string; readonly attempt: number }[];
+  /** The last group of the query is not whole. */
+  readonly partial: readonly { readonly query: string; readonly found: number; readonly parts: number }[];
+  /** Settled more than once with the same fingerprint. */
+  readonly duplicate: readonly { readonly query: string; readonly times: number; readonly lines: number }[];
+  /** Recorded for other SQL, parameters or settings than the present ones. */
+  readonly stale: readonly string[];
+  /** Recorded queries that the unit does not have, and lines that are no records of the unit. */
+  readonly foreign: readonly {
+    readonly query: string | null;
+    readonly lines: number;
+    readonly offset: number;
+  }[];
+  readonly wrong_width: readonly {
+    readonly query: string;
+    readonly rows: number;
+    readonly expected: number;
+  }[];
+  /** Older groups that a later one of the same query replaces: lines to leave out when reading the log. */
+  readonly superseded: { readonly groups: number; readonly lines: number };
+  readonly unreadable: readonly {
+    readonly offset: number;
+    readonly bytes: number;
+    readonly reason: string;
+  }[];
+}
+
+interface QueryHistory {
+  fingerprint: string;
+  outcome: Outcome;
+  parts: number;
+  attempt: number;
+  offset: number;
+  duplicates: number;
+  duplicateLines: number;
+  /** Set while the newest group of the query is not whole. */
+  partial: { found: number; parts: number } | undefined;
+}
+
+/**
+ * Collects a log (as visitor of a LogScanner) and compares it with the queries that a unit has. Pure: neither
+ * the order of the queries nor the time plays a part.
+ */
+export class Audit implements LogVisitor {
+  readonly #queries = new Map<string, QueryHistory>();
+  readonly #foreignLines: { offset: number; unit: string | undefined }[] = [];
+  readonly #unreadable: { offset: number; bytes: number; reason: string }[] = [];
+  #lines = 0;
+  #supersededGroups = 0;
+  #supersededLines = 0;
+
+  group(head: RecordHead, start: number): void {
+    this.#lines += head.parts;
+    const before = this.#queries.get(head.query);
+    let duplicates = 0;
+    let duplicateLines = 0;
+    if (before !== undefined) {
+      const settledTwice =
+        before.fingerprint === head.fingerprint &&
+        before.outcome !== 'error' &&
+        before.partial === undefined &&
+        head.outcome !== 'error' &&
+        !head.rerun;
+      duplicates = before.duplicates + (settledTwice ? 1 : 0);
+      duplicateLines = before.duplicateLines + (settledTwice ? before.parts : 0);
+      if (!settledTwice) this.#supersede(before);
+    }
+    this.#queries.set(head.query, {
+      fingerprint: head.fingerprint,
+      outcome: head.outcome,
+      parts: head.parts,
+      attempt: head.attempt,
+      offset: start,
+      duplicates,
+      duplicateLines,
+      partial: undefined,
+    });
+  }
+
+  partial(head: RecordHead, seen: number, start: number): void {
+    this.#lines += seen;
+    const before = this.#queries.get(head.query);
+    if (before !== undefined) this.#supersede(before);
+    this.#queries.set(head.query, {
+      fingerprint: head.fingerprint,
+      outcome: head.outcome,
+      parts: head.parts,
+      attempt: head.attempt,
+      offset: start,
+      duplicates: before?.duplicates ?? 0,
+      duplicateLines: before?.duplicateLines ?? 0,
+      partial: { found: seen, parts: head.parts },
+    });
+  }
+
+  foreign(start: number, unit: string | undefined): void {
+    this.#lines += 1;
+    this.#foreignLines.push({ offset: start, unit });
+  }
+
+  newer(start: number, schema: number): void {
+    this.#lines += 1;
+    this.#unreadable.push({
+      offset: start,
+      bytes: 0,
+      reason: `record of schema ${schema}, newer than this qrun`,
+    });
+  }
+
+  unreadable(start: number, bytes: number): void {
+    this.#lines += 1;
+    this.#unreadable.push({ offset: start, bytes, reason: 'no JSON' });
+  }
+
+  /** A torn end of the log: a writer died there, or is writing at this moment. */
+  torn(start: number, bytes: number, reason: string): void {
+    this.#unreadable.push({ offset: start, bytes, reason: `torn end: ${reason}` });
+  }
+
+  /** The comparison with what the unit has; everything must have been visited. */
+  report(unit: string, log: string, expected: readonly ExpectedQuery[]): AuditReport {
+    const missing: string[] = [];
+    const failed: { query: string; attempt: number }[] = [];
+    const partial: { query: string; found: number; parts: number }[] = [];
+    const duplicate: { query: string; times: number; lines: number }[] = [];
+    const stale: string[] = [];
+    const wrongWidth: { query: string; rows: number; expected: number }[] = [];
+    const widths = new Map<number, number>();
+    const known = new Set<string>();
+    let skipped = 0;
+    let expectedLines = 0;
+    let foundLines = 0;
+    for (const query of expected) {
+      known.add(query.name);
+      const state = this.#queries.get(query.name);
+      if (state === undefined) {
+        missing.push(query.name);
+        continue;
+      }
+      if (state.duplicates > 0) {
+        duplicate.push({ query: query.name, times: state.duplicates + 1, lines: state.duplicateLines });
+      }
+      if (state.partial !== undefined) {
+        partial.push({ query: query.name, ...state.partial });
+        foundLines += state.partial.found;
+        continue;
+      }
+      if (state.fingerprint !== query.fingerprint) {
+        stale.push(query.name);
+        continue;
+      }
+      foundLines += state.parts + state.duplicateLines;
+      if (state.outcome === 'error') {
+        failed.push({ query: query.name, attempt: state.attempt });
+        expectedLines += 1;
+      } else if (state.outcome === 'skipped') {
+        skipped += 1;
+        expectedLines += 1;
+      } else {
+        const rows = query.rows ?? state.parts;
+        widths.set(rows, (widths.get(rows) ?? 0) + 1);
+        expectedLines += rows;
+        if (rows !== state.parts) wrongWidth.push({ query: query.name, rows: state.parts, expected: rows });
+      }
+    }
+    const foreign = this.#foreign(known);
+    const inconsistent = duplicate.length + foreign.length + wrongWidth.length + this.#unreadable.length > 0;
+    const incomplete = missing.length + partial.length + stale.length > 0;
+    return {
+      unit,
+      log,
+      verdict: inconsistent
+        ? 'inconsistent'
+        : incomplete
+          ? 'incomplete'
+          : failed.length > 0
+            ? 'errors'
+            : 'complete',
+      queries: expected.length,
+      normal: [...widths].map(([rows, queries]) => ({ queries, rows })).sort((a, b) => b.queries - a.queries),
+      skipped,
+      errors: failed.length,
+      expected_lines: expectedLines,
+      found_lines: foundLines,
+      total_lines: this.#lines,
+      missing,
+      failed,
+      partial,
+      duplicate,
+      stale,
+      foreign,
+      wrong_width: wrongWidth,
+      superseded: { groups: this.#supersededGroups, lines: this.#supersededLines },
+      unreadable: this.#unreadable,
+    };
+  }
+
+  #supersede(before: QueryHistory): void {
+    this.#supersededGroups += 1;
+    this.#supersededLines += before.partial?.found ?? before.parts;
+  }
+
+  #foreign(known: ReadonlySet<string>): AuditReport['foreign'] {
+    const queries = [...this.#queries]
+      .filter(([name]) => !known.has(name))
+      .map(([query, state]) => ({ query, lines: state.partial?.found ?? state.parts, offset: state.offset }));
+    return [...queries, ...this.#foreignLines.map(({ offset }) => ({ query: null, lines: 1, offset }))];
+  }
+}
+
+/** The formula with its numbers: `290 = 95 x 3 + 5 x 1 + 0 x 1`; one term for each width of normal results. */
+export function formula(report: AuditReport): string {
+  const normal = report.normal.length === 0 ? [{ queries: 0, rows: 1 }] : report.normal;
+  const terms = normal.map(({ queries, rows }) => `${queries} x ${rows}`);
+  return `${report.expected_lines} = ${[...terms, `${report.skipped} x 1`, `${report.errors} x 1`].join(' + ')}`;
+}

@@ -1,0 +1,30 @@
+import { createHash } from 'node:crypto';
+import type { Parameters, Settings } from './model.js';
+import { FINGERPRINT_DIGITS } from './record.js';
+
+/** What decides a query's result besides its SQL. */
+export interface FingerprintInputs {
+  readonly parameters: Parameters;
+  /** Only the settings that can change a result, and the database under the name `database`. */
+  readonly settings: Settings;
+}
+
+/**
+ * A function from the bytes of a query file to its fingerprint: the first 16 hex digits of SHA-256 over the
+ * bytes, the sorted parameters and the sorted settings. Equal fingerprints mean that a recorded result is
+ * still the result of this query on the same data.
+ */
+export function fingerprinter(inputs: FingerprintInputs): (sql: Uint8Array) => string {
+  // A NUL cannot occur in a query file (it is refused), so that no SQL can imitate what follows it.
+  const suffix = `\0${JSON.stringify([sorted(inputs.parameters), sorted(inputs.settings)])}`;
+  return sql => createHash('sha256').update(sql).update(suffix).digest('hex').slice(0, FINGERPRINT_DIGITS);
+}
+
+/** The first 16 hex digits of the SHA-256 of a text; for names and for choosing shards, never for secrets. */
+export function shortHash(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, FINGERPRINT_DIGITS);
+}
+
+function sorted(values: Readonly<Record<string, string>>): [string, string][] {
+  return Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
+}

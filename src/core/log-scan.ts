@@ -1,0 +1,264 @@
+import {
+  type RecordHead,
+  readForeignLine,
+  readRecordHead,
+  recordPrefix,
+  type WrittenHead,
+} from './record.js';
+
+/** What a scan finds, in the order of the log; offsets are bytes from the start of the file. */
+export interface LogVisitor {
+  /** All `head.parts` records of one attempt, one after the other. `head` is that of part 1. */
+  group(head: RecordHead, start: number, end: number): void;
+  /** The first `seen` records of a group that never became whole, with something else behind it. */
+  partial(head: RecordHead, seen: number, start: number): void;
+  /** A line of JSON that is no record of this unit; `unit` is set when it is one of another unit. */
+  foreign(start: number, unit: string | undefined): void;
+  /** A record of a later version of the format. */
+  newer(start: number, schema: number): void;
+  /** A line that is no JSON, or holds NUL bytes, with something else behind it: damage. */
+  unreadable(start: number, bytes: number): void;
+}
+
+/** How the log ends, beyond its last whole group. */
+export interface LogTail {
+  /** Where the last whole group (or foreign line) ends; all before it stays as it is. */
+  readonly goodEnd: number;
+  /** Bytes behind `goodEnd`: 0 when the log is clean. A dead writer's, or of one that is still writing. */
+  readonly tornBytes: number;
+  /** Why the tail is torn, in words; `undefined` when it is clean. */
+  readonly reason: string | undefined;
+}
+
+const NEWLINE = 10;
+// A line longer than this whose head was read is not kept: only its length counts.
+const KEEP_BYTES = 8 * 1024 * 1024;
+// Below V8's longest string (512 MiB); a longer line that is no record of ours cannot be read at all.
+const PARSE_LIMIT_BYTES = 256 * 1024 * 1024;
+
+/**
+ * Reads a log once, front to back, in chunks of any size, and tells a visitor what is in it.
+ *
+ * Records are recognised by their fixed prefix and are not parsed, so that long rows cost next to nothing;
+ * lines of any other form are parsed as JSON one by one. Chunks may be reused by the caller after `push`.
+ * Memory: one head, and at most one line that is cut by a chunk's end.
+ */
+export class LogScanner {
+  readonly #unit: string;
+  readonly #prefix: Buffer;
+  readonly #visitor: LogVisitor;
+  #position: number;
+  #goodEnd: number;
+  // The line that the last chunk left open.
+  #carry: Carry | undefined;
+  // The group that is being read.
+  #head: RecordHead | undefined;
+  #groupStart = 0;
+  #seen = 0;
+  // Unreadable lines at the end: damage if anything follows, a torn tail if they hold NULs and nothing does.
+  #suspects: { start: number; bytes: number }[] = [];
+
+  /** `start`: offset from which the bytes come, the end of a whole group. */
+  constructor(unit: string, visitor: LogVisitor, start = 0) {
+    this.#unit = unit;
+    this.#prefix = recordPrefix(unit);
+    this.#visitor = visitor;
+    this.#position = start;
+    this.#goodEnd = start;
+  }
+
+  /** Offset behind the last byte that was pushed. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Reads the next bytes of the log. */
+  push(chunk: Buffer): void {
+    const base = this.#position;
+    const hasNul = chunk.includes(0);
+    let from = 0;
+    if (this.#carry !== undefined) {
+      const end = chunk.indexOf(NEWLINE);
+      if (end === -1) {
+        this.#carry.add(chunk, hasNul);
+        this.#position += chunk.length;
+        return;
+      }
+      const carry = this.#carry;
+      carry.add(chunk.subarray(0, end), hasNul && chunk.subarray(0, end).includes(0));
+      this.#carry = undefined;
+      this.#carried(carry, base + end + 1);
+      from = end + 1;
+    }
+    for (let end = chunk.indexOf(NEWLINE, from); end !== -1; end = chunk.indexOf(NEWLINE, from)) {
+      this.#line(chunk, from, end, base, hasNul);
+      from = end + 1;
+    }
+    if (from < chunk.length) {
+      this.#carry = new Carry(base + from, this.#prefix);
+      const rest = chunk.subarray(from);
+      this.#carry.add(rest, hasNul && rest.includes(0));
+    }
+    this.#position = base + chunk.length;
+  }
+
+  /** How the bytes so far end. Pushing may go on afterwards. */
+  tail(): LogTail {
+    const tornBytes = this.#position - this.#goodEnd;
+    const goodEnd = this.#goodEnd;
+    if (tornBytes === 0) return { goodEnd, tornBytes, reason: undefined };
+    if (this.#carry !== undefined) {
+      return { goodEnd, tornBytes, reason: `the last line has no end (${this.#carry.length} bytes)` };
+    }
+    if (this.#suspects.length > 0) return { goodEnd, tornBytes, reason: 'the last line holds NUL bytes' };
+    const { query, parts } = this.#head as RecordHead;
+    return {
+      goodEnd,
+      tornBytes,
+      reason: `only ${this.#seen} of ${parts} records of ${JSON.stringify(query)}`,
+    };
+  }
+
+  #line(chunk: Buffer, from: number, end: number, base: number, hasNul: boolean): void {
+    const start = base + from;
+    const next = base + end + 1;
+    if (hasNul && chunk.subarray(from, end).includes(0)) {
+      this.#suspects.push({ start, bytes: next - start });
+      return;
+    }
+    const head = readRecordHead(chunk, from, end, this.#prefix);
+    if (head?.lineBytes === end - from) this.#record(head, start, next);
+    else this.#other(chunk.subarray(from, end), start, next);
+  }
+
+  #carried(carry: Carry, next: number): void {
+    if (carry.hasNul) {
+      this.#suspects.push({ start: carry.start, bytes: next - carry.start });
+      return;
+    }
+    const head = carry.head();
+    if (head?.lineBytes === carry.length) this.#record(head, carry.start, next);
+    else this.#other(carry.bytes(), carry.start, next);
+  }
+
+  #record(head: RecordHead, start: number, next: number): void {
+    this.#condemn();
+    const open = this.#head;
+    if (open !== undefined) {
+      if (continues(open, this.#seen, head)) {
+        this.#seen += 1;
+        if (this.#seen === open.parts) this.#complete(open, this.#groupStart, next);
+        return;
+      }
+      this.#abandon();
+    }
+    if (head.part !== 1) {
+      this.#visitor.partial(head, 1, start);
+      this.#goodEnd = next;
+    } else if (head.parts === 1) {
+      this.#complete(head, start, next);
+    } else {
+      this.#head = head;
+      this.#groupStart = start;
+      this.#seen = 1;
+    }
+  }
+
+  #other(bytes: Buffer | undefined, start: number, next: number): void {
+    const line =
+      bytes === undefined
+        ? { kind: 'unreadable' as const }
+        : readForeignLine(bytes.toString('utf8'), this.#unit);
+    if (line.kind === 'record') {
+      this.#record(line.head, start, next);
+      return;
+    }
+    this.#condemn();
+    this.#abandon();
+    if (line.kind === 'unreadable') this.#visitor.unreadable(start, next - start);
+    else if (line.kind === 'newer') this.#visitor.newer(start, line.schema);
+    else this.#visitor.foreign(start, line.kind === 'other_unit' ? line.unit : undefined);
+    this.#goodEnd = next;
+  }
+
+  #complete(head: RecordHead, start: number, next: number): void {
+    this.#head = undefined;
+    this.#goodEnd = next;
+    this.#visitor.group(head, start, next);
+  }
+
+  #abandon(): void {
+    if (this.#head === undefined) return;
+    this.#visitor.partial(this.#head, this.#seen, this.#groupStart);
+    this.#head = undefined;
+  }
+
+  #condemn(): void {
+    if (this.#suspects.length === 0) return;
+    this.#abandon();
+    for (const { start, bytes } of this.#suspects) this.#visitor.unreadable(start, bytes);
+    this.#suspects = [];
+  }
+}
+
+function continues(open: RecordHead, seen: number, next: RecordHead): boolean {
+  return (
+    next.part === seen + 1 &&
+    next.query === open.query &&
+    next.parts === open.parts &&
+    next.fingerprint === open.fingerprint &&
+    next.attempt === open.attempt &&
+    next.run === open.run &&
+    next.outcome === open.outcome
+  );
+}
+
+// A line over several chunks.
+class Carry {
+  readonly start: number;
+  readonly #prefix: Buffer;
+  #pieces: Buffer[] = [];
+  #head: WrittenHead | undefined;
+  #tried = false;
+  #dropped = false;
+  length = 0;
+  hasNul = false;
+
+  constructor(start: number, prefix: Buffer) {
+    this.start = start;
+    this.#prefix = prefix;
+  }
+
+  add(piece: Buffer, hasNul: boolean): void {
+    if (piece.length === 0) return;
+    this.length += piece.length;
+    this.hasNul ||= hasNul;
+    if (this.#dropped) return;
+    this.#pieces.push(Buffer.from(piece));
+    if (this.length <= KEEP_BYTES) return;
+    if (!this.#tried) this.#head = this.#readHead();
+    this.#tried = true;
+    if (this.#head !== undefined || this.length > PARSE_LIMIT_BYTES) {
+      this.#pieces = [];
+      this.#dropped = true;
+    }
+  }
+
+  head(): WrittenHead | undefined {
+    return this.#head ?? (this.#dropped ? undefined : this.#readHead());
+  }
+
+  bytes(): Buffer | undefined {
+    return this.#dropped ? undefined : this.#joined();
+  }
+
+  #readHead(): WrittenHead | undefined {
+    const line = this.#joined();
+    return readRecordHead(line, 0, line.length, this.#prefix);
+  }
+
+  #joined(): Buffer {
+    if (this.#pieces.length > 1) this.#pieces = [Buffer.concat(this.#pieces)];
+    return this.#pieces[0] ?? Buffer.alloc(0);
+  }
+}

@@ -1,0 +1,300 @@
+import type { Outcome, Parameters, QueryError, QueryStats } from './model.js';
+
+/** Version of the record format; a log with a higher one is refused. It stands in the sidecar of runs. */
+export const RECORD_SCHEMA_VERSION = 1;
+
+/** What all records of a group share. */
+export interface GroupHead {
+  readonly unit: string;
+  readonly query: string;
+  readonly fingerprint: string;
+  /** Number of the attempt that ended, from 1. */
+  readonly attempt: number;
+  readonly run: string;
+  /** Recorded on purpose although the query was settled (`--rerun all`): supersedes the group before it. */
+  readonly rerun: boolean;
+  readonly queryId: string;
+  /** Start of the attempt, milliseconds since the epoch. */
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+  readonly parameters: Parameters;
+}
+
+/** A group without rows: exactly one record. */
+export type RowlessOutcome =
+  | { readonly outcome: 'skipped'; readonly stats: QueryStats | undefined }
+  | { readonly outcome: 'error'; readonly error: QueryError };
+
+const NEWLINE = 10;
+
+/** The bytes of the one record of a skipped or failed query, with its newline. */
+export function encodeRowless(head: GroupHead, result: RowlessOutcome): Buffer {
+  const { before, middle, rest } = envelope(head, 1, result.outcome);
+  const end =
+    result.outcome === 'error' ? `,"error":${errorJson(result.error)}}` : `${statsField(result.stats)}}`;
+  return Buffer.from(`${before}1${middle}${Buffer.byteLength(rest) + Buffer.byteLength(end)}${rest}${end}\n`);
+}
+
+function errorJson({ code, name, kind, message }: QueryError): string {
+  return JSON.stringify({ code, name, kind, message });
+}
+
+/**
+ * Turns the rows of a normal result into records, without parsing them: the row's own bytes are spliced in.
+ *
+ * Feed the result's bytes in order, in any pieces. Each call gives the bytes of the records that are complete
+ * so far, as pieces that may alias `chunk`; after the last piece all `rows` records were given. Memory: the
+ * longest row, where it is cut between pieces.
+ */
+export class RecordEncoder {
+  readonly #before: Buffer;
+  readonly #middle: Buffer;
+  readonly #firstRest: Buffer;
+  readonly #rest: Buffer;
+  #part = 0;
+  #cutRow: Buffer[] = [];
+  #cutBytes = 0;
+
+  constructor(head: GroupHead, rows: number, stats: QueryStats | undefined) {
+    const { before, middle, rest } = envelope(head, rows, 'normal');
+    this.#before = Buffer.from(before);
+    this.#middle = Buffer.from(middle);
+    this.#firstRest = Buffer.from(`${rest}${statsField(stats)},"row":`);
+    this.#rest = Buffer.from(`${rest},"row":`);
+  }
+
+  /** The record bytes that a further piece of the result completes. */
+  encode(chunk: Buffer): Buffer[] {
+    const pieces: Buffer[] = [];
+    let from = 0;
+    for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, from)) {
+      this.#part += 1;
+      const rest = this.#part === 1 ? this.#firstRest : this.#rest;
+      const restBytes = rest.length + this.#cutBytes + (end - from) + 1;
+      pieces.push(
+        this.#before,
+        Buffer.from(String(this.#part)),
+        this.#middle,
+        Buffer.from(String(restBytes)),
+        rest,
+      );
+      if (this.#cutBytes > 0) {
+        pieces.push(...this.#cutRow);
+        this.#cutRow = [];
+        this.#cutBytes = 0;
+      }
+      pieces.push(chunk.subarray(from, end), RECORD_END);
+      from = end + 1;
+    }
+    if (from < chunk.length) {
+      this.#cutRow.push(chunk.subarray(from));
+      this.#cutBytes += chunk.length - from;
+    }
+    return pieces;
+  }
+}
+
+const RECORD_END = Buffer.from('}\n');
+
+// A record is `before` + part + `middle` + number of bytes that follow up to the newline + `rest` + its end. The
+// order of the keys up to `rest_bytes` is what the scanner reads without parsing, and that number lets it see
+// a line that was torn and glued to another.
+function envelope(
+  head: GroupHead,
+  parts: number,
+  outcome: Outcome,
+): { before: string; middle: string; rest: string } {
+  const parameters =
+    Object.keys(head.parameters).length === 0 ? '' : `,"params":${sortedJson(head.parameters)}`;
+  return {
+    before: `{"unit":${JSON.stringify(head.unit)},"query":${JSON.stringify(head.query)},"part":`,
+    middle:
+      `,"parts":${parts},"outcome":"${outcome}","fingerprint":"${head.fingerprint}","attempt":${head.attempt}` +
+      `,"run":${JSON.stringify(head.run)}${head.rerun ? ',"rerun":true' : ''},"rest_bytes":`,
+    rest:
+      `,"query_id":${JSON.stringify(head.queryId)},"started_at":"${new Date(head.startedAtMs).toISOString()}"` +
+      `,"duration_ms":${Math.round(head.durationMs * 10) / 10}${parameters}`,
+  };
+}
+
+function statsField(stats: QueryStats | undefined): string {
+  return stats === undefined || Object.keys(stats).length === 0 ? '' : `,"stats":${JSON.stringify(stats)}`;
+}
+
+function sortedJson(values: Parameters): string {
+  return JSON.stringify(Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))));
+}
+
+/** The fields of a record that resume and audit need. */
+export interface RecordHead {
+  readonly query: string;
+  readonly part: number;
+  readonly parts: number;
+  readonly outcome: Outcome;
+  readonly fingerprint: string;
+  readonly attempt: number;
+  readonly run: string;
+  readonly rerun: boolean;
+}
+
+/** The bytes with which each record of a unit begins, as qrun writes them. */
+export function recordPrefix(unit: string): Buffer {
+  return Buffer.from(`{"unit":${JSON.stringify(unit)},"query":"`);
+}
+
+const QUOTE = 34;
+const BACKSLASH = 92;
+const OUTCOME_OF: Readonly<Record<number, Outcome>> = { 110: 'normal', 115: 'skipped', 101: 'error' };
+
+/** A head as qrun writes it, with the length that the whole line must have, without its newline. */
+export interface WrittenHead extends RecordHead {
+  readonly lineBytes: number;
+}
+
+/**
+ * The fields of the record that begins at `from`, read by position; `undefined` where the bytes deviate from
+ * the written form. A line that is not `lineBytes` long was torn, glued or printed again: the caller then
+ * parses it as JSON, which a torn or glued line does not survive. `end`: where the bytes at hand end.
+ */
+export function readRecordHead(
+  line: Buffer,
+  from: number,
+  end: number,
+  prefix: Buffer,
+): WrittenHead | undefined {
+  const nameStart = from + prefix.length;
+  if (end < nameStart || line.compare(prefix, 0, prefix.length, from, nameStart) !== 0) return undefined;
+  const cursor: Cursor = { line, at: nameStart, end };
+  const query = readString(cursor);
+  if (query === undefined || !expect(cursor, PART)) return undefined;
+  const part = readInteger(cursor);
+  if (!expect(cursor, PARTS)) return undefined;
+  const parts = readInteger(cursor);
+  if (!expect(cursor, OUTCOME)) return undefined;
+  const outcome = OUTCOME_OF[line[cursor.at] ?? 0];
+  if (outcome === undefined) return undefined;
+  cursor.at += outcome.length;
+  if (!expect(cursor, FINGERPRINT)) return undefined;
+  const fingerprint = line.toString('latin1', cursor.at, cursor.at + FINGERPRINT_DIGITS);
+  cursor.at += FINGERPRINT_DIGITS;
+  if (!expect(cursor, ATTEMPT)) return undefined;
+  const attempt = readInteger(cursor);
+  if (!expect(cursor, RUN)) return undefined;
+  const run = readString(cursor);
+  if (run === undefined || part < 1 || parts < part || attempt < 1) return undefined;
+  const rerun = expect(cursor, RERUN);
+  if (!expect(cursor, REST_BYTES)) return undefined;
+  const restBytes = readInteger(cursor);
+  const lineBytes = cursor.at - from + restBytes;
+  return { query, part, parts, outcome, fingerprint, attempt, run, rerun, lineBytes };
+}
+
+/** Length of a fingerprint: 16 hexadecimal digits, 64 bits of SHA-256. */
+export const FINGERPRINT_DIGITS = 16;
+
+const PART = Buffer.from(',"part":');
+const PARTS = Buffer.from(',"parts":');
+const OUTCOME = Buffer.from(',"outcome":"');
+const FINGERPRINT = Buffer.from('","fingerprint":"');
+const ATTEMPT = Buffer.from('","attempt":');
+const RUN = Buffer.from(',"run":"');
+const RERUN = Buffer.from(',"rerun":true');
+const REST_BYTES = Buffer.from(',"rest_bytes":');
+
+interface Cursor {
+  readonly line: Buffer;
+  at: number;
+  readonly end: number;
+}
+
+function expect(cursor: Cursor, text: Buffer): boolean {
+  const { line, at, end } = cursor;
+  if (at + text.length > end) return false;
+  for (let i = 0; i < text.length; i += 1) if (line[at + i] !== text[i]) return false;
+  cursor.at = at + text.length;
+  return true;
+}
+
+function readInteger(cursor: Cursor): number {
+  let value = 0;
+  const first = cursor.at;
+  for (; cursor.at < cursor.end; cursor.at += 1) {
+    const digit = (cursor.line[cursor.at] ?? 0) - 48;
+    if (digit < 0 || digit > 9) break;
+    value = value * 10 + digit;
+  }
+  return cursor.at === first ? -1 : value;
+}
+
+// Reads up to the closing quote and steps over it.
+function readString(cursor: Cursor): string | undefined {
+  const { line, at: start, end } = cursor;
+  let close = line.indexOf(QUOTE, start);
+  let escaped = false;
+  while (close !== -1 && close < end && isEscaped(line, start, close)) {
+    escaped = true;
+    close = line.indexOf(QUOTE, close + 1);
+  }
+  if (close === -1 || close >= end) return undefined;
+  cursor.at = close + 1;
+  const text = line.toString('utf8', start, close);
+  if (!escaped && !text.includes('\\')) return text;
+  try {
+    return JSON.parse(`"${text}"`) as string;
+  } catch {
+    return undefined;
+  }
+}
+
+function isEscaped(line: Buffer, start: number, quote: number): boolean {
+  let at = quote;
+  while (at > start && line[at - 1] === BACKSLASH) at -= 1;
+  return (quote - at) % 2 === 1;
+}
+
+const OUTCOMES: ReadonlySet<unknown> = new Set(['normal', 'skipped', 'error']);
+
+/** What a line is that does not have the written form: a record all the same, another unit's, or neither. */
+export type ForeignLine =
+  | { readonly kind: 'record'; readonly head: RecordHead }
+  | { readonly kind: 'other_unit'; readonly unit: string }
+  | { readonly kind: 'newer'; readonly schema: number }
+  | { readonly kind: 'foreign' }
+  | { readonly kind: 'unreadable' };
+
+/** Reads a line by parsing it: for records that something printed again with other spaces or key order. */
+export function readForeignLine(text: string, unit: string): ForeignLine {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { kind: 'unreadable' };
+  }
+  if (typeof value !== 'object' || value === null) return { kind: 'unreadable' };
+  const record = value as Record<string, unknown>;
+  // Records of version 1 have no such key; a later version that changes their form must write it.
+  const { schema } = record;
+  if ('unit' in record && 'query' in record && typeof schema === 'number' && schema > RECORD_SCHEMA_VERSION) {
+    return { kind: 'newer', schema };
+  }
+  if (!isRecord(record)) return { kind: 'foreign' };
+  if (record.unit !== unit) return { kind: 'other_unit', unit: record.unit };
+  const { query, part, parts, outcome, fingerprint, attempt, run } = record;
+  return {
+    kind: 'record',
+    head: { query, part, parts, outcome, fingerprint, attempt, run, rerun: record.rerun === true },
+  };
+}
+
+function isRecord(
+  value: Record<string, unknown>,
+): value is Record<string, unknown> & RecordHead & { unit: string } {
+  return (
+    ['unit', 'query', 'fingerprint', 'run'].every(key => typeof value[key] === 'string') &&
+    ['part', 'parts', 'attempt'].every(
+      key => Number.isSafeInteger(value[key]) && (value[key] as number) >= 1,
+    ) &&
+    (value.part as number) <= (value.parts as number) &&
+    OUTCOMES.has(value.outcome)
+  );
+}

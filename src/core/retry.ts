@@ -1,0 +1,23 @@
+import type { Failure } from './failure.js';
+
+/** Exponential backoff with full jitter: the wait is uniform in [0, min(cap, base x 2^(attempt - 1))]. */
+export interface Backoff {
+  readonly baseMs: number;
+  readonly capMs: number;
+}
+
+// An overloaded server needs seconds, not milliseconds; half a minute is as long as a person waits gladly.
+const BACKOFF: Backoff = { baseMs: 500, capMs: 30_000 };
+
+/** Milliseconds to wait after the given attempt (from 1); `random` gives numbers in [0, 1). */
+export function backoffMs(attempt: number, random: () => number, backoff: Backoff = BACKOFF): number {
+  return random() * Math.min(backoff.capMs, backoff.baseMs * 2 ** Math.min(attempt - 1, 30));
+}
+
+/**
+ * Whether a failed attempt may be followed by another: its failure may pass, and running the query twice does
+ * no harm, because it changes nothing or because it surely never started.
+ */
+export function mayRetry(failure: Failure, readOnly: boolean): boolean {
+  return failure.kind !== 'permanent' && (readOnly || failure.neverStarted);
+}

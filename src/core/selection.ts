@@ -1,0 +1,50 @@
+import picomatch from 'picomatch';
+import { shortHash } from './fingerprint.js';
+
+/** Shard `index` (from 1) of `count`. */
+export interface Shard {
+  readonly index: number;
+  readonly count: number;
+}
+
+/** Which queries of a unit take part, by name alone. */
+export interface Selection {
+  /** Globs over query names; empty means all. */
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly shard: Shard | undefined;
+  /** Seed of a random but repeatable order; `undefined` keeps the order of names. */
+  readonly shuffle: string | undefined;
+}
+
+/**
+ * The selected names in the order in which they run. Shards are chosen by a hash of the name, so that they are
+ * disjoint, together complete, and do not move when files are added.
+ */
+export function selectNames(names: readonly string[], selection: Selection): string[] {
+  const included = matcher(selection.include, true);
+  const excluded = matcher(selection.exclude, false);
+  const { shard, shuffle } = selection;
+  const selected = names.filter(
+    name =>
+      included(name) &&
+      !excluded(name) &&
+      (shard === undefined || shardOf(name, shard.count) === shard.index),
+  );
+  if (shuffle === undefined) return selected;
+  const keyed = selected.map(name => ({ name, key: shortHash(`${shuffle}\0${name}`) }));
+  return keyed.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ name }) => name);
+}
+
+function shardOf(name: string, count: number): number {
+  return (Number.parseInt(shortHash(name).slice(0, 12), 16) % count) + 1;
+}
+
+// As in .gitignore and most runners: a pattern without a slash matches the last part of the name.
+function matcher(globs: readonly string[], whenEmpty: boolean): (name: string) => boolean {
+  if (globs.length === 0) return () => whenEmpty;
+  const tests = globs.map(glob =>
+    picomatch(glob.replace(/\.sql$/, ''), { basename: !glob.includes('/'), dot: true }),
+  );
+  return name => tests.some(test => test(name));
+}
