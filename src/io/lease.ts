@@ -1,0 +1,70 @@
+import { ftruncateSync, readFileSync, writeSync } from 'node:fs';
+import { QrunError } from '../core/errors.js';
+import { FileLock, type FlockMechanism } from './flock.js';
+
+/** Who runs a unit. */
+export interface LeaseOwner {
+  readonly pid: number;
+  readonly host: string;
+  readonly run: string;
+  /** ISO 8601, UTC. */
+  readonly since: string;
+}
+
+/** The right to run a unit; ends with `release` or the death of the process. */
+export interface Lease {
+  release(): void;
+}
+
+/**
+ * Takes the lease of the unit whose log is `logPath`, for the life of this process.
+ *
+ * The lease is a kernel lock on `<log>.lease`, so that a dead owner's ends with it: no age, no heartbeat, no
+ * process id decides. The file's content only tells people who the owner is.
+ *
+ * Errors: QrunError `UNIT_RUNNING` naming the owner, `LOG_LOCK` when the file cannot be opened or locked.
+ */
+export async function takeLease(
+  logPath: string,
+  unit: string,
+  owner: LeaseOwner,
+  mechanism?: FlockMechanism,
+): Promise<Lease> {
+  const path = `${logPath}.lease`;
+  const lock = await FileLock.open(path, mechanism);
+  if (!(await lock.tryAcquire())) {
+    lock.close();
+    throw new QrunError(
+      'UNIT_RUNNING',
+      `the unit ${JSON.stringify(unit)} is running: ${describeOwner(path)}`,
+      {
+        hint: 'wait for it, or end it; after its end or death this command starts at once',
+      },
+    );
+  }
+  ftruncateSync(lock.fd, 0);
+  writeSync(lock.fd, `${JSON.stringify(owner)}\n`);
+  return {
+    release() {
+      if (lock.fd < 0) return;
+      ftruncateSync(lock.fd, 0);
+      lock.close();
+    },
+  };
+}
+
+function describeOwner(path: string): string {
+  const owner = readOwner(path);
+  return owner === undefined
+    ? 'its owner is just starting'
+    : `pid ${owner.pid} on ${owner.host} since ${owner.since} (run ${owner.run})`;
+}
+
+/** The owner that a lease file names, or `undefined` where it names none (not held, or just being taken). */
+export function readOwner(path: string): LeaseOwner | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as LeaseOwner;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,388 @@
+import { randomBytes } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
+import { QrunError } from '../core/errors.js';
+import { LogScanner, type LogVisitor } from '../core/log-scan.js';
+import type { Outcome, QueryError, QueryStats } from '../core/model.js';
+import { type FinalState, isSettled } from '../core/plan.js';
+import {
+  encodeRowless,
+  type GroupHead,
+  RECORD_SCHEMA_VERSION,
+  RecordEncoder,
+  type RecordHead,
+} from '../core/record.js';
+import type { LockWait } from './flock.js';
+import type { LogDisk, LogFile } from './log-file.js';
+import type { ResultBody } from './result-body.js';
+
+/** What an attempt ended with, to be recorded. The log disposes `body` once it is written or refused. */
+export type GroupContent =
+  | { readonly outcome: 'normal'; readonly body: ResultBody; readonly stats: QueryStats | undefined }
+  | { readonly outcome: 'skipped'; readonly stats: QueryStats | undefined }
+  | { readonly outcome: 'error'; readonly error: QueryError };
+
+/** The lock under which all writers of a log append. */
+export interface LogLock {
+  readonly path: string;
+  tryAcquireNow(): boolean | undefined;
+  acquire(wait: LockWait): Promise<void>;
+  release(): void;
+  close(): void;
+}
+
+export interface LogOptions {
+  readonly path: string;
+  readonly unit: string;
+  readonly disk: LogDisk;
+  /** The lock on `<path>.lock`; the log closes it. */
+  readonly lock: LogLock;
+  /** How long another writer may keep the lock. */
+  readonly lockLimitMs?: number;
+  /** Told after a torn tail was saved aside and cut off. */
+  readonly onRepair?: (repair: { bytes: number; savedAs: string; reason: string }) => void;
+}
+
+/** A writer holds the lock for one append; 30 s covers one of several GB on a slow disk. */
+export const LOCK_LIMIT_MS = 30_000;
+
+const SCAN_BYTES = 1024 * 1024;
+const WRITE_BYTES = 1024 * 1024;
+
+interface Pending {
+  readonly head: GroupHead;
+  readonly content: GroupContent;
+  readonly resolve: (recorded: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * The append-only log of a unit, with exactly-once recording.
+ *
+ * - `append` resolves only after its group is written whole and fdatasync has succeeded; the promise is the
+ *   acknowledgement. A crash at any instant leaves each acknowledged group whole and at most one torn tail,
+ *   which the next `open` or `append` of any qrun saves aside and cuts off.
+ * - Groups that arrive while a flush is under way are written together by the next one (group commit).
+ * - Under the lock, before each write, the log is read up to its end; a group whose query was settled with
+ *   the same fingerprint by someone else is dropped (`append` resolves with `false`).
+ * - Any number of processes may append to one log, also shell writers that hold `flock <log>.lock`.
+ * - After the first failure nothing more is written: all pending and later appends reject with that error.
+ *   Errors are QrunErrors: `LOG_WRITE` (nothing of the batch stays), `LOG_SYNC` (unknown what is durable, no
+ *   acknowledgement), `LOG_DAMAGED`, `LOG_FOREIGN`, `LOG_LOCK`, `LOG_UNUSABLE`.
+ */
+export class ResultLog {
+  readonly path: string;
+  readonly #options: LogOptions;
+  readonly #file: LogFile;
+  readonly #network: boolean;
+  readonly #final = new Map<string, FinalState>();
+  #scanner: LogScanner;
+  #queue: Pending[] = [];
+  #pumping: Promise<void> | undefined;
+  #failure: unknown;
+  #records = 0;
+
+  private constructor(options: LogOptions, file: LogFile, network: boolean) {
+    this.path = options.path;
+    this.#options = options;
+    this.#file = file;
+    this.#network = network;
+    this.#scanner = this.#newScanner(0);
+  }
+
+  /**
+   * Opens the log, creates it when missing, reads it whole (over 1 GB/s on long rows) and repairs a torn tail.
+   *
+   * Errors: QrunError `LOG_UNUSABLE` (not a file, not writable), `LOG_DAMAGED` with the offset, `LOG_FOREIGN`
+   * when it holds records of another unit, `LOG_LOCK`.
+   */
+  static async open(options: LogOptions, signal?: AbortSignal): Promise<ResultLog> {
+    const { path, disk, lock } = options;
+    let file: LogFile;
+    try {
+      file = await disk.open(path);
+    } catch (cause) {
+      throw new QrunError('LOG_UNUSABLE', `cannot open the log ${path}: ${(cause as Error).message}`, {
+        hint: 'name a writable file with --log, or a writable directory with --log-dir',
+        cause,
+      });
+    }
+    const log = new ResultLog(options, file, await disk.isNetwork(path));
+    try {
+      await lock.acquire({ limitMs: options.lockLimitMs ?? LOCK_LIMIT_MS, signal });
+      try {
+        await log.#catchUp();
+        if (log.#scanner.position > 0) await log.#sync();
+      } finally {
+        lock.release();
+      }
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    return log;
+  }
+
+  /** The final state of every query in the log, as of the last read or append. */
+  get final(): ReadonlyMap<string, FinalState> {
+    return this.#final;
+  }
+
+  /** Lines that this object appended. */
+  get records(): number {
+    return this.#records;
+  }
+
+  /** Whether the log lies on a network file system, where every append is slower and locks are weaker. */
+  get onNetwork(): boolean {
+    return this.#network;
+  }
+
+  /** Records a group; `true` once it is durable, `false` when the query was settled meanwhile. */
+  append(head: GroupHead, content: GroupContent): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ head, content, resolve, reject });
+      this.#pumping ??= this.#pump();
+    });
+  }
+
+  /** Waits for what is pending and closes the log and its lock. Does not reject; failures went to `append`. */
+  async close(): Promise<void> {
+    await this.#pumping;
+    this.#failure ??= new QrunError('LOG_UNUSABLE', `the log ${this.path} is closed`);
+    this.#file.close();
+    this.#options.lock.close();
+  }
+
+  async #pump(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#queue;
+      this.#queue = [];
+      try {
+        if (this.#failure !== undefined) throw this.#failure;
+        const recorded = await this.#flush(batch);
+        for (const [i, pending] of batch.entries()) pending.resolve(recorded[i] ?? false);
+      } catch (error) {
+        this.#failure = error;
+        for (const pending of batch) pending.reject(error);
+      }
+      for (const { content } of batch)
+        if (content.outcome === 'normal') await content.body.dispose().catch(() => {});
+    }
+    this.#pumping = undefined;
+  }
+
+  async #flush(batch: readonly Pending[]): Promise<boolean[]> {
+    const { lock, lockLimitMs = LOCK_LIMIT_MS } = this.#options;
+    if (lock.tryAcquireNow() !== true) await lock.acquire({ limitMs: lockLimitMs });
+    let due: readonly Pending[];
+    try {
+      if (this.#network) this.#file.reopen();
+      if (!this.#file.isCurrent()) {
+        throw new QrunError(
+          'LOG_UNUSABLE',
+          `the log ${this.path} was removed or replaced while it was in use`,
+          {
+            hint: 'what was recorded up to then is in the old file; start again to record into the new one',
+          },
+        );
+      }
+      await this.#catchUp();
+      due = batch.filter(p => p.head.rerun || !isSettled(this.#final.get(p.head.query), p.head.fingerprint));
+      await this.#write(due);
+      if (this.#network) await this.#sync();
+    } finally {
+      lock.release();
+    }
+    // Also for what others wrote: an answer "already recorded" must be durable too.
+    if (!this.#network) await this.#sync();
+    const written = new Set(due);
+    return batch.map(p => written.has(p));
+  }
+
+  async #write(due: readonly Pending[]): Promise<void> {
+    if (due.length === 0) return;
+    const before = this.#scanner.position;
+    let bytes = 0;
+    try {
+      for await (const buffer of encodeBatch(due)) {
+        await this.#file.append(buffer);
+        bytes += buffer.length;
+      }
+    } catch (cause) {
+      throw this.#rollBack(before, cause);
+    }
+    const size = this.#file.sizeBytes();
+    if (size !== before + bytes) {
+      throw new QrunError(
+        'LOG_DAMAGED',
+        `${this.path} has ${size} bytes after an append, not ${before + bytes}: another program writes to it ` +
+          'without holding its lock',
+        { hint: `stop that program, or let it append under: flock ${this.#options.lock.path} ...` },
+      );
+    }
+    for (const { head, content } of due) {
+      const parts = content.outcome === 'normal' ? content.body.rows : 1;
+      this.#records += parts;
+      this.#note(head, content.outcome, parts);
+    }
+    this.#scanner = this.#newScanner(size);
+  }
+
+  #rollBack(size: number, cause: unknown): QrunError {
+    const reason = (cause as Error).message;
+    try {
+      this.#file.truncate(size);
+    } catch (error) {
+      return new QrunError(
+        'LOG_WRITE',
+        `cannot append to ${this.path}: ${reason}; nor could the torn end be cut off: ${(error as Error).message}`,
+        { hint: 'nothing recorded is lost: the next run saves the torn end aside and goes on', cause },
+      );
+    }
+    return new QrunError('LOG_WRITE', `cannot append to ${this.path}: ${reason}`, {
+      hint: 'free space (or raise the file size limit) and run again: what was recorded stays, the rest runs then',
+      cause,
+    });
+  }
+
+  async #sync(): Promise<void> {
+    try {
+      await this.#file.sync();
+    } catch (cause) {
+      // Not tried again: after a failed fsync the kernel may report success for data that it has dropped.
+      throw new QrunError(
+        'LOG_SYNC',
+        `${this.path}: the disk did not confirm the last append: ${(cause as Error).message}`,
+        { hint: 'check the disk (dmesg), then run again: only what was confirmed counts as recorded', cause },
+      );
+    }
+  }
+
+  // Under the lock: reads what is new since the last time, and repairs a torn tail.
+  async #catchUp(): Promise<void> {
+    const size = this.#file.sizeBytes();
+    const from = this.#scanner.position;
+    if (size < from) {
+      throw new QrunError(
+        'LOG_DAMAGED',
+        `${this.path} shrank from ${from} to ${size} bytes while it was in use`,
+        {
+          hint: 'another program cut it; restore it from a backup, or start again to run what is missing',
+        },
+      );
+    }
+    if (size > from) await this.#scan(size);
+    const tail = this.#scanner.tail();
+    if (tail.tornBytes > 0) await this.#repair(tail.goodEnd, size, tail.reason ?? 'torn');
+  }
+
+  async #scan(size: number): Promise<void> {
+    const buffer = Buffer.allocUnsafe(Math.min(SCAN_BYTES, size - this.#scanner.position));
+    while (this.#scanner.position < size) {
+      const wanted = Math.min(buffer.length, size - this.#scanner.position);
+      const got = await this.#file.read(buffer, wanted, this.#scanner.position);
+      if (got === 0) throw new QrunError('LOG_DAMAGED', `${this.path} shrank while it was read`);
+      this.#scanner.push(buffer.subarray(0, got));
+    }
+    await setImmediate();
+  }
+
+  // Order matters: the fragment is durable in its own file before it leaves the log.
+  async #repair(goodEnd: number, size: number, reason: string): Promise<void> {
+    const savedAs = `${this.path}.torn-${goodEnd}-${randomBytes(4).toString('hex')}`;
+    try {
+      await this.#options.disk.writeNew(savedAs, this.#fragment(goodEnd, size));
+      this.#file.truncate(goodEnd);
+      await this.#file.sync();
+    } catch (cause) {
+      throw new QrunError(
+        'LOG_WRITE',
+        `${this.path} has a torn end from byte ${goodEnd} on (${reason}), which cannot be saved aside: ` +
+          (cause as Error).message,
+        { hint: 'free space or make the directory writable, then run again', cause },
+      );
+    }
+    this.#scanner = this.#newScanner(goodEnd);
+    this.#options.onRepair?.({ bytes: size - goodEnd, savedAs, reason });
+  }
+
+  async *#fragment(from: number, to: number): AsyncGenerator<Buffer> {
+    for (let at = from; at < to; ) {
+      const buffer = Buffer.allocUnsafe(Math.min(SCAN_BYTES, to - at));
+      const got = await this.#file.read(buffer, buffer.length, at);
+      if (got === 0) throw new Error('the log shrank while its end was read');
+      at += got;
+      yield buffer.subarray(0, got);
+    }
+  }
+
+  #newScanner(start: number): LogScanner {
+    const visitor: LogVisitor = {
+      group: head => this.#note(head, head.outcome, head.parts),
+      // A group that never became whole and has good lines behind it: its query runs again.
+      partial: head => {
+        this.#final.delete(head.query);
+      },
+      newer: (offset, schema) => {
+        throw new QrunError(
+          'LOG_SCHEMA',
+          `${this.path} holds records of schema ${schema} (byte ${offset}); this qrun knows ${RECORD_SCHEMA_VERSION}`,
+          { hint: 'update qrun, or name another log with --log' },
+        );
+      },
+      foreign: (offset, unit) => {
+        if (unit === undefined) return;
+        throw new QrunError(
+          'LOG_FOREIGN',
+          `${this.path} holds records of the unit ${JSON.stringify(unit)} (byte ${offset}), not of ` +
+            JSON.stringify(this.#options.unit),
+          { hint: 'name another log with --log or --log-dir' },
+        );
+      },
+      unreadable: (offset, bytes) => {
+        throw new QrunError(
+          'LOG_DAMAGED',
+          `${this.path} is damaged: the line at byte ${offset} (${bytes} bytes) is no record and others follow it`,
+          {
+            hint:
+              `look at it with: tail -c +${offset + 1} ${this.path} | head -c ${Math.min(bytes, 400)}; ` +
+              'qrun repairs only the end of a log, never its middle',
+          },
+        );
+      },
+    };
+    return new LogScanner(this.#options.unit, visitor, start);
+  }
+
+  #note(head: Pick<RecordHead, 'query' | 'fingerprint' | 'run'>, outcome: Outcome, parts: number): void {
+    this.#final.set(head.query, { fingerprint: head.fingerprint, outcome, parts, run: head.run });
+  }
+}
+
+// The bytes of all groups, in buffers of about 1 MiB: small batches are one write, large ones stay in bounds.
+async function* encodeBatch(due: readonly Pending[]): AsyncGenerator<Buffer> {
+  let pieces: Buffer[] = [];
+  let bytes = 0;
+  const take = (piece: Buffer): void => {
+    pieces.push(piece);
+    bytes += piece.length;
+  };
+  const flush = (): Buffer => {
+    const buffer = Buffer.concat(pieces, bytes);
+    pieces = [];
+    bytes = 0;
+    return buffer;
+  };
+  for (const { head, content } of due) {
+    if (content.outcome !== 'normal') {
+      take(encodeRowless(head, content));
+      continue;
+    }
+    const encoder = new RecordEncoder(head, content.body.rows, content.stats);
+    for await (const chunk of content.body.chunks()) {
+      for (const piece of encoder.encode(chunk)) take(piece);
+      if (bytes >= WRITE_BYTES) yield flush();
+    }
+  }
+  if (bytes > 0) yield flush();
+}

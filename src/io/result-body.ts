@@ -1,0 +1,253 @@
+import { isUtf8 } from 'node:buffer';
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { QrunError } from '../core/errors.js';
+
+/**
+ * Rows of one result: lines of JSON, each proven to begin with `{` and to end with `}` and a newline, in valid
+ * UTF-8. Held in memory, or in an unlinked temporary file where they are larger than the spool threshold.
+ */
+export interface ResultBody {
+  readonly rows: number;
+  readonly sizeBytes: number;
+  /** Where the bytes are: `memory` costs its size in resident memory, `spool` nothing. */
+  readonly kind: 'memory' | 'spool';
+  /** The bytes in order, in pieces of any size that are not cut at line ends; may be called again. */
+  chunks(): AsyncIterable<Buffer>;
+  /** The bytes at once for a body in memory, `undefined` for a spooled one. */
+  bytes(): Buffer | undefined;
+  /** Gives the memory or the file back. Safe to call twice. */
+  dispose(): Promise<void>;
+}
+
+/** Where a result that is too large for memory goes, and from which size on. */
+export interface SpoolOptions {
+  /** An existing directory; the file in it has no name, so that it is gone with the process. */
+  readonly directory: string;
+  readonly thresholdBytes: number;
+}
+
+/** 1 MiB for each running query: -P64 stays at 64 MiB, and writing 1 MiB costs less than a millisecond. */
+export const SPOOL_THRESHOLD_BYTES = 1024 * 1024;
+
+/**
+ * How much of a text that is no rows is kept. An exception block in a body is at most 16 KiB by the server's
+ * documentation; texts of older servers have no limit, but a message longer than this helps nobody.
+ */
+export const TAIL_BYTES = 64 * 1024;
+const READ_BYTES = 256 * 1024;
+const NEWLINE = 10;
+const OPEN_BRACE = 123;
+const CLOSE_BRACE = 125;
+
+/** Why the bytes so far are not rows. */
+export interface NotRows {
+  readonly reason: string;
+  /** All lines but the last are rows, and the last has no end: the bytes stop too early. */
+  readonly cut: boolean;
+  /** The last 64 KiB that were received, from a line start on: where a server's exception stands. */
+  readonly tail: string;
+}
+
+/**
+ * Collects the bytes of one answer and proves that they are rows.
+ *
+ * Bytes are accepted in any pieces. From the first line that is no row on, nothing more is stored, only the
+ * tail is kept, so that the caller can look for the server's exception in it. Not safe for concurrent calls
+ * of `write`; a rejected `write` (QrunError `LOG_WRITE`, spool disk full) leaves nothing behind.
+ *
+ * Without spool options the rows are proven and counted, but not kept: for the output of a statement that is
+ * not the result.
+ */
+export class ResultWriter {
+  readonly #spool: SpoolOptions | undefined;
+  #chunks: Buffer[] = [];
+  #file: FileHandle | undefined;
+  #sizeBytes = 0;
+  #rows = 0;
+  // Of the line that the last chunk left open.
+  #openLine = false;
+  #lastByte = 0;
+  // At most 3 bytes of a character that the last chunk cut.
+  #cutCharacter: Buffer = Buffer.alloc(0);
+  #bad: string | undefined;
+  // The newest chunks, together just over TAIL_BYTES: where an exception that ends the body stands.
+  #recent: Buffer[] = [];
+  #recentBytes = 0;
+  #forgot = false;
+
+  constructor(spool: SpoolOptions | undefined) {
+    this.#spool = spool;
+  }
+
+  /** Adds bytes. A promise is returned only while the bytes go to the spool: awaiting it is the back-pressure. */
+  write(chunk: Buffer): Promise<void> | undefined {
+    if (chunk.length === 0) return undefined;
+    this.#remember(chunk);
+    if (this.#bad === undefined) this.#scan(chunk);
+    if (this.#bad !== undefined) {
+      this.#chunks = [];
+      return undefined;
+    }
+    this.#sizeBytes += chunk.length;
+    if (this.#spool === undefined) return undefined;
+    this.#chunks.push(chunk);
+    if (this.#sizeBytes <= this.#spool.thresholdBytes && this.#file === undefined) return undefined;
+    return this.#writeSpool(this.#spool.directory);
+  }
+
+  /** The newest bytes as text, at most 64 KiB, from a line start on. */
+  get tail(): string {
+    const bytes = Buffer.concat(this.#recent);
+    if (!this.#forgot && bytes.length <= TAIL_BYTES) return bytes.toString('utf8');
+    const cut = bytes.subarray(-TAIL_BYTES);
+    return cut.subarray(cut.indexOf(NEWLINE) + 1).toString('utf8');
+  }
+
+  /** The body, or why the bytes are not rows. The writer is of no use afterwards. */
+  async finish(): Promise<ResultBody | NotRows> {
+    if (this.#bad !== undefined || this.#openLine) {
+      await this.discard();
+      const cut = this.#bad === undefined;
+      return { reason: this.#bad ?? 'its last line has no end', cut, tail: this.tail };
+    }
+    return this.#file === undefined
+      ? memoryBody(this.#chunks, this.#rows, this.#sizeBytes)
+      : spoolBody(this.#file, this.#rows, this.#sizeBytes);
+  }
+
+  /** Drops everything. */
+  async discard(): Promise<void> {
+    this.#chunks = [];
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  #scan(chunk: Buffer): void {
+    let from = 0;
+    while (from < chunk.length) {
+      if (!this.#openLine && chunk[from] !== OPEN_BRACE) {
+        this.#bad = `line ${this.#rows + 1} does not begin with "{"`;
+        return;
+      }
+      const end = chunk.indexOf(NEWLINE, from);
+      if (end === -1) break;
+      const last = end > from ? chunk[end - 1] : this.#lastByte;
+      if (last !== CLOSE_BRACE) {
+        this.#bad = `line ${this.#rows + 1} does not end with "}"`;
+        return;
+      }
+      this.#rows += 1;
+      this.#openLine = false;
+      from = end + 1;
+    }
+    if (from < chunk.length) {
+      this.#openLine = true;
+      this.#lastByte = chunk[chunk.length - 1] ?? 0;
+    }
+    this.#checkEncoding(chunk);
+  }
+
+  #checkEncoding(chunk: Buffer): void {
+    const text = this.#cutCharacter.length === 0 ? chunk : Buffer.concat([this.#cutCharacter, chunk]);
+    const whole = text.length - cutCharacterBytes(text);
+    this.#cutCharacter = Buffer.from(text.subarray(whole));
+    if (!isUtf8(text.subarray(0, whole))) {
+      this.#bad =
+        'it holds bytes that are not UTF-8 (wrap the column in hex() or base64Encode(), or where the server ' +
+        'knows it use --set output_format_json_validate_utf8=1)';
+    }
+  }
+
+  #remember(chunk: Buffer): void {
+    this.#recent.push(chunk);
+    this.#recentBytes += chunk.length;
+    for (let first = this.#recent[0]; first !== undefined; first = this.#recent[0]) {
+      if (this.#recentBytes - first.length < TAIL_BYTES) return;
+      this.#recentBytes -= first.length;
+      this.#recent.shift();
+      this.#forgot = true;
+    }
+  }
+
+  async #writeSpool(directory: string): Promise<void> {
+    const pending = this.#chunks;
+    this.#chunks = [];
+    try {
+      this.#file ??= await openUnnamed(directory);
+      for (const chunk of pending) {
+        for (let done = 0; done < chunk.length; ) {
+          done += (await this.#file.write(chunk, done)).bytesWritten;
+        }
+      }
+    } catch (cause) {
+      await this.discard();
+      throw new QrunError(
+        'LOG_WRITE',
+        `cannot spool a large result in ${directory}: ${(cause as Error).message}`,
+        { hint: 'free space there, or choose another place with --log-dir', cause },
+      );
+    }
+  }
+}
+
+// How many bytes at the end begin a UTF-8 character that is not complete yet (0 to 3).
+function cutCharacterBytes(text: Buffer): number {
+  for (let back = 1; back <= Math.min(3, text.length); back += 1) {
+    const byte = text[text.length - back] ?? 0;
+    if (byte < 0x80) return 0;
+    if (byte < 0xc0) continue;
+    const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+    return length > back ? back : 0;
+  }
+  return 0;
+}
+
+async function openUnnamed(directory: string): Promise<FileHandle> {
+  const path = join(directory, `.qrun-spool-${randomBytes(12).toString('hex')}`);
+  const file = await open(path, 'wx+', 0o600);
+  await unlink(path);
+  return file;
+}
+
+function memoryBody(chunks: Buffer[], rows: number, sizeBytes: number): ResultBody {
+  let held = chunks;
+  return {
+    rows,
+    sizeBytes,
+    kind: 'memory',
+    async *chunks() {
+      yield* held;
+    },
+    bytes: () => (held.length === 1 ? held[0] : Buffer.concat(held)),
+    dispose: async () => {
+      held = [];
+    },
+  };
+}
+
+function spoolBody(file: FileHandle, rows: number, sizeBytes: number): ResultBody {
+  let closed = false;
+  return {
+    rows,
+    sizeBytes,
+    kind: 'spool',
+    async *chunks() {
+      for (let at = 0; at < sizeBytes; ) {
+        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(READ_BYTES), 0, READ_BYTES, at);
+        if (bytesRead === 0)
+          throw new QrunError('LOG_WRITE', 'a spooled result is shorter than it was written');
+        at += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      }
+    },
+    bytes: () => undefined,
+    dispose: async () => {
+      if (closed) return;
+      closed = true;
+      await file.close();
+    },
+  };
+}

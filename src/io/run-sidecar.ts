@@ -1,0 +1,125 @@
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
+import { promisify } from 'node:util';
+import { QrunError } from '../core/errors.js';
+import type { OutcomeCounts } from '../core/events.js';
+import type { Settings } from '../core/model.js';
+import { RECORD_SCHEMA_VERSION } from '../core/record.js';
+
+/** Written when a run begins. */
+export interface RunStart {
+  readonly event: 'start';
+  readonly schema: number;
+  readonly run: string;
+  readonly unit: string;
+  readonly at: string;
+  readonly user: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly qrun: string;
+  readonly node: string;
+  /** Command line without secrets. */
+  readonly arguments: readonly string[];
+  readonly directory: string;
+  /** Commit of the repository that holds the SQL, with `+` when files were changed since; null without git. */
+  readonly git_commit: string | null;
+  readonly engine: 'clickhouse' | 'embedded';
+  readonly server_version: string;
+  readonly target: string;
+  /** What went into the fingerprints besides SQL and parameters. */
+  readonly settings: Settings;
+  readonly rows_per_query: number | null;
+}
+
+/** Written when a run ends by itself; a start without an end is a run that was killed. */
+export interface RunEnd {
+  readonly event: 'end';
+  readonly run: string;
+  readonly at: string;
+  readonly recorded: OutcomeCounts;
+  readonly records: number;
+  readonly not_run: number;
+  readonly exit_code: number;
+}
+
+/** One line of the sidecar. */
+export type RunEntry = RunStart | RunEnd;
+
+/** The path of a log's sidecar. */
+export function sidecarPath(logPath: string): string {
+  return `${logPath}.runs`;
+}
+
+const fdatasyncAsync = promisify(fdatasync);
+
+/**
+ * Appends one entry durably. Only the holder of the unit's lease may call it. A line that a killed run left
+ * torn is closed first, so that it costs no other line.
+ *
+ * Errors: QrunError `LOG_WRITE`.
+ */
+export async function appendRun(logPath: string, entry: RunEntry): Promise<void> {
+  const path = sidecarPath(logPath);
+  try {
+    const fd = openSync(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT, 0o666);
+    try {
+      const { size } = fstatSync(fd);
+      const last = Buffer.alloc(1);
+      const torn = size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last[0] !== 10;
+      writeSync(fd, `${torn ? '\n' : ''}${JSON.stringify(entry)}\n`);
+      await fdatasyncAsync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (cause) {
+    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${(cause as Error).message}`, {
+      hint: 'free space, or make the directory of the log writable',
+      cause,
+    });
+  }
+}
+
+/**
+ * The entries of a log's sidecar in order, without lines that cannot be read; empty when there is none.
+ *
+ * Errors: QrunError `LOG_SCHEMA` when a run of a later qrun wrote records that this one does not know.
+ */
+export function readRuns(logPath: string): RunEntry[] {
+  let text: string;
+  try {
+    text = readFileSync(sidecarPath(logPath), 'utf8');
+  } catch {
+    return [];
+  }
+  const entries: RunEntry[] = [];
+  for (const line of text.split('\n')) {
+    let entry: RunEntry;
+    try {
+      entry = JSON.parse(line) as RunEntry;
+    } catch {
+      continue;
+    }
+    if (entry.event === 'start' && entry.schema > RECORD_SCHEMA_VERSION) {
+      throw new QrunError(
+        'LOG_SCHEMA',
+        `${logPath} was written by qrun ${entry.qrun} with records of schema ${entry.schema}; this qrun knows ${RECORD_SCHEMA_VERSION}`,
+        { hint: 'update qrun, or name another log with --log' },
+      );
+    }
+    entries.push(entry);
+  }
+  return entries;
+}
+
+/** The newest entry that a run began with, or `undefined` when the log had none. */
+export function lastStart(entries: readonly RunEntry[]): RunStart | undefined {
+  return entries.findLast((entry): entry is RunStart => entry.event === 'start');
+}

@@ -1,0 +1,131 @@
+import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { QrunError } from '../core/errors.js';
+
+/** The sweep that a unit belongs to. */
+export interface SweepRoot {
+  readonly directory: string;
+  /** The `qrun.toml` that makes it the root, if there is one. */
+  readonly configFile: string | undefined;
+}
+
+/**
+ * The root of a unit's sweep: the directory of the nearest `qrun.toml` at or above the unit, else `cwd` when
+ * the unit lies beneath it, else the unit's parent. So a unit has one id, however it is started.
+ */
+export function findSweepRoot(unitDirectory: string, cwd: string): SweepRoot {
+  for (let at = resolve(unitDirectory); ; at = dirname(at)) {
+    const configFile = join(at, 'qrun.toml');
+    if (statSync(configFile, { throwIfNoEntry: false })?.isFile()) return { directory: at, configFile };
+    if (dirname(at) === at) break;
+  }
+  const unit = resolve(unitDirectory);
+  const beneath = unit.startsWith(cwd.endsWith(sep) ? cwd : `${cwd}${sep}`);
+  return { directory: beneath ? cwd : dirname(unit), configFile: undefined };
+}
+
+/** A unit's directory as its id names it: relative to the root, with `/`; its base name when it is the root. */
+export function unitName(unitDirectory: string, root: string): string {
+  const name = relative(root, resolve(unitDirectory));
+  return name === '' ? basename(resolve(unitDirectory)) : name.split(sep).join('/');
+}
+
+/**
+ * The names of all queries in a directory and below it, sorted: paths of `*.sql` files relative to it, without
+ * `.sql`, with `/`. Files and directories whose names begin with `_` or `.` are left out; links are followed,
+ * each directory once.
+ *
+ * Errors: QrunError `UNIT_NOT_FOUND`, `UNIT_UNREADABLE`, `UNIT_EMPTY`.
+ */
+export function listQueries(unitDirectory: string): string[] {
+  const stat = statOf(unitDirectory);
+  if (stat === undefined) {
+    throw new QrunError('UNIT_NOT_FOUND', `there is no directory ${unitDirectory}`, {
+      hint: 'name the directory that holds the SQL files',
+    });
+  }
+  if (!stat.isDirectory()) {
+    throw new QrunError('UNIT_NOT_FOUND', `${unitDirectory} is a file, not a directory`, {
+      hint: `name its directory, and choose the file with --include: qrun unit ${dirname(unitDirectory)} --include ${basename(unitDirectory)}`,
+    });
+  }
+  const names: string[] = [];
+  collect(unitDirectory, '', names, new Set());
+  if (names.length === 0) {
+    throw new QrunError('UNIT_EMPTY', `${unitDirectory} holds no *.sql file`, {
+      hint: 'files and directories that begin with "_" or "." do not count',
+    });
+  }
+  return names.sort((a, b) => (a < b ? -1 : 1));
+}
+
+function collect(directory: string, prefix: string, names: string[], seen: Set<string>): void {
+  const real = realpathSync(directory);
+  if (seen.has(real)) return;
+  seen.add(real);
+  for (const entry of readDirectory(directory)) {
+    if (entry.name.startsWith('_') || entry.name.startsWith('.')) continue;
+    const path = join(directory, entry.name);
+    const target = entry.isSymbolicLink() ? statOf(path) : entry;
+    if (target?.isDirectory()) collect(path, `${prefix}${entry.name}/`, names, seen);
+    else if (entry.name.endsWith('.sql')) names.push(`${prefix}${entry.name.slice(0, -'.sql'.length)}`);
+  }
+}
+
+function readDirectory(directory: string) {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch (cause) {
+    throw new QrunError(
+      'UNIT_UNREADABLE',
+      `cannot read the directory ${directory}: ${(cause as Error).message}`,
+      {
+        hint: 'make it readable for the user that runs qrun',
+        cause,
+      },
+    );
+  }
+}
+
+function statOf(path: string) {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    // A path through something that is no directory, or through one that may not be entered.
+    return undefined;
+  }
+}
+
+/**
+ * The `_setup.sql` files that prepare data for a unit, outermost first: those in the sweep root, in the unit,
+ * and in the directories between them.
+ */
+export function findSetupFiles(unitDirectory: string, root: string): string[] {
+  const found: string[] = [];
+  for (let at = resolve(unitDirectory); ; at = dirname(at)) {
+    const path = join(at, '_setup.sql');
+    if (statOf(path)?.isFile()) found.unshift(path);
+    if (at === resolve(root) || dirname(at) === at) return found;
+  }
+}
+
+/** The query files of a unit. */
+export interface UnitSource {
+  readonly directory: string;
+  /** As {@link listQueries}. */
+  list(): string[];
+  /** The bytes of a query's file; throws the error of the system call. */
+  read(name: string): Buffer;
+}
+
+/**
+ * The query files of a directory. Reading is synchronous, because reading a small file takes less time than
+ * handing it to a thread (10 against 60 microseconds).
+ */
+export function directorySource(directory: string): UnitSource {
+  return {
+    directory,
+    list: () => listQueries(directory),
+    read: name => readFileSync(join(directory, `${name}.sql`)),
+  };
+}
