@@ -1,0 +1,20 @@
+#!/usr/bin/env node
+'use strict';
+// CommonJS on purpose: libuv reads UV_THREADPOOL_SIZE when its first thread is needed, and an ES module's
+// imports need threads before its first line runs. Each query on the embedded engine holds one thread.
+process.exitCode = 1;
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 12)) {
+  process.stderr.write(`qrun: Node.js ${process.versions.node} is too old: 20.12 or later is needed\n`);
+  process.exitCode = 2;
+} else {
+  if (!process.env.UV_THREADPOOL_SIZE) {
+    process.env.UV_THREADPOOL_SIZE = String(2 * require('node:os').availableParallelism() + 8);
+  }
+  import('../dist/cli/main.js')
+    .then(cli => cli.main(process))
+    .catch(error => {
+      process.stderr.write(`qrun: cannot start: ${error && error.stack ? error.stack : error}\n`);
+      process.exitCode = 1;
+    });
+}

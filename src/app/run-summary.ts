@@ -1,0 +1,101 @@
+import { createHistogram } from 'node:perf_hooks';
+import type { ExitCode } from '../core/errors.js';
+import type { RunSummary } from '../core/events.js';
+import type { Outcome, QueryError } from '../core/model.js';
+import type { RunOptions } from './run-unit.js';
+
+const SLOWEST = 5;
+
+/** Collects what a run does, in bounded memory whatever its size. */
+export class SummaryBuilder {
+  readonly #options: RunOptions;
+  readonly #log: string;
+  readonly #counts = { normal: 0, skipped: 0, error: 0 };
+  readonly #errors = new Map<
+    string,
+    { code: number; name: string; count: number; example: string; message: string }
+  >();
+  // Microseconds; three significant digits.
+  readonly #durations = createHistogram({ figures: 3 });
+  #slowest: { query: string; duration_ms: number }[] = [];
+  #retries = 0;
+  #elsewhere = 0;
+
+  constructor(options: RunOptions, log: string) {
+    this.#options = options;
+    this.#log = log;
+  }
+
+  /** Counts a recorded query; gives how many have failed so far. */
+  recorded(query: string, outcome: Outcome, durationMs: number, error: QueryError | undefined): number {
+    this.#counts[outcome] += 1;
+    this.#durations.record(Math.max(1, Math.round(durationMs * 1000)));
+    this.#noteSlow(query, durationMs);
+    if (error !== undefined) {
+      const key = `${error.code} ${error.name}`;
+      const known = this.#errors.get(key);
+      if (known !== undefined) known.count += 1;
+      else {
+        const { code, name, message } = error;
+        this.#errors.set(key, { code, name, count: 1, example: query, message });
+      }
+    }
+    return this.#counts.error;
+  }
+
+  /** Counts a query that another process settled while it ran here. */
+  recordedElsewhere(): void {
+    this.#elsewhere += 1;
+  }
+
+  retried(): void {
+    this.#retries += 1;
+  }
+
+  build(end: {
+    records: number;
+    elapsedMs: number;
+    stopped: string | undefined;
+    exitCode: ExitCode | undefined;
+  }): RunSummary {
+    const { plan, run, unit } = this.#options;
+    const { normal, skipped, error } = this.#counts;
+    const done = normal + skipped + error + this.#elsewhere;
+    const standing = error + plan.keptErrors;
+    return {
+      run,
+      unit,
+      log: this.#log,
+      selected: plan.settled + plan.keptErrors + plan.due.length,
+      settled_before: plan.settled,
+      recorded: { normal, skipped, error },
+      records: end.records,
+      not_run: plan.due.length - done,
+      retries: this.#retries,
+      elapsed_ms: Math.round(end.elapsedMs),
+      durations: normal + skipped + error === 0 ? undefined : this.#quantiles(),
+      slowest: this.#slowest,
+      errors: [...this.#errors.values()].sort((a, b) => b.count - a.count),
+      stopped: end.stopped,
+      exit_code: end.exitCode ?? (standing > 0 ? 20 : 0),
+    };
+  }
+
+  #quantiles() {
+    const at = (percentile: number): number => Math.round(this.#durations.percentile(percentile) / 100) / 10;
+    return {
+      p50_ms: at(50),
+      p95_ms: at(95),
+      p99_ms: at(99),
+      max_ms: Math.round(this.#durations.max / 100) / 10,
+    };
+  }
+
+  #noteSlow(query: string, durationMs: number): void {
+    const last = this.#slowest[SLOWEST - 1];
+    if (last !== undefined && last.duration_ms >= durationMs) return;
+    this.#slowest.push({ query, duration_ms: Math.round(durationMs * 10) / 10 });
+    this.#slowest.sort((a, b) => b.duration_ms - a.duration_ms);
+    this.#slowest.length = Math.min(this.#slowest.length, SLOWEST);
+  }
+}

@@ -1,0 +1,337 @@
+import { setMaxListeners } from 'node:events';
+import pLimit from 'p-limit';
+import { QrunError } from '../core/errors.js';
+import type { EventSink, RunSummary } from '../core/events.js';
+import { type Failure, ownFailure } from '../core/failure.js';
+import { type HaltPolicy, haltThreshold } from '../core/halt.js';
+import type { Parameters, Settings } from '../core/model.js';
+import type { GroupHead } from '../core/record.js';
+import { backoffMs, mayRetry } from '../core/retry.js';
+import type { Engine, EngineResult } from '../io/engine.js';
+import type { GroupContent, ResultLog } from '../io/log.js';
+import { Outage } from './outage.js';
+import type { PlannedQuery, ReadQuery, UnitPlan } from './plan-unit.js';
+import { SummaryBuilder } from './run-summary.js';
+import { Turnstile } from './turnstile.js';
+
+/** Time, as the run sees it. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  nowMs(): number;
+  /** Milliseconds that never go back. */
+  monotonicMs(): number;
+  /** Resolves after `ms`, or at once when the signal aborts; never rejects. */
+  delay(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface RunOptions {
+  readonly run: string;
+  readonly unit: string;
+  readonly directory: string;
+  readonly plan: UnitPlan;
+  readonly parameters: Parameters;
+  readonly settings: Settings;
+  readonly concurrency: number;
+  /** Deadline of each attempt; 0 means none. */
+  readonly timeoutMs: number;
+  /** Further attempts after the first. */
+  readonly retries: number;
+  readonly halt: HaltPolicy | undefined;
+  /** How long the engine may be away. */
+  readonly outageLimitMs: number;
+  /** First stop: start nothing new, finish what runs. */
+  readonly drain: AbortSignal;
+  /** Second stop: cancel what runs. */
+  readonly abort: AbortSignal;
+}
+
+/** What a run uses of the world. */
+export interface RunDeps {
+  readonly engine: Engine;
+  readonly log: Pick<ResultLog, 'append' | 'records' | 'path'>;
+  /** Reads and parses a query; throws QrunError when it can no longer run. */
+  readonly read: (name: string) => ReadQuery;
+  readonly fingerprint: (bytes: Uint8Array) => string;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly emit: EventSink;
+}
+
+/**
+ * Runs the due queries of a plan, at most `concurrency` at a time, and records each result exactly once.
+ *
+ * A query counts as recorded only when the log has acknowledged it. Files are opened one by one as slots get
+ * free. Failed attempts are followed by others by the rules of `core/retry`; while the engine is away nothing
+ * is attempted. Resolves with the summary when every query is recorded, or after a drain, an abort or a halt,
+ * with the exit code that the process should have (signals are the caller's).
+ *
+ * Errors: QrunError of the log (`LOG_*`), after the queries in flight were cancelled.
+ */
+export function runUnit(deps: RunDeps, options: RunOptions): Promise<RunSummary> {
+  return new UnitRun(deps, options).run();
+}
+
+// Both stops of the caller, and those that the run itself decides.
+interface Stops {
+  readonly drain: AbortController;
+  readonly abort: AbortController;
+}
+
+class UnitRun {
+  readonly #deps: RunDeps;
+  readonly #options: RunOptions;
+  readonly #stops: Stops = { drain: new AbortController(), abort: new AbortController() };
+  readonly #outage: Outage;
+  readonly #turnstile = new Turnstile();
+  readonly #summary: SummaryBuilder;
+  readonly #haltAt: number;
+  #failure: unknown;
+  #lost: QrunError | undefined;
+  #halted = false;
+  #sequence = 0;
+
+  constructor(deps: RunDeps, options: RunOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    // Each running query listens: as many as there are slots is no leak.
+    setMaxListeners(0, this.#stops.drain.signal, this.#stops.abort.signal);
+    this.#summary = new SummaryBuilder(options, deps.log.path);
+    this.#haltAt =
+      options.halt === undefined ? Infinity : haltThreshold(options.halt, options.plan.due.length);
+    this.#outage = new Outage({
+      ping: deps.engine.ping.bind(deps.engine),
+      clock: deps.clock,
+      random: deps.random,
+      limitMs: options.outageLimitMs,
+      onLost: failure => deps.emit({ type: 'engine_lost', reason: failure.message }),
+      onBack: afterMs => deps.emit({ type: 'engine_back', after_ms: Math.round(afterMs) }),
+      onGaveUp: (failure, afterMs) => this.#giveUp(failure, afterMs),
+    });
+  }
+
+  async run(): Promise<RunSummary> {
+    const startedMs = this.#deps.clock.monotonicMs();
+    const unlink = [
+      follow(this.#options.drain, reason => this.#drain(String(reason))),
+      follow(this.#options.abort, reason => this.#abort(String(reason))),
+    ];
+    try {
+      await this.#feed();
+    } finally {
+      for (const undo of unlink) undo();
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+    const elapsedMs = this.#deps.clock.monotonicMs() - startedMs;
+    const stopped = this.#lost?.message ?? (this.#stops.drain.signal.reason as string | undefined);
+    return this.#summary.build({
+      records: this.#deps.log.records,
+      elapsedMs,
+      stopped,
+      exitCode: this.#lost !== undefined ? 24 : this.#halted ? 25 : undefined,
+    });
+  }
+
+  // Starts the next query only when a slot is free, so that a unit of any size waits as names, not as promises.
+  async #feed(): Promise<void> {
+    const { plan, concurrency } = this.#options;
+    const limit = pLimit(concurrency);
+    const running = new Set<Promise<void>>();
+    let slotFree = (): void => {};
+    for (const planned of plan.due) {
+      while (limit.activeCount + limit.pendingCount >= concurrency) {
+        await new Promise<void>(resolve => {
+          slotFree = resolve;
+        });
+      }
+      if (this.#stops.drain.signal.aborted) break;
+      const task = limit(() => this.#runQuery(planned)).catch(error => this.#fail(error));
+      running.add(task);
+      void task.finally(() => {
+        running.delete(task);
+        slotFree();
+      });
+    }
+    await Promise.all(running);
+  }
+
+  async #runQuery(planned: PlannedQuery): Promise<void> {
+    const { emit, read, fingerprint } = this.#deps;
+    const number = ++this.#sequence;
+    let query: ReadQuery;
+    try {
+      query = read(planned.name);
+    } catch (error) {
+      if (!(error instanceof QrunError)) throw error;
+      const head = this.#head(planned, planned.fingerprint, number, 1);
+      const failure = ownFailure(error.code, 'permanent', error.message);
+      await this.#record(head, { outcome: 'error', error: failure }, failure);
+      return;
+    }
+    // The file may have changed since it was planned: what is recorded is what is sent.
+    const print = fingerprint(query.bytes);
+    if (print !== planned.fingerprint) {
+      emit({
+        type: 'warning',
+        message: `${planned.name}.sql changed after the run began; its present text runs`,
+      });
+    }
+    await this.#attempts(planned, query, print, number);
+  }
+
+  async #attempts(
+    planned: PlannedQuery,
+    read: ReadQuery,
+    fingerprint: string,
+    number: number,
+  ): Promise<void> {
+    const { clock, emit, random } = this.#deps;
+    const { drain, abort } = this.#stops;
+    const { query } = read;
+    const retries = query.overrides.retries ?? this.#options.retries;
+    let lostTimes = 0;
+    let sawOutage = false;
+    for (let attempt = 1, tries = 1; ; attempt += 1) {
+      await this.#outage.ready();
+      // A drain lets a running attempt end; it does not begin another one.
+      if (abort.signal.aborted || (drain.signal.aborted && attempt > 1)) return;
+      const alone = sawOutage || lostTimes >= 2 || (lostTimes > 0 && tries > retries);
+      const leave = await this.#turnstile.enter(alone);
+      const head = this.#head(planned, fingerprint, number, attempt);
+      let result: EngineResult;
+      let ended: GroupHead;
+      try {
+        emit({ type: 'query_started', query: planned.name, attempt, query_id: head.queryId });
+        const startedMs = clock.monotonicMs();
+        result = await this.#deps.engine.run({
+          query,
+          queryId: head.queryId,
+          parameters: this.#options.parameters,
+          settings: this.#options.settings,
+          timeoutMs: query.overrides.timeoutMs ?? this.#options.timeoutMs,
+          signal: abort.signal,
+        });
+        ended = { ...head, durationMs: clock.monotonicMs() - startedMs };
+      } finally {
+        leave();
+      }
+      if (result.ok) {
+        await this.#recordResult(ended, result);
+        return;
+      }
+      const { failure } = result;
+      if (failure.name === 'ABORTED' && abort.signal.aborted) return;
+      if (failure.serverGone) {
+        if (!failure.neverStarted) lostTimes += 1;
+        sawOutage =
+          (await this.#outage.report(failure, drain.signal)) && !failure.neverStarted ? true : sawOutage;
+        if (this.#lost !== undefined && mayRetry(failure, query.readOnly)) return;
+        // Nothing was sent to a server that is away: that is no attempt of this query.
+        if (failure.neverStarted && !abort.signal.aborted) continue;
+      }
+      if (tries > retries || !mayRetry(failure, query.readOnly)) {
+        await this.#record(ended, { outcome: 'error', error: failure }, failure);
+        return;
+      }
+      const waitMs = Math.max(failure.retryAfterMs ?? 0, backoffMs(tries, random));
+      tries += 1;
+      this.#summary.retried();
+      emit({
+        type: 'query_retry',
+        query: planned.name,
+        attempt,
+        wait_ms: Math.round(waitMs),
+        error: { code: failure.code, name: failure.name, kind: failure.kind, message: failure.message },
+      });
+      await clock.delay(waitMs, drain.signal);
+    }
+  }
+
+  async #recordResult(head: GroupHead, result: EngineResult & { ok: true }): Promise<void> {
+    const { body, stats } = result;
+    if (body.rows > 0) {
+      await this.#record(head, { outcome: 'normal', body, stats });
+      return;
+    }
+    await body.dispose();
+    await this.#record(head, { outcome: 'skipped', stats });
+  }
+
+  async #record(head: GroupHead, content: GroupContent, failure?: Failure): Promise<void> {
+    const rows = content.outcome === 'normal' ? content.body.rows : 0;
+    const recorded = await this.#deps.log.append(head, content);
+    if (!recorded) {
+      this.#summary.recordedElsewhere();
+      this.#deps.emit({ type: 'warning', message: `${head.query}: another process recorded it meanwhile` });
+      return;
+    }
+    const error =
+      failure === undefined
+        ? undefined
+        : { code: failure.code, name: failure.name, kind: failure.kind, message: failure.message };
+    const errors = this.#summary.recorded(head.query, content.outcome, head.durationMs, error);
+    this.#deps.emit({
+      type: 'query_recorded',
+      query: head.query,
+      outcome: content.outcome,
+      rows,
+      attempt: head.attempt,
+      duration_ms: Math.round(head.durationMs * 10) / 10,
+      ...(error === undefined ? {} : { error }),
+    });
+    if (error !== undefined && errors >= this.#haltAt && !this.#halted) {
+      this.#halted = true;
+      this.#drain(`halted: ${errors} ${errors === 1 ? 'query has' : 'queries have'} failed (--halt)`);
+    }
+  }
+
+  #head(planned: PlannedQuery, fingerprint: string, number: number, attempt: number): GroupHead {
+    const { run, unit, parameters } = this.#options;
+    return {
+      unit,
+      query: planned.name,
+      fingerprint,
+      attempt,
+      run,
+      rerun: planned.reason === 'rerun',
+      queryId: `qrun-${run}-${number}-${attempt}`,
+      startedAtMs: this.#deps.clock.nowMs(),
+      durationMs: 0,
+      parameters,
+    };
+  }
+
+  #drain(reason: string): void {
+    if (this.#stops.drain.signal.aborted) return;
+    this.#stops.drain.abort(reason);
+    this.#deps.emit({ type: 'stopping', how: 'drain', reason });
+  }
+
+  #abort(reason: string): void {
+    if (this.#stops.abort.signal.aborted) return;
+    this.#stops.drain.abort(reason);
+    this.#stops.abort.abort(reason);
+    this.#deps.emit({ type: 'stopping', how: 'abort', reason });
+  }
+
+  #giveUp(failure: Failure, afterMs: number): void {
+    const seconds = Math.round(afterMs / 1000);
+    this.#lost = new QrunError(
+      'ENGINE_LOST',
+      `the engine did not answer for ${seconds} s: ${failure.message}`,
+    );
+    this.#drain(this.#lost.message);
+  }
+
+  // A failure of the log, or a bug: nothing that is still running could be recorded.
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+    this.#abort(error instanceof QrunError ? error.message : 'an unexpected failure');
+  }
+}
+
+function follow(signal: AbortSignal, act: (reason: unknown) => void): () => void {
+  const listener = (): void => act(signal.reason);
+  if (signal.aborted) listener();
+  else signal.addEventListener('abort', listener, { once: true });
+  return () => signal.removeEventListener('abort', listener);
+}

@@ -1,0 +1,208 @@
+import { QrunError } from '../core/errors.js';
+import type { EventSink, RunSummary } from '../core/events.js';
+import { type FingerprintInputs, fingerprinter } from '../core/fingerprint.js';
+import type { HaltPolicy } from '../core/halt.js';
+import type { Settings } from '../core/model.js';
+import type { Rerun } from '../core/plan.js';
+import { RECORD_SCHEMA_VERSION } from '../core/record.js';
+import type { Selection } from '../core/selection.js';
+import type { Engine } from '../io/engine.js';
+import type { Lease } from '../io/lease.js';
+import type { ResultLog } from '../io/log.js';
+import type { RunEntry, RunStart } from '../io/run-sidecar.js';
+import type { UnitSource } from '../io/unit-files.js';
+import { planUnit, readQuery, type UnitPlan } from './plan-unit.js';
+import { type Clock, runUnit } from './run-unit.js';
+import { prepareDataDirectory, runSetup, type SetupFile, type SetupNotes } from './setup.js';
+
+/** One unit with everything that decides what is run and recorded. */
+export interface UnitRequest {
+  readonly run: string;
+  readonly unit: string;
+  readonly directory: string;
+  readonly inputs: FingerprintInputs;
+  /** All settings of the user, also those that change no result. */
+  readonly settings: Settings;
+  readonly selection: Selection;
+  readonly limit: number | undefined;
+  readonly rerun: Rerun;
+  readonly allowPlaceholders: boolean;
+  readonly concurrency: number;
+  readonly timeoutMs: number;
+  readonly retries: number;
+  readonly outageLimitMs: number;
+  readonly halt: HaltPolicy | undefined;
+  readonly rowsPerQuery: number | undefined;
+  /** Whether setup files run on a server. */
+  readonly setup: boolean;
+  readonly drain: AbortSignal;
+  readonly abort: AbortSignal;
+}
+
+/** What the sidecar says about who runs. */
+export type RunIdentity = Pick<
+  RunStart,
+  'user' | 'host' | 'pid' | 'qrun' | 'node' | 'arguments' | 'git_commit'
+>;
+
+/** What a unit's run uses of the world; each opens on its first use, in this order. */
+export interface UnitDeps {
+  readonly source: UnitSource;
+  readonly identity: () => Promise<RunIdentity>;
+  readonly takeLease: () => Promise<Lease>;
+  readonly openLog: () => Promise<ResultLog>;
+  readonly readRuns: () => readonly RunEntry[];
+  readonly appendRun: (entry: RunEntry) => Promise<void>;
+  readonly readSetupFiles: () => readonly SetupFile[];
+  readonly openEngine: () => Promise<Engine>;
+  readonly setupNotes: SetupNotes;
+  readonly withSetupLock: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly emit: EventSink;
+}
+
+/**
+ * Runs a unit from its lease to its summary.
+ *
+ * Order: lease, log (read, repaired), plan (every file read and checked), and only then the engine; with
+ * nothing due no engine is opened. Everything opened is closed in reverse, on errors too.
+ *
+ * Errors: QrunError of each step; nothing was started when it is one of exit code 2 or 22.
+ */
+export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Promise<RunSummary> {
+  const { clock, emit } = deps;
+  // The cheapest check first: a mistyped directory must not leave a lease and a log behind.
+  deps.source.list();
+  const lease = await deps.takeLease();
+  try {
+    deps.readRuns();
+    const log = await deps.openLog();
+    try {
+      if (log.onNetwork) {
+        emit({
+          type: 'warning',
+          message: `${log.path} is on a network file system: appends are slower there`,
+        });
+      }
+      const setup = deps.readSetupFiles();
+      const plan = await planUnit({ ...request, source: deps.source }, log.final, request.abort);
+      if (plan.due.length === 0) return await runPlanned(deps, request, plan, log, NO_ENGINE);
+      const engine = await deps.openEngine();
+      try {
+        if (plan.usesParameters && !engine.info.supportsParameters) {
+          throw new QrunError(
+            'PARAMETERS',
+            `ClickHouse ${engine.info.version} at ${engine.info.target} does not know {name:Type} parameters`,
+            { hint: 'they came with ClickHouse 19.14: use a newer server, or write the values into the SQL' },
+          );
+        }
+        emit({
+          type: 'run_started',
+          run: request.run,
+          unit: request.unit,
+          directory: request.directory,
+          log: log.path,
+          engine: engine.info.kind,
+          version: engine.info.version,
+          target: engine.info.target,
+          concurrency: request.concurrency,
+          selected: plan.settled + plan.keptErrors + plan.due.length,
+          settled: plan.settled,
+          due: plan.due.length,
+        });
+        await prepare(deps, request, engine, setup);
+        await deps.appendRun(await startEntry(deps, request, engine));
+        const summary = await runPlanned(deps, request, plan, log, engine);
+        await deps.appendRun({
+          event: 'end',
+          run: request.run,
+          at: new Date(clock.nowMs()).toISOString(),
+          recorded: summary.recorded,
+          records: summary.records,
+          not_run: summary.not_run,
+          exit_code: summary.exit_code,
+        });
+        return summary;
+      } finally {
+        await engine.close();
+      }
+    } finally {
+      await log.close();
+    }
+  } finally {
+    lease.release();
+  }
+}
+
+async function runPlanned(
+  deps: UnitDeps,
+  request: UnitRequest,
+  plan: UnitPlan,
+  log: ResultLog,
+  engine: Engine,
+): Promise<RunSummary> {
+  const { clock, emit, random } = deps;
+  const summary = await runUnit(
+    {
+      engine,
+      log,
+      read: name => readQuery(deps.source, name),
+      fingerprint: fingerprinter(request.inputs),
+      clock,
+      random,
+      emit,
+    },
+    { ...request, plan, parameters: request.inputs.parameters },
+  );
+  emit({ type: 'run_ended', ...summary });
+  return summary;
+}
+
+async function prepare(
+  deps: UnitDeps,
+  request: UnitRequest,
+  engine: Engine,
+  files: readonly SetupFile[],
+): Promise<void> {
+  const { clock, emit } = deps;
+  const context = { engine, settings: request.settings, clock, emit, signal: request.abort };
+  if (engine.info.kind === 'embedded') {
+    await prepareDataDirectory(context, files, deps.setupNotes);
+    return;
+  }
+  if (!request.setup) return;
+  if (files.length === 0) {
+    throw new QrunError('USAGE', `--setup: there is no _setup.sql in ${request.directory} or above it`, {
+      hint: 'leave --setup away, or write one',
+    });
+  }
+  await deps.withSetupLock(async () => {
+    for (const file of files) await runSetup(context, file);
+  });
+}
+
+async function startEntry(deps: UnitDeps, request: UnitRequest, engine: Engine): Promise<RunStart> {
+  return {
+    event: 'start',
+    schema: RECORD_SCHEMA_VERSION,
+    run: request.run,
+    unit: request.unit,
+    at: new Date(deps.clock.nowMs()).toISOString(),
+    ...(await deps.identity()),
+    directory: request.directory,
+    engine: engine.info.kind,
+    server_version: engine.info.version,
+    target: engine.info.target,
+    settings: request.inputs.settings,
+    rows_per_query: request.rowsPerQuery ?? null,
+  };
+}
+
+// Stands in when nothing is due, so that no server is needed to learn that.
+const NO_ENGINE: Engine = {
+  info: { kind: 'embedded', version: '', target: '', supportsParameters: true, slots: 0 },
+  run: () => Promise.reject(new Error('no query was due')),
+  ping: async () => undefined,
+  close: async () => {},
+};

@@ -1,0 +1,48 @@
+import { auditUnit } from '../../app/audit-unit.js';
+import type { AuditReport } from '../../core/audit.js';
+import { readLog } from '../../io/log-read.js';
+import { lastStart, readRuns } from '../../io/run-sidecar.js';
+import { directorySource } from '../../io/unit-files.js';
+import { type UnitContext, unitContext } from '../context.js';
+import { configFlags, type Flags, flagName } from '../options.js';
+import { renderAudits } from '../render/audit.js';
+import type { Terminal } from '../terminal.js';
+
+/** `qrun audit DIR...`: proves or refutes that each unit is complete; gives 0, 20 (only errors stand) or 21. */
+export async function auditCommand(
+  directories: readonly string[],
+  flags: Flags,
+  terminal: Terminal,
+): Promise<number> {
+  const given = configFlags(flags);
+  const reports: AuditReport[] = [];
+  for (const directory of directories) {
+    const context = unitContext(directory, given, terminal, flagName);
+    reports.push(await auditOne(context, given));
+  }
+  if (flags.json === true) {
+    const json = reports.length === 1 ? reports[0] : reports;
+    terminal.out.write(`${JSON.stringify(json)}\n`);
+  } else {
+    terminal.out.write(renderAudits(reports, terminal.outStyle));
+  }
+  const verdicts = new Set(reports.map(report => report.verdict));
+  if (verdicts.has('incomplete') || verdicts.has('inconsistent')) return 21;
+  return verdicts.has('errors') ? 20 : 0;
+}
+
+// A run with --set or --database is audited without naming them again: the sidecar knows them.
+function auditOne(context: UnitContext, given: Readonly<Record<string, unknown>>): Promise<AuditReport> {
+  const start = lastStart(readRuns(context.logPath));
+  const named = given.settings !== undefined || given.database !== undefined;
+  const settings = named || start === undefined ? context.inputs.settings : start.settings;
+  const rows = context.config.rows_per_query ?? start?.rows_per_query ?? undefined;
+  return auditUnit({
+    unit: context.unit,
+    log: context.logPath,
+    inputs: { ...context.inputs, settings },
+    rowsPerQuery: rows,
+    source: directorySource(context.directory),
+    readLog: visitor => readLog(context.logPath, context.unit, visitor),
+  });
+}

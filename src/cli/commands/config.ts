@@ -1,0 +1,49 @@
+import { environmentName, TOML_KEYS } from '../../core/config.js';
+import { unitContext } from '../context.js';
+import { configFlags, type Flags, flagName } from '../options.js';
+import { renderTable } from '../render/table.js';
+import type { Terminal } from '../terminal.js';
+
+/** `qrun config [DIR]`: prints the configuration in force and where each value comes from; never a password. */
+export async function configCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+  const context = unitContext(directory, configFlags(flags), terminal, flagName);
+  const { config, sources, unit, root, logPath, dataDirectory, configFile } = context;
+  const password = context.password() !== undefined;
+  const values = { ...config, url: config.url === undefined ? undefined : withoutCredentials(config.url) };
+  if (flags.json === true) {
+    const paths = { unit, root, config_file: configFile ?? null, log: logPath, data_dir: dataDirectory };
+    terminal.out.write(`${JSON.stringify({ ...paths, config: values, sources, password_set: password })}\n`);
+    return 0;
+  }
+  const style = terminal.outStyle;
+  const rows = TOML_KEYS.map(key => {
+    const value = values[key];
+    const environment = environmentName(key);
+    const shown = value === undefined ? '-' : typeof value === 'string' ? value : JSON.stringify(value);
+    return [key, shown, sources[key] ?? 'default', environment ?? ''];
+  });
+  rows.push(['password', password ? '(set, not shown)' : '-', '', 'CLICKHOUSE_PASSWORD']);
+  const columns = [
+    { title: 'key' },
+    { title: 'value', shrink: 'end' as const },
+    { title: 'from' },
+    { title: 'environment' },
+  ];
+  terminal.out.write(
+    [
+      `unit         ${style.foreign(unit)}`,
+      `sweep root   ${root}`,
+      `qrun.toml    ${configFile ?? 'none'}`,
+      `log          ${logPath}`,
+      `data         ${dataDirectory}`,
+      '',
+      `${renderTable(columns, rows, style)}`,
+      '',
+    ].join('\n'),
+  );
+  return 0;
+}
+
+function withoutCredentials(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, '//***@');
+}

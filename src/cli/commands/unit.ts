@@ -1,0 +1,187 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { relative } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock } from '../../app/run-unit.js';
+import { readSetupFile } from '../../app/setup.js';
+import { runUnitSession, type UnitRequest } from '../../app/unit-session.js';
+import { QrunError } from '../../core/errors.js';
+import type { EventSink, RunEvent, RunSummary } from '../../core/events.js';
+import { fingerprinter } from '../../core/fingerprint.js';
+import { openEventsFile } from '../../io/events-file.js';
+import { FileLock } from '../../io/flock.js';
+import { gitCommit, whoAndWhere } from '../../io/identity.js';
+import { takeLease } from '../../io/lease.js';
+import { ResultLog } from '../../io/log.js';
+import { localDisk } from '../../io/log-file.js';
+import { appendRun, readRuns } from '../../io/run-sidecar.js';
+import { readAppliedSetup, withSetupLock, writeAppliedSetup } from '../../io/setup-state.js';
+import { directorySource, findSetupFiles } from '../../io/unit-files.js';
+import { type UnitContext, unitContext } from '../context.js';
+import { openEngine } from '../engine.js';
+import { configFlags, type Flags, flagName } from '../options.js';
+import { createProgressView } from '../render/progress.js';
+import { renderSummary } from '../render/summary.js';
+import { listenForStops, SIGNAL_EXIT, type Stops } from '../signals.js';
+import type { Terminal } from '../terminal.js';
+import { version } from '../version.js';
+import { showPlan } from './plan.js';
+
+/** `qrun unit DIR`: runs a unit; gives the exit code. Errors: QrunError of every step. */
+export async function unitCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+  if (flags.dryRun === true) return await showPlan(directory, flags, terminal);
+  const context = unitContext(directory, configFlags(flags), terminal, flagName);
+  if (flags.why === true) await showPlan(directory, { ...flags, json: undefined }, terminal);
+  const stops = listenForStops(terminal.proc, exitCode => endNow(terminal.proc, context, exitCode));
+  const progress = createProgressView({
+    stream: terminal.proc.stderr,
+    isTTY: terminal.proc.stderr.isTTY === true,
+    style: terminal.errStyle,
+    now: () => performance.timeOrigin + performance.now(),
+    mode: flags.quiet === true ? 'quiet' : 'auto',
+  });
+  const eventsPath = context.config.events;
+  const events =
+    eventsPath === undefined
+      ? undefined
+      : openEventsFile(eventsPath, Date.now, error =>
+          progress.sink({ type: 'warning', message: `no more events to ${eventsPath}: ${error.message}` }),
+        );
+  const emit: EventSink = (event: RunEvent) => {
+    progress.sink(event);
+    events?.sink(event);
+  };
+  try {
+    const summary = await runSession(context, terminal, stops, emit);
+    progress.close();
+    showSummary(summary, context, flags, terminal);
+    const signal = stops.received();
+    return signal !== undefined && summary.not_run > 0 ? SIGNAL_EXIT[signal] : summary.exit_code;
+  } catch (error) {
+    const signal = stops.received();
+    if (signal !== undefined && stops.drain.aborted && isAbort(error)) return SIGNAL_EXIT[signal];
+    throw error;
+  } finally {
+    progress.close();
+    await events?.close();
+    stops.dispose();
+  }
+}
+
+function runSession(
+  context: UnitContext,
+  terminal: Terminal,
+  stops: Stops,
+  emit: EventSink,
+): Promise<RunSummary> {
+  const { config, inputs, unit, directory, logPath } = context;
+  const run = newRunId();
+  const { user, host } = whoAndWhere();
+  const pid = terminal.proc.pid;
+  const request: UnitRequest = {
+    run,
+    unit,
+    directory,
+    inputs,
+    settings: config.settings,
+    selection: config,
+    limit: config.limit,
+    rerun: config.rerun,
+    allowPlaceholders: config.allow_placeholders,
+    concurrency: config.concurrency,
+    timeoutMs: config.timeout,
+    retries: config.retries,
+    outageLimitMs: config.max_outage,
+    halt: config.halt,
+    rowsPerQuery: config.rows_per_query,
+    setup: config.setup,
+    drain: stops.drain,
+    abort: stops.abort,
+  };
+  const setupPrint = fingerprinter({ parameters: {}, settings: {} });
+  return runUnitSession(
+    {
+      source: directorySource(directory),
+      identity: async () => ({
+        user,
+        host,
+        pid,
+        qrun: version(),
+        node: terminal.proc.versions.node,
+        arguments: terminal.proc.argv.slice(2),
+        git_commit: await gitCommit(directory),
+      }),
+      takeLease: () => {
+        makeDirectory(context.logDirectory, 'the log directory');
+        return takeLease(logPath, unit, { pid, host, run, since: new Date().toISOString() });
+      },
+      openLog: async () =>
+        ResultLog.open({
+          path: logPath,
+          unit,
+          disk: localDisk,
+          lock: await FileLock.open(`${logPath}.lock`),
+          onRepair: ({ bytes, savedAs }) => emit({ type: 'log_repaired', bytes, saved_as: savedAs }),
+        }),
+      readRuns: () => readRuns(logPath),
+      appendRun: entry => appendRun(logPath, entry),
+      readSetupFiles: () =>
+        findSetupFiles(directory, context.root).map(path =>
+          readSetupFile(relative(context.root, path), readFileSync(path), setupPrint),
+        ),
+      openEngine: () => openEngine(context, stops.drain),
+      setupNotes: {
+        read: () => readAppliedSetup(context.dataDirectory),
+        write: applied => writeAppliedSetup(context.dataDirectory, applied),
+      },
+      withSetupLock: work => withSetupLock(context.root, work),
+      clock: systemClock,
+      random: Math.random,
+      emit,
+    },
+    request,
+  );
+}
+
+const systemClock: Clock = {
+  nowMs: Date.now,
+  monotonicMs: () => performance.now(),
+  delay: (ms, signal) => delay(ms, undefined, { signal }).catch(() => {}),
+};
+
+// Sorts by time, and is unique among processes that start in the same second.
+function newRunId(): string {
+  const time = new Date().toISOString().replace(/[-:]/g, '').slice(0, 15);
+  return `${time}-${randomBytes(4).toString('hex')}`;
+}
+
+function showSummary(summary: RunSummary, context: UnitContext, flags: Flags, terminal: Terminal): void {
+  if (flags.json === true) {
+    terminal.out.write(`${JSON.stringify(summary)}\n`);
+    return;
+  }
+  const directory = relative(terminal.cwd, context.directory) || '.';
+  terminal.out.write(renderSummary(summary, terminal.outStyle, { directory }));
+}
+
+function makeDirectory(path: string, what: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (cause) {
+    throw new QrunError('LOG_UNUSABLE', `cannot create ${what} ${path}: ${(cause as Error).message}`, {
+      hint: 'choose a writable place with --log-dir',
+      cause,
+    });
+  }
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError';
+}
+
+// libchdb keeps process.exit from ending while a query runs; SIGKILL is the one way out at once. Nothing
+// recorded is lost by it.
+function endNow(proc: NodeJS.Process, context: UnitContext, exitCode: number): void {
+  if (context.config.engine === 'embedded') proc.kill(proc.pid, 'SIGKILL');
+  else proc.exit(exitCode);
+}

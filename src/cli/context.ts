@@ -1,0 +1,106 @@
+import { join, resolve } from 'node:path';
+import { type Config, type ConfigKey, type ConfigSource, resolveConfig } from '../core/config.js';
+import { changesResult } from '../core/engine-settings.js';
+import { QrunError } from '../core/errors.js';
+import { type FingerprintInputs, shortHash } from '../core/fingerprint.js';
+import type { Settings } from '../core/model.js';
+import { logName, unitId } from '../core/names.js';
+import { readDotEnv, readSecretFile, readToml } from '../io/config-files.js';
+import { findSweepRoot, unitName } from '../io/unit-files.js';
+
+/** The surroundings of the process, as far as the configuration depends on them. */
+export interface Surroundings {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** A unit as a command works on it: where it is, what it is called, and its configuration. */
+export interface UnitContext {
+  readonly directory: string;
+  readonly root: string;
+  readonly configFile: string | undefined;
+  readonly unit: string;
+  readonly logPath: string;
+  readonly logDirectory: string;
+  readonly dataDirectory: string;
+  readonly config: Config;
+  readonly sources: Readonly<Partial<Record<ConfigKey, ConfigSource>>>;
+  readonly inputs: FingerprintInputs;
+  /** Read when it is needed, and never kept in anything that is printed. */
+  readonly password: () => string | undefined;
+}
+
+/**
+ * Resolves the configuration of a unit: its sweep root, qrun.toml and .env there, the environment, and flags.
+ * Variables of the environment win over those of `.env`.
+ *
+ * Errors: QrunError `CONFIG`.
+ */
+export function unitContext(
+  directory: string,
+  flags: Readonly<Record<string, unknown>>,
+  { cwd, env }: Surroundings,
+  flagName?: (key: string) => string,
+): UnitContext {
+  const absolute = resolve(cwd, directory);
+  const { directory: root, configFile } = findSweepRoot(absolute, cwd);
+  const toml = configFile === undefined ? undefined : { file: configFile, values: readToml(configFile) };
+  const variables = { ...readDotEnv(join(root, '.env')), ...env };
+  const { config, sources } = resolveConfig({
+    toml,
+    env: variables,
+    flags,
+    ...(flagName === undefined ? {} : { flagName }),
+  });
+  // A path in qrun.toml means the same wherever qrun is started.
+  const from = (key: ConfigKey, path: string): string =>
+    resolve(sources[key] === 'qrun.toml' ? root : cwd, path);
+  const unit = unitId(unitName(absolute, root), config.parameters);
+  const directoryOfLogs =
+    config.log_dir === undefined ? join(root, 'results') : from('log_dir', config.log_dir);
+  const logPath =
+    config.log === undefined ? join(directoryOfLogs, logName(unit, shortHash)) : resolve(cwd, config.log);
+  return {
+    directory: absolute,
+    root,
+    configFile,
+    unit,
+    logPath,
+    logDirectory: resolve(logPath, '..'),
+    dataDirectory:
+      config.data_dir === undefined ? join(root, '.qrun', 'data') : from('data_dir', config.data_dir),
+    config: {
+      ...config,
+      ...(config.ca_file === undefined ? {} : { ca_file: from('ca_file', config.ca_file) }),
+      ...(config.password_file === undefined
+        ? {}
+        : { password_file: from('password_file', config.password_file) }),
+    },
+    sources,
+    inputs: { parameters: config.parameters, settings: resultSettings(config) },
+    password: () => {
+      if (config.password_file !== undefined)
+        return readSecretFile(from('password_file', config.password_file));
+      return variables.CLICKHOUSE_PASSWORD;
+    },
+  };
+}
+
+// The database decides what an unqualified table name means, as a setting would.
+function resultSettings(config: Config): Settings {
+  const settings = Object.entries(config.settings).filter(([name]) => changesResult(name));
+  return Object.fromEntries(
+    config.database === undefined ? settings : [...settings, ['database', config.database]],
+  );
+}
+
+/** Values that were given as `k=v`, as a record. Errors: QrunError `USAGE`. */
+export function parsePairs(option: string, values: readonly string[]): Record<string, string> {
+  const result: Record<string, string> = {};
+  for (const value of values) {
+    const at = value.indexOf('=');
+    if (at < 1) throw new QrunError('USAGE', `${option} ${value}: must be name=value`);
+    result[value.slice(0, at)] = value.slice(at + 1);
+  }
+  return result;
+}

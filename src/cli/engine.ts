@@ -1,0 +1,33 @@
+import type { Engine } from '../io/engine.js';
+import { SPOOL_THRESHOLD_BYTES } from '../io/result-body.js';
+import type { UnitContext } from './context.js';
+
+const DEFAULT_URL = 'http://localhost:8123';
+
+/** Opens the engine that a configuration names. Errors: QrunError `ENGINE_*`, `DATA_LOCKED`, `CONFIG`. */
+export async function openEngine(context: UnitContext, signal: AbortSignal): Promise<Engine> {
+  const { config, dataDirectory, logDirectory } = context;
+  const common = {
+    concurrency: config.concurrency,
+    settings: config.settings,
+    spool: { directory: logDirectory, thresholdBytes: SPOOL_THRESHOLD_BYTES },
+  };
+  // Loaded here, because each brings a large package that the other engine and the other commands do not need.
+  if (config.engine === 'embedded') {
+    const { openEmbedded } = await import('../io/embedded.js');
+    return await openEmbedded({ ...common, dataDirectory }, signal);
+  }
+  const { openClickHouse } = await import('../io/clickhouse.js');
+  const password = context.password();
+  return await openClickHouse(
+    {
+      ...common,
+      url: config.url ?? DEFAULT_URL,
+      ...(config.user === undefined ? {} : { user: config.user }),
+      ...(password === undefined ? {} : { password }),
+      ...(config.database === undefined ? {} : { database: config.database }),
+      ...(config.ca_file === undefined ? {} : { caFile: config.ca_file }),
+    },
+    signal,
+  );
+}

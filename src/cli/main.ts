@@ -1,0 +1,45 @@
+import { CommanderError } from 'commander';
+import { QrunError } from '../core/errors.js';
+import { createProgram, isHelpOrVersion } from './program.js';
+import { renderError } from './render/error.js';
+import { openTerminal, type Terminal } from './terminal.js';
+
+// All work is done and closed; what then still keeps the process alive is a leak, not a reason to hang.
+const EXIT_GRACE_MS = 5_000;
+
+/**
+ * Runs the command line of a process and sets its exit code; never rejects. The process ends by itself, so
+ * that everything written to pipes arrives.
+ */
+export async function main(proc: NodeJS.Process): Promise<void> {
+  const terminal = openTerminal(proc);
+  proc.exitCode = await runCommandLine(proc.argv.slice(2), terminal);
+  setTimeout(() => proc.exit(), EXIT_GRACE_MS).unref();
+}
+
+async function runCommandLine(args: readonly string[], terminal: Terminal): Promise<number> {
+  let exitCode: number | undefined;
+  const program = createProgram(terminal, code => {
+    exitCode = code;
+  });
+  try {
+    if (args.length === 0) {
+      program.outputHelp({ error: true });
+      return 2;
+    }
+    await program.parseAsync(args, { from: 'user' });
+    return withOutput(terminal, exitCode ?? 1);
+  } catch (error) {
+    if (error instanceof CommanderError) return isHelpOrVersion(error) ? 0 : 2;
+    terminal.err.write(renderError(error, terminal.errStyle));
+    return error instanceof QrunError ? error.exitCode : 1;
+  }
+}
+
+// A reader that left (EPIPE) wanted no more; a result that could not be written is no success.
+function withOutput(terminal: Terminal, exitCode: number): number {
+  const failed = terminal.out.failed as NodeJS.ErrnoException | undefined;
+  if (failed === undefined || failed.code === 'EPIPE') return exitCode;
+  terminal.err.write(`qrun: cannot write to stdout: ${failed.message}\n`);
+  return exitCode === 0 ? 1 : exitCode;
+}

@@ -1,0 +1,156 @@
+import { type Command, Option } from 'commander';
+import type { ConfigKey } from '../core/config.js';
+import { parsePairs } from './context.js';
+
+/** Options of commander, by the names that it derives from the flags. */
+export type Flags = Readonly<Record<string, unknown>>;
+
+const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
+
+/** Options that say which results count: they go into unit id, log name and fingerprints. */
+export function addUnitOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--log <file>', 'the log of this unit').helpGroup('Unit and log:'))
+    .addOption(
+      new Option('--log-dir <dir>', 'directory of all logs (default: <sweep root>/results)').helpGroup(
+        'Unit and log:',
+      ),
+    )
+    .addOption(
+      new Option('--param <name=value>', 'value of {name:Type} in the SQL (repeatable)')
+        .argParser(collect)
+        .helpGroup('Unit and log:'),
+    )
+    .addOption(
+      new Option('--set <name=value>', 'ClickHouse setting for every query (repeatable)')
+        .argParser(collect)
+        .helpGroup('Unit and log:'),
+    )
+    .addOption(new Option('--database <name>', 'default database').helpGroup('Unit and log:'))
+    .addOption(
+      new Option('--rows-per-query <n>', 'rows that each normal result has').helpGroup('Unit and log:'),
+    );
+}
+
+/** Options that choose among the queries of a unit. */
+export function addSelectionOptions(command: Command): Command {
+  const group = 'Selection:';
+  return command
+    .addOption(
+      new Option('--include <glob>', 'only queries whose name matches (repeatable)')
+        .argParser(collect)
+        .helpGroup(group),
+    )
+    .addOption(
+      new Option('--exclude <glob>', 'not the queries whose name matches (repeatable)')
+        .argParser(collect)
+        .helpGroup(group),
+    )
+    .addOption(new Option('--shard <i/n>', 'part i of n, chosen by a hash of the name').helpGroup(group))
+    .addOption(new Option('--limit <n>', 'run at most n queries').helpGroup(group))
+    .addOption(new Option('--shuffle <seed>', 'random order, the same for the same seed').helpGroup(group))
+    .addOption(
+      new Option('--rerun <which>', 'run again what is recorded: errors (default), all or none')
+        .choices(['errors', 'all', 'none'])
+        .helpGroup(group),
+    )
+    .addOption(
+      new Option('--allow-placeholders', 'run files that hold unreplaced __PLACEHOLDER__ words').helpGroup(
+        group,
+      ),
+    );
+}
+
+/** Options that say what executes the SQL. */
+export function addEngineOptions(command: Command): Command {
+  const group = 'Engine:';
+  return command
+    .addOption(
+      new Option('--engine <name>', 'clickhouse (a server) or embedded (chDB, the default without --url)')
+        .choices(['clickhouse', 'embedded'])
+        .helpGroup(group),
+    )
+    .addOption(
+      new Option(
+        '--url <url>',
+        'ClickHouse server, such as http://localhost:8123 (also CLICKHOUSE_URL)',
+      ).helpGroup(group),
+    )
+    .addOption(
+      new Option(
+        '--user <name>',
+        'user; the password comes from CLICKHOUSE_PASSWORD, .env or a file',
+      ).helpGroup(group),
+    )
+    .addOption(new Option('--password-file <file>', 'file that holds the password').helpGroup(group))
+    .addOption(new Option('--password <secret>').hideHelp())
+    .addOption(new Option('--ca-file <file>', 'certificate authority of an https server').helpGroup(group))
+    .addOption(
+      new Option(
+        '--data-dir <dir>',
+        'data of the embedded engine (default: <sweep root>/.qrun/data)',
+      ).helpGroup(group),
+    )
+    .addOption(
+      new Option('--setup', 'run _setup.sql on the server first (embedded: always, once)').helpGroup(group),
+    );
+}
+
+/** Options of a run alone. */
+export function addRunOptions(command: Command): Command {
+  const group = 'Run:';
+  return command
+    .addOption(new Option('-P, --concurrency <n>', 'queries at a time (default: 16)').helpGroup(group))
+    .addOption(
+      new Option('--timeout <duration>', 'deadline of each attempt: 500ms, 30s, 5m (default: 1h)').helpGroup(
+        group,
+      ),
+    )
+    .addOption(
+      new Option('--retries <n>', 'further attempts after a failure that may pass (default: 3)').helpGroup(
+        group,
+      ),
+    )
+    .addOption(
+      new Option('--max-outage <duration>', 'how long to wait for a lost server (default: 10m)').helpGroup(
+        group,
+      ),
+    )
+    .addOption(new Option('--halt <policy>', 'stop at errors=N or errors=N%').helpGroup(group));
+}
+
+const KEY_OF_FLAG: Readonly<Record<string, ConfigKey>> = {
+  param: 'parameters',
+  set: 'settings',
+};
+
+// Not configuration: how a command shows itself.
+const PRESENTATION: ReadonlySet<string> = new Set([
+  'json',
+  'why',
+  'dryRun',
+  'quiet',
+  'color',
+  'list',
+  'password',
+  'progress',
+]);
+
+/** The flags that a user gave, by configuration key. Errors: QrunError `USAGE`. */
+export function configFlags(flags: Flags): Record<string, unknown> {
+  const result: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(flags)) {
+    if (value === undefined || PRESENTATION.has(name)) continue;
+    const key = KEY_OF_FLAG[name] ?? name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);
+    const pairs = name === 'param' || name === 'set';
+    result[key] = pairs ? parsePairs(flagName(key), value as string[]) : value;
+  }
+  return result;
+}
+
+/** How the flag of a configuration key is written. */
+export function flagName(key: string): string {
+  if (key === 'parameters') return '--param';
+  if (key === 'settings') return '--set';
+  return `--${key.replaceAll('_', '-')}`;
+}

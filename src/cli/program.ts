@@ -1,0 +1,138 @@
+import { Argument, Command, type CommanderError } from 'commander';
+import { EXIT_TABLE, QrunError } from '../core/errors.js';
+import {
+  addEngineOptions,
+  addRunOptions,
+  addSelectionOptions,
+  addUnitOptions,
+  type Flags,
+} from './options.js';
+import type { Terminal } from './terminal.js';
+import { version } from './version.js';
+
+/**
+ * The command line. Commands load what they need when they run, so that `--help` stays quick; the exit code
+ * of the command that ran goes to `done`.
+ *
+ * Errors: CommanderError for bad flags (nothing was run), QrunError from commands.
+ */
+export function createProgram(terminal: Terminal, done: (exitCode: number) => void): Command {
+  const program = new Command('qrun')
+    .description(
+      'Runs directories of ClickHouse SQL files with bounded concurrency and records every result exactly once.',
+    )
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureOutput({
+      writeOut: text => terminal.out.write(text),
+      writeErr: text => terminal.err.write(text),
+      getOutHelpWidth: () => terminal.outStyle.columns,
+      getErrHelpWidth: () => terminal.errStyle.columns,
+      getOutHasColors: () => terminal.outStyle.color,
+      getErrHasColors: () => terminal.errStyle.color,
+      outputError: (text, write) => write(text.replace(/^error: /, 'qrun: ')),
+    })
+    .addHelpText('after', () => `\n${exitTable()}\n\n${EXAMPLES}`);
+
+  const unit = command(program, 'unit', 'run a directory of SQL files and record every result')
+    .argument(
+      '<dir>',
+      'directory of *.sql files (with subdirectories; names that begin with "_" do not count)',
+    )
+    .option('-q, --quiet', 'no progress, only warnings and the summary')
+    .option('--why', 'print for each query why it runs or not, then run')
+    .option('--dry-run', 'print what would run, and run nothing')
+    .option('--events <file>', 'append events to a file, one JSON line each')
+    .option('--json', 'the summary as one JSON line')
+    .addHelpText('after', `\n${UNIT_EXAMPLES}`);
+  for (const add of [addRunOptions, addEngineOptions, addUnitOptions, addSelectionOptions]) add(unit);
+  unit.action(async (directory: string, flags: Flags) => {
+    refusePassword(flags);
+    const { unitCommand } = await import('./commands/unit.js');
+    done(await unitCommand(directory, flags, terminal));
+  });
+
+  const plan = command(program, 'plan', 'print what a run would do and why, without an engine')
+    .argument('<dir>', 'directory of the unit')
+    .option('--json', 'the plan as one JSON line');
+  for (const add of [addUnitOptions, addSelectionOptions]) add(plan);
+  plan.action(async (directory: string, flags: Flags) => {
+    const { showPlan } = await import('./commands/plan.js');
+    done(await showPlan(directory, flags, terminal));
+  });
+
+  const audit = command(program, 'audit', 'compare the files of units with their logs: 0 only when complete')
+    .argument('<dir...>', 'directories of the units')
+    .option('--json', 'the report as JSON: an object, or an array for several units')
+    .addHelpText('after', `\n${AUDIT_HELP}`);
+  addUnitOptions(audit).action(async (directories: string[], flags: Flags) => {
+    const { auditCommand } = await import('./commands/audit.js');
+    done(await auditCommand(directories, flags, terminal));
+  });
+
+  const config = command(
+    program,
+    'config',
+    'print the configuration in force, and where each value comes from',
+  )
+    .argument('[dir]', 'directory of the unit', '.')
+    .option('--json', 'as one JSON line');
+  for (const add of [addRunOptions, addEngineOptions, addUnitOptions, addSelectionOptions]) add(config);
+  config.action(async (directory: string, flags: Flags) => {
+    refusePassword(flags);
+    const { configCommand } = await import('./commands/config.js');
+    done(await configCommand(directory, flags, terminal));
+  });
+
+  command(program, 'completion', 'print the completion script of a shell')
+    .addArgument(new Argument('<shell>', 'which shell').choices(['bash', 'zsh', 'fish']))
+    .addHelpText('after', '\nBash: source <(qrun completion bash)')
+    .action(async (shell: 'bash' | 'zsh' | 'fish') => {
+      const { completionScript } = await import('./completion.js');
+      terminal.out.write(completionScript(program, shell));
+      done(0);
+    });
+  return program;
+}
+
+function command(program: Command, name: string, description: string): Command {
+  return program.command(name).description(description).copyInheritedSettings(program);
+}
+
+function refusePassword(flags: Flags): void {
+  if (flags.password === undefined) return;
+  throw new QrunError('USAGE', 'a password on the command line is visible to every user of this machine', {
+    hint: 'put it into CLICKHOUSE_PASSWORD, into .env in the sweep root, or into a file for --password-file',
+  });
+}
+
+/** The exit table as `--help` prints it. */
+export function exitTable(): string {
+  const rows = EXIT_TABLE.map(({ code, meaning }) => `  ${String(code).padStart(3)}  ${meaning}`);
+  return ['Exit codes:', ...rows].join('\n');
+}
+
+/** Whether commander ended because it has printed what was asked for. */
+export function isHelpOrVersion(error: CommanderError): boolean {
+  return error.exitCode === 0;
+}
+
+const EXAMPLES = `Examples:
+  qrun unit ./sql -P16                              run on the embedded engine
+  qrun unit ./sql -P16 --url http://localhost:8123  run on a server
+  qrun audit ./sql --rows-per-query 3               prove that nothing is missing
+  qrun plan ./sql                                   what would run, and why`;
+
+const UNIT_EXAMPLES = `Examples:
+  qrun unit ./sql -P16
+  CLICKHOUSE_PASSWORD=... qrun unit ./sql --url https://ch.example:8443 --user sweep --setup
+  qrun unit ./sql --include '2down/**' --shard 2/8 --param symbol=BTCUSDT --set max_threads=2
+
+A query file may set its own limits in its first line: -- qrun: timeout=30s rows=3 retries=1
+Run it again to resume: a query runs again only if its SQL, parameters or settings changed, or if it failed.`;
+
+const AUDIT_HELP = `The formula is: lines = N_normal x rows_per_query + N_skipped + N_error.
+Settings and database of the last run are taken from the log's sidecar unless they are given.`;

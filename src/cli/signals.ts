@@ -1,0 +1,52 @@
+/** The two stops of a run, as signals of the operating system ask for them. */
+export interface Stops {
+  readonly drain: AbortSignal;
+  readonly abort: AbortSignal;
+  /** The first signal that came, or `undefined`. */
+  readonly received: () => 'SIGHUP' | 'SIGINT' | 'SIGTERM' | undefined;
+  readonly dispose: () => void;
+}
+
+/** Exit codes of a run that a signal ended: 128 + the signal's number. */
+export const SIGNAL_EXIT = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+// docker stop and most supervisors send SIGKILL 10 s after SIGTERM: by then the queries must be cancelled.
+const GRACE_MS = 7_000;
+
+/**
+ * Turns signals into stops: the first SIGINT drains, a second aborts, a third ends the process at once. SIGTERM
+ * and SIGHUP drain, and abort by themselves after 7 s, because whoever sends them does not send a second.
+ */
+export function listenForStops(proc: NodeJS.Process, endNow: (exitCode: number) => void): Stops {
+  const drain = new AbortController();
+  const abort = new AbortController();
+  let received: 'SIGHUP' | 'SIGINT' | 'SIGTERM' | undefined;
+  let count = 0;
+  let grace: NodeJS.Timeout | undefined;
+  const handlers = (['SIGHUP', 'SIGINT', 'SIGTERM'] as const).map(name => {
+    const handler = (): void => {
+      count += 1;
+      received ??= name;
+      if (count === 1) {
+        const hint = name === 'SIGINT' ? 'Ctrl-C (again: cancel what runs)' : name;
+        drain.abort(hint);
+        if (name !== 'SIGINT') {
+          grace = setTimeout(() => abort.abort(`${name}, ${GRACE_MS / 1000} s ago`), GRACE_MS);
+          grace.unref();
+        }
+      } else if (count === 2) abort.abort(`${name} for the second time`);
+      else endNow(SIGNAL_EXIT[received]);
+    };
+    proc.on(name, handler);
+    return { name, handler };
+  });
+  return {
+    drain: drain.signal,
+    abort: abort.signal,
+    received: () => received,
+    dispose: () => {
+      clearTimeout(grace);
+      for (const { name, handler } of handlers) proc.off(name, handler);
+    },
+  };
+}

@@ -1,0 +1,32 @@
+import { createStyle, type Style, wantsColor, wantsUnicode } from './render/style.js';
+import { createSafeWriter, type SafeWriter } from './render/writer.js';
+
+/** The process as the commands see it: the only way to its streams and environment. */
+export interface Terminal {
+  readonly proc: NodeJS.Process;
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** For results. */
+  readonly out: SafeWriter;
+  readonly outStyle: Style;
+  /** For diagnostics and progress. */
+  readonly err: SafeWriter;
+  readonly errStyle: Style;
+}
+
+/** The terminal of a process; colours only where a stream asks for them. */
+export function openTerminal(proc: NodeJS.Process): Terminal {
+  const { env, stdout, stderr } = proc;
+  const unicode = wantsUnicode(env, proc.platform);
+  const styleOf = (stream: NodeJS.WriteStream): Style =>
+    createStyle({ color: wantsColor(env, stream.isTTY === true), unicode, columns: stream.columns });
+  return {
+    proc,
+    cwd: proc.cwd(),
+    env,
+    out: createSafeWriter(stdout),
+    outStyle: styleOf(stdout),
+    err: createSafeWriter(stderr),
+    errStyle: styleOf(stderr),
+  };
+}

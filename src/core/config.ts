@@ -1,0 +1,233 @@
+import { z } from 'zod';
+import { parseDuration } from './duration.js';
+import { QrunError } from './errors.js';
+import { type HaltPolicy, parseHalt } from './halt.js';
+import type { Rerun } from './plan.js';
+import type { Shard } from './selection.js';
+
+/** Where a value came from; later ones win. */
+export type ConfigSource = 'default' | 'qrun.toml' | 'environment' | 'flag';
+
+// More connections than this are a mistake, not a plan: file descriptors and the server's limits end far below.
+const MAX_CONCURRENCY = 1024;
+
+const text = z.string().min(1, 'must not be empty');
+const list = z.preprocess(value => (typeof value === 'string' ? [value] : value), z.array(text));
+const flag = z.preprocess(
+  value => (value === '1' || value === 'true' ? true : value === '0' || value === 'false' ? false : value),
+  z.boolean('must be true or false'),
+);
+const pairs = z
+  .record(
+    z.string(),
+    z.union([z.string(), z.number(), z.boolean()], 'must be a text, a number or true/false'),
+  )
+  .transform(values => Object.fromEntries(Object.entries(values).map(([k, v]) => [k, settingText(v)])));
+
+function settingText(value: string | number | boolean): string {
+  return typeof value === 'boolean' ? (value ? '1' : '0') : String(value);
+}
+
+function wholeNumber(min: number, max: number) {
+  const message = `must be a whole number from ${min} to ${max}`;
+  return z
+    .union(
+      [
+        z.number(),
+        z
+          .string()
+          .regex(/^\d{1,15}$/, message)
+          .transform(Number),
+      ],
+      message,
+    )
+    .refine(value => Number.isInteger(value) && value >= min && value <= max, message);
+}
+
+function parsed<T>(parse: (value: string) => T | undefined, message: string) {
+  return z.string(message).transform((value, context) => {
+    const result = parse(value);
+    if (result !== undefined) return result;
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  });
+}
+
+const duration = parsed(parseDuration, 'must be a duration with a unit: 500ms, 30s, 5m or 2h');
+
+function parseShard(value: string): Shard | undefined {
+  const match = /^(\d{1,6})\/(\d{1,6})$/.exec(value);
+  const [index, count] = [Number(match?.[1]), Number(match?.[2])];
+  return match !== null && index >= 1 && index <= count ? { index, count } : undefined;
+}
+
+/** One key of the configuration: how it is checked, where it may come from, and what it is for. */
+interface Field<T> {
+  readonly schema: z.ZodType<T>;
+  readonly env?: string;
+  /** Flags only: choices of one run, not of a sweep. */
+  readonly flagOnly?: boolean;
+}
+
+function field<T>(schema: z.ZodType<T>, options: Omit<Field<T>, 'schema'> = {}): Field<T> {
+  return { schema, ...options };
+}
+
+const FIELDS = {
+  engine: field(z.enum(['clickhouse', 'embedded'], 'must be clickhouse or embedded'), { env: 'QRUN_ENGINE' }),
+  url: field(text, { env: 'CLICKHOUSE_URL' }),
+  user: field(text, { env: 'CLICKHOUSE_USER' }),
+  database: field(text, { env: 'CLICKHOUSE_DATABASE' }),
+  password_file: field(text, { env: 'CLICKHOUSE_PASSWORD_FILE' }),
+  ca_file: field(text, { env: 'CLICKHOUSE_CA_FILE' }),
+  data_dir: field(text, { env: 'QRUN_DATA_DIR' }),
+  concurrency: field(wholeNumber(1, MAX_CONCURRENCY), { env: 'QRUN_CONCURRENCY' }),
+  timeout: field(duration, { env: 'QRUN_TIMEOUT' }),
+  retries: field(wholeNumber(0, 100), { env: 'QRUN_RETRIES' }),
+  max_outage: field(duration, { env: 'QRUN_MAX_OUTAGE' }),
+  halt: field(parsed(parseHalt, 'must be errors=N or errors=N%'), { env: 'QRUN_HALT' }),
+  rows_per_query: field(wholeNumber(1, 1_000_000_000), { env: 'QRUN_ROWS_PER_QUERY' }),
+  log_dir: field(text, { env: 'QRUN_LOG_DIR' }),
+  allow_placeholders: field(flag),
+  include: field(list),
+  exclude: field(list),
+  settings: field(pairs),
+  parameters: field(pairs),
+  log: field(text, { flagOnly: true }),
+  events: field(text, { flagOnly: true }),
+  setup: field(flag, { flagOnly: true }),
+  rerun: field(z.enum(['errors', 'all', 'none'], 'must be errors, all or none'), { flagOnly: true }),
+  shard: field(parsed(parseShard, 'must be i/n with 1 <= i <= n, such as 2/8'), { flagOnly: true }),
+  shuffle: field(text, { flagOnly: true }),
+  limit: field(wholeNumber(1, 1_000_000_000), { flagOnly: true }),
+} as const;
+
+/** The names of all configuration keys. */
+export type ConfigKey = keyof typeof FIELDS;
+
+/** The keys that `qrun.toml` takes, in the order of the documentation. */
+export const TOML_KEYS: readonly ConfigKey[] = (Object.keys(FIELDS) as ConfigKey[]).filter(
+  key => (FIELDS[key] as Field<unknown>).flagOnly !== true,
+);
+
+/** The environment variable of a key, where it has one. */
+export function environmentName(key: ConfigKey): string | undefined {
+  return (FIELDS[key] as Field<unknown>).env;
+}
+
+/** The configuration of a command, checked and complete. Durations are milliseconds, paths are as written. */
+export interface Config {
+  readonly engine: 'clickhouse' | 'embedded';
+  readonly url: string | undefined;
+  readonly user: string | undefined;
+  readonly database: string | undefined;
+  readonly password_file: string | undefined;
+  readonly ca_file: string | undefined;
+  readonly data_dir: string | undefined;
+  readonly concurrency: number;
+  readonly timeout: number;
+  readonly retries: number;
+  readonly max_outage: number;
+  readonly halt: HaltPolicy | undefined;
+  readonly rows_per_query: number | undefined;
+  readonly log_dir: string | undefined;
+  readonly allow_placeholders: boolean;
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly settings: Readonly<Record<string, string>>;
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly log: string | undefined;
+  readonly events: string | undefined;
+  readonly setup: boolean;
+  readonly rerun: Rerun;
+  readonly shard: Shard | undefined;
+  readonly shuffle: string | undefined;
+  readonly limit: number | undefined;
+}
+
+// 16: the concurrency of the scripts that qrun replaces. 1 h: no query hangs for ever, and none that is known
+// runs so long. 3 retries: with backoff up to a minute. 10 min: a server restart with a large recovery.
+const DEFAULTS = {
+  concurrency: 16,
+  timeout: 3_600_000,
+  retries: 3,
+  max_outage: 600_000,
+  allow_placeholders: false,
+  include: [],
+  exclude: [],
+  settings: {},
+  parameters: {},
+  setup: false,
+  rerun: 'errors',
+} as const satisfies Partial<Config>;
+
+/** What was given, by source; values as TOML, the environment or the command line has them. */
+export interface ConfigInputs {
+  readonly toml: { readonly file: string; readonly values: Readonly<Record<string, unknown>> } | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** By configuration key. */
+  readonly flags: Readonly<Record<string, unknown>>;
+  /** How a flag is written, for messages: `concurrency` -> `--concurrency`. */
+  readonly flagName?: (key: string) => string;
+}
+
+/** A configuration, and where each of its values came from. */
+export interface ResolvedConfig {
+  readonly config: Config;
+  readonly sources: Readonly<Partial<Record<ConfigKey, ConfigSource>>>;
+}
+
+/**
+ * The one configuration of a command: defaults, then qrun.toml, then the environment, then flags. `settings`
+ * and `parameters` are merged key by key, everything else is replaced.
+ *
+ * Errors: QrunError `CONFIG` with all problems at once: unknown keys (with the nearest known one), bad values.
+ */
+export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = { ...DEFAULTS };
+  const sources: Partial<Record<ConfigKey, ConfigSource>> = {};
+  const take = (key: ConfigKey, raw: unknown, source: ConfigSource, label: string): void => {
+    const result = FIELDS[key].schema.safeParse(raw);
+    if (!result.success) {
+      for (const issue of result.error.issues) {
+        const at = issue.path.length === 0 ? '' : `.${issue.path.join('.')}`;
+        problems.push(`${label}${at}: ${issue.message}, not ${JSON.stringify(raw)}`);
+      }
+      return;
+    }
+    const merge = key === 'settings' || key === 'parameters';
+    values[key] = merge ? { ...(values[key] as object), ...(result.data as object) } : result.data;
+    sources[key] = source;
+  };
+  for (const [name, raw] of Object.entries(inputs.toml?.values ?? {})) {
+    const label = `${inputs.toml?.file}: ${name}`;
+    const key = TOML_KEYS.find(known => known === name);
+    if (key !== undefined) take(key, raw, 'qrun.toml', label);
+    else problems.push(`${label}: ${unknownKey(name)}`);
+  }
+  for (const key of TOML_KEYS) {
+    const name = environmentName(key);
+    const raw = name === undefined ? undefined : inputs.env[name];
+    if (name !== undefined && raw !== undefined && raw !== '') take(key, raw, 'environment', name);
+  }
+  for (const [key, raw] of Object.entries(inputs.flags)) {
+    if (raw === undefined) continue;
+    take(key as ConfigKey, raw, 'flag', inputs.flagName?.(key) ?? `--${key.replaceAll('_', '-')}`);
+  }
+  if (problems.length > 0) {
+    throw new QrunError('CONFIG', 'the configuration is not usable', {
+      details: problems,
+      hint: 'correct each line above; `qrun config` prints what is in force and from where',
+    });
+  }
+  values.engine ??= values.url === undefined ? 'embedded' : 'clickhouse';
+  return { config: values as unknown as Config, sources };
+}
+
+function unknownKey(name: string): string {
+  if (name === 'password') {
+    return 'passwords do not belong into this file; use CLICKHOUSE_PASSWORD, .env or password_file';
+  }
+  return `unknown key; known are ${TOML_KEYS.join(', ')}`;
+}
