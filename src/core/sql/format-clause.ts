@@ -1,0 +1,82 @@
+import { TokenKind } from './lexer.js';
+import type { Tokens } from './tokens.js';
+
+// After these an expression or a name must follow, wherever they stand.
+const BEFORE_OPERAND: ReadonlySet<string> = new Set(
+  'SELECT DISTINCT FROM JOIN ON USING WHERE PREWHERE HAVING QUALIFY BY AND OR NOT CASE WHEN THEN ELSE INTO AS'.split(
+    ' ',
+  ),
+);
+// The same, but only between operands: where an operand is due they are columns (`ORDER BY offset FORMAT CSV`).
+const BETWEEN_OPERANDS: ReadonlySet<string> = new Set(
+  'IN LIKE ILIKE REGEXP BETWEEN LIMIT OFFSET SAMPLE DIV MOD'.split(' '),
+);
+// The same in statements about objects; in queries they are columns (`ORDER BY table FORMAT CSV`).
+const BEFORE_OBJECT: ReadonlySet<string> = new Set('TABLE VIEW DATABASE DICTIONARY COLUMN EXISTS'.split(' '));
+
+/**
+ * The index of the word FORMAT of the clause that decides a statement's output format, or `undefined`. The clause
+ * is `FORMAT name`, outside of brackets, at the end or before SETTINGS. `outerWords` are the indexes of all words
+ * outside of brackets, in order.
+ */
+export function findFormatClause(tokens: Tokens, outerWords: readonly number[]): number | undefined {
+  const queryStart = beginsQuery(tokens) ? 0 : outerWords.find(index => tokens.isWord(index, 'SELECT'));
+  return outerWords.find(
+    index =>
+      tokens.isWord(index, 'FORMAT') &&
+      (tokens.kind(index + 1) === TokenKind.word || tokens.kind(index + 1) === TokenKind.quotedName) &&
+      (index + 2 === tokens.length || tokens.isWord(index + 2, 'SETTINGS')) &&
+      !expectsOperand(tokens, index, queryStart),
+  );
+}
+
+function beginsQuery(tokens: Tokens): boolean {
+  if (tokens.kind(0) === TokenKind.open) return true;
+  return ['SELECT', 'WITH', 'FROM', 'EXPLAIN', 'INSERT'].some(word => tokens.isWord(0, word));
+}
+
+/**
+ * Whether an operand is due at token `index`, which lies outside of brackets. It separates the clause `FORMAT CSV`
+ * from a column, table or alias that is called format: `SELECT format FROM t`, `ORDER BY format DESC`,
+ * `ADD COLUMN format String`. `queryStart` is the token at which a SELECT begins, if one does.
+ */
+export function expectsOperand(tokens: Tokens, index: number, queryStart: number | undefined): boolean {
+  // The token before decides, except for those that are an operand where one is due and else an operator: they
+  // turn the answer for their own place around.
+  let turned = false;
+  for (let before = index - 1; ; before -= 1) {
+    const decided = isOperandDueAfter(tokens, before, queryStart);
+    if (decided !== undefined) return decided !== turned;
+    turned = !turned;
+  }
+}
+
+function isOperandDueAfter(
+  tokens: Tokens,
+  index: number,
+  queryStart: number | undefined,
+): boolean | undefined {
+  switch (tokens.kind(index)) {
+    case TokenKind.word:
+      return isOperandDueAfterWord(tokens, index, queryStart !== undefined && queryStart < index);
+    case TokenKind.number:
+    case TokenKind.string:
+    case TokenKind.quotedName:
+    case TokenKind.close:
+      return false;
+    case TokenKind.star:
+      return undefined;
+    default:
+      return true;
+  }
+}
+
+function isOperandDueAfterWord(tokens: Tokens, index: number, isInQuery: boolean): boolean | undefined {
+  if (index === 0) return true;
+  if (tokens.kind(index - 1) === TokenKind.dot) return false;
+  const word = tokens.written(index).toUpperCase();
+  // An alias may have any name, SELECT too; but `CREATE VIEW v AS SELECT` goes on.
+  if (tokens.isWord(index - 1, 'AS') && (isInQuery || word !== 'SELECT')) return false;
+  if (BETWEEN_OPERANDS.has(word)) return undefined;
+  return BEFORE_OPERAND.has(word) || (!isInQuery && BEFORE_OBJECT.has(word));
+}

@@ -1,0 +1,253 @@
+import { sqlInvalid } from './position.js';
+
+/** What a token is. Comments and white space are no tokens. */
+export const TokenKind = {
+  end: 0,
+  /** A keyword or a bare identifier. */
+  word: 1,
+  number: 2,
+  /** `'...'`, `‘...’` or a heredoc. */
+  string: 3,
+  /** `"..."`, `` `...` `` or `“...”`. */
+  quotedName: 4,
+  /** `(`, `[` or `{`. */
+  open: 5,
+  /** `)`, `]` or `}`. */
+  close: 6,
+  comma: 7,
+  dot: 8,
+  star: 9,
+  /** `;`, and `\G`, which ends a statement in clickhouse-client. */
+  terminator: 10,
+  /** Any other character, one token each; also those ClickHouse refuses, which is for ClickHouse to say. */
+  other: 11,
+} as const;
+
+/** One of the values of {@link TokenKind}. */
+export type TokenKind = (typeof TokenKind)[keyof typeof TokenKind];
+
+const SPACE = 1;
+const LETTER = 2;
+const DIGIT = 3;
+// Character class of each ASCII code; 0 is everything else.
+const CLASS = new Uint8Array(128);
+for (const code of [9, 10, 11, 12, 13, 32]) CLASS[code] = SPACE;
+for (let code = 48; code <= 57; code += 1) CLASS[code] = DIGIT;
+for (let code = 65; code <= 90; code += 1) CLASS[code] = LETTER;
+for (let code = 97; code <= 122; code += 1) CLASS[code] = LETTER;
+CLASS[95] = LETTER;
+
+// What ClickHouse skips as white space outside of ASCII, the byte order mark included.
+const UNICODE_SPACE = /[\u0085\u00a0\u180e\u2000-\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]/;
+
+const EXCLAMATION = 33;
+const DOUBLE_QUOTE = 34;
+const HASH = 35;
+const DOLLAR = 36;
+const SINGLE_QUOTE = 39;
+const ROUND_OPEN = 40;
+const ROUND_CLOSE = 41;
+const STAR = 42;
+const COMMA = 44;
+const MINUS = 45;
+const PLUS = 43;
+const DOT = 46;
+const SLASH = 47;
+const SEMICOLON = 59;
+const SQUARE_OPEN = 91;
+const BACKSLASH = 92;
+const SQUARE_CLOSE = 93;
+const BACK_QUOTE = 96;
+const CURLY_OPEN = 123;
+const CURLY_CLOSE = 125;
+const UPPER_G = 71;
+const UPPER_E = 69;
+const CURLY_SINGLE = 0x2018;
+const CURLY_DOUBLE = 0x201c;
+
+/**
+ * A pull tokenizer for SQL with the rules of ClickHouse 26.7: `--`, `//`, `# ` and `#!` comments to the end of the
+ * line, nested block comments, backslash and doubled-quote escapes in all three quotes, curly quotes, heredocs.
+ *
+ * After each `next()`, `start` and `end` are the UTF-16 offsets of the token. `position` is where the next one is
+ * looked for and may be moved by the caller, to step over inline data. Time is linear in the text.
+ *
+ * Throws QrunError `SQL_INVALID` for a quote, heredoc or comment that is never closed.
+ */
+export class Lexer {
+  readonly text: string;
+  position = 0;
+  start = 0;
+  end = 0;
+  /** Offsets at which `--` comments begin, in order: the place of per-query overrides. */
+  readonly dashComments: number[] = [];
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  /** The kind of the next token; `TokenKind.end` at the end of the text, however often it is asked. */
+  next(): TokenKind {
+    const { text } = this;
+    let at = this.position;
+    while (at < text.length) {
+      const code = text.charCodeAt(at);
+      const characterClass = code < 128 ? CLASS[code] : 0;
+      if (characterClass === SPACE) {
+        at += 1;
+        continue;
+      }
+      if (characterClass === LETTER) return this.#token(TokenKind.word, at, this.#wordEnd(at + 1));
+      if (characterClass === DIGIT) return this.#number(at);
+      const next = this.#afterBlank(at, code);
+      if (next === at) return this.#punctuation(at, code);
+      at = next;
+    }
+    return this.#token(TokenKind.end, at, at);
+  }
+
+  #token(kind: TokenKind, start: number, end: number): TokenKind {
+    this.start = start;
+    this.end = end;
+    this.position = end;
+    return kind;
+  }
+
+  // Behind a comment or a white-space character outside of ASCII; `at` itself where there is neither.
+  #afterBlank(at: number, code: number): number {
+    const { text } = this;
+    if (code >= 128) return UNICODE_SPACE.test(text.charAt(at)) ? at + 1 : at;
+    const following = text.charCodeAt(at + 1);
+    if (code === MINUS && following === MINUS) {
+      this.dashComments.push(at);
+      return this.#lineEnd(at);
+    }
+    if (code === SLASH && following === SLASH) return this.#lineEnd(at);
+    if (code === SLASH && following === STAR) return this.#blockCommentEnd(at);
+    // `#` alone is an error in ClickHouse; only a blank or `!` after it makes a comment.
+    if (code === HASH && (following === 32 || following === EXCLAMATION)) return this.#lineEnd(at);
+    return at;
+  }
+
+  #lineEnd(at: number): number {
+    const lineFeed = this.text.indexOf('\n', at);
+    return lineFeed === -1 ? this.text.length : lineFeed;
+  }
+
+  #blockCommentEnd(at: number): number {
+    const marks = /\/\*|\*\//g;
+    marks.lastIndex = at + 2;
+    for (let depth = 1; ; ) {
+      const mark = marks.exec(this.text);
+      if (mark === null) throw sqlInvalid(this.text, at, 'the comment that /* opens here is not closed');
+      depth += mark[0] === '/*' ? 1 : -1;
+      if (depth === 0) return marks.lastIndex;
+    }
+  }
+
+  #wordEnd(at: number): number {
+    for (;;) {
+      at = this.#wordCharactersEnd(at);
+      if (this.text.charCodeAt(at) !== DOLLAR) return at;
+      at += 1;
+    }
+  }
+
+  #wordCharactersEnd(at: number): number {
+    const { text } = this;
+    for (; at < text.length; at += 1) {
+      const code = text.charCodeAt(at);
+      if (code >= 128 || (CLASS[code] ?? 0) < LETTER) break;
+    }
+    return at;
+  }
+
+  // Numbers are only stepped over, so that the dot and the sign in `1.`, `.5e-3` and `t.1.2` are not operators.
+  // As in ClickHouse, `1abc` is one bare word and a `$` does not belong to it.
+  #number(at: number): TokenKind {
+    const { text } = this;
+    let end = this.#wordCharactersEnd(at);
+    if (text.charCodeAt(end) === DOT) end = this.#wordCharactersEnd(end + 1);
+    const sign = text.charCodeAt(end);
+    const isExponent = (text.charCodeAt(end - 1) & 0xdf) === UPPER_E && (sign === MINUS || sign === PLUS);
+    if (isExponent && CLASS[text.charCodeAt(end + 1)] === DIGIT) end = this.#wordCharactersEnd(end + 1);
+    return this.#token(TokenKind.number, at, end);
+  }
+
+  #punctuation(at: number, code: number): TokenKind {
+    switch (code) {
+      case ROUND_OPEN:
+      case SQUARE_OPEN:
+      case CURLY_OPEN:
+        return this.#token(TokenKind.open, at, at + 1);
+      case ROUND_CLOSE:
+      case SQUARE_CLOSE:
+      case CURLY_CLOSE:
+        return this.#token(TokenKind.close, at, at + 1);
+      case COMMA:
+        return this.#token(TokenKind.comma, at, at + 1);
+      case DOT:
+        return this.#token(TokenKind.dot, at, at + 1);
+      case STAR:
+        return this.#token(TokenKind.star, at, at + 1);
+      case SEMICOLON:
+        return this.#token(TokenKind.terminator, at, at + 1);
+      case SINGLE_QUOTE:
+        return this.#token(TokenKind.string, at, this.#quoteEnd(at, code));
+      case DOUBLE_QUOTE:
+      case BACK_QUOTE:
+        return this.#token(TokenKind.quotedName, at, this.#quoteEnd(at, code));
+      case CURLY_SINGLE:
+        return this.#token(TokenKind.string, at, this.#curlyQuoteEnd(at, '\u2019'));
+      case CURLY_DOUBLE:
+        return this.#token(TokenKind.quotedName, at, this.#curlyQuoteEnd(at, '\u201d'));
+      case DOLLAR:
+        return this.#dollar(at);
+      case BACKSLASH:
+        if (this.text.charCodeAt(at + 1) === UPPER_G) return this.#token(TokenKind.terminator, at, at + 2);
+        break;
+    }
+    return this.#token(TokenKind.other, at, at + 1);
+  }
+
+  #quoteEnd(at: number, quote: number): number {
+    const { text } = this;
+    for (let next = at + 1; next < text.length; next += 1) {
+      const code = text.charCodeAt(next);
+      if (code === BACKSLASH) next += 1;
+      else if (code === quote) {
+        if (text.charCodeAt(next + 1) !== quote) return next + 1;
+        next += 1;
+      }
+    }
+    throw this.#unclosedQuote(at);
+  }
+
+  #curlyQuoteEnd(at: number, closing: string): number {
+    const end = this.text.indexOf(closing, at + 1);
+    if (end === -1) throw this.#unclosedQuote(at);
+    return end + 1;
+  }
+
+  #unclosedQuote(at: number): Error {
+    const quote = this.text.charAt(at);
+    const what = quote === "'" || quote === '\u2018' ? 'string' : 'identifier';
+    return sqlInvalid(this.text, at, `the ${what} that ${quote} opens here is not closed`);
+  }
+
+  // `$tag$ ... $tag$` with a tag of word characters or none. ClickHouse reads a tag without its end as an
+  // identifier such as $tag$; nobody names a column so, and a forgotten end is worth a clear message.
+  #dollar(at: number): TokenKind {
+    const { text } = this;
+    const tagEnd = this.#wordCharactersEnd(at + 1);
+    if (text.charCodeAt(tagEnd) === DOLLAR) {
+      const tag = text.slice(at, tagEnd + 1);
+      const end = text.indexOf(tag, tagEnd + 1);
+      if (end !== -1) return this.#token(TokenKind.string, at, end + tag.length);
+      const hint = `end it with ${tag}; a column of this name needs backquotes`;
+      throw sqlInvalid(text, at, `the heredoc that ${tag} opens here is not closed`, hint);
+    }
+    if (tagEnd === at + 1) return this.#token(TokenKind.other, at, at + 1);
+    return this.#token(TokenKind.word, at, this.#wordEnd(tagEnd));
+  }
+}

@@ -1,0 +1,64 @@
+/** A `{name:Type}` parameter as the SQL names it. */
+export interface QueryParameter {
+  readonly name: string;
+  readonly type: string;
+}
+
+/** One statement of a query file, ready to be sent. */
+export interface Statement {
+  /**
+   * The SQL to send: without comments before the first and after the last token, without the closing `;`, and
+   * without a trailing `FORMAT x` (which would decide what the server answers; qrun always asks for its own).
+   */
+  readonly text: string;
+  /**
+   * Inline data of an `INSERT ... FORMAT x` or `INSERT ... VALUES`, exactly as it stands in the file; `text` then
+   * ends with `VALUES` or the format's name. Values are given from the first row to the last, without comments
+   * around them. Empty where the data is missing, `undefined` where none is due.
+   */
+  readonly data: string | undefined;
+  /**
+   * The first word in upper case: `SELECT`, `INSERT`, `SET`, ...; that within the brackets for `(SELECT 1)`, and
+   * empty where the statement begins with no word at all, such as `1 + 1`.
+   */
+  readonly keyword: string;
+  /** The output format that was taken off, as written. */
+  readonly format: string | undefined;
+  /** May answer with rows: SELECT, WITH, SHOW, DESCRIBE, EXISTS, EXPLAIN, ... and parenthesised SELECTs. */
+  readonly returnsRows: boolean;
+  /** Changes nothing on the server, so that running it again after a lost answer is safe. */
+  readonly readOnly: boolean;
+  /** Needs a session that outlives it: SET, USE, transactions, and all work on TEMPORARY tables. */
+  readonly needsSession: boolean;
+  /**
+   * Parameters in order of first use, each once, without those that an earlier `SET param_x = ...` gives, and
+   * without those in the definition of a view.
+   */
+  readonly parameters: readonly QueryParameter[];
+  /**
+   * UTF-16 offsets of the statement in the file, from its first token to its last or to the end of its inline
+   * data: what `text` and `data` were taken from. Between statements lie only blanks, comments and terminators.
+   */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What the first-line comment `-- qrun: timeout=30s rows=3 retries=1` sets for one query. */
+export interface QueryOverrides {
+  readonly timeoutMs?: number;
+  readonly rows?: number;
+  readonly retries?: number;
+}
+
+/** A query file as qrun understands it. */
+export interface ParsedQuery {
+  /** At least one. */
+  readonly statements: readonly Statement[];
+  readonly overrides: QueryOverrides;
+  /** `true` when no statement changes anything on the server (SET, USE and temporary tables do not count). */
+  readonly readOnly: boolean;
+  /** `true` when the statements must share a session. */
+  readonly needsSession: boolean;
+  /** Unreplaced `__PLACEHOLDER__` words, in order, each once. */
+  readonly placeholders: readonly string[];
+}

@@ -1,0 +1,98 @@
+import { type Lexer, TokenKind } from './lexer.js';
+
+// Each token takes three places: its kind, its start and its end.
+const WIDTH = 3;
+
+/**
+ * The tokens of one statement, in one array of numbers: a large file has more than a million tokens, and an object
+ * for each would cost more than the lexing. One instance serves all statements of a file, one after the other.
+ * Indexes beyond either end are allowed and match nothing.
+ */
+export class Tokens {
+  readonly text: string;
+  length = 0;
+  // Room for 512 tokens at first, which most query files never exceed; doubled when it is full.
+  #places = new Int32Array(512 * WIDTH);
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  /** Forgets all tokens. */
+  clear(): void {
+    this.length = 0;
+  }
+
+  /** Appends the token that the lexer gave last. */
+  push(kind: TokenKind, lexer: Lexer): void {
+    const place = this.length * WIDTH;
+    if (place === this.#places.length) {
+      const larger = new Int32Array(2 * place);
+      larger.set(this.#places);
+      this.#places = larger;
+    }
+    this.#places[place] = kind;
+    this.#places[place + 1] = lexer.start;
+    this.#places[place + 2] = lexer.end;
+    this.length += 1;
+  }
+
+  /** What kind of token it is; {@link TokenKind.end} beyond the ends. */
+  kind(index: number): TokenKind {
+    return this.#has(index) ? (this.#places[index * WIDTH] as TokenKind) : TokenKind.end;
+  }
+
+  /** Offset of the token's first character; the length of the text beyond the ends. */
+  start(index: number): number {
+    return this.#place(index, 1);
+  }
+
+  /** Offset behind the token's last character; the length of the text beyond the ends. */
+  end(index: number): number {
+    return this.#place(index, 2);
+  }
+
+  #has(index: number): boolean {
+    return index >= 0 && index < this.length;
+  }
+
+  #place(index: number, offset: number): number {
+    return (this.#has(index) ? this.#places[index * WIDTH + offset] : undefined) ?? this.text.length;
+  }
+
+  /** The token as it is written; empty beyond the ends. */
+  written(index: number): string {
+    return this.text.slice(this.start(index), this.end(index));
+  }
+
+  /** Whether the token is a bare word equal to `keyword`, in any case. `keyword` is given in upper case. */
+  isWord(index: number, keyword: string): boolean {
+    const start = this.start(index);
+    if (this.end(index) - start !== keyword.length || this.kind(index) !== TokenKind.word) return false;
+    for (let offset = 0; offset < keyword.length; offset += 1) {
+      // Clearing bit 5 makes a letter upper case and leaves `_` as it is; keywords hold nothing else.
+      if ((this.text.charCodeAt(start + offset) & 0xdf) !== keyword.charCodeAt(offset)) return false;
+    }
+    return true;
+  }
+
+  /** Whether the token is exactly the one character `character`. */
+  isCharacter(index: number, character: string): boolean {
+    return this.end(index) - this.start(index) === 1 && this.text[this.start(index)] === character;
+  }
+
+  /** Whether the token can be a name: a bare word (it may begin with a digit) or a quoted identifier. */
+  isName(index: number): boolean {
+    const kind = this.kind(index);
+    return kind === TokenKind.word || kind === TokenKind.quotedName || kind === TokenKind.number;
+  }
+
+  /** The name that the token stands for; `undefined` for other tokens and for quoted names with escapes. */
+  name(index: number): string | undefined {
+    if (!this.isName(index)) return undefined;
+    const written = this.written(index);
+    if (this.kind(index) !== TokenKind.quotedName) return written;
+    const inner = written.slice(1, -1);
+    return /[\\"`]/.test(inner) ? undefined : inner;
+  }
+}
