@@ -1,0 +1,136 @@
+import picocolors from 'picocolors';
+import { escapeControls } from './text.js';
+
+/** Environment variables, as `process.env` has them. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Colours by meaning; each returns its text as it is when colours are off. */
+export interface Paint {
+  readonly strong: (text: string) => string;
+  readonly faint: (text: string) => string;
+  readonly good: (text: string) => string;
+  readonly caution: (text: string) => string;
+  readonly bad: (text: string) => string;
+  readonly accent: (text: string) => string;
+}
+
+/** Characters that stand for something, each one column wide; only the ellipsis may take more. */
+export interface Marks {
+  readonly good: string;
+  readonly caution: string;
+  readonly bad: string;
+  readonly ellipsis: string;
+  /** A full cell of a bar. */
+  readonly full: string;
+  /** An empty cell of a bar. */
+  readonly empty: string;
+  /** Parts of a cell, from the least to the greatest; none in ASCII. */
+  readonly parts: readonly string[];
+}
+
+/** How text is shown to people: colours, characters and width. */
+export interface Style {
+  readonly color: boolean;
+  readonly unicode: boolean;
+  /** Width to lay out for, in columns. */
+  readonly columns: number;
+  readonly paint: Paint;
+  readonly marks: Marks;
+  /** One safe line of text that came from elsewhere; see {@link escapeControls}. */
+  readonly foreign: (text: string) => string;
+}
+
+const UNICODE_MARKS: Marks = {
+  good: '✓',
+  caution: '!',
+  bad: '✗',
+  ellipsis: '…',
+  full: '█',
+  empty: '░',
+  parts: ['▏', '▎', '▍', '▌', '▋', '▊', '▉'],
+};
+
+const ASCII_MARKS: Marks = {
+  good: '+',
+  caution: '!',
+  bad: 'x',
+  ellipsis: '..',
+  full: '#',
+  empty: '.',
+  parts: [],
+};
+
+// What terminals, pagers and `pueue log` have unless they say otherwise.
+const DEFAULT_COLUMNS = 80;
+// Narrower than this no text can be laid out; the terminal then wraps it.
+const MIN_COLUMNS = 20;
+
+/**
+ * The style for one stream. `columns` is the stream's width; `undefined`, 0 (a pseudo-terminal whose size
+ * was never set) and nonsense count as 80.
+ */
+export function createStyle(options: {
+  readonly color: boolean;
+  readonly unicode: boolean;
+  readonly columns?: number | undefined;
+}): Style {
+  const colors = picocolors.createColors(options.color);
+  return {
+    color: options.color,
+    unicode: options.unicode,
+    columns: Math.max(MIN_COLUMNS, usableColumns(options.columns) ?? DEFAULT_COLUMNS),
+    paint: {
+      strong: colors.bold,
+      faint: colors.dim,
+      good: colors.green,
+      caution: colors.yellow,
+      bad: colors.red,
+      accent: colors.cyan,
+    },
+    marks: options.unicode ? UNICODE_MARKS : ASCII_MARKS,
+    foreign: text => escapeControls(text, !options.unicode),
+  };
+}
+
+/** The width of a stream in columns, or `undefined` where it has none that can be used. */
+export function usableColumns(columns: number | undefined): number | undefined {
+  if (columns === undefined || !Number.isFinite(columns) || columns < 1) return undefined;
+  return Math.floor(columns);
+}
+
+/** The same style without colours, for text that must hold no escape codes. */
+export function withoutColor(style: Style): Style {
+  return style.color ? createStyle({ color: false, unicode: style.unicode, columns: style.columns }) : style;
+}
+
+function isOn(value: string | undefined): boolean {
+  return value !== undefined && value !== '' && value !== '0' && value.toLowerCase() !== 'false';
+}
+
+/**
+ * Whether to colour what goes to a stream. In order: the user's flag; `NO_COLOR` that is not empty
+ * (https://no-color.org); `FORCE_COLOR` (https://force-color.org; 0 and false switch it off, as in Node
+ * itself); `TERM=dumb`; a terminal; `CI`, whose logs show colours though they are no terminals.
+ */
+export function wantsColor(env: Environment, isTTY: boolean, flag?: boolean): boolean {
+  if (flag !== undefined) return flag;
+  if (env.NO_COLOR !== undefined && env.NO_COLOR !== '') return false;
+  if (env.FORCE_COLOR !== undefined && env.FORCE_COLOR !== '') return isOn(env.FORCE_COLOR);
+  if (env.TERM === 'dumb') return false;
+  return isTTY || isOn(env.CI);
+}
+
+/**
+ * Whether the locale can show more than ASCII: the first of `LC_ALL`, `LC_CTYPE`, `LANG` that is not empty
+ * names UTF-8 (POSIX, 8.2). Without any of them macOS still has UTF-8, everything else has not.
+ */
+export function wantsUnicode(env: Environment, platform: string): boolean {
+  const locale = [env.LC_ALL, env.LC_CTYPE, env.LANG].find(value => value !== undefined && value !== '');
+  if (env.TERM === 'dumb' || env.TERM === 'linux') return false;
+  return locale === undefined ? platform === 'darwin' : /utf-?8/i.test(locale);
+}
+
+/** Whether a stream can be redrawn: a terminal that is neither dumb nor the log of a CI job. */
+export function wantsLive(env: Environment, isTTY: boolean): boolean {
+  return isTTY && env.TERM !== 'dumb' && !isOn(env.CI);
+}

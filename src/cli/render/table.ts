@@ -1,0 +1,121 @@
+import Table from 'cli-table3';
+import type { Paint, Style } from './style.js';
+import { clip, clipMiddle, displayWidth } from './text.js';
+
+/** One column of a table. */
+export interface TableColumn {
+  readonly title: string;
+  /** Numbers stand on the right; everything else on the left, which is the default. */
+  readonly align?: 'left' | 'right';
+  /**
+   * What happens where the table is wider than the terminal: `end` and `middle` cut the text there, `keep`
+   * (the default) leaves the column as it is. Where all columns are kept, the widest is cut at its end.
+   */
+  readonly shrink?: 'end' | 'middle' | 'keep';
+  /** The colour of a cell, chosen by its whole text; none without it. */
+  readonly paint?: (cell: string) => keyof Paint | undefined;
+}
+
+const GAP = 2;
+// Where a table is too wide, columns give way in these steps: first those that are meant to, then any (a broken
+// line is worse than a cut number); six columns still tell the start of a name.
+const SHRINK_STEPS = [
+  { onlyWilling: true, atLeast: 6 },
+  { onlyWilling: false, atLeast: 6 },
+  { onlyWilling: false, atLeast: 1 },
+] as const;
+
+const NO_BORDERS = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: ' '.repeat(GAP),
+} as const;
+
+/**
+ * A table without borders, a line for the titles and one for each row, cut to the width of the terminal; no
+ * line ends in spaces and there is no newline at the end. Cells are plain text and may come from elsewhere:
+ * control characters in them are escaped. `indent` columns stand free on the left.
+ */
+export function renderTable(
+  columns: readonly TableColumn[],
+  rows: readonly (readonly string[])[],
+  style: Style,
+  indent = 0,
+): string {
+  const cells = rows.map(row => columns.map((_, index) => style.foreign(row[index] ?? '')));
+  const widths = fitWidths(columns, cells, style.columns - indent);
+  const ellipsis = style.marks.ellipsis;
+  const cutCell = (text: string, index: number): string => {
+    const cut = columns[index]?.shrink === 'middle' ? clipMiddle : clip;
+    return cut(text, widths[index] ?? 0, ellipsis);
+  };
+  const table = new Table({
+    chars: NO_BORDERS,
+    colWidths: widths,
+    colAligns: columns.map(column => column.align ?? 'left'),
+    truncate: ellipsis,
+    // Its colours are switched by a detection of their own, so that it is given none.
+    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [], compact: true },
+  });
+  table.push(columns.map(({ title }, index) => cutCell(title, index)));
+  for (const row of cells) {
+    table.push(
+      row.map((text, index) => {
+        const color = columns[index]?.paint?.(text);
+        const cut = cutCell(text, index);
+        return color === undefined ? cut : style.paint[color](cut);
+      }),
+    );
+  }
+  const margin = ' '.repeat(indent);
+  return table
+    .toString()
+    .split('\n')
+    .map(line => `${margin}${line}`.trimEnd())
+    .map((line, index) => (index === 0 ? style.paint.faint(line) : line))
+    .join('\n');
+}
+
+/** The width of each column, so that the table fits into `available` where that is possible. */
+function fitWidths(
+  columns: readonly TableColumn[],
+  cells: readonly (readonly string[])[],
+  available: number,
+): number[] {
+  const widths = columns.map(({ title }, index) =>
+    Math.max(1, displayWidth(title), ...cells.map(row => displayWidth(row[index] ?? ''))),
+  );
+  const excess = (): number =>
+    widths.reduce((sum, width) => sum + width, 0) + GAP * (columns.length - 1) - available;
+  for (const { onlyWilling, atLeast } of SHRINK_STEPS) {
+    const mayShrink = (index: number): boolean =>
+      (widths[index] ?? 0) > atLeast && (!onlyWilling || (columns[index]?.shrink ?? 'keep') !== 'keep');
+    while (excess() > 0) {
+      const widest = indexOfWidest(widths, mayShrink);
+      if (widest === undefined) break;
+      // One by one, so that columns of about the same width share the loss.
+      widths[widest] = (widths[widest] ?? 0) - 1;
+    }
+  }
+  return widths;
+}
+
+function indexOfWidest(widths: readonly number[], mayShrink: (index: number) => boolean): number | undefined {
+  let found: number | undefined;
+  widths.forEach((width, index) => {
+    if (mayShrink(index) && (found === undefined || width > (widths[found] ?? 0))) found = index;
+  });
+  return found;
+}

@@ -1,0 +1,132 @@
+/**
+ * Text that comes from elsewhere (query names, server messages) made safe and measured for a terminal.
+ */
+
+// What a terminal may act on or what reorders the text around it: C0, DEL, C1, line and paragraph separators,
+// directional marks and overrides, the byte order mark, and halves of surrogate pairs.
+const UNSAFE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu;
+const NOT_ASCII = /[^\x20-\x7e]/gu;
+
+const SHORT_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+function escapeCharacter(character: string): string {
+  const short = SHORT_ESCAPES[character];
+  if (short !== undefined) return short;
+  const point = character.codePointAt(0) ?? 0;
+  if (point <= 0xff) return `\\x${point.toString(16).padStart(2, '0')}`;
+  return point <= 0xffff ? `\\u${point.toString(16).padStart(4, '0')}` : `\\u{${point.toString(16)}}`;
+}
+
+/**
+ * The text on one line, with each character that could drive or confuse a terminal replaced by a visible
+ * escape (`\n`, `\x1b`, `\u202e`). With `asciiOnly` every other character beyond ASCII is escaped too: in a
+ * locale that is not UTF-8 the bytes of such a character can be control codes (0x9b is CSI in Latin-1).
+ */
+export function escapeControls(text: string, asciiOnly = false): string {
+  const safe = text.replace(UNSAFE, escapeCharacter);
+  return asciiOnly ? safe.replace(NOT_ASCII, escapeCharacter) : safe;
+}
+
+const PLAIN = /^[\x20-\x7e]*$/;
+const INVISIBLE = /^[\p{M}\p{Cf}\p{Default_Ignorable_Code_Point}]+$/u;
+// Two columns each: the blocks that Unicode's EastAsianWidth.txt lists as W or F, in ranges, and emoji.
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{1b000}-\u{1b2ff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]|\ufe0f/u;
+
+const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
+
+function graphemeWidth(grapheme: string): number {
+  if (INVISIBLE.test(grapheme)) return 0;
+  return WIDE.test(grapheme) ? 2 : 1;
+}
+
+/** How many terminal columns a text takes; the text holds no control characters and no colours. */
+export function displayWidth(text: string): number {
+  if (PLAIN.test(text)) return text.length;
+  let width = 0;
+  for (const { segment } of graphemes.segment(text)) width += graphemeWidth(segment);
+  return width;
+}
+
+/** The longest beginning of a text that takes at most `width` columns. */
+function take(text: string, width: number): string {
+  if (PLAIN.test(text)) return text.slice(0, Math.max(0, width));
+  let taken = '';
+  let used = 0;
+  for (const { segment } of graphemes.segment(text)) {
+    used += graphemeWidth(segment);
+    if (used > width) break;
+    taken += segment;
+  }
+  return taken;
+}
+
+/** The longest end of a text that takes at most `width` columns. */
+function takeEnd(text: string, width: number): string {
+  const segments = Array.from(graphemes.segment(text), part => part.segment);
+  let start = segments.length;
+  let used = 0;
+  while (start > 0) {
+    used += graphemeWidth(segments[start - 1] ?? '');
+    if (used > width) break;
+    start--;
+  }
+  return segments.slice(start).join('');
+}
+
+/** The text in at most `width` columns: cut at the end and closed with `ellipsis` where it is longer. */
+export function clip(text: string, width: number, ellipsis: string): string {
+  if (displayWidth(text) <= width) return text;
+  const room = width - ellipsis.length;
+  return room < 1 ? take(text, width) : take(text, room).trimEnd() + ellipsis;
+}
+
+/**
+ * The text in at most `width` columns, cut in the middle: names of queries often begin alike and differ at
+ * their ends.
+ */
+export function clipMiddle(text: string, width: number, ellipsis: string): string {
+  if (displayWidth(text) <= width) return text;
+  const room = width - ellipsis.length;
+  if (room < 4) return clip(text, width, ellipsis);
+  const tail = Math.floor(room / 2);
+  return take(text, room - tail) + ellipsis + takeEnd(text, tail);
+}
+
+/** The text filled with spaces on the right up to `width` columns; longer text stays as it is. */
+export function padEnd(text: string, width: number): string {
+  return text + ' '.repeat(Math.max(0, width - displayWidth(text)));
+}
+
+/** The text filled with spaces on the left up to `width` columns; longer text stays as it is. */
+export function padStart(text: string, width: number): string {
+  return ' '.repeat(Math.max(0, width - displayWidth(text))) + text;
+}
+
+/**
+ * The words of a text in lines of at most `width` columns; a word that is longer than a line is broken.
+ * Always at least one line.
+ */
+export function wrap(text: string, width: number): string[] {
+  const limit = Math.max(1, width);
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(/ +/)) {
+    if (word === '') continue;
+    if (line !== '' && displayWidth(line) + 1 + displayWidth(word) <= limit) {
+      line += ` ${word}`;
+      continue;
+    }
+    if (line !== '') lines.push(line);
+    let rest = word;
+    while (displayWidth(rest) > limit) {
+      // A character that is wider than the whole line still has to make progress.
+      const head = take(rest, limit) || Array.from(rest).slice(0, 1).join('');
+      lines.push(head);
+      rest = rest.slice(head.length);
+    }
+    line = rest;
+  }
+  if (line !== '' || lines.length === 0) lines.push(line);
+  return lines;
+}
