@@ -36,11 +36,12 @@ export class Outage {
 
   /**
    * Says that a query found the engine gone, and waits for it. Resolves with `true` when the engine really was
-   * away, `false` when it answered at once (only that connection was lost).
+   * away, `false` when it answered at once (only that connection was lost) or the run stops.
    */
   async report(failure: Failure, signal: AbortSignal): Promise<boolean> {
     if (this.#waiting === undefined) {
-      if ((await this.#options.ping(signal)) === undefined) return false;
+      const gone = await this.#options.ping(signal);
+      if (gone === undefined || signal.aborted) return false;
       this.#waiting ??= this.#wait(failure, signal).finally(() => {
         this.#waiting = undefined;
       });

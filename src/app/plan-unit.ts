@@ -143,7 +143,7 @@ class Checks {
     }
     for (const parameter of statements.flatMap(statement => statement.parameters)) {
       this.usedParameters.add(parameter.name);
-      if (parameter.name in this.#parameters) continue;
+      if (Object.hasOwn(this.#parameters, parameter.name)) continue;
       this.#badParameters.push(`${name}.sql: {${parameter.name}:${parameter.type}} has no value`);
     }
     return read;

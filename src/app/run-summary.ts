@@ -6,6 +6,9 @@ import type { RunOptions } from './run-unit.js';
 
 const SLOWEST = 5;
 
+// 1, 2, 5, 10, 20, 50 ms and so on to 5e6 ms (83 minutes); the last takes all above.
+const BOUNDS_MS = [0, 1, 2, 3, 4, 5, 6].flatMap(power => [1, 2, 5].map(digit => digit * 10 ** power));
+
 /** Collects what a run does, in bounded memory whatever its size. */
 export class SummaryBuilder {
   readonly #options: RunOptions;
@@ -17,6 +20,7 @@ export class SummaryBuilder {
   >();
   // Microseconds; three significant digits.
   readonly #durations = createHistogram({ figures: 3 });
+  readonly #histogram = BOUNDS_MS.map(() => 0);
   #slowest: { query: string; duration_ms: number }[] = [];
   #retries = 0;
   #elsewhere = 0;
@@ -30,6 +34,9 @@ export class SummaryBuilder {
   recorded(query: string, outcome: Outcome, durationMs: number, error: QueryError | undefined): number {
     this.#counts[outcome] += 1;
     this.#durations.record(Math.max(1, Math.round(durationMs * 1000)));
+    const bucket = BOUNDS_MS.findIndex(bound => durationMs <= bound);
+    const index = bucket === -1 ? BOUNDS_MS.length - 1 : bucket;
+    this.#histogram[index] = (this.#histogram[index] ?? 0) + 1;
     this.#noteSlow(query, durationMs);
     if (error !== undefined) {
       const key = `${error.code} ${error.name}`;
@@ -62,6 +69,9 @@ export class SummaryBuilder {
     const { normal, skipped, error } = this.#counts;
     const done = normal + skipped + error + this.#elsewhere;
     const standing = error + plan.keptErrors;
+    const notRun = plan.due.length - done;
+    // A stop that came when all was done has stopped nothing.
+    const stop = notRun > 0 ? end : undefined;
     return {
       run,
       unit,
@@ -70,15 +80,23 @@ export class SummaryBuilder {
       settled_before: plan.settled,
       recorded: { normal, skipped, error },
       records: end.records,
-      not_run: plan.due.length - done,
+      not_run: notRun,
       retries: this.#retries,
       elapsed_ms: Math.round(end.elapsedMs),
       durations: normal + skipped + error === 0 ? undefined : this.#quantiles(),
+      ...(normal + skipped + error === 0 ? {} : { histogram: this.#buckets() }),
       slowest: this.#slowest,
       errors: [...this.#errors.values()].sort((a, b) => b.count - a.count),
-      stopped: end.stopped,
-      exit_code: end.exitCode ?? (standing > 0 ? 20 : 0),
+      stopped: stop?.stopped,
+      exit_code: stop?.exitCode ?? (standing > 0 ? 20 : 0),
     };
+  }
+
+  // From the first bucket that holds something to the last.
+  #buckets() {
+    const all = BOUNDS_MS.map((up_to_ms, index) => ({ up_to_ms, count: this.#histogram[index] ?? 0 }));
+    const first = all.findIndex(bucket => bucket.count > 0);
+    return all.slice(first, all.findLastIndex(bucket => bucket.count > 0) + 1);
   }
 
   #quantiles() {

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import pLimit from 'p-limit';
-import { QrunError } from '../core/errors.js';
+import { type ExitCode, QrunError } from '../core/errors.js';
 import type { EventSink, RunSummary } from '../core/events.js';
 import { type Failure, ownFailure } from '../core/failure.js';
 import { type HaltPolicy, haltThreshold } from '../core/halt.js';
@@ -43,6 +43,8 @@ export interface RunOptions {
   readonly drain: AbortSignal;
   /** Second stop: cancel what runs. */
   readonly abort: AbortSignal;
+  /** The exit code of a run that one of these stops ended before its end. */
+  readonly stopExitCode?: () => ExitCode | undefined;
 }
 
 /** What a run uses of the world. */
@@ -63,7 +65,7 @@ export interface RunDeps {
  * A query counts as recorded only when the log has acknowledged it. Files are opened one by one as slots get
  * free. Failed attempts are followed by others by the rules of `core/retry`; while the engine is away nothing
  * is attempted. Resolves with the summary when every query is recorded, or after a drain, an abort or a halt,
- * with the exit code that the process should have (signals are the caller's).
+ * with the exit code that the process should have.
  *
  * Errors: QrunError of the log (`LOG_*`), after the queries in flight were cancelled.
  */
@@ -123,11 +125,12 @@ class UnitRun {
     if (this.#failure !== undefined) throw this.#failure;
     const elapsedMs = this.#deps.clock.monotonicMs() - startedMs;
     const stopped = this.#lost?.message ?? (this.#stops.drain.signal.reason as string | undefined);
+    const ownExit = this.#lost !== undefined ? 24 : this.#halted ? 25 : undefined;
     return this.#summary.build({
       records: this.#deps.log.records,
       elapsedMs,
       stopped,
-      exitCode: this.#lost !== undefined ? 24 : this.#halted ? 25 : undefined,
+      exitCode: (this.#options.drain.aborted ? this.#options.stopExitCode?.() : undefined) ?? ownExit,
     });
   }
 
@@ -184,21 +187,23 @@ class UnitRun {
     fingerprint: string,
     number: number,
   ): Promise<void> {
-    const { clock, emit, random } = this.#deps;
+    const { clock, emit } = this.#deps;
     const { drain, abort } = this.#stops;
     const { query } = read;
     const retries = query.overrides.retries ?? this.#options.retries;
     let lostTimes = 0;
     let sawOutage = false;
+    let isRetry = false;
     for (let attempt = 1, tries = 1; ; attempt += 1) {
-      await this.#outage.ready();
-      // A drain lets a running attempt end; it does not begin another one.
-      if (abort.signal.aborted || (drain.signal.aborted && attempt > 1)) return;
       const alone = sawOutage || lostTimes >= 2 || (lostTimes > 0 && tries > retries);
-      const leave = await this.#turnstile.enter(alone);
+      const leave = await this.#admission(alone);
+      if (leave === undefined) return;
+      if (isRetry) this.#summary.retried();
+      isRetry = false;
       const head = this.#head(planned, fingerprint, number, attempt);
       let result: EngineResult;
       let ended: GroupHead;
+      let away = false;
       try {
         emit({ type: 'query_started', query: planned.name, attempt, query_id: head.queryId });
         const startedMs = clock.monotonicMs();
@@ -211,6 +216,10 @@ class UnitRun {
           signal: abort.signal,
         });
         ended = { ...head, durationMs: clock.monotonicMs() - startedMs };
+        // Before it leaves, so that nobody who waits for it starts on the engine that it killed.
+        if (!result.ok && result.failure.serverGone) {
+          away = await this.#outage.report(result.failure, drain.signal);
+        }
       } finally {
         leave();
       }
@@ -221,20 +230,22 @@ class UnitRun {
       const { failure } = result;
       if (failure.name === 'ABORTED' && abort.signal.aborted) return;
       if (failure.serverGone) {
-        if (!failure.neverStarted) lostTimes += 1;
-        sawOutage =
-          (await this.#outage.report(failure, drain.signal)) && !failure.neverStarted ? true : sawOutage;
+        if (!failure.neverStarted) {
+          lostTimes += 1;
+          sawOutage ||= away;
+        }
         if (this.#lost !== undefined && mayRetry(failure, query.readOnly)) return;
         // Nothing was sent to a server that is away: that is no attempt of this query.
-        if (failure.neverStarted && !abort.signal.aborted) continue;
+        if (failure.neverStarted && (away || drain.signal.aborted)) continue;
       }
       if (tries > retries || !mayRetry(failure, query.readOnly)) {
         await this.#record(ended, { outcome: 'error', error: failure }, failure);
         return;
       }
-      const waitMs = Math.max(failure.retryAfterMs ?? 0, backoffMs(tries, random));
+      if (drain.signal.aborted) return;
+      const waitMs = this.#waitMs(failure, tries);
       tries += 1;
-      this.#summary.retried();
+      isRetry = true;
       emit({
         type: 'query_retry',
         query: planned.name,
@@ -244,6 +255,25 @@ class UnitRun {
       });
       await clock.delay(waitMs, drain.signal);
     }
+  }
+
+  // Waits until an attempt may start; `undefined` when the run stops before that. A drain lets a running attempt
+  // end; it does not begin another one, whatever that has waited for.
+  async #admission(alone: boolean): Promise<(() => void) | undefined> {
+    const { drain } = this.#stops;
+    for (;;) {
+      await this.#outage.ready();
+      if (drain.signal.aborted) return undefined;
+      const leave = await this.#turnstile.enter(alone);
+      if (!drain.signal.aborted && this.#outage.ready() === undefined) return leave;
+      leave();
+    }
+  }
+
+  // No server is waited for longer than a lost one, whatever it asks for.
+  #waitMs(failure: Failure, tries: number): number {
+    const asked = Math.min(failure.retryAfterMs ?? 0, this.#options.outageLimitMs);
+    return Math.max(asked, backoffMs(tries, this.#deps.random));
   }
 
   async #recordResult(head: GroupHead, result: EngineResult & { ok: true }): Promise<void> {

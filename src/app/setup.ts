@@ -97,6 +97,7 @@ export async function runSetup(deps: SetupDeps, file: SetupFile): Promise<void> 
   });
   if (!result.ok) {
     const { failure } = result;
+    if (failure.name === 'ABORTED') signal.throwIfAborted();
     throw new QrunError(
       failure.serverGone ? 'ENGINE_LOST' : 'SETUP_FAILED',
       `${file.name} failed: ${failure.message}`,

@@ -1,4 +1,4 @@
-import { QrunError } from '../core/errors.js';
+import { type ExitCode, QrunError } from '../core/errors.js';
 import type { EventSink, RunSummary } from '../core/events.js';
 import { type FingerprintInputs, fingerprinter } from '../core/fingerprint.js';
 import type { HaltPolicy } from '../core/halt.js';
@@ -37,6 +37,7 @@ export interface UnitRequest {
   readonly setup: boolean;
   readonly drain: AbortSignal;
   readonly abort: AbortSignal;
+  readonly stopExitCode?: () => ExitCode | undefined;
 }
 
 /** What the sidecar says about who runs. */
@@ -74,6 +75,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
   const { clock, emit } = deps;
   // The cheapest check first: a mistyped directory must not leave a lease and a log behind.
   deps.source.list();
+  const identity = deps.identity();
   const lease = await deps.takeLease();
   try {
     deps.readRuns();
@@ -86,9 +88,10 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
         });
       }
       const setup = deps.readSetupFiles();
-      const plan = await planUnit({ ...request, source: deps.source }, log.final, request.abort);
+      const plan = await planUnit({ ...request, source: deps.source }, log.final, request.drain);
       if (plan.due.length === 0) return await runPlanned(deps, request, plan, log, NO_ENGINE);
-      const engine = await deps.openEngine();
+      const engine = await openUnlessStopped(deps, request);
+      if (engine === undefined) return await runPlanned(deps, request, plan, log, NO_ENGINE);
       try {
         if (plan.usesParameters && !engine.info.supportsParameters) {
           throw new QrunError(
@@ -112,7 +115,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
           due: plan.due.length,
         });
         await prepare(deps, request, engine, setup);
-        await deps.appendRun(await startEntry(deps, request, engine));
+        await deps.appendRun(startEntry(deps, request, engine, await identity));
         const summary = await runPlanned(deps, request, plan, log, engine);
         await deps.appendRun({
           event: 'end',
@@ -132,6 +135,16 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
     }
   } finally {
     lease.release();
+  }
+}
+
+// A stop that comes before the engine is there leaves nothing to end and nothing to record.
+async function openUnlessStopped(deps: UnitDeps, { drain }: UnitRequest): Promise<Engine | undefined> {
+  try {
+    return drain.aborted ? undefined : await deps.openEngine();
+  } catch (error) {
+    if (drain.aborted) return undefined;
+    throw error;
   }
 }
 
@@ -182,14 +195,14 @@ async function prepare(
   });
 }
 
-async function startEntry(deps: UnitDeps, request: UnitRequest, engine: Engine): Promise<RunStart> {
+function startEntry(deps: UnitDeps, request: UnitRequest, engine: Engine, identity: RunIdentity): RunStart {
   return {
     event: 'start',
     schema: RECORD_SCHEMA_VERSION,
     run: request.run,
     unit: request.unit,
     at: new Date(deps.clock.nowMs()).toISOString(),
-    ...(await deps.identity()),
+    ...identity,
     directory: request.directory,
     engine: engine.info.kind,
     server_version: engine.info.version,

@@ -1,12 +1,11 @@
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type Config, type ConfigKey, type ConfigSource, resolveConfig } from '../core/config.js';
 import { changesResult } from '../core/engine-settings.js';
-import { QrunError } from '../core/errors.js';
 import { type FingerprintInputs, shortHash } from '../core/fingerprint.js';
 import type { Settings } from '../core/model.js';
 import { logName, unitId } from '../core/names.js';
 import { readDotEnv, readSecretFile, readToml } from '../io/config-files.js';
-import { findSweepRoot, unitName } from '../io/unit-files.js';
+import { findSweepRoot, type SweepRoot, unitName } from '../io/unit-files.js';
 
 /** The surroundings of the process, as far as the configuration depends on them. */
 export interface Surroundings {
@@ -43,7 +42,7 @@ export function unitContext(
   flagName?: (key: string) => string,
 ): UnitContext {
   const absolute = resolve(cwd, directory);
-  const { directory: root, configFile } = findSweepRoot(absolute, cwd);
+  const { directory: root, configFile } = sweepRootOf(absolute, cwd);
   const toml = configFile === undefined ? undefined : { file: configFile, values: readToml(configFile) };
   const variables = { ...readDotEnv(join(root, '.env')), ...env };
   const { config, sources } = resolveConfig({
@@ -79,11 +78,24 @@ export function unitContext(
     sources,
     inputs: { parameters: config.parameters, settings: resultSettings(config) },
     password: () => {
-      if (config.password_file !== undefined)
-        return readSecretFile(from('password_file', config.password_file));
-      return variables.CLICKHOUSE_PASSWORD;
+      const { password_file: file } = config;
+      const given = variables.CLICKHOUSE_PASSWORD;
+      // As for every value, the environment wins over qrun.toml.
+      if (file === undefined || (given !== undefined && sources.password_file === 'qrun.toml')) return given;
+      return readSecretFile(from('password_file', file));
     },
   };
+}
+
+// What is wrong with a file in place of a directory, or with one that may not be entered, is said when its queries
+// are listed; to look for a qrun.toml in it fails before that.
+function sweepRootOf(directory: string, cwd: string): SweepRoot {
+  try {
+    return findSweepRoot(directory, cwd);
+  } catch (error) {
+    if (dirname(directory) === directory) throw error;
+    return sweepRootOf(dirname(directory), cwd);
+  }
 }
 
 // The database decides what an unqualified table name means, as a setting would.
@@ -92,15 +104,4 @@ function resultSettings(config: Config): Settings {
   return Object.fromEntries(
     config.database === undefined ? settings : [...settings, ['database', config.database]],
   );
-}
-
-/** Values that were given as `k=v`, as a record. Errors: QrunError `USAGE`. */
-export function parsePairs(option: string, values: readonly string[]): Record<string, string> {
-  const result: Record<string, string> = {};
-  for (const value of values) {
-    const at = value.indexOf('=');
-    if (at < 1) throw new QrunError('USAGE', `${option} ${value}: must be name=value`);
-    result[value.slice(0, at)] = value.slice(at + 1);
-  }
-  return result;
 }

@@ -2,6 +2,7 @@ import { CommanderError } from 'commander';
 import { QrunError } from '../core/errors.js';
 import { createProgram, isHelpOrVersion } from './program.js';
 import { renderError } from './render/error.js';
+import { SIGNAL_EXIT } from './signals.js';
 import { openTerminal, type Terminal } from './terminal.js';
 
 // All work is done and closed; what then still keeps the process alive is a leak, not a reason to hang.
@@ -14,6 +15,10 @@ const EXIT_GRACE_MS = 5_000;
 export async function main(proc: NodeJS.Process): Promise<void> {
   const terminal = openTerminal(proc);
   proc.exitCode = await runCommandLine(proc.argv.slice(2), terminal);
+  // Node aborts when it ends and its terminal has gone, and libchdb's handler for that never returns. Nothing
+  // is left to do, so the signal that took the terminal away may end the process.
+  const onTerminal = [proc.stdin, proc.stdout, proc.stderr].some(stream => stream.isTTY === true);
+  if (proc.exitCode === SIGNAL_EXIT.SIGHUP && onTerminal) proc.kill(proc.pid, 'SIGHUP');
   setTimeout(() => proc.exit(), EXIT_GRACE_MS).unref();
 }
 

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { ConfigKey } from '../core/config.js';
-import { parsePairs } from './context.js';
+import { QrunError } from '../core/errors.js';
 
 /** Options of commander, by the names that it derives from the flags. */
 export type Flags = Readonly<Record<string, unknown>>;
@@ -153,4 +153,14 @@ export function flagName(key: string): string {
   if (key === 'parameters') return '--param';
   if (key === 'settings') return '--set';
   return `--${key.replaceAll('_', '-')}`;
+}
+
+function parsePairs(option: string, values: readonly string[]): Record<string, string> {
+  const result: Record<string, string> = {};
+  for (const value of values) {
+    const at = value.indexOf('=');
+    if (at < 1) throw new QrunError('USAGE', `${option} ${value}: must be name=value`);
+    result[value.slice(0, at)] = value.slice(at + 1);
+  }
+  return result;
 }

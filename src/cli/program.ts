@@ -7,6 +7,7 @@ import {
   addUnitOptions,
   type Flags,
 } from './options.js';
+import { withoutOptionValue } from './secrets.js';
 import type { Terminal } from './terminal.js';
 import { version } from './version.js';
 
@@ -33,7 +34,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
       getErrHelpWidth: () => terminal.errStyle.columns,
       getOutHasColors: () => terminal.outStyle.color,
       getErrHasColors: () => terminal.errStyle.color,
-      outputError: (text, write) => write(text.replace(/^error: /, 'qrun: ')),
+      outputError: (text, write) => write(withoutOptionValue(text).replace(/^error: /, 'qrun: ')),
     })
     .addHelpText('after', () => `\n${exitTable()}\n\n${EXAMPLES}`);
 

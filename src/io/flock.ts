@@ -1,7 +1,6 @@
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { platform } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { execa } from 'execa';
 import { QrunError } from '../core/errors.js';
 
 /** How flock(2) is called: through the FFI library koffi, or by a `flock` child that locks an inherited fd. */
@@ -73,6 +72,7 @@ function tryLoad<T>(load: () => T): T | undefined {
 const childFlock: Flock = {
   mechanism: 'child',
   async tryLock(fd) {
+    const { execa } = await import('execa');
     const result = await execa('flock', ['-x', '-n', '0'], {
       // execa takes any descriptor; its type names only 3 to 9.
       stdin: fd as 3,

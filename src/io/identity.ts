@@ -1,5 +1,5 @@
+import { execFile } from 'node:child_process';
 import { hostname, userInfo } from 'node:os';
-import { execa } from 'execa';
 
 /** Host and user of this process, for people. */
 export function whoAndWhere(): { user: string; host: string } {
@@ -17,12 +17,19 @@ export function whoAndWhere(): { user: string; host: string } {
  * since; `null` outside a repository or without git. Takes at most two seconds.
  */
 export async function gitCommit(directory: string): Promise<string | null> {
-  const git = (...args: string[]) =>
-    execa('git', ['-C', directory, ...args], { reject: false, timeout: 2_000, stdin: 'ignore' });
   const [head, status] = await Promise.all([
-    git('rev-parse', '--short=12', 'HEAD'),
-    git('status', '--porcelain', '--untracked-files=normal', '--', '.'),
+    git(directory, 'rev-parse', '--short=12', 'HEAD'),
+    git(directory, 'status', '--porcelain', '--untracked-files=normal', '--', '.'),
   ]);
-  if (head.exitCode !== 0 || head.stdout === '') return null;
-  return `${head.stdout}${status.exitCode === 0 && status.stdout === '' ? '' : '+'}`;
+  if (head === undefined || head === '') return null;
+  return `${head}${status === '' ? '' : '+'}`;
+}
+
+// execFile and not execa: every run starts with this, and loading execa takes longer than git does.
+function git(directory: string, ...args: string[]): Promise<string | undefined> {
+  return new Promise(resolve => {
+    execFile('git', ['-C', directory, ...args], { timeout: 2_000 }, (error, stdout) => {
+      resolve(error === null ? stdout.trim() : undefined);
+    });
+  });
 }

@@ -1,7 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import lockfile from 'proper-lockfile';
 import { QrunError } from '../core/errors.js';
 import { syncDirectory } from './log-file.js';
 
@@ -52,6 +51,7 @@ const RETRY_MS = 250;
 export async function withSetupLock<T>(sweepRoot: string, work: () => Promise<T>): Promise<T> {
   const directory = join(sweepRoot, '.qrun');
   mkdirSync(directory, { recursive: true });
+  const { default: lockfile } = await import('proper-lockfile');
   let release: () => Promise<void>;
   try {
     release = await lockfile.lock(directory, {

@@ -2,6 +2,7 @@ import { environmentName, TOML_KEYS } from '../../core/config.js';
 import { unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { renderTable } from '../render/table.js';
+import { shownUrl } from '../secrets.js';
 import type { Terminal } from '../terminal.js';
 
 /** `qrun config [DIR]`: prints the configuration in force and where each value comes from; never a password. */
@@ -9,7 +10,7 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
   const context = unitContext(directory, configFlags(flags), terminal, flagName);
   const { config, sources, unit, root, logPath, dataDirectory, configFile } = context;
   const password = context.password() !== undefined;
-  const values = { ...config, url: config.url === undefined ? undefined : withoutCredentials(config.url) };
+  const values = { ...config, url: config.url === undefined ? undefined : shownUrl(config.url) };
   if (flags.json === true) {
     const paths = { unit, root, config_file: configFile ?? null, log: logPath, data_dir: dataDirectory };
     terminal.out.write(`${JSON.stringify({ ...paths, config: values, sources, password_set: password })}\n`);
@@ -42,8 +43,4 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
     ].join('\n'),
   );
   return 0;
-}
-
-function withoutCredentials(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, '//***@');
 }

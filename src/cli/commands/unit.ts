@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { relative } from 'node:path';
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../app/run-unit.js';
 import { readSetupFile } from '../../app/setup.js';
 import { runUnitSession, type UnitRequest } from '../../app/unit-session.js';
-import { QrunError } from '../../core/errors.js';
+import { type ExitCode, QrunError } from '../../core/errors.js';
 import type { EventSink, RunEvent, RunSummary } from '../../core/events.js';
 import { fingerprinter } from '../../core/fingerprint.js';
 import { openEventsFile } from '../../io/events-file.js';
@@ -21,7 +21,9 @@ import { type UnitContext, unitContext } from '../context.js';
 import { openEngine } from '../engine.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { createProgressView } from '../render/progress.js';
+import { wantsLive } from '../render/style.js';
 import { renderSummary } from '../render/summary.js';
+import { shownArguments } from '../secrets.js';
 import { listenForStops, SIGNAL_EXIT, type Stops } from '../signals.js';
 import type { Terminal } from '../terminal.js';
 import { version } from '../version.js';
@@ -31,11 +33,16 @@ import { showPlan } from './plan.js';
 export async function unitCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   if (flags.dryRun === true) return await showPlan(directory, flags, terminal);
   const context = unitContext(directory, configFlags(flags), terminal, flagName);
-  if (flags.why === true) await showPlan(directory, { ...flags, json: undefined }, terminal);
+  if (flags.why === true) {
+    // With --json stdout is for the machine that reads it.
+    const shown =
+      flags.json === true ? { ...terminal, out: terminal.err, outStyle: terminal.errStyle } : terminal;
+    await showPlan(directory, { ...flags, json: undefined }, shown);
+  }
   const stops = listenForStops(terminal.proc, exitCode => endNow(terminal.proc, context, exitCode));
   const progress = createProgressView({
     stream: terminal.proc.stderr,
-    isTTY: terminal.proc.stderr.isTTY === true,
+    isTTY: wantsLive(terminal.env, terminal.proc.stderr.isTTY === true),
     style: terminal.errStyle,
     now: () => performance.timeOrigin + performance.now(),
     mode: flags.quiet === true ? 'quiet' : 'auto',
@@ -55,11 +62,12 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     const summary = await runSession(context, terminal, stops, emit);
     progress.close();
     showSummary(summary, context, flags, terminal);
-    const signal = stops.received();
-    return signal !== undefined && summary.not_run > 0 ? SIGNAL_EXIT[signal] : summary.exit_code;
+    return summary.exit_code;
   } catch (error) {
-    const signal = stops.received();
-    if (signal !== undefined && stops.drain.aborted && isAbort(error)) return SIGNAL_EXIT[signal];
+    const exitCode = signalExit(stops);
+    // What a stop interrupts rejects with the reason of its signal.
+    const stopped = error === stops.drain.reason || error === stops.abort.reason;
+    if (exitCode !== undefined && stopped) return exitCode;
     throw error;
   } finally {
     progress.close();
@@ -97,6 +105,7 @@ function runSession(
     setup: config.setup,
     drain: stops.drain,
     abort: stops.abort,
+    stopExitCode: () => signalExit(stops),
   };
   const setupPrint = fingerprinter({ parameters: {}, settings: {} });
   return runUnitSession(
@@ -108,7 +117,7 @@ function runSession(
         pid,
         qrun: version(),
         node: terminal.proc.versions.node,
-        arguments: terminal.proc.argv.slice(2),
+        arguments: shownArguments(terminal.proc.argv.slice(2)),
         git_commit: await gitCommit(directory),
       }),
       takeLease: () => {
@@ -161,12 +170,27 @@ function showSummary(summary: RunSummary, context: UnitContext, flags: Flags, te
     return;
   }
   const directory = relative(terminal.cwd, context.directory) || '.';
-  terminal.out.write(renderSummary(summary, terminal.outStyle, { directory }));
+  terminal.out.write(
+    renderSummary(summary, terminal.outStyle, { directory, auditOptions: auditOptions(flags) }),
+  );
+}
+
+// The options without which the audit would look for another log or another unit.
+function auditOptions(flags: Flags): string[] {
+  const { log, logDir, param, rowsPerQuery } = flags as Record<string, string | undefined> & {
+    param?: string[];
+  };
+  return [
+    ...(log === undefined ? [] : ['--log', log]),
+    ...(logDir === undefined ? [] : ['--log-dir', logDir]),
+    ...(param ?? []).flatMap(pair => ['--param', pair]),
+    ...(rowsPerQuery === undefined ? [] : ['--rows-per-query', rowsPerQuery]),
+  ];
 }
 
 function makeDirectory(path: string, what: string): void {
   try {
-    mkdirSync(path, { recursive: true });
+    makeMissing(path);
   } catch (cause) {
     throw new QrunError('LOG_UNUSABLE', `cannot create ${what} ${path}: ${(cause as Error).message}`, {
       hint: 'choose a writable place with --log-dir',
@@ -175,8 +199,23 @@ function makeDirectory(path: string, what: string): void {
   }
 }
 
-function isAbort(error: unknown): boolean {
-  return error instanceof Error && error.name === 'AbortError';
+// Not mkdir's own `recursive`: where a file system says ENOENT below a directory that exists (/proc), that one
+// never ends.
+function makeMissing(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  const parent = dirname(path);
+  if (parent !== path) makeMissing(parent);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process was quicker.
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
+  }
+}
+
+function signalExit(stops: Stops): ExitCode | undefined {
+  const signal = stops.received();
+  return signal === undefined ? undefined : SIGNAL_EXIT[signal];
 }
 
 // libchdb keeps process.exit from ending while a query runs; SIGKILL is the one way out at once. Nothing
