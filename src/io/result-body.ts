@@ -75,7 +75,6 @@ export class ResultWriter {
   // The newest chunks, together just over TAIL_BYTES: where an exception that ends the body stands.
   #recent: Buffer[] = [];
   #recentBytes = 0;
-  #forgot = false;
 
   constructor(spool: SpoolOptions | undefined) {
     this.#spool = spool;
@@ -100,7 +99,8 @@ export class ResultWriter {
   /** The newest bytes as text, at most 64 KiB, from a line start on. */
   get tail(): string {
     const bytes = Buffer.concat(this.#recent);
-    if (!this.#forgot && bytes.length <= TAIL_BYTES) return bytes.toString('utf8');
+    // Pieces are forgotten only while this much remains.
+    if (bytes.length < TAIL_BYTES) return bytes.toString('utf8');
     const cut = bytes.subarray(-TAIL_BYTES);
     return cut.subarray(cut.indexOf(NEWLINE) + 1).toString('utf8');
   }
@@ -168,7 +168,6 @@ export class ResultWriter {
       if (this.#recentBytes - first.length < TAIL_BYTES) return;
       this.#recentBytes -= first.length;
       this.#recent.shift();
-      this.#forgot = true;
     }
   }
 

@@ -1,0 +1,316 @@
+import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ENGINE_SETTINGS,
+  fixedSetting,
+  HTTP_PARAMETERS,
+  HTTP_SETTINGS,
+  suggest,
+} from '../core/engine-settings.js';
+import { QrunError } from '../core/errors.js';
+import { type Failure, ownFailure, REFUSED_CODES } from '../core/failure.js';
+import type { Settings } from '../core/model.js';
+import { type HttpAnswer, HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
+import type { SpoolOptions } from './result-body.js';
+
+/** Which server to use and how. */
+export interface ClickHouseOptions {
+  /** `http://host:8123` or `https://host:8443`, nothing behind it; a user before the `@` is accepted. */
+  readonly url: string;
+  readonly user?: string;
+  readonly password?: string;
+  readonly database?: string;
+  /** Certificates (PEM) to trust in place of the system's. */
+  readonly caFile?: string;
+  /** How many queries run at once. */
+  readonly concurrency: number;
+  readonly spool: SpoolOptions;
+  /** The user's settings for all queries. */
+  readonly settings: Settings;
+  /** How long opening may take in all, milliseconds; 15,000 where it is not given. */
+  readonly openTimeoutMs?: number;
+}
+
+/** What is known of a server that has answered. */
+export interface ServerProfile {
+  readonly endpoint: HttpEndpoint;
+  readonly version: string;
+  readonly supportsParameters: boolean;
+  /** Knows `close_session`, so that a session's temporary tables go at once. */
+  readonly closesSessions: boolean;
+  /** qrun's own settings, as far as the server knows them. */
+  readonly settings: Settings;
+}
+
+// A server that is overloaded may queue a query for 5 s (queue_max_wait_ms of 18.16) before it refuses it; this
+// leaves room for two such refusals.
+const OPEN_TIMEOUT_MS = 15_000;
+const RETRY_WAIT_MS = 250;
+const PROBE_SPOOL: SpoolOptions = { directory: tmpdir(), thresholdBytes: 16 * 1024 * 1024 };
+
+/**
+ * Connects to a server, checks that qrun can work with it, and resolves with what it can do.
+ *
+ * Rejects with QrunError `CONFIG` (options: URL, CA file, settings; all bad settings at once),
+ * `ENGINE_UNREACHABLE` (nothing answers, or something that is not ClickHouse, or not in time) or
+ * `ENGINE_REFUSED` (user, password, database, settings that the user may not change). Overload (code 202, HTTP
+ * 429, 503) is waited for within the time limit. No error shows the password.
+ */
+export async function connect(options: ClickHouseOptions, signal: AbortSignal): Promise<ServerProfile> {
+  const endpoint = await endpointOf(options);
+  refuseFixed(options.settings);
+  const channel = new HttpChannel(endpoint, 4);
+  const timeoutMs = options.openTimeoutMs ?? OPEN_TIMEOUT_MS;
+  const stop = new AbortController();
+  const abort = () => stop.abort();
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  const timer = setTimeout(abort, timeoutMs);
+  const probe = new Probe(channel, endpoint, options, stop.signal, () =>
+    signal.aborted
+      ? new QrunError('ENGINE_UNREACHABLE', `connecting to ${endpoint.origin} was interrupted`)
+      : new QrunError('ENGINE_UNREACHABLE', `${endpoint.origin} did not answer within ${timeoutMs} ms`, {
+          hint: endpoint.origin.startsWith('https:')
+            ? 'check the host, the port (HTTPS is 8443, 8123 speaks only http) and firewalls'
+            : 'check the host, the port (HTTP is 8123) and firewalls',
+        }),
+  );
+  try {
+    return { endpoint, ...(await probe.run()) };
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', abort);
+    await channel.close();
+  }
+}
+
+class Probe {
+  constructor(
+    readonly channel: HttpChannel,
+    readonly endpoint: HttpEndpoint,
+    readonly options: ClickHouseOptions,
+    readonly stop: AbortSignal,
+    readonly whyStopped: () => QrunError,
+  ) {}
+
+  async run(): Promise<Omit<ServerProfile, 'endpoint'>> {
+    // Bare, so that a failure is about the server or the user, and about nothing that qrun asked for.
+    const version = await this.rows('SELECT version() AS v', {});
+    if (!version.ok) throw openError(version.failure, this.endpoint, this.options);
+    const [names, parameters, closing] = await Promise.all([
+      this.rows('SELECT name AS v FROM system.settings', {}),
+      this.rows('SELECT {v:UInt8} AS v', { param_v: '1' }),
+      this.rows('SELECT 1 AS v', { close_session: '1' }),
+    ]);
+    // Without the right to read system.settings the server itself is asked about each setting.
+    const known = names.ok ? new Set(names.values) : undefined;
+    const settings = await this.acceptedSettings(known);
+    await this.checkUserSettings(settings, known);
+    return {
+      version: version.values[0] ?? 'unknown',
+      supportsParameters: parameters.ok,
+      closesSessions: closing.ok,
+      settings,
+    };
+  }
+
+  /** qrun's own settings less those that the server does not know; the database is checked with them. */
+  private async acceptedSettings(known: ReadonlySet<string> | undefined): Promise<Settings> {
+    const { database } = this.options;
+    const wanted = Object.entries({ ...ENGINE_SETTINGS, ...HTTP_SETTINGS });
+    let left = wanted.filter(([name]) => known?.has(name) ?? true);
+    for (;;) {
+      const settings = Object.fromEntries(left);
+      const tried = await this.rows(
+        'SELECT 1 AS v',
+        database === undefined ? settings : { ...settings, database },
+      );
+      if (tried.ok) return settings;
+      const { code, message } = tried.failure;
+      const unknown = left.filter(([name]) => message.includes(name));
+      if (code !== 115 || unknown.length === 0) throw openError(tried.failure, this.endpoint, this.options);
+      left = left.filter(entry => !unknown.includes(entry));
+    }
+  }
+
+  private async checkUserSettings(own: Settings, known: ReadonlySet<string> | undefined): Promise<void> {
+    const user = Object.entries(this.options.settings);
+    if (user.length === 0) return;
+    const all = await this.rows('SELECT 1 AS v', { ...own, ...this.options.settings });
+    if (all.ok) return;
+    const problems: string[] = [];
+    let refused = false;
+    for (const [name, value] of user) {
+      const alone = await this.rows('SELECT 1 AS v', { [name]: value });
+      if (alone.ok) continue;
+      const { code, message } = alone.failure;
+      refused ||= code === 164 || code === 452;
+      const close = code === 115 && known !== undefined ? suggest(name, known) : undefined;
+      problems.push(
+        code === 115
+          ? `the server knows no setting "${name}"${close === undefined ? '' : `; did you mean "${close}"?`}`
+          : `the server does not accept ${name}=${value}: ${message}`,
+      );
+    }
+    if (problems.length === 0) problems.push(`the settings do not go together: ${all.failure.message}`);
+    throw new QrunError(refused ? 'ENGINE_REFUSED' : 'CONFIG', problems[0] ?? '', {
+      hint: 'SELECT name, description FROM system.settings lists what this server knows',
+      details: problems.slice(1),
+    });
+  }
+
+  /** The column `v` of a result; overload is waited for. */
+  private async rows(sql: string, query: Readonly<Record<string, string>>): Promise<ProbeAnswer> {
+    for (let waitMs = RETRY_WAIT_MS; ; waitMs *= 2) {
+      const call = { sql, queryId: '', query: { ...HTTP_PARAMETERS, ...query }, spool: PROBE_SPOOL };
+      const answer = await this.channel.call(call, this.stop);
+      if (this.stop.aborted) throw this.whyStopped();
+      if (answer.ok) return await values(answer);
+      const { kind, neverStarted, name } = answer.failure;
+      if (kind !== 'transient' || !neverStarted || name === 'CONNECTION_FAILED') return answer;
+      await sleep(Math.max(waitMs, answer.failure.retryAfterMs ?? 0), undefined, { signal: this.stop }).catch(
+        () => {
+          throw openError(answer.failure, this.endpoint, this.options);
+        },
+      );
+    }
+  }
+}
+
+type ProbeAnswer =
+  | { readonly ok: true; readonly values: string[] }
+  | { readonly ok: false; readonly failure: Failure };
+
+async function values({ body }: Extract<HttpAnswer, { ok: true }>): Promise<ProbeAnswer> {
+  try {
+    const lines = (body.bytes() ?? Buffer.alloc(0)).toString('utf8').split('\n').filter(Boolean);
+    return { ok: true, values: lines.map(line => String((JSON.parse(line) as { v?: unknown }).v)) };
+  } catch (error) {
+    return { ok: false, failure: ownFailure('NOT_CLICKHOUSE', 'permanent', (error as Error).message) };
+  } finally {
+    await body.dispose();
+  }
+}
+
+function refuseFixed(settings: Settings): void {
+  const problems = Object.keys(settings).flatMap(name => {
+    const why = fixedSetting(name);
+    return why === undefined ? [] : [`the setting "${name}" cannot be set: ${why}`];
+  });
+  const [first, ...details] = problems;
+  if (first !== undefined) throw new QrunError('CONFIG', first, { details });
+}
+
+async function endpointOf(options: ClickHouseOptions): Promise<HttpEndpoint> {
+  // Everything up to the last @ may be a password, also in a text that is no URL.
+  const shown = options.url.replace(/^([a-z]+:\/\/)?.*@/is, '$1');
+  const bad = (what: string, hint = 'the form is http://host:8123 or https://host:8443') =>
+    new QrunError('CONFIG', `the ClickHouse URL "${shown}" ${what}`, { hint });
+  let url: URL;
+  let userInUrl: string;
+  try {
+    url = new URL(options.url);
+    userInUrl = decodeURIComponent(url.username);
+  } catch {
+    throw bad('is not a URL');
+  }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw bad('must begin with http:// or https://');
+  if (url.password !== '') {
+    throw bad(
+      'holds a password, which would be seen in process lists and logs',
+      'give it in CLICKHOUSE_PASSWORD (environment or .env) or in a password file',
+    );
+  }
+  if (url.pathname !== '/') throw bad('has a path', 'a database is given with --database, not in the URL');
+  if (url.search !== '' || url.hash !== '')
+    throw bad('has parameters', 'settings are given with --set name=value');
+  if (userInUrl !== '' && options.user !== undefined && options.user !== userInUrl) {
+    throw bad(
+      `names the user "${userInUrl}", and the user "${options.user}" is given too`,
+      'give one of them',
+    );
+  }
+  return {
+    origin: url.origin,
+    user: options.user ?? (userInUrl === '' ? undefined : userInUrl),
+    password: options.password,
+    ca: options.caFile === undefined ? undefined : await readCa(options.caFile, url),
+  };
+}
+
+async function readCa(path: string, url: URL): Promise<Buffer> {
+  if (url.protocol !== 'https:') {
+    throw new QrunError('CONFIG', `a CA file (${path}) is of no use with ${url.origin}`, {
+      hint: 'use an https:// URL, or leave the CA file out',
+    });
+  }
+  let ca: Buffer;
+  try {
+    ca = await readFile(path);
+  } catch (cause) {
+    throw new QrunError('CONFIG', `cannot read the CA file ${path}: ${(cause as Error).message}`, { cause });
+  }
+  if (!ca.includes('-----BEGIN CERTIFICATE-----')) {
+    throw new QrunError('CONFIG', `the CA file ${path} holds no certificate`, {
+      hint: 'it must be in PEM form, with -----BEGIN CERTIFICATE-----',
+    });
+  }
+  return ca;
+}
+
+const HINTS: readonly (readonly [RegExp, string])[] = [
+  [/ECONNREFUSED/, 'start the server, or check host and port: HTTP is 8123, HTTPS 8443 (9000 is not HTTP)'],
+  [/ENOTFOUND|EAI_AGAIN/, 'the name of the host is not known here: check its spelling and DNS'],
+  [/9000/, 'use the HTTP port, 8123 by default'],
+  [/HPE_|Parse Error/, 'what answers there does not speak HTTP: check the port (HTTP is 8123, HTTPS 8443)'],
+  [
+    /wrong version number|packet length too long|EPROTO/i,
+    'the port does not speak TLS: use http://, or another port',
+  ],
+  [/socket hang up|ECONNRESET/, 'the connection was closed without an answer: an https port, or a proxy?'],
+  [/^HTTP 3\d\d/, 'give the URL that it leads to; redirects are not followed'],
+];
+
+// Failures while opening end the run, so they say what answered and what to do.
+function openError(
+  failure: Failure,
+  { origin, user }: HttpEndpoint,
+  { database }: ClickHouseOptions,
+): QrunError {
+  const { code, name, message } = failure;
+  const who = `"${user ?? 'default'}"`;
+  if (REFUSED_CODES.has(code) || name === 'HTTP_401' || name === 'HTTP_403' || name === 'HTTP_407') {
+    return new QrunError('ENGINE_REFUSED', `${origin} refuses the user ${who}: ${message}`, {
+      hint: 'check the user and the password',
+    });
+  }
+  if (code === 81) {
+    return new QrunError('ENGINE_REFUSED', `${origin} has no database "${database ?? ''}"`, {
+      hint: 'SHOW DATABASES lists those that the user may see',
+    });
+  }
+  if (code === 164 || code === 452) {
+    return new QrunError(
+      'ENGINE_REFUSED',
+      `the user ${who} may not change settings on ${origin}: ${message}`,
+      {
+        hint: 'qrun sends settings with each query; give the user a profile with readonly 0 or 2 in place of 1',
+      },
+    );
+  }
+  if (code > 0) {
+    return new QrunError('ENGINE_REFUSED', `${origin} answers, but does not run a simple query: ${message}`);
+  }
+  if (name === 'TLS_FAILED' && !/EPROTO|wrong version|packet length/i.test(message)) {
+    return new QrunError('ENGINE_UNREACHABLE', `the certificate of ${origin} is not accepted: ${message}`, {
+      hint: 'give the certificate of its issuer with --ca-file',
+    });
+  }
+  const hint = HINTS.find(([pattern]) => pattern.test(message))?.[1];
+  const foreign = name.startsWith('HTTP_') || name === 'NOT_CLICKHOUSE' || name.startsWith('RESULT_');
+  const text = foreign
+    ? `what answers at ${origin} is not ClickHouse`
+    : `no ClickHouse server answers at ${origin}`;
+  return new QrunError('ENGINE_UNREACHABLE', `${text}: ${message}`, hint === undefined ? {} : { hint });
+}

@@ -1,0 +1,292 @@
+import { Agent as HttpAgent, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { Readable } from 'node:stream';
+import { ClickHouseLogLevel, createClient } from '@clickhouse/client';
+import { QrunError } from '../core/errors.js';
+import {
+  errorName,
+  excerpt,
+  type Failure,
+  httpFailure,
+  ownFailure,
+  parseExceptionTail,
+  parseServerError,
+  serverFailure,
+  type TransportError,
+  transportFailure,
+} from '../core/failure.js';
+import type { QueryStats } from '../core/model.js';
+import { type ResultBody, ResultWriter, type SpoolOptions, TAIL_BYTES } from './result-body.js';
+
+/** Where a server is and who asks. */
+export interface HttpEndpoint {
+  /** Scheme, host and port; nothing else. */
+  readonly origin: string;
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  /** Certificates in PEM that are trusted in place of the system's. */
+  readonly ca: Buffer | undefined;
+}
+
+/** One statement to send. */
+export interface HttpCall {
+  readonly sql: string;
+  /** Inline data of an INSERT: the body of the request; the SQL then goes into the URL. */
+  readonly data?: string | undefined;
+  readonly queryId: string;
+  /** Settings, parameters and everything else that stands in the URL. */
+  readonly query: Readonly<Record<string, string>>;
+  /** Where a large result goes; without it the rows are proven and thrown away. */
+  readonly spool?: SpoolOptions;
+}
+
+/** How a statement ended; the caller owns `body`. */
+export type HttpAnswer =
+  | { readonly ok: true; readonly body: ResultBody; readonly stats: QueryStats | undefined }
+  | { readonly ok: false; readonly failure: Failure };
+
+// The client gives sockets back after this time; the shortest keep-alive in use is 3 s (18.16's default).
+const IDLE_SOCKET_TTL_MS = 2500;
+// With wait_end_of_query the server is silent until the query has ended, so TCP itself must find out that the
+// other side has vanished. The system then probes for about ten minutes more.
+const TCP_KEEPALIVE_MS = 30_000;
+// A user may switch on progress headers (about 200 bytes each) to keep a load balancer awake; Node's own limit
+// is 16 KiB.
+const MAX_HEADER_BYTES = 1024 * 1024;
+
+/**
+ * Sends statements over HTTP and proves their answers.
+ *
+ * An answer counts only when its status is 200 without an exception header, its end is proven by a length or by
+ * chunks, and its body is nothing but whole rows. Everything else is a {@link Failure}; `call` rejects only
+ * with QrunError `LOG_WRITE` (spool). When `stop` aborts, the connection is cut and the answer is a failure;
+ * the statement runs on at the server. At most `connections` requests run at once; more wait in the agent.
+ */
+export class HttpChannel {
+  readonly #client: ReturnType<typeof createClient>;
+
+  constructor(endpoint: HttpEndpoint, connections: number) {
+    const tcp = { keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS, maxSockets: connections };
+    const secure = endpoint.origin.startsWith('https:');
+    this.#client = createClient({
+      url: endpoint.origin,
+      username: endpoint.user ?? 'default',
+      password: endpoint.password ?? '',
+      // An agent of our own, because with the client's `tls` option the password goes into a header that
+      // admits no other characters than Latin-1.
+      http_agent: secure
+        ? new HttpsAgent({ ...tcp, ...(endpoint.ca === undefined ? {} : { ca: endpoint.ca }) })
+        : new HttpAgent(tcp),
+      keep_alive: { idle_socket_ttl: IDLE_SOCKET_TTL_MS, eagerly_destroy_stale_sockets: true },
+      // Off: this is a limit for inactivity, and a query is silent while it runs. qrun has its own deadlines.
+      request_timeout: 0,
+      max_response_headers_size: MAX_HEADER_BYTES,
+      compression: { request: false, response: false },
+      log: { level: ClickHouseLogLevel.OFF },
+    });
+  }
+
+  async call(call: HttpCall, stop: AbortSignal): Promise<HttpAnswer> {
+    // The client ignores a signal that is aborted already.
+    if (stop.aborted) return { ok: false, failure: ownFailure('ABORTED', 'transient', 'not sent') };
+    let reply: Awaited<ReturnType<typeof this.exec>>;
+    try {
+      reply = await this.exec(call, stop);
+    } catch (error) {
+      return { ok: false, failure: transportFailure(transportError(error)) };
+    }
+    const stream = reply.stream as IncomingMessage;
+    const headers = reply.response_headers;
+    // The client stops listening to the signal when the headers are there.
+    const cut = () => stream.destroy();
+    stop.addEventListener('abort', cut, { once: true });
+    if (stop.aborted) cut();
+    try {
+      return reply.http_status_code === 200 && headers['x-clickhouse-exception-code'] === undefined
+        ? await readRows(stream, headers, call.spool)
+        : { ok: false, failure: await readError(stream, reply.http_status_code ?? 0, headers) };
+    } finally {
+      stop.removeEventListener('abort', cut);
+    }
+  }
+
+  /** Closes idle connections; running calls must have ended. */
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+
+  private exec({ sql, data, queryId, query }: HttpCall, stop: AbortSignal) {
+    const params = {
+      query: sql,
+      query_id: queryId,
+      // Everything goes through here, because nothing in it is rewritten: `query_params` would escape the
+      // quotes inside arrays, and a `database` of the client would override USE.
+      clickhouse_settings: query,
+      abort_signal: stop,
+      ignore_error_response: true,
+      decompress_response_stream: false,
+    };
+    return this.#client.exec(data === undefined ? params : { ...params, values: Readable.from([data]) });
+  }
+}
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+async function readRows(
+  stream: IncomingMessage,
+  headers: Headers,
+  spool: SpoolOptions | undefined,
+): Promise<HttpAnswer> {
+  const writer = new ResultWriter(spool);
+  let broken: TransportError | undefined;
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      const written = writer.write(chunk);
+      if (written !== undefined) await written;
+    }
+  } catch (error) {
+    if (error instanceof QrunError) throw error;
+    broken = transportError(error);
+  }
+  const tag = header(headers, 'x-clickhouse-exception-tag');
+  if (broken !== undefined || !stream.complete || !isFramed(headers)) {
+    await writer.discard();
+    const exception = parseExceptionTail(writer.tail, tag);
+    return { ok: false, failure: exception ? serverFailure(exception) : cutAnswer(broken, headers) };
+  }
+  const result = await writer.finish();
+  if (!('reason' in result)) return { ok: true, body: result, stats: statsOf(headers) };
+  const exception = parseExceptionTail(result.tail, tag);
+  if (exception !== undefined) return { ok: false, failure: serverFailure(exception) };
+  return { ok: false, failure: notRows(result, headers) };
+}
+
+// A body that ends with the connection cannot be told from one that was cut.
+function isFramed(headers: Headers): boolean {
+  return (
+    /\bchunked\b/i.test(header(headers, 'transfer-encoding') ?? '') || headers['content-length'] !== undefined
+  );
+}
+
+function cutAnswer(broken: TransportError | undefined, headers: Headers): Failure {
+  if (broken === undefined && !isFramed(headers)) {
+    return ownFailure(
+      'RESULT_CUT',
+      'unknown',
+      'the answer has neither a length nor chunks, so that its end cannot be proven (a proxy that speaks HTTP/1.0?)',
+    );
+  }
+  const { code, message } = broken ?? { code: undefined, message: 'it is not complete' };
+  return transportFailure({
+    code,
+    message: `the connection broke off in the middle of the answer: ${message}`,
+  });
+}
+
+function notRows(
+  result: { readonly reason: string; readonly cut: boolean; readonly tail: string },
+  headers: Headers,
+): Failure {
+  const type = header(headers, 'content-type') ?? '';
+  const encoding = header(headers, 'content-encoding') ?? 'identity';
+  if (encoding !== 'identity') {
+    const message = `the answer is compressed (${encoding}), although qrun asked for plain text: a proxy rewrites it`;
+    return ownFailure('NOT_CLICKHOUSE', 'permanent', message);
+  }
+  if (/\bhtml\b/i.test(type)) {
+    const message = `HTTP 200 with an HTML page in place of a result: ${excerpt(result.tail)}`;
+    return { ...ownFailure('NOT_CLICKHOUSE', 'transient', message), serverGone: true };
+  }
+  if (result.cut) {
+    return ownFailure('RESULT_CUT', 'unknown', `the result is not whole: ${result.reason}`);
+  }
+  const message = `the result is not lines of rows: ${result.reason}; it ends with ${excerpt(result.tail.slice(-200))}`;
+  return ownFailure('RESULT_INVALID', 'permanent', message);
+}
+
+async function readError(stream: IncomingMessage, status: number, headers: Headers): Promise<Failure> {
+  // Behind a status of 200 rows may stand before the error; else the body begins with it.
+  const body = status === 200 ? await lastOf(stream) : await firstOf(stream);
+  const error =
+    parseServerError(body) ?? parseExceptionTail(body, header(headers, 'x-clickhouse-exception-tag'));
+  if (error !== undefined) return serverFailure(error);
+  const code = Number(header(headers, 'x-clickhouse-exception-code'));
+  if (Number.isInteger(code) && code > 0) {
+    const message = `Code: ${code}. The server gave no text: ${excerpt(body)}`;
+    return serverFailure({ code, name: errorName(code), message });
+  }
+  return httpFailure(
+    {
+      status,
+      body,
+      retryAfter: header(headers, 'retry-after'),
+      location: header(headers, 'location'),
+    },
+    Date.now(),
+  );
+}
+
+// Both give what there is when the connection breaks off: it may still name the error.
+async function firstOf(stream: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      size += chunk.length;
+      // More of a message than this helps nobody; leaving the loop cuts the connection.
+      if (size >= TAIL_BYTES) break;
+    }
+  } catch {}
+  return Buffer.concat(chunks).subarray(0, TAIL_BYTES).toString('utf8');
+}
+
+async function lastOf(stream: IncomingMessage): Promise<string> {
+  const writer = new ResultWriter(undefined);
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) void writer.write(chunk);
+  } catch {}
+  return writer.tail;
+}
+
+function header(headers: Headers, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+const STATS = [
+  ['read_rows', 'read_rows', 1],
+  ['read_bytes', 'read_bytes', 1],
+  ['memory_usage', 'memory_bytes', 1],
+  ['elapsed_ns', 'elapsed_ms', 1e-6],
+] as const;
+
+// X-ClickHouse-Summary: numbers as texts; which of them are there depends on the version (18.16 has no header).
+function statsOf(headers: Headers): QueryStats | undefined {
+  let summary: Record<string, unknown>;
+  try {
+    summary = JSON.parse(header(headers, 'x-clickhouse-summary') ?? '{}') as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+  const stats: Record<string, number> = {};
+  for (const [from, to, factor] of STATS) {
+    const value = Number(summary[from] ?? Number.NaN);
+    if (Number.isFinite(value)) stats[to] = factor === 1 ? value : Math.round(value * factor * 1000) / 1000;
+  }
+  return Object.keys(stats).length === 0 ? undefined : stats;
+}
+
+// `localhost` is tried as ::1 and as 127.0.0.1; Node then throws both errors in one that has no message.
+function transportError(error: unknown): TransportError {
+  const { code, syscall, message, errors } = error as NodeJS.ErrnoException & { errors?: unknown };
+  if (Array.isArray(errors) && errors.length > 0) {
+    const all = errors.map(transportError);
+    return {
+      code: code ?? all[0]?.code,
+      syscall: all[0]?.syscall,
+      message: all.map(each => each.message).join(', '),
+    };
+  }
+  return { code, syscall, message: message ?? String(error) };
+}

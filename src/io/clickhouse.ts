@@ -1,0 +1,157 @@
+import { HTTP_PARAMETERS } from '../core/engine-settings.js';
+import { type Failure, ownFailure, REFUSED_CODES } from '../core/failure.js';
+import { Attempt, Stop } from './clickhouse-attempt.js';
+import { Canceller } from './clickhouse-cancel.js';
+import { type ClickHouseOptions, connect, type ServerProfile } from './clickhouse-connect.js';
+import { HttpChannel } from './clickhouse-http.js';
+import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
+
+export type { ClickHouseOptions } from './clickhouse-connect.js';
+
+/**
+ * Opens the engine `clickhouse`: a server from 18.16 on, over HTTP or HTTPS.
+ *
+ * Rejects as {@link connect} does: QrunError `CONFIG`, `ENGINE_UNREACHABLE` or `ENGINE_REFUSED`. Aborting
+ * `signal` ends the opening; it does not close an open engine.
+ */
+export async function openClickHouse(options: ClickHouseOptions, signal: AbortSignal): Promise<Engine> {
+  return new ClickHouseEngine(options, await connect(options, signal));
+}
+
+const PING_TIMEOUT_MS = 5000;
+// For cancelling and pinging; each takes milliseconds.
+const CONTROL_CONNECTIONS = 8;
+
+class ClickHouseEngine implements Engine {
+  readonly info: EngineInfo;
+  readonly #options: ClickHouseOptions;
+  readonly #profile: ServerProfile;
+  readonly #queries: HttpChannel;
+  readonly #control: HttpChannel;
+  readonly #canceller: Canceller;
+  readonly #limits = { executionTimeRefused: false };
+  readonly #slots: Slots;
+  readonly #closing = new AbortController();
+  readonly #running = new Set<Promise<unknown>>();
+  #closed: Promise<void> | undefined;
+
+  constructor(options: ClickHouseOptions, profile: ServerProfile) {
+    this.#options = options;
+    this.#profile = profile;
+    // Two more than run at once: a socket that is being closed still counts.
+    this.#queries = new HttpChannel(profile.endpoint, options.concurrency + 2);
+    this.#control = new HttpChannel(profile.endpoint, CONTROL_CONNECTIONS);
+    this.#canceller = new Canceller(this.#control);
+    this.#slots = new Slots(options.concurrency);
+    this.info = {
+      kind: 'clickhouse',
+      version: profile.version,
+      target: profile.endpoint.origin,
+      supportsParameters: profile.supportsParameters,
+      slots: options.concurrency,
+    };
+  }
+
+  run(request: EngineRequest): Promise<EngineResult> {
+    const stop = new Stop(request.signal, this.#closing.signal);
+    return this.#track(this.#runInSlot(request, stop), stop);
+  }
+
+  ping(signal: AbortSignal): Promise<Failure | undefined> {
+    const stop = new Stop(signal, this.#closing.signal);
+    return this.#track(this.#ping(stop), stop);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= (async () => {
+      this.#closing.abort();
+      await Promise.allSettled(this.#running);
+      await Promise.all([this.#queries.close(), this.#control.close()]);
+    })();
+    return this.#closed;
+  }
+
+  async #runInSlot(request: EngineRequest, stop: Stop): Promise<EngineResult> {
+    if (!(await this.#slots.take(stop.signal))) {
+      const failure = ownFailure('ABORTED', 'transient', 'cancelled by qrun; it was not sent');
+      return { ok: false, failure: { ...failure, neverStarted: true } };
+    }
+    try {
+      // From here on, because the time in the queue is not the query's.
+      stop.startDeadline(request.timeoutMs);
+      const context = {
+        options: this.#options,
+        profile: this.#profile,
+        queries: this.#queries,
+        control: this.#control,
+        canceller: this.#canceller,
+        limits: this.#limits,
+      };
+      return await new Attempt(request, stop, context).run();
+    } finally {
+      this.#slots.free();
+    }
+  }
+
+  async #ping(stop: Stop): Promise<Failure | undefined> {
+    stop.startDeadline(PING_TIMEOUT_MS);
+    const call = { sql: 'SELECT 1', queryId: '', query: HTTP_PARAMETERS };
+    const answer = await this.#control.call(call, stop.signal);
+    if (answer.ok) return undefined;
+    if (stop.why === 'TIMEOUT') {
+      const message = `${this.info.target} did not answer within ${PING_TIMEOUT_MS / 1000} s`;
+      return { ...ownFailure('TIMEOUT', 'transient', message), serverGone: true };
+    }
+    if (stop.why === 'ABORTED') return ownFailure('ABORTED', 'transient', 'the ping was cancelled');
+    // A server that says it is overloaded answers; one that refuses the user is of no use.
+    const { code } = answer.failure;
+    return code > 0 && !REFUSED_CODES.has(code) ? undefined : answer.failure;
+  }
+
+  async #track<T>(running: Promise<T>, stop: Stop): Promise<T> {
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+      stop.dispose();
+    }
+  }
+}
+
+/** A limited number of permits, given out in order. */
+class Slots {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  /** `true` with a permit, `false` when the signal aborted first. */
+  take(signal: AbortSignal): Promise<boolean> {
+    if (signal.aborted) return Promise.resolve(false);
+    if (this.#free > 0) {
+      this.#free -= 1;
+      return Promise.resolve(true);
+    }
+    return new Promise(resolve => {
+      const grant = () => {
+        signal.removeEventListener('abort', leave);
+        resolve(true);
+      };
+      const leave = () => {
+        this.#waiting.splice(this.#waiting.indexOf(grant), 1);
+        resolve(false);
+      };
+      this.#waiting.push(grant);
+      signal.addEventListener('abort', leave, { once: true });
+    });
+  }
+
+  free(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free += 1;
+    else next();
+  }
+}

@@ -1,0 +1,190 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+
+/** One request as the stub got it. */
+export interface StubRequest {
+  readonly sql: string;
+  /** The body where the SQL stands in the URL: inline data. */
+  readonly data: string | undefined;
+  readonly url: URLSearchParams;
+  readonly response: ServerResponse;
+  readonly socket: Socket;
+}
+
+/** What the stub does with a statement. */
+export type Shape = (request: StubRequest) => void;
+
+export interface StubServer {
+  readonly url: string;
+  readonly port: number;
+  /** Statements in order of arrival, without those that open the engine. */
+  readonly requests: StubRequest[];
+  /** Ids for which KILL QUERY came, as often as it came. */
+  readonly killed: string[];
+  /** What is done with statements from now on. */
+  shape: Shape;
+  /** What is done with the statements that open the engine; `undefined` answers as a modern server does. */
+  openShape: Shape | undefined;
+  /** What is done with KILL QUERY; `undefined` answers that no such query runs. */
+  killShape: Shape | undefined;
+  /** Resolves when the given number of statements has arrived. */
+  arrived(count: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const OPENING: Readonly<Record<string, string>> = {
+  'SELECT version() AS v': '{"v":"25.11.1.1"}\n',
+  'SELECT name AS v FROM system.settings':
+    '{"v":"max_threads"}\n{"v":"max_execution_time"}\n{"v":"output_format_json_quote_64bit_integers"}\n',
+  'SELECT {v:UInt8} AS v': '{"v":1}\n',
+  'SELECT 1 AS v': '{"v":1}\n',
+};
+
+/** Starts an HTTP server that opens like ClickHouse 25.11 and then answers in any shape. */
+export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise<StubServer> {
+  const requests: StubRequest[] = [];
+  const killed: string[] = [];
+  const waiting: { count: number; resolve: () => void }[] = [];
+  const sockets = new Set<Socket>();
+  const server = createServer((request, response) => void answer(request, response));
+  // Nothing here may end a connection but the shapes.
+  server.keepAliveTimeout = 0;
+  server.on('connection', socket => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.once('close', () => sockets.delete(socket));
+  });
+
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    const body = await textOf(request);
+    const url = new URL(request.url ?? '/', 'http://stub').searchParams;
+    const inUrl = url.get('query');
+    const stubRequest: StubRequest = {
+      sql: inUrl ?? body,
+      data: inUrl === null ? undefined : body,
+      url,
+      response,
+      socket: request.socket,
+    };
+    const opening = OPENING[stubRequest.sql];
+    const kill = /^KILL QUERY WHERE query_id IN \((.*)\) ASYNC$/.exec(stubRequest.sql);
+    if (opening !== undefined) (stub.openShape ?? rows(opening))(stubRequest);
+    else if (kill !== null) {
+      for (const [, id = ''] of (kill[1] ?? '').matchAll(/'((?:\\.|[^'\\])*)'/g)) {
+        killed.push(id.replace(/\\(.)/g, '$1'));
+      }
+      (stub.killShape ?? rows(''))(stubRequest);
+    } else {
+      requests.push(stubRequest);
+      for (const entry of waiting) if (entry.count <= requests.length) entry.resolve();
+      stub.shape(stubRequest);
+    }
+  };
+
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const stub: StubServer = {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    requests,
+    killed,
+    shape,
+    openShape: undefined,
+    killShape: undefined,
+    arrived: count =>
+      new Promise(resolve => {
+        if (requests.length >= count) resolve();
+        else waiting.push({ count, resolve });
+      }),
+    stop: () =>
+      new Promise(resolve => {
+        for (const socket of sockets) socket.destroy();
+        server.close(() => resolve());
+      }),
+  };
+  return stub;
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  } catch {
+    // The client went away; what came is all there is.
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** How a connection ends before the answer does. */
+export type Cut = 'fin' | 'rst' | 'hang';
+
+function cutNow(socket: Socket, how: Cut): void {
+  if (how === 'fin') socket.end();
+  if (how === 'rst') socket.resetAndDestroy();
+}
+
+// Waits until the bytes have left, because a reset throws away what is still in the buffer.
+function writeThen(socket: Socket, bytes: string, how: Cut): void {
+  socket.write(bytes, () => setImmediate(() => cutNow(socket, how)));
+}
+
+const chunk = (text: string) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
+const head = (headers: readonly string[], status = '200 OK') =>
+  `HTTP/1.1 ${status}\r\n${headers.map(line => `${line}\r\n`).join('')}\r\n`;
+const CHUNKED = 'Transfer-Encoding: chunked';
+
+/** A proper answer with status 200. */
+export function rows(body: string, headers: Readonly<Record<string, string>> = {}): Shape {
+  return ({ response }) => {
+    response.writeHead(200, { 'content-type': 'application/x-ndjson', ...headers });
+    response.end(body);
+  };
+}
+
+/** A proper answer with another status. */
+export function status(code: number, body: string, headers: Readonly<Record<string, string>> = {}): Shape {
+  return ({ response }) => {
+    response.writeHead(code, headers);
+    response.end(body);
+  };
+}
+
+/** Chunks that stop before the last one. */
+export function cutChunks(body: string, how: Cut, headers: readonly string[] = []): Shape {
+  return ({ socket }) => writeThen(socket, head([CHUNKED, ...headers]) + chunk(body), how);
+}
+
+/** Chunks with their end, whatever stands in them. */
+export function wholeChunks(body: string, headers: Readonly<Record<string, string>> = {}): Shape {
+  return ({ response }) => {
+    response.writeHead(200, headers);
+    response.write(body);
+    response.end();
+  };
+}
+
+/** A length that is larger than what comes. */
+export function cutLength(body: string, how: Cut): Shape {
+  return ({ socket }) =>
+    writeThen(socket, head([`Content-Length: ${Buffer.byteLength(body) + 100}`]) + body, how);
+}
+
+/** Neither a length nor chunks: the body ends with the connection. */
+export function untilClose(body: string): Shape {
+  return ({ socket }) => writeThen(socket, head(['Connection: close']) + body, 'fin');
+}
+
+/** No answer: the connection ends before the headers, or stays. */
+export function noHeaders(how: Cut): Shape {
+  return ({ socket }) => cutNow(socket, how);
+}
+
+/** An answer that is not HTTP. */
+export function notHttp(): Shape {
+  return ({ socket }) => writeThen(socket, 'SSH-2.0-OpenSSH_9.2p1\r\n', 'hang');
+}
+
+/** The exception block of 25.11 and later. */
+export function taggedException(tag: string, message: string): string {
+  return `\r\n__exception__\r\n${tag}\r\n${message}\n${Buffer.byteLength(message) + 1} ${tag}\r\n__exception__\r\n`;
+}
