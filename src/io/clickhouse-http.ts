@@ -1,5 +1,4 @@
-import { Agent as HttpAgent, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
+import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import { QrunError } from '../core/errors.js';
@@ -16,6 +15,7 @@ import {
   transportFailure,
 } from '../core/failure.js';
 import type { QueryStats } from '../core/model.js';
+import { leanConnection } from './clickhouse-connection.js';
 import { type ResultBody, ResultWriter, type SpoolOptions, TAIL_BYTES } from './result-body.js';
 
 /** Where a server is and who asks. */
@@ -45,15 +45,6 @@ export type HttpAnswer =
   | { readonly ok: true; readonly body: ResultBody; readonly stats: QueryStats | undefined }
   | { readonly ok: false; readonly failure: Failure };
 
-// The client gives sockets back after this time; the shortest keep-alive in use is 3 s (18.16's default).
-const IDLE_SOCKET_TTL_MS = 2500;
-// With wait_end_of_query the server is silent until the query has ended, so TCP itself must find out that the
-// other side has vanished. The system then probes for about ten minutes more.
-const TCP_KEEPALIVE_MS = 30_000;
-// A user may switch on progress headers (about 200 bytes each) to keep a load balancer awake; Node's own limit
-// is 16 KiB.
-const MAX_HEADER_BYTES = 1024 * 1024;
-
 /**
  * Sends statements over HTTP and proves their answers.
  *
@@ -66,22 +57,10 @@ export class HttpChannel {
   readonly #client: ReturnType<typeof createClient>;
 
   constructor(endpoint: HttpEndpoint, connections: number) {
-    const tcp = { keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS, maxSockets: connections };
-    const secure = endpoint.origin.startsWith('https:');
+    const { origin, user = 'default', password = '', ca } = endpoint;
     this.#client = createClient({
-      url: endpoint.origin,
-      username: endpoint.user ?? 'default',
-      password: endpoint.password ?? '',
-      // An agent of our own, because with the client's `tls` option the password goes into a header that
-      // admits no other characters than Latin-1.
-      http_agent: secure
-        ? new HttpsAgent({ ...tcp, ...(endpoint.ca === undefined ? {} : { ca: endpoint.ca }) })
-        : new HttpAgent(tcp),
-      keep_alive: { idle_socket_ttl: IDLE_SOCKET_TTL_MS, eagerly_destroy_stale_sockets: true },
-      // Off: this is a limit for inactivity, and a query is silent while it runs. qrun has its own deadlines.
-      request_timeout: 0,
-      max_response_headers_size: MAX_HEADER_BYTES,
-      compression: { request: false, response: false },
+      url: origin,
+      connection: leanConnection({ origin, user, password, ca, connections }),
       log: { level: ClickHouseLogLevel.OFF },
     });
   }

@@ -19,6 +19,8 @@ export interface ServerUser {
 export interface ClickHouseServer {
   readonly url: string;
   readonly port: number;
+  /** Port of the native protocol, for clickhouse-client; 0 where it is not known. */
+  readonly nativePort: number;
   readonly pid: number;
   /** `true` for the server that QRUN_TEST_URL names: it cannot be stopped, killed or restarted. */
   readonly external: boolean;
@@ -63,7 +65,7 @@ export async function startClickHouseServer(
   await writeFile(join(directory, 'users.xml'), usersXml());
   // A free port can be taken between finding and using it.
   for (let attempt = 1; ; attempt += 1) {
-    const server = new OwnServer(directory, await freePort(), options.maxQueries ?? 100);
+    const server = new OwnServer(directory, await freePort(), await freePort(), options.maxQueries ?? 100);
     try {
       await server.restart();
       return server;
@@ -97,6 +99,7 @@ class OwnServer implements ClickHouseServer {
   constructor(
     readonly directory: string,
     readonly port: number,
+    readonly nativePort: number,
     readonly maxQueries: number,
   ) {
     this.url = `http://127.0.0.1:${port}`;
@@ -112,7 +115,7 @@ class OwnServer implements ClickHouseServer {
 
   async restart(): Promise<void> {
     const config = join(this.directory, 'config.xml');
-    await writeFile(config, configXml(this.directory, this.port, this.maxQueries));
+    await writeFile(config, configXml(this.directory, this.port, this.nativePort, this.maxQueries));
     const child = spawn(BINARY ?? '', ['--config-file', config], {
       cwd: this.directory,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -160,6 +163,7 @@ function externalServer(url: string): ClickHouseServer {
   return {
     url,
     port: Number(new URL(url).port),
+    nativePort: 0,
     pid: 0,
     external: true,
     admin: { ...(user === undefined ? {} : { user }), ...(password === undefined ? {} : { password }) },
@@ -172,10 +176,11 @@ function externalServer(url: string): ClickHouseServer {
   };
 }
 
-function configXml(directory: string, port: number, maxQueries: number): string {
+function configXml(directory: string, port: number, nativePort: number, maxQueries: number): string {
   return `<yandex>
   <logger><level>warning</level><console>1</console></logger>
   <http_port>${port}</http_port>
+  <tcp_port>${nativePort}</tcp_port>
   <listen_host>127.0.0.1</listen_host>
   <path>${directory}/data/</path>
   <tmp_path>${directory}/tmp/</tmp_path>
