@@ -41,7 +41,7 @@ export interface AuditReport {
   readonly failed: readonly { readonly query: string; readonly attempt: number }[];
   /** The last group of the query is not whole. */
   readonly partial: readonly { readonly query: string; readonly found: number; readonly parts: number }[];
-  /** Settled more than once with the same fingerprint. */
+  /** Settled more than once with the same fingerprint, or with the same attempt in the log twice. */
   readonly duplicate: readonly { readonly query: string; readonly times: number; readonly lines: number }[];
   /** Recorded for other SQL, parameters or settings than the present ones. */
   readonly stale: readonly string[];
@@ -70,6 +70,7 @@ interface QueryHistory {
   outcome: Outcome;
   parts: number;
   attempt: number;
+  run: string;
   offset: number;
   duplicates: number;
   duplicateLines: number;
@@ -101,15 +102,21 @@ export class Audit implements LogVisitor {
         before.partial === undefined &&
         head.outcome !== 'error' &&
         !head.rerun;
-      duplicates = before.duplicates + (settledTwice ? 1 : 0);
-      duplicateLines = before.duplicateLines + (settledTwice ? before.parts : 0);
-      if (!settledTwice) this.#supersede(before);
+      // An attempt ends once: its records, or some of them, were copied.
+      const copied = before.run === head.run && before.attempt === head.attempt;
+      duplicates = before.duplicates;
+      duplicateLines = before.duplicateLines;
+      if (settledTwice || copied) {
+        duplicates += 1;
+        duplicateLines += before.partial?.found ?? before.parts;
+      } else this.#supersede(before);
     }
     this.#queries.set(head.query, {
       fingerprint: head.fingerprint,
       outcome: head.outcome,
       parts: head.parts,
       attempt: head.attempt,
+      run: head.run,
       offset: start,
       duplicates,
       duplicateLines,
@@ -126,6 +133,7 @@ export class Audit implements LogVisitor {
       outcome: head.outcome,
       parts: head.parts,
       attempt: head.attempt,
+      run: head.run,
       offset: start,
       duplicates: before?.duplicates ?? 0,
       duplicateLines: before?.duplicateLines ?? 0,

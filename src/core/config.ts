@@ -11,8 +11,11 @@ export type ConfigSource = 'default' | 'qrun.toml' | 'environment' | 'flag';
 // More connections than this are a mistake, not a plan: file descriptors and the server's limits end far below.
 const MAX_CONCURRENCY = 1024;
 
-const text = z.string().min(1, 'must not be empty');
-const list = z.preprocess(value => (typeof value === 'string' ? [value] : value), z.array(text));
+const text = z.string('must be a text').min(1, 'must not be empty');
+const list = z.preprocess(
+  value => (typeof value === 'string' ? [value] : value),
+  z.array(text, 'must be a text or a list of texts'),
+);
 const flag = z.preprocess(
   value => (value === '1' || value === 'true' ? true : value === '0' || value === 'false' ? false : value),
   z.boolean('must be true or false'),
@@ -21,6 +24,7 @@ const pairs = z
   .record(
     z.string(),
     z.union([z.string(), z.number(), z.boolean()], 'must be a text, a number or true/false'),
+    'must be a table of names and values',
   )
   .transform(values => Object.fromEntries(Object.entries(values).map(([k, v]) => [k, settingText(v)])));
 
@@ -181,7 +185,8 @@ export interface ResolvedConfig {
  * The one configuration of a command: defaults, then qrun.toml, then the environment, then flags. `settings`
  * and `parameters` are merged key by key, everything else is replaced.
  *
- * Errors: QrunError `CONFIG` with all problems at once: unknown keys (with the nearest known one), bad values.
+ * Errors: QrunError `CONFIG` with all problems at once: unknown keys (with the known ones), bad values. What may
+ * hold a secret (settings, parameters, URLs) is not repeated in them.
  */
 export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
   const problems: string[] = [];
@@ -192,7 +197,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
     if (!result.success) {
       for (const issue of result.error.issues) {
         const at = issue.path.length === 0 ? '' : `.${issue.path.join('.')}`;
-        problems.push(`${label}${at}: ${issue.message}, not ${JSON.stringify(raw)}`);
+        problems.push(`${label}${at}: ${issue.message}, not ${shown(key, valueAt(raw, issue.path))}`);
       }
       return;
     }
@@ -223,6 +228,25 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
   }
   values.engine ??= values.url === undefined ? 'embedded' : 'clickhouse';
   return { config: values as unknown as Config, sources };
+}
+
+function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
+  let value = raw;
+  for (const step of path) {
+    if (typeof value !== 'object' || value === null) return value;
+    value = (value as Record<PropertyKey, unknown>)[step];
+  }
+  return value;
+}
+
+// A bad value, as far as a message may repeat it.
+function shown(key: ConfigKey, value: unknown): string {
+  if (Array.isArray(value)) return 'a list';
+  if (value instanceof Date) return 'a date';
+  if (typeof value === 'object' && value !== null) return 'a table';
+  if (typeof value !== 'string') return String(value);
+  if (key === 'settings' || key === 'parameters') return 'a text';
+  return /:\/\/|@/.test(value) ? 'a URL' : JSON.stringify(value);
 }
 
 function unknownKey(name: string): string {

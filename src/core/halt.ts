@@ -4,9 +4,13 @@ export interface HaltPolicy {
   readonly unit: 'queries' | 'percent';
 }
 
+// 7 % of 100 is 7.000000000000001 in binary fractions, which must not become 8.
+const ROUNDING = 1e-9;
+
 /** Number of failed queries at which a run with `due` queries halts; at least 1. */
 export function haltThreshold(policy: HaltPolicy, due: number): number {
-  return policy.unit === 'queries' ? policy.errors : Math.max(1, Math.ceil((policy.errors / 100) * due));
+  if (policy.unit === 'queries') return policy.errors;
+  return Math.max(1, Math.ceil((policy.errors / 100) * due - ROUNDING));
 }
 
 /** `errors=10` or `errors=5%` as a policy; `undefined` for anything else. */

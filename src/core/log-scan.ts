@@ -1,10 +1,4 @@
-import {
-  type RecordHead,
-  readForeignLine,
-  readRecordHead,
-  recordPrefix,
-  type WrittenHead,
-} from './record.js';
+import { HeadReader, type RecordHead, readForeignLine, type WrittenHead } from './record.js';
 
 /** What a scan finds, in the order of the log; offsets are bytes from the start of the file. */
 export interface LogVisitor {
@@ -22,7 +16,7 @@ export interface LogVisitor {
 
 /** How the log ends, beyond its last whole group. */
 export interface LogTail {
-  /** Where the last whole group (or foreign line) ends; all before it stays as it is. */
+  /** Where the last whole group ends, or what else has a line behind it; all before it stays as it is. */
   readonly goodEnd: number;
   /** Bytes behind `goodEnd`: 0 when the log is clean. A dead writer's, or of one that is still writing. */
   readonly tornBytes: number;
@@ -45,7 +39,7 @@ const PARSE_LIMIT_BYTES = 256 * 1024 * 1024;
  */
 export class LogScanner {
   readonly #unit: string;
-  readonly #prefix: Buffer;
+  readonly #reader: HeadReader;
   readonly #visitor: LogVisitor;
   #position: number;
   #goodEnd: number;
@@ -61,7 +55,7 @@ export class LogScanner {
   /** `start`: offset from which the bytes come, the end of a whole group. */
   constructor(unit: string, visitor: LogVisitor, start = 0) {
     this.#unit = unit;
-    this.#prefix = recordPrefix(unit);
+    this.#reader = new HeadReader(unit);
     this.#visitor = visitor;
     this.#position = start;
     this.#goodEnd = start;
@@ -95,7 +89,7 @@ export class LogScanner {
       from = end + 1;
     }
     if (from < chunk.length) {
-      this.#carry = new Carry(base + from, this.#prefix);
+      this.#carry = new Carry(base + from, this.#reader);
       const rest = chunk.subarray(from);
       this.#carry.add(rest, hasNul && rest.includes(0));
     }
@@ -126,7 +120,7 @@ export class LogScanner {
       this.#suspects.push({ start, bytes: next - start });
       return;
     }
-    const head = readRecordHead(chunk, from, end, this.#prefix);
+    const head = this.#reader.read(chunk, from, end);
     if (head?.lineBytes === end - from) this.#record(head, start, next);
     else this.#other(chunk.subarray(from, end), start, next);
   }
@@ -142,7 +136,7 @@ export class LogScanner {
   }
 
   #record(head: RecordHead, start: number, next: number): void {
-    this.#condemn();
+    this.#condemn(start);
     const open = this.#head;
     if (open !== undefined) {
       if (continues(open, this.#seen, head)) {
@@ -150,7 +144,7 @@ export class LogScanner {
         if (this.#seen === open.parts) this.#complete(open, this.#groupStart, next);
         return;
       }
-      this.#abandon();
+      this.#abandon(start);
     }
     if (head.part !== 1) {
       this.#visitor.partial(head, 1, start);
@@ -173,8 +167,8 @@ export class LogScanner {
       this.#record(line.head, start, next);
       return;
     }
-    this.#condemn();
-    this.#abandon();
+    this.#condemn(start);
+    this.#abandon(start);
     if (line.kind === 'unreadable') this.#visitor.unreadable(start, next - start);
     else if (line.kind === 'newer') this.#visitor.newer(start, line.schema);
     else this.#visitor.foreign(start, line.kind === 'other_unit' ? line.unit : undefined);
@@ -187,17 +181,20 @@ export class LogScanner {
     this.#visitor.group(head, start, next);
   }
 
-  #abandon(): void {
+  // With a line at `next` behind it, a group that is not whole is no longer the tail: it stays where it is.
+  #abandon(next: number): void {
     if (this.#head === undefined) return;
     this.#visitor.partial(this.#head, this.#seen, this.#groupStart);
     this.#head = undefined;
+    this.#goodEnd = next;
   }
 
-  #condemn(): void {
+  #condemn(next: number): void {
     if (this.#suspects.length === 0) return;
-    this.#abandon();
+    this.#abandon(next);
     for (const { start, bytes } of this.#suspects) this.#visitor.unreadable(start, bytes);
     this.#suspects = [];
+    this.#goodEnd = next;
   }
 }
 
@@ -209,6 +206,7 @@ function continues(open: RecordHead, seen: number, next: RecordHead): boolean {
     next.fingerprint === open.fingerprint &&
     next.attempt === open.attempt &&
     next.run === open.run &&
+    next.rerun === open.rerun &&
     next.outcome === open.outcome
   );
 }
@@ -216,7 +214,7 @@ function continues(open: RecordHead, seen: number, next: RecordHead): boolean {
 // A line over several chunks.
 class Carry {
   readonly start: number;
-  readonly #prefix: Buffer;
+  readonly #reader: HeadReader;
   #pieces: Buffer[] = [];
   #head: WrittenHead | undefined;
   #tried = false;
@@ -224,9 +222,9 @@ class Carry {
   length = 0;
   hasNul = false;
 
-  constructor(start: number, prefix: Buffer) {
+  constructor(start: number, reader: HeadReader) {
     this.start = start;
-    this.#prefix = prefix;
+    this.#reader = reader;
   }
 
   add(piece: Buffer, hasNul: boolean): void {
@@ -254,7 +252,7 @@ class Carry {
 
   #readHead(): WrittenHead | undefined {
     const line = this.#joined();
-    return readRecordHead(line, 0, line.length, this.#prefix);
+    return this.#reader.read(line, 0, line.length);
   }
 
   #joined(): Buffer {

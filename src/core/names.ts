@@ -2,28 +2,34 @@ import type { Parameters } from './model.js';
 
 /**
  * The id of a unit: its directory relative to the sweep root with `/`, plus `@k=v,...` sorted by name for its
- * parameters. Everything that belongs to a unit is found by this id.
+ * parameters. Everything that belongs to a unit is found by this id. A `,` or `%` in a value (and `=` in a name)
+ * is written `%XX`, so that different parameters never give the same id.
  */
 export function unitId(relativeDirectory: string, parameters: Parameters): string {
   const entries = Object.entries(parameters).sort(([a], [b]) => (a < b ? -1 : 1));
-  const suffix = entries.length === 0 ? '' : `@${entries.map(([k, v]) => `${k}=${v}`).join(',')}`;
+  const suffix = entries.length === 0 ? '' : `@${entries.map(pair).join(',')}`;
   return `${relativeDirectory}${suffix}`;
+}
+
+function pair([name, value]: [string, string]): string {
+  return `${name.replace(/[%,=]/g, encodeCharacter)}=${value.replace(/[%,]/g, encodeCharacter)}`;
 }
 
 // Longest file name of the common file systems (255 bytes) less room for `.ndjson.torn-<offset>-<random>`.
 const MAX_NAME_BYTES = 200;
 
 /**
- * The file name of a unit's log: the id with `/` as `__` and every character that is awkward in a file name
- * as `%XX`, so that different ids give different names except where an id itself holds `__`; such a pair is
- * refused when it meets (the log holds another unit's records). Ids too long for a file name are cut and get
- * a hash of the whole (given by the caller, so that this stays pure).
+ * The file name of a unit's log: the id with `/` as `__`, and every character that is awkward in a file name as
+ * `%XX`. So are a `_` beside a `/` or another `_`, and a `.` in front, so that different ids give different names.
+ * Ids too long for a file name are cut and get a hash of the whole (given by the caller, so that this stays pure).
  */
 export function logName(unit: string, hash: (text: string) => string): string {
-  const name = unit.replaceAll('/', '__').replace(/[^\w.@=,+-]/gu, encodeCharacter);
-  const safe = name.startsWith('.') ? `%2E${name.slice(1)}` : name;
-  if (safe.length <= MAX_NAME_BYTES) return `${safe}.ndjson`;
-  return `${safe.slice(0, MAX_NAME_BYTES - 17)}~${hash(unit)}.ndjson`;
+  const name = unit
+    .replace(/[^\w.@=,+/-]/gu, encodeCharacter)
+    .replace(/_(?=[_/])|(?<=[_/])_|^\./g, encodeCharacter)
+    .replaceAll('/', '__');
+  if (name.length <= MAX_NAME_BYTES) return `${name}.ndjson`;
+  return `${name.slice(0, MAX_NAME_BYTES - 17)}~${hash(unit)}.ndjson`;
 }
 
 function encodeCharacter(character: string): string {

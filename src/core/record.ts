@@ -3,6 +3,9 @@ import type { Outcome, Parameters, QueryError, QueryStats } from './model.js';
 /** Version of the record format; a log with a higher one is refused. It stands in the sidecar of runs. */
 export const RECORD_SCHEMA_VERSION = 1;
 
+/** Length of a fingerprint: 16 hexadecimal digits, 64 bits of SHA-256. */
+export const FINGERPRINT_DIGITS = 16;
+
 /** What all records of a group share. */
 export interface GroupHead {
   readonly unit: string;
@@ -43,20 +46,23 @@ function errorJson({ code, name, kind, message }: QueryError): string {
  * Turns the rows of a normal result into records, without parsing them: the row's own bytes are spliced in.
  *
  * Feed the result's bytes in order, in any pieces. Each call gives the bytes of the records that are complete
- * so far, as pieces that may alias `chunk`; after the last piece all `rows` records were given. Memory: the
- * longest row, where it is cut between pieces.
+ * so far, as pieces that may alias this and earlier chunks, which must therefore not be used again; after the
+ * last piece all `rows` records were given, which `finish` checks. Memory: the longest row, where it is cut
+ * between pieces.
  */
 export class RecordEncoder {
   readonly #before: Buffer;
   readonly #middle: Buffer;
   readonly #firstRest: Buffer;
   readonly #rest: Buffer;
+  readonly #rows: number;
   #part = 0;
   #cutRow: Buffer[] = [];
   #cutBytes = 0;
 
   constructor(head: GroupHead, rows: number, stats: QueryStats | undefined) {
     const { before, middle, rest } = envelope(head, rows, 'normal');
+    this.#rows = rows;
     this.#before = Buffer.from(before);
     this.#middle = Buffer.from(middle);
     this.#firstRest = Buffer.from(`${rest}${statsField(stats)},"row":`);
@@ -91,6 +97,12 @@ export class RecordEncoder {
       this.#cutBytes += chunk.length - from;
     }
     return pieces;
+  }
+
+  /** Throws when the result was not the announced number of whole rows: its records must not be kept. */
+  finish(): void {
+    if (this.#part === this.#rows && this.#rows > 0 && this.#cutBytes === 0) return;
+    throw new Error(`a result of ${this.#rows} rows gave ${this.#part} whole ones`);
   }
 }
 
@@ -137,119 +149,166 @@ export interface RecordHead {
   readonly rerun: boolean;
 }
 
-/** The bytes with which each record of a unit begins, as qrun writes them. */
-export function recordPrefix(unit: string): Buffer {
-  return Buffer.from(`{"unit":${JSON.stringify(unit)},"query":"`);
-}
-
-const QUOTE = 34;
-const BACKSLASH = 92;
-const OUTCOME_OF: Readonly<Record<number, Outcome>> = { 110: 'normal', 115: 'skipped', 101: 'error' };
-
 /** A head as qrun writes it, with the length that the whole line must have, without its newline. */
 export interface WrittenHead extends RecordHead {
   readonly lineBytes: number;
 }
 
-/**
- * The fields of the record that begins at `from`, read by position; `undefined` where the bytes deviate from
- * the written form. A line that is not `lineBytes` long was torn, glued or printed again: the caller then
- * parses it as JSON, which a torn or glued line does not survive. `end`: where the bytes at hand end.
- */
-export function readRecordHead(
-  line: Buffer,
-  from: number,
-  end: number,
-  prefix: Buffer,
-): WrittenHead | undefined {
-  const nameStart = from + prefix.length;
-  if (end < nameStart || line.compare(prefix, 0, prefix.length, from, nameStart) !== 0) return undefined;
-  const cursor: Cursor = { line, at: nameStart, end };
-  const query = readString(cursor);
-  if (query === undefined || !expect(cursor, PART)) return undefined;
-  const part = readInteger(cursor);
-  if (!expect(cursor, PARTS)) return undefined;
-  const parts = readInteger(cursor);
-  if (!expect(cursor, OUTCOME)) return undefined;
-  const outcome = OUTCOME_OF[line[cursor.at] ?? 0];
-  if (outcome === undefined) return undefined;
-  cursor.at += outcome.length;
-  if (!expect(cursor, FINGERPRINT)) return undefined;
-  const fingerprint = line.toString('latin1', cursor.at, cursor.at + FINGERPRINT_DIGITS);
-  cursor.at += FINGERPRINT_DIGITS;
-  if (!expect(cursor, ATTEMPT)) return undefined;
-  const attempt = readInteger(cursor);
-  if (!expect(cursor, RUN)) return undefined;
-  const run = readString(cursor);
-  if (run === undefined || part < 1 || parts < part || attempt < 1) return undefined;
-  const rerun = expect(cursor, RERUN);
-  if (!expect(cursor, REST_BYTES)) return undefined;
-  const restBytes = readInteger(cursor);
-  const lineBytes = cursor.at - from + restBytes;
-  return { query, part, parts, outcome, fingerprint, attempt, run, rerun, lineBytes };
-}
-
-/** Length of a fingerprint: 16 hexadecimal digits, 64 bits of SHA-256. */
-export const FINGERPRINT_DIGITS = 16;
-
+const QUOTE = 34;
+const BACKSLASH = 92;
+const WRITTEN_OUTCOMES = (['normal', 'skipped', 'error'] as const).map(outcome => ({
+  outcome,
+  bytes: Buffer.from(outcome),
+}));
 const PART = Buffer.from(',"part":');
 const PARTS = Buffer.from(',"parts":');
 const OUTCOME = Buffer.from(',"outcome":"');
 const FINGERPRINT = Buffer.from('","fingerprint":"');
-const ATTEMPT = Buffer.from('","attempt":');
+const ATTEMPT = Buffer.from(',"attempt":');
 const RUN = Buffer.from(',"run":"');
 const RERUN = Buffer.from(',"rerun":true');
 const REST_BYTES = Buffer.from(',"rest_bytes":');
 
-interface Cursor {
-  readonly line: Buffer;
-  at: number;
-  readonly end: number;
-}
+/**
+ * Reads the heads of a unit's records by position, as qrun writes them. It remembers the texts of the last head,
+ * because comparing bytes costs less than decoding them and the records of a group share theirs.
+ */
+export class HeadReader {
+  readonly #prefix: Buffer;
+  readonly #query = new LastText();
+  readonly #fingerprint = new LastText();
+  readonly #run = new LastText();
+  #line: Buffer = Buffer.alloc(0);
+  #at = 0;
+  #end = 0;
 
-function expect(cursor: Cursor, text: Buffer): boolean {
-  const { line, at, end } = cursor;
-  if (at + text.length > end) return false;
-  for (let i = 0; i < text.length; i += 1) if (line[at + i] !== text[i]) return false;
-  cursor.at = at + text.length;
-  return true;
-}
-
-function readInteger(cursor: Cursor): number {
-  let value = 0;
-  const first = cursor.at;
-  for (; cursor.at < cursor.end; cursor.at += 1) {
-    const digit = (cursor.line[cursor.at] ?? 0) - 48;
-    if (digit < 0 || digit > 9) break;
-    value = value * 10 + digit;
+  constructor(unit: string) {
+    this.#prefix = Buffer.from(`{"unit":${JSON.stringify(unit)},"query":"`);
   }
-  return cursor.at === first ? -1 : value;
+
+  /**
+   * The head of the record that begins at `from`; `undefined` where the bytes deviate from the written form. A
+   * line that is not `lineBytes` long was torn, glued or printed again: the caller then parses it as JSON, which
+   * a torn or glued line does not survive. `end`: where the bytes at hand end.
+   */
+  read(line: Buffer, from: number, end: number): WrittenHead | undefined {
+    this.#line = line;
+    this.#at = from;
+    this.#end = end;
+    if (!this.#expect(this.#prefix)) return undefined;
+    const query = this.#text(this.#query);
+    if (query === undefined || !this.#expect(PART)) return undefined;
+    const part = this.#integer();
+    if (!this.#expect(PARTS)) return undefined;
+    const parts = this.#integer();
+    if (!this.#expect(OUTCOME)) return undefined;
+    const outcome = this.#outcome();
+    if (outcome === undefined || !this.#expect(FINGERPRINT)) return undefined;
+    const fingerprint = this.#text(this.#fingerprint);
+    if (fingerprint === undefined || !this.#expect(ATTEMPT)) return undefined;
+    const attempt = this.#integer();
+    if (!this.#expect(RUN)) return undefined;
+    const run = this.#text(this.#run);
+    if (run === undefined || part < 1 || parts < part || attempt < 1) return undefined;
+    const rerun = this.#expect(RERUN);
+    if (!this.#expect(REST_BYTES)) return undefined;
+    const restBytes = this.#integer();
+    if (restBytes < 0) return undefined;
+    const lineBytes = this.#at - from + restBytes;
+    return { query, part, parts, outcome, fingerprint, attempt, run, rerun, lineBytes };
+  }
+
+  #outcome(): Outcome | undefined {
+    for (const { outcome, bytes } of WRITTEN_OUTCOMES) if (this.#expect(bytes)) return outcome;
+    return undefined;
+  }
+
+  #expect(text: Buffer): boolean {
+    const line = this.#line;
+    const at = this.#at;
+    if (at + text.length > this.#end) return false;
+    for (let i = 0; i < text.length; i += 1) if (line[at + i] !== text[i]) return false;
+    this.#at = at + text.length;
+    return true;
+  }
+
+  // -1 where there is no digit.
+  #integer(): number {
+    const line = this.#line;
+    const end = this.#end;
+    let at = this.#at;
+    let value = 0;
+    for (; at < end; at += 1) {
+      const digit = (line[at] as number) - 48;
+      if (digit < 0 || digit > 9) break;
+      value = value * 10 + digit;
+    }
+    if (at === this.#at) return -1;
+    this.#at = at;
+    return value;
+  }
+
+  // The text up to the closing quote, which is stepped over.
+  #text(last: LastText): string | undefined {
+    const close = last.read(this.#line, this.#at, this.#end);
+    if (close === -1) return undefined;
+    this.#at = close + 1;
+    return last.text;
+  }
 }
 
-// Reads up to the closing quote and steps over it.
-function readString(cursor: Cursor): string | undefined {
-  const { line, at: start, end } = cursor;
-  let close = line.indexOf(QUOTE, start);
-  let escaped = false;
-  while (close !== -1 && close < end && isEscaped(line, start, close)) {
-    escaped = true;
-    close = line.indexOf(QUOTE, close + 1);
+// Longer texts are decoded each time.
+const REMEMBERED_BYTES = 256;
+
+// Reads JSON strings that tend to be the same from line to line.
+class LastText {
+  readonly #bytes = new Uint8Array(REMEMBERED_BYTES);
+  #length = -1;
+  /** `undefined` when its escapes are no JSON. */
+  text: string | undefined;
+
+  /** Reads the string whose content begins at `start`; gives where its closing quote is, or -1. */
+  read(line: Buffer, start: number, end: number): number {
+    const length = this.#length;
+    const bytes = this.#bytes;
+    if (start + length < end && line[start + length] === QUOTE) {
+      let same = 0;
+      while (same < length && line[start + same] === bytes[same]) same += 1;
+      if (same === length) return start + length;
+    }
+    return this.#decode(line, start, end);
   }
-  if (close === -1 || close >= end) return undefined;
-  cursor.at = close + 1;
-  const text = line.toString('utf8', start, close);
-  if (!escaped && !text.includes('\\')) return text;
+
+  #decode(line: Buffer, start: number, end: number): number {
+    const bytes = this.#bytes;
+    this.#length = -1;
+    let ascii = true;
+    let escaped = false;
+    let at = start;
+    for (; at < end; at += 1) {
+      const byte = line[at] as number;
+      if (byte === QUOTE) break;
+      if (at - start < REMEMBERED_BYTES) bytes[at - start] = byte;
+      if (byte > 127) ascii = false;
+      if (byte !== BACKSLASH) continue;
+      escaped = true;
+      at += 1;
+      if (at - start < REMEMBERED_BYTES) bytes[at - start] = line[at] as number;
+    }
+    if (at >= end) return -1;
+    if (at - start <= REMEMBERED_BYTES) this.#length = at - start;
+    const text = line.toString(ascii ? 'latin1' : 'utf8', start, at);
+    this.text = escaped ? unescapedText(text) : text;
+    return at;
+  }
+}
+
+function unescapedText(text: string): string | undefined {
   try {
     return JSON.parse(`"${text}"`) as string;
   } catch {
     return undefined;
   }
-}
-
-function isEscaped(line: Buffer, start: number, quote: number): boolean {
-  let at = quote;
-  while (at > start && line[at - 1] === BACKSLASH) at -= 1;
-  return (quote - at) % 2 === 1;
 }
 
 const OUTCOMES: ReadonlySet<unknown> = new Set(['normal', 'skipped', 'error']);
@@ -272,7 +331,8 @@ export function readForeignLine(text: string, unit: string): ForeignLine {
   }
   if (typeof value !== 'object' || value === null) return { kind: 'unreadable' };
   const record = value as Record<string, unknown>;
-  // Records of version 1 have no such key; a later version that changes their form must write it.
+  // Records of version 1 have no such key; a later version that changes their form must write it, before the unit:
+  // what begins as a record of version 1 is read by position.
   const { schema } = record;
   if ('unit' in record && 'query' in record && typeof schema === 'number' && schema > RECORD_SCHEMA_VERSION) {
     return { kind: 'newer', schema };

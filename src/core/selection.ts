@@ -44,7 +44,7 @@ function shardOf(name: string, count: number): number {
 function matcher(globs: readonly string[], whenEmpty: boolean): (name: string) => boolean {
   if (globs.length === 0) return () => whenEmpty;
   const tests = globs.map(glob =>
-    picomatch(glob.replace(/\.sql$/, ''), { basename: !glob.includes('/'), dot: true }),
+    picomatch(glob.replace(/(?<=.)\.sql$/, ''), { basename: !glob.includes('/'), dot: true }),
   );
   return name => tests.some(test => test(name));
 }

@@ -1,0 +1,52 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'smol-toml';
+import { expect, test } from 'vitest';
+import { exitTable } from '../../src/cli/program.js';
+import { resolveConfig } from '../../src/core/config.js';
+import { EXIT_TABLE } from '../../src/core/errors.js';
+import { ROOT } from '../built.js';
+
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+const readme = read('README.md');
+
+test('the exit table of the README is that of the code', () => {
+  const rows = EXIT_TABLE.map(({ code, meaning }) => `| ${code} | ${meaning} |`).join('\n');
+  expect(readme).toContain(`<!-- exit-table -->\n${rows}\n<!-- /exit-table -->`);
+});
+
+test('the exit table of --help has a line for each code', () => {
+  const lines = exitTable().split('\n');
+  for (const { code } of EXIT_TABLE) expect(lines).toContainEqual(expect.stringMatching(`^ +${code}  `));
+  for (const { meaning } of EXIT_TABLE) expect(exitTable()).toContain(meaning);
+});
+
+test('the qrun.toml of the README is one that qrun takes', () => {
+  const block = /```toml\n([\s\S]*?)```/.exec(readme)?.[1] ?? '';
+  const values = parse(block);
+  expect(Object.keys(values).length).toBeGreaterThan(4);
+  expect(() => resolveConfig({ toml: { file: 'qrun.toml', values }, env: {}, flags: {} })).not.toThrow();
+});
+
+test('the record of the README has the length that it says', () => {
+  const line = /```json\n(\{"unit".*\})\n```/.exec(readme)?.[1] ?? '';
+  const rest = /,"rest_bytes":(\d+)(.*)$/.exec(line);
+  expect(Number(rest?.[1])).toBe(Buffer.byteLength(rest?.[2] ?? ''));
+});
+
+test('links between the documents lead somewhere', () => {
+  const documents = [
+    'README.md',
+    ...readdirSync(join(ROOT, 'docs'))
+      .filter(name => name.endsWith('.md'))
+      .map(name => `docs/${name}`),
+  ];
+  for (const document of documents) {
+    for (const [, target = ''] of read(document).matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
+      expect(
+        () => readFileSync(join(ROOT, document, '..', target)),
+        `${document} -> ${target}`,
+      ).not.toThrow();
+    }
+  }
+});
