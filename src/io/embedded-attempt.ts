@@ -1,0 +1,283 @@
+import { encodeParameter } from '../core/engine-settings.js';
+import { type Failure, failureOfQuery, ownFailure } from '../core/failure.js';
+import type { Settings } from '../core/model.js';
+import type { Statement } from '../core/sql/statement.js';
+import type { Stop } from './clickhouse-attempt.js';
+import { type CallAnswer, type Connections, NO_OUTPUT } from './embedded-connections.js';
+import type { ResultPipe } from './embedded-pipe.js';
+import { literal, Session, type SettingsMap, setStatement } from './embedded-session.js';
+import type { EngineRequest, EngineResult } from './engine.js';
+import { type ResultBody, ResultWriter, type SpoolOptions } from './result-body.js';
+
+/** What one query at a time runs in. */
+export interface Slot {
+  readonly pipe: ResultPipe;
+  /** Stays for the next query only where nothing of the last one is left in it. */
+  session: Session | undefined;
+}
+
+/** What all attempts of an engine share. */
+export interface EmbeddedContext {
+  readonly connections: Connections;
+  readonly spool: SpoolOptions;
+  /** How long a cancel may take. */
+  readonly cancelLimitMs: number;
+  /** Of qrun, and over them those of the user for all queries. */
+  readonly settings: Settings;
+}
+
+// The engine's own limit lies behind ours, so that the failure is always named TIMEOUT; it ends a query that
+// could not be cancelled.
+const ENGINE_LIMIT_MARGIN_S = 1;
+// These give any number of rows, so theirs go through the pipe. What SHOW, EXPLAIN and the like give is small.
+const LARGE_RESULTS: ReadonlySet<string> = new Set(['SELECT', 'WITH', 'FROM']);
+const SYNTAX_ERROR = 62;
+
+type Answer<T> = ({ readonly ok: true } & T) | { readonly ok: false; readonly failure: Failure };
+
+/** One run of one query in a slot. `run` keeps the promises of `Engine.run`; call it once. */
+export class EmbeddedAttempt {
+  readonly #request: EngineRequest;
+  readonly #stop: Stop;
+  readonly #slot: Slot;
+  readonly #context: EmbeddedContext;
+  // Resolves when the running call must not go on: the deadline, an abort, or a spool that cannot be written.
+  readonly #halted: Promise<undefined>;
+  #halt: () => void = () => undefined;
+  #wasSent = false;
+  #elapsedMs = 0;
+  // A call that could not be cancelled, and runs on.
+  #lost: Promise<CallAnswer> | undefined;
+
+  constructor(request: EngineRequest, stop: Stop, slot: Slot, context: EmbeddedContext) {
+    this.#request = request;
+    this.#stop = stop;
+    this.#slot = slot;
+    this.#context = context;
+    this.#halted = new Promise(resolve => {
+      this.#halt = () => resolve(undefined);
+    });
+    stop.signal.addEventListener('abort', this.#halt, { once: true });
+    if (stop.why !== undefined) this.#halt();
+  }
+
+  async run(): Promise<EngineResult> {
+    const { query } = this.#request;
+    let mayStay = false;
+    try {
+      const result = await this.#run();
+      mayStay = result.ok && query.readOnly && !query.needsSession;
+      return result;
+    } finally {
+      if (!mayStay) this.#discardSession();
+    }
+  }
+
+  /**
+   * `undefined` when the slot can take the next query, else a promise of that: of the end of a call that could
+   * not be cancelled.
+   */
+  whenSlotIsFree(): Promise<void> | undefined {
+    return this.#lost?.then(() => this.#slot.pipe.end());
+  }
+
+  async #run(): Promise<EngineResult> {
+    const { statements, readOnly } = this.#request.query;
+    const resultIndex = statements.findLastIndex(statement => statement.returnsRows);
+    let body: ResultBody | undefined;
+    let changedBefore = false;
+    try {
+      if (this.#stop.why !== undefined) return this.#failed(undefined);
+      const opened = await this.#openSession();
+      if (!opened.ok) return this.#failed({ ...opened.failure, neverStarted: true });
+      for (const [index, statement] of statements.entries()) {
+        const answer = await this.#execute(opened.session, statement, index === resultIndex);
+        if (answer.ok) body ??= answer.body;
+        const changes = !(statement.readOnly || readOnly);
+        if (!answer.ok) return this.#failed(failureOfQuery(answer.failure, { changedBefore, changes }));
+        if (this.#stop.why !== undefined) return this.#failed(undefined);
+        changedBefore ||= changes;
+      }
+      const result = body ?? (await emptyBody());
+      body = undefined;
+      return { ok: true, body: result, stats: { elapsed_ms: Math.round(this.#elapsedMs * 1000) / 1000 } };
+    } finally {
+      // Still held only where something failed after it.
+      await body?.dispose();
+    }
+  }
+
+  // A session that is as the query wants it: that of the slot, or a new one.
+  async #openSession(): Promise<Answer<{ session: Session }>> {
+    const { query, parameters, settings: ofRequest, timeoutMs } = this.#request;
+    const names = query.statements.flatMap(statement => statement.parameters.map(({ name }) => name));
+    const kept = this.#slot.session;
+    if (names.length === 0 && kept?.isFor(ofRequest, timeoutMs)) return { ok: true, session: kept };
+    const settings = new Map([
+      ...this.#settings(),
+      ...query.statements.flatMap(each => [...this.#parametersOf(each)]),
+    ]);
+    const withoutValue = names.filter(name => parameters[name] === undefined);
+    if (kept?.accepts(settings, withoutValue)) {
+      const answer = await this.#set(kept, settings);
+      if (answer.ok || this.#stop.why !== undefined) return answer.ok ? { ok: true, session: kept } : answer;
+      // `readonly` is set, and with it nothing can be changed any more.
+    }
+    this.#discardSession();
+    try {
+      this.#slot.session = new Session(this.#context.connections.open());
+    } catch (error) {
+      return { ok: false, failure: ownFailure('ENGINE_FAILED', 'transient', (error as Error).message) };
+    }
+    const session = this.#slot.session;
+    const answer = await this.#set(session, settings);
+    return answer.ok ? { ok: true, session } : answer;
+  }
+
+  #settings(): SettingsMap {
+    const { settings, timeoutMs } = this.#request;
+    const limitS = timeoutMs > 0 ? Math.ceil(timeoutMs / 1000) + ENGINE_LIMIT_MARGIN_S : 0;
+    const own = { max_execution_time: String(limitS) };
+    return new Map(Object.entries({ ...own, ...this.#context.settings, ...settings }));
+  }
+
+  async #set(session: Session, settings: SettingsMap): Promise<CallAnswer | { ok: true }> {
+    const missing = session.missing(settings);
+    if (missing.size === 0) return { ok: true };
+    const answer = await this.#call(session, setStatement(missing), NO_OUTPUT);
+    if (answer.ok) session.note(missing, this.#request);
+    return answer;
+  }
+
+  async #execute(
+    session: Session,
+    statement: Statement,
+    isResult: boolean,
+  ): Promise<Answer<{ body: ResultBody | undefined }>> {
+    if (statement.parameters.length > 0) {
+      // Set already, except where two statements name a parameter with different types.
+      const set = await this.#set(session, this.#parametersOf(statement));
+      if (!set.ok) return set;
+    }
+    this.#wasSent = true;
+    if (isResult) {
+      if (!LARGE_RESULTS.has(statement.keyword)) return await this.#resultInMemory(session, statement);
+      const answer = await this.#resultByPipe(session, statement);
+      // The clause that names the pipe may be what the parser stumbles over, and is in the text of the error.
+      if (answer.ok || answer.failure.code !== SYNTAX_ERROR || !statement.readOnly) return answer;
+      return await this.#resultInMemory(session, statement);
+    }
+    // A line end before the data, because the format is read up to one; to VALUES it means nothing.
+    const sql = statement.data === undefined ? statement.text : `${statement.text}\n${statement.data}`;
+    const answer = await this.#call(session, sql, NO_OUTPUT);
+    if (!answer.ok) return answer;
+    if (statement.keyword === 'SET' && /log_comment/i.test(sql)) {
+      session.forgetMark();
+      // Where that fails, the query has set readonly too, and is found by its end only.
+      await this.#set(session, new Map());
+    }
+    return { ok: true, body: undefined };
+  }
+
+  #parametersOf(statement: Statement): SettingsMap {
+    const values = new Map<string, string>();
+    for (const { name, type } of statement.parameters) {
+      const value = this.#request.parameters[name];
+      if (value !== undefined) values.set(`param_${name}`, encodeParameter(value, type));
+    }
+    return values;
+  }
+
+  async #resultByPipe(session: Session, { text }: Statement): Promise<Answer<{ body: ResultBody }>> {
+    const { pipe } = this.#slot;
+    const writer = new ResultWriter(this.#context.spool);
+    pipe.collect(writer, this.#halt);
+    const answer = await this.#call(session, `${text}\n${intoPipe(pipe)}`, NO_OUTPUT);
+    if (this.#lost !== undefined) {
+      pipe.drop();
+      await writer.discard();
+    } else {
+      await pipe.end();
+    }
+    if (answer.ok) return await proven(writer, answer.result.rowsRead);
+    await writer.discard();
+    return answer;
+  }
+
+  async #resultInMemory(session: Session, { text }: Statement): Promise<Answer<{ body: ResultBody }>> {
+    const answer = await this.#call(session, text, 'JSONEachRow');
+    if (!answer.ok) return answer;
+    const writer = new ResultWriter(this.#context.spool);
+    const bytes = answer.result.bytes();
+    await writer.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    return await proven(writer, answer.result.rowsRead);
+  }
+
+  async #call(session: Session, sql: string, format: string): Promise<CallAnswer> {
+    const call = this.#context.connections.run(session.connection, sql, format);
+    const answer = (await Promise.race([call, this.#halted])) ?? (await this.#cancel(session, call));
+    if (answer === undefined) {
+      this.#lost = call;
+      return { ok: false, failure: ownFailure('STILL_RUNNING', 'unknown', 'it could not be cancelled') };
+    }
+    if (answer.ok && this.#wasSent) this.#elapsedMs += answer.result.elapsed * 1000;
+    return answer;
+  }
+
+  #cancel(session: Session, call: Promise<CallAnswer>): Promise<CallAnswer | undefined> {
+    // A query may have a log_comment of its own, among its SETTINGS.
+    const byEnd = `endsWith(query, ${literal(intoPipe(this.#slot.pipe))})`;
+    const which = `Settings['log_comment'] = ${literal(session.mark)} OR ${byEnd}`;
+    return this.#context.connections.cancel(call, which, this.#context.cancelLimitMs);
+  }
+
+  #discardSession(): void {
+    if (this.#slot.session !== undefined) this.#context.connections.discard(this.#slot.session.connection);
+    this.#slot.session = undefined;
+  }
+
+  // Why the attempt was stopped counts for more than how the engine ended it.
+  #failed(failure: Failure | undefined): EngineResult {
+    const { why } = this.#stop;
+    if (why === undefined && failure !== undefined) return { ok: false, failure };
+    const timedOut = why === 'TIMEOUT';
+    const what = timedOut ? `no result within ${this.#request.timeoutMs} ms` : 'cancelled by qrun';
+    const now = !this.#wasSent ? 'it was not sent' : this.#lost ? 'it may still run' : 'it has ended';
+    const stopped = ownFailure(
+      timedOut ? 'TIMEOUT' : 'ABORTED',
+      timedOut ? 'permanent' : 'transient',
+      `${what}; ${now}`,
+    );
+    return { ok: false, failure: { ...stopped, neverStarted: !this.#wasSent } };
+  }
+}
+
+function intoPipe(pipe: ResultPipe): string {
+  return `INTO OUTFILE ${literal(pipe.target)} APPEND FORMAT JSONEachRow`;
+}
+
+async function emptyBody(): Promise<ResultBody> {
+  const body = await new ResultWriter(undefined).finish();
+  if ('reason' in body) throw new Error('no bytes were taken for rows that are not whole');
+  return body;
+}
+
+/**
+ * The rows, if they are rows and as many as the engine counted: it does not report that a write has failed.
+ */
+async function proven(writer: ResultWriter, rowCount: number): Promise<Answer<{ body: ResultBody }>> {
+  const result = await writer.finish();
+  if ('reason' in result) {
+    const message = result.cut
+      ? `the result is not whole: ${result.reason}`
+      : `the result is not lines of rows: ${result.reason}`;
+    const failure = result.cut
+      ? ownFailure('RESULT_CUT', 'unknown', message)
+      : ownFailure('RESULT_INVALID', 'permanent', message);
+    return { ok: false, failure };
+  }
+  if (result.rows === rowCount) return { ok: true, body: result };
+  await result.dispose();
+  const message = `the result is not whole: ${result.rows} of ${rowCount} rows arrived`;
+  return { ok: false, failure: ownFailure('RESULT_CUT', 'unknown', message) };
+}

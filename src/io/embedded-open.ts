@@ -1,0 +1,170 @@
+import { constants, existsSync } from 'node:fs';
+import { access, readFile, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fixedSetting, suggest } from '../core/engine-settings.js';
+import { QrunError } from '../core/errors.js';
+import type { Settings } from '../core/model.js';
+import type { Connect } from './embedded-chdb.js';
+import { type CallAnswer, Connections, NO_OUTPUT } from './embedded-connections.js';
+import { setStatement } from './embedded-session.js';
+import { makeDirectories } from './log-file.js';
+
+/**
+ * Connections to a data directory, which is made where it does not exist.
+ *
+ * Rejects with QrunError `CONFIG` where it cannot be made, read and written, is no data directory, or would not
+ * be used because of a config.xml, and
+ * `DATA_LOCKED` where another process has it open (one process at a time can, so it is not waited for).
+ */
+export async function openConnections(connect: Connect, path: string): Promise<Connections> {
+  refuseForeignConfig();
+  try {
+    makeDirectories(path);
+    await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new QrunError('CONFIG', `cannot use the data directory ${path}: ${(cause as Error).message}`, {
+      hint: 'choose a directory that you may write to with --data-dir',
+      cause,
+    });
+  }
+  // Asked before, because chDB writes why it could not open a directory to standard error, and nowhere else.
+  const holder = await lockHolder(path);
+  if (holder !== undefined) throw locked(path, holder);
+  try {
+    return new Connections(() => connect(path));
+  } catch (cause) {
+    const message = (cause as Error).message;
+    if (/one active data directory|still releasing/i.test(message)) {
+      throw new QrunError('CONFIG', `this process has another data directory open than ${path}`, {
+        hint: 'close the engine of the other directory first: chDB opens one directory in a process',
+        cause,
+      });
+    }
+    const writer = await statusFile(path);
+    if (writer !== undefined && writer.pid !== process.pid && isAlive(writer.pid)) throw locked(path, writer);
+    throw new QrunError('CONFIG', `chDB cannot open the data directory ${path}: ${message}`, {
+      hint: 'chDB has written the reason to standard error; a directory of another version may be the cause',
+      cause,
+    });
+  }
+}
+
+interface Holder {
+  readonly pid: number;
+  readonly since: string | undefined;
+}
+
+function locked(path: string, { pid, since }: Holder): QrunError {
+  const who = `process ${pid}${since === undefined ? '' : `, since ${since}`}`;
+  return new QrunError('DATA_LOCKED', `the data directory ${path} is in use by ${who}`, {
+    hint: 'wait until it has ended, or use another directory with --data-dir: one process at a time can have it open',
+  });
+}
+
+// The engine writes `PID: 123`, `Started at: ...` into the file `status`, and holds a lock on it.
+async function statusFile(path: string): Promise<Holder | undefined> {
+  const text = await readFile(join(path, 'status'), 'utf8').catch(() => '');
+  const pid = Number(/^PID: (\d+)/m.exec(text)?.[1]);
+  const since = /^Started at: (.+)/m.exec(text)?.[1];
+  return Number.isInteger(pid) ? { pid, since } : undefined;
+}
+
+// Who holds the lock, where Linux tells; the file outlives a process that was killed, the lock does not.
+async function lockHolder(path: string): Promise<Holder | undefined> {
+  const writer = await statusFile(path);
+  if (writer === undefined || writer.pid === process.pid) return undefined;
+  try {
+    const { ino } = await stat(join(path, 'status'));
+    const lock = new RegExp(`FLOCK .* ${writer.pid} [0-9a-f]+:[0-9a-f]+:${ino} `);
+    return lock.test(await readFile('/proc/locks', 'utf8')) ? writer : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** The version of the engine, as `26.7.2.1`. */
+export async function engineVersion(connections: Connections): Promise<string> {
+  return (await column(connections, 'SELECT version() AS v'))[0] ?? 'unknown';
+}
+
+/**
+ * Resolves when the engine takes all of the user's settings; else rejects with QrunError `CONFIG`, which lists
+ * everything that is wrong with them.
+ */
+export async function checkSettings(connections: Connections, settings: Settings): Promise<void> {
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(settings)) {
+    const why = fixedSetting(name);
+    if (why !== undefined) {
+      problems.push(`the setting "${name}" cannot be set: ${why}`);
+      continue;
+    }
+    const answer = await tryOut(connections, { [name]: value });
+    if (!answer.ok) problems.push(await problemOf(connections, name, value, answer));
+  }
+  if (problems.length === 0) {
+    const all = await tryOut(connections, settings);
+    if (!all.ok) problems.push(`the settings do not go together: ${all.failure.message}`);
+  }
+  const [first, ...details] = problems;
+  if (first === undefined) return;
+  throw new QrunError('CONFIG', first, {
+    hint: 'SELECT name, description FROM system.settings lists what the engine knows',
+    details,
+  });
+}
+
+async function tryOut(connections: Connections, settings: Settings): Promise<CallAnswer | { ok: true }> {
+  const entries = Object.entries(settings);
+  if (entries.length === 0) return { ok: true };
+  // On a connection of its own, because a setting stays on it.
+  const connection = connections.open();
+  try {
+    return await connections.run(connection, setStatement(new Map(entries)), NO_OUTPUT);
+  } finally {
+    connections.discard(connection);
+  }
+}
+
+const UNKNOWN_SETTING = 115;
+
+async function problemOf(
+  connections: Connections,
+  name: string,
+  value: string,
+  { failure }: Extract<CallAnswer, { ok: false }>,
+): Promise<string> {
+  if (failure.code !== UNKNOWN_SETTING) {
+    return `the engine does not accept ${name}=${value}: ${failure.message}`;
+  }
+  const close = suggest(name, await column(connections, 'SELECT name AS v FROM system.settings'));
+  return `the engine knows no setting "${name}"${close === undefined ? '' : `; did you mean "${close}"?`}`;
+}
+
+async function column(connections: Connections, sql: string): Promise<string[]> {
+  const answer = await connections.control(sql);
+  if (!answer.ok) {
+    throw new QrunError('ENGINE_REFUSED', `chDB does not run a simple query: ${answer.failure.message}`);
+  }
+  const lines = Buffer.from(answer.result.bytes()).toString('utf8').split('\n').filter(Boolean);
+  return lines.map(line => (JSON.parse(line) as { v: string }).v);
+}
+
+// libchdb reads a config.xml of the current directory, and its <path> wins over the path that it is given: the
+// data of a server could be written to.
+function refuseForeignConfig(): void {
+  const path = resolve('config.xml');
+  if (!existsSync(path)) return;
+  throw new QrunError('CONFIG', `the embedded engine would take its settings and data path from ${path}`, {
+    hint: 'start qrun in another directory, or run on a server with --url',
+  });
+}

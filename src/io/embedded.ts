@@ -1,0 +1,233 @@
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { ENGINE_SETTINGS } from '../core/engine-settings.js';
+import { QrunError } from '../core/errors.js';
+import { type Failure, ownFailure } from '../core/failure.js';
+import type { Settings } from '../core/model.js';
+import { Stop } from './clickhouse-attempt.js';
+import { EmbeddedAttempt, type EmbeddedContext, type Slot } from './embedded-attempt.js';
+import { loadChdb } from './embedded-chdb.js';
+import type { Connections } from './embedded-connections.js';
+import { checkSettings, engineVersion, openConnections } from './embedded-open.js';
+import { openPipes, type ResultPipes } from './embedded-pipe.js';
+import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
+import type { SpoolOptions } from './result-body.js';
+
+/** Where the data of the engine is and how it is used. */
+export interface EmbeddedOptions {
+  /** Made where it does not exist. One process at a time can have it open. */
+  readonly dataDirectory: string;
+  /** How many queries are given to the engine at once; it runs {@link embeddedSlots} of them. */
+  readonly concurrency: number;
+  readonly spool: SpoolOptions;
+  /** The user's settings for all queries. */
+  readonly settings: Settings;
+  /** How many queries run at once, where it is not to be {@link embeddedSlots}. */
+  readonly slots?: number;
+  /**
+   * How long a query may take to end after it was cancelled, milliseconds; 5,000 where it is not given. Then `run`
+   * resolves although the query may still run, and its slot stays taken until it has ended.
+   */
+  readonly cancelLimitMs?: number;
+}
+
+const EMBEDDED_SETTINGS: Settings = {
+  ...ENGINE_SETTINGS,
+  // chDB's own default is 1, a server's is 0: with it `1+2` is a query.
+  implicit_select: '0',
+  // Two threads for each query that format nothing: 2,000 in place of 1,550 light queries a second on 2 cores.
+  // A result of 300 MB takes 1.5 s in place of 1.2 s.
+  output_format_parallel_formatting: '0',
+};
+// A query ends at its next block, and a block takes seconds at most.
+const CANCEL_LIMIT_MS = 5000;
+const PING_TIMEOUT_MS = 5000;
+// Of the threads of libuv: one for KILL QUERY, one for the files of the process.
+const OTHER_THREADS = 2;
+
+/**
+ * How many queries the engine runs at once: two for each core, where there are as many queries and the process
+ * has threads for them. Each running query holds a thread of libuv, of which there are 4 unless
+ * UV_THREADPOOL_SIZE was set before the process used the first; with none left nothing could be cancelled.
+ *
+ * Two for each core, because a light query uses a core for half of its time: on 2 cores 1,200 queries a second
+ * with 2 of them, 1,900 with 4 and with 8. Heavy ones use all cores anyway.
+ */
+export function embeddedSlots(concurrency: number, cores: number, threads: number): number {
+  return Math.max(1, Math.min(concurrency, 2 * cores, threads - OTHER_THREADS));
+}
+
+// As libuv reads it: at most 1,024, and 1 for what is no number.
+function threads(): number {
+  const value = process.env.UV_THREADPOOL_SIZE;
+  return value === undefined ? 4 : Math.min(1024, Math.max(1, Number.parseInt(value, 10) || 1));
+}
+
+/**
+ * Opens the engine `embedded`: ClickHouse inside this process (chDB), on a data directory.
+ *
+ * Rejects with QrunError `ENGINE_MISSING` (the package chdb is not there or not for this platform), `CONFIG`
+ * (directory, settings; all bad settings at once), `DATA_LOCKED` (another process has the directory open) or
+ * `ENGINE_UNREACHABLE` (`signal` aborted). It takes about 0.2 s and 250 MB, the first time in a process. Aborting
+ * `signal` ends the opening; it does not close an open engine.
+ *
+ * An open engine must be closed before the process ends: a process cannot exit before its queries have.
+ */
+export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal): Promise<Engine> {
+  const path = resolve(options.dataDirectory);
+  const goOn = () => {
+    if (!signal.aborted) return;
+    throw new QrunError('ENGINE_UNREACHABLE', `opening the data directory ${path} was interrupted`);
+  };
+  goOn();
+  const connect = await loadChdb();
+  goOn();
+  const connections = await openConnections(connect, path);
+  try {
+    goOn();
+    const version = await engineVersion(connections);
+    await checkSettings(connections, options.settings);
+    const slots = options.slots ?? embeddedSlots(options.concurrency, availableParallelism(), threads());
+    const pipes = await openPipes(slots);
+    const info = { kind: 'embedded', version, target: path, supportsParameters: true, slots } as const;
+    return new EmbeddedEngine(info, options, connections, pipes);
+  } catch (error) {
+    await connections.close();
+    throw error;
+  }
+}
+
+class EmbeddedEngine implements Engine {
+  readonly info: EngineInfo;
+  readonly #context: EmbeddedContext;
+  readonly #pipes: ResultPipes;
+  readonly #free: Slot[];
+  readonly #waiting: ((slot: Slot) => void)[] = [];
+  // Slots of calls that could not be cancelled.
+  readonly #lost = new Set<Promise<void>>();
+  readonly #running = new Set<Promise<unknown>>();
+  readonly #closing = new AbortController();
+  readonly #onExit = () => {
+    for (const pipe of this.#pipes.pipes) pipe.abandon();
+  };
+  #closed: Promise<void> | undefined;
+
+  constructor(info: EngineInfo, options: EmbeddedOptions, connections: Connections, pipes: ResultPipes) {
+    this.info = info;
+    const settings = { ...EMBEDDED_SETTINGS, ...options.settings };
+    const cancelLimitMs = options.cancelLimitMs ?? CANCEL_LIMIT_MS;
+    this.#context = { connections, spool: options.spool, settings, cancelLimitMs };
+    this.#pipes = pipes;
+    this.#free = pipes.pipes.map(pipe => ({ pipe, session: undefined }));
+    process.once('exit', this.#onExit);
+  }
+
+  run(request: EngineRequest): Promise<EngineResult> {
+    const stop = new Stop(request.signal, this.#closing.signal);
+    return this.#track(this.#runInSlot(request, stop), stop);
+  }
+
+  ping(signal: AbortSignal): Promise<Failure | undefined> {
+    const stop = new Stop(signal, this.#closing.signal);
+    return this.#track(this.#ping(stop), stop);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.allSettled(this.#running);
+    if (this.#lost.size > 0) {
+      // What could not be cancelled still writes into its pipe; chDB closes when it ends.
+      void Promise.allSettled(this.#lost).then(() => this.#release());
+      return;
+    }
+    await this.#release();
+  }
+
+  async #release(): Promise<void> {
+    const { connections } = this.#context;
+    for (const { session } of this.#free) if (session !== undefined) connections.discard(session.connection);
+    await connections.close();
+    await this.#pipes.close();
+    process.off('exit', this.#onExit);
+  }
+
+  async #runInSlot(request: EngineRequest, stop: Stop): Promise<EngineResult> {
+    const slot = await this.#take(stop.signal);
+    if (slot === undefined) {
+      const why = this.#closed === undefined ? 'cancelled by qrun' : 'the engine is closed';
+      const failure = ownFailure('ABORTED', 'transient', `${why}; it was not sent`);
+      return { ok: false, failure: { ...failure, neverStarted: true } };
+    }
+    // From here on, because the time in the queue is not the query's.
+    stop.startDeadline(request.timeoutMs);
+    const attempt = new EmbeddedAttempt(request, stop, slot, this.#context);
+    try {
+      return await attempt.run();
+    } finally {
+      const free = attempt.whenSlotIsFree();
+      if (free === undefined) this.#give(slot);
+      else this.#giveLater(slot, free);
+    }
+  }
+
+  #take(signal: AbortSignal): Promise<Slot | undefined> | Slot | undefined {
+    if (signal.aborted) return undefined;
+    const slot = this.#free.pop();
+    if (slot !== undefined) return slot;
+    return new Promise(resolve => {
+      const take = (given: Slot) => {
+        signal.removeEventListener('abort', leave);
+        resolve(given);
+      };
+      const leave = () => {
+        this.#waiting.splice(this.#waiting.indexOf(take), 1);
+        resolve(undefined);
+      };
+      this.#waiting.push(take);
+      signal.addEventListener('abort', leave, { once: true });
+    });
+  }
+
+  #give(slot: Slot): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free.push(slot);
+    else next(slot);
+  }
+
+  #giveLater(slot: Slot, free: Promise<void>): void {
+    const given = free.then(() => {
+      this.#lost.delete(given);
+      this.#give(slot);
+    });
+    this.#lost.add(given);
+  }
+
+  async #ping(stop: Stop): Promise<Failure | undefined> {
+    if (stop.why !== undefined)
+      return ownFailure('ABORTED', 'transient', 'cancelled by qrun; it was not sent');
+    stop.startDeadline(PING_TIMEOUT_MS);
+    const stopped = new Promise<undefined>(resolve => {
+      stop.signal.addEventListener('abort', () => resolve(undefined), { once: true });
+    });
+    const answer = await Promise.race([this.#context.connections.control('SELECT 1'), stopped]);
+    if (answer !== undefined) return answer.ok ? undefined : answer.failure;
+    return stop.why === 'ABORTED'
+      ? ownFailure('ABORTED', 'transient', 'cancelled by qrun')
+      : ownFailure('TIMEOUT', 'transient', `the engine did not answer within ${PING_TIMEOUT_MS / 1000} s`);
+  }
+
+  async #track<T>(running: Promise<T>, stop: Stop): Promise<T> {
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+      stop.dispose();
+    }
+  }
+}

@@ -1,0 +1,435 @@
+import { createHash } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Failure } from '../../src/core/failure.js';
+import { parseQuery } from '../../src/core/sql/parse.js';
+import type { Engine, EngineRequest, EngineResult } from '../../src/io/engine.js';
+
+/** What a test may ask of the engine that it opens. */
+export interface ContractOptions {
+  /** Queries at once; 16 where it is not given. */
+  readonly concurrency?: number;
+}
+
+/** Where engines may differ. */
+export interface ContractTraits {
+  /** ClickHouse of the last years, as opposed to 18.16: parameters, and no change to bytes that are not UTF-8. */
+  readonly modern: boolean;
+}
+
+const ROW_LIMIT = 'from system.numbers limit';
+// Without an end, and quick to notice that it is cancelled.
+const ENDLESS = 'select sum(sipHash64(number)) as s from system.numbers';
+let lastId = 0;
+
+function request(sql: string, overrides: Partial<EngineRequest> = {}): EngineRequest {
+  lastId += 1;
+  return {
+    query: parseQuery(sql),
+    queryId: `contract-${process.pid}-${lastId}`,
+    parameters: {},
+    settings: {},
+    timeoutMs: 20_000,
+    signal: new AbortController().signal,
+    ...overrides,
+  };
+}
+
+async function bytesOf(result: EngineResult): Promise<string> {
+  if (!result.ok) throw new Error(`the query failed: ${result.failure.name}: ${result.failure.message}`);
+  const chunks: Buffer[] = [];
+  for await (const chunk of result.body.chunks()) chunks.push(chunk);
+  await result.body.dispose();
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+async function failureOf(result: EngineResult): Promise<Failure> {
+  if (result.ok) throw new Error(`the query succeeded: ${(await bytesOf(result)).slice(0, 200)}`);
+  return result.failure;
+}
+
+/**
+ * The tests that every engine passes. `open` opens an engine on data that nobody else uses; the suite closes it.
+ * One engine is open at a time, except where it says so.
+ */
+export function engineContract(
+  name: string,
+  open: (options?: ContractOptions) => Promise<Engine>,
+  traits: ContractTraits,
+): void {
+  describe(`contract of the engine ${name}`, () => {
+    let engine: Engine;
+    beforeAll(async () => {
+      engine = await open();
+    });
+    afterAll(() => engine.close());
+
+    const run = (sql: string, overrides?: Partial<EngineRequest>) => engine.run(request(sql, overrides));
+    const rows = async (sql: string, overrides?: Partial<EngineRequest>) =>
+      await bytesOf(await run(sql, overrides));
+    const failure = async (sql: string, overrides?: Partial<EngineRequest>) =>
+      await failureOf(await run(sql, overrides));
+    /** How many queries that hold `mark` the engine is running. */
+    const running = async (mark: string) =>
+      (
+        JSON.parse(
+          await rows(
+            `select toUInt32(count()) as n from system.processes where position(query, '${mark}') > 0 and position(query, 'system.processes') = 0`,
+          ),
+        ) as { n: number }
+      ).n;
+
+    // First, because the peak of the process counts from its beginning.
+    test('a result of 60 MB goes to the spool and not into memory', async () => {
+      const count = 1_000_000;
+      const text = 'x'.repeat(36);
+      const peakBefore = Math.max(process.memoryUsage.rss(), process.resourceUsage().maxRSS * 1024);
+      const result = await run(`select number, '${text}' as text ${ROW_LIMIT} ${count}`);
+      const growthBytes = process.resourceUsage().maxRSS * 1024 - peakBefore;
+      if (!result.ok) throw new Error(result.failure.message);
+      const expected = createHash('sha256');
+      for (let number = 0; number < count; number += 1) {
+        expected.update(`{"number":${number},"text":"${text}"}\n`);
+      }
+      const found = createHash('sha256');
+      for await (const chunk of result.body.chunks()) found.update(chunk);
+      expect(result.body).toMatchObject({ kind: 'spool', rows: count });
+      expect(result.body.sizeBytes).toBeGreaterThan(60_000_000);
+      expect(found.digest('hex')).toBe(expected.digest('hex'));
+      expect(growthBytes).toBeLessThan(100_000_000);
+      await result.body.dispose();
+    });
+
+    test('says what it is', () => {
+      expect(engine.info.version).toMatch(/^\d+\.\d+\.\d+/);
+      expect(engine.info.target).not.toBe('');
+      expect(engine.info.slots).toBeGreaterThan(0);
+      expect(engine.info.supportsParameters).toBe(traits.modern);
+    });
+
+    describe('rows', () => {
+      test('come as the engine writes them', async () => {
+        const result = await run(
+          "select number as n, concat('v', toString(number)) as v from system.numbers limit 3",
+        );
+        expect(result).toMatchObject({ ok: true, body: { rows: 3, kind: 'memory', sizeBytes: 51 } });
+        expect(await bytesOf(result)).toBe('{"n":0,"v":"v0"}\n{"n":1,"v":"v1"}\n{"n":2,"v":"v2"}\n');
+      });
+
+      test('there may be none', async () => {
+        const result = await run('select 1 as a where 0');
+        expect(result).toMatchObject({ ok: true, body: { rows: 0, sizeBytes: 0 } });
+        expect(await bytesOf(result)).toBe('');
+      });
+
+      test.each([
+        ['toUInt64(18446744073709551615)', '18446744073709551615'],
+        ['toInt64(-9223372036854775808)', '-9223372036854775808'],
+        ['toFloat64(0.1)', '0.1'],
+        ['1 / 0', 'null'],
+        ['-1 / 0', 'null'],
+        ['0 / 0', 'null'],
+        ['NULL', 'null'],
+        ["toDecimal64('1.25', 2)", '1.25'],
+        ["'Grüße, 世界 😀'", '"Grüße, 世界 😀"'],
+        ["'a\\nb\\tc\\\\d\"e/f'", '"a\\nb\\tc\\\\d\\"e/f"'],
+        ["toDate('2026-01-31')", '"2026-01-31"'],
+        ["['a', 'b']", '["a","b"]'],
+        ['arrayJoin(emptyArrayToSingle(emptyArrayUInt64()))', '0'],
+      ])('%s is %s', async (expression, expected) => {
+        expect(await rows(`select ${expression} as v`)).toBe(`{"v":${expected}}\n`);
+      });
+
+      test.each([
+        'select 7 as a format TabSeparatedWithNames;',
+        'select 7 as a\nFORMAT CSV',
+        '-- first\nselect 7 as a /* b */ format JSON -- last',
+        '(select 7 as a) format Pretty',
+        'with 7 as a select a format XML;\n',
+        'select 7 as a;;',
+      ])("in qrun's format, whatever the file says: %j", async sql => {
+        expect(await rows(sql)).toBe('{"a":7}\n');
+      });
+
+      test('of statements other than SELECT count too', async () => {
+        expect(await rows('exists table system.one')).toBe('{"result":1}\n');
+        expect((await rows('show databases')).split('\n')).toContain('{"name":"system"}');
+        expect(await rows('describe table system.one')).toContain('"name":"dummy"');
+      });
+
+      test('of each of 64 queries at once are its own', async () => {
+        const all = Array.from({ length: 64 }, (_, index) =>
+          rows(`select ${index} as i, number ${ROW_LIMIT} ${index}`),
+        );
+        const results = await Promise.all(all);
+        for (const [index, result] of results.entries()) {
+          const expected = Array.from(
+            { length: index },
+            (_, number) => `{"i":${index},"number":${number}}\n`,
+          );
+          expect(result).toBe(expected.join(''));
+        }
+      });
+    });
+
+    describe('files of several statements', () => {
+      test('give the rows of the last statement that returns rows', async () => {
+        const sql = `
+          drop table if exists qrun_contract_several;
+          create table qrun_contract_several (a Int64, b String) engine = Memory;
+          select 'not this' as a;
+          insert into qrun_contract_several select number, 'x' from system.numbers limit 3;
+          select sum(a) as s, count() as n from qrun_contract_several format Vertical;
+          drop table qrun_contract_several;`;
+        expect(await rows(sql)).toBe('{"s":3,"n":3}\n');
+      });
+
+      test('give no rows when no statement returns any', async () => {
+        const result = await run(
+          'create table if not exists qrun_contract_ddl (a Int64) engine = Memory; drop table qrun_contract_ddl',
+        );
+        expect(result).toMatchObject({ ok: true, body: { rows: 0, sizeBytes: 0 } });
+        await bytesOf(result);
+      });
+
+      test('end with the first statement that fails', async () => {
+        const failed = await failure(
+          'select 1; select * from qrun_no_such_table; create table qrun_contract_never (a Int8) engine = Memory',
+        );
+        expect(failed.code).toBe(60);
+        expect(await rows('exists table qrun_contract_never')).toBe('{"result":0}\n');
+      });
+
+      test('share a session', async () => {
+        const sql = `
+          set max_block_size = 1234;
+          use system;
+          create temporary table qrun_contract_temporary (a Int64);
+          insert into qrun_contract_temporary select number from numbers limit 4;
+          select (select sum(a) from qrun_contract_temporary) as s, currentDatabase() as d,
+            (select toUInt32OrZero(value) from settings where name = 'max_block_size') as m`;
+        expect(await rows(sql)).toBe('{"s":6,"d":"system","m":1234}\n');
+      });
+
+      test('leave nothing of their session to others', async () => {
+        const leaving = `set max_block_size = 4321; use system; create temporary table qrun_contract_left (a Int64);
+          select value as v from settings where name = 'max_block_size'`;
+        const looking = `select value != '4321' as clean, currentDatabase() != 'system' as home
+          from system.settings where name = 'max_block_size'`;
+        const all = Array.from({ length: 30 }, async (_, index) => {
+          if (index % 3 === 0) expect(await rows(leaving)).toBe('{"v":"4321"}\n');
+          else if (index % 3 === 1) expect(await rows(looking)).toBe('{"clean":1,"home":1}\n');
+          else expect((await failure('select * from qrun_contract_left')).code).toBe(60);
+        });
+        await Promise.all(all);
+      });
+
+      test('bring inline data to the table byte for byte', async () => {
+        const make =
+          'drop table if exists qrun_contract_data; create table qrun_contract_data (a Int64, b String) engine = Memory;\n';
+        const read = 'select a, b from qrun_contract_data order by a';
+        await rows(`${make}insert into qrun_contract_data values (1, 'a;b'), (2, 'it''s') ;\n`);
+        await rows('insert into qrun_contract_data format TabSeparated\n3\t\n4\tx;\n5\t ');
+        await rows('insert into qrun_contract_data format CSV\n6,"a;\n""b"""\n7,;\n\nselect 1;');
+        await rows('insert into qrun_contract_data format JSONEachRow {"a":8,"b":"ä\\n"}\n{"a":9,"b":""}');
+        expect(await rows(read)).toBe(
+          [
+            '{"a":1,"b":"a;b"}',
+            '{"a":2,"b":"it\'s"}',
+            '{"a":3,"b":""}',
+            '{"a":4,"b":"x;"}',
+            '{"a":5,"b":" "}',
+            '{"a":6,"b":"a;\\n\\"b\\""}',
+            '{"a":7,"b":";"}',
+            '{"a":8,"b":"ä\\n"}',
+            '{"a":9,"b":""}',
+            '',
+          ].join('\n'),
+        );
+        await rows('drop table qrun_contract_data');
+      });
+    });
+
+    describe('failures', () => {
+      test.each([
+        ['a syntax error', 'select 1 +', 62],
+        ['a syntax error behind FROM', 'select 1 from', 62],
+        ['an unknown table', 'select * from qrun_no_such_table', 60],
+        ['an unknown column', 'select no_such_column from system.one', 47],
+        ['an unknown function', 'select noSuchFunction(1)', 46],
+        ['an unknown database', 'select * from no_such_database.t', 81],
+        ['an exception', 'select throwIf(1)', 395],
+      ])('%s is permanent, with the number and text of ClickHouse', async (_, sql, code) => {
+        const failed = await failure(sql);
+        expect(failed).toMatchObject({ code, kind: 'permanent', serverGone: false });
+        expect(failed.name).toMatch(/^[A-Z][A-Z0-9_]+$/);
+        expect(failed.message).toContain(`Code: ${code}`);
+        expect(failed.message).not.toContain('OUTFILE');
+      });
+
+      test('the memory limit of a query is permanent, and a setting of one request', async () => {
+        const sql = `select length(groupArray(number)) as n from (select number ${ROW_LIMIT} 3000000)`;
+        const failed = await failure(sql, { settings: { max_memory_usage: '10000000' } });
+        expect(failed).toMatchObject({ code: 241, name: 'MEMORY_LIMIT_EXCEEDED', kind: 'permanent' });
+        expect(await rows(sql)).toBe('{"n":3000000}\n');
+      });
+
+      test('an exception after 100,000s of rows never leaves rows, to nobody', async () => {
+        const bad = `select throwIf(number = 300000) as t ${ROW_LIMIT} 1000000`;
+        let next = 0;
+        const worker = async () => {
+          for (let index = next++; index < 100; index = next++) {
+            if (index % 2 === 0) expect((await failure(bad)).code).toBe(395);
+            else expect(await rows(`select ${index} as i`)).toBe(`{"i":${index}}\n`);
+          }
+        };
+        await Promise.all(Array.from({ length: 16 }, worker));
+        // Once more on each connection that may have been kept.
+        const after = Array.from({ length: 32 }, (_, index) => rows(`select ${index} as after`));
+        expect(await Promise.all(after)).toEqual(after.map((_, index) => `{"after":${index}}\n`));
+      });
+
+      if (traits.modern) {
+        test('bytes that are not UTF-8 are refused with a way out', async () => {
+          const failed = await failure("select unhex('ff') as v");
+          expect(failed).toMatchObject({ name: 'RESULT_INVALID', kind: 'permanent' });
+          expect(failed.message).toMatch(/UTF-8.*hex\(\)/);
+          expect(await rows("select hex(unhex('ff')) as v")).toBe('{"v":"FF"}\n');
+        });
+
+        test('a result that is not lines of rows is refused', async () => {
+          const sql = 'select 1 as a settings output_format_json_array_of_rows = 1';
+          expect(await failure(sql)).toMatchObject({ name: 'RESULT_INVALID', kind: 'permanent' });
+          expect(await rows('select 1 as a')).toBe('{"a":1}\n');
+        });
+      }
+    });
+
+    describe('cancelling', () => {
+      test('the deadline ends a query, here and in the engine', async () => {
+        const startMs = performance.now();
+        const failed = await failure(`${ENDLESS} where 'mark_deadline' != ''`, { timeoutMs: 300 });
+        const elapsedMs = performance.now() - startMs;
+        expect(failed).toMatchObject({ name: 'TIMEOUT', kind: 'permanent', code: 0, neverStarted: false });
+        expect(failed.message).toContain('300 ms');
+        expect(elapsedMs).toBeGreaterThan(290);
+        expect(elapsedMs).toBeLessThan(1300);
+        expect(await running('mark_deadline')).toBe(0);
+      });
+
+      test('an abort ends queries, here and in the engine', async () => {
+        const controller = new AbortController();
+        const { signal } = controller;
+        const queries = [
+          `${ENDLESS} where 'mark_abort' != ''`,
+          "select number, 'mark_abort' as m from system.numbers",
+          `create temporary table t (a UInt64); insert into t select a from (${ENDLESS.replace('as s', 'as a')} where 'mark_abort' != '')`,
+        ];
+        // One slot stays free to look at the others from.
+        const count = Math.min(queries.length, engine.info.slots - 1);
+        const results = queries.slice(0, count).map(sql => run(sql, { signal, timeoutMs: 0 }));
+        while ((await running('mark_abort')) < count);
+        const startMs = performance.now();
+        controller.abort();
+        for (const result of await Promise.all(results)) {
+          expect(await failureOf(result)).toMatchObject({ name: 'ABORTED', code: 0 });
+        }
+        expect(performance.now() - startMs).toBeLessThan(1000);
+        expect(await running('mark_abort')).toBe(0);
+      });
+
+      test('what was aborted before is not sent', async () => {
+        const sql = 'create table qrun_contract_aborted (a Int8) engine = Memory';
+        const failed = await failure(sql, { signal: AbortSignal.abort() });
+        expect(failed).toMatchObject({ name: 'ABORTED', neverStarted: true });
+        expect(await rows('exists table qrun_contract_aborted')).toBe('{"result":0}\n');
+      });
+
+      test('queries that wait for a slot can be aborted, and the others run on', async () => {
+        const controller = new AbortController();
+        const count = engine.info.slots + 8;
+        const blocking = Array.from({ length: count }, () => run(ENDLESS, { signal: controller.signal }));
+        const waiting = rows('select 1 as a');
+        controller.abort();
+        for (const result of await Promise.all(blocking))
+          expect((await failureOf(result)).name).toBe('ABORTED');
+        expect(await waiting).toBe('{"a":1}\n');
+      });
+
+      test('the deadline counts from the start of the query, not of the wait', async () => {
+        const sql = 'select sleep(0.4) as a';
+        const all = Array.from({ length: engine.info.slots * 3 }, () => run(sql, { timeoutMs: 1100 }));
+        for (const result of await Promise.all(all)) expect(await bytesOf(result)).toBe('{"a":0}\n');
+      });
+    });
+
+    if (traits.modern)
+      describe('parameters', () => {
+        test.each([
+          "it's",
+          'a\tb',
+          'a\nb\r\nc',
+          'back\\slash \\n \\N',
+          '\\',
+          '\\N',
+          '{x:String}',
+          '',
+          'Grüße 😀',
+          "'; drop table x; --",
+          '"`$$',
+        ])('%j arrives as it is', async value => {
+          const sql = 'select hex({v:String}) as v';
+          const expected = Buffer.from(value).toString('hex').toUpperCase();
+          expect(await rows(sql, { parameters: { v: value } })).toBe(`{"v":"${expected}"}\n`);
+        });
+
+        test('have types', async () => {
+          const parameters = { n: '18446744073709551615', a: "['x','it\\'s']", d: '2026-01-31', i: 'one' };
+          const sql =
+            'select {n:UInt64} as n, {a:Array(String)} as a, {d:Date} as d from system.{i:Identifier}';
+          expect(await rows(sql, { parameters })).toBe(
+            '{"n":18446744073709551615,"a":["x","it\'s"],"d":"2026-01-31"}\n',
+          );
+          expect(await failure(sql, { parameters: { ...parameters, n: 'many' } })).toMatchObject({
+            code: 457,
+            kind: 'permanent',
+          });
+        });
+
+        test('of one query are not those of another', async () => {
+          const all = Array.from({ length: 60 }, async (_, index) => {
+            if (index % 3 === 2) {
+              expect((await failure('select {v:String} as v')).code).toBe(456);
+            } else {
+              const value = `value ${index}`;
+              expect(await rows('select {v:String} as v', { parameters: { v: value } })).toBe(
+                `{"v":"${value}"}\n`,
+              );
+            }
+          });
+          await Promise.all(all);
+        });
+
+        test('may be set in the file', async () => {
+          expect(await rows('set param_v = 5; select {v:UInt8} as v')).toBe('{"v":5}\n');
+        });
+      });
+
+    test('answers a ping', async () => {
+      expect(await engine.ping(new AbortController().signal)).toBeUndefined();
+      expect(await engine.ping(AbortSignal.abort())).toMatchObject({ name: 'ABORTED' });
+    });
+
+    test('closes twice, ends what runs, and then refuses', async () => {
+      await engine.close();
+      engine = await open({ concurrency: 2 });
+      const running = [run(ENDLESS), run(ENDLESS), run(ENDLESS)];
+      const startMs = performance.now();
+      await Promise.all([engine.close(), engine.close()]);
+      expect(performance.now() - startMs).toBeLessThan(2000);
+      for (const result of await Promise.all(running)) expect((await failureOf(result)).name).toBe('ABORTED');
+      await engine.close();
+      expect(await failure('select 1')).toMatchObject({ name: 'ABORTED', neverStarted: true });
+      expect(await engine.ping(new AbortController().signal)).toBeDefined();
+    });
+  });
+}

@@ -1,0 +1,24 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import { openEmbedded } from '../../src/io/embedded.js';
+import { engineContract } from './contract.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'qrun-embedded-'));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+engineContract(
+  'embedded',
+  options =>
+    openEmbedded(
+      {
+        dataDirectory: join(directory, 'data'),
+        concurrency: options?.concurrency ?? 16,
+        spool: { directory, thresholdBytes: 1024 * 1024 },
+        settings: {},
+      },
+      new AbortController().signal,
+    ),
+  { modern: true },
+);
