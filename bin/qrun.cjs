@@ -14,7 +14,7 @@ if (major < 20 || (major === 20 && minor < 12)) {
   import('../dist/cli/main.js')
     .then(cli => cli.main(process))
     .catch(error => {
-      process.stderr.write(`qrun: cannot start: ${error && error.stack ? error.stack : error}\n`);
+      process.stderr.write(`qrun: cannot start: ${error?.stack ?? error}\n`);
       process.exitCode = 1;
     });
 }

@@ -120,8 +120,10 @@ class Checks {
   readonly usedParameters = new Set<string>();
   readonly #parameters: Parameters;
   readonly #allowPlaceholders: boolean;
-  readonly #badSql: string[] = [];
-  readonly #badParameters: string[] = [];
+  readonly #problems: string[] = [];
+  readonly #badFiles = new Set<string>();
+  #badSql = false;
+  #placeholders = false;
 
   constructor(parameters: Parameters, allowPlaceholders: boolean) {
     this.#parameters = parameters;
@@ -134,26 +136,29 @@ class Checks {
       read = readQuery(source, name);
     } catch (error) {
       if (!(error instanceof QrunError)) throw error;
-      this.#badSql.push(`${name}.sql: ${error.message}`);
+      this.#badSql = true;
+      this.#bad(name, error.message);
       return undefined;
     }
     const { placeholders, statements } = read.query;
     if (placeholders.length > 0 && !this.#allowPlaceholders) {
-      this.#badSql.push(`${name}.sql: unreplaced placeholder ${placeholders.join(', ')}`);
+      this.#badSql = true;
+      this.#placeholders = true;
+      this.#bad(name, `unreplaced placeholder ${placeholders.join(', ')}`);
     }
     for (const parameter of statements.flatMap(statement => statement.parameters)) {
       this.usedParameters.add(parameter.name);
       if (Object.hasOwn(this.#parameters, parameter.name)) continue;
-      this.#badParameters.push(`${name}.sql: {${parameter.name}:${parameter.type}} has no value`);
+      this.#bad(name, `{${parameter.name}:${parameter.type}} has no value`);
     }
     return read;
   }
 
   finish(wholeUnit: boolean): void {
-    if (this.#badSql.length > 0) {
-      throw new QrunError('SQL_INVALID', `${count(this.#badSql.length, 'query file')} cannot run`, {
-        details: this.#badSql,
-        hint: this.#badSql.some(line => line.includes('placeholder'))
+    if (this.#badSql) {
+      throw new QrunError('SQL_INVALID', `${count(this.#badFiles.size, 'query file')} cannot run`, {
+        details: this.#problems,
+        hint: this.#placeholders
           ? 'correct them, or leave them out with --exclude; --allow-placeholders runs __PLACEHOLDER__ words as they are'
           : 'correct them, or leave them out with --exclude',
       });
@@ -161,13 +166,18 @@ class Checks {
     const unused = wholeUnit
       ? Object.keys(this.#parameters).filter(name => !this.usedParameters.has(name))
       : [];
-    const details = [...this.#badParameters, ...unused.map(name => `--param ${name}: no query uses it`)];
+    const details = [...this.#problems, ...unused.map(name => `--param ${name}: no query uses it`)];
     if (details.length > 0) {
       throw new QrunError('PARAMETERS', 'the parameters do not fit the queries', {
         details,
         hint: 'give each {name:Type} of the SQL one value: --param name=value',
       });
     }
+  }
+
+  #bad(name: string, problem: string): void {
+    this.#badFiles.add(name);
+    this.#problems.push(`${name}.sql: ${problem}`);
   }
 }
 

@@ -60,6 +60,14 @@ export interface RunDeps {
 }
 
 /**
+ * How many queries a run has at an engine: no more than it executes at once, because time that a query waits in
+ * the engine would count as its duration.
+ */
+export function queriesAtOnce({ info }: Engine, concurrency: number): number {
+  return Math.max(1, Math.min(concurrency, info.slots));
+}
+
+/**
  * Runs the due queries of a plan, at most `concurrency` at a time, and records each result exactly once.
  *
  * A query counts as recorded only when the log has acknowledged it. Files are opened one by one as slots get
@@ -136,7 +144,8 @@ class UnitRun {
 
   // Starts the next query only when a slot is free, so that a unit of any size waits as names, not as promises.
   async #feed(): Promise<void> {
-    const { plan, concurrency } = this.#options;
+    const { plan } = this.#options;
+    const concurrency = queriesAtOnce(this.#deps.engine, this.#options.concurrency);
     const limit = pLimit(concurrency);
     const running = new Set<Promise<void>>();
     let slotFree = (): void => {};
@@ -355,7 +364,8 @@ class UnitRun {
   // A failure of the log, or a bug: nothing that is still running could be recorded.
   #fail(error: unknown): void {
     this.#failure ??= error;
-    this.#abort(error instanceof QrunError ? error.message : 'an unexpected failure');
+    // The error itself is told once, by whoever gets it.
+    this.#abort(error instanceof QrunError ? `the run failed (${error.code})` : 'an unexpected failure');
   }
 }
 

@@ -12,7 +12,7 @@ import type { ResultLog } from '../io/log.js';
 import type { RunEntry, RunStart } from '../io/run-sidecar.js';
 import type { UnitSource } from '../io/unit-files.js';
 import { planUnit, readQuery, type UnitPlan } from './plan-unit.js';
-import { type Clock, runUnit } from './run-unit.js';
+import { type Clock, queriesAtOnce, runUnit } from './run-unit.js';
 import { prepareDataDirectory, runSetup, type SetupFile, type SetupNotes } from './setup.js';
 
 /** One unit with everything that decides what is run and recorded. */
@@ -109,7 +109,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
           engine: engine.info.kind,
           version: engine.info.version,
           target: engine.info.target,
-          concurrency: request.concurrency,
+          concurrency: queriesAtOnce(engine, request.concurrency),
           selected: plan.settled + plan.keptErrors + plan.due.length,
           settled: plan.settled,
           due: plan.due.length,

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { CommanderError } from 'commander';
 import { QrunError } from '../core/errors.js';
 import { createProgram, isHelpOrVersion } from './program.js';
@@ -33,16 +34,18 @@ async function runCommandLine(args: readonly string[], terminal: Terminal): Prom
       return 2;
     }
     await program.parseAsync(args, { from: 'user' });
-    return withOutput(terminal, exitCode ?? 1);
+    return await withOutput(terminal, exitCode ?? 1);
   } catch (error) {
-    if (error instanceof CommanderError) return isHelpOrVersion(error) ? 0 : 2;
+    if (error instanceof CommanderError) return isHelpOrVersion(error, args) ? 0 : 2;
     terminal.err.write(renderError(error, terminal.errStyle));
     return error instanceof QrunError ? error.exitCode : 1;
   }
 }
 
 // A reader that left (EPIPE) wanted no more; a result that could not be written is no success.
-function withOutput(terminal: Terminal, exitCode: number): number {
+async function withOutput(terminal: Terminal, exitCode: number): Promise<number> {
+  // A failed write is told on the next turn of the event loop.
+  await setImmediate();
   const failed = terminal.out.failed as NodeJS.ErrnoException | undefined;
   if (failed === undefined || failed.code === 'EPIPE') return exitCode;
   terminal.err.write(`qrun: cannot write to stdout: ${failed.message}\n`);

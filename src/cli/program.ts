@@ -117,8 +117,9 @@ export function exitTable(): string {
 }
 
 /** Whether commander ended because it has printed what was asked for. */
-export function isHelpOrVersion(error: CommanderError): boolean {
-  return error.exitCode === 0;
+export function isHelpOrVersion(error: CommanderError, args: readonly string[]): boolean {
+  // For `help COMMAND` commander takes over the exit code that the process would have now: failed.
+  return error.exitCode === 0 || (error.code === 'commander.help' && args[0] === 'help');
 }
 
 const EXAMPLES = `Examples:

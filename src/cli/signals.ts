@@ -12,6 +12,9 @@ export const SIGNAL_EXIT = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 // docker stop and most supervisors send SIGKILL 10 s after SIGTERM: by then the queries must be cancelled.
 const GRACE_MS = 7_000;
+// npx, timeout(1) and the like pass a signal on to a process that has had it from the terminal already: one that
+// comes so soon after another is the same one. No second Ctrl-C of a person comes sooner.
+const REPEAT_MS = 100;
 
 /**
  * Turns signals into stops: the first SIGINT drains, a second aborts, a third ends the process at once. SIGTERM
@@ -22,9 +25,13 @@ export function listenForStops(proc: NodeJS.Process, endNow: (exitCode: number) 
   const abort = new AbortController();
   let received: 'SIGHUP' | 'SIGINT' | 'SIGTERM' | undefined;
   let count = 0;
+  let lastMs = Number.NEGATIVE_INFINITY;
   let grace: NodeJS.Timeout | undefined;
   const handlers = (['SIGHUP', 'SIGINT', 'SIGTERM'] as const).map(name => {
     const handler = (): void => {
+      const nowMs = performance.now();
+      if (nowMs - lastMs < REPEAT_MS) return;
+      lastMs = nowMs;
       count += 1;
       received ??= name;
       if (count === 1) {

@@ -1,5 +1,6 @@
 import { auditUnit } from '../../app/audit-unit.js';
 import type { AuditReport } from '../../core/audit.js';
+import { QrunError } from '../../core/errors.js';
 import { readLog } from '../../io/log-read.js';
 import { lastStart, readRuns } from '../../io/run-sidecar.js';
 import { directorySource } from '../../io/unit-files.js';
@@ -15,6 +16,11 @@ export async function auditCommand(
   terminal: Terminal,
 ): Promise<number> {
   const given = configFlags(flags);
+  if (directories.length > 1 && given.log !== undefined) {
+    throw new QrunError('USAGE', '--log names the log of one unit, and several units are given', {
+      hint: 'name the directory of the logs with --log-dir, or audit one unit at a time',
+    });
+  }
   const reports: AuditReport[] = [];
   for (const directory of directories) {
     const context = unitContext(directory, given, terminal, flagName);

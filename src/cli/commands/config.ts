@@ -1,9 +1,14 @@
-import { environmentName, TOML_KEYS } from '../../core/config.js';
+import { type ConfigKey, environmentName, TOML_KEYS } from '../../core/config.js';
+import { formatDuration } from '../../core/duration.js';
 import { unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { renderTable } from '../render/table.js';
 import { shownUrl } from '../secrets.js';
 import type { Terminal } from '../terminal.js';
+
+// A pipe has no width: what is read by a program is not cut.
+const WIDE = 10_000;
+const DURATIONS: ReadonlySet<ConfigKey> = new Set(['timeout', 'max_outage']);
 
 /** `qrun config [DIR]`: prints the configuration in force and where each value comes from; never a password. */
 export async function configCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
@@ -20,8 +25,7 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
   const rows = TOML_KEYS.map(key => {
     const value = values[key];
     const environment = environmentName(key);
-    const shown = value === undefined ? '-' : typeof value === 'string' ? value : JSON.stringify(value);
-    return [key, shown, sources[key] ?? 'default', environment ?? ''];
+    return [key, shownValue(key, value), sources[key] ?? 'default', environment ?? ''];
   });
   rows.push(['password', password ? '(set, not shown)' : '-', '', 'CLICKHOUSE_PASSWORD']);
   const columns = [
@@ -38,9 +42,15 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
       `log          ${logPath}`,
       `data         ${dataDirectory}`,
       '',
-      `${renderTable(columns, rows, style)}`,
+      `${renderTable(columns, rows, terminal.proc.stdout.isTTY === true ? style : { ...style, columns: WIDE })}`,
       '',
     ].join('\n'),
   );
   return 0;
+}
+
+function shownValue(key: ConfigKey, value: unknown): string {
+  if (value === undefined) return '-';
+  if (DURATIONS.has(key) && typeof value === 'number') return formatDuration(value);
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }

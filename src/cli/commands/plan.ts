@@ -5,8 +5,11 @@ import { directorySource } from '../../io/unit-files.js';
 import { unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { formatCount } from '../render/format.js';
-import { renderTable } from '../render/table.js';
 import type { Terminal } from '../terminal.js';
+
+const LIMITED = 'no (--limit)';
+const RUNS_WIDTH = LIMITED.length;
+const REASON_WIDTH = Math.max(...Object.keys(REASON_TEXT).map(reason => reason.length));
 
 /** `qrun plan DIR`: prints what a run would do and why; starts nothing. Gives the exit code. */
 export async function showPlan(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
@@ -39,18 +42,19 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
     return 0;
   }
   const style = terminal.outStyle;
-  const rows = plan.queries.map(query => [
-    query.reason,
-    isDue(query.reason) && !due.has(query) ? 'no (--limit)' : isDue(query.reason) ? 'yes' : 'no',
-    query.name,
-  ]);
-  const columns = [{ title: 'reason' }, { title: 'runs' }, { title: 'query', shrink: 'middle' as const }];
+  // A unit may have 300,000 queries, and scripts read their names: plain lines, each name whole.
+  const line = (reason: string, runs: string, name: string): string =>
+    `${reason.padEnd(REASON_WIDTH)}  ${runs.padEnd(RUNS_WIDTH)}  ${name}\n`;
+  const lines = plan.queries.map(query => {
+    const runs = due.has(query) ? 'yes' : isDue(query.reason) ? LIMITED : 'no';
+    return line(query.reason, runs, style.foreign(query.name));
+  });
   const reasons = new Map<string, number>();
   for (const { reason } of plan.queries) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   const counts = [...reasons].map(
     ([reason, n]) => `${formatCount(n)} ${reason} (${REASON_TEXT[reason as keyof typeof REASON_TEXT]})`,
   );
-  terminal.out.write(`${renderTable(columns, rows, style)}\n\n`);
+  terminal.out.write(`${style.paint.faint(line('reason', 'runs', 'query'))}${lines.join('')}\n`);
   terminal.out.write(
     `${formatCount(plan.due.length)} of ${formatCount(plan.queries.length)} queries of ${style.foreign(unit)} would run: ${counts.join(', ')}\n`,
   );

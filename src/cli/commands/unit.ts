@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname, relative } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../app/run-unit.js';
 import { readSetupFile } from '../../app/setup.js';
@@ -13,7 +13,7 @@ import { FileLock } from '../../io/flock.js';
 import { gitCommit, whoAndWhere } from '../../io/identity.js';
 import { takeLease } from '../../io/lease.js';
 import { ResultLog } from '../../io/log.js';
-import { localDisk } from '../../io/log-file.js';
+import { localDisk, makeDirectories } from '../../io/log-file.js';
 import { appendRun, readRuns } from '../../io/run-sidecar.js';
 import { readAppliedSetup, withSetupLock, writeAppliedSetup } from '../../io/setup-state.js';
 import { directorySource, findSetupFiles } from '../../io/unit-files.js';
@@ -190,26 +190,12 @@ function auditOptions(flags: Flags): string[] {
 
 function makeDirectory(path: string, what: string): void {
   try {
-    makeMissing(path);
+    makeDirectories(path);
   } catch (cause) {
     throw new QrunError('LOG_UNUSABLE', `cannot create ${what} ${path}: ${(cause as Error).message}`, {
       hint: 'choose a writable place with --log-dir',
       cause,
     });
-  }
-}
-
-// Not mkdir's own `recursive`: where a file system says ENOENT below a directory that exists (/proc), that one
-// never ends.
-function makeMissing(path: string): void {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
-  const parent = dirname(path);
-  if (parent !== path) makeMissing(parent);
-  try {
-    mkdirSync(path);
-  } catch (error) {
-    // Another process was quicker.
-    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
   }
 }
 

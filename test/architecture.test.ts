@@ -1,0 +1,304 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { posix } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ROOT } from './built.js';
+
+// The rules of docs/architecture.md, read from the imports of the sources. A checker that finds nothing may be a
+// checker that looks at nothing, so each rule is also shown a source that breaks it.
+
+/** Sources by path relative to `src`. */
+type Sources = Readonly<Record<string, string>>;
+
+interface Import {
+  readonly from: string;
+  /** A relative import's target as a path relative to `src`, or the package. */
+  readonly to: string;
+  readonly relative: boolean;
+  /** Erased by the compiler. */
+  readonly typeOnly: boolean;
+}
+
+const LAYERS = ['core', 'io', 'app', 'cli'] as const;
+
+// What a layer may import; `types`: only what the compiler erases.
+const MAY_IMPORT: Readonly<Record<string, Readonly<Record<string, 'all' | 'types'>>>> = {
+  core: { core: 'all' },
+  io: { core: 'all', io: 'all' },
+  app: { core: 'all', app: 'all', io: 'types' },
+  cli: { core: 'all', io: 'all', app: 'all', cli: 'all' },
+  // The public library, src/index.ts.
+  index: { core: 'all', io: 'all', app: 'all' },
+};
+
+// Packages that do no input or output, and parts of Node that are pure computation.
+const PURE = new Set(['zod', 'picomatch', 'node:crypto', 'node:buffer', 'node:util']);
+
+// Packages that more than one file may know, by the folder that they stay in: the command line as a whole is
+// written in commander's terms.
+const IN_FOLDER: Readonly<Record<string, string>> = { commander: 'cli/' };
+
+// What else reads the process, member by member: libchdb lives in the process, with its threads and its end, and
+// a lock of its data directory names a process.
+const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
+  'io/embedded.ts': ['env', 'once', 'off'],
+  'io/embedded-open.ts': ['pid', 'kill'],
+  'io/embedded-pipe.ts': ['platform'],
+};
+
+const IMPURE =
+  /\b(?:Date\.now|new Date\(\)|performance\.now|Math\.random|setTimeout|setInterval|setImmediate|fetch)\b/;
+
+describe('the sources', () => {
+  const sources = readSources();
+  const imports = Object.entries(sources).flatMap(([path, text]) => importsOf(path, text));
+
+  it('are all there', () => {
+    expect(Object.keys(sources).length).toBeGreaterThan(50);
+    expect(imports.length).toBeGreaterThan(200);
+    for (const layer of LAYERS)
+      expect(Object.keys(sources).some(path => path.startsWith(`${layer}/`))).toBe(true);
+  });
+
+  it('keep every rule', () => {
+    expect(breaches(sources)).toEqual([]);
+  });
+
+  it('use every package that is installed with qrun, and no other', () => {
+    const { dependencies, optionalDependencies } = JSON.parse(
+      readFileSync(`${ROOT}package.json`, 'utf8'),
+    ) as {
+      dependencies: Record<string, string>;
+      optionalDependencies: Record<string, string>;
+    };
+    const used = new Set(
+      imports.filter(({ to, relative }) => !relative && !to.startsWith('node:')).map(({ to }) => to),
+    );
+    expect([...used].sort()).toEqual(Object.keys({ ...dependencies, ...optionalDependencies }).sort());
+  });
+});
+
+describe('a breach', () => {
+  const GOOD: Sources = {
+    'core/a.ts':
+      "export const a = 1; // Date.now is only named here, and so is process.env\nconst t = 'process.env';",
+    'io/b.ts':
+      "import { a } from '../core/a.js';\nexport const b = a;\nexport interface B { readonly x: number }",
+    'app/c.ts': "import type { B } from '../io/b.js';\nexport const c = (b: B) => b;",
+    'cli/d.ts':
+      "import { b } from '../io/b.js';\nexport const d = async () => [b, process.argv, await import('../app/c.js')];",
+  };
+
+  it('of nothing is none', () => {
+    expect(breaches(GOOD)).toEqual([]);
+  });
+
+  it.each<[string, Sources, string]>([
+    ['core imports io', { 'core/x.ts': "import { b } from '../io/b.js';" }, 'core/x.ts imports io/b.ts'],
+    [
+      'core imports a type of io',
+      { 'core/x.ts': "import type { B } from '../io/b.js';" },
+      'core/x.ts imports io/b.ts',
+    ],
+    ['io imports app', { 'io/x.ts': "export { c } from '../app/c.js';" }, 'io/x.ts imports app/c.ts'],
+    [
+      'app imports cli',
+      { 'app/x.ts': "const d = await import('../cli/d.js');" },
+      'app/x.ts imports cli/d.ts',
+    ],
+    [
+      'app imports a value of io',
+      { 'app/x.ts': "import { b } from '../io/b.js';" },
+      'app/x.ts imports values of io/b.ts',
+    ],
+    [
+      'app imports a value beside a type',
+      { 'app/x.ts': "import { type B, b } from '../io/b.js';" },
+      'app/x.ts imports values of io/b.ts',
+    ],
+    ['a file outside the layers', { 'x.ts': 'export const x = 1;' }, 'x.ts belongs to no layer'],
+    [
+      'core reads files',
+      { 'core/x.ts': "import { readFileSync } from 'node:fs';" },
+      'core/x.ts imports node:fs',
+    ],
+    [
+      'core reads the clock',
+      { 'core/x.ts': 'export const now = () => Date.now();' },
+      'core/x.ts uses Date.now',
+    ],
+    ['core is random', { 'core/x.ts': 'export const r = Math.random;' }, 'core/x.ts uses Math.random'],
+    ['io reads the process', { 'io/x.ts': 'export const e = process.env.HOME;' }, 'io/x.ts uses process.env'],
+    [
+      'app takes the process by import',
+      { 'app/x.ts': "import { env } from 'node:process';" },
+      'app/x.ts imports node:process',
+    ],
+    ['a default export', { 'io/x.ts': 'export default 1;' }, 'io/x.ts has a default export'],
+    [
+      'a default export by name',
+      { 'io/x.ts': 'const x = 1;\nexport { x as default };' },
+      'io/x.ts has a default export',
+    ],
+    [
+      'a file of odds and ends',
+      { 'io/string-utils.ts': 'export const s = 1;' },
+      'io/string-utils.ts says nothing of what is in it',
+    ],
+    [
+      'a relative import without .js',
+      { 'io/x.ts': "import { a } from '../core/a';" },
+      "io/x.ts imports '../core/a' without .js",
+    ],
+    [
+      'a cycle',
+      {
+        'io/x.ts': "import { y } from './y.js';\nexport const x = y;",
+        'io/y.ts': "import { z } from './z.js';\nexport const y = z;",
+        'io/z.ts': "import { x } from './x.js';\nexport const z = () => x;",
+      },
+      'cycle: io/x.ts -> io/y.ts -> io/z.ts -> io/x.ts',
+    ],
+    [
+      'a package in two files',
+      { 'io/x.ts': "import { execa } from 'execa';", 'io/y.ts': "const { execa } = await import('execa');" },
+      'execa is imported by io/x.ts, io/y.ts',
+    ],
+    [
+      'a package outside its folder',
+      { 'app/x.ts': "import { Command } from 'commander';" },
+      'commander is imported by app/x.ts',
+    ],
+  ])('%s', (_title, more, breach) => {
+    expect(breaches({ ...GOOD, ...more })).toEqual([breach]);
+  });
+});
+
+function breaches(sources: Sources): string[] {
+  const found: string[] = [];
+  const imports: Import[] = [];
+  for (const [path, text] of Object.entries(sources)) {
+    const layer = layerOf(path);
+    if (layer === undefined) {
+      found.push(`${path} belongs to no layer`);
+      continue;
+    }
+    const own = importsOf(path, text);
+    imports.push(...own);
+    const code = codeOf(text, true);
+    if (/^export default\b|\bas default\b/m.test(code)) found.push(`${path} has a default export`);
+    if (/(?:^|[/-])(?:utils?|helpers?|common|misc)\.ts$/.test(path)) {
+      found.push(`${path} says nothing of what is in it`);
+    }
+    if (layer !== 'cli') {
+      const used = [...code.matchAll(/(?<![.\w])process\s*(?:\.\s*(\w+)|\[)/g)].map(match => match[1] ?? '[');
+      const extra = new Set(used.filter(member => OF_PROCESS[path]?.includes(member) !== true));
+      for (const member of extra) found.push(`${path} uses process.${member}`);
+    }
+    const impure = layer === 'core' ? IMPURE.exec(code)?.[0] : undefined;
+    if (impure !== undefined) found.push(`${path} uses ${impure}`);
+    for (const { to, relative, typeOnly } of own) {
+      if (!relative) {
+        if (to === 'node:process' && layer !== 'cli') found.push(`${path} imports ${to}`);
+        else if (layer === 'core' && !PURE.has(to)) found.push(`${path} imports ${to}`);
+        continue;
+      }
+      if (!to.endsWith('.ts')) {
+        found.push(`${path} imports '${posix.relative(posix.dirname(path), to)}' without .js`);
+        continue;
+      }
+      const allowed = MAY_IMPORT[layer]?.[layerOf(to) ?? ''];
+      if (allowed === undefined) found.push(`${path} imports ${to}`);
+      else if (allowed === 'types' && !typeOnly) found.push(`${path} imports values of ${to}`);
+    }
+  }
+  return [...found, ...cyclesOf(imports), ...packagesInManyFiles(imports)];
+}
+
+function layerOf(path: string): string | undefined {
+  if (path === 'index.ts') return 'index';
+  return LAYERS.find(layer => path.startsWith(`${layer}/`));
+}
+
+function packagesInManyFiles(imports: readonly Import[]): string[] {
+  const users = new Map<string, Set<string>>();
+  for (const { from, to, relative, typeOnly } of imports) {
+    if (relative || typeOnly || to.startsWith('node:')) continue;
+    users.set(to, (users.get(to) ?? new Set()).add(from));
+  }
+  return [...users]
+    .filter(([name, files]) => {
+      const folder = IN_FOLDER[name];
+      return folder === undefined ? files.size > 1 : [...files].some(file => !file.startsWith(folder));
+    })
+    .map(([name, files]) => `${name} is imported by ${[...files].sort().join(', ')}`);
+}
+
+// Imports that the compiler erases cannot make a cycle at run time.
+function cyclesOf(imports: readonly Import[]): string[] {
+  const next = new Map<string, string[]>();
+  for (const { from, to, relative, typeOnly } of imports) {
+    if (relative && !typeOnly) next.set(from, [...(next.get(from) ?? []), to]);
+  }
+  const found: string[] = [];
+  const done = new Set<string>();
+  const visit = (path: string, trail: readonly string[]): void => {
+    const at = trail.indexOf(path);
+    if (at !== -1) {
+      found.push(`cycle: ${[...trail.slice(at), path].join(' -> ')}`);
+      return;
+    }
+    if (done.has(path)) return;
+    for (const target of next.get(path) ?? []) visit(target, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of [...next.keys()].sort()) visit(path, []);
+  return found;
+}
+
+// `import ... from`, `export ... from`, `import('...')`, `import '...'`, and types in `import('...').X`.
+const STATEMENT =
+  /^\s*(import|export)\b([^'";]*?)\bfrom\s*'([^']+)'|^\s*import\s*'([^']+)'|\bimport\(\s*'([^']+)'/gm;
+
+function importsOf(path: string, text: string): Import[] {
+  return [...codeOf(text, false).matchAll(STATEMENT)].map(([, , names, from, bare, dynamic]) => {
+    const target = from ?? bare ?? dynamic ?? '';
+    const relative = target.startsWith('.');
+    const to = relative ? posix.join(posix.dirname(path), target).replace(/\.js$/, '.ts') : packageOf(target);
+    return { from: path, to, relative, typeOnly: names !== undefined && erased(names) };
+  });
+}
+
+function packageOf(target: string): string {
+  if (target.startsWith('node:')) return target;
+  return target
+    .split('/')
+    .slice(0, target.startsWith('@') ? 2 : 1)
+    .join('/');
+}
+
+function erased(names: string): boolean {
+  if (/^\s*type\b/.test(names)) return true;
+  const inBraces = /^\s*\{([^}]*)\}\s*$/.exec(names)?.[1];
+  return inBraces?.split(',').every(name => name.trim() === '' || /^\s*type\s/.test(name)) ?? false;
+}
+
+/** The text without comments, and without what stands in quotes if that is not wanted. */
+function codeOf(text: string, withoutTexts: boolean): string {
+  return text.replace(
+    /\/\*[\s\S]*?\*\/|\/\/.*|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/g,
+    part => {
+      if (part.startsWith('/')) return '';
+      // What stands in `${}` is code.
+      if (part.startsWith('`')) return withoutTexts ? (part.match(/\$\{[^}]*\}/g) ?? []).join(' ') : part;
+      return withoutTexts ? "''" : part;
+    },
+  );
+}
+
+function readSources(): Sources {
+  const root = `${ROOT}src`;
+  const names = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts'));
+  return Object.fromEntries(
+    names.map(name => [name.replaceAll('\\', '/'), readFileSync(`${root}/${name}`, 'utf8')]),
+  );
+}
