@@ -149,12 +149,12 @@ export class FileLock {
   /**
    * Waits for the lock.
    *
-   * Errors: QrunError `LOG_LOCK` naming the holder after `limitMs`; the signal's reason when it aborts.
+   * Errors: QrunError `LOG_LOCK` naming the holder after `limitMs`; an `AbortError` when the signal aborts.
    */
   async acquire(wait: LockWait): Promise<void> {
     const deadline = performance.now() + wait.limitMs;
     for (let capMs = 2; ; capMs = Math.min(capMs * 2, RETRY_CAP_MS)) {
-      wait.signal?.throwIfAborted();
+      if (wait.signal?.aborted) throw new DOMException('no longer waits for the lock', 'AbortError');
       if (await this.tryAcquire()) return;
       if (performance.now() >= deadline) throw this.#timedOut(wait.limitMs);
       await delay(1 + Math.random() * (capMs - 1), undefined, wait.signal ? { signal: wait.signal } : {});
@@ -169,8 +169,7 @@ export class FileLock {
       this.#flock.unlock(this.#fd);
       return;
     }
-    closeSync(this.#fd);
-    this.#fd = openLockFile(this.path);
+    this.#reopen();
   }
 
   /** Gives the lock back, if held, and closes the file. */
@@ -186,9 +185,16 @@ export class FileLock {
       this.#held = true;
       return true;
     }
-    closeSync(this.#fd);
-    this.#fd = openLockFile(this.path);
+    this.#reopen();
     return false;
+  }
+
+  // The number is forgotten first: once closed, it may be that of somebody else's file.
+  #reopen(): void {
+    const fd = this.#fd;
+    this.#fd = -1;
+    closeSync(fd);
+    this.#fd = openLockFile(this.path);
   }
 
   #timedOut(limitMs: number): QrunError {
@@ -228,7 +234,7 @@ export function lockHolder(path: string): string | undefined {
   try {
     const inode = statSync(path).ino;
     for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
-      const match = /^\d+: FLOCK\s+\S+\s+WRITE\s+(\d+) \S+?:(\d+) /.exec(line);
+      const match = /^\d+: FLOCK\s+\S+\s+(?:WRITE|READ)\s+(\d+) \S+?:(\d+) /.exec(line);
       if (match === null || Number(match[2]) !== inode) continue;
       return `pid ${match[1]} (${readFileSync(`/proc/${match[1]}/comm`, 'utf8').trim()})`;
     }

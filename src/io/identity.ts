@@ -28,8 +28,14 @@ export async function gitCommit(directory: string): Promise<string | null> {
 // execFile and not execa: every run starts with this, and loading execa takes longer than git does.
 function git(directory: string, ...args: string[]): Promise<string | undefined> {
   return new Promise(resolve => {
-    execFile('git', ['-C', directory, ...args], { timeout: 2_000 }, (error, stdout) => {
-      resolve(error === null ? stdout.trim() : undefined);
-    });
+    // Optional locks: to refresh the index is not ours to do beside a git that is at work.
+    execFile(
+      'git',
+      ['--no-optional-locks', '-C', directory, ...args],
+      { timeout: 2_000 },
+      (error, stdout) => {
+        resolve(error === null ? stdout.trim() : undefined);
+      },
+    );
   });
 }

@@ -1,6 +1,7 @@
-import { ftruncateSync, readFileSync, writeSync } from 'node:fs';
+import { ftruncateSync, readFileSync } from 'node:fs';
 import { QrunError } from '../core/errors.js';
 import { FileLock, type FlockMechanism } from './flock.js';
+import { reasonOf, writeWhole } from './log-file.js';
 
 /** Who runs a unit. */
 export interface LeaseOwner {
@@ -22,7 +23,8 @@ export interface Lease {
  * The lease is a kernel lock on `<log>.lease`, so that a dead owner's ends with it: no age, no heartbeat, no
  * process id decides. The file's content only tells people who the owner is.
  *
- * Errors: QrunError `UNIT_RUNNING` naming the owner, `LOG_LOCK` when the file cannot be opened or locked.
+ * Errors: QrunError `UNIT_RUNNING` naming the owner, `LOG_LOCK` when the file cannot be opened or locked,
+ * `LOG_WRITE` when it cannot be written (a full disk).
  */
 export async function takeLease(
   logPath: string,
@@ -42,12 +44,24 @@ export async function takeLease(
       },
     );
   }
-  ftruncateSync(lock.fd, 0);
-  writeSync(lock.fd, `${JSON.stringify(owner)}\n`);
+  try {
+    ftruncateSync(lock.fd, 0);
+    writeWhole(lock.fd, `${JSON.stringify(owner)}\n`);
+  } catch (cause) {
+    lock.close();
+    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
+      hint: 'free space, or choose another place with --log-dir: the log of the unit lies there too',
+      cause,
+    });
+  }
   return {
     release() {
       if (lock.fd < 0) return;
-      ftruncateSync(lock.fd, 0);
+      try {
+        ftruncateSync(lock.fd, 0);
+      } catch {
+        // The name of an owner that is gone misleads nobody: only the lock counts.
+      }
       lock.close();
     },
   };
@@ -63,8 +77,14 @@ function describeOwner(path: string): string {
 /** The owner that a lease file names, or `undefined` where it names none (not held, or just being taken). */
 export function readOwner(path: string): LeaseOwner | undefined {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as LeaseOwner;
+    const owner = JSON.parse(readFileSync(path, 'utf8')) as Partial<LeaseOwner> | null;
+    return isOwner(owner) ? owner : undefined;
   } catch {
     return undefined;
   }
+}
+
+function isOwner(owner: Partial<LeaseOwner> | null): owner is LeaseOwner {
+  const texts = [owner?.host, owner?.run, owner?.since];
+  return typeof owner?.pid === 'number' && texts.every(text => typeof text === 'string');
 }

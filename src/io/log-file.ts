@@ -4,13 +4,15 @@ import {
   fdatasync,
   fstatSync,
   ftruncateSync,
+  mkdirSync,
   openSync,
   read,
   statSync,
   write,
   writeSync,
 } from 'node:fs';
-import { open, statfs } from 'node:fs/promises';
+import { open, statfs, unlink } from 'node:fs/promises';
+import { constants as systemConstants } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -25,7 +27,7 @@ const fdatasyncAsync = promisify(fdatasync);
 export interface LogFile {
   /** Bytes in the file now. */
   sizeBytes(): number;
-  /** `true` while the path still leads to the opened file. */
+  /** `true` while the path still leads to the file that was opened first. */
   isCurrent(): boolean;
   /** Reads up to `length` bytes at `position` into `buffer`; gives how many, 0 at the end. */
   read(buffer: Buffer, length: number, position: number): Promise<number>;
@@ -34,6 +36,11 @@ export interface LogFile {
   truncate(sizeBytes: number): void;
   /** fdatasync(2). A failure is final: the kernel may have dropped what it could not write. */
   sync(): Promise<void>;
+  /**
+   * Writes bytes that are there once more in place, so that a later sync, by whomever, must bring them to the
+   * disk: after a failed one the kernel counts them as written, and would confirm them although they are not.
+   */
+  rewrite(from: number, to: number): Promise<void>;
   /** Closes and opens the file again: on NFS this, under the lock, is what makes its size true. */
   reopen(): void;
   close(): void;
@@ -41,20 +48,25 @@ export interface LogFile {
 
 /** What the log needs of a disk. */
 export interface LogDisk {
-  /** Opens for reading and appending, and creates the file (durably: its directory is synced) when missing. */
+  /** Opens for reading and appending, creates the file when missing, and makes its entry durable. */
   open(path: string): Promise<LogFile>;
   /** Creates a new file with these bytes, durably; fails when it exists. */
   writeNew(path: string, bytes: AsyncIterable<Buffer>): Promise<void>;
-  /** Whether the path lies on a network file system, where a kept file descriptor loses appends. */
+  /** Whether a file that exists lies on a network file system, where a kept file descriptor loses appends. */
   isNetwork(path: string): Promise<boolean>;
 }
 
 /** The disk of this machine. */
 export const localDisk: LogDisk = {
   async open(path) {
-    const existed = statSync(path, { throwIfNoEntry: false }) !== undefined;
     const file = new NodeLogFile(path);
-    if (!existed) await syncDirectory(dirname(path));
+    try {
+      // Also for a file that was there: whoever created it may have died before this.
+      await syncDirectory(dirname(path));
+    } catch (error) {
+      file.close();
+      throw error;
+    }
     return file;
   },
   async writeNew(path, bytes) {
@@ -62,13 +74,17 @@ export const localDisk: LogDisk = {
     try {
       for await (const chunk of bytes) await file.writeFile(chunk);
       await file.sync();
+    } catch (error) {
+      // A part of a fragment is of no use, and would take space that is already short.
+      await unlink(path).catch(() => {});
+      throw error;
     } finally {
       await file.close();
     }
     await syncDirectory(dirname(path));
   },
   async isNetwork(path) {
-    return NETWORK_FILE_SYSTEMS.has((await statfs(dirname(path))).type);
+    return NETWORK_FILE_SYSTEMS.has((await statfs(path)).type);
   },
 };
 
@@ -76,6 +92,33 @@ export const localDisk: LogDisk = {
 const NETWORK_FILE_SYSTEMS: ReadonlySet<number> = new Set([
   0x6969, 0x517b, 0xfe534d42, 0xff534d42, 0x5346414f, 0x00c36400, 0x0bd00bd0,
 ]);
+
+/** Writes a short text whole, in as many write(2) calls as the system takes; throws the error of one that fails. */
+export function writeWhole(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+}
+
+/** What a failed system call says, for a message; libuv has no words for a full quota. */
+export function reasonOf(error: unknown): string {
+  const { errno, message } = error as NodeJS.ErrnoException;
+  return errno === -systemConstants.errno.EDQUOT ? 'EDQUOT: disk quota exceeded' : message;
+}
+
+/**
+ * Makes a directory and those above it. Step by step, because Node's recursive mkdir never returns where a
+ * directory cannot exist at all (/proc/x, on Node 20).
+ */
+export function makeDirectories(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  if (dirname(path) !== path) makeDirectories(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process was quicker.
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
+  }
+}
 
 /** Makes the entries of a directory durable. */
 export async function syncDirectory(path: string): Promise<void> {
@@ -90,16 +133,22 @@ export async function syncDirectory(path: string): Promise<void> {
 // Up to here a write(2) into the page cache takes less time than handing it to a thread.
 const SYNC_WRITE_BYTES = 128 * 1024;
 
-const APPEND_MODE = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT;
+const REWRITE_BYTES = 1024 * 1024;
+
+const APPEND_MODE = constants.O_RDWR | constants.O_APPEND;
 
 class NodeLogFile implements LogFile {
   readonly #path: string;
+  readonly #ino: number;
+  readonly #dev: number;
   #fd: number;
 
   constructor(path: string) {
     this.#path = path;
-    this.#fd = openSync(path, APPEND_MODE, 0o666);
+    this.#fd = openSync(path, APPEND_MODE | constants.O_CREAT, 0o666);
     const stat = fstatSync(this.#fd);
+    this.#ino = stat.ino;
+    this.#dev = stat.dev;
     if (!stat.isFile()) {
       closeSync(this.#fd);
       throw new Error(`${basename(path)} is not a regular file`);
@@ -112,8 +161,7 @@ class NodeLogFile implements LogFile {
 
   isCurrent(): boolean {
     const named = statSync(this.#path, { throwIfNoEntry: false });
-    const opened = fstatSync(this.#fd);
-    return named !== undefined && named.ino === opened.ino && named.dev === opened.dev;
+    return named !== undefined && named.ino === this.#ino && named.dev === this.#dev;
   }
 
   async read(buffer: Buffer, length: number, position: number): Promise<number> {
@@ -138,9 +186,32 @@ class NodeLogFile implements LogFile {
     return fdatasyncAsync(this.#fd);
   }
 
+  async rewrite(from: number, to: number): Promise<void> {
+    // Not through the own descriptor: with O_APPEND a write at a position goes to the end all the same.
+    const file = await open(this.#path, 'r+');
+    try {
+      const { ino, dev } = await file.stat();
+      const own = fstatSync(this.#fd);
+      if (ino !== own.ino || dev !== own.dev) return;
+      const buffer = Buffer.allocUnsafe(Math.max(0, Math.min(REWRITE_BYTES, to - from)));
+      for (let at = from; at < to; ) {
+        const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, to - at), at);
+        if (bytesRead === 0) return;
+        for (let done = 0; done < bytesRead; ) {
+          done += (await file.write(buffer, done, bytesRead - done, at + done)).bytesWritten;
+        }
+        at += bytesRead;
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
   reopen(): void {
-    closeSync(this.#fd);
-    this.#fd = openSync(this.#path, APPEND_MODE, 0o666);
+    const fd = this.#fd;
+    this.#fd = -1;
+    closeSync(fd);
+    this.#fd = openSync(this.#path, APPEND_MODE);
   }
 
   close(): void {

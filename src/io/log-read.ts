@@ -14,8 +14,10 @@ const READ_BYTES = 1024 * 1024;
 export async function readLog(path: string, unit: string, visitor: LogVisitor): Promise<LogTail | undefined> {
   const scanner = new LogScanner(unit, visitor);
   try {
-    const file = await open(path, constants.O_RDONLY);
+    // Without O_NONBLOCK a FIFO would be waited for.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
+      if (!(await file.stat()).isFile()) throw new Error('it is not a regular file');
       const buffer = Buffer.allocUnsafe(READ_BYTES);
       for (;;) {
         const { bytesRead } = await file.read(buffer, 0, READ_BYTES, scanner.position);

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { setImmediate } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
 import { LogScanner, type LogVisitor } from '../core/log-scan.js';
 import type { Outcome, QueryError, QueryStats } from '../core/model.js';
@@ -12,7 +11,7 @@ import {
   type RecordHead,
 } from '../core/record.js';
 import type { LockWait } from './flock.js';
-import type { LogDisk, LogFile } from './log-file.js';
+import { type LogDisk, type LogFile, reasonOf } from './log-file.js';
 import type { ResultBody } from './result-body.js';
 
 /** What an attempt ended with, to be recorded. The log disposes `body` once it is written or refused. */
@@ -80,6 +79,8 @@ export class ResultLog {
   #pumping: Promise<void> | undefined;
   #failure: unknown;
   #records = 0;
+  // Up to here a sync has succeeded.
+  #confirmed = 0;
 
   private constructor(options: LogOptions, file: LogFile, network: boolean) {
     this.path = options.path;
@@ -97,27 +98,31 @@ export class ResultLog {
    */
   static async open(options: LogOptions, signal?: AbortSignal): Promise<ResultLog> {
     const { path, disk, lock } = options;
-    let file: LogFile;
+    let file: LogFile | undefined;
+    let log: ResultLog;
     try {
       file = await disk.open(path);
+      log = new ResultLog(options, file, await disk.isNetwork(path));
     } catch (cause) {
-      throw new QrunError('LOG_UNUSABLE', `cannot open the log ${path}: ${(cause as Error).message}`, {
+      file?.close();
+      lock.close();
+      throw new QrunError('LOG_UNUSABLE', `cannot open the log ${path}: ${reasonOf(cause)}`, {
         hint: 'name a writable file with --log, or a writable directory with --log-dir',
         cause,
       });
     }
-    const log = new ResultLog(options, file, await disk.isNetwork(path));
     try {
       await lock.acquire({ limitMs: options.lockLimitMs ?? LOCK_LIMIT_MS, signal });
       try {
         await log.#catchUp();
-        if (log.#scanner.position > 0) await log.#sync();
+        if (log.#scanner.position > 0) await log.#sync(log.#scanner.position);
       } finally {
         lock.release();
       }
     } catch (error) {
       file.close();
-      throw error;
+      lock.close();
+      throw asLogError(error, path);
     }
     return log;
   }
@@ -154,6 +159,8 @@ export class ResultLog {
   }
 
   async #pump(): Promise<void> {
+    // Until `append` has noted this promise; what is appended at the same moment comes along.
+    await undefined;
     while (this.#queue.length > 0) {
       const batch = this.#queue;
       this.#queue = [];
@@ -162,8 +169,8 @@ export class ResultLog {
         const recorded = await this.#flush(batch);
         for (const [i, pending] of batch.entries()) pending.resolve(recorded[i] ?? false);
       } catch (error) {
-        this.#failure = error;
-        for (const pending of batch) pending.reject(error);
+        this.#failure = asLogError(error, this.path);
+        for (const pending of batch) pending.reject(this.#failure);
       }
       for (const { content } of batch)
         if (content.outcome === 'normal') await content.body.dispose().catch(() => {});
@@ -175,8 +182,9 @@ export class ResultLog {
     const { lock, lockLimitMs = LOCK_LIMIT_MS } = this.#options;
     if (lock.tryAcquireNow() !== true) await lock.acquire({ limitMs: lockLimitMs });
     let due: readonly Pending[];
+    let end: number;
     try {
-      if (this.#network) this.#file.reopen();
+      if (this.#network && this.#file.isCurrent()) this.#file.reopen();
       if (!this.#file.isCurrent()) {
         throw new QrunError(
           'LOG_UNUSABLE',
@@ -187,16 +195,28 @@ export class ResultLog {
         );
       }
       await this.#catchUp();
-      due = batch.filter(p => p.head.rerun || !isSettled(this.#final.get(p.head.query), p.head.fingerprint));
+      due = this.#due(batch);
       await this.#write(due);
-      if (this.#network) await this.#sync();
+      end = this.#scanner.position;
+      if (this.#network) await this.#sync(end);
     } finally {
       lock.release();
     }
     // Also for what others wrote: an answer "already recorded" must be durable too.
-    if (!this.#network) await this.#sync();
+    if (!this.#network) await this.#sync(end);
     const written = new Set(due);
     return batch.map(p => written.has(p));
+  }
+
+  // What the log does not hold yet; of several groups for one query in a batch, the first that settles it.
+  #due(batch: readonly Pending[]): Pending[] {
+    const settled = new Set<string>();
+    return batch.filter(({ head, content }) => {
+      const key = `${head.fingerprint} ${head.query}`;
+      const known = settled.has(key) || isSettled(this.#final.get(head.query), head.fingerprint);
+      if (content.outcome !== 'error') settled.add(key);
+      return head.rerun || !known;
+    });
   }
 
   async #write(due: readonly Pending[]): Promise<void> {
@@ -229,13 +249,13 @@ export class ResultLog {
   }
 
   #rollBack(size: number, cause: unknown): QrunError {
-    const reason = (cause as Error).message;
+    const reason = reasonOf(cause);
     try {
       this.#file.truncate(size);
     } catch (error) {
       return new QrunError(
         'LOG_WRITE',
-        `cannot append to ${this.path}: ${reason}; nor could the torn end be cut off: ${(error as Error).message}`,
+        `cannot append to ${this.path}: ${reason}; nor could the torn end be cut off: ${reasonOf(error)}`,
         { hint: 'nothing recorded is lost: the next run saves the torn end aside and goes on', cause },
       );
     }
@@ -245,11 +265,16 @@ export class ResultLog {
     });
   }
 
-  async #sync(): Promise<void> {
+  // What the file holds up to `end`, the end of a whole group.
+  async #sync(end: number): Promise<void> {
     try {
       await this.#file.sync();
+      this.#confirmed = Math.max(this.#confirmed, end);
     } catch (cause) {
-      // Not tried again: after a failed fsync the kernel may report success for data that it has dropped.
+      // Not tried again: after a failed fsync the kernel may report success for data that it has dropped. The next
+      // run must not believe it either when it finds these records. They are not ours to acknowledge any more,
+      // so that a failure here changes nothing.
+      await this.#file.rewrite(this.#confirmed, end).catch(() => {});
       throw new QrunError(
         'LOG_SYNC',
         `${this.path}: the disk did not confirm the last append: ${(cause as Error).message}`,
@@ -280,11 +305,15 @@ export class ResultLog {
     const buffer = Buffer.allocUnsafe(Math.min(SCAN_BYTES, size - this.#scanner.position));
     while (this.#scanner.position < size) {
       const wanted = Math.min(buffer.length, size - this.#scanner.position);
-      const got = await this.#file.read(buffer, wanted, this.#scanner.position);
+      const got = await this.#file.read(buffer, wanted, this.#scanner.position).catch(cause => {
+        throw new QrunError('LOG_UNUSABLE', `cannot read the log ${this.path}: ${reasonOf(cause)}`, {
+          hint: 'check the disk (dmesg), then run again; nothing was changed',
+          cause,
+        });
+      });
       if (got === 0) throw new QrunError('LOG_DAMAGED', `${this.path} shrank while it was read`);
       this.#scanner.push(buffer.subarray(0, got));
     }
-    await setImmediate();
   }
 
   // Order matters: the fragment is durable in its own file before it leaves the log.
@@ -293,17 +322,17 @@ export class ResultLog {
     try {
       await this.#options.disk.writeNew(savedAs, this.#fragment(goodEnd, size));
       this.#file.truncate(goodEnd);
-      await this.#file.sync();
     } catch (cause) {
       throw new QrunError(
         'LOG_WRITE',
         `${this.path} has a torn end from byte ${goodEnd} on (${reason}), which cannot be saved aside: ` +
-          (cause as Error).message,
+          reasonOf(cause),
         { hint: 'free space or make the directory writable, then run again', cause },
       );
     }
     this.#scanner = this.#newScanner(goodEnd);
     this.#options.onRepair?.({ bytes: size - goodEnd, savedAs, reason });
+    await this.#sync(goodEnd);
   }
 
   async *#fragment(from: number, to: number): AsyncGenerator<Buffer> {
@@ -342,7 +371,7 @@ export class ResultLog {
       unreadable: (offset, bytes) => {
         throw new QrunError(
           'LOG_DAMAGED',
-          `${this.path} is damaged: the line at byte ${offset} (${bytes} bytes) is no record and others follow it`,
+          `${this.path} is damaged: the line at byte ${offset} (${bytes} bytes) is no record`,
           {
             hint:
               `look at it with: tail -c +${offset + 1} ${this.path} | head -c ${Math.min(bytes, 400)}; ` +
@@ -357,6 +386,15 @@ export class ResultLog {
   #note(head: Pick<RecordHead, 'query' | 'fingerprint' | 'run'>, outcome: Outcome, parts: number): void {
     this.#final.set(head.query, { fingerprint: head.fingerprint, outcome, parts, run: head.run });
   }
+}
+
+// A system call that failed where nothing else explains it.
+function asLogError(error: unknown, path: string): unknown {
+  if ((error as NodeJS.ErrnoException).syscall === undefined) return error;
+  return new QrunError('LOG_UNUSABLE', `cannot use the log ${path}: ${reasonOf(error)}`, {
+    hint: 'check its disk and directory, then run again: what was recorded stays',
+    cause: error,
+  });
 }
 
 // The bytes of all groups, in buffers of about 1 MiB: small batches are one write, large ones stay in bounds.
@@ -383,6 +421,7 @@ async function* encodeBatch(due: readonly Pending[]): AsyncGenerator<Buffer> {
       for (const piece of encoder.encode(chunk)) take(piece);
       if (bytes >= WRITE_BYTES) yield flush();
     }
+    encoder.finish();
   }
   if (bytes > 0) yield flush();
 }

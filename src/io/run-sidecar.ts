@@ -1,18 +1,10 @@
-import {
-  closeSync,
-  constants,
-  fdatasync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, fdatasync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { QrunError } from '../core/errors.js';
 import type { OutcomeCounts } from '../core/events.js';
 import type { Settings } from '../core/model.js';
 import { RECORD_SCHEMA_VERSION } from '../core/record.js';
+import { reasonOf, writeWhole } from './log-file.js';
 
 /** Written when a run begins. */
 export interface RunStart {
@@ -74,13 +66,13 @@ export async function appendRun(logPath: string, entry: RunEntry): Promise<void>
       const { size } = fstatSync(fd);
       const last = Buffer.alloc(1);
       const torn = size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last[0] !== 10;
-      writeSync(fd, `${torn ? '\n' : ''}${JSON.stringify(entry)}\n`);
+      writeWhole(fd, `${torn ? '\n' : ''}${JSON.stringify(entry)}\n`);
       await fdatasyncAsync(fd);
     } finally {
       closeSync(fd);
     }
   } catch (cause) {
-    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${(cause as Error).message}`, {
+    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
       hint: 'free space, or make the directory of the log writable',
       cause,
     });
@@ -90,23 +82,24 @@ export async function appendRun(logPath: string, entry: RunEntry): Promise<void>
 /**
  * The entries of a log's sidecar in order, without lines that cannot be read; empty when there is none.
  *
- * Errors: QrunError `LOG_SCHEMA` when a run of a later qrun wrote records that this one does not know.
+ * Errors: QrunError `LOG_SCHEMA` when a run of a later qrun wrote records that this one does not know,
+ * `LOG_UNUSABLE` when it cannot be read.
  */
 export function readRuns(logPath: string): RunEntry[] {
   let text: string;
   try {
     text = readFileSync(sidecarPath(logPath), 'utf8');
-  } catch {
-    return [];
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw new QrunError('LOG_UNUSABLE', `cannot read ${sidecarPath(logPath)}: ${reasonOf(cause)}`, {
+      hint: 'make it readable, or name another log with --log',
+      cause,
+    });
   }
   const entries: RunEntry[] = [];
   for (const line of text.split('\n')) {
-    let entry: RunEntry;
-    try {
-      entry = JSON.parse(line) as RunEntry;
-    } catch {
-      continue;
-    }
+    const entry = parseEntry(line);
+    if (entry === undefined) continue;
     if (entry.event === 'start' && entry.schema > RECORD_SCHEMA_VERSION) {
       throw new QrunError(
         'LOG_SCHEMA',
@@ -117,6 +110,22 @@ export function readRuns(logPath: string): RunEntry[] {
     entries.push(entry);
   }
   return entries;
+}
+
+function parseEntry(line: string): RunEntry | undefined {
+  let entry: Partial<RunStart | RunEnd> | null;
+  try {
+    entry = JSON.parse(line) as typeof entry;
+  } catch {
+    return undefined;
+  }
+  if (typeof entry?.run !== 'string') return undefined;
+  if (entry.event === 'end') return entry as RunEnd;
+  const { event, schema, settings } = entry as Partial<RunStart>;
+  if (event !== 'start' || typeof schema !== 'number') return undefined;
+  // A later version may leave out what this one needs; its schema alone decides.
+  const known = schema > RECORD_SCHEMA_VERSION || (typeof settings === 'object' && settings !== null);
+  return known ? (entry as RunStart) : undefined;
 }
 
 /** The newest entry that a run began with, or `undefined` when the log had none. */

@@ -16,7 +16,7 @@ export interface SweepRoot {
 export function findSweepRoot(unitDirectory: string, cwd: string): SweepRoot {
   for (let at = resolve(unitDirectory); ; at = dirname(at)) {
     const configFile = join(at, 'qrun.toml');
-    if (statSync(configFile, { throwIfNoEntry: false })?.isFile()) return { directory: at, configFile };
+    if (statOf(configFile)?.isFile()) return { directory: at, configFile };
     if (dirname(at) === at) break;
   }
   const unit = resolve(unitDirectory);

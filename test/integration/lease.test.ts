@@ -1,0 +1,105 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { FlockMechanism } from '../../src/io/flock.js';
+import { readOwner, takeLease } from '../../src/io/lease.js';
+import { CAN_MOUNT, failureOf, scratch, startWorker, Worker, withSmallDisk } from './processes.js';
+
+const OWNER = { pid: 4242, host: 'host7', run: 'run1', since: '2026-01-31T12:00:00.000Z' };
+const UNIT = '2down/BTCUSDT_750';
+const freshPath = (): string => join(scratch(), 'x.ndjson');
+
+describe.each<FlockMechanism>(['koffi', 'child'])('a lease through %s', mechanism => {
+  it('is held by one until it is released, and names the owner meanwhile', async () => {
+    const log = freshPath();
+    const lease = await takeLease(log, UNIT, OWNER, mechanism);
+    expect(readOwner(`${log}.lease`)).toEqual(OWNER);
+    const { code, message, hint } = await failureOf(takeLease(log, UNIT, { ...OWNER, pid: 1 }, mechanism));
+    expect([code, hint]).toEqual(['UNIT_RUNNING', expect.stringContaining('wait for it')]);
+    expect(message).toBe(
+      `the unit "${UNIT}" is running: pid 4242 on host7 since 2026-01-31T12:00:00.000Z (run run1)`,
+    );
+    // The one that was refused changed nothing.
+    expect(readOwner(`${log}.lease`)).toEqual(OWNER);
+    lease.release();
+    lease.release();
+    expect(readOwner(`${log}.lease`)).toBeUndefined();
+    (await takeLease(log, UNIT, OWNER, mechanism)).release();
+  });
+
+  it('is another one for another unit', async () => {
+    const directory = scratch();
+    const leases = await Promise.all(
+      ['a', 'b'].map(name => takeLease(join(directory, name), name, OWNER, mechanism)),
+    );
+    for (const lease of leases) lease.release();
+  });
+});
+
+describe('a lease', () => {
+  it('of another process is free at once when that is killed, and names it until then', async () => {
+    const log = freshPath();
+    const worker = startWorker('lease', log, UNIT, 'run7');
+    expect(await worker.line()).toBe('taken');
+    const { message } = await failureOf(takeLease(log, UNIT, OWNER));
+    expect(message).toContain(`pid ${worker.pid} on host7 since`);
+    worker.kill('SIGSTOP');
+    expect((await failureOf(takeLease(log, UNIT, OWNER))).code).toBe('UNIT_RUNNING');
+    worker.kill('SIGKILL');
+    await worker.ended;
+    const lease = await takeLease(log, UNIT, OWNER);
+    // What the dead one wrote does not shine through.
+    expect(JSON.parse(readFileSync(`${log}.lease`, 'utf8'))).toEqual(OWNER);
+    lease.release();
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['half of it', '{"pid":4242,"ho'],
+    ['JSON of another kind', 'null'],
+    ['a number', '123'],
+    ['other fields', '{"pid":"x"}'],
+    ['NUL bytes', '\0\0\0'],
+  ])('whose file holds %s is held all the same', async (_, content) => {
+    const log = freshPath();
+    writeFileSync(`${log}.lease`, content);
+    const holder = new Worker('flock', [`${log}.lease`, 'sh', '-c', 'echo locked; read _']);
+    expect(await holder.line()).toBe('locked');
+    const { code, message } = await failureOf(takeLease(log, UNIT, OWNER));
+    expect([code, message]).toEqual([
+      'UNIT_RUNNING',
+      `the unit "${UNIT}" is running: its owner is just starting`,
+    ]);
+    holder.tell('go on');
+    await holder.ended;
+    const lease = await takeLease(log, UNIT, OWNER);
+    expect(readOwner(`${log}.lease`)).toEqual(OWNER);
+    lease.release();
+  });
+
+  it('is taken by exactly one of many who want it at once', async () => {
+    const log = freshPath();
+    const tries = await Promise.allSettled(
+      Array.from({ length: 20 }, (_, i) => takeLease(log, UNIT, { ...OWNER, pid: i + 1 })),
+    );
+    const taken = tries.filter(result => result.status === 'fulfilled');
+    expect(taken).toHaveLength(1);
+    for (const result of taken) result.value.release();
+  });
+
+  it('says why its file cannot be opened', async () => {
+    const { code, message } = await failureOf(takeLease(join(scratch(), 'missing', 'x'), UNIT, OWNER));
+    expect([code, message]).toEqual(['LOG_LOCK', expect.stringMatching(/x\.lease: ENOENT/)]);
+  });
+
+  it.runIf(CAN_MOUNT)('on a full disk is not taken, and not held', async () => {
+    await withSmallDisk(async directory => {
+      const log = join(directory, 'x.ndjson');
+      expect(() => writeFileSync(join(directory, 'filler'), Buffer.alloc(2e6))).toThrow(/ENOSPC/);
+      for (let i = 0; i < 2; i += 1) {
+        const { code, message } = await failureOf(takeLease(log, UNIT, OWNER));
+        expect([code, message]).toEqual(['LOG_WRITE', expect.stringMatching(/x\.ndjson\.lease: ENOSPC/)]);
+      }
+    });
+  });
+});

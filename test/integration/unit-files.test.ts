@@ -1,0 +1,153 @@
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import {
+  directorySource,
+  findSetupFiles,
+  findSweepRoot,
+  listQueries,
+  unitName,
+} from '../../src/io/unit-files.js';
+import { failureOf, scratch } from './processes.js';
+
+// A directory with these files; what ends with `/` is an empty directory.
+function tree(...paths: readonly string[]): string {
+  const root = scratch();
+  for (const path of paths) {
+    mkdirSync(join(root, path.endsWith('/') ? path : dirname(path)), { recursive: true });
+    if (!path.endsWith('/')) writeFileSync(join(root, path), 'SELECT 1');
+  }
+  return root;
+}
+
+describe('findSweepRoot', () => {
+  it('is the directory of the nearest qrun.toml at or above the unit', () => {
+    const root = tree('qrun.toml', 'a/qrun.toml', 'a/b/c/', 'd/');
+    const file = (...parts: string[]) => join(root, ...parts, 'qrun.toml');
+    expect(findSweepRoot(join(root, 'a/b/c'), '/')).toEqual({
+      directory: join(root, 'a'),
+      configFile: file('a'),
+    });
+    expect(findSweepRoot(join(root, 'a'), '/')).toEqual({
+      directory: join(root, 'a'),
+      configFile: file('a'),
+    });
+    expect(findSweepRoot(join(root, 'd'), '/')).toEqual({ directory: root, configFile: file() });
+  });
+
+  it("is else the current directory when the unit lies beneath it, else the unit's parent", () => {
+    const root = tree('a/b/', 'ab/');
+    const none = { configFile: undefined };
+    expect(findSweepRoot(join(root, 'a/b'), root)).toEqual({ directory: root, ...none });
+    expect(findSweepRoot(join(root, 'a/b'), '/')).toEqual({ directory: '/', ...none });
+    expect(findSweepRoot(join(root, 'a'), join(root, 'a'))).toEqual({ directory: root, ...none });
+    expect(findSweepRoot(join(root, 'ab'), join(root, 'a'))).toEqual({ directory: root, ...none });
+  });
+
+  it('passes over a directory of that name', () => {
+    const root = tree('a/qrun.toml/', 'qrun.toml');
+    expect(findSweepRoot(join(root, 'a'), '/').directory).toBe(root);
+  });
+
+  it('takes a file for a unit, and a unit that is missing, so that the listing can say so', () => {
+    const root = tree('qrun.toml', 'a/q.sql');
+    expect(findSweepRoot(join(root, 'a/q.sql'), '/').directory).toBe(root);
+    expect(findSweepRoot(join(root, 'missing/deep'), '/').directory).toBe(root);
+  });
+});
+
+describe('unitName', () => {
+  it('is the path below the root', () => {
+    expect(unitName('/sweep/2down/BTC', '/sweep')).toBe('2down/BTC');
+    expect(unitName('/sweep/2down/', '/sweep')).toBe('2down');
+    expect(unitName('/sweep', '/sweep')).toBe('sweep');
+    expect(unitName('/sweep/..a', '/sweep')).toBe('..a');
+  });
+});
+
+describe('listQueries', () => {
+  it('gives the names of all SQL files below, sorted', () => {
+    const root = tree(
+      'b.sql',
+      'a/z.sql',
+      'a/y/x.sql',
+      'B.sql',
+      'a.sql',
+      'note.txt',
+      'c.sql.bak',
+      'é.sql',
+      'x.sql/',
+    );
+    expect(listQueries(root)).toEqual(['B', 'a', 'a/y/x', 'a/z', 'b', 'é']);
+  });
+
+  it('leaves out what begins with _ or .', () => {
+    const root = tree(
+      '_setup.sql',
+      '.hidden.sql',
+      '_dir/a.sql',
+      '.dir/a.sql',
+      'a/_b.sql',
+      'a/b_.sql',
+      '.sql',
+    );
+    expect(listQueries(root)).toEqual(['a/b_']);
+  });
+
+  it('follows links to files and directories, each directory once', () => {
+    const root = tree('a/x.sql', 'elsewhere/');
+    const other = tree('y.sql');
+    symlinkSync(other, join(root, 'linked'));
+    symlinkSync(join(root, 'a/x.sql'), join(root, 'link.sql'));
+    symlinkSync(root, join(root, 'a/loop'));
+    symlinkSync(join(root, 'a'), join(root, 'z'));
+    symlinkSync('/nonexistent', join(root, 'broken.sql'));
+    symlinkSync('/nonexistent', join(root, 'broken'));
+    expect(listQueries(root)).toEqual(['a/x', 'broken', 'link', 'linked/y']);
+    expect(() => directorySource(root).read('broken')).toThrow(/ENOENT/);
+  });
+
+  it.each([
+    ['UNIT_NOT_FOUND', 'missing', /^there is no directory .*missing$/],
+    ['UNIT_NOT_FOUND', 'file.sql', /^.*file\.sql is a file, not a directory$/],
+    ['UNIT_NOT_FOUND', 'file.sql/deep', /^there is no directory .*deep$/],
+    ['UNIT_EMPTY', 'empty', /^.*empty holds no \*\.sql file$/],
+  ])('fails with %s for %s', async (expected, name, text) => {
+    const root = tree('file.sql', 'empty/_setup.sql', 'empty/note.txt');
+    const { code, message, hint } = await failureOf(() => listQueries(join(root, name)));
+    expect(code).toBe(expected);
+    expect(message).toMatch(text);
+    expect(hint).toBeTruthy();
+  });
+});
+
+describe('findSetupFiles', () => {
+  it('gives those from the root down to the unit, and no others', () => {
+    const root = tree(
+      '_setup.sql',
+      'a/_setup.sql',
+      'a/b/c/_setup.sql',
+      'a/b/other/_setup.sql',
+      'a/b/c/d/_setup.sql',
+    );
+    const files = (...paths: string[]) => paths.map(path => join(root, path, '_setup.sql'));
+    expect(findSetupFiles(join(root, 'a/b/c'), root)).toEqual(files('', 'a', 'a/b/c'));
+    expect(findSetupFiles(join(root, 'a/b'), join(root, 'a'))).toEqual(files('a'));
+    expect(findSetupFiles(root, root)).toEqual(files(''));
+  });
+
+  it('passes over a directory of that name', () => {
+    const root = tree('_setup.sql/', 'a/');
+    expect(findSetupFiles(join(root, 'a'), root)).toEqual([]);
+  });
+});
+
+describe('directorySource', () => {
+  it('lists and reads', () => {
+    const root = tree('a/b.sql');
+    const source = directorySource(root);
+    expect([source.directory, source.list()]).toEqual([root, ['a/b']]);
+    expect(source.read('a/b').toString()).toBe('SELECT 1');
+    expect(() => source.read('missing')).toThrow(/ENOENT/);
+  });
+});
