@@ -1,36 +1,200 @@
-// Runs the tests. `npm test`: what is possible with what is installed, and at the end what was left out and why.
-// `npm run test:all` (--all): installs what the tests need where it can, and counts whatever is missing as failed.
+// Runs the tests, and prints at the end what was left out and why.
+//
+//   node scripts/test.mjs        what is possible on this machine as it is
+//   node scripts/test.mjs --all  installs what the tests need (Debian, as root or with sudo), then runs every
+//                                test, with coverage, and the packed project on several versions of Node; a test
+//                                that is left out counts as failed
+//
+// The last line is `N passed, N failed`. The exit code is 0 only when nothing failed.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { delimiter, join, relative, resolve } from 'node:path';
+import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { delimiter, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-const ROOT = resolve(import.meta.dirname, '..');
-const REPORT = join(ROOT, '.cache', 'test-report.json');
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const all = process.argv.includes('--all');
+const unknown = process.argv.slice(2).filter(argument => argument !== '--all');
+if (unknown.length > 0) {
+  process.stderr.write(`scripts/test.mjs: unknown argument ${unknown.join(' ')}; known is --all\n`);
+  process.exit(2);
+}
 
-// Command -> Debian package. The servers that these packages bring are never started as the machine's services.
-const PACKAGES = {
+// Programs that the tests use, with the Debian package of each.
+const PROGRAMS = {
   'clickhouse-server': 'clickhouse-server',
   'clickhouse-client': 'clickhouse-client',
   flock: 'util-linux',
+  setpriv: 'util-linux',
   strace: 'strace',
   gcc: 'gcc',
   openssl: 'openssl',
   script: 'bsdutils',
-  setpriv: 'util-linux',
   tmux: 'tmux',
   zsh: 'zsh',
   fish: 'fish',
   git: 'git',
 };
+// Of the lines of src/core, under test/unit alone.
+const CORE_LINES_PERCENT = 95;
 
-const all = process.argv.includes('--all');
-const env = { ...process.env, ...(all ? { QRUN_REQUIRE_SERVICES: '1' } : {}) };
+const MAX_LINES = 60;
 
-function isInstalled(command) {
-  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
-  return directories.some(directory => {
+const startedMs = performance.now();
+const scratch = mkdtempSync(join(tmpdir(), 'qrun-tests-'));
+const totals = { passed: 0, failed: 0 };
+const leftOut = [];
+const brokenSteps = [];
+
+try {
+  if (all) installPrograms();
+  // What an earlier build left must not be tested, nor packed.
+  rmSync(join(ROOT, 'dist'), { recursive: true, force: true });
+  if (step('build', ['npm', 'run', 'build'])) {
+    step('lint and types', ['npm', 'run', 'check']);
+    runTests();
+  }
+  probe();
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+report();
+
+function runTests() {
+  const coverage = [
+    '--coverage.enabled',
+    '--coverage.provider=v8',
+    '--coverage.include=src/core/**',
+    '--coverage.reporter=text-summary',
+    `--coverage.reportsDirectory=${join(scratch, 'coverage')}`,
+    `--coverage.thresholds.lines=${CORE_LINES_PERCENT}`,
+  ];
+  vitest('unit tests', ['test/unit', 'test/architecture.test.ts', ...(all ? coverage : [])]);
+  // Everything else that is there, so that no new directory is forgotten.
+  const known = ['test/unit/**', 'test/e2e/**', 'test/architecture.test.ts'];
+  vitest('tests with files, processes and servers', [
+    ...known.flatMap(pattern => ['--exclude', pattern]),
+    // They wait for processes and servers most of the time.
+    '--maxWorkers=2',
+  ]);
+  if (all) vitest('the packed project', ['test/e2e'], { QRUN_E2E: '1' });
+  else
+    leftOut.push(
+      'test/e2e, the packed project on several versions of Node: takes a minute; npm run test:all',
+    );
+}
+
+/** Runs vitest once and adds up what its JSON report says. */
+function vitest(title, args, env = {}) {
+  const file = join(scratch, `${title.replaceAll(/\W+/g, '-')}.json`);
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
+  const services = all ? { QRUN_REQUIRE_SERVICES: '1' } : {};
+  const before = totals.failed;
+  const ok = run(title, ['npx', 'vitest', 'run', ...args, ...reporters], { ...services, ...env });
+  let results;
+  try {
+    results = JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    brokenSteps.push(`${title}: vitest gave no report`);
+    return;
+  }
+  totals.passed += results.numPassedTests;
+  totals.failed += results.numFailedTests;
+  for (const suite of results.testResults) {
+    const name = relative(ROOT, suite.name);
+    // A file that cannot even be loaded has no tests to count.
+    if (suite.status === 'failed' && !suite.assertionResults.some(test => test.status === 'failed')) {
+      totals.failed += 1;
+      process.stdout.write(`${name}: ${suite.message}\n`);
+    }
+    const skipped = suite.assertionResults.filter(
+      test => test.status !== 'passed' && test.status !== 'failed',
+    );
+    for (const { fullName } of skipped) leftOut.push(`${name}: ${fullName}`);
+    if (all) totals.failed += skipped.length;
+  }
+  if (!ok && totals.failed === before)
+    brokenSteps.push(`${title}: no test failed, but vitest did (see above)`);
+}
+
+/** Why tests may have been left out. */
+function probe() {
+  if (leftOut.length === 0) return;
+  const missing = Object.keys(PROGRAMS).filter(program => !isInstalled(program));
+  for (const program of missing)
+    leftOut.unshift(`because ${program} is not installed (apt-get install ${PROGRAMS[program]})`);
+  if (process.getuid?.() !== 0) leftOut.unshift('because this user is not root: full disks, other users');
+  try {
+    createRequire(join(ROOT, 'package.json')).resolve('chdb');
+  } catch {
+    leftOut.unshift('because chdb is not installed: the embedded engine (npm install)');
+  }
+  if (process.env.QRUN_TEST_URL !== undefined) {
+    leftOut.unshift(
+      'because QRUN_TEST_URL names a server that is not ours to stop, with users that are not ours',
+    );
+  }
+}
+
+function installPrograms() {
+  const missing = Object.keys(PROGRAMS).filter(program => !isInstalled(program));
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing.map(program => PROGRAMS[program]))];
+  const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
+  if (!isInstalled('apt-get') || (sudo.length > 0 && spawnSync('sudo', ['-n', 'true']).status !== 0)) {
+    leftOut.push(`cannot install ${packages.join(', ')}: this needs Debian, and root or sudo`);
+    return;
+  }
+  const apt = ['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-y'];
+  // Tells the package's scripts not to start a service; the tests start servers of their own.
+  const policy = '/usr/sbin/policy-rc.d';
+  const ours = !existsSync(policy);
+  if (ours) {
+    const file = join(scratch, 'policy-rc.d');
+    writeFileSync(file, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+    const [program, ...args] = [...sudo, 'install', '-m', '755', file, policy];
+    spawnSync(program, args, { stdio: 'inherit' });
+  }
+  try {
+    step('package lists', [...sudo, ...apt, 'update']);
+    step(`install ${packages.join(' ')}`, [
+      ...sudo,
+      ...apt,
+      'install',
+      '--no-install-recommends',
+      ...packages,
+    ]);
+  } finally {
+    const [program, ...args] = [...sudo, 'rm', '-f', policy];
+    if (ours) spawnSync(program, args, { stdio: 'inherit' });
+  }
+}
+
+/** Runs a command that must succeed. */
+function step(title, command) {
+  const ok = run(title, command);
+  if (!ok) brokenSteps.push(`${title} failed`);
+  return ok;
+}
+
+function run(title, [program, ...args], env = {}) {
+  process.stdout.write(`\n== ${title}\n`);
+  const since = performance.now();
+  const { status } = spawnSync(program, args, {
+    cwd: ROOT,
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  });
+  process.stdout.write(`== ${title}: ${status === 0 ? 'ok' : 'FAILED'}, ${seconds(since)}\n`);
+  return status === 0;
+}
+
+function isInstalled(program) {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  return folders.some(folder => {
     try {
-      accessSync(join(directory, command), constants.X_OK);
+      accessSync(join(folder, program), constants.X_OK);
       return true;
     } catch {
       return false;
@@ -38,77 +202,17 @@ function isInstalled(command) {
   });
 }
 
-function run(command, args, options = {}) {
-  process.stdout.write(`\n> ${command} ${args.join(' ')}\n`);
-  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: 'inherit', env, ...options });
-  if (error !== undefined) process.stdout.write(`${error.message}\n`);
-  return status === 0;
+function seconds(since) {
+  return `${Math.round((performance.now() - since) / 1000)} s`;
 }
 
-function install() {
-  const missing = Object.keys(PACKAGES).filter(command => !isInstalled(command));
-  if (missing.length === 0) return;
-  const packages = [...new Set(missing.map(command => PACKAGES[command]))];
-  const sudo = process.getuid?.() === 0 ? [] : isInstalled('sudo') ? ['sudo', '-n'] : undefined;
-  if (!isInstalled('apt-get') || sudo === undefined) {
-    process.stdout.write(
-      `cannot install ${packages.join(', ')} here: that needs apt-get, and root or sudo\n`,
-    );
-    return;
-  }
-  const apt = (...args) => {
-    const [command, ...rest] = [...sudo, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', ...args];
-    return run(command, rest);
-  };
-  apt('update');
-  apt('install', '-y', '--no-install-recommends', ...packages);
+function report() {
+  process.stdout.write(`\n${leftOut.length === 0 ? 'Nothing was left out.' : 'Left out:'}\n`);
+  for (const line of leftOut.slice(0, MAX_LINES)) process.stdout.write(`  ${line}\n`);
+  if (leftOut.length > MAX_LINES) process.stdout.write(`  and ${leftOut.length - MAX_LINES} more\n`);
+  for (const line of brokenSteps) process.stdout.write(`FAILED: ${line}\n`);
+  process.stdout.write(`Took ${seconds(startedMs)}.\n`);
+  const failed = totals.failed + brokenSteps.length;
+  process.stdout.write(`${totals.passed} passed, ${failed} failed\n`);
+  process.exitCode = failed > 0 || totals.passed === 0 ? 1 : 0;
 }
-
-function vitest(args) {
-  rmSync(REPORT, { force: true });
-  mkdirSync(join(ROOT, '.cache'), { recursive: true });
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${REPORT}`];
-  const ok = run('npx', ['--no-install', 'vitest', 'run', ...args, ...reporters]);
-  let report;
-  try {
-    report = JSON.parse(readFileSync(REPORT, 'utf8'));
-  } catch {
-    return { ok: false, passed: 0, failed: 1, leftOut: [] };
-  }
-  const leftOut = report.testResults.flatMap(file =>
-    file.assertionResults
-      .filter(({ status }) => status === 'pending' || status === 'skipped' || status === 'todo')
-      .map(({ fullName }) => `${relative(ROOT, file.name)}: ${fullName}`),
-  );
-  // A file that could not be loaded has no tests that could fail.
-  const broken = report.testResults.filter(
-    file => file.status === 'failed' && file.assertionResults.length === 0,
-  );
-  return { ok, passed: report.numPassedTests, failed: report.numFailedTests + broken.length, leftOut };
-}
-
-if (all) install();
-const built = run('npm', ['run', '--silent', 'build']) && run('npm', ['run', '--silent', 'check']);
-const coverage = ['--coverage', '--coverage.include=src/core/**', '--coverage.thresholds.lines=95'];
-const results = built
-  ? [
-      vitest(['test/unit', ...coverage]),
-      vitest(['--exclude=test/unit/**', ...(all ? [] : ['--exclude=test/e2e/**'])]),
-    ]
-  : [];
-
-const sum = pick => results.map(pick).reduce((a, b) => a + b, 0);
-const leftOut = results.flatMap(result => result.leftOut);
-const missing = Object.keys(PACKAGES).filter(command => !isInstalled(command));
-process.stdout.write('\n');
-if (!all) process.stdout.write('left out: test/e2e (installs the package anew; npm run test:all runs it)\n');
-if (missing.length > 0) process.stdout.write(`not installed: ${missing.join(', ')}\n`);
-for (const name of leftOut.slice(0, 40)) process.stdout.write(`left out: ${name}\n`);
-if (leftOut.length > 40) process.stdout.write(`left out: ${leftOut.length - 40} more\n`);
-const passed = sum(result => result.passed);
-const failed = sum(result => result.failed) + (built ? 0 : 1) + (all ? leftOut.length : 0);
-const ok = built && results.every(result => result.ok) && failed === 0;
-if (!ok && failed === 0)
-  process.stdout.write('failed: see above (coverage, or an error outside of a test)\n');
-process.stdout.write(`${passed} passed, ${ok ? 0 : Math.max(1, failed)} failed\n`);
-process.exitCode = ok ? 0 : 1;

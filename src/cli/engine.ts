@@ -1,6 +1,8 @@
+import { QrunError } from '../core/errors.js';
 import type { Engine } from '../io/engine.js';
 import { SPOOL_THRESHOLD_BYTES } from '../io/result-body.js';
 import type { UnitContext } from './context.js';
+import { shownUrl } from './secrets.js';
 
 const DEFAULT_URL = 'http://localhost:8123';
 
@@ -17,12 +19,19 @@ export async function openEngine(context: UnitContext, signal: AbortSignal): Pro
     const { openEmbedded } = await import('../io/embedded.js');
     return await openEmbedded({ ...common, dataDirectory }, signal);
   }
+  const url = config.url ?? DEFAULT_URL;
+  // Refused here, because a password may stand there: no message about this URL shows it.
+  if (/[?#]/.test(url)) {
+    throw new QrunError('CONFIG', `the ClickHouse URL "${shownUrl(url)}" has parameters`, {
+      hint: 'settings are given with --set name=value, the password in CLICKHOUSE_PASSWORD or a password file',
+    });
+  }
   const { openClickHouse } = await import('../io/clickhouse.js');
   const password = context.password();
   return await openClickHouse(
     {
       ...common,
-      url: config.url ?? DEFAULT_URL,
+      url,
       ...(config.user === undefined ? {} : { user: config.user }),
       ...(password === undefined ? {} : { password }),
       ...(config.database === undefined ? {} : { database: config.database }),
