@@ -106,7 +106,12 @@ try {
   const { middle, end } = screenOfRun();
   const prompt = '\u001b[32m$\u001b[0m \u001b[1mnpx qrun unit ./sql -P16\u001b[0m';
   const rule = `\u001b[90m${'·'.repeat(COLUMNS)}\u001b[0m`;
-  const clean = screen => screen.replaceAll(`${directory}/results`, './results').split('\n');
+  const clean = screen =>
+    screen
+      .replaceAll(` --log-dir ${directory}/results`, '')
+      .replaceAll(`${directory}/results`, './results')
+      .replaceAll(`${directory}/data`, './.qrun/data')
+      .split('\n');
   writeFileSync(process.argv[2] ?? 'docs/run.svg', svg([prompt, ...clean(middle), rule, ...clean(end)]));
 } finally {
   spawnSync('tmux', ['-L', session, 'kill-server']);

@@ -63,6 +63,13 @@ describe('the sources', () => {
     expect(breaches(sources)).toEqual([]);
   });
 
+  it('have no exception that nothing needs', () => {
+    for (const [path, members] of Object.entries(OF_PROCESS)) {
+      for (const member of members) expect(sources[path], path).toContain(`process.${member}`);
+    }
+    for (const name of Object.keys(IN_FOLDER)) expect(imports.map(({ to }) => to)).toContain(name);
+  });
+
   it('use every package that is installed with qrun, and no other', () => {
     const { dependencies, optionalDependencies } = JSON.parse(
       readFileSync(`${ROOT}package.json`, 'utf8'),

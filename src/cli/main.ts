@@ -14,7 +14,16 @@ const EXIT_GRACE_MS = 5_000;
  * that everything written to pipes arrives.
  */
 export async function main(proc: NodeJS.Process): Promise<void> {
-  const terminal = openTerminal(proc);
+  let terminal: Terminal;
+  try {
+    terminal = openTerminal(proc);
+  } catch (error) {
+    proc.stderr.write(
+      `qrun: the current directory is gone: ${(error as Error).message}\nhint: cd to another\n`,
+    );
+    proc.exitCode = 2;
+    return;
+  }
   proc.exitCode = await runCommandLine(proc.argv.slice(2), terminal);
   // Node aborts when it ends and its terminal has gone, and libchdb's handler for that never returns. Nothing
   // is left to do, so the signal that took the terminal away may end the process.

@@ -1,10 +1,11 @@
 import { HTTP_PARAMETERS } from '../core/engine-settings.js';
 import { type Failure, ownFailure, REFUSED_CODES } from '../core/failure.js';
-import { Attempt, Stop } from './clickhouse-attempt.js';
+import { Attempt } from './clickhouse-attempt.js';
 import { Canceller } from './clickhouse-cancel.js';
 import { type ClickHouseOptions, connect, type ServerProfile } from './clickhouse-connect.js';
 import { HttpChannel } from './clickhouse-http.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
+import { Stop } from './stop.js';
 
 export type { ClickHouseOptions } from './clickhouse-connect.js';
 

@@ -2,12 +2,12 @@ import { encodeParameter } from '../core/engine-settings.js';
 import { type Failure, failureOfQuery, ownFailure } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
 import type { Statement } from '../core/sql/statement.js';
-import type { Stop } from './clickhouse-attempt.js';
 import { type CallAnswer, type Connections, NO_OUTPUT } from './embedded-connections.js';
 import type { ResultPipe } from './embedded-pipe.js';
 import { literal, Session, type SettingsMap, setStatement } from './embedded-session.js';
 import type { EngineRequest, EngineResult } from './engine.js';
 import { type ResultBody, ResultWriter, type SpoolOptions } from './result-body.js';
+import type { Stop } from './stop.js';
 
 /** What one query at a time runs in. */
 export interface Slot {

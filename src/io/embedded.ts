@@ -4,7 +4,6 @@ import { ENGINE_SETTINGS } from '../core/engine-settings.js';
 import { QrunError } from '../core/errors.js';
 import { type Failure, ownFailure } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
-import { Stop } from './clickhouse-attempt.js';
 import { EmbeddedAttempt, type EmbeddedContext, type Slot } from './embedded-attempt.js';
 import { loadChdb } from './embedded-chdb.js';
 import type { Connections } from './embedded-connections.js';
@@ -12,6 +11,7 @@ import { checkSettings, engineVersion, openConnections } from './embedded-open.j
 import { openPipes, type ResultPipes } from './embedded-pipe.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
 import type { SpoolOptions } from './result-body.js';
+import { Stop } from './stop.js';
 
 /** Where the data of the engine is and how it is used. */
 export interface EmbeddedOptions {

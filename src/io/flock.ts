@@ -149,15 +149,17 @@ export class FileLock {
   /**
    * Waits for the lock.
    *
-   * Errors: QrunError `LOG_LOCK` naming the holder after `limitMs`; an `AbortError` when the signal aborts.
+   * Errors: QrunError `LOG_LOCK` naming the holder after `limitMs`; the signal's reason when it aborts.
    */
   async acquire(wait: LockWait): Promise<void> {
     const deadline = performance.now() + wait.limitMs;
     for (let capMs = 2; ; capMs = Math.min(capMs * 2, RETRY_CAP_MS)) {
-      if (wait.signal?.aborted) throw new DOMException('no longer waits for the lock', 'AbortError');
+      wait.signal?.throwIfAborted();
       if (await this.tryAcquire()) return;
       if (performance.now() >= deadline) throw this.#timedOut(wait.limitMs);
-      await delay(1 + Math.random() * (capMs - 1), undefined, wait.signal ? { signal: wait.signal } : {});
+      const waitMs = 1 + Math.random() * (capMs - 1);
+      // An abort ends the pause; the next round throws its reason.
+      await delay(waitMs, undefined, wait.signal ? { signal: wait.signal } : {}).catch(() => {});
     }
   }
 

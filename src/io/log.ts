@@ -390,7 +390,7 @@ export class ResultLog {
 
 // A system call that failed where nothing else explains it.
 function asLogError(error: unknown, path: string): unknown {
-  if ((error as NodeJS.ErrnoException).syscall === undefined) return error;
+  if ((error as NodeJS.ErrnoException | undefined)?.syscall === undefined) return error;
   return new QrunError('LOG_UNUSABLE', `cannot use the log ${path}: ${reasonOf(error)}`, {
     hint: 'check its disk and directory, then run again: what was recorded stays',
     cause: error,

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Failure } from '../../src/core/failure.js';
-import { parseQuery } from '../../src/core/sql/parse.js';
-import type { Engine, EngineRequest, EngineResult } from '../../src/io/engine.js';
+import type { Engine } from '../../src/io/engine.js';
+import { cancellingTests } from './contract-cancelling.js';
+import { bytesOf, ContractClient, ENDLESS, failureOf } from './contract-client.js';
+import { parameterTests } from './contract-parameters.js';
 
 /** What a test may ask of the engine that it opens. */
 export interface ContractOptions {
@@ -17,35 +18,6 @@ export interface ContractTraits {
 }
 
 const ROW_LIMIT = 'from system.numbers limit';
-// Without an end, and quick to notice that it is cancelled.
-const ENDLESS = 'select sum(sipHash64(number)) as s from system.numbers';
-let lastId = 0;
-
-function request(sql: string, overrides: Partial<EngineRequest> = {}): EngineRequest {
-  lastId += 1;
-  return {
-    query: parseQuery(sql),
-    queryId: `contract-${process.pid}-${lastId}`,
-    parameters: {},
-    settings: {},
-    timeoutMs: 20_000,
-    signal: new AbortController().signal,
-    ...overrides,
-  };
-}
-
-async function bytesOf(result: EngineResult): Promise<string> {
-  if (!result.ok) throw new Error(`the query failed: ${result.failure.name}: ${result.failure.message}`);
-  const chunks: Buffer[] = [];
-  for await (const chunk of result.body.chunks()) chunks.push(chunk);
-  await result.body.dispose();
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-async function failureOf(result: EngineResult): Promise<Failure> {
-  if (result.ok) throw new Error(`the query succeeded: ${(await bytesOf(result)).slice(0, 200)}`);
-  return result.failure;
-}
 
 /**
  * The tests that every engine passes. `open` opens an engine on data that nobody else uses; the suite closes it.
@@ -57,26 +29,12 @@ export function engineContract(
   traits: ContractTraits,
 ): void {
   describe(`contract of the engine ${name}`, () => {
-    let engine: Engine;
+    const client = new ContractClient();
+    const { run, rows, failure } = client;
     beforeAll(async () => {
-      engine = await open();
+      client.engine = await open();
     });
-    afterAll(() => engine.close());
-
-    const run = (sql: string, overrides?: Partial<EngineRequest>) => engine.run(request(sql, overrides));
-    const rows = async (sql: string, overrides?: Partial<EngineRequest>) =>
-      await bytesOf(await run(sql, overrides));
-    const failure = async (sql: string, overrides?: Partial<EngineRequest>) =>
-      await failureOf(await run(sql, overrides));
-    /** How many queries that hold `mark` the engine is running. */
-    const running = async (mark: string) =>
-      (
-        JSON.parse(
-          await rows(
-            `select toUInt32(count()) as n from system.processes where position(query, '${mark}') > 0 and position(query, 'system.processes') = 0`,
-          ),
-        ) as { n: number }
-      ).n;
+    afterAll(() => client.engine.close());
 
     // First, because the peak of the process counts from its beginning.
     test('a result of 60 MB goes to the spool and not into memory', async () => {
@@ -100,10 +58,10 @@ export function engineContract(
     });
 
     test('says what it is', () => {
-      expect(engine.info.version).toMatch(/^\d+\.\d+\.\d+/);
-      expect(engine.info.target).not.toBe('');
-      expect(engine.info.slots).toBeGreaterThan(0);
-      expect(engine.info.supportsParameters).toBe(traits.modern);
+      expect(client.engine.info.version).toMatch(/^\d+\.\d+\.\d+/);
+      expect(client.engine.info.target).not.toBe('');
+      expect(client.engine.info.slots).toBeGreaterThan(0);
+      expect(client.engine.info.supportsParameters).toBe(traits.modern);
     });
 
     describe('rows', () => {
@@ -304,132 +262,25 @@ export function engineContract(
       }
     });
 
-    describe('cancelling', () => {
-      test('the deadline ends a query, here and in the engine', async () => {
-        const startMs = performance.now();
-        const failed = await failure(`${ENDLESS} where 'mark_deadline' != ''`, { timeoutMs: 300 });
-        const elapsedMs = performance.now() - startMs;
-        expect(failed).toMatchObject({ name: 'TIMEOUT', kind: 'permanent', code: 0, neverStarted: false });
-        expect(failed.message).toContain('300 ms');
-        expect(elapsedMs).toBeGreaterThan(290);
-        expect(elapsedMs).toBeLessThan(1300);
-        expect(await running('mark_deadline')).toBe(0);
-      });
-
-      test('an abort ends queries, here and in the engine', async () => {
-        const controller = new AbortController();
-        const { signal } = controller;
-        const queries = [
-          `${ENDLESS} where 'mark_abort' != ''`,
-          "select number, 'mark_abort' as m from system.numbers",
-          `create temporary table t (a UInt64); insert into t select a from (${ENDLESS.replace('as s', 'as a')} where 'mark_abort' != '')`,
-        ];
-        // One slot stays free to look at the others from.
-        const count = Math.min(queries.length, engine.info.slots - 1);
-        const results = queries.slice(0, count).map(sql => run(sql, { signal, timeoutMs: 0 }));
-        while ((await running('mark_abort')) < count);
-        const startMs = performance.now();
-        controller.abort();
-        for (const result of await Promise.all(results)) {
-          expect(await failureOf(result)).toMatchObject({ name: 'ABORTED', code: 0 });
-        }
-        expect(performance.now() - startMs).toBeLessThan(1000);
-        expect(await running('mark_abort')).toBe(0);
-      });
-
-      test('what was aborted before is not sent', async () => {
-        const sql = 'create table qrun_contract_aborted (a Int8) engine = Memory';
-        const failed = await failure(sql, { signal: AbortSignal.abort() });
-        expect(failed).toMatchObject({ name: 'ABORTED', neverStarted: true });
-        expect(await rows('exists table qrun_contract_aborted')).toBe('{"result":0}\n');
-      });
-
-      test('queries that wait for a slot can be aborted, and the others run on', async () => {
-        const controller = new AbortController();
-        const count = engine.info.slots + 8;
-        const blocking = Array.from({ length: count }, () => run(ENDLESS, { signal: controller.signal }));
-        const waiting = rows('select 1 as a');
-        controller.abort();
-        for (const result of await Promise.all(blocking))
-          expect((await failureOf(result)).name).toBe('ABORTED');
-        expect(await waiting).toBe('{"a":1}\n');
-      });
-
-      test('the deadline counts from the start of the query, not of the wait', async () => {
-        const sql = 'select sleep(0.4) as a';
-        const all = Array.from({ length: engine.info.slots * 3 }, () => run(sql, { timeoutMs: 1100 }));
-        for (const result of await Promise.all(all)) expect(await bytesOf(result)).toBe('{"a":0}\n');
-      });
-    });
-
-    if (traits.modern)
-      describe('parameters', () => {
-        test.each([
-          "it's",
-          'a\tb',
-          'a\nb\r\nc',
-          'back\\slash \\n \\N',
-          '\\',
-          '\\N',
-          '{x:String}',
-          '',
-          'Grüße 😀',
-          "'; drop table x; --",
-          '"`$$',
-        ])('%j arrives as it is', async value => {
-          const sql = 'select hex({v:String}) as v';
-          const expected = Buffer.from(value).toString('hex').toUpperCase();
-          expect(await rows(sql, { parameters: { v: value } })).toBe(`{"v":"${expected}"}\n`);
-        });
-
-        test('have types', async () => {
-          const parameters = { n: '18446744073709551615', a: "['x','it\\'s']", d: '2026-01-31', i: 'one' };
-          const sql =
-            'select {n:UInt64} as n, {a:Array(String)} as a, {d:Date} as d from system.{i:Identifier}';
-          expect(await rows(sql, { parameters })).toBe(
-            '{"n":18446744073709551615,"a":["x","it\'s"],"d":"2026-01-31"}\n',
-          );
-          expect(await failure(sql, { parameters: { ...parameters, n: 'many' } })).toMatchObject({
-            code: 457,
-            kind: 'permanent',
-          });
-        });
-
-        test('of one query are not those of another', async () => {
-          const all = Array.from({ length: 60 }, async (_, index) => {
-            if (index % 3 === 2) {
-              expect((await failure('select {v:String} as v')).code).toBe(456);
-            } else {
-              const value = `value ${index}`;
-              expect(await rows('select {v:String} as v', { parameters: { v: value } })).toBe(
-                `{"v":"${value}"}\n`,
-              );
-            }
-          });
-          await Promise.all(all);
-        });
-
-        test('may be set in the file', async () => {
-          expect(await rows('set param_v = 5; select {v:UInt8} as v')).toBe('{"v":5}\n');
-        });
-      });
+    cancellingTests(client);
+    if (traits.modern) parameterTests(client);
 
     test('answers a ping', async () => {
-      expect(await engine.ping(new AbortController().signal)).toBeUndefined();
-      expect(await engine.ping(AbortSignal.abort())).toMatchObject({ name: 'ABORTED' });
+      expect(await client.engine.ping(new AbortController().signal)).toBeUndefined();
+      expect(await client.engine.ping(AbortSignal.abort())).toMatchObject({ name: 'ABORTED' });
     });
 
     test('closes twice, ends what runs, and then refuses', async () => {
-      await engine.close();
-      engine = await open({ concurrency: 2 });
+      await client.engine.close();
+      client.engine = await open({ concurrency: 2 });
       const running = [run(ENDLESS), run(ENDLESS), run(ENDLESS)];
       const startMs = performance.now();
-      await Promise.all([engine.close(), engine.close()]);
+      await Promise.all([client.engine.close(), client.engine.close()]);
       expect(performance.now() - startMs).toBeLessThan(2000);
       for (const result of await Promise.all(running)) expect((await failureOf(result)).name).toBe('ABORTED');
-      await engine.close();
+      await client.engine.close();
       expect(await failure('select 1')).toMatchObject({ name: 'ABORTED', neverStarted: true });
-      expect(await engine.ping(new AbortController().signal)).toBeDefined();
+      expect(await client.engine.ping(new AbortController().signal)).toBeDefined();
     });
   });
 }

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   appendFileSync,
@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { parseQuery } from '../../src/core/sql/parse.js';
 import { type EmbeddedOptions, embeddedSlots, openEmbedded } from '../../src/io/embedded.js';
 import { loadChdb } from '../../src/io/embedded-chdb.js';
@@ -304,84 +304,5 @@ describe('queries', () => {
     expect(await run(on, 'show tables from nowhere')).toBe('UNKNOWN_DATABASE');
     expect(await run(on, 'check table system.one')).not.toContain('{"a"');
     expect(await run(on, 'select 1 as a')).toBe('{"a":1}\n');
-  });
-});
-
-describe('a process of its own', () => {
-  // Compiled, because only the process that vitest starts can read TypeScript.
-  const built = join(root, 'node_modules', '.cache', `qrun-embedded-${process.pid}`);
-  beforeAll(() => {
-    const options = [
-      '--ignoreConfig',
-      '--outDir',
-      built,
-      '--rootDir',
-      join(root, 'src'),
-      '--target',
-      'ES2023',
-    ];
-    const modules = ['--module', 'NodeNext', '--types', 'node', '--skipLibCheck', '--noCheck'];
-    const files = ['src/io/embedded.ts', 'src/core/sql/parse.ts'].map(file => join(root, file));
-    execFileSync(process.execPath, [
-      join(root, 'node_modules/typescript/bin/tsc'),
-      ...files,
-      ...options,
-      ...modules,
-    ]);
-    writeFileSync(join(built, 'package.json'), '{"type":"module"}');
-  });
-  afterAll(() => rmSync(built, { recursive: true, force: true }));
-
-  async function runScript(
-    body: string,
-  ): Promise<{ code: number | null; output: string; errors: string; elapsedMs: number }> {
-    const script = `
-      import { openEmbedded } from './io/embedded.js';
-      import { parseQuery } from './core/sql/parse.js';
-      const dataDirectory = ${JSON.stringify(dataDirectory)};
-      const spool = { directory: ${JSON.stringify(directory)}, thresholdBytes: 1000000 };
-      const open = () => openEmbedded({ dataDirectory, concurrency: 4, spool, settings: {} }, new AbortController().signal);
-      const run = (engine, sql, timeoutMs) => engine.run({ query: parseQuery(sql), queryId: 'q', parameters: {},
-        settings: {}, timeoutMs, signal: new AbortController().signal });
-      ${body}`;
-    const file = join(built, `script-${Math.random()}.mjs`);
-    writeFileSync(file, script);
-    const startMs = performance.now();
-    const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'] });
-    let output = '';
-    let errors = '';
-    child.stdout.on('data', data => (output += data));
-    child.stderr.on('data', data => (errors += data));
-    const limit = setTimeout(() => child.kill('SIGKILL'), 15_000);
-    const [code] = (await once(child, 'close')) as [number | null];
-    clearTimeout(limit);
-    return { code, output, errors, elapsedMs: performance.now() - startMs };
-  }
-
-  test('ends by itself after close, although queries were running', async () => {
-    const { code, output, errors, elapsedMs } = await runScript(`
-      const engine = await open();
-      const all = [run(engine, ${JSON.stringify(endless)}, 0), run(engine, 'select number from system.numbers', 0)];
-      await new Promise(resolve => setTimeout(resolve, 200));
-      await engine.close();
-      for (const result of await Promise.all(all)) console.log(result.failure.name);`);
-    expect({ code, output, errors }).toEqual({ code: 0, output: 'ABORTED\nABORTED\n', errors: '' });
-    expect(elapsedMs).toBeLessThan(3000);
-  });
-
-  test('that exits without close is not held by a query whose result nobody reads', async () => {
-    const { code, elapsedMs } = await runScript(`
-      const engine = await open();
-      run(engine, 'select number from system.numbers', 1000);
-      setTimeout(() => process.exit(7), 200);`);
-    expect(code).toBe(7);
-    expect(elapsedMs).toBeLessThan(6000);
-  });
-
-  test('finds the directory locked, and writes nothing to standard error about it', async () => {
-    await open();
-    const { code, output, errors } = await runScript(`
-      await open().catch(error => console.log(error.code, error.message.includes('process ${process.pid}')));`);
-    expect({ code, output, errors }).toEqual({ code: 0, output: 'DATA_LOCKED true\n', errors: '' });
   });
 });

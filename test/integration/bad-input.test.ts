@@ -224,6 +224,7 @@ describe('options', () => {
     [['--password', 'hush'], 'visible to every user', 'CLICKHOUSE_PASSWORD'],
     [['--password-file', 'nosuch'], 'cannot read', 'nosuch', 'ENOENT'],
     [['second'], 'too many arguments'],
+    [['--events', 'results/../results/u.ndjson'], 'that is the log of the unit', 'hint: '],
   ])('%j', async (args, ...says) => {
     const ended = await refused(args, { code: 2, says });
     expect(ended.stderr).not.toContain('hush');
@@ -246,6 +247,13 @@ describe('options', () => {
     ['--url', '--setup'],
   ])('%s %s', async (...args) => {
     complains(await qrun(['unit', 'u', ...args], { cwd: root }), { code: 2, says: ['hint: '] });
+  });
+
+  it('a current directory that was removed', async () => {
+    mkdirSync(join(root, 'gone'));
+    const prefix = ['bash', '-c', 'rmdir ../gone && exec "$@"', 'gone'];
+    const ended = await qrun(['plan', 'u'], { cwd: join(root, 'gone'), prefix });
+    complains(ended, { code: 2, says: ['the current directory is gone', 'hint: '] });
   });
 
   it('no command, an unknown command, no directory', async () => {

@@ -11,7 +11,7 @@ import {
   servicesRequired,
   startClickHouseServer,
 } from '../services/clickhouse-server.js';
-import { endAll, put, qrun, records, removeTree, tree } from './qrun.js';
+import { endAll, put, qrun, records, removeTree, slowness, tree } from './qrun.js';
 
 let root = '';
 afterEach(() => {
@@ -55,7 +55,7 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('the sample on
     const second = await qrun([...unit.slice(0, 4), 'http://127.0.0.1:1'], { cwd: root });
     expect(second, second.stderr).toMatchObject({ code: 0 });
     expect(second.stdout).toContain('nothing to do, all 100 queries are settled');
-    expect(second.durationMs).toBeLessThan(process.env.CI === undefined ? 1_000 : 3_000);
+    expect(second.durationMs).toBeLessThan(1_000 * (await slowness()));
     expect(readFileSync(join(root, 'results/sql.ndjson'))).toEqual(log);
 
     // One edited file: exactly this one runs again, and the audit says so before and after.
@@ -118,6 +118,53 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('the sample on
     put(root, 'u/bad.sql', 'SELECT 2 AS a');
     expect(await qrun(args, { cwd: root, env })).toMatchObject({ code: 0 });
     expect(await qrun(['audit', 'u', '--rows-per-query', '1'], { cwd: root })).toMatchObject({ code: 0 });
+  });
+
+  it('--timeout ends a query on the server, and its error says so', async () => {
+    root = tree({
+      'u/a.sql': 'SELECT count() AS a FROM system.numbers',
+      'u/b.sql': '-- qrun: timeout=200ms\nSELECT count() AS b FROM system.numbers',
+    });
+    const args = ['unit', 'u', '--url', server.url, '-q', '--json', '--timeout', '500ms', '--events', 'ev'];
+    const ended = await qrun(args, { cwd: root, env });
+    expect(ended).toMatchObject({ code: 20, stderr: '' });
+    expect(JSON.parse(ended.stdout)).toMatchObject({ recorded: { error: 2 }, retries: 0 });
+    const messages = records(readFileSync(join(root, 'results/u.ndjson'))).map(record => record.error);
+    expect(messages).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ name: 'TIMEOUT', message: expect.stringContaining('within 500 ms') }),
+        expect.objectContaining({ name: 'TIMEOUT', message: expect.stringContaining('within 200 ms') }),
+      ]),
+    );
+    const left = await fetch(
+      `${server.url}/?query=${encodeURIComponent("SELECT count() FROM system.processes WHERE query LIKE '%FROM system.numbers%' AND query NOT LIKE '%processes%'")}`,
+      {
+        headers: {
+          'X-ClickHouse-User': env.CLICKHOUSE_USER ?? 'default',
+          'X-ClickHouse-Key': env.CLICKHOUSE_PASSWORD ?? '',
+        },
+      },
+    );
+    expect((await left.text()).trim()).toBe('0');
+  });
+
+  it('--halt stops early: exit 25, and the next run goes on', async () => {
+    root = tree(
+      Object.fromEntries(
+        Array.from({ length: 30 }, (_, n) => [`u/q${n}.sql`, n < 15 ? 'SELECT nope' : `SELECT ${n} AS n`]),
+      ),
+    );
+    const args = ['unit', 'u', '--url', server.url, '-q', '--json', '-P1'];
+    const ended = await qrun([...args, '--halt', 'errors=3'], { cwd: root, env });
+    expect(ended.code).toBe(25);
+    expect(JSON.parse(ended.stdout)).toMatchObject({
+      recorded: { error: 3 },
+      exit_code: 25,
+      stopped: expect.stringContaining('--halt'),
+    });
+    const rest = await qrun(args, { cwd: root, env });
+    expect(rest.code).toBe(20);
+    expect(JSON.parse(rest.stdout)).toMatchObject({ recorded: { normal: 15, error: 15 }, not_run: 0 });
   });
 
   it('settings and database reach the server, and are part of what is settled', async () => {
@@ -215,7 +262,9 @@ describe('without a real server', () => {
     expect(ended.stdout).toMatch(/changed +yes +a\b/);
     expect(ended.stdout).toMatch(/new +yes +new\b/);
     expect(ended.stdout).toMatch(/settled +no +sub\/b\b/);
-    expect(ended.stdout).toContain('2 of 3 queries of u would run');
+    expect(ended.stdout).toMatch(
+      /2 of 3 queries of u would run: 1 changed \(.*\), 1 new \(.*\), 1 settled$/m,
+    );
     expect(stub.requests.map(request => request.sql).sort()).toEqual(['SELECT 1 + 1', 'SELECT 4']);
   });
 
@@ -238,7 +287,7 @@ describe('without a real server', () => {
     expect(plan.stdout).toContain(`${name(19_999)}\n`);
     expect(plan.stdout).toContain('20,000 of 20,000 queries of big would run');
     // About 1 s; a layout that looks at all rows for each of them takes more than 10.
-    expect(plan.durationMs).toBeLessThan(8_000);
+    expect(plan.durationMs).toBeLessThan(5_000 * (await slowness()));
   }, 60_000);
 
   it('selection: include, exclude, shards that are disjoint and complete, shuffle, limit', async () => {
@@ -452,8 +501,8 @@ describe('help and completion', () => {
   it('starts quickly', async () => {
     const times: number[] = [];
     for (let n = 0; n < 5; n += 1) times.push((await qrun(['--version'], { cwd: root })).durationMs);
-    // 90 ms on an idle machine, 40 of them Node's own.
-    expect(Math.min(...times)).toBeLessThan(400);
+    // 90 ms on an idle machine, 45 of them Node's own.
+    expect(Math.min(...times)).toBeLessThan(200 * (await slowness()));
   });
 
   it('a Node that is too old is told so', () => {

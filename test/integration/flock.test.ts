@@ -110,10 +110,8 @@ describe.each(MECHANISMS)('FileLock through %s', mechanism => {
     const stop = new AbortController();
     const waiting = other.acquire({ ...FAR, signal: stop.signal });
     stop.abort('stopped');
-    await expect(waiting).rejects.toMatchObject({ name: 'AbortError' });
-    await expect(other.acquire({ ...FAR, signal: stop.signal })).rejects.toMatchObject({
-      name: 'AbortError',
-    });
+    await expect(waiting).rejects.toBe('stopped');
+    await expect(other.acquire({ ...FAR, signal: stop.signal })).rejects.toBe('stopped');
     one.release();
     expect(await one.tryAcquire()).toBe(true);
     one.close();

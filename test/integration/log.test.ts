@@ -500,7 +500,7 @@ describe('a log that cannot be used', () => {
     const stop = new AbortController();
     const opening = openLog(path, {}, stop.signal);
     stop.abort('stopped');
-    await expect(opening).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(opening).rejects.toBe('stopped');
     lock.close();
   });
 });

@@ -79,6 +79,18 @@ export function endOf(result: Awaited<Started>): Ended {
   };
 }
 
+/**
+ * How many times slower this machine starts Node at the moment than an idle one (45 ms); at least 1. Limits on
+ * time are multiplied by it, so that other work on the machine fails no test.
+ */
+export async function slowness(): Promise<number> {
+  const times: number[] = [];
+  for (let n = 0; n < 3; n += 1) {
+    times.push((await execa(process.execPath, ['-e', '0'], { env: {} })).durationMs);
+  }
+  return Math.max(1, Math.max(...times) / 45);
+}
+
 /** A temporary directory with files in it; paths are relative, parents are made. */
 export function tree(files: Readonly<Record<string, string | Buffer>>): string {
   const root = mkdtempSync(join(tmpdir(), 'qrun-it-'));

@@ -137,6 +137,21 @@ describe('resolveConfig', () => {
     });
   });
 
+  it('takes true and false as texts too, and the largest numbers', () => {
+    for (const [text, value] of [
+      ['1', true],
+      ['true', true],
+      ['0', false],
+      ['false', false],
+    ] as const) {
+      expect(resolve({ toml: { allow_placeholders: text } }).config.allow_placeholders).toBe(value);
+    }
+    expect(resolve({ flags: { concurrency: '1024', retries: 100 } }).config).toMatchObject({
+      concurrency: 1024,
+      retries: 100,
+    });
+  });
+
   it('prefers flags to the environment to qrun.toml to the defaults', () => {
     const toml = { concurrency: 1, retries: 1, user: 'toml', include: ['toml'] };
     const env = { QRUN_CONCURRENCY: '2', QRUN_RETRIES: '2' };
@@ -200,6 +215,7 @@ describe('a value that cannot be used', () => {
     ['setup', 1, 'must be true or false, not 1'],
     ['include', [1], 'must be a text, not 1'],
     ['include', [''], 'must not be empty, not ""'],
+    ['include', '', 'must not be empty, not ""'],
     ['include', { a: 1 }, 'must be a text or a list of texts, not a table'],
     ['settings', 'a=1', 'must be a table of names and values, not a text'],
   ])('%s = %j is named', (key, value, message) => {

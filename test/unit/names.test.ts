@@ -70,6 +70,8 @@ describe('logName', () => {
   it('of an id that is too long is cut and ends with a hash of the whole', () => {
     const long = `u${'x'.repeat(300)}`;
     expect(name(long)).toBe(`u${'x'.repeat(182)}~${shortHash(long)}.ndjson`);
+    expect(name('x'.repeat(200))).toBe(`${'x'.repeat(200)}.ndjson`);
+    expect(name('x'.repeat(201))).toContain('~');
     expect(name(`${long}1`)).not.toBe(name(`${long}2`));
   });
 

@@ -177,6 +177,11 @@ describe('what cannot run', () => {
     expect(error.details).toEqual(['q.sql: {b:Date} has no value', '--param spare: no query uses it']);
   });
 
+  it('a parameter named like a property of every object has no value either', async () => {
+    const error = await problem(planUnit(options({ q: 'SELECT {constructor:String}' }), new Map()));
+    expect(error.details).toEqual(['q.sql: {constructor:String} has no value']);
+  });
+
   it('a parameter that only queries outside the selection use is not superfluous', async () => {
     const plan = await planUnit(
       options(

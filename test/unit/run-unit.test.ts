@@ -304,6 +304,20 @@ describe('an engine that goes away', () => {
     expect(events.filter(event => event.type === 'query_started')).toHaveLength(engine.calls.length);
   });
 
+  it('gives up without calling a read an error, also where no retry is allowed', async () => {
+    const { summary, log } = await fakeRun({
+      files: reads(8),
+      options: { concurrency: 2, retries: 0, outageLimitMs: 1_000 },
+      script: async ({ name }, engine) => {
+        await clockOf(engine).delay(5);
+        if (name === 'q3') engine.die(3_600_000);
+        return success();
+      },
+    });
+    expect(log.lines()).toEqual(['q1 normal 1', 'q2 normal 1']);
+    expect(summary).toMatchObject({ exit_code: 24, not_run: 6, recorded: { error: 0 } });
+  });
+
   it('one lost connection of an engine that answers is an attempt, not an outage', async () => {
     const { summary, log, events } = await fakeRun({
       files: reads(3),
@@ -398,10 +412,16 @@ describe('a query that kills the engine', () => {
 });
 
 describe('stopping', () => {
-  it('drain: what runs ends and is recorded, nothing new starts', async () => {
+  it('drain: what runs ends and is recorded, nothing new starts, no further file is opened', async () => {
     const drain = new AbortController();
+    const files = reads(20);
+    const opened: string[] = [];
     const { summary, engine, log, events } = await fakeRun({
-      files: reads(20),
+      files,
+      read: name => {
+        opened.push(name);
+        return readOf(files[name] ?? '');
+      },
       options: { concurrency: 4, drain: drain.signal },
       script: async ({ name }, engine) => {
         await clockOf(engine).delay(10);
@@ -411,6 +431,7 @@ describe('stopping', () => {
       },
     });
     expect(engine.calls).toHaveLength(8);
+    expect(opened).toHaveLength(8);
     expect(log.groups).toHaveLength(8);
     expect(summary).toMatchObject({ not_run: 12, stopped: 'Ctrl-C', recorded: { normal: 8 } });
     expect(eventsOf(events, 'stopping')).toEqual([{ type: 'stopping', how: 'drain', reason: 'Ctrl-C' }]);
@@ -483,6 +504,22 @@ describe('stopping', () => {
     });
     expect(engine.calls).toHaveLength(4);
     expect(summary).toMatchObject({ recorded: { normal: 1 }, not_run: 5 });
+  });
+
+  it('abort: a cancelled query is no error, also where no retry is allowed', async () => {
+    const abort = new AbortController();
+    const { summary, log } = await fakeRun({
+      files: reads(3),
+      options: { retries: 0, abort: abort.signal },
+      script: async (_call, engine) => {
+        void clockOf(engine)
+          .delay(10)
+          .then(() => abort.abort('Ctrl-C again'));
+        return await new Promise(() => {});
+      },
+    });
+    expect(log.groups).toEqual([]);
+    expect(summary).toMatchObject({ not_run: 3, recorded: { error: 0 } });
   });
 
   it('abort: what runs is cancelled and not recorded', async () => {
@@ -734,6 +771,18 @@ describe('failures that end the run', () => {
       },
     });
     await expect(run).rejects.toBe(error);
+  });
+
+  it('a bug in reading is no error of the query', async () => {
+    const bug = new TypeError('x is not a function');
+    const run = fakeRun({
+      files: reads(5),
+      read: () => {
+        throw bug;
+      },
+      script: () => success(),
+    });
+    await expect(run).rejects.toBe(bug);
   });
 
   it('a bug ends the run with its own stack', async () => {

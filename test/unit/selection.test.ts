@@ -77,12 +77,21 @@ describe('shards', () => {
   });
 
   it('never change: a sweep that is half done on other machines depends on it', () => {
-    expect(select(NAMES, { shard: { index: 1, count: 2 } })).toEqual(PINNED_SHARD);
+    const shards = [1, 2, 3, 4, 5, 6, 7].map(index => select(NAMES, { shard: { index, count: 7 } }));
+    expect(shards).toEqual(PINNED_SHARDS);
   });
 });
 
-// Of NAMES, shard 1/2.
-const PINNED_SHARD = ['2up/deep/ofi', 'a.b'];
+// Of NAMES, shards 1/7 to 7/7.
+const PINNED_SHARDS = [
+  [],
+  ['a.b'],
+  [],
+  ['2up/deep/ofi', 'top'],
+  ['2down/tick'],
+  [],
+  ['2down/ofi_gt_p50', '2up/tick'],
+];
 
 describe('shuffle', () => {
   const list = Array.from({ length: 50 }, (_, i) => `q${i}`);

@@ -1,5 +1,5 @@
 import { previewUnit } from '../../app/preview-unit.js';
-import { isDue, REASON_TEXT } from '../../core/plan.js';
+import { isDue, type PlanReason, REASON_TEXT } from '../../core/plan.js';
 import { readLog } from '../../io/log-read.js';
 import { directorySource } from '../../io/unit-files.js';
 import { unitContext } from '../context.js';
@@ -49,10 +49,11 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
     const runs = due.has(query) ? 'yes' : isDue(query.reason) ? LIMITED : 'no';
     return line(query.reason, runs, style.foreign(query.name));
   });
-  const reasons = new Map<string, number>();
+  const reasons = new Map<PlanReason, number>();
   for (const { reason } of plan.queries) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   const counts = [...reasons].map(
-    ([reason, n]) => `${formatCount(n)} ${reason} (${REASON_TEXT[reason as keyof typeof REASON_TEXT]})`,
+    ([reason, n]) =>
+      `${formatCount(n)} ${reason}${REASON_TEXT[reason] === reason ? '' : ` (${REASON_TEXT[reason]})`}`,
   );
   terminal.out.write(`${style.paint.faint(line('reason', 'runs', 'query'))}${lines.join('')}\n`);
   terminal.out.write(

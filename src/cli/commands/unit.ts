@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { relative } from 'node:path';
+import { relative, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../app/run-unit.js';
 import { readSetupFile } from '../../app/setup.js';
@@ -33,6 +33,7 @@ import { showPlan } from './plan.js';
 export async function unitCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   if (flags.dryRun === true) return await showPlan(directory, flags, terminal);
   const context = unitContext(directory, configFlags(flags), terminal, flagName);
+  refuseEventsInLog(context, terminal.cwd);
   if (flags.why === true) {
     // With --json stdout is for the machine that reads it.
     const shown =
@@ -74,6 +75,14 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     await events?.close();
     stops.dispose();
   }
+}
+
+// Events are appended without the lock of the log: between its records they would be damage.
+function refuseEventsInLog({ config, logPath }: UnitContext, cwd: string): void {
+  if (config.events === undefined || resolve(cwd, config.events) !== logPath) return;
+  throw new QrunError('USAGE', `--events ${config.events}: that is the log of the unit`, {
+    hint: 'name a file of its own for the events',
+  });
 }
 
 function runSession(

@@ -1,0 +1,213 @@
+/** A safety line of the sources, and the part of the proof that must turn red without it. */
+export interface Mutation {
+  readonly name: string;
+  readonly file: string;
+  /** Exactly as it stands in the file, once. */
+  readonly line: string;
+  readonly without: string;
+  readonly proof: Proof;
+}
+
+/** A part of the proof: groups of this driver, simulated histories, or a test file of vitest. */
+export type Proof =
+  | { readonly groups: string }
+  | { readonly seeds: number; readonly profile: string }
+  | { readonly vitest: string; readonly test?: string };
+
+const LOG = 'src/io/log.ts';
+const LOG_FILE = 'src/io/log-file.ts';
+const SCAN = 'src/core/log-scan.ts';
+const RUN = 'src/app/run-unit.ts';
+
+/** All mutations. */
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'fdatasync before the acknowledgement',
+    file: LOG,
+    line: '      await this.#file.sync();\n',
+    without: '',
+    proof: { seeds: 200, profile: 'power loss' },
+  },
+  {
+    name: 'fdatasync before the acknowledgement (traced system calls)',
+    file: LOG,
+    line: '      await this.#file.sync();\n',
+    without: '',
+    proof: { groups: 'write-errors' },
+  },
+  {
+    name: 'key check under the lock',
+    file: LOG,
+    line: 'return head.rerun || !known;',
+    without: 'return true;',
+    proof: { seeds: 100, profile: 'crashes, many writers' },
+  },
+  {
+    name: 'catch-up under the lock',
+    file: LOG,
+    line: '      await this.#catchUp();\n      due =',
+    without: '      due =',
+    proof: { seeds: 100, profile: 'crashes, many writers' },
+  },
+  {
+    name: 'the lock',
+    file: LOG,
+    line: 'if (lock.tryAcquireNow() !== true) await lock.acquire({ limitMs: lockLimitMs });',
+    without: '',
+    proof: { seeds: 100, profile: 'crashes, many writers' },
+  },
+  {
+    name: 'tail check',
+    file: LOG,
+    line: 'if (tail.tornBytes > 0) await',
+    without: 'if (tail.tornBytes < 0) await',
+    proof: { groups: 'tails' },
+  },
+  {
+    name: 'size check after the write',
+    file: LOG,
+    line: 'if (size !== before + bytes) {',
+    without: 'if (size < 0) {',
+    proof: { groups: 'write-errors' },
+  },
+  {
+    name: 'roll-back of a failed append',
+    file: LOG,
+    line: '      this.#file.truncate(size);\n',
+    without: '',
+    proof: { groups: 'write-errors' },
+  },
+  {
+    name: 'nothing is written after a failure',
+    file: LOG,
+    line: 'if (this.#failure !== undefined) throw this.#failure;',
+    without: '',
+    proof: { groups: 'sync-errors' },
+  },
+  {
+    name: 'bytes that a failed sync may have lost are written again',
+    file: LOG,
+    line: '      await this.#file.rewrite(this.#confirmed, end).catch(() => {});\n',
+    without: '',
+    proof: { seeds: 600, profile: 'disk errors' },
+  },
+  {
+    name: 'one group for a query within a batch',
+    file: LOG,
+    line: "      if (content.outcome !== 'error') settled.add(key);\n",
+    without: '',
+    proof: { groups: 'twice' },
+  },
+  {
+    name: 'torn end saved before it is cut off',
+    file: LOG,
+    line: '      await this.#options.disk.writeNew(savedAs, this.#fragment(goodEnd, size));\n',
+    without: '',
+    proof: { groups: 'tails' },
+  },
+  {
+    name: 'side file synced before the cut',
+    file: LOG_FILE,
+    line: '      for await (const chunk of bytes) await file.writeFile(chunk);\n      await file.sync();\n',
+    without: '      for await (const chunk of bytes) await file.writeFile(chunk);\n',
+    proof: { groups: 'kill-repair' },
+  },
+  {
+    name: 'directory of the log synced when it is opened',
+    file: LOG_FILE,
+    line: '      await syncDirectory(dirname(path));\n    } catch (error) {\n      file.close();',
+    without: '    } catch (error) {\n      file.close();',
+    proof: { groups: 'kill-write' },
+  },
+  {
+    name: 'O_APPEND',
+    file: LOG_FILE,
+    line: 'constants.O_RDWR | constants.O_APPEND',
+    without: 'constants.O_RDWR',
+    proof: { groups: 'mixed' },
+  },
+  {
+    name: 'damage in the middle is refused',
+    file: LOG,
+    line: '      unreadable: (offset, bytes) => {\n',
+    without: '      unreadable: (offset, bytes) => {\n        if (offset >= 0) return;\n',
+    proof: { groups: 'damage' },
+  },
+  {
+    name: 'length check of a record',
+    file: SCAN,
+    line: 'if (head?.lineBytes === end - from) this.#record',
+    without: 'if (head !== undefined) this.#record',
+    proof: { groups: 'damage' },
+  },
+  {
+    name: 'a group counts only when it is whole',
+    file: SCAN,
+    line: 'if (this.#seen === open.parts) this.#complete',
+    without: 'if (this.#seen > 1) this.#complete',
+    proof: { groups: 'tails' },
+  },
+  {
+    name: 'NUL check of the last line',
+    file: SCAN,
+    line: 'if (hasNul && chunk.subarray(from, end).includes(0)) {',
+    without: 'if (hasNul && from > end) {',
+    proof: { groups: 'tails' },
+  },
+  {
+    name: 'the name must still lead to the locked file',
+    file: 'src/io/flock.ts',
+    line: 'if (sameFile(this.#fd, this.path)) {',
+    without: 'if (this.#fd >= 0) {',
+    proof: { groups: 'lock-holder' },
+  },
+  {
+    name: 'lease of the unit',
+    file: 'src/io/lease.ts',
+    line: 'if (!(await lock.tryAcquire())) {',
+    without: 'if ((await lock.tryAcquire()) === undefined) {',
+    proof: { groups: 'unit-owner' },
+  },
+  {
+    name: 'proof of a whole body: the end of the answer',
+    file: 'src/io/clickhouse-http.ts',
+    line: 'if (broken !== undefined || !stream.complete || !isFramed(headers)) {',
+    without: 'if (headers === undefined) {',
+    proof: { groups: 'proxy' },
+  },
+  {
+    name: 'proof of a whole body: every line is a row',
+    file: 'src/io/result-body.ts',
+    line: 'if (this.#bad !== undefined || this.#openLine) {',
+    without: 'if (this.#bad === null) {',
+    proof: { groups: 'server-limits' },
+  },
+  {
+    name: 'an INSERT whose answer is lost is not sent again',
+    file: 'src/core/retry.ts',
+    line: '(readOnly || failure.neverStarted)',
+    without: '(readOnly || failure.kind !== undefined)',
+    proof: { seeds: 200, profile: 'server faults' },
+  },
+  {
+    name: 'a query that may have killed the server runs alone',
+    file: RUN,
+    line: 'await this.#admission(alone);',
+    without: 'await this.#admission(alone && attempt < 0);',
+    proof: { seeds: 300, profile: 'server faults' },
+  },
+  {
+    name: 'the pool parks while the server is away',
+    file: RUN,
+    line: 'away = await this.#outage.report(result.failure, drain.signal);',
+    without: 'away = false;',
+    proof: { seeds: 200, profile: 'server faults' },
+  },
+  {
+    name: 'discard of a chDB connection that saw an error',
+    file: 'src/io/embedded-attempt.ts',
+    line: 'if (!mayStay) this.#discardSession();',
+    without: '',
+    proof: { vitest: 'test/engines/embedded.test.ts' },
+  },
+];
