@@ -96,6 +96,7 @@ function svg(lines) {
     return `<text y="${16 + (row + 0.75) * CELL.height}" xml:space="preserve">${spans.join('')}</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
+<title>A run of the sample in a terminal, in the middle and at its end</title>
 <rect width="100%" height="100%" rx="8" fill="#22272e"/>
 ${rows.join('\n')}
 </svg>
