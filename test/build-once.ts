@@ -47,7 +47,9 @@ function isFresh(): boolean {
     join('src', name),
   );
   return [...sources, 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'].every(
-    name => statSync(join(ROOT, name)).mtimeMs <= builtMs,
+    // A file that is gone meanwhile is a change too.
+    name =>
+      (statSync(join(ROOT, name), { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY) <= builtMs,
   );
 }
 

@@ -9,6 +9,9 @@ export interface AuditRequest {
   readonly log: string;
   readonly inputs: FingerprintInputs;
   readonly rowsPerQuery: number | undefined;
+  /** As in qrun.toml: which queries belong to the unit. */
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
   readonly source: UnitSource;
   /** Reads the log; `undefined` when there is none. */
   readonly readLog: (visitor: LogVisitor) => Promise<LogTail | undefined>;
@@ -16,16 +19,18 @@ export interface AuditRequest {
 
 /**
  * Compares the files of a unit with its log, without changing anything and without an engine. A unit whose log
- * does not exist is incomplete, with every query missing.
+ * does not exist is incomplete, with every query missing. Queries that `include` and `exclude` leave out are not
+ * due; what the log holds of them is judged as it is.
  *
  * Errors: QrunError `UNIT_*`, `SQL_INVALID`, `PARAMETERS` when the unit itself cannot be read.
  */
 export async function auditUnit(request: AuditRequest): Promise<AuditReport> {
+  const { source, inputs, include, exclude } = request;
   const plan = await planUnit(
     {
-      source: request.source,
-      inputs: request.inputs,
-      selection: { include: [], exclude: [], shard: undefined, shuffle: undefined },
+      source,
+      inputs,
+      selection: { include, exclude, shard: undefined, shuffle: undefined },
       limit: undefined,
       rerun: 'errors',
       allowPlaceholders: true,
@@ -33,15 +38,27 @@ export async function auditUnit(request: AuditRequest): Promise<AuditReport> {
     new Map(),
   );
   const audit = new Audit();
-  const tail = await request.readLog(audit);
+  const recorded = new Map<string, string>();
+  const tail = await request.readLog({
+    group: (head, start) => {
+      recorded.set(head.query, head.fingerprint);
+      audit.group(head, start);
+    },
+    partial: (head, seen, start) => audit.partial(head, seen, start),
+    foreign: (start, unit) => audit.foreign(start, unit),
+    newer: (start, schema) => audit.newer(start, schema),
+    unreadable: (start, bytes) => audit.unreadable(start, bytes),
+  });
   if (tail?.reason !== undefined) audit.torn(tail.goodEnd, tail.tornBytes, tail.reason);
-  return audit.report(
-    request.unit,
-    request.log,
-    plan.queries.map(({ name, fingerprint, rows }) => ({
-      name,
-      fingerprint,
-      rows: rows ?? request.rowsPerQuery,
-    })),
-  );
+  const due = plan.queries.map(({ name, fingerprint, rows }) => ({
+    name,
+    fingerprint,
+    rows: rows ?? request.rowsPerQuery,
+  }));
+  const names = new Set(due.map(({ name }) => name));
+  const leftOut = source.list().flatMap(name => {
+    const fingerprint = names.has(name) ? undefined : recorded.get(name);
+    return fingerprint === undefined ? [] : [{ name, fingerprint, rows: undefined }];
+  });
+  return audit.report(request.unit, request.log, [...due, ...leftOut]);
 }

@@ -341,6 +341,22 @@ describe('without a real server', () => {
     expect(ended.stderr).toContain('--log names the log of one unit');
   });
 
+  it('queries that qrun.toml excludes are not due: not in a run, not in an audit', async () => {
+    put(root, 'u/draft.sql', "SELECT 'not yet");
+    const before = await qrun(['audit', 'u'], { cwd: root });
+    expect(before).toMatchObject({ code: 2 });
+    put(root, 'qrun.toml', 'exclude = ["draft*"]\n');
+    expect(await qrun(unit('-q'), { cwd: root })).toMatchObject({ code: 0 });
+    expect(await qrun(['audit', 'u', '--rows-per-query', '1'], { cwd: root })).toMatchObject({ code: 0 });
+    // One that was recorded before it was excluded is no foreign one.
+    put(root, 'qrun.toml', 'exclude = ["draft*", "a"]\n');
+    const audit = await qrun(['audit', 'u', '--json'], { cwd: root });
+    expect(JSON.parse(audit.stdout)).toMatchObject({ verdict: 'complete', foreign: [], queries: 2 });
+    // One that is due and was not run is missing.
+    put(root, 'u/e.sql', 'SELECT 5');
+    expect(await qrun(['audit', 'u'], { cwd: root })).toMatchObject({ code: 21 });
+  });
+
   it('an audit of several units: an array, and the worst exit code', async () => {
     put(root, 'v/a.sql', 'SELECT 1');
     await qrun(unit('-q'), { cwd: root });

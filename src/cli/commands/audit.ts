@@ -48,6 +48,8 @@ function auditOne(context: UnitContext, given: Readonly<Record<string, unknown>>
     log: context.logPath,
     inputs: { ...context.inputs, settings },
     rowsPerQuery: rows,
+    include: context.config.include,
+    exclude: context.config.exclude,
     source: directorySource(context.directory),
     readLog: visitor => readLog(context.logPath, context.unit, visitor),
   });
