@@ -231,21 +231,24 @@ export class ResultLog {
     } catch (cause) {
       throw this.#rollBack(before, cause);
     }
-    const size = this.#file.sizeBytes();
-    if (size !== before + bytes) {
-      throw new QrunError(
-        'LOG_DAMAGED',
-        `${this.path} has ${size} bytes after an append, not ${before + bytes}: another program writes to it ` +
-          'without holding its lock',
-        { hint: `stop that program, or let it append under: flock ${this.#options.lock.path} ...` },
-      );
-    }
+    const size = before + bytes;
+    this.#expectSize(size, 'after an append');
     for (const { head, content } of due) {
       const parts = content.outcome === 'normal' ? content.body.rows : 1;
       this.#records += parts;
       this.#note(head, content.outcome, parts);
     }
     this.#scanner = this.#newScanner(size);
+  }
+
+  #expectSize(expected: number, when: string): void {
+    const size = this.#file.sizeBytes();
+    if (size === expected) return;
+    throw new QrunError(
+      'LOG_DAMAGED',
+      `${this.path} has ${size} bytes ${when}, not ${expected}: another program writes to it without holding its lock`,
+      { hint: `stop that program, or let it append under: flock ${this.#options.lock.path} ...` },
+    );
   }
 
   #rollBack(size: number, cause: unknown): QrunError {
@@ -321,8 +324,11 @@ export class ResultLog {
     const savedAs = `${this.path}.torn-${goodEnd}-${randomBytes(4).toString('hex')}`;
     try {
       await this.#options.disk.writeNew(savedAs, this.#fragment(goodEnd, size));
+      // A writer without the lock may be alive: what was not saved must not be cut off.
+      this.#expectSize(size, 'after its torn end was saved');
       this.#file.truncate(goodEnd);
     } catch (cause) {
+      if (cause instanceof QrunError) throw cause;
       throw new QrunError(
         'LOG_WRITE',
         `${this.path} has a torn end from byte ${goodEnd} on (${reason}), which cannot be saved aside: ` +

@@ -1,9 +1,17 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { FlockMechanism } from '../../src/io/flock.js';
 import { readOwner, takeLease } from '../../src/io/lease.js';
-import { CAN_MOUNT, failureOf, scratch, startWorker, Worker, withSmallDisk } from './processes.js';
+import {
+  CAN_MOUNT,
+  failureOf,
+  openFilesIn,
+  scratch,
+  startWorker,
+  Worker,
+  withSmallDisk,
+} from './processes.js';
 
 const OWNER = { pid: 4242, host: 'host7', run: 'run1', since: '2026-01-31T12:00:00.000Z' };
 const UNIT = '2down/BTCUSDT_750';
@@ -19,7 +27,8 @@ describe.each<FlockMechanism>(['koffi', 'child'])('a lease through %s', mechanis
     expect(message).toBe(
       `the unit "${UNIT}" is running: pid 4242 on host7 since 2026-01-31T12:00:00.000Z (run run1)`,
     );
-    // The one that was refused changed nothing.
+    // The ones that were refused changed nothing, and keep nothing.
+    expect(openFilesIn(dirname(log))).toEqual([`${log}.lease`]);
     expect(readOwner(`${log}.lease`)).toEqual(OWNER);
     lease.release();
     lease.release();
@@ -59,6 +68,7 @@ describe('a lease', () => {
     ['JSON of another kind', 'null'],
     ['a number', '123'],
     ['other fields', '{"pid":"x"}'],
+    ['too few fields', '{"pid":4242,"host":"host7"}'],
     ['NUL bytes', '\0\0\0'],
   ])('whose file holds %s is held all the same', async (_, content) => {
     const log = freshPath();

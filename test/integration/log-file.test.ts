@@ -1,6 +1,8 @@
 import {
   appendFileSync,
+  closeSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -11,7 +13,13 @@ import {
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { LogVisitor } from '../../src/core/log-scan.js';
-import { type LogFile, localDisk, syncDirectory } from '../../src/io/log-file.js';
+import {
+  type LogFile,
+  localDisk,
+  makeDirectories,
+  syncDirectory,
+  writeWhole,
+} from '../../src/io/log-file.js';
 import { readLog } from '../../src/io/log-read.js';
 import { normalGroup, skippedGroup, UNIT } from '../unit/log-samples.js';
 import { CAN_MOUNT, failureOf, makeFifo, scratch, withSmallDisk } from './processes.js';
@@ -164,6 +172,35 @@ describe('a new file', () => {
       localDisk.writeNew(join(directory, 'x'), pieces('half', new Error('read error'))),
     ).rejects.toThrow('read error');
     expect(readdirSync(directory)).toEqual([]);
+  });
+});
+
+describe('makeDirectories', () => {
+  it('makes a directory and those above it, and is content with one that is there', () => {
+    const path = join(scratch(), 'a', 'b', 'c');
+    for (let i = 0; i < 2; i += 1) {
+      makeDirectories(path);
+      expect(statSync(path).isDirectory()).toBe(true);
+    }
+    makeDirectories('/');
+  });
+
+  it('fails below a file, and where nothing can be made', () => {
+    const directory = scratch();
+    writeFileSync(join(directory, 'file'), '');
+    expect(() => makeDirectories(join(directory, 'file', 'a'))).toThrow(/ENOTDIR/);
+    expect(() => makeDirectories('/proc/qrun/a')).toThrow(/ENOENT/);
+  });
+});
+
+describe('writeWhole', () => {
+  it('writes a text in any script', () => {
+    const path = join(scratch(), 'x');
+    const fd = openSync(path, 'w');
+    writeWhole(fd, 'é数😀\n');
+    writeWhole(fd, '');
+    closeSync(fd);
+    expect(readFileSync(path, 'utf8')).toBe('é数😀\n');
   });
 });
 

@@ -1,10 +1,10 @@
 import {
   appendFileSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -31,6 +31,7 @@ import {
   CAN_MOUNT,
   failureOf,
   makeFifo,
+  openFilesIn,
   scratch,
   startWorker,
   Worker,
@@ -393,6 +394,28 @@ describe('a log that cannot be trusted', () => {
     expect(readFileSync(path).equals(good)).toBe(true);
   });
 
+  it('is refused when it shrinks while it is read', async () => {
+    const path = freshLog(Buffer.concat([good, skippedGroup({ query: 'b' })]));
+    const disk = watchedDisk(({ name }, run) => {
+      if (name === 'read') truncateSync(path, 0);
+      return run();
+    });
+    const { code, message } = await failureOf(openLog(path, { disk }));
+    expect([code, message]).toEqual(['LOG_DAMAGED', `${path} shrank while it was read`]);
+  });
+
+  it('is refused when somebody writes to it without the lock while its end is saved', async () => {
+    const path = freshLog(Buffer.concat([good, Buffer.from('torn')]));
+    const disk = watchedDisk(({ name }, run) => {
+      if (name === 'writeNew') appendFileSync(path, ', or still being written\n');
+      return run();
+    });
+    const { code, message } = await failureOf(openLog(path, { disk }));
+    expect([code, message]).toEqual(['LOG_DAMAGED', expect.stringContaining('another program writes to it')]);
+    // What nobody saved is not cut off.
+    expect(readFileSync(path, 'utf8')).toBe(`${good}torn, or still being written\n`);
+  });
+
   it.each<[string, (path: string) => void]>([
     ['removed', path => rmSync(path)],
     [
@@ -464,20 +487,17 @@ describe('a log that cannot be used', () => {
   });
 
   it('gives its lock back, whatever fails', async () => {
-    const open = () => readdirSync('/proc/self/fd').length;
     const failures: [string, string, Parameters<typeof watchedDisk>[0]][] = [
       ['LOG_UNUSABLE', 'open', () => Promise.reject(systemError('EACCES'))],
       ['LOG_UNUSABLE', 'isNetwork', () => Promise.reject(systemError('EIO'))],
       ['LOG_UNUSABLE', 'read', () => Promise.reject(systemError('EIO'))],
       ['LOG_SYNC', 'sync', () => Promise.reject(systemError('EIO'))],
     ];
-    await (await openLog(freshLog())).close();
     for (const [code, operation, fail] of failures) {
       const path = freshLog(skippedGroup());
-      const before = open();
       const disk = watchedDisk((at, run) => (at.name === operation ? fail(at, run) : run()));
       expect((await failureOf(openLog(path, { disk }))).code, operation).toBe(code);
-      expect(open(), operation).toBe(before);
+      expect(openFilesIn(dirname(path)), operation).toEqual([]);
     }
   });
 
@@ -622,22 +642,37 @@ describe('a failed fdatasync', () => {
   it('acknowledges nothing, is not tried again, and ends everything', async () => {
     const path = freshLog();
     let syncs = 0;
-    const disk = watchedDisk(({ name }, run) => {
+    const rewritten: (readonly unknown[])[] = [];
+    const disk = watchedDisk(({ name, args }, run) => {
+      if (name === 'rewrite') rewritten.push(args);
       if (name !== 'sync') return run();
       syncs += 1;
-      return Promise.reject(systemError('EIO'));
+      return syncs === 1 ? run() : Promise.reject(systemError('EIO'));
     });
     const log = await openLog(path, { disk });
+    expect(await log.append(head('before'), SKIPPED)).toBe(true);
+    const confirmed = statSync(path).size;
     const results = await Promise.allSettled([log.append(head('a'), SKIPPED), log.append(head('b'), FAILED)]);
     expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     const { code, message, hint } = await failureOf(log.append(head('c'), SKIPPED));
     expect([code, hint]).toEqual(['LOG_SYNC', expect.stringContaining('only what was confirmed')]);
     expect(message).toBe(`${path}: the disk did not confirm the last append: EIO: i/o error, fdatasync`);
-    expect(syncs).toBe(1);
+    expect(syncs).toBe(2);
+    // What was not confirmed is dirty again, so that the next run's sync cannot succeed without writing it.
+    expect(rewritten).toEqual([[confirmed, statSync(path).size]]);
   });
 });
 
 describe('closing', () => {
+  it('gives every descriptor back', async () => {
+    const path = freshLog();
+    const log = await openLog(path);
+    await log.append(head('a'), SKIPPED);
+    expect(openFilesIn(dirname(path)).sort()).toEqual([path, `${path}.lock`]);
+    await log.close();
+    expect(openFilesIn(dirname(path))).toEqual([]);
+  });
+
   it('waits for what is pending, and refuses what comes later', async () => {
     const path = freshLog();
     const log = await openLog(path);

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -114,6 +114,19 @@ export async function withReadOnly(
   } finally {
     execFileSync('umount', ['-l', readOnly]);
   }
+}
+
+/** The files in a directory that this process holds open, by the kernel's word. */
+export function openFilesIn(directory: string): string[] {
+  return readdirSync('/proc/self/fd').flatMap(fd => {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      return path.startsWith(`${directory}/`) ? [path] : [];
+    } catch {
+      // Closed meanwhile, such as the one that listed the directory.
+      return [];
+    }
+  });
 }
 
 /** Makes a named pipe. */

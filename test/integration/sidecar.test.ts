@@ -79,6 +79,7 @@ describe('the sidecar of runs', () => {
     '{}',
     '{"event":"start","run":"r","schema":1}',
     '{"event":"start","run":"r","schema":1,"settings":null}',
+    '{"event":"later","run":"r","schema":1,"settings":{}}',
     '{"event":"later"}',
     '',
     '\0\0',

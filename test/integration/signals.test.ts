@@ -337,6 +337,37 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('on a real ser
     await complete(20);
   });
 
+  it('a query that kills the server each time is one error, and all others complete', async context => {
+    if (server.external) context.skip('the server of QRUN_TEST_URL is not ours to stop');
+    // 18.16 ends with a segmentation fault; later versions answer with an error.
+    const deadly = `SELECT ${Array.from({ length: 50_000 }, () => '1').join('+')}`;
+    naps(24, 0.3);
+    put(root, 'u/deadly.sql', deadly);
+    const first = watchQrun(run('-P6', '--retries', '2', '--json'), inRoot());
+    let deaths = 0;
+    const ending = first.end();
+    for (;;) {
+      const lost = first.event(event => event.type === 'engine_lost', deaths + 1).catch(() => undefined);
+      if ((await lost) === undefined) break;
+      deaths += 1;
+      await server.restart();
+    }
+    const end = await ending;
+    expect(end, end.stderr).toMatchObject({ code: 20 });
+    expect(JSON.parse(end.stdout)).toMatchObject({
+      recorded: { normal: 24, skipped: 0, error: 1 },
+      errors: [{ example: 'deadly' }],
+      not_run: 0,
+    });
+    if (end.stderr.includes('clickhouse 18.')) expect(deaths).toBe(3);
+    const lines = records(readFileSync(log()));
+    expect(lines).toHaveLength(25);
+    // The others ran once more at most.
+    expect(Math.max(...lines.filter(line => line.query !== 'deadly').map(line => Number(line.attempt)))).toBe(
+      deaths > 0 ? 2 : 1,
+    );
+  }, 60_000);
+
   it('the server dies and stays away: exit 24, nothing lost, and the next run completes', async context => {
     if (server.external) context.skip('the server of QRUN_TEST_URL is not ours to stop');
     naps(12, 0.2);
