@@ -36,6 +36,13 @@ export const MUTATIONS: readonly Mutation[] = [
     proof: { groups: 'write-errors' },
   },
   {
+    name: 'sync of what the log already holds when it is opened',
+    file: LOG,
+    line: 'if (log.#scanner.position > 0) await log.#sync(log.#scanner.position);',
+    without: '',
+    proof: { seeds: 100, profile: 'power loss' },
+  },
+  {
     name: 'key check under the lock',
     file: LOG,
     line: 'return head.rerun || !known;',

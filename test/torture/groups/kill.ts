@@ -15,7 +15,7 @@ export const killWrite: Group = {
       const type = where === 'disk' ? context.places.diskType : 'tmpfs';
       const row = context.row(`SIGKILL in mid-write, 3 writers (${type})`);
       const random = context.random(`kill-write-${where}`);
-      await inParallel(context.count(2, 50), 1, () =>
+      await inParallel(context.count(2, 30), 1, () =>
         killedInWrite(context, row, where, random.int(0, 2 ** 31)),
       );
       row.end();

@@ -124,7 +124,13 @@ async function killedUnit(
       unit.observe();
     }
     await unit.finish(trial, 20);
-    await unit.verdict(trial, { audit: 'errors' });
+    const { sides } = await unit.verdict(trial, { audit: 'errors' });
+    const told = unit.readEvents().filter(event => event.type === 'log_repaired').length;
+    // A repair that was killed itself has told nobody.
+    trial.expect(
+      told <= sides.length && sides.length - told <= 1,
+      `${sides.length} side files, ${told} were told`,
+    );
   });
 }
 

@@ -32,10 +32,13 @@ export class SimDisk {
   /** Every call that was made, for the ledger. */
   calls: Call[] = [];
   readonly #world: World;
+  readonly #network: boolean;
   readonly #files = new Map<string, StoredFile>();
 
-  constructor(world: World) {
+  /** `network`: counts as a network file system, where everything happens under the lock. */
+  constructor(world: World, network: boolean) {
     this.#world = world;
+    this.#network = network;
   }
 
   /** What a reader sees of a file. */
@@ -124,7 +127,7 @@ export class SimDisk {
           this.note({ kind: 'S', path: path.slice(0, path.lastIndexOf('/')) }, process.pid),
         );
       },
-      isNetwork: async () => false,
+      isNetwork: async () => this.#network,
     };
   }
 

@@ -65,7 +65,7 @@ class Scenario {
     this.#profile = profile;
     this.#random = random;
     this.world = new World(random, { ...NO_HAZARDS, ...profile.hazards(random) }, keepHistory);
-    this.#disk = new SimDisk(this.world);
+    this.#disk = new SimDisk(this.world, random.chance(0.2));
     this.#lock = new SimLock(this.world);
     const { behaviours, innocent } = makeQueries(random, profile.serverFaults === true);
     this.#behaviours = behaviours;
