@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type StubServer, startStubServer, status } from '../engines/stub-server.js';
 import {
   type ClickHouseServer,
@@ -11,6 +11,9 @@ import {
   startClickHouseServer,
 } from '../services/clickhouse-server.js';
 import { type Ended, ordinaryUser, put, qrun, records, removeTree, type Start, tree } from './qrun.js';
+
+// Each test runs several processes, on a machine that may have other work.
+vi.setConfig({ testTimeout: 120_000 });
 
 const GOOD = 'SELECT 1 AS a\n';
 const user = ordinaryUser();

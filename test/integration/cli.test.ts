@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EXIT_TABLE } from '../../src/core/errors.js';
 import { ROOT } from '../built.js';
 import { rows, type StubServer, startStubServer } from '../engines/stub-server.js';
@@ -12,6 +12,9 @@ import {
   startClickHouseServer,
 } from '../services/clickhouse-server.js';
 import { endAll, put, qrun, records, removeTree, slowness, tree } from './qrun.js';
+
+// Each test runs several processes, on a machine that may have other work.
+vi.setConfig({ testTimeout: 120_000 });
 
 let root = '';
 afterEach(() => {
@@ -288,7 +291,7 @@ describe('without a real server', () => {
     expect(plan.stdout).toContain('20,000 of 20,000 queries of big would run');
     // About 1 s; a layout that looks at all rows for each of them takes more than 10.
     expect(plan.durationMs).toBeLessThan(5_000 * (await slowness()));
-  }, 60_000);
+  });
 
   it('selection: include, exclude, shards that are disjoint and complete, shuffle, limit', async () => {
     const names = async (...args: string[]): Promise<string[]> => {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startStubServer } from '../engines/stub-server.js';
 import {
   type ClickHouseServer,
@@ -23,6 +23,9 @@ import {
   tree,
   watchQrun,
 } from './qrun.js';
+
+// Each test runs several processes, on a machine that may have other work.
+vi.setConfig({ testTimeout: 120_000 });
 
 // Longer than qrun takes two signals for one.
 const NEXT_SIGNAL_MS = 150;
@@ -272,7 +275,7 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('on a real ser
     const last = await qrun(run('-P8'), inRoot());
     expect(last, last.stderr).toMatchObject({ code: 0 });
     await complete(150);
-  }, 120_000);
+  });
 
   it('-P 64: 64 at a time, and nothing else on stderr', async () => {
     naps(200, 0.2);
@@ -366,7 +369,7 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('on a real ser
     expect(Math.max(...lines.filter(line => line.query !== 'deadly').map(line => Number(line.attempt)))).toBe(
       deaths > 0 ? 2 : 1,
     );
-  }, 60_000);
+  });
 
   it('the server dies and stays away: exit 24, nothing lost, and the next run completes', async context => {
     if (server.external) context.skip('the server of QRUN_TEST_URL is not ours to stop');
