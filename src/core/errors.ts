@@ -15,6 +15,7 @@ export const EXIT_TABLE = [
   { code: 26, meaning: 'pueue, systemd-run, mise, ssh or rsync is missing, too old or failed' },
   { code: 129, meaning: 'drained after SIGHUP' },
   { code: 130, meaning: 'drained after SIGINT (Ctrl-C)' },
+  { code: 137, meaning: 'killed at the memory cap (--memory-max), or by kill -9' },
   { code: 143, meaning: 'drained after SIGTERM' },
 ] as const;
 
@@ -43,6 +44,13 @@ const EXIT_OF = {
   ENGINE_MISSING: 24,
   ENGINE_LOST: 24,
   DATA_LOCKED: 24,
+  PUEUE_MISSING: 26,
+  PUEUE_UNSUPPORTED: 26,
+  PUEUE_DOWN: 26,
+  PUEUE_FAILED: 26,
+  SUBMIT_LOCK: 26,
+  FINALIZER_FAILED: 26,
+  JOB_FAILED: 20,
 } as const satisfies Record<string, ExitCode>;
 
 /** Stable name of a failure of a run, for programs; each name has one exit code. */

@@ -72,22 +72,13 @@ function tryLoad<T>(load: () => T): T | undefined {
 const childFlock: Flock = {
   mechanism: 'child',
   async tryLock(fd) {
-    const { execa } = await import('execa');
-    const result = await execa('flock', ['-x', '-n', '0'], {
-      // execa takes any descriptor; its type names only 3 to 9.
-      stdin: fd as 3,
-      stdout: 'ignore',
-      reject: false,
-    });
-    if (result.exitCode === 0) return true;
+    const { runProgram } = await import('./program.js');
+    const result = await runProgram('flock', ['-x', '-n', '0'], { stdin: fd });
+    if (result.ok) return true;
     if (result.exitCode === 1) return false;
-    throw new QrunError(
-      'LOG_LOCK',
-      `cannot lock: ${result.stderr || result.shortMessage || 'flock failed'}`,
-      {
-        hint: 'install util-linux (the command flock), or a platform for which koffi has a binary',
-      },
-    );
+    throw new QrunError('LOG_LOCK', `cannot lock: ${result.stderr || result.message || 'flock failed'}`, {
+      hint: 'install util-linux (the command flock), or a platform for which koffi has a binary',
+    });
   },
 };
 
