@@ -5,31 +5,39 @@ import { QrunError } from '../core/errors.js';
 /** Options of commander, by the names that it derives from the flags. */
 export type Flags = Readonly<Record<string, unknown>>;
 
-const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
+/** Gathers the values of a repeatable option. */
+export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
-/** Options that say which results count: they go into unit id, log name and fingerprints. */
+/** Options that say which results of a unit count: they go into unit id, log name and fingerprints. */
 export function addUnitOptions(command: Command): Command {
+  command.addOption(new Option('--log <file>', 'the log of this unit').helpGroup(UNIT_GROUP));
+  addSharedUnitOptions(command);
+  return command.addOption(
+    new Option('--config <file>', 'configuration that submit-all wrote for its jobs').hideHelp(),
+  );
+}
+
+const UNIT_GROUP = 'Unit and log:';
+
+/** Those of {@link addUnitOptions} that all units of a sweep can share. */
+export function addSharedUnitOptions(command: Command): Command {
+  const group = UNIT_GROUP;
   return command
-    .addOption(new Option('--log <file>', 'the log of this unit').helpGroup('Unit and log:'))
     .addOption(
-      new Option('--log-dir <dir>', 'directory of all logs (default: <sweep root>/results)').helpGroup(
-        'Unit and log:',
-      ),
+      new Option('--log-dir <dir>', 'directory of all logs (default: <sweep root>/results)').helpGroup(group),
     )
     .addOption(
       new Option('--param <name=value>', 'value of {name:Type} in the SQL (repeatable)')
         .argParser(collect)
-        .helpGroup('Unit and log:'),
+        .helpGroup(group),
     )
     .addOption(
       new Option('--set <name=value>', 'ClickHouse setting for every query (repeatable)')
         .argParser(collect)
-        .helpGroup('Unit and log:'),
+        .helpGroup(group),
     )
-    .addOption(new Option('--database <name>', 'default database').helpGroup('Unit and log:'))
-    .addOption(
-      new Option('--rows-per-query <n>', 'rows that each normal result has').helpGroup('Unit and log:'),
-    );
+    .addOption(new Option('--database <name>', 'default database').helpGroup(group))
+    .addOption(new Option('--rows-per-query <n>', 'rows that each normal result has').helpGroup(group));
 }
 
 /** Options that choose among the queries of a unit. */
@@ -141,6 +149,11 @@ export function configFlags(flags: Flags): Record<string, unknown> {
   const result: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(flags)) {
     if (value === undefined || PRESENTATION.has(name)) continue;
+    // Not a key of the configuration, but where one comes from.
+    if (name === 'config') {
+      result.config = value;
+      continue;
+    }
     const key = KEY_OF_FLAG[name] ?? name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);
     const pairs = name === 'param' || name === 'set';
     result[key] = pairs ? parsePairs(flagName(key), value as string[]) : value;
