@@ -1,47 +1,54 @@
 import { type ErrorCode, QrunError } from '../core/errors.js';
-import type { UnitPlan } from './plan-unit.js';
+
+/** What is to be done in a unit; the counts are of queries. */
+export interface PlannedUnit {
+  readonly queries: number;
+  readonly due: number;
+}
 
 /** One unit as the preflight of a sweep looks at it. */
 export interface UnitToPlan {
   readonly unit: string;
   /** Reads and checks every query and compares it with the log. */
-  readonly plan: () => Promise<UnitPlan>;
+  readonly plan: () => Promise<PlannedUnit>;
 }
 
-/** What is to be done in a unit; the counts are of queries. */
-export interface UnitOutlook {
+export interface UnitOutlook extends PlannedUnit {
   readonly unit: string;
-  readonly queries: number;
-  readonly due: number;
 }
 
 /**
- * Plans all units one after the other, so that only one plan is in memory. Nothing of a sweep is submitted if one
- * of its units cannot run.
+ * Plans all units, as many at once as `plan` lets, and gives them in their order. Nothing of a sweep is submitted if one of
+ * its units cannot run.
  *
  * Errors: one QrunError with the problems of all units: `SQL_INVALID`, `PARAMETERS`, `UNIT_*`, `USAGE` or the code
- * of a log that cannot be trusted (which wins, because it is about data). The signal's reason when it is aborted.
+ * of a log that cannot be trusted (which wins, because it is about data); what
+ * `plan` throws besides.
  */
 export async function planSweep(
   units: readonly UnitToPlan[],
   onPlanned: (planned: number) => void,
-  signal: AbortSignal,
 ): Promise<UnitOutlook[]> {
-  const outlooks: UnitOutlook[] = [];
   const problems: { unit: string; error: QrunError }[] = [];
-  for (const { unit, plan } of units) {
-    signal.throwIfAborted();
-    try {
-      const { queries, due } = await plan();
-      outlooks.push({ unit, queries: queries.length, due: due.length });
-    } catch (error) {
-      if (!(error instanceof QrunError)) throw error;
-      problems.push({ unit, error });
-    }
-    onPlanned(outlooks.length + problems.length);
-  }
+  let planned = 0;
+  const outlooks = await Promise.all(
+    units.map(async ({ unit, plan }): Promise<UnitOutlook | undefined> => {
+      try {
+        const { queries, due } = await plan();
+        return { unit, queries, due };
+      } catch (error) {
+        if (!(error instanceof QrunError)) throw error;
+        problems.push({ unit, error });
+        return undefined;
+      } finally {
+        planned += 1;
+        onPlanned(planned);
+      }
+    }),
+  );
+  problems.sort((a, b) => (a.unit < b.unit ? -1 : 1));
   if (problems.length > 0) throw collected(problems, units.length);
-  return outlooks;
+  return outlooks.filter(outlook => outlook !== undefined);
 }
 
 function collected(problems: readonly { unit: string; error: QrunError }[], units: number): QrunError {

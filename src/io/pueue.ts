@@ -185,7 +185,8 @@ async function call(
   env: Record<string, string>,
   signal: AbortSignal | undefined,
 ): Promise<string> {
-  const end = await runProgram(program, args, {
+  // Colours would stand in messages of ours, and `--color` is known to every version.
+  const end = await runProgram(program, ['--color=never', ...args], {
     env,
     timeoutMs: LIMIT_MS,
     ...(signal === undefined ? {} : { signal }),

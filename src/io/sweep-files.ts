@@ -39,9 +39,11 @@ function walk(directory: string, root: string, found: SqlDirectory[], seen: Set<
   let above = false;
   for (const entry of list(directory)) {
     if (entry.name.startsWith('_') || entry.name.startsWith('.')) continue;
-    const path = join(directory, entry.name);
-    const target = entry.isSymbolicLink() ? statSync(path, { throwIfNoEntry: false }) : entry;
-    if (target?.isDirectory()) above = walk(path, root, found, seen) || above;
+    // A sweep has some hundred thousand files, and the path of none of them is needed.
+    const isDirectory = entry.isSymbolicLink()
+      ? statSync(join(directory, entry.name), { throwIfNoEntry: false })?.isDirectory()
+      : entry.isDirectory();
+    if (isDirectory) above = walk(join(directory, entry.name), root, found, seen) || above;
     else if (entry.name.endsWith('.sql')) files += 1;
   }
   if (files === 0 && !above) return false;

@@ -1,15 +1,13 @@
 import { planSweep, type UnitOutlook } from '../../app/plan-sweep.js';
-import { previewUnit } from '../../app/preview-unit.js';
 import { type SubmitReport, submitTasks } from '../../app/submit.js';
 import { tasksByName } from '../../core/labels.js';
 import { isLive, type PueueState } from '../../core/pueue-state.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../io/audit-report.js';
 import { leaseHolder } from '../../io/lease.js';
-import { readLog } from '../../io/log-read.js';
 import { Pueue } from '../../io/pueue.js';
-import { directorySource } from '../../io/unit-files.js';
 import type { UnitContext } from '../context.js';
 import type { Flags } from '../options.js';
+import { PlanPool } from '../plan-pool.js';
 import { createCounter } from '../render/counter.js';
 import { renderSubmission, type Submission } from '../render/submission.js';
 import { listenForStops, SIGNAL_EXIT } from '../signals.js';
@@ -116,26 +114,16 @@ async function planUnits(
     const task = present.get(unit);
     return task === undefined || !isLive(task) || task.directory !== sweep.root;
   });
-  return await planSweep(
-    units.map(unit => ({ unit: unit.unit, plan: () => planOf(unit, signal) })),
-    done => show('checked', done, units.length),
-    signal,
-  );
-}
-
-function planOf({ unit, directory, inputs, config, logPath }: UnitContext, signal: AbortSignal) {
-  return previewUnit(
-    {
-      source: directorySource(directory),
-      inputs,
-      selection: config,
-      limit: undefined,
-      rerun: config.rerun,
-      allowPlaceholders: config.allow_placeholders,
-    },
-    visitor => readLog(logPath, unit, visitor),
-    signal,
-  );
+  if (units.length === 0) return [];
+  const pool = new PlanPool(units.length);
+  try {
+    return await planSweep(
+      units.map(unit => ({ unit: unit.unit, plan: () => pool.plan(unit, signal) })),
+      done => show('checked', done, units.length),
+    );
+  } finally {
+    await pool.close();
+  }
 }
 
 async function runningElsewhere(
