@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util';
 import { QrunError } from '../core/errors.js';
 import { type PueueState, parseGroups, parseState } from '../core/pueue-state.js';
 import { type ProgramEnd, runProgram } from './program.js';
@@ -185,8 +186,7 @@ async function call(
   env: Record<string, string>,
   signal: AbortSignal | undefined,
 ): Promise<string> {
-  // Colours would stand in messages of ours, and `--color` is known to every version.
-  const end = await runProgram(program, ['--color=never', ...args], {
+  const end = await runProgram(program, args, {
     env,
     timeoutMs: LIMIT_MS,
     ...(signal === undefined ? {} : { signal }),
@@ -201,7 +201,8 @@ function failure(program: string, args: readonly string[], end: ProgramEnd): Qru
       hint: 'cargo install --locked pueue, then start pueued -d; without it: qrun unit DIR, one unit at a time',
     });
   }
-  const said = end.stderr.trim();
+  // Its errors are coloured whatever it is told.
+  const said = stripVTControlCharacters(end.stderr).trim();
   const words = withoutStack(said) || end.message || 'it said nothing';
   // Every way in which a daemon can be away: never started, its secret missing, its socket refused.
   if (
