@@ -7,6 +7,8 @@ import type { Pueue } from '../io/pueue.js';
 export interface WantedTask {
   readonly name: string;
   readonly command: string;
+  /** Asked when its label is no longer queued or running, for tasks that were when the caller looked. */
+  readonly isDue?: () => Promise<boolean>;
 }
 
 export interface SubmitRequest {
@@ -47,6 +49,8 @@ export interface SubmitReport {
   readonly queued: readonly string[];
   /** Also paused ones. */
   readonly running: readonly string[];
+  /** Ended since the caller looked, with nothing left to do. */
+  readonly ended: readonly string[];
   readonly audit: 'submitted' | 'waiting' | 'not due';
   readonly group: string;
   readonly slots: number;
@@ -83,11 +87,14 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
   const present = tasksByName(state.tasks, sweep);
   const queued: string[] = [];
   const running: string[] = [];
+  const ended: string[] = [];
   const missing: WantedTask[] = [];
   for (const task of request.tasks) {
     const found = present.get(task.name);
-    if (found === undefined || !isLive(found)) missing.push(task);
-    else if (found.phase === 'running' || found.phase === 'paused') running.push(task.name);
+    if (found === undefined || !isLive(found)) {
+      if ((await task.isDue?.()) === false) ended.push(task.name);
+      else missing.push(task);
+    } else if (found.phase === 'running' || found.phase === 'paused') running.push(task.name);
     else queued.push(task.name);
   }
   const slots = await prepareGroup(deps, request, state);
@@ -127,6 +134,7 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
     submitted,
     queued,
     running,
+    ended,
     audit: waiting ? 'waiting' : due ? 'submitted' : 'not due',
     group,
     slots,

@@ -224,14 +224,13 @@ function failure(program: string, args: readonly string[], end: ProgramEnd): Qru
   });
 }
 
-// The client reports with the place in its own source; people need the message.
+// The client reports the place in its own source behind the message, and a backtrace where it is told to.
 function withoutStack(text: string): string {
-  return text
+  const [message = ''] = text.split(/^\s*(?:Location:|━+ )/m);
+  return message
     .split('\n')
-    .map(line => line.trim())
-    .filter(line => line !== '' && !/^(Location:|\S+\.rs:\d+|Backtrace|Run with|.*RUST_BACKTRACE)/.test(line))
-    .map(line => line.replace(/^(Error:|\d+:)\s*/, ''))
-    .filter(line => line !== '')
+    .map(line => line.trim().replace(/^(?:Error:|\d+:)\s*/, ''))
+    .filter(line => line !== '' && !/^\S+\.rs:\d+$|^Run with /.test(line))
     .join('; ')
     .slice(0, 1000);
 }

@@ -129,6 +129,7 @@ describe('renderSubmission', () => {
       submitted: ['a'],
       queued: ['q1', 'q2'],
       running: [],
+      ended: [],
       audit: 'submitted' as const,
       group: 'qrun-gen600',
       slots: 2,

@@ -82,6 +82,21 @@ describe('submitTasks', () => {
     expect(report).toMatchObject({ submitted: ['b'], queued: [], running: ['a'] });
   });
 
+  it('asks whether a task is due that has ended since, before it adds it again', async () => {
+    const due = new Map([
+      ['a', false],
+      ['b', true],
+      ['c', false],
+    ]);
+    const tasks = [...due].map(([name, isDue]) => ({ name, command: 'x', isDue: async () => isDue }));
+    const state = pueueState([
+      { label: 'qrun:s:a', phase: 'done' },
+      { label: 'qrun:s:c', phase: 'running' },
+    ]);
+    const { report } = await submit(state, { tasks });
+    expect(report).toMatchObject({ submitted: ['b'], ended: ['a'], running: ['c'] });
+  });
+
   it('recognises a clone by its label, whatever its id', async () => {
     const { report } = await submit(pueueState([{ phase: 'done' }, { phase: 'queued' }]));
     expect(report.queued).toEqual(['a']);

@@ -1,10 +1,13 @@
 import { planSweep, type UnitOutlook } from '../../app/plan-sweep.js';
+import { previewUnit } from '../../app/preview-unit.js';
 import { type SubmitReport, submitTasks } from '../../app/submit.js';
 import { tasksByName } from '../../core/labels.js';
 import { isLive, type PueueState } from '../../core/pueue-state.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../io/audit-report.js';
 import { leaseHolder } from '../../io/lease.js';
+import { readLog } from '../../io/log-read.js';
 import { Pueue } from '../../io/pueue.js';
+import { directorySource } from '../../io/unit-files.js';
 import type { UnitContext } from '../context.js';
 import type { Flags } from '../options.js';
 import { PlanPool } from '../plan-pool.js';
@@ -83,7 +86,11 @@ async function submitAll(
       newGroupSlots: slots ?? 1,
       priority,
       delay: flags.delay as string | undefined,
-      tasks: wanted.map(unit => ({ name: unit.unit, command: jobs.unit(unit) })),
+      tasks: wanted.map(unit => ({
+        name: unit.unit,
+        command: jobs.unit(unit),
+        ...(byUnit.has(unit.unit) ? {} : { isDue: async () => (await planOf(unit, signal)).due.length > 0 }),
+      })),
       audit: jobs.audit({
         finalizers: (flags.then as string[] | undefined) ?? [],
         priority: priority - 1,
@@ -94,7 +101,8 @@ async function submitAll(
     },
   );
   counter.clear();
-  return show({ ...submission, report }, flags, terminal, false);
+  const complete = [...submission.complete, ...report.ended].sort();
+  return show({ ...submission, complete, report }, flags, terminal, false);
 }
 
 async function slotsOf(flags: Flags, { table }: Sweep): Promise<number | undefined> {
@@ -124,6 +132,22 @@ async function planUnits(
   } finally {
     await pool.close();
   }
+}
+
+// One unit here: most have ended long before anybody submits again.
+function planOf({ unit, directory, inputs, config, logPath }: UnitContext, signal: AbortSignal) {
+  return previewUnit(
+    {
+      source: directorySource(directory),
+      inputs,
+      selection: config,
+      limit: undefined,
+      rerun: config.rerun,
+      allowPlaceholders: config.allow_placeholders,
+    },
+    visitor => readLog(logPath, unit, visitor),
+    signal,
+  );
 }
 
 async function runningElsewhere(
@@ -164,6 +188,7 @@ function dryReport(
     submitted: names(one => one === 'done'),
     queued: names(one => ['queued', 'stashed', 'locked'].includes(one)),
     running: names(one => ['running', 'paused'].includes(one)),
+    ended: [],
     audit: wanted.length > 0 || auditIsDue(sweep) ? 'submitted' : 'not due',
     group: sweep.group,
     slots: slots ?? group?.slots ?? 1,
@@ -175,7 +200,7 @@ function dryReport(
 function show(submission: Submission, flags: Flags, terminal: Terminal, dry: boolean): number {
   if (flags.json === true) {
     const { due, report, ...rest } = submission;
-    const { groupPaused, stateBytes, ...counts } = report;
+    const { groupPaused, stateBytes, ended: _ended, ...counts } = report;
     terminal.out.write(
       `${JSON.stringify({ ...rest, ...counts, group_paused: groupPaused, state_bytes: stateBytes, dry_run: dry })}\n`,
     );
