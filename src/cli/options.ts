@@ -119,6 +119,46 @@ export function addRunOptions(command: Command): Command {
     .addOption(new Option('--halt <policy>', 'stop at errors=N or errors=N%').helpGroup(group));
 }
 
+/** Options of process-all. */
+export function addProcessAllOptions(command: Command): Command {
+  return command
+    .option('--dry-run', 'print what would be submitted, and why, and submit nothing')
+    .option('--check', 'wait for what runs, then: 0 only if every job is done, else 20')
+    .option('--json', 'the result as one JSON line')
+    .option('--rerun <which>', 'submit also what is done: all', choice('--rerun', ['all']))
+    .option('--include <glob>', 'only jobs whose name matches (repeatable)', collect)
+    .option('--exclude <glob>', 'not the jobs whose name matches (repeatable)', collect)
+    .option('--memory-max <size>', 'memory cap of each job, such as 4G (also memory_max)')
+    .option('--parallel <n>', 'jobs at a time: slots of the group', integer('--parallel', 1, 10_000))
+    .option('--group <name>', 'group of pueue (default: qrun-<name>)')
+    .option('--priority <n>', 'higher ones start first (default: 0)', integer('--priority', -1e9, 1e9))
+    .option('--delay <when>', 'start later: seconds, or a time as pueue takes it')
+    .option('--resume-group', 'start the group if it is paused');
+}
+
+/** Options that say which checkpoint is meant; without them it is the one of the job that asks. */
+export function addCheckpointOptions(command: Command): Command {
+  return command
+    .option('--file <file>', 'the checkpoint itself (default: what QRUN_CHECKPOINT names)')
+    .option('--jobs <file>', 'the jobs.toml of the job that is meant')
+    .option('--param <name=value>', 'a parameter of that job (repeatable)', collect);
+}
+
+function choice(name: string, choices: readonly string[]): (value: string) => string {
+  return value => {
+    if (choices.includes(value)) return value;
+    throw new QrunError('USAGE', `${name} ${value}: must be ${choices.join(' or ')}`);
+  };
+}
+
+function integer(name: string, min: number, max: number): (value: string) => number {
+  return value => {
+    const number = Number(value);
+    if (/^-?\d{1,10}$/.test(value) && number >= min && number <= max) return number;
+    throw new QrunError('USAGE', `${name} ${value}: must be a whole number from ${min} to ${max}`);
+  };
+}
+
 const KEY_OF_FLAG: Readonly<Record<string, ConfigKey>> = {
   param: 'parameters',
   set: 'settings',
@@ -155,7 +195,8 @@ export function flagName(key: string): string {
   return `--${key.replaceAll('_', '-')}`;
 }
 
-function parsePairs(option: string, values: readonly string[]): Record<string, string> {
+/** `name=value` pairs. Errors: QrunError `USAGE`. */
+export function parsePairs(option: string, values: readonly string[]): Record<string, string> {
   const result: Record<string, string> = {};
   for (const value of values) {
     const at = value.indexOf('=');

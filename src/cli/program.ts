@@ -1,7 +1,9 @@
 import { Argument, Command, type CommanderError } from 'commander';
 import { EXIT_TABLE, QrunError } from '../core/errors.js';
 import {
+  addCheckpointOptions,
   addEngineOptions,
+  addProcessAllOptions,
   addRunOptions,
   addSelectionOptions,
   addUnitOptions,
@@ -88,6 +90,39 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     done(await configCommand(directory, flags, terminal));
   });
 
+  const processAll = command(
+    program,
+    'process-all',
+    'submit a command for each combination of parameters to pueue, as far as it is not done',
+  )
+    .argument('[file]', 'the jobs: command and matrix of parameters', 'jobs.toml')
+    .addHelpText('after', `\n${PROCESS_ALL_HELP}`);
+  addProcessAllOptions(processAll).action(async (file: string, flags: Flags) => {
+    const { processAllCommand } = await import('./commands/process-all.js');
+    done(await processAllCommand(file, flags, terminal));
+  });
+
+  command(program, 'job', 'run one job of process-all, unless it is done; what pueue starts')
+    .requiredOption('--config <file>', 'jobs.toml, or what process-all stored of it')
+    .requiredOption('--name <job>', 'name of the job: NAME@parameter=value,...')
+    .option('--rerun-before <time>', 'run also what was done before this time (ISO 8601, UTC)')
+    .action(async (flags: Flags) => {
+      const { jobCommand } = await import('./commands/job.js');
+      done(await jobCommand(flags, terminal));
+    });
+
+  const checkpoint = command(program, 'checkpoint', 'read and write how far a job has come, safely');
+  for (const [name, does] of CHECKPOINT_ACTIONS) {
+    const action = command(checkpoint, name, does);
+    if (name === 'set') action.argument('[value]', 'JSON; without it, or for "-", it is read from stdin');
+    if (name === 'get') action.option('--default <json>', 'what to print when there is no checkpoint');
+    addCheckpointOptions(action).action(async (...args: unknown[]) => {
+      const [value, flags] = (name === 'set' ? args : [undefined, ...args]) as [string | undefined, Flags];
+      const { checkpointCommand } = await import('./commands/checkpoint.js');
+      done(await checkpointCommand(name, value, flags, terminal));
+    });
+  }
+
   command(program, 'completion', 'print the completion script of a shell')
     .addArgument(new Argument('<shell>', 'which shell').choices(['bash', 'zsh', 'fish']))
     .addHelpText('after', '\nBash: source <(qrun completion bash)')
@@ -135,6 +170,23 @@ const UNIT_EXAMPLES = `Examples:
 
 A query file may set its own limits in its first line: -- qrun: timeout=30s rows=3 retries=1
 Run it again to resume: a query runs again only if its SQL, parameters or settings changed, or if it failed.`;
+
+const CHECKPOINT_ACTIONS = [
+  ['path', 'print the path of the checkpoint'],
+  ['get', 'print the checkpoint, or nothing when there is none'],
+  ['set', 'replace the checkpoint, atomically and durably'],
+  ['clear', 'remove the checkpoint; there may be none'],
+] as const;
+
+const PROCESS_ALL_HELP = `jobs.toml:
+  name = "features"
+  command = ["python3", "job.py", "--symbol", "{symbol}", "--threshold", "{threshold}"]
+  [matrix]
+  symbol = ["BTCUSDT", "ETHUSDT"]
+  threshold = [250, 500]
+
+Run it again to resume: a job runs again only if it did not end with 0, or if its command, parameters or
+environment changed. docs/process-jobs.md tells all of it.`;
 
 const AUDIT_HELP = `The formula is: lines = N_normal x rows_per_query + N_skipped + N_error.
 Settings and database of the last run are taken from the log's sidecar unless they are given.`;

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { open, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
-import { makeDirectories, reasonOf, syncDirectory } from './log-file.js';
+import { writeFileAtomic } from './durable-file.js';
+import { makeDirectories, reasonOf } from './log-file.js';
 
 /** Which setup files an embedded data directory has seen: path relative to the sweep root -> fingerprint. */
 export type AppliedSetup = Readonly<Record<string, string>>;
@@ -25,20 +25,6 @@ export function readAppliedSetup(dataDirectory: string): AppliedSetup {
 /** Notes what was applied, whole or not at all: temporary file, fsync, rename, fsync of the directory. */
 export async function writeAppliedSetup(dataDirectory: string, applied: AppliedSetup): Promise<void> {
   await writeFileAtomic(join(dataDirectory, FILE), `${JSON.stringify(applied, null, 2)}\n`);
-}
-
-/** Replaces a file so that a reader or a crash sees the old or the new content, never a mixture. */
-export async function writeFileAtomic(path: string, content: string): Promise<void> {
-  const temporary = `${path}.tmp`;
-  const file = await open(temporary, 'w', 0o666);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
-  await syncDirectory(dirname(path));
 }
 
 // A setup may take minutes; the holder renews its lock every 15 s, so that a dead one is noticed in 30.

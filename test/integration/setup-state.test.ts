@@ -1,13 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import {
-  readAppliedSetup,
-  withSetupLock,
-  writeAppliedSetup,
-  writeFileAtomic,
-} from '../../src/io/setup-state.js';
-import { CAN_MOUNT, failureOf, scratch, withSmallDisk } from './processes.js';
+import { readAppliedSetup, withSetupLock, writeAppliedSetup } from '../../src/io/setup-state.js';
+import { failureOf, scratch } from './processes.js';
 
 const APPLIED = { '_setup.sql': '9f86d081884c7d65', '2down/_setup.sql': '0000000000000000' };
 
@@ -30,32 +25,6 @@ describe('the note of what was applied', () => {
       expect(readAppliedSetup(directory)).toEqual({});
     },
   );
-});
-
-describe('writeFileAtomic', () => {
-  it('replaces a file whole', async () => {
-    const path = join(scratch(), 'file');
-    writeFileSync(path, 'a long old content');
-    await writeFileAtomic(path, 'new');
-    expect(readFileSync(path, 'utf8')).toBe('new');
-  });
-
-  it('is not disturbed by what a killed process left', async () => {
-    const path = join(scratch(), 'file');
-    writeFileSync(`${path}.tmp`, 'half of something much longer than the new content');
-    await writeFileAtomic(path, 'new');
-    expect(readFileSync(path, 'utf8')).toBe('new');
-    expect(existsSync(`${path}.tmp`)).toBe(false);
-  });
-
-  it.runIf(CAN_MOUNT)('leaves the old content when the disk is full', async () => {
-    await withSmallDisk(async directory => {
-      const path = join(directory, 'file');
-      writeFileSync(path, 'old');
-      await expect(writeFileAtomic(path, 'x'.repeat(2e6))).rejects.toThrow(/ENOSPC/);
-      expect(readFileSync(path, 'utf8')).toBe('old');
-    });
-  });
 });
 
 describe('withSetupLock', () => {
