@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseSize, SIZE_EXAMPLES } from './bytes.js';
 import { QrunError } from './errors.js';
 import { shortHash } from './fingerprint.js';
 import { checkedSweepName } from './labels.js';
@@ -55,12 +56,11 @@ export interface JobFiles {
 // each change.
 const MAX_JOBS = 100_000;
 const NAME = /^[A-Za-z_]\w*$/;
-// Powers of 1024, as in systemd; `GB` means a power of 1000 elsewhere and is refused.
-const MEMORY = /^[1-9]\d*(\.\d+)?([KMGT](iB)?|B)?$/i;
 const OWN_VARIABLE = /^QRUN_(PARAM_.*|JOB|CHECKPOINT)$/;
 
 const text = z.string('must be a text').min(1, 'must not be empty');
 const printable = (value: string): boolean => !/\p{Cc}/u.test(value);
+const isSize = (value: string): boolean => (parseSize(value) ?? 0) > 0;
 const scalar = z
   .union([z.string(), z.number(), z.boolean()], 'must be a text, a number or true/false (a date as a text)')
   .transform(String);
@@ -74,7 +74,7 @@ const SCHEMA = z.strictObject({
     .min(1, 'must name a program'),
   memory_max: z
     .string('must be a size as text, such as "4G"')
-    .regex(MEMORY, 'must be a size such as "512M" or "4G"')
+    .refine(isSize, `must be a size: ${SIZE_EXAMPLES}`)
     .optional(),
   results: text.optional(),
   matrix: z
@@ -126,8 +126,8 @@ export function resolveJobs(
   places: { readonly directory: string; readonly results: string; readonly memoryMax?: string | undefined },
 ): ResolvedJobs {
   const env = Object.fromEntries(Object.entries(file.env).sort(byName));
-  if (places.memoryMax !== undefined && !MEMORY.test(places.memoryMax)) {
-    throw new QrunError('CONFIG', `--memory-max ${places.memoryMax}: must be a size such as 512M or 4G`);
+  if (places.memoryMax !== undefined && !isSize(places.memoryMax)) {
+    throw new QrunError('CONFIG', `--memory-max ${places.memoryMax}: must be a size: ${SIZE_EXAMPLES}`);
   }
   const resolved: ResolvedJobs = {
     schema: 1,

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readSync } from 'node:fs';
-import { constants } from 'node:os';
+import { parseSize } from '../core/bytes.js';
+import { runCapped } from './systemd.js';
 
 /** A command with its surroundings. */
 export interface JobCommand {
@@ -30,46 +31,64 @@ export interface CommandEnd {
   readonly startError: string | undefined;
 }
 
-/** Runs a command to its end; never rejects. */
+/** Runs a command to its end. Errors: those of opening its output file. */
 export type RunCommand = (command: JobCommand) => Promise<CommandEnd>;
 
 /**
- * Runs a command without a memory cap, as a child in the process group of this process, so that what kills the
- * group kills it too; resolves with how it ended, when its streams are closed on this side.
+ * Runs a command as a child in the process group of this process, so that what kills the group kills it too, under
+ * its memory cap where it has one; resolves with how it ended.
  *
  * It writes into the output file by itself: nothing that it printed is lost when this process dies, and it does not
  * die of a closed pipe then. SIGKILL of this process alone leaves it running, with `held`.
  */
-export const runCommand: RunCommand = request => {
-  if (request.memoryMax !== null) request.onUncapped('this qrun has no memory caps');
+export const runCommand: RunCommand = async request => {
   const output = openSync(request.outputPath, 'a', 0o666);
   try {
-    const child = spawn(request.command, [...request.args], {
-      cwd: request.cwd,
-      env: { ...request.env },
-      stdio: ['ignore', output, output, ...(request.held === undefined ? [] : [request.held])],
-    });
-    const ended = new Promise<CommandEnd>(resolve => {
-      child.once('error', (error: NodeJS.ErrnoException) => {
-        // Also told when a signal could not be sent, to a command that lives.
-        if (child.pid !== undefined) return;
-        const exitCode = error.code === 'ENOENT' ? 127 : 126;
-        resolve({ exitCode, signal: null, killedAtCap: false, startError: error.code ?? error.message });
-      });
-      child.once('exit', (exitCode, signal) => {
-        resolve({ exitCode, signal, killedAtCap: false, startError: undefined });
-      });
-    });
-    if (child.pid !== undefined) request.onStarted(signal => child.kill(signal));
-    return ended;
+    return await (request.memoryMax === null
+      ? runFree(request, output)
+      : runWithCap(request, output, request.memoryMax));
   } finally {
     closeSync(output);
   }
 };
 
-/** The exit code by which a shell tells that a signal ended a command. */
-export function signalExitCode(signal: NodeJS.Signals): number {
-  return 128 + constants.signals[signal];
+function runFree(request: JobCommand, output: number): Promise<CommandEnd> {
+  const child = spawn(request.command, [...request.args], {
+    cwd: request.cwd,
+    env: { ...request.env },
+    stdio: ['ignore', output, output, ...(request.held === undefined ? [] : [request.held])],
+  });
+  const ended = new Promise<CommandEnd>(resolve => {
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      // Also told when a signal could not be sent, to a command that lives.
+      if (child.pid !== undefined) return;
+      const exitCode = error.code === 'ENOENT' ? 127 : 126;
+      resolve({ exitCode, signal: null, killedAtCap: false, startError: error.code ?? error.message });
+    });
+    child.once('exit', (exitCode, signal) => {
+      resolve({ exitCode, signal, killedAtCap: false, startError: undefined });
+    });
+  });
+  if (child.pid !== undefined) request.onStarted(signal => child.kill(signal));
+  return ended;
+}
+
+async function runWithCap(request: JobCommand, output: number, memoryMax: string): Promise<CommandEnd> {
+  const { command, args, env, cwd, held, onStarted, onUncapped } = request;
+  const memoryMaxBytes = parseSize(memoryMax);
+  if (memoryMaxBytes === undefined) throw new Error(`${memoryMax} is no size`);
+  const { exitCode, signal, killedAtCap } = await runCapped({
+    command,
+    args,
+    env,
+    cwd,
+    memoryMaxBytes,
+    stdio: ['ignore', output, output],
+    ...(held === undefined ? {} : { held }),
+    onStarted,
+    onUncapped,
+  });
+  return { exitCode, signal, killedAtCap, startError: undefined };
 }
 
 // Often enough for somebody who watches, rarely enough to cost nothing: one read(2) at the end of a file.

@@ -7,7 +7,7 @@ import { formatSize } from '../core/bytes.js';
 import { type CgroupPlace, cgroupPlace, killedAtLimit, memoryLimit } from './cgroup.js';
 import { type ProgramEnd, runProgram } from './program.js';
 
-/** A command to run under a memory cap; its stdio is that of this process. */
+/** A command to run under a memory cap. */
 export interface CappedCommand {
   readonly command: string;
   readonly args: readonly string[];
@@ -16,6 +16,10 @@ export interface CappedCommand {
   /** The whole environment; without it that of this process. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
+  /** Its stdin, stdout and stderr; without it those of this process. */
+  readonly stdio?: readonly ['ignore' | 'inherit', number | 'inherit', number | 'inherit'];
+  /** A descriptor that it inherits besides, so that a file that is locked stays locked until it has ended. */
+  readonly held?: number;
   /** Told when the command is being started, with the way to send it a signal. */
   readonly onStarted?: (send: (signal: NodeJS.Signals) => void) => void;
   /** Told once, before the command starts, when it runs without a cap, and why. */
@@ -126,7 +130,10 @@ export async function runCapped(request: CappedCommand, usability?: Usability): 
 
 async function runUncapped(request: CappedCommand, reason: string): Promise<CappedEnd> {
   request.onUncapped?.(reason);
-  const child = spawn(request.command, [...request.args], { ...spawnOptions(request), stdio: 'inherit' });
+  const child = spawn(request.command, [...request.args], {
+    ...spawnOptions(request),
+    stdio: [...stdioOf(request), ...heldOf(request)],
+  });
   const ended = endOf(child);
   request.onStarted?.(signal => child.kill(signal));
   return { ...(await ended), killedAtCap: false, capped: false };
@@ -144,6 +151,7 @@ interface Scope {
 
 function startScope(request: CappedCommand, version: number, stderr: 'inherit' | 'pipe'): Scope {
   const name = `qrun-${randomBytes(8).toString('hex')}.scope`;
+  const [stdin, stdout, ownStderr] = stdioOf(request);
   const child = spawn(
     'systemd-run',
     [
@@ -162,7 +170,10 @@ function startScope(request: CappedCommand, version: number, stderr: 'inherit' |
       request.command,
       ...request.args,
     ],
-    { ...spawnOptions(request), stdio: ['inherit', 'inherit', stderr, 'pipe'] },
+    {
+      ...spawnOptions(request),
+      stdio: [stdin, stdout, stderr === 'pipe' ? 'pipe' : ownStderr, 'pipe', ...heldOf(request)],
+    },
   );
   const line = child.stdio[3] as Duplex;
   const entered = firstMessage(line).then(membership => {
@@ -234,6 +245,14 @@ function systemctl(env: Record<string, string> | undefined, ...args: string[]): 
 
 function spawnOptions({ env, cwd }: CappedCommand): { env?: NodeJS.ProcessEnv; cwd?: string } {
   return { ...(env === undefined ? {} : { env }), ...(cwd === undefined ? {} : { cwd }) };
+}
+
+function stdioOf({ stdio }: CappedCommand) {
+  return stdio ?? (['inherit', 'inherit', 'inherit'] as const);
+}
+
+function heldOf({ held }: CappedCommand): number[] {
+  return held === undefined ? [] : [held];
 }
 
 function plainEnv(env: ProgramEnv | undefined): Record<string, string> | undefined {
