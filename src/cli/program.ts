@@ -123,6 +123,17 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     });
   }
 
+  const doctor = command(program, 'doctor', 'look whether everything that a sweep needs is there')
+    .argument('[dir]', 'directory of a unit or of the sweep', '.')
+    .option('--json', 'the findings as one JSON line')
+    .addHelpText('after', `\n${DOCTOR_HELP}`);
+  for (const add of [addEngineOptions, addUnitOptions]) add(doctor);
+  doctor.action(async (directory: string, flags: Flags) => {
+    refusePassword(flags);
+    const { doctorCommand } = await import('./commands/doctor.js');
+    done(await doctorCommand(directory, flags, terminal));
+  });
+
   command(program, 'completion', 'print the completion script of a shell')
     .addArgument(new Argument('<shell>', 'which shell').choices(['bash', 'zsh', 'fish']))
     .addHelpText('after', '\nBash: source <(qrun completion bash)')
@@ -177,6 +188,9 @@ const CHECKPOINT_ACTIONS = [
   ['set', 'replace the checkpoint, atomically and durably'],
   ['clear', 'remove the checkpoint; there may be none'],
 ] as const;
+
+const DOCTOR_HELP = `0: nothing hinders a sweep. Else the code of the worst problem: 26 pueue, 24 engine, 23 log directory,
+2 configuration. Notes hinder nothing.`;
 
 const PROCESS_ALL_HELP = `jobs.toml:
   name = "features"

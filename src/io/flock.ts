@@ -82,6 +82,14 @@ const childFlock: Flock = {
   },
 };
 
+/** How this process takes its locks; `undefined` when neither koffi loads nor the program flock is in PATH. */
+export async function lockMechanism(): Promise<FlockMechanism | undefined> {
+  koffiFlock ??= loadKoffi();
+  if ((await koffiFlock) !== undefined) return 'koffi';
+  const { runProgram } = await import('./program.js');
+  return (await runProgram('flock', ['--version'])).ok ? 'child' : undefined;
+}
+
 /**
  * An exclusive flock(2) on a file: the lock that `flock FILE` takes in a shell.
  *

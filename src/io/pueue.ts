@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util';
 import { QrunError } from '../core/errors.js';
 import { type PueueState, parseGroups, parseState } from '../core/pueue-state.js';
 import { type ProgramEnd, runProgram } from './program.js';
@@ -200,7 +201,8 @@ function failure(program: string, args: readonly string[], end: ProgramEnd): Qru
       hint: 'cargo install --locked pueue, then start pueued -d; without it: qrun unit DIR, one unit at a time',
     });
   }
-  const said = end.stderr.trim();
+  // It colours what it reports, whatever reads it.
+  const said = stripVTControlCharacters(end.stderr).trim();
   const words = withoutStack(said) || end.message || 'it said nothing';
   // Every way in which a daemon can be away: never started, its secret missing, its socket refused.
   if (

@@ -106,6 +106,9 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('Pueue, on a real daem
     await other.stop();
     const nowhere = await Pueue.open({ env: { ...daemon.env, PUEUE_CONFIG_PATH: '', HOME: '/nonexistent' } });
     await expect(nowhere.status()).rejects.toMatchObject({ exitCode: 26 });
+    // Its report is coloured, and ends with a place in its source.
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the one that begins a colour
+    await expect(nowhere.status()).rejects.not.toThrow(/\x1b|\.rs:/);
     await expect(Pueue.open({ env: { PATH: '/nonexistent' } })).rejects.toMatchObject({
       code: 'PUEUE_MISSING',
     });
