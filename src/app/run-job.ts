@@ -106,6 +106,9 @@ async function runLocked(
   const ended = deps.now();
   const durationMs = Math.max(0, ended.getTime() - started.getTime());
   const stoppedBy = deps.stops.received();
+  // Before the end is recorded: on a full disk the command may have lost output and not noticed, and the few bytes of
+  // a record still find room where a line in the log does not.
+  await deps.appendLog(`--- run ${run} ended: ${end.signal ?? `exit ${end.exitCode}`} ---`);
   const entry: JobEnd = {
     event: 'end',
     run,
