@@ -12,6 +12,7 @@ import { type PlanOptions, planUnit, type UnitPlan } from './plan-unit.js';
 export async function previewUnit(
   options: PlanOptions,
   readLog: (visitor: LogVisitor) => Promise<LogTail | undefined>,
+  signal?: AbortSignal,
 ): Promise<UnitPlan> {
   const final = new Map<string, FinalState>();
   await readLog({
@@ -27,5 +28,5 @@ export async function previewUnit(
     newer: () => {},
     unreadable: () => {},
   });
-  return await planUnit(options, final);
+  return await planUnit(options, final, signal);
 }

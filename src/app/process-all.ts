@@ -111,8 +111,9 @@ export interface CheckReport {
   readonly failed: readonly FailedJob[];
   /** Never ran, or ran only with other inputs. */
   readonly missing: readonly string[];
-  /** Stopped or killed before its end, or running still. */
+  /** Stopped or killed before its end. */
   readonly interrupted: readonly string[];
+  readonly running: readonly string[];
 }
 
 /** A job whose last run failed; `ended` is its exit code or its signal. */
@@ -122,8 +123,12 @@ export interface FailedJob {
   readonly attempt: number;
 }
 
-/** Sums up what {@link judgeJobs} gave. */
-export function checkReport(sweep: string, judged: readonly JudgedJob[]): CheckReport {
+/** Sums up what {@link judgeJobs} gave; `running` are the names of jobs whose lease is held. */
+export function checkReport(
+  sweep: string,
+  judged: readonly JudgedJob[],
+  running: ReadonlySet<string>,
+): CheckReport {
   const named = (...phases: JobVerdict['phase'][]): string[] =>
     judged.filter(({ verdict }) => phases.includes(verdict.phase)).map(({ job }) => job.name);
   const done = named('done');
@@ -140,6 +145,7 @@ export function checkReport(sweep: string, judged: readonly JudgedJob[]): CheckR
         attempt: attempts,
       })),
     missing: named('new', 'changed'),
-    interrupted: named('interrupted'),
+    interrupted: named('interrupted').filter(name => !running.has(name)),
+    running: named('interrupted').filter(name => running.has(name)),
   };
 }

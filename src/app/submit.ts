@@ -1,6 +1,6 @@
 import { QrunError } from '../core/errors.js';
 import { AUDIT, taskLabel, tasksByName } from '../core/labels.js';
-import { isLive, type PueueState } from '../core/pueue-state.js';
+import { isLive, type PueueState, type TaskPhase } from '../core/pueue-state.js';
 import type { Pueue } from '../io/pueue.js';
 
 /** A task that should be there: the name in its label, and its command line for `sh -c`. */
@@ -24,7 +24,7 @@ export interface SubmitRequest {
   readonly tasks: readonly WantedTask[];
   /**
    * The command that audits the sweep: added behind the others whenever one of them was added or `auditDue` is
-   * set, and none is waiting.
+   * set, and the same is not waiting already. Its priority is one less than that of the others.
    */
   readonly audit: string;
   readonly auditDue: boolean;
@@ -111,7 +111,10 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
     deps.onAdded?.(submitted.length, missing.length);
     if (submitted.length % CLEAN_EVERY === 0) await cleanGroup(deps, group);
   }
-  const waiting = isWaiting(present.get(AUDIT)?.phase);
+  const label = taskLabel(sweep, AUDIT);
+  const waiting = state.tasks.some(
+    task => task.label === label && task.command === request.audit && isWaiting(task.phase),
+  );
   const due = submitted.length > 0 || request.auditDue;
   if (due && !waiting) await add({ name: AUDIT, command: request.audit }, request.priority - 1);
   const paused = state.groups.get(group)?.paused === true;
@@ -129,7 +132,7 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
 }
 
 // One that runs has looked at the units already, or is about to: a new one comes behind the new units.
-function isWaiting(phase: string | undefined): boolean {
+function isWaiting(phase: TaskPhase): boolean {
   return phase === 'queued' || phase === 'stashed' || phase === 'locked';
 }
 

@@ -1,10 +1,18 @@
 import { dirname, join, resolve } from 'node:path';
-import { type Config, type ConfigKey, type ConfigSource, resolveConfig } from '../core/config.js';
+import {
+  type Config,
+  type ConfigKey,
+  type ConfigSource,
+  type ResolvedConfig,
+  resolveConfig,
+} from '../core/config.js';
 import { changesResult } from '../core/engine-settings.js';
 import { type FingerprintInputs, shortHash } from '../core/fingerprint.js';
-import type { Settings } from '../core/model.js';
+import type { Parameters, Settings } from '../core/model.js';
 import { logName, unitId } from '../core/names.js';
+import { parseSweepTable, type SweepTable } from '../core/sweep.js';
 import { readDotEnv, readSecretFile, readToml } from '../io/config-files.js';
+import { readJobConfig } from '../io/job-config.js';
 import { findSweepRoot, type SweepRoot, unitName } from '../io/unit-files.js';
 
 /** The surroundings of the process, as far as the configuration depends on them. */
@@ -13,77 +21,119 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** A unit as a command works on it: where it is, what it is called, and its configuration. */
-export interface UnitContext {
-  readonly directory: string;
+/** A sweep as a command works on it: its root, and the configuration that all its units share. */
+export interface SweepContext {
   readonly root: string;
   readonly configFile: string | undefined;
-  readonly unit: string;
-  readonly logPath: string;
-  readonly logDirectory: string;
-  readonly dataDirectory: string;
   readonly config: Config;
   readonly sources: Readonly<Partial<Record<ConfigKey, ConfigSource>>>;
-  readonly inputs: FingerprintInputs;
+  /** What was given, as a job's configuration file holds it; see {@link ResolvedConfig}. */
+  readonly given: ResolvedConfig['given'];
+  readonly table: SweepTable;
+  readonly logDirectory: string;
+  /** Where the embedded engine keeps its data, unless a unit of a sweep has its own. */
+  readonly dataDirectory: string;
   /** Read when it is needed, and never kept in anything that is printed. */
   readonly password: () => string | undefined;
+  /** Whether the password would be there in a process that starts with an empty environment. */
+  readonly passwordSurvives: () => boolean;
+}
+
+/** A unit as a command works on it: where it is, what it is called, and its configuration. */
+export interface UnitContext extends SweepContext {
+  readonly directory: string;
+  readonly unit: string;
+  readonly logPath: string;
+  readonly inputs: FingerprintInputs;
 }
 
 /**
  * Resolves the configuration of a unit: its sweep root, qrun.toml and .env there, the environment, and flags.
- * Variables of the environment win over those of `.env`.
+ * Variables of the environment win over those of `.env`. The flag `config` names a file that {@link jobConfig}
+ * made: it says where the root is, and stands for qrun.toml and the environment.
  *
  * Errors: QrunError `CONFIG`.
  */
 export function unitContext(
   directory: string,
   flags: Readonly<Record<string, unknown>>,
-  { cwd, env }: Surroundings,
+  surroundings: Surroundings,
   flagName?: (key: string) => string,
 ): UnitContext {
-  const absolute = resolve(cwd, directory);
-  const { directory: root, configFile } = sweepRootOf(absolute, cwd);
-  const toml = configFile === undefined ? undefined : { file: configFile, values: readToml(configFile) };
-  const variables = { ...readDotEnv(join(root, '.env')), ...env };
-  const { config, sources } = resolveConfig({
-    toml,
-    env: variables,
+  const sweep = sweepContext(directory, flags, surroundings, flagName);
+  return unitIn(sweep, resolve(surroundings.cwd, directory), {}, surroundings.cwd);
+}
+
+/** The sweep that a directory belongs to; see {@link unitContext}. */
+export function sweepContext(
+  directory: string,
+  { config: jobFile, ...flags }: Readonly<Record<string, unknown>>,
+  { cwd, env }: Surroundings,
+  flagName?: (key: string) => string,
+): SweepContext {
+  const job = typeof jobFile === 'string' ? readJobConfig(resolve(cwd, jobFile)) : undefined;
+  const { directory: root, configFile } =
+    job === undefined
+      ? sweepRootOf(resolve(cwd, directory), cwd)
+      : { directory: job.root, configFile: job.file };
+  const values = job?.values ?? (configFile === undefined ? {} : readToml(configFile));
+  const dotEnv = readDotEnv(join(root, '.env'));
+  const variables = { ...dotEnv, ...env };
+  const { config, sources, given } = resolveConfig({
+    toml: configFile === undefined ? undefined : { file: configFile, values },
+    env: job === undefined ? variables : {},
     flags,
     ...(flagName === undefined ? {} : { flagName }),
   });
   // A path in qrun.toml means the same wherever qrun is started.
   const from = (key: ConfigKey, path: string): string =>
     resolve(sources[key] === 'qrun.toml' ? root : cwd, path);
-  const unit = unitId(unitName(absolute, root), config.parameters);
-  const directoryOfLogs =
-    config.log_dir === undefined ? join(root, 'results') : from('log_dir', config.log_dir);
-  const logPath =
-    config.log === undefined ? join(directoryOfLogs, logName(unit, shortHash)) : resolve(cwd, config.log);
+  const absolute = Object.fromEntries(
+    PATH_KEYS.flatMap(key => {
+      const path = config[key];
+      return path === undefined ? [] : [[key, from(key, path)]];
+    }),
+  ) as Partial<Record<(typeof PATH_KEYS)[number], string>>;
+  const { CLICKHOUSE_PASSWORD: secret } = variables;
+  // As for every value, the environment wins over qrun.toml; what a job's file names was decided when it was made.
+  const fileWins =
+    absolute.password_file !== undefined &&
+    (secret === undefined || job !== undefined || sources.password_file !== 'qrun.toml');
   return {
-    directory: absolute,
     root,
     configFile,
+    config: { ...config, ...absolute },
+    sources,
+    given: { ...given, ...absolute, ...(fileWins ? {} : { password_file: undefined }) },
+    table: parseSweepTable(configFile ?? '', values.sweep),
+    logDirectory: absolute.log_dir ?? join(root, 'results'),
+    dataDirectory: absolute.data_dir ?? join(root, '.qrun', 'data'),
+    password: () => (fileWins ? readSecretFile(absolute.password_file as string) : secret),
+    passwordSurvives: () => fileWins || secret === undefined || dotEnv.CLICKHOUSE_PASSWORD === secret,
+  };
+}
+
+const PATH_KEYS = ['log_dir', 'data_dir', 'ca_file', 'password_file'] as const;
+
+/** One unit of a sweep; `parameters` come on top of those that all units have. */
+export function unitIn(
+  sweep: SweepContext,
+  directory: string,
+  parameters: Parameters,
+  cwd = sweep.root,
+): UnitContext {
+  const config = { ...sweep.config, parameters: { ...sweep.config.parameters, ...parameters } };
+  const unit = unitId(unitName(directory, sweep.root), config.parameters);
+  const logPath =
+    config.log === undefined ? join(sweep.logDirectory, logName(unit, shortHash)) : resolve(cwd, config.log);
+  return {
+    ...sweep,
+    config,
+    directory,
     unit,
     logPath,
-    logDirectory: resolve(logPath, '..'),
-    dataDirectory:
-      config.data_dir === undefined ? join(root, '.qrun', 'data') : from('data_dir', config.data_dir),
-    config: {
-      ...config,
-      ...(config.ca_file === undefined ? {} : { ca_file: from('ca_file', config.ca_file) }),
-      ...(config.password_file === undefined
-        ? {}
-        : { password_file: from('password_file', config.password_file) }),
-    },
-    sources,
+    logDirectory: dirname(logPath),
     inputs: { parameters: config.parameters, settings: resultSettings(config) },
-    password: () => {
-      const { password_file: file } = config;
-      const given = variables.CLICKHOUSE_PASSWORD;
-      // As for every value, the environment wins over qrun.toml.
-      if (file === undefined || (given !== undefined && sources.password_file === 'qrun.toml')) return given;
-      return readSecretFile(from('password_file', file));
-    },
   };
 }
 

@@ -1,6 +1,5 @@
 import { readFileSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { QrunError } from '../core/errors.js';
 import {
   decodeResolved,
@@ -66,9 +65,4 @@ export function filesOf(jobs: ResolvedJobs, job: Job): JobFiles {
     checkpoint: join(jobs.results, checkpoint),
     state: join(jobs.results, state),
   };
-}
-
-/** The words by which this very program is started again: node and the absolute path of its executable. */
-export function ownProgram(proc: NodeJS.Process): readonly string[] {
-  return [proc.execPath, fileURLToPath(new URL('../../bin/qrun.cjs', import.meta.url))];
 }

@@ -5,31 +5,39 @@ import { QrunError } from '../core/errors.js';
 /** Options of commander, by the names that it derives from the flags. */
 export type Flags = Readonly<Record<string, unknown>>;
 
-const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
+/** Gathers the values of a repeatable option. */
+export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
-/** Options that say which results count: they go into unit id, log name and fingerprints. */
+/** Options that say which results of a unit count: they go into unit id, log name and fingerprints. */
 export function addUnitOptions(command: Command): Command {
+  command.addOption(new Option('--log <file>', 'the log of this unit').helpGroup(UNIT_GROUP));
+  addSharedUnitOptions(command);
+  return command.addOption(
+    new Option('--config <file>', 'configuration that submit-all wrote for its jobs').hideHelp(),
+  );
+}
+
+const UNIT_GROUP = 'Unit and log:';
+
+/** Those of {@link addUnitOptions} that all units of a sweep can share. */
+export function addSharedUnitOptions(command: Command): Command {
+  const group = UNIT_GROUP;
   return command
-    .addOption(new Option('--log <file>', 'the log of this unit').helpGroup('Unit and log:'))
     .addOption(
-      new Option('--log-dir <dir>', 'directory of all logs (default: <sweep root>/results)').helpGroup(
-        'Unit and log:',
-      ),
+      new Option('--log-dir <dir>', 'directory of all logs (default: <sweep root>/results)').helpGroup(group),
     )
     .addOption(
       new Option('--param <name=value>', 'value of {name:Type} in the SQL (repeatable)')
         .argParser(collect)
-        .helpGroup('Unit and log:'),
+        .helpGroup(group),
     )
     .addOption(
       new Option('--set <name=value>', 'ClickHouse setting for every query (repeatable)')
         .argParser(collect)
-        .helpGroup('Unit and log:'),
+        .helpGroup(group),
     )
-    .addOption(new Option('--database <name>', 'default database').helpGroup('Unit and log:'))
-    .addOption(
-      new Option('--rows-per-query <n>', 'rows that each normal result has').helpGroup('Unit and log:'),
-    );
+    .addOption(new Option('--database <name>', 'default database').helpGroup(group))
+    .addOption(new Option('--rows-per-query <n>', 'rows that each normal result has').helpGroup(group));
 }
 
 /** Options that choose among the queries of a unit. */
@@ -123,15 +131,16 @@ export function addRunOptions(command: Command): Command {
 export function addProcessAllOptions(command: Command): Command {
   return command
     .option('--dry-run', 'print what would be submitted, and why, and submit nothing')
-    .option('--check', 'wait for what runs, then: 0 only if every job is done, else 20')
+    .option('--check', 'submit nothing; 0 only if every job is done, else 20')
+    .option('--when-ended', 'with --check: first wait until no job of the sweep runs (what follows the jobs)')
     .option('--json', 'the result as one JSON line')
     .option('--rerun <which>', 'submit also what is done: all', choice('--rerun', ['all']))
     .option('--include <glob>', 'only jobs whose name matches (repeatable)', collect)
     .option('--exclude <glob>', 'not the jobs whose name matches (repeatable)', collect)
     .option('--memory-max <size>', 'memory cap of each job, such as 4G (also memory_max)')
-    .option('--parallel <n>', 'jobs at a time: slots of the group', integer('--parallel', 1, 10_000))
+    .option('--parallel <n>', 'jobs at a time (default: as the group is; 1 for a new one)')
     .option('--group <name>', 'group of pueue (default: qrun-<name>)')
-    .option('--priority <n>', 'higher ones start first (default: 0)', integer('--priority', -1e9, 1e9))
+    .option('--priority <n>', 'higher ones start first (default: 0)')
     .option('--delay <when>', 'start later: seconds, or a time as pueue takes it')
     .option('--resume-group', 'start the group if it is paused');
 }
@@ -148,14 +157,6 @@ function choice(name: string, choices: readonly string[]): (value: string) => st
   return value => {
     if (choices.includes(value)) return value;
     throw new QrunError('USAGE', `${name} ${value}: must be ${choices.join(' or ')}`);
-  };
-}
-
-function integer(name: string, min: number, max: number): (value: string) => number {
-  return value => {
-    const number = Number(value);
-    if (/^-?\d{1,10}$/.test(value) && number >= min && number <= max) return number;
-    throw new QrunError('USAGE', `${name} ${value}: must be a whole number from ${min} to ${max}`);
   };
 }
 
@@ -181,6 +182,11 @@ export function configFlags(flags: Flags): Record<string, unknown> {
   const result: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(flags)) {
     if (value === undefined || PRESENTATION.has(name)) continue;
+    // Not a key of the configuration, but where one comes from.
+    if (name === 'config') {
+      result.config = value;
+      continue;
+    }
     const key = KEY_OF_FLAG[name] ?? name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);
     const pairs = name === 'param' || name === 'set';
     result[key] = pairs ? parsePairs(flagName(key), value as string[]) : value;

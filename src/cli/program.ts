@@ -1,4 +1,4 @@
-import { Argument, Command, type CommanderError } from 'commander';
+import { Argument, Command, type CommanderError, Option } from 'commander';
 import { EXIT_TABLE, QrunError } from '../core/errors.js';
 import {
   addCheckpointOptions,
@@ -6,10 +6,13 @@ import {
   addProcessAllOptions,
   addRunOptions,
   addSelectionOptions,
+  addSharedUnitOptions,
   addUnitOptions,
+  collect,
   type Flags,
 } from './options.js';
 import { withoutOptionValue } from './secrets.js';
+import { addSweepOptions } from './sweep-options.js';
 import type { Terminal } from './terminal.js';
 import { version } from './version.js';
 
@@ -74,6 +77,69 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
   addUnitOptions(audit).action(async (directories: string[], flags: Flags) => {
     const { auditCommand } = await import('./commands/audit.js');
     done(await auditCommand(directories, flags, terminal));
+  });
+
+  const submitAll = command(
+    program,
+    'submit-all',
+    'submit a sweep to pueue: one task for each unit that is not complete, and the audit behind them',
+  )
+    .argument('[root]', 'directory of the sweep: every leaf directory with *.sql files in it is a unit', '.')
+    .option('--dry-run', 'print what would be submitted, and submit nothing')
+    .option('--json', 'what was submitted as one JSON line')
+    .addOption(
+      new Option('--parallel <n>', 'units at a time (default: as the group is; 1 for a new one)').helpGroup(
+        SUBMIT_GROUP,
+      ),
+    )
+    .addOption(
+      new Option('--priority <n>', "pueue's priority of the units: higher ones start first").helpGroup(
+        SUBMIT_GROUP,
+      ),
+    )
+    .addOption(
+      new Option('--delay <when>', 'start later: 3600 (seconds), 22:00, tomorrow').helpGroup(SUBMIT_GROUP),
+    )
+    .addOption(
+      new Option('--then <command>', 'shell command after a complete audit (repeatable, in order)')
+        .argParser(collect)
+        .helpGroup(SUBMIT_GROUP),
+    )
+    .addOption(new Option('--resume-group', 'start the group when it is paused').helpGroup(SUBMIT_GROUP))
+    .addHelpText('after', `\n${SUBMIT_HELP}`);
+  for (const add of [addSweepOptions, addRunOptions, addEngineOptions, addSharedUnitOptions]) add(submitAll);
+  submitAll.action(async (directory: string, flags: Flags) => {
+    refusePassword(flags);
+    const { submitAllCommand } = await import('./commands/submit-all.js');
+    done(await submitAllCommand(directory, flags, terminal));
+  });
+
+  const status = command(program, 'status', 'one table of a sweep, from pueue and the logs')
+    .argument('[root]', 'directory of the sweep', '.')
+    .option('-w, --watch', 'again and again, until everything has ended')
+    .option('--interval <duration>', 'how often (default: 2s)')
+    .option('-a, --all', 'each unit, also those that wait or are complete')
+    .option('--json', 'as JSON, one line for each look');
+  for (const add of [addSweepOptions, addSharedUnitOptions]) add(status);
+  status.action(async (directory: string, flags: Flags) => {
+    const { statusCommand } = await import('./commands/status.js');
+    done(await statusCommand(directory, flags, terminal));
+  });
+
+  const auditAll = command(program, 'audit-all', 'audit every unit of a sweep: 0 only when all are complete')
+    .argument('[root]', 'directory of the sweep', '.')
+    .option('--json', 'the report as one JSON line')
+    .addOption(
+      new Option('--then <command>', 'shell command after a complete audit (repeatable, in order)').argParser(
+        collect,
+      ),
+    )
+    .option('--when-ended', 'first wait until no unit of the sweep runs (submit-all uses it)')
+    .addOption(new Option('--priority <n>').hideHelp());
+  for (const add of [addSweepOptions, addSharedUnitOptions]) add(auditAll);
+  auditAll.action(async (directory: string, flags: Flags) => {
+    const { auditAllCommand } = await import('./commands/audit-all.js');
+    done(await auditAllCommand(directory, flags, terminal));
   });
 
   const config = command(
@@ -172,7 +238,15 @@ const EXAMPLES = `Examples:
   qrun unit ./sql -P16                              run on the embedded engine
   qrun unit ./sql -P16 --url http://localhost:8123  run on a server
   qrun audit ./sql --rows-per-query 3               prove that nothing is missing
-  qrun plan ./sql                                   what would run, and why`;
+  qrun plan ./sql                                   what would run, and why
+  qrun submit-all ./sql --parallel 4                the whole sweep, through pueue
+  qrun status ./sql --watch                         how far it is`;
+
+const SUBMIT_GROUP = 'Submission:';
+
+const SUBMIT_HELP = `Units that are queued, running or complete are skipped, so that it can be run at any time.
+Under [sweep] in qrun.toml: name, group, parallel, priority, units = ["2down/*"],
+epochs = [{from = "2024-01-01", to = "2024-07-01"}] and matrix = {threshold = [250, 500]}: one unit each.`;
 
 const UNIT_EXAMPLES = `Examples:
   qrun unit ./sql -P16

@@ -257,7 +257,9 @@ export class Audit implements LogVisitor {
 }
 
 /** The formula with its numbers: `290 = 95 x 3 + 5 x 1 + 0 x 1`; one term for each width of normal results. */
-export function formula(report: AuditReport): string {
+export function formula(
+  report: Pick<AuditReport, 'normal' | 'skipped' | 'errors' | 'expected_lines'>,
+): string {
   const normal = report.normal.length === 0 ? [{ queries: 0, rows: 1 }] : report.normal;
   const terms = normal.map(({ queries, rows }) => `${queries} x ${rows}`);
   return `${report.expected_lines} = ${[...terms, `${report.skipped} x 1`, `${report.errors} x 1`].join(' + ')}`;

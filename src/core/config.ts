@@ -4,6 +4,7 @@ import { QrunError } from './errors.js';
 import { type HaltPolicy, parseHalt } from './halt.js';
 import type { Rerun } from './plan.js';
 import type { Shard } from './selection.js';
+import { sweepProblems } from './sweep.js';
 
 /** Where a value came from; later ones win. */
 export type ConfigSource = 'default' | 'qrun.toml' | 'environment' | 'flag';
@@ -179,6 +180,8 @@ export interface ConfigInputs {
 export interface ResolvedConfig {
   readonly config: Config;
   readonly sources: Readonly<Partial<Record<ConfigKey, ConfigSource>>>;
+  /** Every value that was given, unparsed, as a qrun.toml could hold it: what a job gets to resolve the same. */
+  readonly given: Readonly<Partial<Record<ConfigKey, unknown>>>;
 }
 
 /**
@@ -192,6 +195,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
   const problems: string[] = [];
   const values: Record<string, unknown> = { ...DEFAULTS };
   const sources: Partial<Record<ConfigKey, ConfigSource>> = {};
+  const given: Partial<Record<ConfigKey, unknown>> = {};
   const take = (key: ConfigKey, raw: unknown, source: ConfigSource, label: string): void => {
     const result = FIELDS[key].schema.safeParse(raw);
     if (!result.success) {
@@ -203,10 +207,15 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
     }
     const merge = key === 'settings' || key === 'parameters';
     values[key] = merge ? { ...(values[key] as object), ...(result.data as object) } : result.data;
+    given[key] = merge ? values[key] : raw;
     sources[key] = source;
   };
   for (const [name, raw] of Object.entries(inputs.toml?.values ?? {})) {
     const label = `${inputs.toml?.file}: ${name}`;
+    if (name === 'sweep') {
+      problems.push(...sweepProblems(label, raw));
+      continue;
+    }
     const key = TOML_KEYS.find(known => known === name);
     if (key !== undefined) take(key, raw, 'qrun.toml', label);
     else problems.push(`${label}: ${unknownKey(name)}`);
@@ -227,7 +236,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
     });
   }
   values.engine ??= values.url === undefined ? 'embedded' : 'clickhouse';
-  return { config: values as unknown as Config, sources };
+  return { config: values as unknown as Config, sources, given };
 }
 
 function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
@@ -253,5 +262,5 @@ function unknownKey(name: string): string {
   if (name === 'password') {
     return 'passwords do not belong into this file; use CLICKHOUSE_PASSWORD, .env or password_file';
   }
-  return `unknown key; known are ${TOML_KEYS.join(', ')}`;
+  return `unknown key; known are ${TOML_KEYS.join(', ')}, [sweep]`;
 }

@@ -16,6 +16,8 @@ export interface PueueTask {
   readonly group: string;
   /** Empty where it has none. */
   readonly label: string;
+  /** As it was submitted. */
+  readonly command: string;
   /** Where it starts. */
   readonly directory: string;
   readonly phase: TaskPhase;
@@ -83,8 +85,8 @@ const PHASES: Readonly<Record<string, TaskPhase>> = {
 
 function parseTask(value: unknown): PueueTask {
   const task = object(value, 'task');
-  const { id, group, label, path } = task;
-  if (typeof id !== 'number' || typeof group !== 'string' || typeof path !== 'string') {
+  const { id, group, label, path, original_command: command } = task;
+  if (typeof id !== 'number' || ![group, path, command].every(value => typeof value === 'string')) {
     throw unknownShape('task');
   }
   // One key, the name of the phase; version 3 had a text here.
@@ -94,9 +96,10 @@ function parseTask(value: unknown): PueueTask {
   const { start, end, result } = object(details, `status of task ${id}`);
   return {
     id,
-    group,
+    group: group as string,
     label: typeof label === 'string' ? label : '',
-    directory: path,
+    command: command as string,
+    directory: path as string,
     phase,
     result: phase === 'done' ? parseResult(result, id) : undefined,
     createdMs: time(task.created_at) ?? 0,

@@ -22,8 +22,8 @@ export interface Selection {
  * disjoint, together complete, and do not move when files are added.
  */
 export function selectNames(names: readonly string[], selection: Selection): string[] {
-  const included = matcher(selection.include, true);
-  const excluded = matcher(selection.exclude, false);
+  const included = nameMatcher(selection.include, true);
+  const excluded = nameMatcher(selection.exclude, false);
   const { shard, shuffle } = selection;
   const selected = names.filter(
     name =>
@@ -40,8 +40,11 @@ function shardOf(name: string, count: number): number {
   return (Number.parseInt(shortHash(name).slice(0, 12), 16) % count) + 1;
 }
 
-// As in .gitignore and most runners: a pattern without a slash matches the last part of the name.
-function matcher(globs: readonly string[], whenEmpty: boolean): (name: string) => boolean {
+/**
+ * Whether any of the globs matches a name with `/`; `whenEmpty` without globs. As in .gitignore and most runners,
+ * a pattern without a slash matches the last part of the name.
+ */
+export function nameMatcher(globs: readonly string[], whenEmpty: boolean): (name: string) => boolean {
   if (globs.length === 0) return () => whenEmpty;
   const tests = globs.map(glob =>
     picomatch(glob.replace(/(?<=.)\.sql$/, ''), { basename: !glob.includes('/'), dot: true }),

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { link, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { QrunError } from '../core/errors.js';
-import { writeFileAtomic } from './durable-file.js';
+import { writeFileAtomic } from './atomic-file.js';
 import { reasonOf } from './log-file.js';
 
 export interface CheckpointOptions {

@@ -237,10 +237,19 @@ export function lockHolder(path: string): string | undefined {
     for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
       const match = /^\d+: FLOCK\s+\S+\s+(?:WRITE|READ)\s+(\d+) \S+?:(\d+) /.exec(line);
       if (match === null || Number(match[2]) !== inode) continue;
-      return `pid ${match[1]} (${readFileSync(`/proc/${match[1]}/comm`, 'utf8').trim()})`;
+      return `pid ${match[1]} (${commandOf(match[1] ?? '')})`;
     }
   } catch {
     // Not Linux, or the holder has just gone.
   }
   return undefined;
+}
+
+// Whoever took the lock may have died, and a process that inherited the file holds it.
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return 'gone; a process that it started holds it';
+  }
 }

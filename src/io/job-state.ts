@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { QrunError } from '../core/errors.js';
 import { type JobEntry, parseJobEntry } from '../core/job-state.js';
-import { appendLine } from './durable-file.js';
+import { appendLine } from './append-line.js';
 import { reasonOf } from './log-file.js';
 
 /**

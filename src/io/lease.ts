@@ -1,6 +1,6 @@
-import { ftruncateSync, readFileSync } from 'node:fs';
+import { existsSync, ftruncateSync, readFileSync } from 'node:fs';
 import { QrunError } from '../core/errors.js';
-import { FileLock, type FlockMechanism } from './flock.js';
+import { FileLock, type FlockMechanism, lockHolder } from './flock.js';
 import { reasonOf, writeWhole } from './log-file.js';
 
 /** Who runs a unit. */
@@ -85,6 +85,26 @@ function describeOwner(path: string): string {
   return owner === undefined
     ? 'its owner is just starting'
     : `pid ${owner.pid} on ${owner.host} since ${owner.since} (run ${owner.run})`;
+}
+
+/**
+ * Who holds the lease of the unit whose log this is, for people; `undefined` when nobody does. The lease is not
+ * touched for it where the system lists its locks (Linux): to try it would make a unit fail that starts now.
+ */
+export async function leaseHolder(logPath: string): Promise<string | undefined> {
+  const path = `${logPath}.lease`;
+  if (!existsSync(path)) return undefined;
+  const held = existsSync('/proc/locks') ? lockHolder(path) !== undefined : !(await isFree(path));
+  return held ? describeOwner(path) : undefined;
+}
+
+async function isFree(path: string): Promise<boolean> {
+  const lock = await FileLock.open(path);
+  try {
+    return await lock.tryAcquire();
+  } finally {
+    lock.close();
+  }
 }
 
 /** The owner that a lease file names, or `undefined` where it names none (not held, or just being taken). */

@@ -4,6 +4,8 @@ import { QrunError } from '../core/errors.js';
 import { LogScanner, type LogTail, type LogVisitor } from '../core/log-scan.js';
 
 const READ_BYTES = 1024 * 1024;
+// A smaller file needs no buffer of that size: there may be hundreds.
+const MIN_READ_BYTES = 4096;
 
 /**
  * Reads a log from front to back without its lock and without changing it; resolves with how it ends, or with
@@ -12,27 +14,69 @@ const READ_BYTES = 1024 * 1024;
  * Errors: QrunError `LOG_UNUSABLE` when it cannot be read.
  */
 export async function readLog(path: string, unit: string, visitor: LogVisitor): Promise<LogTail | undefined> {
-  const scanner = new LogScanner(unit, visitor);
-  try {
-    // Without O_NONBLOCK a FIFO would be waited for.
-    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  return await new LogFollower(path, unit, () => visitor).catchUp();
+}
+
+/**
+ * Reads a log that grows: each look reads what is new. A log that was replaced or cut is read anew, with a visitor
+ * of its own.
+ */
+export class LogFollower {
+  readonly #path: string;
+  readonly #unit: string;
+  readonly #newVisitor: () => LogVisitor;
+  #scanner: LogScanner | undefined;
+  #file: { readonly dev: number; readonly ino: number } | undefined;
+
+  /** `newVisitor` is asked for a visitor before the first byte is read, and whenever reading starts anew. */
+  constructor(path: string, unit: string, newVisitor: () => LogVisitor) {
+    this.#path = path;
+    this.#unit = unit;
+    this.#newVisitor = newVisitor;
+  }
+
+  /** As {@link readLog}, of what has not been read yet. One call at a time. */
+  async catchUp(): Promise<LogTail | undefined> {
     try {
-      if (!(await file.stat()).isFile()) throw new Error('it is not a regular file');
-      const buffer = Buffer.allocUnsafe(READ_BYTES);
-      for (;;) {
-        const { bytesRead } = await file.read(buffer, 0, READ_BYTES, scanner.position);
-        if (bytesRead === 0) return scanner.tail();
-        scanner.push(buffer.subarray(0, bytesRead));
+      // Without O_NONBLOCK a FIFO would be waited for.
+      const file = await open(this.#path, constants.O_RDONLY | constants.O_NONBLOCK);
+      try {
+        const stat = await file.stat();
+        if (!stat.isFile()) throw new Error('it is not a regular file');
+        const scanner = this.#scannerFor(stat);
+        const length = Math.min(READ_BYTES, Math.max(MIN_READ_BYTES, stat.size - scanner.position + 1));
+        const buffer = Buffer.allocUnsafe(length);
+        for (;;) {
+          const { bytesRead } = await file.read(buffer, 0, length, scanner.position);
+          if (bytesRead === 0) return scanner.tail();
+          scanner.push(buffer.subarray(0, bytesRead));
+        }
+      } finally {
+        await file.close();
       }
-    } finally {
-      await file.close();
+    } catch (cause) {
+      if (cause instanceof QrunError) throw cause;
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw new QrunError('LOG_UNUSABLE', `cannot read the log ${this.#path}: ${(cause as Error).message}`, {
+        hint: 'name the log with --log, or its directory with --log-dir',
+        cause,
+      });
     }
-  } catch (cause) {
-    if (cause instanceof QrunError) throw cause;
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new QrunError('LOG_UNUSABLE', `cannot read the log ${path}: ${(cause as Error).message}`, {
-      hint: 'name the log with --log, or its directory with --log-dir',
-      cause,
-    });
+  }
+
+  #scannerFor({
+    dev,
+    ino,
+    size,
+  }: {
+    readonly dev: number;
+    readonly ino: number;
+    readonly size: number;
+  }): LogScanner {
+    const same = this.#file?.dev === dev && this.#file.ino === ino;
+    if (this.#scanner !== undefined && same && size >= this.#scanner.position) return this.#scanner;
+    this.#file = { dev, ino };
+    this.#scanner = new LogScanner(this.#unit, this.#newVisitor());
+    return this.#scanner;
   }
 }

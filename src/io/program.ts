@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { execa } from 'execa';
 
 /** How a program is run. */
@@ -61,4 +62,30 @@ export async function runProgram(
     timedOut: result.timedOut,
     message: result.shortMessage ?? '',
   };
+}
+
+/** How a shell command ended: by itself, or by a signal. */
+export interface ShellEnd {
+  readonly exitCode: number | undefined;
+  readonly signal: string | undefined;
+}
+
+/**
+ * Runs a command line of the user's with `sh -c`, without input and with the output of this process. It gets
+ * SIGTERM when `signal` is aborted, and is waited for.
+ */
+export function runShell(command: string, cwd: string, signal: AbortSignal): Promise<ShellEnd> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('sh', ['-c', command], { cwd, stdio: ['ignore', 'inherit', 'inherit'] });
+    const stop = (): void => {
+      child.kill('SIGTERM');
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    child.once('error', reject);
+    child.once('close', (code, name) => {
+      signal.removeEventListener('abort', stop);
+      resolve({ exitCode: code ?? undefined, signal: name ?? undefined });
+    });
+    if (signal.aborted) stop();
+  });
 }

@@ -201,7 +201,7 @@ function failure(program: string, args: readonly string[], end: ProgramEnd): Qru
       hint: 'cargo install --locked pueue, then start pueued -d; without it: qrun unit DIR, one unit at a time',
     });
   }
-  // It colours what it reports, whatever reads it.
+  // Its errors are coloured whatever it is told.
   const said = stripVTControlCharacters(end.stderr).trim();
   const words = withoutStack(said) || end.message || 'it said nothing';
   // Every way in which a daemon can be away: never started, its secret missing, its socket refused.

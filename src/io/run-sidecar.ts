@@ -3,7 +3,7 @@ import { QrunError } from '../core/errors.js';
 import type { OutcomeCounts } from '../core/events.js';
 import type { Settings } from '../core/model.js';
 import { RECORD_SCHEMA_VERSION } from '../core/record.js';
-import { appendLine } from './durable-file.js';
+import { appendLine } from './append-line.js';
 import { reasonOf } from './log-file.js';
 
 /** Written when a run begins. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
-import { writeFileAtomic } from './durable-file.js';
+import { writeFileAtomic } from './atomic-file.js';
 import { makeDirectories, reasonOf } from './log-file.js';
 
 /** Which setup files an embedded data directory has seen: path relative to the sweep root -> fingerprint. */

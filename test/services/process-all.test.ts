@@ -83,7 +83,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
       submitted: ['once@x=1', 'once@x=2', 'once@x=3'],
       group: 'qrun-once',
       slots: 2,
-      audit: 'submitted',
+      check: 'submitted',
     });
     await started(root, 2);
     const again = await submit(root);
@@ -101,7 +101,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     const audit = await ended('qrun:once:#audit');
     expect(audit.result).toEqual({ kind: 'success' });
     expect((await started(root, 3)).length).toBe(3);
-    expect(await submit(root)).toMatchObject({ submitted: [], audit: 'not due' });
+    expect(await submit(root)).toMatchObject({ submitted: [], check: 'not due' });
     expect((await run(root)).stdout).toMatch(/done +3 {2}once@x=1, once@x=2, once@x=3\n/);
   });
 
@@ -116,7 +116,9 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     );
     const [audit] = (await tasks()).filter(task => task.label === 'qrun:checked:#audit');
     await until(() =>
-      daemon.taskLog(audit?.id ?? -1).includes('waiting for 1 running job') ? true : undefined,
+      daemon.taskLog(audit?.id ?? -1).includes('waiting for 1 of the sweep to end: checked@x=2')
+        ? true
+        : undefined,
     );
     put(root, 'go-2', '0');
     const end = await ended('qrun:checked:#audit');
@@ -180,7 +182,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     await daemon.pueue('group', 'add', 'qrun-paused');
     await daemon.pueue('pause', '-g', 'qrun-paused');
     expect((await run(root)).stdout).toContain('the group qrun-paused is paused');
-    expect(await submit(root, '--resume-group')).toMatchObject({ groupPaused: false });
+    expect(await submit(root, '--resume-group')).toMatchObject({ group_paused: false });
     expect((await ended('qrun:paused:#audit')).result).toEqual({ kind: 'success' });
   });
 

@@ -101,7 +101,7 @@ const KEYS: Record<ConfigKey, Accepted> = {
 
 describe('resolveConfig', () => {
   it('gives the defaults when nothing is given', () => {
-    expect(resolve({})).toEqual({ config: DEFAULTS, sources: {} });
+    expect(resolve({})).toEqual({ config: DEFAULTS, sources: {}, given: {} });
     expect(
       resolve({ toml: {}, flags: { concurrency: undefined }, env: { QRUN_TIMEOUT: '' } }).sources,
     ).toEqual({});

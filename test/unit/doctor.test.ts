@@ -30,6 +30,7 @@ function task(group: string, label: string, phase: PueueTask['phase']): PueueTas
     group,
     label,
     directory: '/',
+    command: 'true',
     phase,
     result: undefined,
     createdMs: 0,

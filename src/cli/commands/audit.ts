@@ -1,6 +1,6 @@
 import { auditUnit } from '../../app/audit-unit.js';
-import type { AuditReport } from '../../core/audit.js';
-import { QrunError } from '../../core/errors.js';
+import type { AuditReport, Verdict } from '../../core/audit.js';
+import { type ExitCode, QrunError } from '../../core/errors.js';
 import { readLog } from '../../io/log-read.js';
 import { lastStart, readRuns } from '../../io/run-sidecar.js';
 import { directorySource } from '../../io/unit-files.js';
@@ -32,13 +32,23 @@ export async function auditCommand(
   } else {
     terminal.out.write(renderAudits(reports, terminal.outStyle));
   }
-  const verdicts = new Set(reports.map(report => report.verdict));
-  if (verdicts.has('incomplete') || verdicts.has('inconsistent')) return 21;
-  return verdicts.has('errors') ? 20 : 0;
+  return verdictExit(reports.map(report => report.verdict));
 }
 
-// A run with --set or --database is audited without naming them again: the sidecar knows them.
-function auditOne(context: UnitContext, given: Readonly<Record<string, unknown>>): Promise<AuditReport> {
+/** The exit code of an audit, by the worst verdict. */
+export function verdictExit(verdicts: readonly Verdict[]): ExitCode {
+  if (verdicts.includes('incomplete') || verdicts.includes('inconsistent')) return 21;
+  return verdicts.includes('errors') ? 20 : 0;
+}
+
+/**
+ * The audit of one unit. A run with --set or --database is audited without naming them again: the sidecar knows
+ * them; `given` are the flags of this command line.
+ */
+export function auditOne(
+  context: UnitContext,
+  given: Readonly<Record<string, unknown>>,
+): Promise<AuditReport> {
   const start = lastStart(readRuns(context.logPath));
   const named = given.settings !== undefined || given.database !== undefined;
   const settings = named || start === undefined ? context.inputs.settings : start.settings;

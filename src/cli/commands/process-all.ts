@@ -1,97 +1,161 @@
-import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkReport, judgeJobs, processAll } from '../../app/process-all.js';
 import { submitTasks } from '../../app/submit.js';
+import { waitForTasks } from '../../app/wait-for-tasks.js';
 import { QrunError } from '../../core/errors.js';
 import { isJobDue } from '../../core/job-state.js';
 import { type Job, type ResolvedJobs, resolvedName } from '../../core/jobs.js';
-import { AUDIT, defaultGroup, nameInLabel, tasksByName } from '../../core/labels.js';
+import { defaultGroup, tasksByName } from '../../core/labels.js';
 import { isLive } from '../../core/pueue-state.js';
 import { shellCommand } from '../../core/shell.js';
-import { writeFileAtomic } from '../../io/durable-file.js';
-import { FileLock } from '../../io/flock.js';
+import { writeFileAtomic } from '../../io/atomic-file.js';
 import { readJobState } from '../../io/job-state.js';
+import { leaseHolder } from '../../io/lease.js';
 import { makeDirectories, reasonOf } from '../../io/log-file.js';
 import { Pueue } from '../../io/pueue.js';
-import { filesOf, ownProgram, RESOLVED_DIRECTORY, readJobs } from '../jobs-context.js';
+import { filesOf, RESOLVED_DIRECTORY, readJobs } from '../jobs-context.js';
 import type { Flags } from '../options.js';
 import { renderCheck, renderJobPlan, renderProcessAll } from '../render/jobs.js';
+import { listenForStops, SIGNAL_EXIT } from '../signals.js';
+import { ownCommand, repeatedCommand, submitLocked } from '../sweep-jobs.js';
+import { wholeNumberFlag } from '../sweep-options.js';
 import type { Terminal } from '../terminal.js';
 
-/** Flags of `qrun process-all`, as commander gives them. */
-interface ProcessAllFlags {
-  readonly check?: boolean;
-  readonly dryRun?: boolean;
-  readonly json?: boolean;
-  readonly parallel?: number;
-  readonly priority?: number;
-  readonly delay?: string;
-  readonly group?: string;
-  readonly memoryMax?: string;
-  readonly include?: string[];
-  readonly exclude?: string[];
-  readonly rerun?: 'all';
-  readonly resumeGroup?: boolean;
+/** `qrun process-all jobs.toml`: submits what is not done, or checks that all is. Gives the exit code. */
+export async function processAllCommand(file: string, flags: Flags, terminal: Terminal): Promise<number> {
+  const jobs = readJobs(file, terminal.cwd, flags.memoryMax as string | undefined);
+  const stops = listenForStops(terminal.proc, exitCode => terminal.proc.exit(exitCode));
+  try {
+    if (flags.check === true) return await check(jobs, flags, terminal, stops.drain);
+    if (flags.dryRun === true) return await showPlan(jobs, flags, terminal);
+    return await submit(jobs, resolve(terminal.cwd, file), flags, terminal, stops.drain);
+  } catch (error) {
+    const signal = stops.received();
+    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
+    throw error;
+  } finally {
+    stops.dispose();
+  }
 }
 
-/** `qrun process-all jobs.toml`: submits what is not done, or checks that all is. Gives the exit code. */
-export async function processAllCommand(file: string, given: Flags, terminal: Terminal): Promise<number> {
-  const flags = given as ProcessAllFlags;
-  const jobs = readJobs(file, terminal.cwd, flags.memoryMax);
-  if (flags.check === true) return await check(jobs, flags, terminal);
-  if (flags.dryRun === true) return await showPlan(jobs, flags, terminal);
-  const pueue = await Pueue.open({ env: terminal.env });
+const MIN_PRIORITY = { min: -1_000_000_000 };
+
+async function submit(
+  jobs: ResolvedJobs,
+  file: string,
+  flags: Flags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<number> {
+  const slots = wholeNumberFlag(flags, 'parallel', { min: 1, max: 10_000 });
+  const priority = wholeNumberFlag(flags, 'priority', MIN_PRIORITY) ?? 0;
+  const pueue = await Pueue.open({ env: terminal.env, signal });
   const rerunBefore = rerunTime(flags);
-  const folder = join(jobs.results, RESOLVED_DIRECTORY);
-  makeFolder(folder);
+  const own = ownCommand(terminal);
+  const { include, exclude } = selectionOf(flags);
   const report = await processAll(
     {
       readState: stateReader(jobs),
-      store: content => store(folder, content),
+      store: content => store(join(jobs.results, RESOLVED_DIRECTORY), content),
       jobCommand: (job, config) =>
         shellCommand([
-          ...ownProgram(terminal.proc),
+          ...own,
           'job',
-          ...['--config', config, '--name', job.name],
-          ...(rerunBefore === undefined ? [] : ['--rerun-before', rerunBefore]),
+          `--config=${config}`,
+          `--name=${job.name}`,
+          ...(rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`]),
         ]),
       submit: request =>
-        submitTasks({ pueue, locked: work => locked(join(folder, 'submit.lock'), work) }, request),
+        submitTasks({ pueue, locked: work => submitLocked(jobs.directory, work, signal) }, request),
     },
     {
       jobs,
-      include: flags.include ?? [],
-      exclude: flags.exclude ?? [],
+      include,
+      exclude,
       rerunBefore,
-      group: flags.group ?? defaultGroup(jobs.sweep),
-      slots: flags.parallel,
-      newGroupSlots: defaultSlots(),
-      priority: flags.priority ?? 0,
-      delay: flags.delay,
+      group: groupOf(jobs, flags),
+      slots,
+      newGroupSlots: slots ?? 1,
+      priority,
+      delay: flags.delay as string | undefined,
       resumeGroup: flags.resumeGroup === true,
-      check: checkCommand(resolve(terminal.cwd, file), flags, terminal),
+      check: shellCommand([
+        ...[...own, 'process-all', file, '--check', '--when-ended', `--priority=${priority - 1}`],
+        ...include.map(glob => `--include=${glob}`),
+        ...exclude.map(glob => `--exclude=${glob}`),
+      ]),
     },
   );
   if (flags.json === true) {
-    terminal.out.write(`${JSON.stringify({ sweep: jobs.sweep, ...report, results: jobs.results })}\n`);
+    const { groupPaused, stateBytes, audit, ...counts } = report;
+    const named = { check: audit, group_paused: groupPaused, state_bytes: stateBytes };
+    terminal.out.write(
+      `${JSON.stringify({ sweep: jobs.sweep, results: jobs.results, ...counts, ...named })}\n`,
+    );
   } else {
     terminal.out.write(renderProcessAll(report, jobs.sweep, terminal.outStyle));
   }
   return 0;
 }
 
-async function check(jobs: ResolvedJobs, flags: ProcessAllFlags, terminal: Terminal): Promise<number> {
-  await waitForRunning(jobs.sweep, terminal);
+async function check(
+  jobs: ResolvedJobs,
+  flags: Flags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<number> {
+  if (flags.whenEnded === true && !(await untilEnded(jobs, flags, terminal, signal))) return 0;
   const judged = judgeJobs(stateReader(jobs), jobs, selectionOf(flags));
-  const report = checkReport(jobs.sweep, judged);
+  const open = judged.filter(({ verdict }) => verdict.phase === 'interrupted').map(({ job }) => job);
+  const report = checkReport(jobs.sweep, judged, new Set((await running(jobs, open)).keys()));
   terminal.out.write(
     flags.json === true ? `${JSON.stringify(report)}\n` : renderCheck(report, terminal.outStyle),
   );
   return report.complete ? 0 : 20;
 }
 
-async function showPlan(jobs: ResolvedJobs, flags: ProcessAllFlags, terminal: Terminal): Promise<number> {
+/** Who runs each of the jobs that run, by the name of the job. */
+async function running(jobs: ResolvedJobs, among: readonly Job[]): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const job of among) {
+    const holder = await leaseHolder(filesOf(jobs, job).log);
+    if (holder !== undefined) found.set(job.name, holder);
+  }
+  return found;
+}
+
+// Whether the work is still ours: a later check may have taken it.
+async function untilEnded(
+  jobs: ResolvedJobs,
+  flags: Flags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const pueue = await Pueue.open({ env: terminal.env, signal });
+  const result = await waitForTasks(
+    {
+      pueue,
+      orphans: async () => [...(await running(jobs, jobs.jobs)).keys()],
+      clock: { delay: (ms, aborted) => delay(ms, undefined, { signal: aborted }).catch(() => {}) },
+      onWaiting: text => terminal.err.write(`${text}\n`),
+    },
+    {
+      sweep: jobs.sweep,
+      // What pueue says of the group that this task runs in counts more than a default.
+      group: terminal.env.PUEUE_GROUP ?? groupOf(jobs, flags),
+      again: {
+        command: repeatedCommand(terminal),
+        directory: jobs.directory,
+        priority: wholeNumberFlag(flags, 'priority', MIN_PRIORITY) ?? -1,
+      },
+      signal,
+    },
+  );
+  return result === 'ended';
+}
+
+async function showPlan(jobs: ResolvedJobs, flags: Flags, terminal: Terminal): Promise<number> {
   const judged = judgeJobs(stateReader(jobs), jobs, selectionOf(flags));
   const rerunBefore = rerunTime(flags);
   const live = await liveJobs(jobs.sweep, terminal);
@@ -111,15 +175,20 @@ async function showPlan(jobs: ResolvedJobs, flags: ProcessAllFlags, terminal: Te
   return 0;
 }
 
-function selectionOf(flags: ProcessAllFlags) {
-  return { include: flags.include ?? [], exclude: flags.exclude ?? [] };
+function selectionOf(flags: Flags) {
+  const { include = [], exclude = [] } = flags as { include?: string[]; exclude?: string[] };
+  return { include, exclude };
+}
+
+function groupOf(jobs: ResolvedJobs, flags: Flags): string {
+  return (flags.group as string | undefined) ?? defaultGroup(jobs.sweep);
 }
 
 function stateReader(jobs: ResolvedJobs) {
   return (job: Job) => readJobState(filesOf(jobs, job).state);
 }
 
-function rerunTime(flags: ProcessAllFlags): string | undefined {
+function rerunTime(flags: Flags): string | undefined {
   return flags.rerun === 'all' ? new Date().toISOString() : undefined;
 }
 
@@ -135,85 +204,16 @@ async function liveJobs(sweep: string, terminal: Terminal): Promise<Map<string, 
   }
 }
 
-// A job takes seconds at least; the read of a large state takes a tenth of one.
-const LOOK_EVERY_MS = 2_000;
-
-/**
- * Resolves when no task of the sweep runs. Not for those that are queued: where the check holds the only slot, they
- * would wait for it.
- */
-async function waitForRunning(sweep: string, terminal: Terminal): Promise<void> {
-  let said = false;
-  const pueue = await Pueue.open({ env: terminal.env }).catch(unavailable);
-  for (;;) {
-    const state = await pueue?.status().catch(unavailable);
-    const running = (state?.tasks ?? []).filter(
-      task => task.phase === 'running' && ![undefined, AUDIT].includes(nameInLabel(sweep, task.label)),
-    );
-    if (running.length === 0) return;
-    if (!said)
-      terminal.err.write(`waiting for ${running.length} running ${running.length === 1 ? 'job' : 'jobs'}\n`);
-    said = true;
-    await delay(LOOK_EVERY_MS);
-  }
-
-  // What ran without pueue, or beside a daemon that is gone, is judged by its records alone.
-  function unavailable(error: unknown): undefined {
-    if (error instanceof QrunError) return undefined;
-    throw error;
-  }
-}
-
-function checkCommand(file: string, flags: ProcessAllFlags, terminal: Terminal): string {
-  return shellCommand([
-    ...ownProgram(terminal.proc),
-    'process-all',
-    file,
-    '--check',
-    ...(flags.include ?? []).flatMap(glob => ['--include', glob]),
-    ...(flags.exclude ?? []).flatMap(glob => ['--exclude', glob]),
-  ]);
-}
-
 async function store(folder: string, content: string): Promise<string> {
   const path = join(folder, resolvedName(content));
   try {
+    makeDirectories(folder);
     await writeFileAtomic(path, content);
     return path;
   } catch (cause) {
-    throw unwritable(path, cause);
+    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
+      hint: 'free space, or choose another place: results = "..." in jobs.toml',
+      cause,
+    });
   }
-}
-
-function makeFolder(path: string): void {
-  try {
-    makeDirectories(path);
-  } catch (cause) {
-    throw unwritable(path, cause);
-  }
-}
-
-function unwritable(path: string, cause: unknown): QrunError {
-  return new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
-    hint: 'free space, or choose another place: results = "..." in jobs.toml',
-    cause,
-  });
-}
-
-// 5,000 additions take a few minutes.
-const SUBMIT_WAIT_MS = 600_000;
-
-async function locked<T>(path: string, work: () => Promise<T>): Promise<T> {
-  const lock = await FileLock.open(path);
-  try {
-    await lock.acquire({ limitMs: SUBMIT_WAIT_MS });
-    return await work();
-  } finally {
-    lock.close();
-  }
-}
-
-// A fifth of the machine is left to others.
-function defaultSlots(): number {
-  return Math.max(1, Math.floor(availableParallelism() * 0.8));
 }

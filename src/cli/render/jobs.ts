@@ -80,6 +80,7 @@ export function renderCheck(report: CheckReport, style: Style): string {
     ['failed', failed],
     ['missing', report.missing],
     ['interrupted', report.interrupted],
+    ['running', report.running],
   ];
   const verdict = report.complete
     ? paint.good(

@@ -1,0 +1,152 @@
+import { AUDIT, tasksByName } from '../core/labels.js';
+import type { PueueGroup, PueueState, PueueTask } from '../core/pueue-state.js';
+import type { SweepAudit } from '../core/sweep-audit.js';
+import { endNote, UnitProgress, type UnitStatus, unitState } from '../core/sweep-status.js';
+import type { LogFollower } from '../io/log-read.js';
+import type { RunStart } from '../io/run-sidecar.js';
+
+/** A unit as the status looks at it. */
+export interface UnitToWatch {
+  readonly unit: string;
+  /** The names of its queries. */
+  readonly queries: () => readonly string[];
+  readonly rowsPerQuery: number | undefined;
+  /** Follows its log; gives what it reads to the visitor of `newProgress`. */
+  readonly follow: (newProgress: () => UnitProgress) => Pick<LogFollower, 'catchUp'>;
+  readonly holder: () => Promise<string | undefined>;
+  readonly lastStart: () => RunStart | undefined;
+}
+
+/** How the audit of a sweep stands. */
+export interface AuditStatus {
+  readonly state: 'none' | 'queued' | 'running' | 'done' | 'failed';
+  readonly note: string;
+  /** The verdict of the last one, unless something was recorded since. */
+  readonly verdict: SweepAudit['verdict'] | undefined;
+  readonly at: string | undefined;
+}
+
+/** A sweep at one moment. */
+export interface SweepStatus {
+  readonly sweep: string;
+  readonly group: string;
+  /** `undefined` when pueue could not be read, or has no such group. */
+  readonly slots: number | undefined;
+  /** Groups that hold tasks of the sweep and start nothing until somebody says so. */
+  readonly pausedGroups: readonly string[];
+  readonly units: readonly UnitStatus[];
+  readonly audit: AuditStatus;
+  readonly queries_per_second: number;
+  /** Until all queries have run at the present rate; `undefined` when nothing runs or nothing is left. */
+  readonly eta_ms: number | undefined;
+}
+
+export interface StatusDeps {
+  readonly units: readonly UnitToWatch[];
+  /** One read of pueue; `undefined` when it is not there: the logs then tell what they can. */
+  readonly readPueue: () => Promise<PueueState | undefined>;
+  /** The last audit, and whether logs changed since. */
+  readonly readAudit: () => { readonly audit: SweepAudit; readonly outdated: boolean } | undefined;
+  readonly nowMs: () => number;
+}
+
+/**
+ * Looks at a sweep as often as one wants: each look reads pueue once, and of the logs what is new. Nothing is
+ * written, locked or judged: `settled` counts results for any fingerprint, and what is stale only the audit says.
+ *
+ * Memory: the name and final state of each query. Errors: QrunError `PUEUE_*` of `readPueue`, `UNIT_*`, `LOG_*`.
+ */
+export class SweepWatch {
+  readonly #deps: StatusDeps;
+  readonly #units: readonly WatchedUnit[];
+
+  constructor(deps: StatusDeps) {
+    this.#deps = deps;
+    this.#units = deps.units.map(unit => new WatchedUnit(unit));
+  }
+
+  async look(sweep: string, group: string): Promise<SweepStatus> {
+    const state = await this.#deps.readPueue();
+    const tasks = tasksByName(state?.tasks ?? [], sweep);
+    const units: UnitStatus[] = [];
+    for (const { follower } of this.#units) await follower.catchUp();
+    const widths = this.#units.flatMap(({ progress }) => progress.width ?? []);
+    const usualRows = widths.length === 0 ? 1 : widths.reduce((sum, width) => sum + width, 0) / widths.length;
+    for (const { unit, names, progress } of this.#units) {
+      const start = unit.lastStart();
+      const counts = progress.counts(
+        names,
+        unit.rowsPerQuery ?? start?.rows_per_query ?? undefined,
+        usualRows,
+      );
+      const facts = { task: tasks.get(unit.unit), holder: await unit.holder(), ...counts };
+      const { state: where, note } = unitState(facts);
+      units.push({
+        unit: unit.unit,
+        state: where,
+        note,
+        ...counts,
+        queries_per_second: where === 'running' ? this.#rate(progress, start) : 0,
+      });
+    }
+    const rate = units.reduce((sum, unit) => sum + unit.queries_per_second, 0);
+    const left = units.reduce((sum, { queries, settled, errors }) => sum + queries - settled - errors, 0);
+    const mine = state?.groups.get(group);
+    return {
+      sweep,
+      group,
+      slots: mine?.slots,
+      pausedGroups: pausedGroups(state, [...tasks.values()], mine),
+      units,
+      audit: auditStatus(tasks.get(AUDIT), this.#deps.readAudit()),
+      queries_per_second: rate,
+      eta_ms: rate > 0 && left > 0 ? (left / rate) * 1000 : undefined,
+    };
+  }
+
+  #rate(progress: UnitProgress, start: RunStart | undefined): number {
+    const { run, groups } = progress.lastRun;
+    if (start === undefined || start.run !== run) return 0;
+    const seconds = (this.#deps.nowMs() - Date.parse(start.at)) / 1000;
+    return seconds > 0 ? groups / seconds : 0;
+  }
+}
+
+class WatchedUnit {
+  readonly names: readonly string[];
+  readonly follower: Pick<LogFollower, 'catchUp'>;
+  progress = new UnitProgress();
+
+  constructor(readonly unit: UnitToWatch) {
+    this.names = unit.queries();
+    this.follower = unit.follow(() => {
+      this.progress = new UnitProgress();
+      return this.progress;
+    });
+  }
+}
+
+function pausedGroups(
+  state: PueueState | undefined,
+  tasks: readonly PueueTask[],
+  mine: PueueGroup | undefined,
+): string[] {
+  const names = new Set(tasks.filter(({ phase }) => phase !== 'done').map(({ group }) => group));
+  if (mine !== undefined) names.add(mine.name);
+  return [...names].filter(name => state?.groups.get(name)?.paused === true).sort();
+}
+
+function auditStatus(
+  task: PueueTask | undefined,
+  last: { readonly audit: SweepAudit; readonly outdated: boolean } | undefined,
+): AuditStatus {
+  const present = last?.outdated === false ? last.audit : undefined;
+  const report = { verdict: present?.verdict, at: present?.at };
+  if (task === undefined) return { state: present === undefined ? 'none' : 'done', note: '', ...report };
+  if (task.phase === 'running' || task.phase === 'paused') return { state: 'running', note: '', ...report };
+  if (task.phase !== 'done') return { state: 'queued', note: '', ...report };
+  // 20 and 21 are verdicts: the audit itself came to its end.
+  const judged = task.result?.exitCode === 20 || task.result?.exitCode === 21;
+  const failed = task.result?.kind !== 'success' && !judged;
+  return { state: failed ? 'failed' : 'done', note: failed ? endNote(task) : '', ...report };
+}

@@ -1,0 +1,157 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type SweepStatus, SweepWatch } from '../../app/sweep-status.js';
+import { parseDuration } from '../../core/duration.js';
+import { QrunError } from '../../core/errors.js';
+import { selectNames } from '../../core/selection.js';
+import { auditReportPath, isOutdated, readAuditReport } from '../../io/audit-report.js';
+import { leaseHolder } from '../../io/lease.js';
+import { LogFollower } from '../../io/log-read.js';
+import { Pueue } from '../../io/pueue.js';
+import { lastStart, readRuns } from '../../io/run-sidecar.js';
+import { listQueries } from '../../io/unit-files.js';
+import type { UnitContext } from '../context.js';
+import type { Flags } from '../options.js';
+import { renderStatus } from '../render/status.js';
+import { wantsLive } from '../render/style.js';
+import { listenForStops, SIGNAL_EXIT } from '../signals.js';
+import type { Sweep } from '../sweep-context.js';
+import { sweepOf } from '../sweep-options.js';
+import type { Terminal } from '../terminal.js';
+
+const INTERVAL_MS = 2_000;
+
+/**
+ * `qrun status ROOT`: one table of a sweep, from one read of pueue and its logs; `--watch` again and again until
+ * nothing is left to run or Ctrl-C. Without pueue it shows what the logs tell. Gives 0.
+ *
+ * Errors: QrunError of the configuration and the units.
+ */
+export async function statusCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+  const intervalMs = flags.interval === undefined ? INTERVAL_MS : parseDuration(String(flags.interval));
+  if (intervalMs === undefined || intervalMs < 100) {
+    throw new QrunError('USAGE', '--interval: must be a duration of at least 100ms, such as 2s');
+  }
+  const sweep = sweepOf(directory, flags, terminal);
+  const stops = listenForStops(terminal.proc, exitCode => terminal.proc.exit(exitCode));
+  const pueue = openPueue(terminal, stops.drain);
+  const watch = watchOf(sweep, async () => (await pueue).state());
+  try {
+    if (flags.watch !== true) {
+      const status = await watch.look(sweep.name, sweep.group);
+      show(status, (await pueue).problem(), flags, terminal);
+      return 0;
+    }
+    const screen = openScreen(terminal);
+    try {
+      for (;;) {
+        const status = await watch.look(sweep.name, sweep.group);
+        if (flags.json === true) show(status, (await pueue).problem(), flags, terminal);
+        else screen.draw(rendered(status, (await pueue).problem(), flags, terminal, screen.rows()));
+        if (stops.drain.aborted || hasEnded(status)) return 0;
+        await delay(intervalMs, undefined, { signal: stops.drain }).catch(() => {});
+      }
+    } finally {
+      screen.close();
+    }
+  } catch (error) {
+    const signal = stops.received();
+    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
+    throw error;
+  } finally {
+    stops.dispose();
+  }
+}
+
+/** Reads pueue, or remembers why that was not possible. */
+async function openPueue(terminal: Terminal, signal: AbortSignal) {
+  let problem: string | undefined;
+  let client: Pueue | undefined;
+  return {
+    problem: () => problem,
+    async state() {
+      try {
+        client ??= await Pueue.open({ env: terminal.env, signal });
+        const state = await client.status();
+        problem = undefined;
+        return state;
+      } catch (error) {
+        if (!(error instanceof QrunError)) throw error;
+        problem = error.message;
+        return undefined;
+      }
+    },
+  };
+}
+
+function watchOf(
+  sweep: Sweep,
+  readPueue: ConstructorParameters<typeof SweepWatch>[0]['readPueue'],
+): SweepWatch {
+  const report = auditReportPath(sweep.logDirectory, sweep.name);
+  const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
+  return new SweepWatch({
+    units: sweep.units.map(unitToWatch),
+    readPueue,
+    readAudit: () => {
+      const audit = readAuditReport(report);
+      return audit === undefined ? undefined : { audit, outdated: isOutdated(audit, logs) };
+    },
+    nowMs: Date.now,
+  });
+}
+
+function unitToWatch({ unit, directory, logPath, config }: UnitContext) {
+  return {
+    unit,
+    queries: () => selectNames(listQueries(directory), config),
+    rowsPerQuery: config.rows_per_query,
+    follow: (newProgress: ConstructorParameters<typeof LogFollower>[2]) =>
+      new LogFollower(logPath, unit, newProgress),
+    holder: () => leaseHolder(logPath),
+    lastStart: () => lastStart(readRuns(logPath)),
+  };
+}
+
+function hasEnded({ units, audit }: SweepStatus): boolean {
+  const live = units.some(({ state }) => ['running', 'queued', 'delayed', 'paused'].includes(state));
+  return !live && audit.state !== 'queued' && audit.state !== 'running';
+}
+
+function rendered(
+  status: SweepStatus,
+  problem: string | undefined,
+  flags: Flags,
+  { outStyle }: Terminal,
+  rows?: number,
+): string {
+  return renderStatus(status, outStyle, {
+    all: flags.all === true,
+    problem,
+    ...(rows === undefined ? {} : { rows }),
+  });
+}
+
+function show(status: SweepStatus, problem: string | undefined, flags: Flags, terminal: Terminal): void {
+  if (flags.json === true)
+    terminal.out.write(`${JSON.stringify({ ...status, pueue_problem: problem ?? null })}\n`);
+  else terminal.out.write(rendered(status, problem, flags, terminal));
+}
+
+/** The whole terminal while something is watched; what was on it before comes back, and the last view stays. */
+function openScreen({ proc, env, out }: Terminal) {
+  const live = wantsLive(env, proc.stdout.isTTY === true);
+  let last = '';
+  if (live) out.write('\u001b[?1049h\u001b[?25l');
+  return {
+    rows: () => (live ? proc.stdout.rows : undefined),
+    draw(text: string): void {
+      last = text;
+      // Line by line over the old view, so that nothing flickers.
+      if (live) out.write(`\u001b[H${text.replaceAll('\n', '\u001b[K\n')}\u001b[J`);
+      else out.write(`${text}\n`);
+    },
+    close(): void {
+      if (live) out.write(`\u001b[?25h\u001b[?1049l${last}`);
+    },
+  };
+}

@@ -1,0 +1,184 @@
+import { planSweep, type UnitOutlook } from '../../app/plan-sweep.js';
+import { type SubmitReport, submitTasks } from '../../app/submit.js';
+import { tasksByName } from '../../core/labels.js';
+import { isLive, type PueueState } from '../../core/pueue-state.js';
+import { auditReportPath, isOutdated, readAuditReport } from '../../io/audit-report.js';
+import { leaseHolder } from '../../io/lease.js';
+import { Pueue } from '../../io/pueue.js';
+import type { UnitContext } from '../context.js';
+import type { Flags } from '../options.js';
+import { PlanPool } from '../plan-pool.js';
+import { createCounter } from '../render/counter.js';
+import { renderSubmission, type Submission } from '../render/submission.js';
+import { listenForStops, SIGNAL_EXIT } from '../signals.js';
+import type { Sweep } from '../sweep-context.js';
+import { prepareJobs, submitLocked } from '../sweep-jobs.js';
+import { sweepOf, wholeNumberFlag } from '../sweep-options.js';
+import type { Terminal } from '../terminal.js';
+import { checkServer } from './check-server.js';
+
+/**
+ * `qrun submit-all ROOT`: adds a task to pueue for each unit that is not complete, queued or running, and the
+ * audit behind them. Everything is checked before the first task is added. Gives the exit code.
+ *
+ * Errors: QrunError of the configuration, the units, the server (24) and pueue (26).
+ */
+export async function submitAllCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+  const stops = listenForStops(terminal.proc, exitCode => terminal.proc.exit(exitCode));
+  try {
+    return await submitAll(directory, flags, terminal, stops.drain);
+  } catch (error) {
+    const signal = stops.received();
+    // Tasks that were added stay; the next submit-all goes on from there.
+    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
+    throw error;
+  } finally {
+    stops.dispose();
+  }
+}
+
+async function submitAll(
+  directory: string,
+  flags: Flags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<number> {
+  const sweep = sweepOf(directory, flags, terminal);
+  const priority = wholeNumberFlag(flags, 'priority', { min: -1_000_000_000 }) ?? sweep.table.priority ?? 0;
+  const slots = await slotsOf(flags, sweep);
+  const pueue = await Pueue.open({ env: terminal.env, signal });
+  const before = await pueue.status();
+  const counter = createCounter(terminal);
+  const outlooks = await planUnits(sweep, before, counter.show, signal);
+  const byUnit = new Map(outlooks.map(outlook => [outlook.unit, outlook]));
+  const elsewhere = await runningElsewhere(sweep, byUnit);
+  // Also the ones that pueue has already, so that they are counted; under the lock they are looked for again.
+  const wanted = sweep.units.filter(({ unit }) => (byUnit.get(unit)?.due ?? 1) > 0 && !elsewhere.has(unit));
+  const submission = {
+    sweep: sweep.name,
+    root: sweep.root,
+    group: sweep.group,
+    complete: outlooks.filter(({ due }) => due === 0).map(({ unit }) => unit),
+    elsewhere: [...elsewhere.keys()],
+    due: new Map(outlooks.map(({ unit, due }) => [unit, due])),
+  };
+  const planned = wanted.some(({ unit }) => byUnit.has(unit));
+  if (planned && flags.delay === undefined) await checkServer(sweep, flags.setup === true, terminal, signal);
+  if (flags.dryRun === true) {
+    counter.clear();
+    return show({ ...submission, report: dryReport(sweep, wanted, before, slots) }, flags, terminal, true);
+  }
+  const jobs = await prepareJobs(sweep, terminal, unitFlags(flags));
+  const report = await submitTasks(
+    {
+      pueue,
+      locked: work => submitLocked(sweep.root, work, signal),
+      onAdded: (added, total) => counter.show('submitted', added, total),
+    },
+    {
+      sweep: sweep.name,
+      root: sweep.root,
+      group: sweep.group,
+      slots,
+      newGroupSlots: slots ?? 1,
+      priority,
+      delay: flags.delay as string | undefined,
+      tasks: wanted.map(unit => ({ name: unit.unit, command: jobs.unit(unit) })),
+      audit: jobs.audit({
+        finalizers: (flags.then as string[] | undefined) ?? [],
+        priority: priority - 1,
+        selection: flags,
+      }),
+      auditDue: auditIsDue(sweep),
+      resumeGroup: flags.resumeGroup === true,
+    },
+  );
+  counter.clear();
+  return show({ ...submission, report }, flags, terminal, false);
+}
+
+async function slotsOf(flags: Flags, { table }: Sweep): Promise<number | undefined> {
+  const given = flags.parallel ?? table.parallel;
+  return wholeNumberFlag({ parallel: given }, 'parallel', { min: 1, max: 10_000 });
+}
+
+// Units that pueue has already are left as they are, and need not be read: 300,000 files take their time.
+async function planUnits(
+  sweep: Sweep,
+  { tasks }: PueueState,
+  show: (what: string, done: number, total: number) => void,
+  signal: AbortSignal,
+): Promise<UnitOutlook[]> {
+  const present = tasksByName(tasks, sweep.name);
+  const units = sweep.units.filter(({ unit }) => {
+    const task = present.get(unit);
+    return task === undefined || !isLive(task) || task.directory !== sweep.root;
+  });
+  if (units.length === 0) return [];
+  const pool = new PlanPool(units.length);
+  try {
+    return await planSweep(
+      units.map(unit => ({ unit: unit.unit, plan: () => pool.plan(unit, signal) })),
+      done => show('checked', done, units.length),
+    );
+  } finally {
+    await pool.close();
+  }
+}
+
+async function runningElsewhere(
+  sweep: Sweep,
+  outlooks: ReadonlyMap<string, UnitOutlook>,
+): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const { unit, logPath } of sweep.units) {
+    if ((outlooks.get(unit)?.due ?? 0) === 0) continue;
+    const holder = await leaseHolder(logPath);
+    if (holder !== undefined) found.set(unit, holder);
+  }
+  return found;
+}
+
+function unitFlags(flags: Flags): string[] {
+  return flags.rerun === undefined ? [] : [`--rerun=${flags.rerun}`];
+}
+
+function auditIsDue(sweep: Sweep): boolean {
+  const audit = readAuditReport(auditReportPath(sweep.logDirectory, sweep.name));
+  const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
+  return audit === undefined || audit.verdict !== 'complete' || isOutdated(audit, logs);
+}
+
+function dryReport(
+  sweep: Sweep,
+  wanted: readonly UnitContext[],
+  { tasks, groups, sizeBytes }: PueueState,
+  slots: number | undefined,
+): SubmitReport {
+  const present = tasksByName(tasks, sweep.name);
+  const phase = (unit: UnitContext): string => present.get(unit.unit)?.phase ?? 'done';
+  const names = (fits: (phase: string) => boolean): string[] =>
+    wanted.filter(unit => fits(phase(unit))).map(({ unit }) => unit);
+  const group = groups.get(sweep.group);
+  return {
+    submitted: names(one => one === 'done'),
+    queued: names(one => ['queued', 'stashed', 'locked'].includes(one)),
+    running: names(one => ['running', 'paused'].includes(one)),
+    audit: wanted.length > 0 || auditIsDue(sweep) ? 'submitted' : 'not due',
+    group: sweep.group,
+    slots: slots ?? group?.slots ?? 1,
+    groupPaused: group?.paused === true,
+    stateBytes: sizeBytes,
+  };
+}
+
+function show(submission: Submission, flags: Flags, terminal: Terminal, dry: boolean): number {
+  if (flags.json === true) {
+    const { due, report, ...rest } = submission;
+    const { groupPaused, stateBytes, ...counts } = report;
+    terminal.out.write(
+      `${JSON.stringify({ ...rest, ...counts, group_paused: groupPaused, state_bytes: stateBytes, dry_run: dry })}\n`,
+    );
+  } else terminal.out.write(renderSubmission(submission, terminal.outStyle, dry));
+  return 0;
+}

@@ -1,0 +1,111 @@
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import type { PlannedUnit } from '../app/plan-sweep.js';
+import type { PlanOptions } from '../app/plan-unit.js';
+import { type ErrorCode, QrunError } from '../core/errors.js';
+import type { UnitContext } from './context.js';
+
+/** A unit to plan, as plain data for a thread. */
+export interface PlanQuestion
+  extends Pick<PlanOptions, 'inputs' | 'selection' | 'rerun' | 'allowPlaceholders'> {
+  readonly unit: string;
+  readonly directory: string;
+  readonly logPath: string;
+}
+
+/** What a thread found: the counts, a QrunError, or a bug with its stack. */
+export type PlanAnswer =
+  | PlannedUnit
+  | {
+      readonly refused: {
+        readonly code: ErrorCode;
+        readonly message: string;
+        readonly hint: string | undefined;
+        readonly details: readonly string[];
+      };
+    }
+  | { readonly bug: string };
+
+// A thread takes 40 ms to start, as long as 500 files take to read: fewer units are not worth one.
+const UNITS_FOR_A_THREAD = 20;
+// Reading and lexing 300,000 files is work for the processor; more threads than this wait for the disk.
+const MAX_THREADS = 8;
+
+/**
+ * Plans units on as many threads as there are cores; the same as planning them here, in a fraction of the time.
+ */
+export class PlanPool {
+  readonly #idle: Worker[] = [];
+  readonly #waiting: ((worker: Worker) => void)[] = [];
+  readonly #all: Worker[] = [];
+  /** How many units can be planned at once. */
+  readonly size: number;
+
+  constructor(units: number) {
+    this.size = Math.max(
+      1,
+      Math.min(MAX_THREADS, availableParallelism(), Math.ceil(units / UNITS_FOR_A_THREAD)),
+    );
+    for (let n = 0; n < this.size; n += 1) {
+      const worker = new Worker(new URL('./plan-worker.js', import.meta.url));
+      // One that died has said so to whoever waits for its answer.
+      worker.on('error', () => {});
+      this.#all.push(worker);
+      this.#idle.push(worker);
+    }
+  }
+
+  /** Plans one unit. Errors: as `previewUnit`; the signal's reason when it is aborted. */
+  async plan(
+    { unit, directory, logPath, inputs, config }: UnitContext,
+    signal: AbortSignal,
+  ): Promise<PlannedUnit> {
+    const question: PlanQuestion = {
+      unit,
+      directory,
+      logPath,
+      inputs,
+      selection: { include: config.include, exclude: config.exclude, shard: undefined, shuffle: undefined },
+      rerun: config.rerun,
+      allowPlaceholders: config.allow_placeholders,
+    };
+    const worker = this.#idle.pop() ?? (await new Promise<Worker>(resolve => this.#waiting.push(resolve)));
+    try {
+      const answer = await ask(worker, question, signal);
+      if ('bug' in answer) throw new Error(answer.bug);
+      if ('refused' in answer) {
+        const { code, message, hint, details } = answer.refused;
+        throw new QrunError(code, message, { details, ...(hint === undefined ? {} : { hint }) });
+      }
+      return answer;
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#idle.push(worker);
+      else next(worker);
+    }
+  }
+
+  /** Ends the threads, whatever they are at. */
+  async close(): Promise<void> {
+    await Promise.all(this.#all.map(worker => worker.terminate()));
+  }
+}
+
+function ask(worker: Worker, question: PlanQuestion, signal: AbortSignal): Promise<PlanAnswer> {
+  return new Promise((resolve, reject) => {
+    const settle = (end: () => void): void => {
+      worker.off('message', onMessage);
+      worker.off('error', onError);
+      signal.removeEventListener('abort', onAbort);
+      end();
+    };
+    const onMessage = (answer: PlanAnswer): void => settle(() => resolve(answer));
+    const onError = (error: Error): void => settle(() => reject(error));
+    const onAbort = (): void => settle(() => reject(signal.reason));
+    worker.once('message', onMessage);
+    worker.once('error', onError);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    else worker.postMessage(question);
+  });
+}

@@ -1,0 +1,25 @@
+import { parentPort } from 'node:worker_threads';
+import { previewUnit } from '../app/preview-unit.js';
+import { QrunError } from '../core/errors.js';
+import { readLog } from '../io/log-read.js';
+import { directorySource } from '../io/unit-files.js';
+import type { PlanAnswer, PlanQuestion } from './plan-pool.js';
+
+// One of the threads of plan-pool.ts: plans the units that it is sent, one after the other.
+parentPort?.on('message', (question: PlanQuestion) => {
+  void answer(question).then(result => parentPort?.postMessage(result));
+});
+
+async function answer({ unit, directory, logPath, ...options }: PlanQuestion): Promise<PlanAnswer> {
+  try {
+    const plan = await previewUnit(
+      { ...options, source: directorySource(directory), limit: undefined },
+      visitor => readLog(logPath, unit, visitor),
+    );
+    return { queries: plan.queries.length, due: plan.due.length };
+  } catch (error) {
+    if (!(error instanceof QrunError)) return { bug: (error as Error).stack ?? String(error) };
+    const { code, message, hint, details } = error;
+    return { refused: { code, message, hint, details } };
+  }
+}

@@ -1,0 +1,108 @@
+import { realpathSync } from 'node:fs';
+import { basename, join, relative, resolve, sep } from 'node:path';
+import { QrunError } from '../core/errors.js';
+import { AUDIT, defaultGroup, sweepNameOf } from '../core/labels.js';
+import type { Parameters } from '../core/model.js';
+import { nameMatcher } from '../core/selection.js';
+import { chooseUnits, parameterSets } from '../core/sweep.js';
+import { findSqlDirectories } from '../io/sweep-files.js';
+import { unitName } from '../io/unit-files.js';
+import { type Surroundings, type SweepContext, sweepContext, type UnitContext, unitIn } from './context.js';
+
+/** A sweep with its name and its units. */
+export interface Sweep extends SweepContext {
+  readonly name: string;
+  readonly group: string;
+  /** The directory that the command was given, absolute: the units lie at or below it. */
+  readonly start: string;
+  /** Sorted by id; selected ones only. */
+  readonly units: readonly UnitContext[];
+}
+
+export interface UnitSelection {
+  /** Globs over unit ids. */
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+}
+
+/**
+ * The sweep that a directory belongs to, with the units at or below it: those that qrun.toml lists, else each leaf
+ * directory, times epochs and matrix. With an embedded engine and no `data_dir`, each unit has a data directory
+ * of its own, because only one process can open one.
+ *
+ * Errors: QrunError `CONFIG`, `UNIT_*`; `CONFIG` when two units would share a log.
+ */
+export function openSweep(
+  directory: string,
+  flags: Readonly<Record<string, unknown>>,
+  surroundings: Surroundings,
+  { include, exclude }: UnitSelection,
+  flagName?: (key: string) => string,
+): Sweep {
+  const given = resolve(surroundings.cwd, directory);
+  const context = sweepContext(given, flags, surroundings, flagName);
+  // pueue gives the working directory of a task without links, and labels are compared with it.
+  const root = real(context.root);
+  const start = real(given);
+  const sweep = { ...context, root };
+  const name = context.table.name ?? sweepNameOf(basename(root));
+  // Without a list of units the rest of the root, which may be anything, is not looked through.
+  const candidates = findSqlDirectories(context.table.units === undefined ? start : root, root);
+  const chosen = chooseUnits(candidates, context.table.units).filter(path =>
+    isWithin(join(root, path), start),
+  );
+  const sets = parameterSets(context.table);
+  const included = nameMatcher(include, true);
+  const excluded = nameMatcher(exclude, false);
+  const units = chosen
+    .flatMap(path => sets.map(set => unitOf(sweep, join(root, path), set)))
+    .filter(({ unit, directory: at }) => {
+      const names = [unit, unitName(at, root)];
+      return names.some(included) && !names.some(excluded);
+    });
+  if (units.length === 0) {
+    throw new QrunError('UNIT_EMPTY', `there is no unit of the sweep ${name} at or below ${start}`, {
+      hint:
+        include.length + exclude.length > 0
+          ? 'look at --include and --exclude; their globs match unit ids such as 2down/BTCUSDT_750'
+          : 'a unit is a directory with *.sql files; names that begin with "_" or "." do not count',
+    });
+  }
+  refuseSharedNames(units);
+  return { ...sweep, name, group: context.table.group ?? defaultGroup(name), start, units };
+}
+
+function unitOf(sweep: SweepContext, directory: string, parameters: Parameters): UnitContext {
+  const unit = unitIn(sweep, directory, parameters);
+  if (sweep.config.engine !== 'embedded' || sweep.config.data_dir !== undefined) return unit;
+  const own = basename(unit.logPath).replace(/\.ndjson$/, '');
+  return { ...unit, dataDirectory: join(sweep.root, '.qrun', 'data-of', own) };
+}
+
+function refuseSharedNames(units: readonly UnitContext[]): void {
+  const byLog = new Map<string, string>();
+  const problems: string[] = [];
+  for (const { unit, logPath } of units) {
+    const other = byLog.get(logPath);
+    if (other !== undefined) problems.push(`${other} and ${unit} would share ${logPath}`);
+    byLog.set(logPath, unit);
+    if (unit === AUDIT) problems.push(`no unit can be called ${AUDIT}`);
+  }
+  if (problems.length > 0) {
+    throw new QrunError('CONFIG', 'the units of the sweep are not usable', { details: problems });
+  }
+}
+
+function isWithin(path: string, directory: string): boolean {
+  const way = relative(directory, path);
+  return way === '' || !(way === '..' || way.startsWith(`..${sep}`));
+}
+
+// What is wrong with a directory that is not there is said by whoever lists it.
+function real(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}

@@ -1,0 +1,122 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { QrunError } from '../core/errors.js';
+import { shellCommand } from '../core/shell.js';
+import { FileLock } from '../io/flock.js';
+import { writeJobConfig } from '../io/job-config.js';
+import { makeDirectories } from '../io/log-file.js';
+import type { UnitContext } from './context.js';
+import type { Flags } from './options.js';
+import type { Sweep } from './sweep-context.js';
+import type { Terminal } from './terminal.js';
+
+/** How this very qrun is started by somebody else: Node and the executable, both absolute. */
+export function ownCommand(terminal: Terminal): string[] {
+  return [terminal.proc.execPath, fileURLToPath(new URL('../../bin/qrun.cjs', import.meta.url))];
+}
+
+/** The command line that this process was started with, as a task of pueue starts it. */
+export function repeatedCommand(terminal: Terminal): string {
+  return shellCommand([...ownCommand(terminal), ...terminal.proc.argv.slice(2)]);
+}
+
+/** Builds the command lines of a submission's tasks. */
+export interface JobCommands {
+  readonly configFile: string;
+  unit(context: UnitContext): string;
+  audit(options: {
+    /** Commands of `--then`. */
+    readonly finalizers: readonly string[];
+    /** Its own, for when it submits itself again. */
+    readonly priority: number;
+    /** `--include` and `--exclude` of the submission. */
+    readonly selection: Flags;
+  }): string;
+}
+
+/**
+ * Writes the configuration of a submission and gives the commands of its tasks, which name it: jobs start in a
+ * clean environment, and resolve the same configuration from that file alone. Secrets are not in it.
+ *
+ * Errors: QrunError `LOG_WRITE`; `CONFIG` when the jobs could not find the password.
+ */
+export async function prepareJobs(
+  sweep: Sweep,
+  terminal: Terminal,
+  unitFlags: readonly string[],
+): Promise<JobCommands> {
+  if (sweep.config.engine === 'clickhouse' && !sweep.passwordSurvives()) {
+    throw new QrunError('CONFIG', 'the jobs could not find the password: they start in a clean environment', {
+      hint: `put CLICKHOUSE_PASSWORD into ${join(sweep.root, '.env')}, or the password into a file: --password-file`,
+    });
+  }
+  const { given, name, group } = sweep;
+  const configFile = await writeJobConfig(sweep.root, {
+    ...given,
+    sweep: { ...sweep.table, name, group },
+  });
+  const own = ownCommand(terminal);
+  const shared = sweep.config.parameters;
+  return {
+    configFile,
+    unit: ({ directory, config, dataDirectory }) =>
+      shellCommand([
+        ...own,
+        'unit',
+        directory,
+        `--config=${configFile}`,
+        ...Object.entries(config.parameters)
+          .filter(([key, value]) => shared[key] !== value)
+          .map(([key, value]) => `--param=${key}=${value}`),
+        ...(dataDirectory === sweep.dataDirectory ? [] : [`--data-dir=${dataDirectory}`]),
+        ...unitFlags,
+      ]),
+    audit: ({ finalizers, priority, selection: { include = [], exclude = [] } }) =>
+      shellCommand([
+        ...own,
+        'audit-all',
+        sweep.start,
+        `--config=${configFile}`,
+        '--when-ended',
+        `--priority=${priority}`,
+        ...(include as string[]).map(glob => `--include=${glob}`),
+        ...(exclude as string[]).map(glob => `--exclude=${glob}`),
+        ...finalizers.map(command => `--then=${command}`),
+      ]),
+  };
+}
+
+// The other one reads 300,000 files before it takes the lock, and holds it for its adds: 220 take a second.
+const LOCK_WAIT_MS = 300_000;
+
+/**
+ * Runs `work` while no other process does so for this sweep, by a kernel lock on `.qrun/submit.lock`: it ends with
+ * its holder, is never broken by age, and never lets two in.
+ *
+ * Errors: QrunError `SUBMIT_LOCK` naming the holder after five minutes, or when it cannot be taken at all.
+ */
+export async function submitLocked<T>(root: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  const directory = join(root, '.qrun');
+  let lock: FileLock;
+  try {
+    makeDirectories(directory);
+    lock = await FileLock.open(join(directory, 'submit.lock'));
+  } catch (cause) {
+    throw lockError(cause, 'make the sweep root writable');
+  }
+  try {
+    try {
+      await lock.acquire({ limitMs: LOCK_WAIT_MS, signal });
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw lockError(cause, 'another submit-all of this sweep is at work: wait for it, or end it');
+    }
+    return await work();
+  } finally {
+    lock.close();
+  }
+}
+
+function lockError(cause: unknown, hint: string): QrunError {
+  return new QrunError('SUBMIT_LOCK', (cause as Error).message, { hint, cause });
+}

@@ -1,0 +1,80 @@
+import type { AuditReport, NormalTerm, Verdict } from './audit.js';
+
+/** One unit in the audit of a sweep: the report of its own audit, with counts in place of lists. */
+export interface UnitAudit {
+  readonly unit: string;
+  readonly log: string;
+  readonly verdict: Verdict;
+  readonly queries: number;
+  readonly normal: readonly NormalTerm[];
+  readonly skipped: number;
+  readonly errors: number;
+  readonly expected_lines: number;
+  readonly found_lines: number;
+  readonly missing: number;
+  readonly partial: number;
+  readonly duplicate: number;
+  readonly stale: number;
+  readonly foreign: number;
+  readonly wrong_width: number;
+  readonly unreadable: number;
+}
+
+/** The audit of all units that were asked for. */
+export interface SweepAudit {
+  readonly sweep: string;
+  /** When it began: what was written later is not in it. ISO 8601, UTC. */
+  readonly at: string;
+  /** The worst verdict of a unit; `inconsistent` is worse than `incomplete`, that than `errors`. */
+  readonly verdict: Verdict;
+  readonly units: readonly UnitAudit[];
+}
+
+const SEVERITY: readonly Verdict[] = ['complete', 'errors', 'incomplete', 'inconsistent'];
+
+/** Puts the audits of all units together. */
+export function sweepAudit(sweep: string, at: string, reports: readonly AuditReport[]): SweepAudit {
+  const worst = Math.max(0, ...reports.map(({ verdict }) => SEVERITY.indexOf(verdict)));
+  return { sweep, at, verdict: SEVERITY[worst] as Verdict, units: reports.map(counted) };
+}
+
+function counted(report: AuditReport): UnitAudit {
+  return {
+    unit: report.unit,
+    log: report.log,
+    verdict: report.verdict,
+    queries: report.queries,
+    normal: report.normal,
+    skipped: report.skipped,
+    errors: report.errors,
+    expected_lines: report.expected_lines,
+    found_lines: report.found_lines,
+    missing: report.missing.length,
+    partial: report.partial.length,
+    duplicate: report.duplicate.length,
+    stale: report.stale.length,
+    foreign: report.foreign.length,
+    wrong_width: report.wrong_width.length,
+    unreadable: report.unreadable.length,
+  };
+}
+
+/** The sums of a sweep as one unit would have them, for the formula. */
+export function sweepTotals(
+  units: readonly UnitAudit[],
+): Pick<AuditReport, 'normal' | 'skipped' | 'errors' | 'expected_lines' | 'found_lines' | 'queries'> {
+  const widths = new Map<number, number>();
+  for (const { rows, queries } of units.flatMap(unit => unit.normal)) {
+    widths.set(rows, (widths.get(rows) ?? 0) + queries);
+  }
+  const sum = (pick: (unit: UnitAudit) => number): number =>
+    units.reduce((total, unit) => total + pick(unit), 0);
+  return {
+    normal: [...widths].map(([rows, queries]) => ({ queries, rows })).sort((a, b) => b.queries - a.queries),
+    skipped: sum(unit => unit.skipped),
+    errors: sum(unit => unit.errors),
+    expected_lines: sum(unit => unit.expected_lines),
+    found_lines: sum(unit => unit.found_lines),
+    queries: sum(unit => unit.queries),
+  };
+}

@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { QrunError } from '../core/errors.js';
+import { shortHash } from '../core/fingerprint.js';
+import { writeFileAtomic } from './atomic-file.js';
+import { makeDirectories, reasonOf } from './log-file.js';
+
+/** The configuration that the jobs of one submission share: what stood in qrun.toml, environment and flags then. */
+export interface JobConfig {
+  readonly file: string;
+  readonly root: string;
+  /** As a qrun.toml could hold it; paths are absolute, and no secret is in it. */
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+const VERSION = 1;
+
+/**
+ * Writes the configuration of a submission into `<root>/.qrun/jobs`, under a name made of its content: what is
+ * changed or submitted later never changes a job that is queued. Gives the path.
+ *
+ * Errors: QrunError `LOG_WRITE`.
+ */
+export async function writeJobConfig(
+  root: string,
+  values: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const content = `${JSON.stringify({ version: VERSION, root, values }, null, 2)}\n`;
+  const directory = join(root, '.qrun', 'jobs');
+  const path = join(directory, `${shortHash(content)}.json`);
+  try {
+    makeDirectories(directory);
+    await writeFileAtomic(path, content);
+  } catch (cause) {
+    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
+      hint: 'free space, or make the sweep root writable',
+      cause,
+    });
+  }
+  return path;
+}
+
+/** Reads what {@link writeJobConfig} wrote. Errors: QrunError `CONFIG`. */
+export function readJobConfig(file: string): JobConfig {
+  let content: Partial<{ version: unknown; root: unknown; values: unknown }> | null;
+  try {
+    content = JSON.parse(readFileSync(file, 'utf8')) as typeof content;
+  } catch (cause) {
+    throw new QrunError('CONFIG', `cannot read ${file}: ${(cause as Error).message}`, {
+      hint: '--config takes a file that qrun submit-all wrote; submit again',
+      cause,
+    });
+  }
+  const { version, root, values } = content ?? {};
+  if (version === VERSION && typeof root === 'string' && typeof values === 'object' && values !== null) {
+    return { file, root, values: values as Record<string, unknown> };
+  }
+  throw new QrunError('CONFIG', `${file} is not the configuration of a job that this qrun knows`, {
+    hint: '--config takes a file that qrun submit-all wrote; submit again',
+  });
+}

@@ -1,0 +1,67 @@
+import { readdirSync, realpathSync, statSync } from 'node:fs';
+import { join, relative, sep } from 'node:path';
+import { QrunError } from '../core/errors.js';
+
+/** A directory below a sweep's root that holds SQL files, directly or deeper. */
+export interface SqlDirectory {
+  /** Relative to the root, with `/`; empty for the root itself. */
+  readonly path: string;
+  /** `*.sql` files that lie in it directly. */
+  readonly files: number;
+  /** Whether directories below it hold SQL files too. */
+  readonly above: boolean;
+}
+
+/**
+ * Every directory at or below `start` that holds SQL files, directly or deeper, by the rules of a unit's own
+ * listing: names with a leading `_` or `.` do not count, links are followed, each directory once.
+ *
+ * Errors: QrunError `UNIT_NOT_FOUND`, `UNIT_UNREADABLE`.
+ */
+export function findSqlDirectories(start: string, root: string): SqlDirectory[] {
+  const stat = statSync(start, { throwIfNoEntry: false });
+  if (!stat?.isDirectory()) {
+    throw new QrunError('UNIT_NOT_FOUND', `there is no directory ${start}`, {
+      hint: 'name the directory that holds the units of the sweep',
+    });
+  }
+  const found: SqlDirectory[] = [];
+  walk(start, root, found, new Set());
+  return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+// Whether there are SQL files at or below the directory.
+function walk(directory: string, root: string, found: SqlDirectory[], seen: Set<string>): boolean {
+  const real = realpathSync(directory);
+  if (seen.has(real)) return false;
+  seen.add(real);
+  let files = 0;
+  let above = false;
+  for (const entry of list(directory)) {
+    if (entry.name.startsWith('_') || entry.name.startsWith('.')) continue;
+    // A sweep has some hundred thousand files, and the path of none of them is needed.
+    const isDirectory = entry.isSymbolicLink()
+      ? statSync(join(directory, entry.name), { throwIfNoEntry: false })?.isDirectory()
+      : entry.isDirectory();
+    if (isDirectory) above = walk(join(directory, entry.name), root, found, seen) || above;
+    else if (entry.name.endsWith('.sql')) files += 1;
+  }
+  if (files === 0 && !above) return false;
+  found.push({ path: relative(root, directory).split(sep).join('/'), files, above });
+  return true;
+}
+
+function list(directory: string) {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch (cause) {
+    throw new QrunError(
+      'UNIT_UNREADABLE',
+      `cannot read the directory ${directory}: ${(cause as Error).message}`,
+      {
+        hint: 'make it readable for the user that runs qrun',
+        cause,
+      },
+    );
+  }
+}

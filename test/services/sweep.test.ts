@@ -1,0 +1,231 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { put, qrun, records } from '../integration/qrun.js';
+import {
+  type ClickHouseServer,
+  clickHouseServerAvailable,
+  servicesRequired,
+  startClickHouseServer,
+} from './clickhouse-server.js';
+import { type PueueDaemon, pueueAvailable, startPueueDaemon } from './pueue-daemon.js';
+import { quick, slow, TestSweep, until } from './sweep-harness.js';
+
+const AVAILABLE = pueueAvailable() && clickHouseServerAvailable() && process.env.QRUN_TEST_URL === undefined;
+
+describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and a real server', () => {
+  let server: ClickHouseServer;
+  let daemon: PueueDaemon;
+  beforeAll(async () => {
+    [server, daemon] = await Promise.all([startClickHouseServer(), startPueueDaemon()]);
+  });
+  afterAll(async () => {
+    await daemon.stop();
+    await server.stop();
+  });
+
+  const sweep = (
+    name: string,
+    files: Record<string, string>,
+    options?: { toml?: string; settings?: string },
+  ) => new TestSweep(name, daemon, server, files, options);
+
+  it('runs every unit, audits them, and then the commands of --then, in a directory that pueue was told', async () => {
+    const all = sweep('whole', {
+      ...quick('a/x', 3),
+      ...quick('a/y', 2),
+      ...quick('b', 1),
+      'b/_x.sql': 'no',
+    });
+    const first = await all.submitted(
+      '--parallel',
+      '2',
+      '--then',
+      'pwd > first.txt',
+      '--then',
+      'cat first.txt > second.txt',
+    );
+    expect(first).toMatchObject({
+      submitted: ['a/x', 'a/y', 'b'],
+      queued: [],
+      running: [],
+      audit: 'submitted',
+    });
+    const audit = await all.ended();
+    expect(audit.result).toEqual({ kind: 'success' });
+    expect(readFileSync(join(all.root, 'second.txt'), 'utf8')).toBe(`${all.root}\n`);
+    const report = JSON.parse(readFileSync(join(all.root, 'results', 'whole.audit.json'), 'utf8'));
+    expect(report).toMatchObject({ sweep: 'whole', verdict: 'complete' });
+    expect(
+      report.units.map(({ unit, expected_lines, found_lines }: Record<string, unknown>) => [
+        unit,
+        expected_lines,
+        found_lines,
+      ]),
+    ).toEqual([
+      ['a/x', 3, 3],
+      ['a/y', 2, 2],
+      ['b', 1, 1],
+    ]);
+    const status = await all.status();
+    expect(status.units.map(({ state }) => state)).toEqual(['complete', 'complete', 'complete']);
+    expect(status.audit).toMatchObject({ state: 'done', verdict: 'complete' });
+    const shown = await all.qrun('status', '.');
+    expect(shown.stdout).toMatch(/6 of 6 queries {3}6 of 6 lines/);
+    expect(shown.stdout).toContain('audit: complete');
+    // Everything is there: nothing is added, not even an audit.
+    const again = await all.submitted();
+    expect(again).toMatchObject({ submitted: [], complete: ['a/x', 'a/y', 'b'], audit: 'not due' });
+    put(all.root, 'b/new.sql', 'SELECT 1');
+    expect(await all.submitted()).toMatchObject({ submitted: ['b'], complete: ['a/x', 'a/y'] });
+    expect((await all.ended()).result).toEqual({ kind: 'success' });
+  });
+
+  it('keeps the password out of the state of pueue, of its files and of the command lines', async () => {
+    const all = sweep('secret', quick('u', 2));
+    await all.submitted();
+    await all.ended();
+    const secret = server.second.password;
+    expect((await all.status()).units[0]).toMatchObject({ state: 'complete', settled: 2 });
+    expect(daemon.savedState()).not.toContain(secret.slice(0, 6));
+    const jobs = join(all.root, '.qrun', 'jobs');
+    for (const file of readdirSync(jobs))
+      expect(readFileSync(join(jobs, file), 'utf8')).not.toContain(secret.slice(0, 6));
+  });
+
+  it('refuses a password that only the environment of the submitter has, because jobs would not find it', async () => {
+    const all = sweep('lost', quick('u', 1));
+    put(all.root, '.env', '');
+    const { code, stderr } = await qrun(['submit-all', '.'], {
+      cwd: all.root,
+      env: { ...daemon.env, CLICKHOUSE_PASSWORD: server.second.password },
+    });
+    expect(code).toBe(2);
+    expect(stderr).toContain('the jobs could not find the password');
+    expect(stderr).not.toContain(server.second.password);
+    expect(await all.tasks()).toEqual([]);
+  });
+
+  it('submits nothing when one unit cannot run, and says what is wrong in all of them', async () => {
+    const all = sweep('bad', {
+      ...quick('a', 1),
+      'b/x.sql': "SELECT 'open",
+      'c/y.sql': 'SELECT __HOLE__',
+      'd/z.sql': 'SELECT {p:UInt8}',
+    });
+    const { code, stderr } = await all.submit();
+    expect(code).toBe(2);
+    expect(stderr).toContain('3 of 4 units cannot run; nothing was submitted');
+    for (const part of [
+      'b: x.sql:',
+      'c: y.sql: unreplaced placeholder __HOLE__',
+      'd: z.sql: {p:UInt8} has no value',
+    ]) {
+      expect(stderr).toContain(part);
+    }
+    expect(await all.tasks()).toEqual([]);
+  });
+
+  it('asks the server before it submits anything', async () => {
+    const all = sweep('away', quick('u', 1));
+    const { code, stderr } = await all.submit('--url', 'http://127.0.0.1:1');
+    expect(code, stderr).toBe(24);
+    expect(await all.tasks()).toEqual([]);
+  });
+
+  it('makes a unit of each directory, epoch and combination, with all of it in label and log', async () => {
+    const toml = [
+      'units = ["2*"]',
+      'epochs = [{from = 1, to = 2}, {from = 3, to = 4}]',
+      'matrix = {threshold = [250, 500]}',
+    ].join('\n');
+    const files = { '2up/q.sql': 'SELECT __FROM__;', '3up/q.sql': 'SELECT 1' };
+    const all = sweep('matrix', files, { toml });
+    // The old server knows no parameters, which the jobs say themselves; the names are what counts here.
+    put(all.root, '2up/q.sql', 'SELECT {from:UInt8}, {to:UInt8}, {threshold:UInt16}');
+    const names = [
+      '1,threshold=250,to=2',
+      '1,threshold=500,to=2',
+      '3,threshold=250,to=4',
+      '3,threshold=500,to=4',
+    ].map(rest => `2up@from=${rest}`);
+    expect((await all.submitted()).submitted).toEqual(names);
+    await all.ended();
+    const status = await all.status();
+    expect(status.units.map(({ unit }) => unit)).toEqual(names);
+    for (const name of names) {
+      const task = await all.task(name);
+      expect(task.result).toEqual({ kind: 'failed', exitCode: 2 });
+      expect(daemon.taskLog(task.id)).toContain('does not know {name:Type} parameters');
+      expect(existsSync(join(all.root, 'results', `${name}.ndjson.lease`))).toBe(true);
+    }
+    expect(status.units.every(({ state, note }) => state === 'failed' && note === 'configuration (2)')).toBe(
+      true,
+    );
+  });
+
+  it('chooses units by their ids, and the audit then judges just those', async () => {
+    const all = sweep('chosen', { ...quick('a/x', 1), ...quick('a/y', 1), ...quick('b/x', 1) });
+    expect((await all.submitted('--include', 'a/*', '--exclude', 'y')).submitted).toEqual(['a/x']);
+    expect((await all.ended()).result).toEqual({ kind: 'success' });
+    expect((await all.qrun('audit-all', '.')).code).toBe(21);
+    expect((await all.qrun('audit-all', '.', '--include', 'a/x')).code).toBe(0);
+  });
+
+  it('queues with a delay, shows that, and changes nothing with --dry-run', async () => {
+    const all = sweep('later', quick('u', 1));
+    const dry = await all.submit('--dry-run');
+    expect(dry.stdout).toMatch(/to submit\s+1\s+1/);
+    expect(await all.tasks()).toEqual([]);
+    await all.submitted('--delay', '3600');
+    expect((await all.tasks()).map(({ phase }) => phase)).toEqual(['stashed', 'stashed']);
+    expect((await all.status()).units[0]?.state).toBe('delayed');
+    expect(await all.submitted()).toMatchObject({ submitted: [], queued: ['u'], audit: 'waiting' });
+  });
+
+  it('skips a unit that runs outside pueue, and says who has it', async () => {
+    const all = sweep('beside', { ...slow('u', 3), ...quick('v', 1) });
+    const own = all.qrun('unit', 'u', '-P1');
+    await until('the unit to run', async () =>
+      (await all.status()).units[0]?.state === 'running' ? true : undefined,
+    );
+    expect((await all.status()).units[0]?.note).toMatch(/^outside pueue: pid \d+ on /);
+    expect(await all.submitted()).toMatchObject({ submitted: ['v'], elsewhere: ['u'] });
+    expect((await own).code).toBe(0);
+    // The audit waited for it.
+    expect((await all.ended()).result).toEqual({ kind: 'success' });
+  });
+
+  it('refuses a second sweep of the same name in another directory', async () => {
+    const one = sweep('namesake', quick('u', 1));
+    await one.submitted('--delay', '3600');
+    const two = sweep('namesake', quick('u', 1));
+    const { code, stderr } = await two.submit();
+    expect(code).toBe(2);
+    expect(stderr).toContain(`another sweep is called namesake too: ${one.root}`);
+  });
+
+  it('says how a paused group is started, and starts it when asked to', async () => {
+    const all = sweep('held', quick('u', 1));
+    await daemon.pueue('group', 'add', all.group);
+    await daemon.pueue('pause', '--group', all.group);
+    const { stdout } = await all.submit();
+    expect(stdout).toContain(`the group is paused: pueue start -g ${all.group}`);
+    expect((await all.status()).pausedGroups).toEqual([all.group]);
+    expect((await all.qrun('status', '.')).stdout).toContain(`pueue start -g ${all.group}`);
+    await all.submitted('--resume-group');
+    expect((await all.ended()).result).toEqual({ kind: 'success' });
+  });
+
+  it('records the same as one qrun for each unit, each result once', async () => {
+    const all = sweep('same', { ...quick('a', 20), ...quick('b', 20) });
+    await all.submitted('--parallel', '2', '-P', '4');
+    await all.ended();
+    for (const unit of ['a', 'b']) {
+      const lines = records(readFileSync(join(all.root, 'results', `${unit}.ndjson`)));
+      expect(lines.map(({ row }) => (row as { n: number }).n).sort((x, y) => x - y)).toEqual(
+        Array.from({ length: 20 }, (_, n) => n),
+      );
+    }
+  });
+});
