@@ -229,7 +229,8 @@ function sameFile(fd: number, path: string): boolean {
 
 /**
  * Who holds a flock(2) on the file, as "pid 4242 (name)", from /proc/locks; `undefined` where the system does
- * not tell. With the child mechanism the pid is the one of the child that locked and has ended.
+ * not tell. The pid is that of the process that took the lock, which may have ended: the one of the child with the
+ * child mechanism, and that of an owner whose command has inherited the file and goes on.
  */
 export function lockHolder(path: string): string | undefined {
   try {
@@ -245,11 +246,11 @@ export function lockHolder(path: string): string | undefined {
   return undefined;
 }
 
-// Whoever took the lock may have died, and a process that inherited the file holds it.
+// The lock belongs to the open file: the process that took it may have ended, and one that shares the file hold it.
 function commandOf(pid: string): string {
   try {
     return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
   } catch {
-    return 'gone; a process that it started holds it';
+    return 'ended; the file is still open in another process';
   }
 }

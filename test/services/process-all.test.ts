@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -161,6 +161,25 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     expect(await submit(root)).toMatchObject({ submitted: ['recycled@x=1'], running: [], queued: [] });
     expect((await ended('qrun:recycled:recycled@x=1')).result).toEqual({ kind: 'success' });
     for (const task of other) await daemon.pueue('kill', task);
+  });
+
+  it('knows a task that pueue cloned by its restart, and nothing of its old end', async () => {
+    const root = waitingSweep('cloned', '[1]');
+    put(root, 'go-1', '3');
+    await submit(root);
+    const first = await ended('qrun:cloned:cloned@x=1');
+    await ended('qrun:cloned:#audit');
+    rmSync(join(root, 'go-1'));
+    await daemon.pueue('restart', String(first.id));
+    await started(root, 2);
+    // The failed one is there too, finished, with the same label.
+    expect(await submit(root)).toMatchObject({ submitted: [], running: ['cloned@x=1'] });
+    expect((await run(root, '--check')).stdout).toMatch(/running +1 {2}cloned@x=1\n/);
+    put(root, 'go-1', '0');
+    await until(async () => ((await run(root, '--check')).code === 0 ? true : undefined));
+    const runs = records(readFileSync(join(root, 'results', 'cloned@x=1.runs')));
+    expect(runs.map(entry => entry.attempt ?? entry.exit_code)).toEqual([1, 3, 2, 0]);
+    expect(new Set(runs.map(entry => entry.run)).size).toBe(2);
   });
 
   it('never submits a job twice, however many submit at once', async () => {
