@@ -100,7 +100,15 @@ export function addEngineOptions(command: Command): Command {
 export function addRunOptions(command: Command): Command {
   const group = 'Run:';
   return command
-    .addOption(new Option('-P, --concurrency <n>', 'queries at a time (default: 16)').helpGroup(group))
+    .addOption(
+      new Option('-P, --concurrency <n>', 'queries at a time, or auto (default: 16)').helpGroup(group),
+    )
+    .addOption(
+      new Option(
+        '--memory-max <size>',
+        'memory cap of the run, such as 8G, by systemd-run (without it: no cap)',
+      ).helpGroup(group),
+    )
     .addOption(
       new Option('--timeout <duration>', 'deadline of each attempt: 500ms, 30s, 5m (default: 1h)').helpGroup(
         group,

@@ -88,6 +88,21 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     done(await configCommand(directory, flags, terminal));
   });
 
+  const probe = command(
+    program,
+    'probe',
+    'measure this machine and the server, and print what to run on them',
+  )
+    .argument('[dir]', 'directory of a unit or sweep, for its configuration', '.')
+    .option('--memory-per-job <size>', 'memory that one job takes, such as 8G (default: memory_max)')
+    .option('--cores-per-job <n>', 'cores that one job takes (default: 1)')
+    .option('--json', 'as one JSON line');
+  addEngineOptions(probe).action(async (directory: string, flags: Flags) => {
+    refusePassword(flags);
+    const { probeCommand } = await import('./commands/probe.js');
+    done(await probeCommand(directory, flags, terminal));
+  });
+
   command(program, 'completion', 'print the completion script of a shell')
     .addArgument(new Argument('<shell>', 'which shell').choices(['bash', 'zsh', 'fish']))
     .addHelpText('after', '\nBash: source <(qrun completion bash)')
