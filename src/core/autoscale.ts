@@ -24,7 +24,7 @@ export interface ScaleLimits {
   readonly min: number;
   /** Slots of a group. */
   readonly max: number;
-  /** Slots of all groups together: what the machine takes. */
+  /** Slots of all groups with tasks together: what the machine takes; infinite where only `max` counts. */
   readonly total: number;
   readonly memoryPerJobBytes: number | undefined;
 }
@@ -43,7 +43,6 @@ export type ScaleReason =
   | 'does not fit'
   | 'above max'
   | 'below min'
-  | 'watch'
   | 'settling';
 
 /** What is done about one group. */
@@ -75,7 +74,7 @@ export function decideSlots(
   mayGrow: (group: string) => boolean = () => true,
 ): ScaleDecision[] {
   let memoryAvailableBytes = host.memoryAvailableBytes;
-  let total = groups.reduce((sum, { slots }) => sum + slots, 0);
+  let total = groups.reduce((sum, { slots, queued, running }) => sum + (queued + running > 0 ? slots : 0), 0);
   return groups.map(group => {
     const { to, reason } = decideOne(group, { ...host, memoryAvailableBytes }, limits, {
       total,
@@ -138,7 +137,8 @@ export function watchViolations({ load1, cores, swapPages, exceptions }: WatchRe
       `load ${load1.toFixed(1)} (must be < ${(LOAD_SHARE * cores).toFixed(1)}: 0.9 x ${cores} cores)`,
     );
   }
-  if (swapPages !== undefined && swapPages > 0) found.push(`${swapPages} pages of swap moved`);
+  if (swapPages !== undefined && swapPages > 0)
+    found.push(`${swapPages} ${swapPages === 1 ? 'page' : 'pages'} moved to or from swap`);
   if (exceptions !== undefined && exceptions > 0) {
     found.push(`${exceptions} ${exceptions === 1 ? 'query' : 'queries'} failed while running`);
   }
