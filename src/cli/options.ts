@@ -108,7 +108,15 @@ export function addEngineOptions(command: Command): Command {
 export function addRunOptions(command: Command): Command {
   const group = 'Run:';
   return command
-    .addOption(new Option('-P, --concurrency <n>', 'queries at a time (default: 16)').helpGroup(group))
+    .addOption(
+      new Option('-P, --concurrency <n>', 'queries at a time, or auto (default: 16)').helpGroup(group),
+    )
+    .addOption(
+      new Option(
+        '--memory-max <size>',
+        'memory cap of the run, such as 8G, by systemd-run (without it: no cap)',
+      ).helpGroup(group),
+    )
     .addOption(
       new Option('--timeout <duration>', 'deadline of each attempt: 500ms, 30s, 5m (default: 1h)').helpGroup(
         group,
@@ -125,39 +133,6 @@ export function addRunOptions(command: Command): Command {
       ),
     )
     .addOption(new Option('--halt <policy>', 'stop at errors=N or errors=N%').helpGroup(group));
-}
-
-/** Options of process-all. */
-export function addProcessAllOptions(command: Command): Command {
-  return command
-    .option('--dry-run', 'print what would be submitted, and why, and submit nothing')
-    .option('--check', 'submit nothing; 0 only if every job is done, else 20')
-    .option('--when-ended', 'with --check: first wait until no job of the sweep runs (what follows the jobs)')
-    .option('--json', 'the result as one JSON line')
-    .option('--rerun <which>', 'submit also what is done: all', choice('--rerun', ['all']))
-    .option('--include <glob>', 'only jobs whose name matches (repeatable)', collect)
-    .option('--exclude <glob>', 'not the jobs whose name matches (repeatable)', collect)
-    .option('--memory-max <size>', 'memory cap of each job, such as 4G (also memory_max)')
-    .option('--parallel <n>', 'jobs at a time (default: as the group is; 1 for a new one)')
-    .option('--group <name>', 'group of pueue (default: qrun-<name>)')
-    .option('--priority <n>', 'higher ones start first (default: 0)')
-    .option('--delay <when>', 'start later: seconds, or a time as pueue takes it')
-    .option('--resume-group', 'start the group if it is paused');
-}
-
-/** Options that say which checkpoint is meant; without them it is the one of the job that asks. */
-export function addCheckpointOptions(command: Command): Command {
-  return command
-    .option('--file <file>', 'the checkpoint itself (default: what QRUN_CHECKPOINT names)')
-    .option('--jobs <file>', 'the jobs.toml of the job that is meant')
-    .option('--param <name=value>', 'a parameter of that job (repeatable)', collect);
-}
-
-function choice(name: string, choices: readonly string[]): (value: string) => string {
-  return value => {
-    if (choices.includes(value)) return value;
-    throw new QrunError('USAGE', `${name} ${value}: must be ${choices.join(' or ')}`);
-  };
 }
 
 const KEY_OF_FLAG: Readonly<Record<string, ConfigKey>> = {

@@ -1,9 +1,8 @@
 import { Argument, Command, type CommanderError, Option } from 'commander';
 import { EXIT_TABLE, QrunError } from '../core/errors.js';
+import { addJobCommands } from './job-commands.js';
 import {
-  addCheckpointOptions,
   addEngineOptions,
-  addProcessAllOptions,
   addRunOptions,
   addSelectionOptions,
   addSharedUnitOptions,
@@ -156,49 +155,49 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     done(await configCommand(directory, flags, terminal));
   });
 
-  const processAll = command(
+  const probe = command(
     program,
-    'process-all',
-    'submit a command for each combination of parameters to pueue, as far as it is not done',
+    'probe',
+    'measure this machine and the server, and print what to run on them',
   )
-    .argument('[file]', 'the jobs: command and matrix of parameters', 'jobs.toml')
-    .addHelpText('after', `\n${PROCESS_ALL_HELP}`);
-  addProcessAllOptions(processAll).action(async (file: string, flags: Flags) => {
-    const { processAllCommand } = await import('./commands/process-all.js');
-    done(await processAllCommand(file, flags, terminal));
-  });
-
-  command(program, 'job', 'run one job of process-all, unless it is done; what pueue starts')
-    .requiredOption('--config <file>', 'jobs.toml, or what process-all stored of it')
-    .requiredOption('--name <job>', 'name of the job: NAME@parameter=value,...')
-    .option('--rerun-before <time>', 'run also what was done before this time (ISO 8601, UTC)')
-    .action(async (flags: Flags) => {
-      const { jobCommand } = await import('./commands/job.js');
-      done(await jobCommand(flags, terminal));
-    });
-
-  const checkpoint = command(program, 'checkpoint', 'read and write how far a job has come, safely');
-  for (const [name, does] of CHECKPOINT_ACTIONS) {
-    const action = command(checkpoint, name, does);
-    if (name === 'set') action.argument('[value]', 'JSON; without it, or for "-", it is read from stdin');
-    if (name === 'get') action.option('--default <json>', 'what to print when there is no checkpoint');
-    addCheckpointOptions(action).action(async (...args: unknown[]) => {
-      const [value, flags] = (name === 'set' ? args : [undefined, ...args]) as [string | undefined, Flags];
-      const { checkpointCommand } = await import('./commands/checkpoint.js');
-      done(await checkpointCommand(name, value, flags, terminal));
-    });
-  }
-
-  const doctor = command(program, 'doctor', 'look whether everything that a sweep needs is there')
-    .argument('[dir]', 'directory of a unit or of the sweep', '.')
-    .option('--json', 'the findings as one JSON line')
-    .addHelpText('after', `\n${DOCTOR_HELP}`);
-  for (const add of [addEngineOptions, addUnitOptions]) add(doctor);
-  doctor.action(async (directory: string, flags: Flags) => {
+    .argument('[dir]', 'directory of a unit or sweep, for its configuration', '.')
+    .option('--memory-per-job <size>', 'memory that one job takes, such as 8G (default: memory_max)')
+    .option('--cores-per-job <n>', 'cores that one job takes (default: 1)')
+    .option('--json', 'as one JSON line');
+  addEngineOptions(probe).action(async (directory: string, flags: Flags) => {
     refusePassword(flags);
-    const { doctorCommand } = await import('./commands/doctor.js');
-    done(await doctorCommand(directory, flags, terminal));
+    const { probeCommand } = await import('./commands/probe.js');
+    done(await probeCommand(directory, flags, terminal));
   });
+
+  const autoscale = command(
+    program,
+    'autoscale',
+    "move the slots of pueue's groups with the load of this machine",
+  )
+    .option('--once', 'one round (the default)')
+    .option('--loop', 'a round every interval, until a signal')
+    .option('--interval <duration>', 'time between two rounds (default: 60s)')
+    .option('--min <n>', 'never fewer slots than this (default: 1)')
+    .option('--max <n>', 'never more slots than this (default: what qrun probe says)')
+    .option('--memory-per-job <size>', 'memory that one job takes, such as 8G (default: memory_max)')
+    .option('--cores-per-job <n>', 'cores that one job takes (default: 1)')
+    .addOption(
+      new Option(
+        '--group <name>',
+        "this group (repeatable; default: those called qrun-... and those with qrun's tasks)",
+      ).argParser((name: string, before: string[] | undefined) => [...(before ?? []), name]),
+    )
+    .option('--dry-run', 'decide, and set nothing')
+    .option('--json', 'a JSON line for each decision')
+    .addHelpText('after', `\n${AUTOSCALE_HELP}`);
+  addEngineOptions(autoscale).action(async (flags: Flags) => {
+    refusePassword(flags);
+    const { autoscaleCommand } = await import('./commands/autoscale.js');
+    done(await autoscaleCommand(flags, terminal));
+  });
+
+  addJobCommands({ program, command, refusePassword, terminal, done });
 
   command(program, 'completion', 'print the completion script of a shell')
     .addArgument(new Argument('<shell>', 'which shell').choices(['bash', 'zsh', 'fish']))
@@ -256,25 +255,9 @@ const UNIT_EXAMPLES = `Examples:
 A query file may set its own limits in its first line: -- qrun: timeout=30s rows=3 retries=1
 Run it again to resume: a query runs again only if its SQL, parameters or settings changed, or if it failed.`;
 
-const CHECKPOINT_ACTIONS = [
-  ['path', 'print the path of the checkpoint'],
-  ['get', 'print the checkpoint, or nothing when there is none'],
-  ['set', 'replace the checkpoint, atomically and durably'],
-  ['clear', 'remove the checkpoint; there may be none'],
-] as const;
-
-const DOCTOR_HELP = `0: nothing hinders a sweep. Else the code of the worst problem: 26 pueue, 24 engine, 23 log directory,
-2 configuration. Notes hinder nothing.`;
-
-const PROCESS_ALL_HELP = `jobs.toml:
-  name = "features"
-  command = ["python3", "job.py", "--symbol", "{symbol}", "--threshold", "{threshold}"]
-  [matrix]
-  symbol = ["BTCUSDT", "ETHUSDT"]
-  threshold = [250, 500]
-
-Run it again to resume: a job runs again only if it did not end with 0, or if its command, parameters or
-environment changed. docs/process-jobs.md tells all of it.`;
-
 const AUDIT_HELP = `The formula is: lines = N_normal x rows_per_query + N_skipped + N_error.
 Settings and database of the last run are taken from the log's sidecar unless they are given.`;
+
+const AUTOSCALE_HELP = `Each round: CPU < 40 % and memory < 60 %: a slot more; CPU > 80 % or memory > 80 %: a slot less; else as it is.
+A step up is watched for five minutes (--loop): load < 0.9 x cores, no swapping, no queries that fail while they
+run (where the server has a query log); otherwise it is taken back.`;

@@ -72,7 +72,8 @@ async function engineFacts(context: UnitContext): Promise<EngineFacts> {
     return { says: 'embedded (chDB)', limits: {} };
   }
   const signal = new AbortController().signal;
-  const engine = await openEngine(context, signal);
+  // One query: how many a run would send at once is not the question.
+  const engine = await openEngine({ ...context, config: { ...context.config, concurrency: 1 } }, signal);
   try {
     const { target, version } = engine.info;
     return { says: `ClickHouse ${version} at ${target}`, limits: await limitsOf(engine, signal) };
