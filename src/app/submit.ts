@@ -24,7 +24,7 @@ export interface SubmitRequest {
   readonly tasks: readonly WantedTask[];
   /**
    * The command that audits the sweep: added behind the others whenever one of them was added or `auditDue` is
-   * set, and the same is not waiting already. Its priority is one less than that of the others.
+   * set, unless such a task is waiting already. Its priority is one less than that of the others.
    */
   readonly audit: string;
   readonly auditDue: boolean;
@@ -112,8 +112,12 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
     if (submitted.length % CLEAN_EVERY === 0) await cleanGroup(deps, group);
   }
   const label = taskLabel(sweep, AUDIT);
+  // With nothing new behind it, one of an earlier submission will do, whatever options that had.
   const waiting = state.tasks.some(
-    task => task.label === label && task.command === request.audit && isWaiting(task.phase),
+    task =>
+      task.label === label &&
+      isWaiting(task.phase) &&
+      (submitted.length === 0 || task.command === request.audit),
   );
   const due = submitted.length > 0 || request.auditDue;
   if (due && !waiting) await add({ name: AUDIT, command: request.audit }, request.priority - 1);

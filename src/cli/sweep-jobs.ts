@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { TOML_KEYS } from '../core/config.js';
 import { QrunError } from '../core/errors.js';
 import { shellCommand } from '../core/shell.js';
 import { FileLock } from '../io/flock.js';
@@ -51,8 +52,10 @@ export async function prepareJobs(
     });
   }
   const { given, name, group } = sweep;
+  // Choices of one command line (--setup, --rerun) are none of a configuration; units get theirs as flags.
+  const kept = TOML_KEYS.filter(key => given[key] !== undefined).map(key => [key, given[key]]);
   const configFile = await writeJobConfig(sweep.root, {
-    ...given,
+    ...Object.fromEntries(kept),
     sweep: { ...sweep.table, name, group },
   });
   const own = ownCommand(terminal);

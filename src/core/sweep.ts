@@ -28,16 +28,14 @@ const values = z
   .transform(value => (Array.isArray(value) ? value : [value]));
 // pueue's own limit is 32 bits; more slots than this are a mistake.
 const MAX_SLOTS = 10_000;
+const SLOTS = `must be "auto" or a whole number from 1 to ${MAX_SLOTS}`;
 const text = z.string('must be a text').min(1, 'must not be empty');
 
 const SCHEMA = z.strictObject({
   name: text.optional(),
   group: text.optional(),
   parallel: z
-    .union(
-      [z.literal('auto'), z.number().int().min(1).max(MAX_SLOTS)],
-      `must be "auto" or a whole number from 1 to ${MAX_SLOTS}`,
-    )
+    .union([z.literal('auto'), z.number().int(SLOTS).min(1, SLOTS).max(MAX_SLOTS, SLOTS)], SLOTS)
     .optional(),
   priority: z.number('must be a whole number').int('must be a whole number').optional(),
   units: z.array(text, 'must be a list of texts').min(1, 'must not be empty').optional(),

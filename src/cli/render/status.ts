@@ -2,7 +2,7 @@ import type { AuditStatus, SweepStatus } from '../../app/sweep-status.js';
 import type { UnitState, UnitStatus } from '../../core/sweep-status.js';
 import { formatCount, formatEstimate, formatRate, formatRateNumber } from './format.js';
 import type { Paint, Style } from './style.js';
-import { renderTable } from './table.js';
+import { renderTable, type TableColumn } from './table.js';
 
 /** How much of a status is shown. */
 export interface StatusView {
@@ -31,6 +31,8 @@ const ORDER: readonly UnitState[] = [
 const QUIET: ReadonlySet<UnitState> = new Set(['queued', 'delayed', 'not submitted', 'complete']);
 const MAX_QUIET = 5;
 const BAR_CELLS = 12;
+// Half of a usual terminal.
+const SHORT_ID = 40;
 // Title, bar, counts, notes and the line of the audit.
 const ROWS_AROUND_TABLE = 12;
 
@@ -42,6 +44,29 @@ const STATE_PAINT: Readonly<Partial<Record<UnitState, keyof Paint>>> = {
   incomplete: 'caution',
   paused: 'caution',
 };
+
+const COLUMNS: readonly (TableColumn & {
+  readonly cell: (unit: UnitStatus) => string;
+  readonly always?: boolean;
+})[] = [
+  { title: 'unit', shrink: 'middle', always: true, cell: unit => unit.unit },
+  { title: 'state', paint: cell => STATE_PAINT[cell as UnitState], always: true, cell: unit => unit.state },
+  { title: 'done', align: 'right', cell: unit => percent(unit.settled + unit.errors, unit.queries) },
+  { title: 'queries', align: 'right', cell: unit => formatCount(unit.queries) },
+  { title: 'found', align: 'right', cell: unit => formatCount(unit.found_lines) },
+  {
+    title: 'expected',
+    align: 'right',
+    cell: unit => `${unit.estimated ? '~' : ''}${formatCount(unit.expected_lines)}`,
+  },
+  { title: 'errors', align: 'right', cell: unit => (unit.errors === 0 ? '' : formatCount(unit.errors)) },
+  {
+    title: 'q/s',
+    align: 'right',
+    cell: unit => (unit.queries_per_second === 0 ? '' : formatRateNumber(unit.queries_per_second)),
+  },
+  { title: 'note', shrink: 'end', cell: unit => unit.note },
+];
 
 /** A sweep at one moment: its sums, its units, its audit, and what somebody has to do. */
 export function renderStatus(status: SweepStatus, style: Style, view: StatusView): string {
@@ -108,30 +133,13 @@ function unitTable({ units }: SweepStatus, style: Style, view: StatusView): stri
       return view.all || !QUIET.has(state) || count <= MAX_QUIET;
     })
     .slice(0, limit);
-  const noted = shown.some(({ note }) => note !== '');
+  // What no unit has takes no column.
+  const columns = COLUMNS.filter(({ always, cell }) => always || shown.some(unit => cell(unit) !== ''));
+  const short = shown.every(({ unit }) => unit.length <= SHORT_ID);
   const table = renderTable(
-    [
-      { title: 'unit', shrink: 'middle' },
-      { title: 'state', paint: cell => STATE_PAINT[cell as UnitState] },
-      { title: 'done', align: 'right' },
-      { title: 'queries', align: 'right' },
-      { title: 'found', align: 'right' },
-      { title: 'expected', align: 'right' },
-      { title: 'errors', align: 'right' },
-      { title: 'q/s', align: 'right' },
-      ...(noted ? [{ title: 'note', shrink: 'end' as const }] : []),
-    ],
-    shown.map(unit => [
-      unit.unit,
-      unit.state,
-      percent(unit.settled + unit.errors, unit.queries),
-      formatCount(unit.queries),
-      formatCount(unit.found_lines),
-      `${unit.estimated ? '~' : ''}${formatCount(unit.expected_lines)}`,
-      unit.errors === 0 ? '' : formatCount(unit.errors),
-      unit.queries_per_second === 0 ? '' : formatRateNumber(unit.queries_per_second),
-      unit.note,
-    ]),
+    // The end of a note says less than the middle of an id.
+    columns.map(column => (column.title === 'unit' && short ? { ...column, shrink: 'keep' } : column)),
+    shown.map(unit => columns.map(({ cell }) => cell(unit))),
     style,
     2,
   );

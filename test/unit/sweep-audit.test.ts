@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { createStyle } from '../../src/cli/render/style.js';
+import { renderSweepAudit } from '../../src/cli/render/sweep-audit.js';
+import { type AuditReport, formula, type Verdict } from '../../src/core/audit.js';
+import { sweepAudit, sweepTotals } from '../../src/core/sweep-audit.js';
+
+function report(unit: string, verdict: Verdict, more: Partial<AuditReport> = {}): AuditReport {
+  return {
+    unit,
+    log: `/results/${unit}.ndjson`,
+    verdict,
+    queries: 100,
+    normal: [{ queries: 95, rows: 3 }],
+    skipped: 5,
+    errors: 0,
+    expected_lines: 290,
+    found_lines: 290,
+    total_lines: 290,
+    missing: [],
+    failed: [],
+    partial: [],
+    duplicate: [],
+    stale: [],
+    foreign: [],
+    wrong_width: [],
+    superseded: { groups: 0, lines: 0 },
+    unreadable: [],
+    ...more,
+  };
+}
+
+const AT = '2026-01-31T12:00:00.000Z';
+const plain = createStyle({ color: false, unicode: true, columns: 100 });
+
+describe('sweepAudit', () => {
+  it.each<[Verdict[], Verdict]>([
+    [['complete', 'complete'], 'complete'],
+    [['errors', 'complete'], 'errors'],
+    [['errors', 'incomplete'], 'incomplete'],
+    [['inconsistent', 'incomplete'], 'inconsistent'],
+  ])('has the worst verdict of %j', (verdicts, worst) => {
+    expect(
+      sweepAudit(
+        's',
+        AT,
+        verdicts.map(verdict => report('u', verdict)),
+      ).verdict,
+    ).toBe(worst);
+  });
+
+  it('adds up the formula, a term for each width', () => {
+    const two = report('v', 'complete', {
+      normal: [{ queries: 10, rows: 1 }],
+      expected_lines: 15,
+      found_lines: 15,
+    });
+    const totals = sweepTotals(
+      sweepAudit('s', AT, [report('u', 'complete'), report('w', 'complete'), two]).units,
+    );
+    expect(formula(totals)).toBe('595 = 190 x 3 + 10 x 1 + 15 x 1 + 0 x 1');
+  });
+});
+
+describe('renderSweepAudit', () => {
+  it('is short when all is complete', () => {
+    const text = renderSweepAudit(
+      sweepAudit('gen600', AT, [report('a', 'complete'), report('b', 'complete')]),
+      plain,
+    );
+    expect(text.split('\n')).toEqual([
+      'gen600  2 units, 200 queries',
+      '  580 = 190 x 3 + 10 x 1 + 0 x 1   (queries x rows: normal, skipped, error; found as many)',
+      '  complete: every query of every unit has one whole result, and the logs hold nothing else',
+      '',
+    ]);
+  });
+
+  it('lists the others with what is wrong, and only the columns that occur', () => {
+    const units = [
+      report('a', 'complete'),
+      report('b', 'incomplete', { missing: ['x', 'y'], expected_lines: 284, found_lines: 284 }),
+      report('c', 'inconsistent', { duplicate: [{ query: 'x', times: 2, lines: 3 }], found_lines: 293 }),
+    ];
+    const text = renderSweepAudit(sweepAudit('s', AT, units), plain);
+    expect(text).toMatch(/unit\s+verdict\s+found\s+expected\s+missing\s+duplicate\n/);
+    expect(text).toMatch(/ b\s+incomplete\s+284\s+284\s+2\n/);
+    expect(text).toMatch(/ c\s+inconsistent\s+293\s+290\s+1\n/);
+    expect(text).not.toMatch(/ a /);
+    expect(text).toContain('found 867');
+    expect(text).toContain(
+      'inconsistent: 1 of 3 units complete, 1 inconsistent, 1 incomplete; qrun audit DIR',
+    );
+  });
+
+  it('cuts a long list and says so', () => {
+    const units = Array.from({ length: 50 }, (_, n) => report(`u${n}`, 'errors'));
+    expect(renderSweepAudit(sweepAudit('s', AT, units), plain)).toContain(
+      'and 10 more units (--json has all)',
+    );
+  });
+});

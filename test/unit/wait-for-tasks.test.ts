@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import { type WaitRequest, waitForTasks } from '../../src/app/wait-for-tasks.js';
+import { QrunError } from '../../src/core/errors.js';
+import type { PueueState } from '../../src/core/pueue-state.js';
+import type { NewTask } from '../../src/io/pueue.js';
+import { pueueState } from './pueue-samples.js';
+
+const AUDIT = { label: 'qrun:s:#audit', phase: 'running' as const };
+
+async function wait(looks: (PueueState | 'down')[], { orphans = [] as string[][], abort = false } = {}) {
+  const added: NewTask[] = [];
+  const told: string[] = [];
+  const pauses: number[] = [];
+  const control = new AbortController();
+  const request: WaitRequest = {
+    sweep: 's',
+    group: 'qrun-s',
+    again: { command: 'exec audit', directory: '/sweep', priority: -1 },
+    signal: control.signal,
+  };
+  const result = await waitForTasks(
+    {
+      pueue: {
+        status: async () => {
+          const look = looks.shift();
+          if (look === undefined) throw new Error('looked once too often');
+          if (look === 'down') throw new QrunError('PUEUE_DOWN', 'away');
+          return look;
+        },
+        add: async task => {
+          added.push(task);
+          return 1;
+        },
+      },
+      orphans: async () => orphans.shift() ?? [],
+      clock: {
+        delay: async ms => {
+          pauses.push(ms);
+          if (abort) control.abort(new Error('stopped'));
+        },
+      },
+      onWaiting: text => told.push(text),
+    },
+    request,
+  );
+  return { result, added, told, pauses, left: looks.length };
+}
+
+describe('waitForTasks', () => {
+  it('is over when only it runs, whatever has become of the others', async () => {
+    const ends = ['success', 'failed', 'killed', 'dependency'] as const;
+    const tasks = ends.map(kind => ({ phase: 'done' as const, result: { kind } }));
+    expect((await wait([pueueState([AUDIT, ...tasks])])).result).toBe('ended');
+  });
+
+  it('waits for what runs, and says so once', async () => {
+    const running = pueueState([AUDIT, { phase: 'running' }]);
+    const { result, told, pauses } = await wait([running, running, pueueState([AUDIT])]);
+    expect([result, told, pauses.length]).toEqual(['ended', ['waiting for 1 of the sweep to end: a'], 2]);
+  });
+
+  it('waits for orphans that pueue does not know', async () => {
+    const alone = pueueState([AUDIT]);
+    const { result, told } = await wait([alone, alone], { orphans: [['x', 'y', 'z', 'w'], []] });
+    expect([result, told]).toEqual(['ended', ['waiting for 4 of the sweep to end: x, y, z, ...']]);
+  });
+
+  it.each([
+    ['queued', '15'],
+    ['stashed', '60'],
+  ] as const)('submits itself behind a unit that is %s, later, and leaves its slot', async (phase, delay) => {
+    const { result, added } = await wait([pueueState([AUDIT, { phase }])]);
+    expect(result).toBe('left');
+    expect(added).toEqual([
+      {
+        command: 'exec audit',
+        directory: '/sweep',
+        priority: -1,
+        group: 'qrun-s',
+        label: 'qrun:s:#audit',
+        delay,
+      },
+    ]);
+  });
+
+  it('relies on an audit that is queued already', async () => {
+    const { result, added } = await wait([
+      pueueState([AUDIT, { phase: 'queued' }, { ...AUDIT, phase: 'queued' }]),
+    ]);
+    expect([result, added]).toEqual(['left', []]);
+  });
+
+  it('holds its slot for units that wait in another group, which it does not keep from starting', async () => {
+    const other = pueueState([AUDIT, { phase: 'queued', group: 'other' }]);
+    expect((await wait([other, pueueState([AUDIT])])).result).toBe('ended');
+  });
+
+  it('waits for a daemon that is away', async () => {
+    const { result, told } = await wait(['down', 'down', pueueState([AUDIT])]);
+    expect([result, told]).toEqual(['ended', ['waiting for the pueue daemon']]);
+  });
+
+  it('passes on what else goes wrong, and the reason of a stop', async () => {
+    await expect(wait([])).rejects.toThrow('looked once too often');
+    const running = pueueState([{ phase: 'running' }]);
+    await expect(wait([running, running], { abort: true })).rejects.toThrow('stopped');
+  });
+});
