@@ -35,6 +35,7 @@ const PROGRAMS = {
   zsh: 'zsh',
   fish: 'fish',
   git: 'git',
+  python3: 'python3',
   'systemd-run': 'systemd',
   'dbus-daemon': 'dbus-daemon',
 };

@@ -204,6 +204,7 @@ describe('qrun job', () => {
   it.each([
     [['--name', 'j@x=2', '--config', 'jobs.toml'], 'j has no job "j@x=2"'],
     [['--name', JOB, '--config', 'nowhere.json'], 'cannot be read'],
+    [['--name', JOB, '--config', 'jobs.toml', '--rerun-before', 'now'], '--rerun-before now: must be a time'],
     [['--name', JOB, '--config', 'changed.json'], 'is not what qrun process-all stored'],
   ])('%j is refused before anything is made', async (words, message) => {
     root = tree({ 'jobs.toml': toml(':'), 'changed.json': '{"schema":1,"jobs":[]}' });

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -186,15 +186,33 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
   });
 
   it('never submits a job twice, however many submit at once', async () => {
-    const root = waitingSweep('race', '[1, 2, 3, 4, 5, 6]');
-    const reports = await Promise.all([1, 2, 3].map(() => submit(root, '--parallel', '1')));
-    expect(reports.flatMap(report => report.submitted)).toHaveLength(6);
+    const root = waitingSweep('race', '[1, 2, 3]');
+    // What pueue says is given to each submitter only when both have asked (or, as it should be, when the other one
+    // has not come to that for a second), so that without a lock both would act on the same state.
+    put(
+      root,
+      'bin/pueue',
+      `#!/bin/sh
+PATH=\${PATH#*:}
+[ "$1" = status ] || exec pueue "$@"
+said=$(pueue "$@")
+echo >>'${root}/asked'
+for n in $(seq 50); do [ "$(wc -l <'${root}/asked')" -lt 2 ] || break; sleep 0.02; done
+printf %s "$said"
+`,
+    );
+    chmodSync(join(root, 'bin', 'pueue'), 0o755);
+    const env = { ...daemon.env, PATH: `${join(root, 'bin')}:${daemon.env.PATH}` };
+    const submitOne = (): Promise<Ended> =>
+      qrun(['process-all', '--json', '--parallel=1'], { cwd: root, env });
+    const reports = await Promise.all([submitOne(), submitOne()]);
+    expect(reports.map(report => report.code)).toEqual([0, 0]);
+    expect(reports.flatMap(({ stdout }) => JSON.parse(stdout).submitted)).toHaveLength(3);
     const labels = (await tasks())
       .map(task => task.label)
       .filter(label => label.startsWith('qrun:race:race'));
-    expect(new Set(labels).size).toBe(6);
-    expect(labels).toHaveLength(6);
-    for (const n of [1, 2, 3, 4, 5, 6]) put(root, `go-${n}`, '0');
+    expect(labels.sort()).toEqual([1, 2, 3].map(n => `qrun:race:race@x=${n}`));
+    for (const n of [1, 2, 3]) put(root, `go-${n}`, '0');
     await ended('qrun:race:#audit');
   });
 
@@ -206,6 +224,11 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     expect((await run(root)).stdout).toContain('the group qrun-paused is paused');
     expect(await submit(root, '--resume-group')).toMatchObject({ group_paused: false });
     expect((await ended('qrun:paused:#audit')).result).toEqual({ kind: 'success' });
+    // What is done can be asked for again, and is then done again once.
+    expect(await submit(root)).toMatchObject({ submitted: [], done: ['paused@x=1'] });
+    expect(await submit(root, '--rerun=all')).toMatchObject({ submitted: ['paused@x=1'], done: [] });
+    expect(await started(root, 2)).toHaveLength(2);
+    await until(async () => ((await run(root, '--check')).code === 0 ? true : undefined));
   });
 
   it('puts no secret where pueue stores it, and gives it to the job all the same', async () => {

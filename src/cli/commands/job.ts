@@ -23,6 +23,7 @@ export async function jobCommand(flags: Flags, terminal: Terminal): Promise<numb
   const jobs = readStoredJobs(flags.config as string, terminal.cwd);
   const job = jobNamed(jobs, flags.name as string);
   const files = filesOf(jobs, job);
+  const rerunBefore = rerunTime(flags);
   const { proc } = terminal;
   const run = newRunId();
   const owner = { ...whoAndWhere(), pid: proc.pid };
@@ -49,7 +50,7 @@ export async function jobCommand(flags: Flags, terminal: Terminal): Promise<numb
       jobs,
       job,
       files,
-      rerunBefore: flags.rerunBefore as string | undefined,
+      rerunBefore,
       // Read now and never stored: what pueue stores, others can read.
       env: plain({ ...readDotEnv(join(jobs.directory, '.env')), ...terminal.env }),
       run,
@@ -60,6 +61,13 @@ export async function jobCommand(flags: Flags, terminal: Terminal): Promise<numb
   } finally {
     stops.dispose();
   }
+}
+
+function rerunTime({ rerunBefore: time }: Flags): string | undefined {
+  if (time === undefined) return undefined;
+  const parsed = /^\d{4}-\d\d-\d\d/.test(String(time)) ? new Date(String(time)) : undefined;
+  if (parsed !== undefined && !Number.isNaN(parsed.getTime())) return parsed.toISOString();
+  throw new QrunError('USAGE', `--rerun-before ${time}: must be a time such as 2026-01-31T12:00:00Z`);
 }
 
 interface Shown {
