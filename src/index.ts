@@ -32,6 +32,7 @@ export { type GroupHead, RECORD_SCHEMA_VERSION, type RecordHead } from './core/r
 export type { Selection, Shard } from './core/selection.js';
 export { decodeSql, parseQuery } from './core/sql/parse.js';
 export type { ParsedQuery, QueryOverrides, QueryParameter, Statement } from './core/sql/statement.js';
+export { type Checkpoint, type CheckpointOptions, openCheckpoint } from './io/checkpoint.js';
 export { type ClickHouseOptions, openClickHouse } from './io/clickhouse.js';
 export { type EmbeddedOptions, openEmbedded } from './io/embedded.js';
 export type { Engine, EngineInfo, EngineRequest, EngineResult } from './io/engine.js';

@@ -34,8 +34,8 @@ const MAY_IMPORT: Readonly<Record<string, Readonly<Record<string, 'all' | 'types
 const PURE = new Set(['zod', 'picomatch', 'node:crypto', 'node:buffer', 'node:util']);
 
 // Packages that more than one file may know, by the folder that they stay in: the command line as a whole is
-// written in commander's terms.
-const IN_FOLDER: Readonly<Record<string, string>> = { commander: 'cli/' };
+// written in commander's terms, and each file that people write has its schema beside what it means.
+const IN_FOLDER: Readonly<Record<string, string>> = { commander: 'cli/', zod: 'core/' };
 
 // What else reads the process, member by member: libchdb lives in the process, with its threads and its end, and
 // a lock of its data directory names a process.

@@ -47,6 +47,9 @@ export interface UnitContext extends SweepContext {
   readonly inputs: FingerprintInputs;
 }
 
+/** A unit's context whose concurrency is a number, so that it can run. */
+export type RunnableContext = UnitContext & { readonly config: Config & { readonly concurrency: number } };
+
 /**
  * Resolves the configuration of a unit: its sweep root, qrun.toml and .env there, the environment, and flags.
  * Variables of the environment win over those of `.env`. The flag `config` names a file that {@link jobConfig}

@@ -1,13 +1,14 @@
 import { QrunError } from '../core/errors.js';
 import type { Engine } from '../io/engine.js';
 import { SPOOL_THRESHOLD_BYTES } from '../io/result-body.js';
-import type { UnitContext } from './context.js';
+import type { RunnableContext } from './context.js';
 import { shownUrl } from './secrets.js';
 
-const DEFAULT_URL = 'http://localhost:8123';
+/** Where a server is looked for when the engine is named and no URL is. */
+export const DEFAULT_URL = 'http://localhost:8123';
 
 /** Opens the engine that a configuration names. Errors: QrunError `ENGINE_*`, `DATA_LOCKED`, `CONFIG`. */
-export async function openEngine(context: UnitContext, signal: AbortSignal): Promise<Engine> {
+export async function openEngine(context: RunnableContext, signal: AbortSignal): Promise<Engine> {
   const { config, dataDirectory, logDirectory } = context;
   const common = {
     concurrency: config.concurrency,

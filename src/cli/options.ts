@@ -108,7 +108,15 @@ export function addEngineOptions(command: Command): Command {
 export function addRunOptions(command: Command): Command {
   const group = 'Run:';
   return command
-    .addOption(new Option('-P, --concurrency <n>', 'queries at a time (default: 16)').helpGroup(group))
+    .addOption(
+      new Option('-P, --concurrency <n>', 'queries at a time, or auto (default: 16)').helpGroup(group),
+    )
+    .addOption(
+      new Option(
+        '--memory-max <size>',
+        'memory cap of the run, such as 8G, by systemd-run (without it: no cap)',
+      ).helpGroup(group),
+    )
     .addOption(
       new Option('--timeout <duration>', 'deadline of each attempt: 500ms, 30s, 5m (default: 1h)').helpGroup(
         group,
@@ -168,7 +176,8 @@ export function flagName(key: string): string {
   return `--${key.replaceAll('_', '-')}`;
 }
 
-function parsePairs(option: string, values: readonly string[]): Record<string, string> {
+/** `name=value` pairs. Errors: QrunError `USAGE`. */
+export function parsePairs(option: string, values: readonly string[]): Record<string, string> {
   const result: Record<string, string> = {};
   for (const value of values) {
     const at = value.indexOf('=');

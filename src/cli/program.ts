@@ -1,5 +1,6 @@
 import { Argument, Command, type CommanderError, Option } from 'commander';
 import { EXIT_TABLE, QrunError } from '../core/errors.js';
+import { addJobCommands } from './job-commands.js';
 import {
   addEngineOptions,
   addRunOptions,
@@ -154,6 +155,50 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     done(await configCommand(directory, flags, terminal));
   });
 
+  const probe = command(
+    program,
+    'probe',
+    'measure this machine and the server, and print what to run on them',
+  )
+    .argument('[dir]', 'directory of a unit or sweep, for its configuration', '.')
+    .option('--memory-per-job <size>', 'memory that one job takes, such as 8G (default: memory_max)')
+    .option('--cores-per-job <n>', 'cores that one job takes (default: 1)')
+    .option('--json', 'as one JSON line');
+  addEngineOptions(probe).action(async (directory: string, flags: Flags) => {
+    refusePassword(flags);
+    const { probeCommand } = await import('./commands/probe.js');
+    done(await probeCommand(directory, flags, terminal));
+  });
+
+  const autoscale = command(
+    program,
+    'autoscale',
+    "move the slots of pueue's groups with the load of this machine",
+  )
+    .option('--once', 'one round (the default)')
+    .option('--loop', 'a round every interval, until a signal')
+    .option('--interval <duration>', 'time between two rounds (default: 60s)')
+    .option('--min <n>', 'never fewer slots than this (default: 1)')
+    .option('--max <n>', 'never more slots than this (default: what qrun probe says)')
+    .option('--memory-per-job <size>', 'memory that one job takes, such as 8G (default: memory_max)')
+    .option('--cores-per-job <n>', 'cores that one job takes (default: 1)')
+    .addOption(
+      new Option(
+        '--group <name>',
+        "this group (repeatable; default: those called qrun-... and those with qrun's tasks)",
+      ).argParser((name: string, before: string[] | undefined) => [...(before ?? []), name]),
+    )
+    .option('--dry-run', 'decide, and set nothing')
+    .option('--json', 'a JSON line for each decision')
+    .addHelpText('after', `\n${AUTOSCALE_HELP}`);
+  addEngineOptions(autoscale).action(async (flags: Flags) => {
+    refusePassword(flags);
+    const { autoscaleCommand } = await import('./commands/autoscale.js');
+    done(await autoscaleCommand(flags, terminal));
+  });
+
+  addJobCommands({ program, command, refusePassword, terminal, done });
+
   command(program, 'completion', 'print the completion script of a shell')
     .addArgument(new Argument('<shell>', 'which shell').choices(['bash', 'zsh', 'fish']))
     .addHelpText('after', '\nBash: source <(qrun completion bash)')
@@ -212,3 +257,7 @@ Run it again to resume: a query runs again only if its SQL, parameters or settin
 
 const AUDIT_HELP = `The formula is: lines = N_normal x rows_per_query + N_skipped + N_error.
 Settings and database of the last run are taken from the log's sidecar unless they are given.`;
+
+const AUTOSCALE_HELP = `Each round: CPU < 40 % and memory < 60 %: a slot more; CPU > 80 % or memory > 80 %: a slot less; else as it is.
+A step up is watched for five minutes (--loop): load < 0.9 x cores, no swapping, no queries that fail while they
+run (where the server has a query log); otherwise it is taken back.`;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseSize, SIZE_EXAMPLES } from './bytes.js';
 import { parseDuration } from './duration.js';
 import { QrunError } from './errors.js';
 import { type HaltPolicy, parseHalt } from './halt.js';
@@ -33,8 +34,7 @@ function settingText(value: string | number | boolean): string {
   return typeof value === 'boolean' ? (value ? '1' : '0') : String(value);
 }
 
-function wholeNumber(min: number, max: number) {
-  const message = `must be a whole number from ${min} to ${max}`;
+function wholeNumber(min: number, max: number, message = `must be a whole number from ${min} to ${max}`) {
   return z
     .union(
       [
@@ -59,6 +59,17 @@ function parsed<T>(parse: (value: string) => T | undefined, message: string) {
 }
 
 const duration = parsed(parseDuration, 'must be a duration with a unit: 500ms, 30s, 5m or 2h');
+
+// Node and the server's client alone take about 60 MB.
+const MIN_MEMORY_MAX_BYTES = 64 * 1024 * 1024;
+
+function parseMemoryMax(value: string): number | undefined {
+  const bytes = parseSize(value);
+  return bytes !== undefined && bytes >= MIN_MEMORY_MAX_BYTES ? bytes : undefined;
+}
+
+const CONCURRENCY = `must be a whole number from 1 to ${MAX_CONCURRENCY}, or auto`;
+const concurrency = z.union([z.literal('auto'), wholeNumber(1, MAX_CONCURRENCY, CONCURRENCY)], CONCURRENCY);
 
 function parseShard(value: string): Shard | undefined {
   const match = /^(\d{1,6})\/(\d{1,6})$/.exec(value);
@@ -86,7 +97,10 @@ const FIELDS = {
   password_file: field(text, { env: 'CLICKHOUSE_PASSWORD_FILE' }),
   ca_file: field(text, { env: 'CLICKHOUSE_CA_FILE' }),
   data_dir: field(text, { env: 'QRUN_DATA_DIR' }),
-  concurrency: field(wholeNumber(1, MAX_CONCURRENCY), { env: 'QRUN_CONCURRENCY' }),
+  concurrency: field(concurrency, { env: 'QRUN_CONCURRENCY' }),
+  memory_max: field(parsed(parseMemoryMax, `must be a size of at least 64M: ${SIZE_EXAMPLES}`), {
+    env: 'QRUN_MEMORY_MAX',
+  }),
   timeout: field(duration, { env: 'QRUN_TIMEOUT' }),
   retries: field(wholeNumber(0, 100), { env: 'QRUN_RETRIES' }),
   max_outage: field(duration, { env: 'QRUN_MAX_OUTAGE' }),
@@ -129,7 +143,10 @@ export interface Config {
   readonly password_file: string | undefined;
   readonly ca_file: string | undefined;
   readonly data_dir: string | undefined;
-  readonly concurrency: number;
+  /** `auto`: what is recommended when the run starts. */
+  readonly concurrency: number | 'auto';
+  /** Bytes. */
+  readonly memory_max: number | undefined;
   readonly timeout: number;
   readonly retries: number;
   readonly max_outage: number;

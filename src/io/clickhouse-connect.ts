@@ -202,7 +202,10 @@ function refuseFixed(settings: Settings): void {
   if (first !== undefined) throw new QrunError('CONFIG', first, { details });
 }
 
-async function endpointOf(options: ClickHouseOptions): Promise<HttpEndpoint> {
+/** Where a server is and who asks, checked. Errors: QrunError `CONFIG`. */
+export async function endpointOf(
+  options: Pick<ClickHouseOptions, 'url' | 'user' | 'password' | 'caFile'>,
+): Promise<HttpEndpoint> {
   // Everything up to the last @ may be a password, also in a text that is no URL.
   const shown = options.url.replace(/^([a-z]+:\/\/)?.*@/is, '$1');
   const bad = (what: string, hint = 'the form is http://host:8123 or https://host:8443') =>
@@ -272,11 +275,11 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
   [/^HTTP 3\d\d/, 'give the URL that it leads to; redirects are not followed'],
 ];
 
-// Failures while opening end the run, so they say what answered and what to do.
-function openError(
+/** A failure of a first request, saying what answered and what to do: `ENGINE_UNREACHABLE` or `ENGINE_REFUSED`. */
+export function openError(
   failure: Failure,
   { origin, user }: HttpEndpoint,
-  { database }: ClickHouseOptions,
+  { database }: Pick<ClickHouseOptions, 'database'>,
 ): QrunError {
   const { code, name, message } = failure;
   const who = `"${user ?? 'default'}"`;

@@ -82,6 +82,14 @@ const childFlock: Flock = {
   },
 };
 
+/** How this process takes its locks; `undefined` when neither koffi loads nor the program flock is in PATH. */
+export async function lockMechanism(): Promise<FlockMechanism | undefined> {
+  koffiFlock ??= loadKoffi();
+  if ((await koffiFlock) !== undefined) return 'koffi';
+  const { runProgram } = await import('./program.js');
+  return (await runProgram('flock', ['--version'])).ok ? 'child' : undefined;
+}
+
 /**
  * An exclusive flock(2) on a file: the lock that `flock FILE` takes in a shell.
  *
@@ -221,7 +229,8 @@ function sameFile(fd: number, path: string): boolean {
 
 /**
  * Who holds a flock(2) on the file, as "pid 4242 (name)", from /proc/locks; `undefined` where the system does
- * not tell. With the child mechanism the pid is the one of the child that locked and has ended.
+ * not tell. The pid is that of the process that took the lock, which may have ended: the one of the child with the
+ * child mechanism, and that of an owner whose command has inherited the file and goes on.
  */
 export function lockHolder(path: string): string | undefined {
   try {
@@ -229,10 +238,19 @@ export function lockHolder(path: string): string | undefined {
     for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
       const match = /^\d+: FLOCK\s+\S+\s+(?:WRITE|READ)\s+(\d+) \S+?:(\d+) /.exec(line);
       if (match === null || Number(match[2]) !== inode) continue;
-      return `pid ${match[1]} (${readFileSync(`/proc/${match[1]}/comm`, 'utf8').trim()})`;
+      return `pid ${match[1]} (${commandOf(match[1] ?? '')})`;
     }
   } catch {
     // Not Linux, or the holder has just gone.
   }
   return undefined;
+}
+
+// The lock belongs to the open file: the process that took it may have ended, and one that shares the file hold it.
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return 'ended; the file is still open in another process';
+  }
 }

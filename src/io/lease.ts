@@ -12,13 +12,22 @@ export interface LeaseOwner {
   readonly since: string;
 }
 
-/** The right to run a unit; ends with `release` or the death of the process. */
+/** The right to run a unit or a job; ends with `release` or the death of the process. */
 export interface Lease {
   release(): void;
 }
 
+/** A lease with the file that it locks. */
+export interface FileLease extends Lease {
+  /**
+   * The locked file. A child that inherits it holds the lease as well: it then also lasts until that child has
+   * ended, should this process die before.
+   */
+  readonly fd: number;
+}
+
 /**
- * Takes the lease of the unit whose log is `logPath`, for the life of this process.
+ * Takes the lease of the unit (or job) whose log is `logPath`, for the life of this process.
  *
  * The lease is a kernel lock on `<log>.lease`, so that a dead owner's ends with it: no age, no heartbeat, no
  * process id decides. The file's content only tells people who the owner is.
@@ -31,14 +40,15 @@ export async function takeLease(
   unit: string,
   owner: LeaseOwner,
   mechanism?: FlockMechanism,
-): Promise<Lease> {
+  what: 'unit' | 'job' = 'unit',
+): Promise<FileLease> {
   const path = `${logPath}.lease`;
   const lock = await FileLock.open(path, mechanism);
   if (!(await lock.tryAcquire())) {
     lock.close();
     throw new QrunError(
       'UNIT_RUNNING',
-      `the unit ${JSON.stringify(unit)} is running: ${describeOwner(path)}`,
+      `the ${what} ${JSON.stringify(unit)} is running: ${describeOwner(path)}`,
       {
         hint: 'wait for it, or end it; after its end or death this command starts at once',
       },
@@ -55,6 +65,7 @@ export async function takeLease(
     });
   }
   return {
+    fd: lock.fd,
     release() {
       if (lock.fd < 0) return;
       try {
@@ -62,6 +73,8 @@ export async function takeLease(
       } catch {
         // The name of an owner that is gone misleads nobody: only the lock counts.
       }
+      // Unlocked, not only closed: a process that the child left behind may have inherited the file.
+      lock.release();
       lock.close();
     },
   };

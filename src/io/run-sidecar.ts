@@ -1,10 +1,10 @@
-import { closeSync, constants, fdatasync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
-import { promisify } from 'node:util';
+import { readFileSync } from 'node:fs';
 import { QrunError } from '../core/errors.js';
 import type { OutcomeCounts } from '../core/events.js';
 import type { Settings } from '../core/model.js';
 import { RECORD_SCHEMA_VERSION } from '../core/record.js';
-import { reasonOf, writeWhole } from './log-file.js';
+import { appendLine } from './append-line.js';
+import { reasonOf } from './log-file.js';
 
 /** Written when a run begins. */
 export interface RunStart {
@@ -50,8 +50,6 @@ export function sidecarPath(logPath: string): string {
   return `${logPath}.runs`;
 }
 
-const fdatasyncAsync = promisify(fdatasync);
-
 /**
  * Appends one entry durably. Only the holder of the unit's lease may call it. A line that a killed run left
  * torn is closed first, so that it costs no other line.
@@ -61,16 +59,7 @@ const fdatasyncAsync = promisify(fdatasync);
 export async function appendRun(logPath: string, entry: RunEntry): Promise<void> {
   const path = sidecarPath(logPath);
   try {
-    const fd = openSync(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT, 0o666);
-    try {
-      const { size } = fstatSync(fd);
-      const last = Buffer.alloc(1);
-      const torn = size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last[0] !== 10;
-      writeWhole(fd, `${torn ? '\n' : ''}${JSON.stringify(entry)}\n`);
-      await fdatasyncAsync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    await appendLine(path, JSON.stringify(entry));
   } catch (cause) {
     throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
       hint: 'free space, or make the directory of the log writable',

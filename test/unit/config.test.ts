@@ -39,6 +39,7 @@ const DEFAULTS: Config = {
   ca_file: undefined,
   data_dir: undefined,
   concurrency: 16,
+  memory_max: undefined,
   timeout: 3_600_000,
   retries: 3,
   max_outage: 600_000,
@@ -75,6 +76,7 @@ const KEYS: Record<ConfigKey, Accepted> = {
   ca_file: { toml: 'ca', env: 'ca', flag: 'ca', means: 'ca' },
   data_dir: { toml: 'd', env: 'd', flag: 'd', means: 'd' },
   concurrency: { toml: 4, env: '4', flag: '4', means: 4 },
+  memory_max: { toml: '8G', env: '8GiB', flag: '8192M', means: 8 * 1024 ** 3 },
   timeout: { toml: '30s', env: '30s', flag: '30s', means: 30_000 },
   retries: { toml: 0, env: '0', flag: '0', means: 0 },
   max_outage: { toml: '1.5m', env: '1.5m', flag: '1.5m', means: 90_000 },
@@ -137,6 +139,16 @@ describe('resolveConfig', () => {
     });
   });
 
+  it('takes auto for the concurrency from every place', () => {
+    for (const given of [
+      { flags: { concurrency: 'auto' } },
+      { toml: { concurrency: 'auto' } },
+      { env: { QRUN_CONCURRENCY: 'auto' } },
+    ]) {
+      expect(resolve(given).config.concurrency).toBe('auto');
+    }
+  });
+
   it('takes true and false as texts too, and the largest numbers', () => {
     for (const [text, value] of [
       ['1', true],
@@ -190,15 +202,18 @@ describe('a value that cannot be used', () => {
     ['engine', 1, 'must be clickhouse or embedded, not 1'],
     ['user', '', 'must not be empty, not ""'],
     ['user', 1, 'must be a text, not 1'],
-    ['concurrency', 0, `${WHOLE} 1 to 1024, not 0`],
-    ['concurrency', 1025, `${WHOLE} 1 to 1024, not 1025`],
-    ['concurrency', 1.5, `${WHOLE} 1 to 1024, not 1.5`],
-    ['concurrency', '1e2', `${WHOLE} 1 to 1024, not "1e2"`],
-    ['concurrency', ' 4', `${WHOLE} 1 to 1024, not " 4"`],
-    ['concurrency', '-1', `${WHOLE} 1 to 1024, not "-1"`],
-    ['concurrency', 'auto', `${WHOLE} 1 to 1024, not "auto"`],
-    ['concurrency', true, `${WHOLE} 1 to 1024, not true`],
-    ['concurrency', Number.POSITIVE_INFINITY, `${WHOLE} 1 to 1024, not Infinity`],
+    ['concurrency', 0, `${WHOLE} 1 to 1024, or auto, not 0`],
+    ['concurrency', 1025, `${WHOLE} 1 to 1024, or auto, not 1025`],
+    ['concurrency', 1.5, `${WHOLE} 1 to 1024, or auto, not 1.5`],
+    ['concurrency', '1e2', `${WHOLE} 1 to 1024, or auto, not "1e2"`],
+    ['concurrency', ' 4', `${WHOLE} 1 to 1024, or auto, not " 4"`],
+    ['concurrency', '-1', `${WHOLE} 1 to 1024, or auto, not "-1"`],
+    ['concurrency', 'Auto', `${WHOLE} 1 to 1024, or auto, not "Auto"`],
+    ['memory_max', '63M', 'must be a size of at least 64M: 512M, 8G, 1.5GiB, not "63M"'],
+    ['memory_max', '8GB', 'must be a size of at least 64M: 512M, 8G, 1.5GiB, not "8GB"'],
+    ['memory_max', 8, 'must be a size of at least 64M: 512M, 8G, 1.5GiB, not 8'],
+    ['concurrency', true, `${WHOLE} 1 to 1024, or auto, not true`],
+    ['concurrency', Number.POSITIVE_INFINITY, `${WHOLE} 1 to 1024, or auto, not Infinity`],
     ['retries', 101, `${WHOLE} 0 to 100, not 101`],
     ['rows_per_query', 0, `${WHOLE} 1 to 1000000000, not 0`],
     ['limit', 0, `${WHOLE} 1 to 1000000000, not 0`],

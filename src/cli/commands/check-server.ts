@@ -25,7 +25,8 @@ export async function checkServer(
 ): Promise<void> {
   const [unit] = sweep.units;
   if (sweep.config.engine !== 'clickhouse' || unit === undefined) return;
-  const engine = await openEngine(unit, signal);
+  // One statement at a time.
+  const engine = await openEngine({ ...unit, config: { ...unit.config, concurrency: 1 } }, signal);
   try {
     if (!setup) return;
     const print = fingerprinter({ parameters: {}, settings: {} });

@@ -1,3 +1,4 @@
+import { formatSize } from '../../core/bytes.js';
 import { type ConfigKey, environmentName, TOML_KEYS } from '../../core/config.js';
 import { formatDuration } from '../../core/duration.js';
 import { unitContext } from '../context.js';
@@ -52,5 +53,6 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
 function shownValue(key: ConfigKey, value: unknown): string {
   if (value === undefined) return '-';
   if (DURATIONS.has(key) && typeof value === 'number') return formatDuration(value);
+  if (key === 'memory_max' && typeof value === 'number') return formatSize(value);
   return typeof value === 'string' ? value : JSON.stringify(value);
 }

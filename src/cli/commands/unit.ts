@@ -17,7 +17,8 @@ import { localDisk, makeDirectories } from '../../io/log-file.js';
 import { appendRun, readRuns } from '../../io/run-sidecar.js';
 import { readAppliedSetup, withSetupLock, writeAppliedSetup } from '../../io/setup-state.js';
 import { directorySource, findSetupFiles } from '../../io/unit-files.js';
-import { type UnitContext, unitContext } from '../context.js';
+import { withConcurrency } from '../advice.js';
+import { type RunnableContext, type UnitContext, unitContext } from '../context.js';
 import { openEngine } from '../engine.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { createProgressView } from '../render/progress.js';
@@ -25,6 +26,7 @@ import { wantsLive } from '../render/style.js';
 import { renderSummary } from '../render/summary.js';
 import { shownArguments } from '../secrets.js';
 import { listenForStops, SIGNAL_EXIT, type Stops } from '../signals.js';
+import { runUnderCap } from '../supervise.js';
 import type { Terminal } from '../terminal.js';
 import { version } from '../version.js';
 import { showPlan } from './plan.js';
@@ -32,14 +34,17 @@ import { showPlan } from './plan.js';
 /** `qrun unit DIR`: runs a unit; gives the exit code. Errors: QrunError of every step. */
 export async function unitCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   if (flags.dryRun === true) return await showPlan(directory, flags, terminal);
-  const context = unitContext(directory, configFlags(flags), terminal, flagName);
-  refuseEventsInLog(context, terminal.cwd);
+  const given = unitContext(directory, configFlags(flags), terminal, flagName);
+  refuseEventsInLog(given, terminal.cwd);
+  const supervised = await runUnderCap(given, terminal);
+  if (supervised !== undefined) return supervised;
   if (flags.why === true) {
     // With --json stdout is for the machine that reads it.
     const shown =
       flags.json === true ? { ...terminal, out: terminal.err, outStyle: terminal.errStyle } : terminal;
     await showPlan(directory, { ...flags, json: undefined }, shown);
   }
+  const context = await withConcurrency(given, terminal, flags.quiet === true);
   const stops = listenForStops(terminal.proc, exitCode => endNow(terminal.proc, context, exitCode));
   const progress = createProgressView({
     stream: terminal.proc.stderr,
@@ -86,7 +91,7 @@ function refuseEventsInLog({ config, logPath }: UnitContext, cwd: string): void 
 }
 
 function runSession(
-  context: UnitContext,
+  context: RunnableContext,
   terminal: Terminal,
   stops: Stops,
   emit: EventSink,

@@ -1,0 +1,84 @@
+import { type Advice, adviseConcurrency, type EngineLimits, type Sizing, sizeSlots } from '../core/sizing.js';
+import type { ServerLimits } from '../io/clickhouse-limits.js';
+import { type HostFacts, HostMeter } from '../io/host.js';
+import type { RunnableContext, UnitContext } from './context.js';
+import { DEFAULT_URL } from './engine.js';
+import { formatAmount, formatReason, formatSizing } from './render/probe.js';
+import type { Terminal } from './terminal.js';
+
+/** Where the server of a configuration is and who asks; `undefined` for the embedded engine. */
+export function serverOptions(context: UnitContext) {
+  const { config } = context;
+  if (config.engine === 'embedded') return undefined;
+  const password = context.password();
+  return {
+    url: config.url ?? DEFAULT_URL,
+    ...(config.user === undefined ? {} : { user: config.user }),
+    ...(password === undefined ? {} : { password }),
+    ...(config.ca_file === undefined ? {} : { caFile: config.ca_file }),
+  };
+}
+
+/** The limits of a configured server, or why they are not known; `undefined` for the embedded engine. */
+export async function serverLimits(context: UnitContext, signal?: AbortSignal) {
+  const options = serverOptions(context);
+  if (options === undefined) return undefined;
+  // Loaded here, because it brings the client package, which the embedded engine does not need.
+  const { readServerLimits } = await import('../io/clickhouse-limits.js');
+  return await readServerLimits(options, signal);
+}
+
+/** What is recommended, and from what. */
+export interface Recommendation {
+  readonly sizing: Sizing;
+  /** For one unit that runs alone. */
+  readonly alone: Advice;
+  /** For each of as many units side by side as there are slots. */
+  readonly together: Advice;
+}
+
+/** The recommendation for a machine, an engine and jobs of a size. */
+export function recommend(
+  host: Pick<HostFacts, 'cores' | 'memoryBytes'>,
+  server: ServerLimits | Error | undefined,
+  job: { readonly memoryBytes: number | undefined; readonly cores: number },
+): Recommendation {
+  const engine: EngineLimits =
+    server === undefined ? { kind: 'embedded' } : server instanceof Error ? { kind: 'clickhouse' } : server;
+  const sizing = sizeSlots({ cores: host.cores, memoryBytes: host.memoryBytes }, job);
+  return {
+    sizing,
+    alone: adviseConcurrency(host.cores, engine, 1),
+    together: adviseConcurrency(host.cores, engine, sizing.slots),
+  };
+}
+
+/**
+ * The context with a number for its concurrency: `auto` becomes what `qrun probe` recommends, for one unit among as
+ * many as the machine has slots when pueue started this process, else for a unit alone. It is said in one line on
+ * stderr. A server that does not answer leaves its limits out; opening the engine tells why.
+ */
+export async function withConcurrency(
+  context: UnitContext,
+  terminal: Terminal,
+  quiet: boolean,
+): Promise<RunnableContext> {
+  const { config } = context;
+  const { concurrency: given } = config;
+  if (given !== 'auto') return { ...context, config: { ...config, concurrency: given } };
+  const { sizing, alone, together } = recommend(new HostMeter().capacity(), await serverLimits(context), {
+    memoryBytes: config.memory_max,
+    cores: 1,
+  });
+  const inPueue = terminal.env.PUEUE_GROUP !== undefined;
+  const advice = inPueue ? together : alone;
+  if (!quiet) {
+    const beside = inPueue
+      ? `, shared by ${formatAmount(sizing.slots, 'unit')} (${formatSizing(sizing)})`
+      : '';
+    terminal.err.write(
+      `-P auto: ${formatAmount(advice.concurrency, 'query')} at a time, ${formatReason(advice)}${beside}\n`,
+    );
+  }
+  return { ...context, config: { ...config, concurrency: advice.concurrency } };
+}

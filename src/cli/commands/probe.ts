@@ -1,0 +1,23 @@
+import { HostMeter } from '../../io/host.js';
+import { recommend, serverLimits } from '../advice.js';
+import { unitContext } from '../context.js';
+import { jobSize } from '../job-size.js';
+import { configFlags, type Flags, flagName } from '../options.js';
+import { probeJson, renderProbe } from '../render/probe.js';
+import type { Terminal } from '../terminal.js';
+
+/**
+ * `qrun probe [DIR]`: prints the machine, the limits of the engine, and what to run on them. A server that does not
+ * answer is said, and the rest goes without it: exit 0. Errors: QrunError `USAGE`, `CONFIG`.
+ */
+export async function probeCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+  const { json, memoryPerJob, coresPerJob, ...others } = flags;
+  const context = unitContext(directory, configFlags(others), terminal, flagName);
+  const job = jobSize({ memoryPerJob, coresPerJob }, context.config.memory_max);
+  const [host, server] = await Promise.all([new HostMeter().read(), serverLimits(context)]);
+  const report = { host, server, ...recommend(host, server, job) };
+  terminal.out.write(
+    json === true ? `${JSON.stringify(probeJson(report))}\n` : renderProbe(report, terminal.outStyle),
+  );
+  return 0;
+}

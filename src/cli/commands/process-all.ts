@@ -1,0 +1,219 @@
+import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { checkReport, judgeJobs, processAll } from '../../app/process-all.js';
+import { submitTasks } from '../../app/submit.js';
+import { waitForTasks } from '../../app/wait-for-tasks.js';
+import { QrunError } from '../../core/errors.js';
+import { isJobDue } from '../../core/job-state.js';
+import { type Job, type ResolvedJobs, resolvedName } from '../../core/jobs.js';
+import { defaultGroup, tasksByName } from '../../core/labels.js';
+import { isLive } from '../../core/pueue-state.js';
+import { shellCommand } from '../../core/shell.js';
+import { writeFileAtomic } from '../../io/atomic-file.js';
+import { readJobState } from '../../io/job-state.js';
+import { leaseHolder } from '../../io/lease.js';
+import { makeDirectories, reasonOf } from '../../io/log-file.js';
+import { Pueue } from '../../io/pueue.js';
+import { filesOf, RESOLVED_DIRECTORY, readJobs } from '../jobs-context.js';
+import type { Flags } from '../options.js';
+import { renderCheck, renderJobPlan, renderProcessAll } from '../render/jobs.js';
+import { listenForStops, SIGNAL_EXIT } from '../signals.js';
+import { ownCommand, repeatedCommand, submitLocked } from '../sweep-jobs.js';
+import { wholeNumberFlag } from '../sweep-options.js';
+import type { Terminal } from '../terminal.js';
+
+/** `qrun process-all jobs.toml`: submits what is not done, or checks that all is. Gives the exit code. */
+export async function processAllCommand(file: string, flags: Flags, terminal: Terminal): Promise<number> {
+  const jobs = readJobs(file, terminal.cwd, flags.memoryMax as string | undefined);
+  const stops = listenForStops(terminal.proc, exitCode => terminal.proc.exit(exitCode));
+  try {
+    if (flags.check === true) return await check(jobs, flags, terminal, stops.drain);
+    if (flags.dryRun === true) return await showPlan(jobs, flags, terminal);
+    return await submit(jobs, resolve(terminal.cwd, file), flags, terminal, stops.drain);
+  } catch (error) {
+    const signal = stops.received();
+    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
+    throw error;
+  } finally {
+    stops.dispose();
+  }
+}
+
+const MIN_PRIORITY = { min: -1_000_000_000 };
+
+async function submit(
+  jobs: ResolvedJobs,
+  file: string,
+  flags: Flags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<number> {
+  const slots = wholeNumberFlag(flags, 'parallel', { min: 1, max: 10_000 });
+  const priority = wholeNumberFlag(flags, 'priority', MIN_PRIORITY) ?? 0;
+  const pueue = await Pueue.open({ env: terminal.env, signal });
+  const rerunBefore = rerunTime(flags);
+  const own = ownCommand(terminal);
+  const { include, exclude } = selectionOf(flags);
+  const report = await processAll(
+    {
+      readState: stateReader(jobs),
+      store: content => store(join(jobs.results, RESOLVED_DIRECTORY), content),
+      jobCommand: (job, config) =>
+        shellCommand([
+          ...own,
+          'job',
+          `--config=${config}`,
+          `--name=${job.name}`,
+          ...(rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`]),
+        ]),
+      submit: request =>
+        submitTasks({ pueue, locked: work => submitLocked(jobs.directory, work, signal) }, request),
+    },
+    {
+      jobs,
+      include,
+      exclude,
+      rerunBefore,
+      group: groupOf(jobs, flags),
+      slots,
+      newGroupSlots: slots ?? 1,
+      priority,
+      delay: flags.delay as string | undefined,
+      resumeGroup: flags.resumeGroup === true,
+      check: shellCommand([
+        ...[...own, 'process-all', file, '--check', '--when-ended', `--priority=${priority - 1}`],
+        ...include.map(glob => `--include=${glob}`),
+        ...exclude.map(glob => `--exclude=${glob}`),
+      ]),
+    },
+  );
+  if (flags.json === true) {
+    const { groupPaused, stateBytes, audit, ...counts } = report;
+    const named = { check: audit, group_paused: groupPaused, state_bytes: stateBytes };
+    terminal.out.write(
+      `${JSON.stringify({ sweep: jobs.sweep, results: jobs.results, ...counts, ...named })}\n`,
+    );
+  } else {
+    terminal.out.write(renderProcessAll(report, jobs.sweep, terminal.outStyle));
+  }
+  return 0;
+}
+
+async function check(
+  jobs: ResolvedJobs,
+  flags: Flags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<number> {
+  if (flags.whenEnded === true && !(await untilEnded(jobs, flags, terminal, signal))) return 0;
+  const judged = judgeJobs(stateReader(jobs), jobs, selectionOf(flags));
+  const open = judged.filter(({ verdict }) => verdict.phase === 'interrupted').map(({ job }) => job);
+  const report = checkReport(jobs.sweep, judged, new Set((await running(jobs, open)).keys()));
+  terminal.out.write(
+    flags.json === true ? `${JSON.stringify(report)}\n` : renderCheck(report, terminal.outStyle),
+  );
+  return report.complete ? 0 : 20;
+}
+
+/** Who runs each of the jobs that run, by the name of the job. */
+async function running(jobs: ResolvedJobs, among: readonly Job[]): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const job of among) {
+    const holder = await leaseHolder(filesOf(jobs, job).log);
+    if (holder !== undefined) found.set(job.name, holder);
+  }
+  return found;
+}
+
+// Whether the work is still ours: a later check may have taken it.
+async function untilEnded(
+  jobs: ResolvedJobs,
+  flags: Flags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const pueue = await Pueue.open({ env: terminal.env, signal });
+  const result = await waitForTasks(
+    {
+      pueue,
+      orphans: async () => [...(await running(jobs, jobs.jobs)).keys()],
+      clock: { delay: (ms, aborted) => delay(ms, undefined, { signal: aborted }).catch(() => {}) },
+      onWaiting: text => terminal.err.write(`${text}\n`),
+    },
+    {
+      sweep: jobs.sweep,
+      // What pueue says of the group that this task runs in counts more than a default.
+      group: terminal.env.PUEUE_GROUP ?? groupOf(jobs, flags),
+      again: {
+        command: repeatedCommand(terminal),
+        directory: jobs.directory,
+        priority: wholeNumberFlag(flags, 'priority', MIN_PRIORITY) ?? -1,
+      },
+      signal,
+    },
+  );
+  return result === 'ended';
+}
+
+async function showPlan(jobs: ResolvedJobs, flags: Flags, terminal: Terminal): Promise<number> {
+  const judged = judgeJobs(stateReader(jobs), jobs, selectionOf(flags));
+  const rerunBefore = rerunTime(flags);
+  const live = await liveJobs(jobs.sweep, terminal);
+  if (flags.json !== true) {
+    terminal.out.write(renderJobPlan(judged, rerunBefore, live, terminal.outStyle));
+    return 0;
+  }
+  const plan = judged.map(({ job, verdict }) => ({
+    job: job.name,
+    parameters: job.parameters,
+    command: job.command,
+    last_run: verdict.phase,
+    pueue: live === undefined ? null : (live.get(job.name) ?? 'none'),
+    submit: isJobDue(verdict, rerunBefore) && live?.get(job.name) === undefined,
+  }));
+  terminal.out.write(`${JSON.stringify({ sweep: jobs.sweep, results: jobs.results, jobs: plan })}\n`);
+  return 0;
+}
+
+function selectionOf(flags: Flags) {
+  const { include = [], exclude = [] } = flags as { include?: string[]; exclude?: string[] };
+  return { include, exclude };
+}
+
+function groupOf(jobs: ResolvedJobs, flags: Flags): string {
+  return (flags.group as string | undefined) ?? defaultGroup(jobs.sweep);
+}
+
+function stateReader(jobs: ResolvedJobs) {
+  return (job: Job) => readJobState(filesOf(jobs, job).state);
+}
+
+function rerunTime(flags: Flags): string | undefined {
+  return flags.rerun === 'all' ? new Date().toISOString() : undefined;
+}
+
+/** The phases of the jobs that pueue is to run or runs; `undefined` when it cannot be asked. */
+async function liveJobs(sweep: string, terminal: Terminal): Promise<Map<string, string> | undefined> {
+  try {
+    const { tasks } = await (await Pueue.open({ env: terminal.env })).status();
+    const live = [...tasksByName(tasks, sweep)].filter(([, task]) => isLive(task));
+    return new Map(live.map(([name, task]) => [name, task.phase]));
+  } catch (error) {
+    if (error instanceof QrunError) return undefined;
+    throw error;
+  }
+}
+
+async function store(folder: string, content: string): Promise<string> {
+  const path = join(folder, resolvedName(content));
+  try {
+    makeDirectories(folder);
+    await writeFileAtomic(path, content);
+    return path;
+  } catch (cause) {
+    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
+      hint: 'free space, or choose another place: results = "..." in jobs.toml',
+      cause,
+    });
+  }
+}

@@ -1,0 +1,68 @@
+import { readFileSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { QrunError } from '../core/errors.js';
+import {
+  decodeResolved,
+  type Job,
+  type JobFiles,
+  jobFiles,
+  parseJobsFile,
+  type ResolvedJobs,
+  resolvedName,
+  resolveJobs,
+} from '../core/jobs.js';
+import { readToml } from '../io/config-files.js';
+
+/** What process-all resolved lies here, beneath the results. */
+export const RESOLVED_DIRECTORY = '.jobs';
+
+/**
+ * The jobs of a jobs.toml. Its directory is taken by its real path, as pueue takes it.
+ *
+ * Errors: QrunError `CONFIG`, with all problems of the file at once.
+ */
+export function readJobs(file: string, cwd: string, memoryMax?: string): ResolvedJobs {
+  const path = resolve(cwd, file);
+  const checked = parseJobsFile(readToml(path), path);
+  const directory = realpathSync(dirname(path));
+  const results = resolve(directory, checked.results ?? 'results');
+  return resolveJobs(checked, { directory, results, memoryMax });
+}
+
+/**
+ * The jobs that a task of pueue was given: those of a file that process-all stored, or of a jobs.toml.
+ *
+ * Errors: QrunError `CONFIG`, also when a stored file is not what it was.
+ */
+export function readStoredJobs(file: string, cwd: string): ResolvedJobs {
+  const path = resolve(cwd, file);
+  if (path.endsWith('.toml')) return readJobs(path, cwd);
+  let content: string;
+  try {
+    content = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw unusable(path, `cannot be read: ${(cause as Error).message}`, cause);
+  }
+  const jobs = decodeResolved(content);
+  if (jobs === undefined || resolvedName(content) !== basename(path)) {
+    throw unusable(path, 'is not what qrun process-all stored');
+  }
+  return jobs;
+}
+
+function unusable(path: string, what: string, cause?: unknown): QrunError {
+  return new QrunError('CONFIG', `${path} ${what}`, {
+    hint: 'submit the jobs again: qrun process-all jobs.toml',
+    cause,
+  });
+}
+
+/** The files of a job, absolute. */
+export function filesOf(jobs: ResolvedJobs, job: Job): JobFiles {
+  const { log, checkpoint, state } = jobFiles(job.name);
+  return {
+    log: join(jobs.results, log),
+    checkpoint: join(jobs.results, checkpoint),
+    state: join(jobs.results, state),
+  };
+}

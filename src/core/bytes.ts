@@ -1,0 +1,35 @@
+const UNITS = ['', 'K', 'M', 'G', 'T'] as const;
+
+/** How sizes are written, for hints and help texts. */
+export const SIZE_EXAMPLES = '512M, 8G, 1.5GiB';
+
+/**
+ * The bytes that a text such as `8G`, `512M` or `1.5GiB` stands for, in whole ones; `undefined` where the text is
+ * no such size, or one that a number cannot hold exactly. K, M, G and T are powers of 1024, as in systemd
+ * (systemd.resource-control(5), MemoryMax=); without a unit the number is of bytes. `8GB` is refused, because it
+ * means a power of 1000 elsewhere.
+ */
+export function parseSize(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)([KMGT]?)(i?B)?$/i.exec(text);
+  if (match === null) return undefined;
+  const [, number = '', unit = '', end = ''] = match;
+  // Behind a letter only `iB`, without one only `B`.
+  if (end !== '' && (unit === '') !== (end.length === 1)) return undefined;
+  const bytes = Math.round(
+    Number(number) * 1024 ** UNITS.indexOf(unit.toUpperCase() as (typeof UNITS)[number]),
+  );
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+/** A size as {@link parseSize} reads it, in at most one decimal: `8G`, `1.5G`, `512M`, `19.4G`, `100` (bytes). */
+export function formatSize(sizeBytes: number): string {
+  let value = Math.max(0, sizeBytes);
+  let unit = 0;
+  // 1023.95 and more would be printed as 1024 of the smaller unit.
+  while (value >= 1023.95 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  const text = unit === 0 ? String(Math.round(value)) : value.toFixed(1).replace(/\.0$/, '');
+  return `${text}${UNITS[unit]}`;
+}

@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
+
+/** Where the kernel keeps the limits of a process for one controller. */
+export interface CgroupPlace {
+  readonly version: 1 | 2;
+  /** The mounted file system of the controller. */
+  readonly mount: string;
+  /** The group of the process in it: `mount` itself, or beneath. */
+  readonly directory: string;
+}
+
+/**
+ * Where a process stands in the hierarchy of a controller; `undefined` where there is none. A controller is in
+ * version 1 on a machine that mounts it so, also beside version 2 (the "hybrid" layout of systemd).
+ *
+ * `membership` is the text of `/proc/<pid>/cgroup`, `mounts` that of `/proc/self/mountinfo` (proc(5),
+ * cgroups(7)). Paths are as `mounts` has them.
+ */
+export function cgroupPlace(
+  controller: 'memory' | 'cpu',
+  membership: string,
+  mounts: string,
+): CgroupPlace | undefined {
+  const groups = membership
+    .split('\n')
+    .map(line => /^(\d+):([^:]*):(\/.*)$/.exec(line))
+    .filter(match => match !== null)
+    .map(([, id, controllers = '', path = '/']) => ({ id, controllers: controllers.split(','), path }));
+  const old = groups.find(({ controllers }) => controllers.includes(controller));
+  if (old !== undefined) {
+    const mount = findMount(mounts, 'cgroup', options => options.includes(controller));
+    if (mount !== undefined) return { version: 1, ...mount.holding(old.path) };
+  }
+  const unified = groups.find(({ id, controllers }) => id === '0' && controllers[0] === '');
+  const mount = unified === undefined ? undefined : findMount(mounts, 'cgroup2', () => true);
+  return unified === undefined || mount === undefined
+    ? undefined
+    : { version: 2, ...mount.holding(unified.path) };
+}
+
+function findMount(mounts: string, type: string, fits: (options: readonly string[]) => boolean) {
+  for (const line of mounts.split('\n')) {
+    // id parent major:minor root mount-point options [optional fields] - type source super-options
+    const [before = '', after = ''] = line.split(' - ');
+    const [, , , root = '/', mount = ''] = before.split(' ').map(unescapeOctal);
+    const [mountedType, , options = ''] = after.split(' ');
+    if (mountedType !== type || !fits(options.split(','))) continue;
+    return {
+      // A container may see its own group as the root of the mount, under its name in the host's hierarchy.
+      holding: (path: string) => {
+        const inside = root === '/' || !path.startsWith(root) ? path : path.slice(root.length);
+        return { mount, directory: posix.join(mount, inside) };
+      },
+    };
+  }
+  return undefined;
+}
+
+function unescapeOctal(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+}
+
+/** The memory limit that is set on a group itself, in bytes; `undefined` without one. `root` is for tests. */
+export function memoryLimit({ version, directory }: CgroupPlace, root = '/'): number | undefined {
+  const text = readText(join(root, directory, version === 2 ? 'memory.max' : 'memory.limit_in_bytes'));
+  const bytes = Number(text?.trim() || Number.NaN);
+  // Version 1 says "no limit" with the largest number of pages, about 2^63.
+  return Number.isFinite(bytes) && bytes < 2 ** 62 ? bytes : undefined;
+}
+
+/**
+ * Whether the kernel has killed a process because the memory of this group was at its limit; `undefined` when the
+ * group is gone. Kills for want of memory on the whole machine do not count.
+ */
+export function killedAtLimit({ version, directory }: CgroupPlace): boolean | undefined {
+  const kills = readText(join(directory, version === 2 ? 'memory.events' : 'memory.oom_control'));
+  if (kills === undefined) return undefined;
+  if (count(kills, 'oom_kill') === 0) return false;
+  if (version === 2) return count(kills, 'oom') > 0;
+  return Number(readText(join(directory, 'memory.failcnt')) ?? 0) > 0;
+}
+
+function count(text: string, name: string): number {
+  return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,277 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, freemem, loadavg, totalmem } from 'node:os';
+import { join, posix } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type CgroupPlace, cgroupPlace, memoryLimit } from './cgroup.js';
+
+/** A machine at one moment, with the limits that control groups set for this process. */
+export interface HostFacts {
+  /** Cores that may be used: those of {@link coresOnline}, or fewer by a quota; may be a fraction. */
+  readonly cores: number;
+  /** Cores on which the system lets this process run. */
+  readonly coresOnline: number;
+  /** CPU time a second that the control group may use; `undefined` without a quota. */
+  readonly coresQuota: number | undefined;
+  /** The machine's, or less by a control group. */
+  readonly memoryBytes: number;
+  readonly machineMemoryBytes: number;
+  /** The lowest limit of the control groups above this process; `undefined` without one. */
+  readonly memoryLimitBytes: number | undefined;
+  /** What can be had without swapping: the least of the machine and of each limit. */
+  readonly memoryAvailableBytes: number;
+  /** 0 to 100: what is not available, on the machine or within a limit, whichever is more. */
+  readonly memoryPercent: number;
+  readonly swapBytes: number | undefined;
+  readonly swapUsedBytes: number | undefined;
+  readonly load1: number;
+  /** 0 to 100, over {@link windowMs}: of the machine, or of the group within its quota, whichever is more. */
+  readonly cpuPercent: number;
+  /** Pages, over {@link windowMs}; `undefined` where the system does not tell. */
+  readonly swapPages: { readonly in: number; readonly out: number } | undefined;
+  /** Time over which CPU and swap were measured, milliseconds. */
+  readonly windowMs: number;
+  /** Files that a process may open: the soft limit; `undefined` where it is unlimited or not known. */
+  readonly openFiles: number | undefined;
+  /** What this system does not tell, in words. */
+  readonly unknown: readonly string[];
+}
+
+/** Where and how a machine is read; all of it is for tests. */
+export interface HostOptions {
+  /** Where /proc and the mounts of control groups lie. */
+  readonly root?: string;
+  /** Cores on which this process may run. */
+  readonly coresOnline?: number;
+  readonly monotonicMs?: () => number;
+  readonly delay?: (ms: number, signal: AbortSignal | undefined) => Promise<unknown>;
+}
+
+// Long enough for some hundred ticks of the kernel's clock on two cores, short enough to wait for.
+const FIRST_WINDOW_MS = 500;
+
+/**
+ * Reads the machine. CPU and swap are measured from one reading to the next; the first reading takes half a second
+ * for it. On Linux everything comes from /proc and control groups (version 2, 1 or both); elsewhere (macOS) from
+ * Node, and what Node does not tell is named.
+ */
+export class HostMeter {
+  readonly #root: string;
+  readonly #coresOnline: number;
+  readonly #now: () => number;
+  readonly #delay: NonNullable<HostOptions['delay']>;
+  #last: Counters | undefined;
+
+  constructor(options: HostOptions = {}) {
+    this.#root = options.root ?? '/';
+    this.#coresOnline = options.coresOnline ?? availableParallelism();
+    this.#now = options.monotonicMs ?? (() => performance.now());
+    this.#delay = options.delay ?? ((ms, signal) => delay(ms, undefined, signal ? { signal } : {}));
+  }
+
+  /** The machine now. Rejects only when `signal` aborts the wait of the first reading. */
+  async read(signal?: AbortSignal): Promise<HostFacts> {
+    const groups = this.#groups();
+    let before = this.#last;
+    if (before === undefined) {
+      before = this.#counters(groups.cpu);
+      await this.#delay(FIRST_WINDOW_MS, signal);
+    }
+    const after = this.#counters(groups.cpu);
+    this.#last = after;
+    const windowMs = after.atMs - before.atMs;
+    const quota = groups.cpu === undefined ? undefined : cpuQuota(this.#root, groups.cpu);
+    const ofMachine = share(after.busy - before.busy, after.total - before.total);
+    const ofQuota =
+      quota === undefined || after.groupMs === undefined || before.groupMs === undefined
+        ? 0
+        : share(after.groupMs - before.groupMs, windowMs * quota);
+    const unknown: string[] = [];
+    const swapPages =
+      after.swap === undefined || before.swap === undefined
+        ? undefined
+        : { in: after.swap.in - before.swap.in, out: after.swap.out - before.swap.out };
+    if (swapPages === undefined) unknown.push('swap activity');
+    const openFiles = openFilesLimit(this.#text('proc/self/limits'));
+    if (openFiles === 'unknown') unknown.push('the limit of open files');
+    return {
+      cores: Math.min(this.#coresOnline, quota ?? Number.POSITIVE_INFINITY),
+      coresOnline: this.#coresOnline,
+      coresQuota: quota,
+      ...this.#memory(groups.memory, unknown),
+      load1: this.#load(),
+      cpuPercent: Math.max(ofMachine, ofQuota),
+      swapPages,
+      windowMs,
+      openFiles: typeof openFiles === 'number' ? openFiles : undefined,
+      unknown,
+    };
+  }
+
+  /** Cores and memory alone, at once. */
+  capacity(): Pick<HostFacts, 'cores' | 'memoryBytes'> {
+    const groups = this.#groups();
+    const quota = groups.cpu === undefined ? undefined : cpuQuota(this.#root, groups.cpu);
+    return {
+      cores: Math.min(this.#coresOnline, quota ?? Number.POSITIVE_INFINITY),
+      memoryBytes: this.#memory(groups.memory, []).memoryBytes,
+    };
+  }
+
+  #text(path: string): string | undefined {
+    return readText(join(this.#root, path));
+  }
+
+  #groups(): { memory: CgroupPlace | undefined; cpu: CgroupPlace | undefined } {
+    const membership = this.#text('proc/self/cgroup') ?? '';
+    const mounts = this.#text('proc/self/mountinfo') ?? '';
+    return {
+      memory: cgroupPlace('memory', membership, mounts),
+      cpu: cgroupPlace('cpu', membership, mounts),
+    };
+  }
+
+  #counters(group: CgroupPlace | undefined): Counters {
+    const { busy, total } = cpuTimes(this.#text('proc/stat'));
+    return {
+      atMs: this.#now(),
+      busy,
+      total,
+      groupMs: group === undefined ? undefined : groupCpuMs(this.#root, group),
+      swap: swapCounters(this.#text('proc/vmstat')),
+    };
+  }
+
+  #load(): number {
+    const load = Number(this.#text('proc/loadavg')?.split(' ')[0] ?? Number.NaN);
+    return Number.isFinite(load) ? load : (loadavg()[0] ?? 0);
+  }
+
+  #memory(group: CgroupPlace | undefined, unknown: string[]) {
+    const info = this.#text('proc/meminfo');
+    const kilobytes = (name: string): number | undefined => {
+      const value = new RegExp(`^${name}: +(\\d+) kB$`, 'm').exec(info ?? '')?.[1];
+      return value === undefined ? undefined : Number(value) * 1024;
+    };
+    const machine = kilobytes('MemTotal') ?? totalmem();
+    // Without caches that could be given up, where only Node tells.
+    const free = kilobytes('MemAvailable') ?? freemem();
+    if (info === undefined) unknown.push('memory that caches would give up (counted as used)', 'swap');
+    const swapBytes = kilobytes('SwapTotal');
+    const swapFree = kilobytes('SwapFree');
+    const limits = group === undefined ? [] : limitsAbove(this.#root, group);
+    // A limit above the machine's memory is none.
+    const real = limits.filter(({ limitBytes }) => limitBytes < machine);
+    return {
+      memoryBytes: Math.min(machine, ...real.map(({ limitBytes }) => limitBytes)),
+      machineMemoryBytes: machine,
+      memoryLimitBytes: real.length === 0 ? undefined : Math.min(...real.map(({ limitBytes }) => limitBytes)),
+      memoryAvailableBytes: Math.min(free, ...real.map(({ freeBytes }) => freeBytes)),
+      memoryPercent: Math.max(
+        share(machine - free, machine),
+        ...real.map(({ limitBytes, freeBytes }) => share(limitBytes - freeBytes, limitBytes)),
+      ),
+      swapBytes,
+      swapUsedBytes: swapBytes === undefined || swapFree === undefined ? undefined : swapBytes - swapFree,
+    };
+  }
+}
+
+interface Counters {
+  readonly atMs: number;
+  /** In ticks of the kernel, or milliseconds where Node tells. */
+  readonly busy: number;
+  readonly total: number;
+  readonly groupMs: number | undefined;
+  readonly swap: { readonly in: number; readonly out: number } | undefined;
+}
+
+// proc(5): user nice system idle iowait irq softirq steal; guests are in user already.
+function cpuTimes(stat: string | undefined): { busy: number; total: number } {
+  const line = /^cpu +(.*)$/m.exec(stat ?? '')?.[1];
+  if (line === undefined) {
+    const times = cpus().map(cpu => cpu.times);
+    const total = times.reduce(
+      (sum, { user, nice, sys, idle, irq }) => sum + user + nice + sys + idle + irq,
+      0,
+    );
+    return { total, busy: total - times.reduce((sum, { idle }) => sum + idle, 0) };
+  }
+  const fields = line.split(' ').map(Number).slice(0, 8);
+  const total = fields.reduce((sum, field) => sum + field, 0);
+  return { total, busy: total - (fields[3] ?? 0) - (fields[4] ?? 0) };
+}
+
+function swapCounters(vmstat: string | undefined): Counters['swap'] {
+  const pages = (name: string) =>
+    Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(vmstat ?? '')?.[1] ?? Number.NaN);
+  const [into, out] = [pages('pswpin'), pages('pswpout')];
+  return Number.isNaN(into) || Number.isNaN(out) ? undefined : { in: into, out };
+}
+
+function openFilesLimit(limits: string | undefined): number | 'unknown' | 'unlimited' {
+  const soft = /^Max open files +(\d+|unlimited) /m.exec(limits ?? '')?.[1];
+  if (soft === undefined) return 'unknown';
+  return soft === 'unlimited' ? 'unlimited' : Number(soft);
+}
+
+/** The group and those above it, up to the mount. */
+function levels({ mount, directory }: CgroupPlace): string[] {
+  const result = [directory];
+  let at = directory;
+  while (at !== mount && at.startsWith(`${mount}/`)) {
+    at = posix.dirname(at);
+    result.push(at);
+  }
+  return result;
+}
+
+// The files of cgroup-v2.rst (memory.max, memory.current, memory.stat) and of cgroup-v1/memory.rst.
+function limitsAbove(root: string, place: CgroupPlace): { limitBytes: number; freeBytes: number }[] {
+  return levels(place).flatMap(directory => {
+    const limitBytes = memoryLimit({ ...place, directory }, root);
+    if (limitBytes === undefined) return [];
+    const at = (name: string) => readText(join(root, directory, name)) ?? '';
+    const used = Number(at(place.version === 2 ? 'memory.current' : 'memory.usage_in_bytes'));
+    const name = place.version === 2 ? 'inactive_file' : 'total_inactive_file';
+    // Cached files that nothing has used for a while go before anything is killed.
+    const cached = Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(at('memory.stat'))?.[1] ?? 0);
+    return [{ limitBytes, freeBytes: Math.max(0, limitBytes - Math.max(0, used - cached)) }];
+  });
+}
+
+// cpu.max holds "quota period" or "max period"; version 1 has a file for each, and -1 for no quota.
+function cpuQuota(root: string, place: CgroupPlace): number | undefined {
+  const quotas = levels(place).flatMap(directory => {
+    const at = (name: string) => readText(join(root, directory, name))?.trim() ?? '';
+    const [quota = Number.NaN, period = Number.NaN] =
+      place.version === 2
+        ? at('cpu.max').split(' ').map(Number)
+        : [Number(at('cpu.cfs_quota_us') || Number.NaN), Number(at('cpu.cfs_period_us') || Number.NaN)];
+    return quota > 0 && period > 0 ? [quota / period] : [];
+  });
+  return quotas.length === 0 ? undefined : Math.min(...quotas);
+}
+
+// CPU time of a group, milliseconds. In version 1 another controller has it, which is most often mounted beside.
+function groupCpuMs(root: string, { version, directory, mount }: CgroupPlace): number | undefined {
+  if (version === 2) {
+    const usage = /^usage_usec (\d+)$/m.exec(readText(join(root, directory, 'cpu.stat')) ?? '')?.[1];
+    return usage === undefined ? undefined : Number(usage) / 1000;
+  }
+  const beside = directory.replace(mount, posix.join(posix.dirname(mount), 'cpuacct'));
+  const text =
+    readText(join(root, directory, 'cpuacct.usage')) ?? readText(join(root, beside, 'cpuacct.usage'));
+  return text === undefined ? undefined : Number(text) / 1e6;
+}
+
+function share(part: number, whole: number): number {
+  return whole > 0 ? Math.min(100, Math.max(0, (100 * part) / whole)) : 0;
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

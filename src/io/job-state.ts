@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs';
+import { QrunError } from '../core/errors.js';
+import { type JobEntry, parseJobEntry } from '../core/job-state.js';
+import { appendLine } from './append-line.js';
+import { reasonOf } from './log-file.js';
+
+/**
+ * Appends one entry to a job's state, durably. Only the holder of the job's lease may call it.
+ *
+ * Errors: QrunError `LOG_WRITE` (a full disk, a directory that cannot be written).
+ */
+export async function appendJobEntry(path: string, entry: JobEntry): Promise<void> {
+  try {
+    await appendLine(path, JSON.stringify(entry));
+  } catch (cause) {
+    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
+      hint: 'free space, or make the directory writable; a job whose end is not recorded runs again',
+      cause,
+    });
+  }
+}
+
+/**
+ * The runs of a job in order, without lines that cannot be read (the torn end of a killed run); empty when there
+ * were none. Takes no lock: a job that ends at this moment may still count as running.
+ *
+ * Errors: QrunError `LOG_UNUSABLE` when the file cannot be read.
+ */
+export function readJobState(path: string): JobEntry[] {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw new QrunError('LOG_UNUSABLE', `cannot read ${path}: ${reasonOf(cause)}`, {
+      hint: 'make it readable; it says which jobs are done',
+      cause,
+    });
+  }
+  return text.split('\n').flatMap(line => parseJobEntry(line) ?? []);
+}
