@@ -93,8 +93,13 @@ describe('qrun probe', () => {
     [['--cores-per-job', '-1'], /--cores-per-job -1: must be a number above 0/],
     [['--url', 'ftp://h'], /must begin with http:\/\/ or https:\/\//],
     [['--password', 'x'], /a password on the command line/],
+    [
+      ['--url', 'http://h:8123/?password=hunter2'],
+      /the ClickHouse URL "http:\/\/h:8123\/\?\.\.\." has parameters/,
+    ],
   ])('refuses %j', async (args, message) => {
     const end = await probe(...args);
+    expect(end.stderr).not.toContain('hunter2');
     expect(end.stderr).toMatch(message);
     expect(end).toMatchObject({ code: 2, stdout: '' });
   });
