@@ -2,7 +2,7 @@ import { type Advice, adviseConcurrency, type EngineLimits, type Sizing, sizeSlo
 import type { ServerLimits } from '../io/clickhouse-limits.js';
 import { type HostFacts, HostMeter } from '../io/host.js';
 import type { RunnableContext, UnitContext } from './context.js';
-import { DEFAULT_URL } from './engine.js';
+import { serverUrl } from './engine.js';
 import { formatAmount, formatReason, formatSizing } from './render/probe.js';
 import type { Terminal } from './terminal.js';
 
@@ -12,7 +12,7 @@ export function serverOptions(context: UnitContext) {
   if (config.engine === 'embedded') return undefined;
   const password = context.password();
   return {
-    url: config.url ?? DEFAULT_URL,
+    url: serverUrl(context),
     ...(config.user === undefined ? {} : { user: config.user }),
     ...(password === undefined ? {} : { password }),
     ...(config.ca_file === undefined ? {} : { caFile: config.ca_file }),

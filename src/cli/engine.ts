@@ -1,11 +1,10 @@
 import { QrunError } from '../core/errors.js';
 import type { Engine } from '../io/engine.js';
 import { SPOOL_THRESHOLD_BYTES } from '../io/result-body.js';
-import type { RunnableContext } from './context.js';
+import type { RunnableContext, UnitContext } from './context.js';
 import { shownUrl } from './secrets.js';
 
-/** Where a server is looked for when the engine is named and no URL is. */
-export const DEFAULT_URL = 'http://localhost:8123';
+const DEFAULT_URL = 'http://localhost:8123';
 
 /** Opens the engine that a configuration names. Errors: QrunError `ENGINE_*`, `DATA_LOCKED`, `CONFIG`. */
 export async function openEngine(context: RunnableContext, signal: AbortSignal): Promise<Engine> {
@@ -20,13 +19,7 @@ export async function openEngine(context: RunnableContext, signal: AbortSignal):
     const { openEmbedded } = await import('../io/embedded.js');
     return await openEmbedded({ ...common, dataDirectory }, signal);
   }
-  const url = config.url ?? DEFAULT_URL;
-  // Refused here, because a password may stand there: no message about this URL shows it.
-  if (/[?#]/.test(url)) {
-    throw new QrunError('CONFIG', `the ClickHouse URL "${shownUrl(url)}" has parameters`, {
-      hint: 'settings are given with --set name=value, the password in CLICKHOUSE_PASSWORD or a password file',
-    });
-  }
+  const url = serverUrl(context);
   const { openClickHouse } = await import('../io/clickhouse.js');
   const password = context.password();
   return await openClickHouse(
@@ -40,4 +33,16 @@ export async function openEngine(context: RunnableContext, signal: AbortSignal):
     },
     signal,
   );
+}
+
+/** The URL of the server that a configuration names. Errors: QrunError `CONFIG` for one with parameters. */
+export function serverUrl({ config }: UnitContext): string {
+  const url = config.url ?? DEFAULT_URL;
+  // Refused here, because a password may stand there: no message about this URL shows it.
+  if (/[?#]/.test(url)) {
+    throw new QrunError('CONFIG', `the ClickHouse URL "${shownUrl(url)}" has parameters`, {
+      hint: 'settings are given with --set name=value, the password in CLICKHOUSE_PASSWORD or a password file',
+    });
+  }
+  return url;
 }

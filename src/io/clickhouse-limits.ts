@@ -91,7 +91,8 @@ export class ServerWatcher {
     const since = `now() - ${Math.ceil(seconds)}`;
     try {
       const answer = await this.#rows(
-        `SELECT toString(count()) AS name FROM system.query_log WHERE type = 'ExceptionWhileProcessing'
+        // The type was the number 4 before it was an Enum8 (18.16 has the number).
+        `SELECT toString(count()) AS name FROM system.query_log WHERE toString(type) IN ('4', 'ExceptionWhileProcessing')
          AND event_date >= toDate(${since}) AND event_time >= ${since}`,
         signal,
       );
@@ -134,7 +135,10 @@ export class ServerWatcher {
   }
 }
 
-/** Limits of a server that may be away: the reason in place of them. Rejects only for an aborted signal. */
+/**
+ * Limits of a server that may be away or refuse us: then the reason, `ENGINE_*`, in place of them. Rejects with
+ * QrunError `CONFIG`, and for an aborted signal.
+ */
 export async function readServerLimits(
   options: LimitsOptions,
   signal?: AbortSignal,
@@ -144,7 +148,7 @@ export async function readServerLimits(
     watcher = await ServerWatcher.open(options);
     return await watcher.limits(signal);
   } catch (error) {
-    if (error instanceof QrunError) return error;
+    if (error instanceof QrunError && error.code !== 'CONFIG') return error;
     throw error;
   } finally {
     await watcher?.close();

@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { killedAtLimit } from '../../src/io/cgroup.js';
 import { HostMeter } from '../../src/io/host.js';
 import { put, removeTree, tree } from './qrun.js';
 
@@ -234,5 +235,39 @@ describe('HostMeter, on this machine', () => {
       expect(percent).toBeGreaterThanOrEqual(0);
       expect(percent).toBeLessThanOrEqual(100);
     }
+  });
+});
+
+describe('killedAtLimit', () => {
+  const events = (oom: number, kills: number) =>
+    `low 0\nhigh 0\nmax 12\noom ${oom}\noom_kill ${kills}\noom_group_kill 9\n`;
+  const control = (kills: number) => `oom_kill_disable 0\nunder_oom 0\noom_kill ${kills}\n`;
+  it.each<[string, 1 | 2, Record<string, string>, boolean | undefined]>([
+    ['version 2: killed at its limit', 2, { 'memory.events': events(1, 1) }, true],
+    ['version 2: nothing was killed', 2, { 'memory.events': events(3, 0) }, false],
+    ['version 2: killed for want of memory elsewhere', 2, { 'memory.events': events(0, 1) }, false],
+    [
+      'version 1: killed at its limit',
+      1,
+      { 'memory.oom_control': control(2), 'memory.failcnt': '130\n' },
+      true,
+    ],
+    [
+      'version 1: nothing was killed',
+      1,
+      { 'memory.oom_control': control(0), 'memory.failcnt': '130\n' },
+      false,
+    ],
+    [
+      'version 1: killed for want of memory elsewhere',
+      1,
+      { 'memory.oom_control': control(1), 'memory.failcnt': '0\n' },
+      false,
+    ],
+    ['the group is gone', 2, {}, undefined],
+  ])('%s', (_title, version, files, killed) => {
+    const directory = tree(files);
+    onTestFinished(() => removeTree(directory));
+    expect(killedAtLimit({ version, mount: directory, directory })).toBe(killed);
   });
 });

@@ -192,6 +192,9 @@ function configXml(directory: string, port: number, nativePort: number, maxQueri
   <mark_cache_size>67108864</mark_cache_size>
   <max_concurrent_queries>${maxQueries}</max_concurrent_queries>
   <keep_alive_timeout>10</keep_alive_timeout>
+  <!-- Written only for queries with log_queries=1. -->
+  <query_log><database>system</database><table>query_log</table>
+    <flush_interval_milliseconds>100</flush_interval_milliseconds></query_log>
 </yandex>
 `;
 }
