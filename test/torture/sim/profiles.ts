@@ -48,7 +48,13 @@ export const PROFILES: readonly [Profile, ...Profile[]] = [
     lease: false,
     shells: true,
   },
-  { name: 'writer without lock', hazards: () => ({}), processes: 2, lease: false, rogue: true },
+  {
+    name: 'writer without lock',
+    hazards: r => ({ crash: r.pick([0, 0.02]) }),
+    processes: 2,
+    lease: false,
+    rogue: true,
+  },
   {
     name: 'stopped processes',
     hazards: () => ({ stop: 0.01, crash: 0.003 }),
