@@ -99,6 +99,8 @@ class UnitRun {
   #lost: QrunError | undefined;
   #halted = false;
   #sequence = 0;
+  // Whether a query of this run may change data.
+  #changesData = false;
 
   constructor(deps: RunDeps, options: RunOptions) {
     this.#deps = deps;
@@ -200,11 +202,12 @@ class UnitRun {
     const { drain, abort } = this.#stops;
     const { query } = read;
     const retries = query.overrides.retries ?? this.#options.retries;
+    this.#changesData ||= !query.readOnly;
     let lostTimes = 0;
     let sawOutage = false;
     let isRetry = false;
     for (let attempt = 1, tries = 1; ; attempt += 1) {
-      const alone = sawOutage || lostTimes >= 2 || (lostTimes > 0 && tries > retries);
+      const alone = this.#mustBeAlone({ lostTimes, sawOutage, isLast: tries > retries });
       const leave = await this.#admission(alone);
       if (leave === undefined) return;
       if (isRetry) this.#summary.retried();
@@ -264,6 +267,14 @@ class UnitRun {
       });
       await clock.delay(waitMs, drain.signal);
     }
+  }
+
+  // A query that may have killed the engine must not do so twice beside others: not when it was there both times,
+  // not in its last attempt, and not at all where an answer that is lost beside it cannot be asked for again. One
+  // loss in itself says little: after a restart those that were in flight run again together.
+  #mustBeAlone(seen: { lostTimes: number; sawOutage: boolean; isLast: boolean }): boolean {
+    const { lostTimes, sawOutage, isLast } = seen;
+    return lostTimes >= 2 || (lostTimes > 0 && isLast) || (sawOutage && this.#changesData);
   }
 
   // Waits until an attempt may start; `undefined` when the run stops before that. A drain lets a running attempt

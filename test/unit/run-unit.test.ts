@@ -265,6 +265,24 @@ describe('an engine that goes away', () => {
     expect(engine.pings.length).toBeLessThan(60);
   });
 
+  it('runs those that were in flight again together when it is back', async () => {
+    const seen: number[] = [];
+    const { summary, engine } = await fakeRun({
+      files: reads(16),
+      options: { concurrency: 16, retries: 2 },
+      script: async ({ name, nth }, engine) => {
+        await clockOf(engine).delay(10);
+        if (nth > 1) seen.push(engine.running);
+        if (name === 'q3' && nth === 1) engine.die(5_000);
+        await clockOf(engine).delay(60_000);
+        return success();
+      },
+    });
+    expect(summary).toMatchObject({ recorded: { normal: 16, error: 0 }, exit_code: 0 });
+    expect(engine.calls).toHaveLength(32);
+    expect(Math.max(...seen)).toBe(16);
+  });
+
   it('starts nothing while it is away', async () => {
     const downStarts: string[] = [];
     await fakeRun({
@@ -357,23 +375,23 @@ describe('an engine that goes away', () => {
 });
 
 describe('a query that kills the engine', () => {
-  it('ends as one error; the innocent ones run alone once and complete', async () => {
+  it('ends as one error; the innocent ones run alone after their second loss, and complete', async () => {
     const killer = 'q8';
     let deaths = 0;
     const beside: string[] = [];
     const { summary, engine, log } = await fakeRun({
       files: reads(40),
-      options: { concurrency: 16, retries: 2, outageLimitMs: 60_000 },
+      options: { concurrency: 16, retries: 3, outageLimitMs: 60_000 },
       script: async ({ name }, engine) => {
         await clockOf(engine).delay(name === killer ? 20 : 30);
         if (name !== killer) return success();
         deaths += 1;
-        if (deaths > 1 && engine.running > 1) beside.push(name);
+        if (deaths > 2 && engine.running > 1) beside.push(name);
         engine.die(3_000);
         return success();
       },
     });
-    expect(deaths).toBe(3);
+    expect(deaths).toBe(4);
     expect(beside).toEqual([]);
     expect(log.error(killer)).toBe('CONNECTION_LOST');
     expect(summary).toMatchObject({
@@ -381,12 +399,31 @@ describe('a query that kills the engine', () => {
       exit_code: 20,
       not_run: 0,
     });
-    // Nobody else paid with more than one attempt of his own.
+    // Nobody else paid with more than two attempts of his own.
     const calls = new Map<string, number>();
     for (const { name } of engine.calls) calls.set(name, (calls.get(name) ?? 0) + 1);
     calls.delete(killer);
-    expect(Math.max(...calls.values())).toBe(2);
+    expect(Math.max(...calls.values())).toBe(3);
     expect(engine.whileDown).toBe(0);
+  });
+
+  it('runs alone already after its first loss where others change data, which cannot be asked for again', async () => {
+    const files: Record<string, string> = { ...reads(12), q5: "INSERT INTO t SELECT 'q5'" };
+    const together: number[] = [];
+    const { log } = await fakeRun({
+      files,
+      options: { concurrency: 4, retries: 2, outageLimitMs: 60_000 },
+      script: async ({ name }, engine) => {
+        await clockOf(engine).delay(name === 'q7' ? 20 : 30);
+        if (name !== 'q7') return success();
+        together.push(engine.running);
+        engine.die(3_000);
+        return success();
+      },
+    });
+    expect(together).toEqual([4, 1, 1]);
+    expect(log.error('q7')).toBe('CONNECTION_LOST');
+    expect(log.groups).toHaveLength(12);
   });
 
   it('does not make a write beside it run twice or fail that never started', async () => {
@@ -493,11 +530,11 @@ describe('stopping', () => {
     const drain = new AbortController();
     const { summary, engine } = await fakeRun({
       files: reads(6),
-      options: { concurrency: 3, drain: drain.signal },
+      options: { concurrency: 3, drain: drain.signal, retries: 1 },
       script: async ({ name, nth }, engine) => {
         await clockOf(engine).delay(10);
         if (name === 'q1' && nth === 1) engine.die(500);
-        // q1 runs alone now, and the others wait for it.
+        // q1 runs alone now, for the last time, and the others wait for it.
         if (nth === 2) drain.abort('Ctrl-C');
         return success();
       },
