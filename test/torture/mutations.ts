@@ -218,6 +218,13 @@ export const MUTATIONS: readonly Mutation[] = [
     proof: { seeds: 200, profile: 'server faults' },
   },
   {
+    name: 'a full server is waited for, and costs no attempt',
+    file: RUN,
+    line: 'const isFree = refusals > 0 &&',
+    without: 'const isFree = refusals < 0 &&',
+    proof: { groups: 'server-limits' },
+  },
+  {
     name: 'discard of a chDB connection that saw an error',
     file: 'src/io/embedded-attempt.ts',
     line: 'if (!mayStay) this.#discardSession();',

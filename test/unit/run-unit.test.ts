@@ -26,6 +26,12 @@ import {
   success,
 } from './fake-run.js';
 
+// USER_SESSION_LIMIT_EXCEEDED: a limit of the user, not of the server.
+const SESSIONS: Failure = {
+  ...ownFailure('USER_SESSION_LIMIT_EXCEEDED', 'transient', 'Code: 700.'),
+  code: 700,
+};
+
 const MEMORY: Failure = {
   ...ownFailure('MEMORY_LIMIT_EXCEEDED', 'transient', 'Code: 241. total'),
   code: 241,
@@ -147,7 +153,7 @@ describe('retries', () => {
     ['unknown, only reads: retries + 1', "SELECT 'q1'", lostOnly(), 3, 4],
     ['its own retries win', "-- qrun: retries=1\nSELECT 'q1'", OVERLOAD, 3, 2],
     ['its own retries=0 win', "-- qrun: retries=0\nSELECT 'q1'", OVERLOAD, 3, 1],
-    ['never started, changes something', "INSERT INTO t SELECT 'q1'", startless(OVERLOAD), 2, 3],
+    ['never started, changes something', "INSERT INTO t SELECT 'q1'", startless(SESSIONS), 2, 3],
   ])('%s', async (_title, sql, failure, retries, attempts) => {
     const { summary, engine, log, events } = await once(sql, failure, 99, retries);
     expect(engine.calls).toHaveLength(attempts);
@@ -164,6 +170,26 @@ describe('retries', () => {
     expect(log.lines()).toEqual(['q1 normal 3']);
     expect(log.groups[0]?.head.queryId).toBe(engine.calls[2]?.request.queryId);
     expect(summary).toMatchObject({ retries: 2, exit_code: 0, errors: [] });
+  });
+
+  it('waits for a full server, which never began, without spending an attempt', async () => {
+    const { summary, log, clock } = await once("INSERT INTO t SELECT 'q1'", startless(OVERLOAD), 6, 0);
+    expect(log.lines()).toEqual(['q1 normal 7']);
+    expect(summary).toMatchObject({ retries: 6, exit_code: 0, errors: [] });
+    expect(clock.monotonicMs()).toBeGreaterThan(6 * 50);
+  });
+
+  it('does so no longer than for a lost one, and then spends its attempts', async () => {
+    const { log, clock, engine } = await fakeRun({
+      files: { q1: "SELECT 'q1'" },
+      options: { retries: 1, outageLimitMs: 100_000 },
+      random: () => 0.5,
+      script: () => failed(startless(OVERLOAD)),
+    });
+    expect(log.error('q1')).toBe('TOO_MANY_SIMULTANEOUS_QUERIES');
+    expect(clock.monotonicMs()).toBeGreaterThan(100_000);
+    expect(clock.monotonicMs()).toBeLessThan(131_000);
+    expect(engine.calls.length).toBeLessThan(20);
   });
 
   it('waits longer each time, with full jitter and a cap', async () => {
