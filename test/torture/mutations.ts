@@ -185,8 +185,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'proof of a whole body: the end of the answer',
     file: 'src/io/clickhouse-http.ts',
-    line: 'if (broken !== undefined || !stream.complete || !isFramed(headers)) {',
-    without: 'if (headers === undefined) {',
+    line: 'if (broken !== undefined ||',
+    without: 'for (const _ of []) if (broken !== undefined ||',
     proof: { groups: 'proxy' },
   },
   {
