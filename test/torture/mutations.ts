@@ -150,9 +150,16 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'length check of a record',
     file: SCAN,
-    line: 'if (head?.lineBytes === end - from) this.#record',
-    without: 'if (head !== undefined) this.#record',
+    line: 'if (head?.lineBytes === end - from) this.#known',
+    without: 'if (head !== undefined) this.#known',
     proof: { groups: 'damage' },
+  },
+  {
+    name: 'the last record before another writer is parsed',
+    file: SCAN,
+    line: 'if (head.run !== this.#lastRun) this.#parseLast();',
+    without: '',
+    proof: { vitest: 'test/unit/log-scan.test.ts', test: 'exactly as long as what is missing' },
   },
   {
     name: 'a group counts only when it is whole',
