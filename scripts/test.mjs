@@ -75,12 +75,14 @@ function runTests() {
   ];
   vitest('unit tests', ['test/unit', 'test/architecture.test.ts', ...(all ? coverage : [])]);
   // Everything else that is there, so that no new directory is forgotten.
-  const known = ['test/unit/**', 'test/e2e/**', 'test/architecture.test.ts'];
+  const known = ['test/unit/**', 'test/e2e/**', 'test/torture/**', 'test/architecture.test.ts'];
   vitest('tests with files, processes and servers', [
     ...known.flatMap(pattern => ['--exclude', pattern]),
     // They wait for processes and servers most of the time.
     '--maxWorkers=2',
   ]);
+  // By themselves: their processes are killed, stopped and measured at moments that others would shift.
+  vitest('fault injection', ['test/torture', '--maxWorkers=2']);
   if (all) vitest('the packed project', ['test/e2e'], { QRUN_E2E: '1' });
   else
     leftOut.push(

@@ -6,7 +6,7 @@ import { type Failure, ownFailure } from '../core/failure.js';
 import { type HaltPolicy, haltThreshold } from '../core/halt.js';
 import type { Parameters, Settings } from '../core/model.js';
 import type { GroupHead } from '../core/record.js';
-import { backoffMs, mayRetry } from '../core/retry.js';
+import { backoffMs, isServerFull, mayRetry } from '../core/retry.js';
 import type { Engine, EngineResult } from '../io/engine.js';
 import type { GroupContent, ResultLog } from '../io/log.js';
 import { Outage } from './outage.js';
@@ -23,6 +23,9 @@ export interface Clock {
   /** Resolves after `ms`, or at once when the signal aborts; never rejects. */
   delay(ms: number, signal: AbortSignal): Promise<void>;
 }
+
+// Full jitter may be no wait at all, and a full server must not be asked again at once without end.
+const FULL_WAIT_MS = 50;
 
 export interface RunOptions {
   readonly run: string;
@@ -72,7 +75,7 @@ export function queriesAtOnce({ info }: Engine, concurrency: number): number {
  *
  * A query counts as recorded only when the log has acknowledged it. Files are opened one by one as slots get
  * free. Failed attempts are followed by others by the rules of `core/retry`; while the engine is away nothing
- * is attempted. Resolves with the summary when every query is recorded, or after a drain, an abort or a halt,
+ * is attempted, and refusals of a full one are waited out for as long. Resolves with the summary when every query is recorded, or after a drain, an abort or a halt,
  * with the exit code that the process should have.
  *
  * Errors: QrunError of the log (`LOG_*`), after the queries in flight were cancelled.
@@ -99,6 +102,8 @@ class UnitRun {
   #lost: QrunError | undefined;
   #halted = false;
   #sequence = 0;
+  // Whether a query of this run may change data.
+  #changesData = false;
 
   constructor(deps: RunDeps, options: RunOptions) {
     this.#deps = deps;
@@ -200,11 +205,15 @@ class UnitRun {
     const { drain, abort } = this.#stops;
     const { query } = read;
     const retries = query.overrides.retries ?? this.#options.retries;
+    this.#changesData ||= !query.readOnly;
     let lostTimes = 0;
     let sawOutage = false;
     let isRetry = false;
+    // Refusals of a full server in a row, and when the first of them came.
+    let refusals = 0;
+    let fullSinceMs = 0;
     for (let attempt = 1, tries = 1; ; attempt += 1) {
-      const alone = sawOutage || lostTimes >= 2 || (lostTimes > 0 && tries > retries);
+      const alone = this.#mustBeAlone({ lostTimes, sawOutage, isLast: tries > retries });
       const leave = await this.#admission(alone);
       if (leave === undefined) return;
       if (isRetry) this.#summary.retried();
@@ -247,13 +256,17 @@ class UnitRun {
         // Nothing was sent to a server that is away: that is no attempt of this query.
         if (failure.neverStarted && (away || drain.signal.aborted)) continue;
       }
-      if (tries > retries || !mayRetry(failure, query.readOnly)) {
+      refusals = isServerFull(failure) ? refusals + 1 : 0;
+      if (refusals === 1) fullSinceMs = clock.monotonicMs();
+      // No attempt of this query either, for as long as a lost server is waited for.
+      const isFree = refusals > 0 && clock.monotonicMs() - fullSinceMs < this.#options.outageLimitMs;
+      if (!isFree && (tries > retries || !mayRetry(failure, query.readOnly))) {
         await this.#record(ended, { outcome: 'error', error: failure }, failure);
         return;
       }
       if (drain.signal.aborted) return;
-      const waitMs = this.#waitMs(failure, tries);
-      tries += 1;
+      const waitMs = isFree ? FULL_WAIT_MS + this.#waitMs(failure, refusals) : this.#waitMs(failure, tries);
+      if (!isFree) tries += 1;
       isRetry = true;
       emit({
         type: 'query_retry',
@@ -264,6 +277,14 @@ class UnitRun {
       });
       await clock.delay(waitMs, drain.signal);
     }
+  }
+
+  // A query that may have killed the engine must not do so twice beside others: not when it was there both times,
+  // not in its last attempt, and not at all where an answer that is lost beside it cannot be asked for again. One
+  // loss in itself says little: after a restart those that were in flight run again together.
+  #mustBeAlone(seen: { lostTimes: number; sawOutage: boolean; isLast: boolean }): boolean {
+    const { lostTimes, sawOutage, isLast } = seen;
+    return lostTimes >= 2 || (lostTimes > 0 && isLast) || (sawOutage && this.#changesData);
   }
 
   // Waits until an attempt may start; `undefined` when the run stops before that. A drain lets a running attempt

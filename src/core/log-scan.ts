@@ -33,9 +33,11 @@ const PARSE_LIMIT_BYTES = 256 * 1024 * 1024;
 /**
  * Reads a log once, front to back, in chunks of any size, and tells a visitor what is in it.
  *
- * Records are recognised by their fixed prefix and are not parsed, so that long rows cost next to nothing;
- * lines of any other form are parsed as JSON one by one. Chunks may be reused by the caller after `push`.
- * Memory: one head, and at most one line that is cut by a chunk's end.
+ * Records are recognised by their fixed prefix and their length and are not parsed, so that long rows cost next
+ * to nothing; lines of any other form are parsed as JSON one by one, and so is the last record that a run left
+ * before another writer's line or the end: only that one can be a torn record to which a line was glued that is
+ * exactly as long as what was torn off. Such a line was told as a record before it is told as `unreadable`.
+ * Chunks may be reused by the caller after `push`. Memory: one head, and at most two lines.
  */
 export class LogScanner {
   readonly #unit: string;
@@ -49,6 +51,12 @@ export class LogScanner {
   #head: RecordHead | undefined;
   #groupStart = 0;
   #seen = 0;
+  // The last line that was taken for a record by its length alone, and has not been parsed.
+  #lastChunk: Buffer | undefined;
+  #lastFrom = 0;
+  #lastEnd = 0;
+  #lastStart = 0;
+  #lastRun = '';
   // Unreadable lines at the end: damage if anything follows, a torn tail if they hold NULs and nothing does.
   #suspects: { start: number; bytes: number }[] = [];
 
@@ -93,11 +101,17 @@ export class LogScanner {
       const rest = chunk.subarray(from);
       this.#carry.add(rest, hasNul && rest.includes(0));
     }
+    if (this.#lastChunk === chunk) {
+      this.#lastChunk = Buffer.from(chunk.subarray(this.#lastFrom, this.#lastEnd));
+      this.#lastEnd -= this.#lastFrom;
+      this.#lastFrom = 0;
+    }
     this.#position = base + chunk.length;
   }
 
   /** How the bytes so far end. Pushing may go on afterwards. */
   tail(): LogTail {
+    this.#parseLast();
     const tornBytes = this.#position - this.#goodEnd;
     const goodEnd = this.#goodEnd;
     if (tornBytes === 0) return { goodEnd, tornBytes, reason: undefined };
@@ -121,7 +135,7 @@ export class LogScanner {
       return;
     }
     const head = this.#reader.read(chunk, from, end);
-    if (head?.lineBytes === end - from) this.#record(head, start, next);
+    if (head?.lineBytes === end - from) this.#known(head, chunk, from, end, start, next);
     else this.#other(chunk.subarray(from, end), start, next);
   }
 
@@ -131,8 +145,36 @@ export class LogScanner {
       return;
     }
     const head = carry.head();
-    if (head?.lineBytes === carry.length) this.#record(head, carry.start, next);
-    else this.#other(carry.bytes(), carry.start, next);
+    if (head?.lineBytes === carry.length) {
+      // A longer one than is kept cannot be parsed.
+      this.#known(head, carry.bytes(), 0, carry.length, carry.start, next);
+    } else this.#other(carry.bytes(), carry.start, next);
+  }
+
+  // A record by its prefix and its length.
+  #known(
+    head: RecordHead,
+    bytes: Buffer | undefined,
+    from: number,
+    end: number,
+    start: number,
+    next: number,
+  ): void {
+    if (head.run !== this.#lastRun) this.#parseLast();
+    this.#lastChunk = bytes;
+    this.#lastFrom = from;
+    this.#lastEnd = end;
+    this.#lastStart = start;
+    this.#lastRun = head.run;
+    this.#record(head, start, next);
+  }
+
+  #parseLast(): void {
+    const chunk = this.#lastChunk;
+    if (chunk === undefined) return;
+    this.#lastChunk = undefined;
+    if (isJson(chunk.subarray(this.#lastFrom, this.#lastEnd))) return;
+    this.#visitor.unreadable(this.#lastStart, this.#lastEnd - this.#lastFrom + 1);
   }
 
   #record(head: RecordHead, start: number, next: number): void {
@@ -159,6 +201,7 @@ export class LogScanner {
   }
 
   #other(bytes: Buffer | undefined, start: number, next: number): void {
+    this.#parseLast();
     const line =
       bytes === undefined
         ? { kind: 'unreadable' as const }
@@ -195,6 +238,15 @@ export class LogScanner {
     for (const { start, bytes } of this.#suspects) this.#visitor.unreadable(start, bytes);
     this.#suspects = [];
     this.#goodEnd = next;
+  }
+}
+
+function isJson(bytes: Buffer): boolean {
+  try {
+    JSON.parse(bytes.toString('utf8'));
+    return true;
+  } catch {
+    return false;
   }
 }
 

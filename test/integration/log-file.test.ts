@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { QrunError } from '../../src/core/errors.js';
 import type { LogVisitor } from '../../src/core/log-scan.js';
 import {
   type LogFile,
@@ -240,6 +241,19 @@ describe('readLog', () => {
       reason: 'the last line has no end (40 bytes)',
     });
     expect(statSync(path).size).toBe(log.length + 40);
+  });
+
+  it('passes on what its visitor throws', async () => {
+    const path = join(scratch(), 'x');
+    writeFileSync(path, skippedGroup());
+    const refusal = new QrunError('LOG_FOREIGN', 'another unit');
+    const refusing = {
+      ...visitor([]),
+      group: () => {
+        throw refusal;
+      },
+    };
+    await expect(readLog(path, UNIT, refusing)).rejects.toBe(refusal);
   });
 
   it('gives nothing when there is no log', async () => {

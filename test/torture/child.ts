@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import type { Home } from './home.js';
 
 /** How a process ended. */
@@ -141,6 +142,18 @@ export function faultEnvironment(home: Home, faults: Faults | undefined): Record
       ? {}
       : { QRUN_TRACE: faults.trace.path, QRUN_TRACE_GLOB: faults.trace.globs.join(',') }),
   };
+}
+
+/** Whether a program is there. */
+export function isInstalled(program: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some(directory => {
+    try {
+      accessSync(join(directory, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** The most memory that a running process has had, in bytes; `undefined` when it is gone. */

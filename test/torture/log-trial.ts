@@ -31,6 +31,7 @@ export class LogTrial {
   readonly queries: readonly string[];
   readonly #options: LogTrialOptions;
   readonly #trace: string;
+  readonly #strace: string;
   readonly #seen: Buffer[] = [];
   #initial: Buffer = Buffer.alloc(0);
 
@@ -41,6 +42,7 @@ export class LogTrial {
     this.journal = join(aside, 'journal');
     this.fired = join(aside, 'fired');
     this.#trace = join(aside, 'trace');
+    this.#strace = join(aside, 'strace');
     this.queries = queryNames(options.queries);
   }
 
@@ -68,9 +70,14 @@ export class LogTrial {
   stracedWriter(call: string, injection: string): Child {
     const program = this.#options.home.program('writer.js');
     return start(this.#options.home, 'strace', [
-      ...['-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:${injection}`],
+      ...['-f', '-qq', '-o', this.#strace, '-e', `trace=${call}`, '-e', `inject=${call}:${injection}`],
       ...[process.execPath, program, JSON.stringify(this.#config({}))],
     ]);
+  }
+
+  /** How many errors strace has injected into the last straced writer. */
+  stracedCount(): number {
+    return existsSync(this.#strace) ? readFileSync(this.#strace, 'utf8').split('(INJECTED)').length - 1 : 0;
   }
 
   /** Torn records to which a shell writer has glued its line: where the line begins, and where the glue is. */

@@ -21,22 +21,32 @@ const AT_ONCE = 2;
 const LIMIT_MS = 240_000;
 
 /**
- * Takes out one safety line after the other in copies of the repository, and gives what the proof says of each.
- * A proof that is not green on an unchanged copy says nothing. `filter`: only those whose name holds this text.
+ * Copies what the mutation check needs, so that work on the repository meanwhile changes nothing. It goes with
+ * the process.
+ */
+export function snapshotOf(root: string): string {
+  const copy = copyOf(root);
+  process.once('exit', () => rmSync(copy, { recursive: true, force: true }));
+  return copy;
+}
+
+/**
+ * Takes out one safety line after the other in copies of `snapshot`, and gives what the proof says of each.
+ * A proof that is not green on the unchanged snapshot says nothing. `filter`: only those whose name holds this
+ * text.
  */
 export async function runMutations(
-  root: string,
+  snapshot: string,
   filter: string | undefined,
   onEnd: (mutant: Mutant) => void,
 ): Promise<Mutant[]> {
   const wanted = MUTATIONS.filter(({ name }) => filter === undefined || name.includes(filter));
   const green = new Map<string, Promise<string | undefined>>();
-  const baseline = copyOf(root);
   const isGreen = (proof: Proof): Promise<string | undefined> => {
     const key = JSON.stringify(proof);
     let checked = green.get(key);
     if (checked === undefined) {
-      checked = runProof(baseline, proof).then(end => (end.code === 0 ? undefined : end.text));
+      checked = runProof(snapshot, proof).then(end => (end.code === 0 ? undefined : end.text));
       green.set(key, checked);
     }
     return checked;
@@ -45,18 +55,17 @@ export async function runMutations(
   let next = 0;
   const lane = async (): Promise<void> => {
     for (let mutation = wanted[next++]; mutation !== undefined; mutation = wanted[next++]) {
-      const mutant = await runMutation(root, mutation, isGreen);
+      const mutant = await runMutation(snapshot, mutation, isGreen);
       mutants.push(mutant);
       onEnd(mutant);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
-  rmSync(baseline, { recursive: true, force: true });
   return wanted.flatMap(({ name }) => mutants.filter(mutant => mutant.name === name));
 }
 
 async function runMutation(
-  root: string,
+  snapshot: string,
   mutation: Mutation,
   isGreen: (proof: Proof) => Promise<string | undefined>,
 ): Promise<Mutant> {
@@ -66,12 +75,12 @@ async function runMutation(
     ...{ name, file, red, problem, killedBy: nameOf(proof) },
     seconds: (performance.now() - startedMs) / 1000,
   });
-  const source = readFileSync(join(root, file), 'utf8');
+  const source = readFileSync(join(snapshot, file), 'utf8');
   const times = source.split(mutation.line).length - 1;
   if (times !== 1) return end(false, `the line stands ${times} times in ${file}: ${mutation.line.trim()}`);
   const wrong = await isGreen(proof);
   if (wrong !== undefined) return end(false, `${nameOf(proof)} is not green without the mutation: ${wrong}`);
-  const copy = copyOf(root);
+  const copy = copyOf(snapshot);
   try {
     writeFileSync(
       join(copy, file),

@@ -73,9 +73,16 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'size check after the write',
     file: LOG,
-    line: 'if (size !== before + bytes) {',
-    without: 'if (size < 0) {',
+    line: 'if (size === expected) return;',
+    without: 'if (size >= 0) return;',
     proof: { groups: 'write-errors' },
+  },
+  {
+    name: 'a torn end is cut off only when nobody wrote behind it meanwhile',
+    file: LOG,
+    line: "      this.#expectSize(size, 'after its torn end was saved');\n",
+    without: '',
+    proof: { seeds: 400, profile: 'writer without lock' },
   },
   {
     name: 'roll-back of a failed append',
@@ -143,9 +150,16 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'length check of a record',
     file: SCAN,
-    line: 'if (head?.lineBytes === end - from) this.#record',
-    without: 'if (head !== undefined) this.#record',
+    line: 'if (head?.lineBytes === end - from) this.#known',
+    without: 'if (head !== undefined) this.#known',
     proof: { groups: 'damage' },
+  },
+  {
+    name: 'the last record before another writer is parsed',
+    file: SCAN,
+    line: 'if (head.run !== this.#lastRun) this.#parseLast();',
+    without: '',
+    proof: { vitest: 'test/unit/log-scan.test.ts', test: 'exactly as long as what is missing' },
   },
   {
     name: 'a group counts only when it is whole',
@@ -178,8 +192,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'proof of a whole body: the end of the answer',
     file: 'src/io/clickhouse-http.ts',
-    line: 'if (broken !== undefined || !stream.complete || !isFramed(headers)) {',
-    without: 'if (headers === undefined) {',
+    line: 'if (broken !== undefined ||',
+    without: 'for (const _ of []) if (broken !== undefined ||',
     proof: { groups: 'proxy' },
   },
   {
@@ -209,6 +223,13 @@ export const MUTATIONS: readonly Mutation[] = [
     line: 'away = await this.#outage.report(result.failure, drain.signal);',
     without: 'away = false;',
     proof: { seeds: 200, profile: 'server faults' },
+  },
+  {
+    name: 'a full server is waited for, and costs no attempt',
+    file: RUN,
+    line: 'const isFree = refusals > 0 &&',
+    without: 'const isFree = refusals < 0 &&',
+    proof: { groups: 'server-limits' },
   },
   {
     name: 'discard of a chDB connection that saw an error',

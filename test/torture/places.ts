@@ -25,7 +25,7 @@ export interface Places {
   small(sizeBytes: number): Promise<SmallPlace | undefined>;
   /** What lies under `disk`, for the report. */
   readonly diskType: string;
-  /** Removes everything; `keep`: leaves what a trial with a violation left, and gives where it is. */
+  /** Removes everything; `keep`: leaves what a trial with a violation left, and gives where that is. */
   close(options?: { readonly keep: boolean }): string | undefined;
 }
 
@@ -104,9 +104,11 @@ export function openPlaces(): Places {
     close: ({ keep } = { keep: false }) => {
       process.off('exit', removeAll);
       unmountAll();
-      if (keep) return disk;
-      removeAll();
-      return undefined;
+      if (!keep) {
+        removeAll();
+        return undefined;
+      }
+      return [disk, ...(memory === undefined ? [] : [memory])].join(' and ');
     },
   };
 }

@@ -110,6 +110,9 @@ server and clock, and up to three processes. A seed decides everything; \`node s
 - A shell writer that appends right behind the torn end of a killed qrun glues its line to it. qrun names the place
   and refuses to go on; nothing is lost, but a person has to part the two lines. Where qrun comes first, it saves the
   torn end aside by itself.
+- A disk that fails a sync, a process that is killed before it has written the same bytes again (its next step), and
+  then a power loss: the kernel keeps what it did not write as if it had, the next run believes it, and the power
+  loss takes it. Any two of the three lose nothing.
 - Network file systems.
 `;
 }

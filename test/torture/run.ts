@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { GROUPS } from './groups/index.js';
 import { openHome } from './home.js';
-import { runMutations } from './mutate.js';
+import { runMutations, snapshotOf } from './mutate.js';
 import { openPlaces } from './places.js';
 import { namedRandom } from './random.js';
 import { liveLine, machineText, mutationLine, reportText, summaryLine } from './report.js';
@@ -42,6 +42,9 @@ export async function main(wanted: Wanted): Promise<boolean> {
     return await replay(wanted.seed);
   }
   const startedAt = new Date();
+  const withMutations =
+    wanted.mutations || wanted.only?.includes('mutations') || !(wanted.fast || wanted.only);
+  const snapshot = withMutations ? snapshotOf(wanted.root) : undefined;
   const context = await contextOf(wanted);
   print(machineText(context.places.diskType));
   print(`seed ${context.seed}\n`);
@@ -49,12 +52,12 @@ export async function main(wanted: Wanted): Promise<boolean> {
   const rows = await runGroups(context, names, row => print(liveLine(row)));
   const kept = context.places.close({ keep: rows.some(row => row.violations.length > 0) });
   if (kept !== undefined) print(`what the failed trials left is in ${kept}`);
-  const withMutations =
-    wanted.mutations || wanted.only?.includes('mutations') || !(wanted.fast || wanted.only);
-  if (withMutations) print('\nmutation check: each safety line is removed, and a group must turn red');
-  const mutants = withMutations
-    ? await runMutations(wanted.root, wanted.mutation, mutant => print(mutationLine(mutant)))
-    : [];
+  if (snapshot !== undefined)
+    print('\nmutation check: each safety line is removed, and a group must turn red');
+  const mutants =
+    snapshot !== undefined
+      ? await runMutations(snapshot, wanted.mutation, mutant => print(mutationLine(mutant)))
+      : [];
   const seconds = (Date.now() - startedAt.getTime()) / 1000;
   print(`\n${summaryLine(rows, mutants, seconds)}`);
   const end = { startedAt, seconds, seed: context.seed, diskType: context.places.diskType, rows, mutants };

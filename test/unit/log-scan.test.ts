@@ -211,6 +211,40 @@ describe('LogScanner', () => {
     }
   });
 
+  // By the length alone it could not be told from the record.
+  it.each(['another run follows', 'a foreign line follows', 'nothing follows'])(
+    'finds a torn record with a line glued to it that is exactly as long as what is missing: %s',
+    what => {
+      const line = Buffer.from('{"shell":"a","number":1}\n');
+      const [torn, before] = [
+        normalGroup({ query: 'torn', run: 'dead' }, ['{"a":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}']),
+        skippedGroup(),
+      ];
+      const bad = Buffer.concat([torn.subarray(0, torn.length - line.length), line]);
+      expect(bad).toHaveLength(torn.length);
+      const behind = {
+        'another run follows': skippedGroup({ query: 'next', run: 'another' }),
+        'a foreign line follows': line,
+        'nothing follows': Buffer.alloc(0),
+      }[what] as Buffer;
+      const log = Buffer.concat([before, bad, behind]);
+      for (const chunkBytes of [1, 7, 100, log.length]) {
+        const unreadable: [number, number][] = [];
+        const scanner = new LogScanner(UNIT, {
+          ...{ group: () => {}, partial: () => {}, foreign: () => {}, newer: () => {} },
+          unreadable: (start, bytes) => unreadable.push([start, bytes]),
+        });
+        // In one buffer, as a reader of files does.
+        const chunk = Buffer.alloc(chunkBytes);
+        for (let at = 0; at < log.length; at += chunkBytes) {
+          scanner.push(chunk.subarray(0, log.copy(chunk, 0, at, at + chunkBytes)));
+        }
+        scanner.tail();
+        expect(unreadable).toEqual([[before.length, bad.length]]);
+      }
+    },
+  );
+
   it('goes on from where another scan ended', () => {
     const group = normalGroup({}, ROWS);
     const starts: number[] = [];

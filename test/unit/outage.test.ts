@@ -82,13 +82,15 @@ describe('Outage', () => {
   });
 
   it('gives up exactly when the limit has passed, after having asked once more', async () => {
-    const { outage, told, pings } = setUp({ backAtMs: Number.POSITIVE_INFINITY, limitMs: 10_000 });
+    const away = { backAtMs: Number.POSITIVE_INFINITY, limitMs: 10_000 };
+    const { outage, told, pings, clock } = setUp(away);
+    await clock.delay(5000);
     expect(await outage.report(LOST, never)).toBe(true);
     expect(told).toEqual([
-      ['lost', 0],
-      ['gave up after 10000', 10_000],
+      ['lost', 5000],
+      ['gave up after 10000', 15_000],
     ]);
-    expect(pings.at(-1)).toBe(10_000);
+    expect(pings.at(-1)).toBe(15_000);
     expect(outage.ready()).toBeUndefined();
   });
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FailureKind } from '../../src/core/model.js';
-import { backoffMs, mayRetry } from '../../src/core/retry.js';
+import { backoffMs, isServerFull, mayRetry } from '../../src/core/retry.js';
 
 describe('backoffMs', () => {
   it('doubles from half a second to half a minute', () => {
@@ -40,5 +40,27 @@ describe('mayRetry', () => {
   ])('%s, never started: %s, read-only: %s -> %s', (kind, neverStarted, readOnly, may) => {
     const failure = { code: 0, name: 'X', kind, message: '', neverStarted, serverGone: false };
     expect(mayRetry(failure, readOnly)).toBe(may);
+  });
+});
+
+describe('isServerFull', () => {
+  it.each<[number, boolean, boolean]>([
+    // code, never started, full
+    [202, true, true],
+    [745, true, true],
+    [762, true, true],
+    [202, false, false],
+    [241, true, false],
+    [0, true, false],
+  ])('code %s, never started: %s -> %s', (code, neverStarted, full) => {
+    const failure = {
+      code,
+      name: 'X',
+      kind: 'transient' as const,
+      message: '',
+      neverStarted,
+      serverGone: false,
+    };
+    expect(isServerFull(failure)).toBe(full);
   });
 });

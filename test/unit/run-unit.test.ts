@@ -26,6 +26,12 @@ import {
   success,
 } from './fake-run.js';
 
+// USER_SESSION_LIMIT_EXCEEDED: a limit of the user, not of the server.
+const SESSIONS: Failure = {
+  ...ownFailure('USER_SESSION_LIMIT_EXCEEDED', 'transient', 'Code: 700.'),
+  code: 700,
+};
+
 const MEMORY: Failure = {
   ...ownFailure('MEMORY_LIMIT_EXCEEDED', 'transient', 'Code: 241. total'),
   code: 241,
@@ -147,7 +153,7 @@ describe('retries', () => {
     ['unknown, only reads: retries + 1', "SELECT 'q1'", lostOnly(), 3, 4],
     ['its own retries win', "-- qrun: retries=1\nSELECT 'q1'", OVERLOAD, 3, 2],
     ['its own retries=0 win', "-- qrun: retries=0\nSELECT 'q1'", OVERLOAD, 3, 1],
-    ['never started, changes something', "INSERT INTO t SELECT 'q1'", startless(OVERLOAD), 2, 3],
+    ['never started, changes something', "INSERT INTO t SELECT 'q1'", startless(SESSIONS), 2, 3],
   ])('%s', async (_title, sql, failure, retries, attempts) => {
     const { summary, engine, log, events } = await once(sql, failure, 99, retries);
     expect(engine.calls).toHaveLength(attempts);
@@ -164,6 +170,26 @@ describe('retries', () => {
     expect(log.lines()).toEqual(['q1 normal 3']);
     expect(log.groups[0]?.head.queryId).toBe(engine.calls[2]?.request.queryId);
     expect(summary).toMatchObject({ retries: 2, exit_code: 0, errors: [] });
+  });
+
+  it('waits for a full server, which never began, without spending an attempt', async () => {
+    const { summary, log, clock } = await once("INSERT INTO t SELECT 'q1'", startless(OVERLOAD), 6, 0);
+    expect(log.lines()).toEqual(['q1 normal 7']);
+    expect(summary).toMatchObject({ retries: 6, exit_code: 0, errors: [] });
+    expect(clock.monotonicMs()).toBeGreaterThan(6 * 50);
+  });
+
+  it('does so no longer than for a lost one, and then spends its attempts', async () => {
+    const { log, clock, engine } = await fakeRun({
+      files: { q1: "SELECT 'q1'" },
+      options: { retries: 1, outageLimitMs: 100_000 },
+      random: () => 0.5,
+      script: () => failed(startless(OVERLOAD)),
+    });
+    expect(log.error('q1')).toBe('TOO_MANY_SIMULTANEOUS_QUERIES');
+    expect(clock.monotonicMs()).toBeGreaterThan(100_000);
+    expect(clock.monotonicMs()).toBeLessThan(131_000);
+    expect(engine.calls.length).toBeLessThan(20);
   });
 
   it('waits longer each time, with full jitter and a cap', async () => {
@@ -265,6 +291,24 @@ describe('an engine that goes away', () => {
     expect(engine.pings.length).toBeLessThan(60);
   });
 
+  it('runs those that were in flight again together when it is back', async () => {
+    const seen: number[] = [];
+    const { summary, engine } = await fakeRun({
+      files: reads(16),
+      options: { concurrency: 16, retries: 2 },
+      script: async ({ name, nth }, engine) => {
+        await clockOf(engine).delay(10);
+        if (nth > 1) seen.push(engine.running);
+        if (name === 'q3' && nth === 1) engine.die(5_000);
+        await clockOf(engine).delay(60_000);
+        return success();
+      },
+    });
+    expect(summary).toMatchObject({ recorded: { normal: 16, error: 0 }, exit_code: 0 });
+    expect(engine.calls).toHaveLength(32);
+    expect(Math.max(...seen)).toBe(16);
+  });
+
   it('starts nothing while it is away', async () => {
     const downStarts: string[] = [];
     await fakeRun({
@@ -357,23 +401,23 @@ describe('an engine that goes away', () => {
 });
 
 describe('a query that kills the engine', () => {
-  it('ends as one error; the innocent ones run alone once and complete', async () => {
+  it('ends as one error; the innocent ones run alone after their second loss, and complete', async () => {
     const killer = 'q8';
     let deaths = 0;
     const beside: string[] = [];
     const { summary, engine, log } = await fakeRun({
       files: reads(40),
-      options: { concurrency: 16, retries: 2, outageLimitMs: 60_000 },
+      options: { concurrency: 16, retries: 3, outageLimitMs: 60_000 },
       script: async ({ name }, engine) => {
         await clockOf(engine).delay(name === killer ? 20 : 30);
         if (name !== killer) return success();
         deaths += 1;
-        if (deaths > 1 && engine.running > 1) beside.push(name);
+        if (deaths > 2 && engine.running > 1) beside.push(name);
         engine.die(3_000);
         return success();
       },
     });
-    expect(deaths).toBe(3);
+    expect(deaths).toBe(4);
     expect(beside).toEqual([]);
     expect(log.error(killer)).toBe('CONNECTION_LOST');
     expect(summary).toMatchObject({
@@ -381,12 +425,31 @@ describe('a query that kills the engine', () => {
       exit_code: 20,
       not_run: 0,
     });
-    // Nobody else paid with more than one attempt of his own.
+    // Nobody else paid with more than two attempts of his own.
     const calls = new Map<string, number>();
     for (const { name } of engine.calls) calls.set(name, (calls.get(name) ?? 0) + 1);
     calls.delete(killer);
-    expect(Math.max(...calls.values())).toBe(2);
+    expect(Math.max(...calls.values())).toBe(3);
     expect(engine.whileDown).toBe(0);
+  });
+
+  it('runs alone already after its first loss where others change data, which cannot be asked for again', async () => {
+    const files: Record<string, string> = { ...reads(12), q5: "INSERT INTO t SELECT 'q5'" };
+    const together: number[] = [];
+    const { log } = await fakeRun({
+      files,
+      options: { concurrency: 4, retries: 2, outageLimitMs: 60_000 },
+      script: async ({ name }, engine) => {
+        await clockOf(engine).delay(name === 'q7' ? 20 : 30);
+        if (name !== 'q7') return success();
+        together.push(engine.running);
+        engine.die(3_000);
+        return success();
+      },
+    });
+    expect(together).toEqual([4, 1, 1]);
+    expect(log.error('q7')).toBe('CONNECTION_LOST');
+    expect(log.groups).toHaveLength(12);
   });
 
   it('does not make a write beside it run twice or fail that never started', async () => {
@@ -493,11 +556,11 @@ describe('stopping', () => {
     const drain = new AbortController();
     const { summary, engine } = await fakeRun({
       files: reads(6),
-      options: { concurrency: 3, drain: drain.signal },
+      options: { concurrency: 3, drain: drain.signal, retries: 1 },
       script: async ({ name, nth }, engine) => {
         await clockOf(engine).delay(10);
         if (name === 'q1' && nth === 1) engine.die(500);
-        // q1 runs alone now, and the others wait for it.
+        // q1 runs alone now, for the last time, and the others wait for it.
         if (nth === 2) drain.abort('Ctrl-C');
         return success();
       },

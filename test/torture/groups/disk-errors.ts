@@ -1,6 +1,6 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Ended } from '../child.js';
+import { type Ended, isInstalled } from '../child.js';
 import { describe, LogTrial } from '../log-trial.js';
 import type { Place } from '../places.js';
 import type { Context, Group, Row, Trial } from '../tally.js';
@@ -286,6 +286,10 @@ function keepMounted(place: Place): Place {
 
 async function withFileLimit(context: Context): Promise<void> {
   const row = context.row('file size limit (ulimit -f)');
+  if (!isInstalled('prlimit')) {
+    row.leaveOut('needs prlimit');
+    return row.end();
+  }
   for (let n = 0; n < context.count(2, 10); n += 1) {
     await row.trial(async trial => {
       const random = context.random(`file-limit-${n}`);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isInstalled } from '../child.js';
 import { describe, LogTrial } from '../log-trial.js';
 import { type Context, type Group, inParallel, type Row } from '../tally.js';
 
@@ -66,7 +67,7 @@ export const killRandom: Group = {
       const type = where === 'disk' ? context.places.diskType : 'tmpfs';
       const row = context.row(`SIGKILL at random, groups of 8 MiB (${type})`);
       let torn = 0;
-      await inParallel(context.count(2, 40), 2, async n => {
+      await inParallel(context.count(2, 20), 2, async n => {
         torn += await killedAtRandom(context, row, where, n);
       });
       row.note(`${torn} torn ends repaired`);
@@ -74,6 +75,9 @@ export const killRandom: Group = {
     }
   },
 };
+
+// A quick writer may be done before its moment comes.
+const MAY_MISS = { mayMiss: true };
 
 async function killedAtRandom(
   context: Context,
@@ -102,7 +106,7 @@ async function killedAtRandom(
     }
     await log.finish(trial);
     torn = (await log.verdict(trial)).sides.length;
-  });
+  }, MAY_MISS);
   return torn;
 }
 
@@ -130,6 +134,10 @@ export const killRepair: Group = {
 // The same by strace, which knows nothing of the shim: every call that a repair makes is its last one in turn.
 async function killedByStrace(context: Context): Promise<void> {
   const row = context.row('the same, injected by strace');
+  if (!isInstalled('strace')) {
+    row.leaveOut('needs strace');
+    return row.end();
+  }
   for (const call of ['ftruncate', 'fsync', 'fdatasync'].slice(0, context.count(1, 3))) {
     for (let when = 1; when <= 4; when += 1) {
       const log = new LogTrial({
@@ -138,15 +146,15 @@ async function killedByStrace(context: Context): Promise<void> {
         queries: 6,
         shape: { rows: 3, rowBytes: 20_000 },
       });
-      const torn = await log.writer(['write *.ndjson 2 kill 500']).ended;
+      const torn = await log.writer(['write *.ndjson 2 kill 430']).ended;
       log.observe();
       const ended = await log.stracedWriter(call, `signal=KILL:when=${when}`).ended;
       if (/PTRACE|strace: /.test(ended.stderr)) {
-        row.leaveOut('needs strace');
+        row.leaveOut('strace may not trace processes here');
         return row.end();
       }
-      // The run makes fewer such calls.
-      if (ended.code === 0) {
+      // The run makes fewer such calls; the first is part of every repair.
+      if (ended.code === 0 && when > 1) {
         await log.discard();
         break;
       }

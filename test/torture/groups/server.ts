@@ -157,7 +157,8 @@ async function tooManyQueries(context: Context, row: Row, server: ClickHouseServ
         ...{ home: context.home, place: context.places.disk('too-many'), url: server.url },
         ...unitOf(queries),
       });
-      const ended = await unit.run({ concurrency: 16, args: [...set, '--retries', '10'] }).ended;
+      // Refusals are no attempts: whoever gets no place asks again.
+      const ended = await unit.run({ concurrency: 16, args: [...set, '--retries', '0'] }).ended;
       const retries = unit.readEvents().filter(event => event.type === 'query_retry');
       trial.injected(retries.length);
       trial.expect(ended.code === 0, `exit code 0 was due: ${describe(ended)}`);

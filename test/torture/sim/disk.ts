@@ -166,6 +166,8 @@ export class SimDisk {
         world.call(process, 'rewrite', () => {
           this.note({ kind: 'W', path, offset: from, data: file.data.subarray(from, to) }, process.pid);
           file.forgotten = file.forgotten.flatMap(gap => outside(gap, from, to));
+          process.betweenSyncAndRewrite = false;
+          if (process.killedAfterwards !== undefined) world.kill(process, process.killedAfterwards);
         }),
       reopen: () => {},
       close: () => {},
@@ -210,7 +212,11 @@ export class SimDisk {
       this.note({ kind: 'S', path, failed: failing }, process.pid);
       if (failing) {
         const from = commonBytes(data, file.disk);
-        if (world.hazards.syncForgets && from < data.length) file.forgotten.push({ from, to: data.length });
+        if (world.hazards.syncForgets && from < data.length) {
+          file.forgotten.push({ from, to: data.length });
+          // A side file is of no use to anybody before it is synced, and the log is not cut then.
+          process.betweenSyncAndRewrite = !path.includes('.torn-');
+        }
         throw systemError('EIO');
       }
       if (number < file.syncedUpTo) return;

@@ -48,7 +48,13 @@ export const PROFILES: readonly [Profile, ...Profile[]] = [
     lease: false,
     shells: true,
   },
-  { name: 'writer without lock', hazards: () => ({}), processes: 2, lease: false, rogue: true },
+  {
+    name: 'writer without lock',
+    hazards: r => ({ crash: r.pick([0, 0.02]) }),
+    processes: 2,
+    lease: false,
+    rogue: true,
+  },
   {
     name: 'stopped processes',
     hazards: () => ({ stop: 0.01, crash: 0.003 }),
@@ -84,9 +90,9 @@ export function sqlOf(name: string, behaviour: Behaviour | undefined): string {
 }
 
 /**
- * The queries of a history, and those that do no harm. What can meet such a one in one run: the first attempts of
- * at most two queries that kill the server (later ones run alone), one death of the server by itself, and two
- * refusals or lost answers of its own.
+ * The queries of a history, and those that do no harm. What can meet such a one in one run: two losses in
+ * the company of queries that kill the server (a third one would find it alone), one death of the server by itself,
+ * and two refusals or lost answers of its own.
  */
 export function makeQueries(random: Random, serverFaults: boolean) {
   const behaviours = new Map<string, Behaviour>();

@@ -337,7 +337,10 @@ class Scenario {
   }
 
   #losePower(): void {
-    for (const process of [...this.#live]) this.world.kill(process, 'by the power loss');
+    for (const process of [...this.#live]) {
+      process.betweenSyncAndRewrite = false;
+      this.world.kill(process, 'by the power loss');
+    }
     this.world.tell('power loss');
     this.world.faults += 1;
     this.#disk.losePower();

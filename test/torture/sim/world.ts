@@ -39,6 +39,13 @@ export class SimProcess {
   readonly pid: number;
   dead = false;
   stoppedUntil = 0;
+  /**
+   * A sync of it has failed and it has not written the bytes again yet. It is not killed then, but right after:
+   * what the kernel has forgotten and a dead process cannot repair any more is beyond the protocol (see the
+   * report), and would hide everything else here.
+   */
+  betweenSyncAndRewrite = false;
+  killedAfterwards: string | undefined;
   /** What the system does when the process is gone. */
   readonly onDeath: (() => void)[] = [];
 
@@ -135,6 +142,10 @@ export class World {
   /** SIGKILL. */
   kill(process: SimProcess, why: string): void {
     if (process.dead) return;
+    if (process.betweenSyncAndRewrite) {
+      process.killedAfterwards = why;
+      return;
+    }
     this.tell(`${process.pid} killed ${why}`);
     process.dead = true;
     for (const act of process.onDeath) act();
@@ -180,7 +191,7 @@ export class World {
     if (crash === 0 || (torn && noTornEnds) || !this.random.chance(crash)) return false;
     this.faults += 1;
     this.kill(process, `at ${what}`);
-    return true;
+    return process.dead;
   }
 }
 
