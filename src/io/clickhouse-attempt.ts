@@ -135,7 +135,7 @@ export class Attempt {
   async #call(call: HttpCall, index: number): Promise<HttpAnswer> {
     const limitMs = performance.now() + SESSION_LOCKED_LIMIT_MS;
     for (let waitMs = 2; ; waitMs *= 2) {
-      const answer = await this.#context.queries.call(call, this.#stop.signal);
+      const answer = await this.#context.queries.call(call, this.#stop);
       const locked = index > 0 && !answer.ok && answer.failure.code === SESSION_IS_LOCKED;
       if (!locked || this.#stop.why !== undefined || performance.now() > limitMs) return answer;
       await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);

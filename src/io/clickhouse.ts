@@ -5,7 +5,7 @@ import { Canceller } from './clickhouse-cancel.js';
 import { type ClickHouseOptions, connect, type ServerProfile } from './clickhouse-connect.js';
 import { HttpChannel } from './clickhouse-http.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
-import { Stop } from './stop.js';
+import { Stop, type StopSignal } from './stop.js';
 
 export type { ClickHouseOptions } from './clickhouse-connect.js';
 
@@ -73,7 +73,7 @@ class ClickHouseEngine implements Engine {
   }
 
   async #runInSlot(request: EngineRequest, stop: Stop): Promise<EngineResult> {
-    if (!(await this.#slots.take(stop.signal))) {
+    if (!(await this.#slots.take(stop))) {
       const failure = ownFailure('ABORTED', 'transient', 'cancelled by qrun; it was not sent');
       return { ok: false, failure: { ...failure, neverStarted: true } };
     }
@@ -97,7 +97,7 @@ class ClickHouseEngine implements Engine {
   async #ping(stop: Stop): Promise<Failure | undefined> {
     stop.startDeadline(PING_TIMEOUT_MS);
     const call = { sql: 'SELECT 1', queryId: '', query: HTTP_PARAMETERS };
-    const answer = await this.#control.call(call, stop.signal);
+    const answer = await this.#control.call(call, stop);
     if (answer.ok) return undefined;
     if (stop.why === 'TIMEOUT') {
       const message = `${this.info.target} did not answer within ${PING_TIMEOUT_MS / 1000} s`;
@@ -130,7 +130,7 @@ class Slots {
   }
 
   /** `true` with a permit, `false` when the signal aborted first. */
-  take(signal: AbortSignal): Promise<boolean> {
+  take(signal: StopSignal): Promise<boolean> {
     if (signal.aborted) return Promise.resolve(false);
     if (this.#free > 0) {
       this.#free -= 1;

@@ -11,7 +11,7 @@ import { checkSettings, engineVersion, openConnections } from './embedded-open.j
 import { openPipes, type ResultPipes } from './embedded-pipe.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
 import type { SpoolOptions } from './result-body.js';
-import { Stop } from './stop.js';
+import { Stop, type StopSignal } from './stop.js';
 
 /** Where the data of the engine is and how it is used. */
 export interface EmbeddedOptions {
@@ -157,7 +157,7 @@ class EmbeddedEngine implements Engine {
   }
 
   async #runInSlot(request: EngineRequest, stop: Stop): Promise<EngineResult> {
-    const slot = await this.#take(stop.signal);
+    const slot = await this.#take(stop);
     if (slot === undefined) {
       const why = this.#closed === undefined ? 'cancelled by qrun' : 'the engine is closed';
       const failure = ownFailure('ABORTED', 'transient', `${why}; it was not sent`);
@@ -175,7 +175,7 @@ class EmbeddedEngine implements Engine {
     }
   }
 
-  #take(signal: AbortSignal): Promise<Slot | undefined> | Slot | undefined {
+  #take(signal: StopSignal): Promise<Slot | undefined> | Slot | undefined {
     if (signal.aborted) return undefined;
     const slot = this.#free.pop();
     if (slot !== undefined) return slot;
@@ -212,7 +212,7 @@ class EmbeddedEngine implements Engine {
       return ownFailure('ABORTED', 'transient', 'cancelled by qrun; it was not sent');
     stop.startDeadline(PING_TIMEOUT_MS);
     const stopped = new Promise<undefined>(resolve => {
-      stop.signal.addEventListener('abort', () => resolve(undefined), { once: true });
+      stop.addEventListener('abort', () => resolve(undefined), { once: true });
     });
     const answer = await Promise.race([this.#context.connections.control('SELECT 1'), stopped]);
     if (answer !== undefined) return answer.ok ? undefined : answer.failure;
