@@ -3,13 +3,8 @@ import { QrunError } from '../core/errors.js';
 import { LogScanner, type LogVisitor } from '../core/log-scan.js';
 import type { Outcome, QueryError, QueryStats } from '../core/model.js';
 import { type FinalState, isSettled } from '../core/plan.js';
-import {
-  encodeRowless,
-  type GroupHead,
-  RECORD_SCHEMA_VERSION,
-  RecordEncoder,
-  type RecordHead,
-} from '../core/record.js';
+import { type GroupHead, RECORD_SCHEMA_VERSION, RecordEncoder, type RecordHead } from '../core/record.js';
+import { RecordBuffer } from '../core/record-buffer.js';
 import type { LockWait } from './flock.js';
 import { type LogDisk, type LogFile, reasonOf } from './log-file.js';
 import type { ResultBody } from './result-body.js';
@@ -46,6 +41,9 @@ export const LOCK_LIMIT_MS = 30_000;
 
 const SCAN_BYTES = 1024 * 1024;
 const WRITE_BYTES = 1024 * 1024;
+// Larger results are encoded piece by piece: short rows become many times as long in the log.
+const SMALL_BYTES = 64 * 1024;
+const NO_BYTES = Buffer.alloc(0);
 
 interface Pending {
   readonly head: GroupHead;
@@ -75,6 +73,7 @@ export class ResultLog {
   readonly #network: boolean;
   readonly #final = new Map<string, FinalState>();
   #scanner: LogScanner;
+  readonly #buffer = new RecordBuffer();
   #queue: Pending[] = [];
   #pumping: Promise<void> | undefined;
   #failure: unknown;
@@ -167,7 +166,9 @@ export class ResultLog {
       try {
         if (this.#failure !== undefined) throw this.#failure;
         const recorded = await this.#flush(batch);
-        for (const [i, pending] of batch.entries()) pending.resolve(recorded[i] ?? false);
+        batch.forEach((pending, i) => {
+          pending.resolve(recorded[i] ?? false);
+        });
       } catch (error) {
         this.#failure = asLogError(error, this.path);
         for (const pending of batch) pending.reject(this.#failure);
@@ -224,7 +225,7 @@ export class ResultLog {
     const before = this.#scanner.position;
     let bytes = 0;
     try {
-      for await (const buffer of encodeBatch(due)) {
+      for await (const buffer of encodeBatch(due, this.#buffer)) {
         await this.#file.append(buffer);
         bytes += buffer.length;
       }
@@ -403,31 +404,22 @@ function asLogError(error: unknown, path: string): unknown {
   });
 }
 
-// The bytes of all groups, in buffers of about 1 MiB: small batches are one write, large ones stay in bounds.
-async function* encodeBatch(due: readonly Pending[]): AsyncGenerator<Buffer> {
-  let pieces: Buffer[] = [];
-  let bytes = 0;
-  const take = (piece: Buffer): void => {
-    pieces.push(piece);
-    bytes += piece.length;
-  };
-  const flush = (): Buffer => {
-    const buffer = Buffer.concat(pieces, bytes);
-    pieces = [];
-    bytes = 0;
-    return buffer;
-  };
+// The bytes of all groups, in buffers of about 1 MiB: small batches are one write, large ones stay in bounds. Each
+// is valid until the next is asked for.
+async function* encodeBatch(due: readonly Pending[], buffer: RecordBuffer): AsyncGenerator<Buffer> {
   for (const { head, content } of due) {
-    if (content.outcome !== 'normal') {
-      take(encodeRowless(head, content));
-      continue;
+    if (content.outcome !== 'normal') buffer.addRowless(head, content);
+    else if (content.body.sizeBytes <= SMALL_BYTES && content.body.kind === 'memory') {
+      buffer.addRows(head, content.body.bytes() ?? NO_BYTES, content.body.rows, content.stats);
+    } else {
+      const encoder = new RecordEncoder(head, content.body.rows, content.stats);
+      for await (const chunk of content.body.chunks()) {
+        for (const piece of encoder.encode(chunk)) buffer.addBytes(piece);
+        if (buffer.length >= WRITE_BYTES) yield buffer.take();
+      }
+      encoder.finish();
     }
-    const encoder = new RecordEncoder(head, content.body.rows, content.stats);
-    for await (const chunk of content.body.chunks()) {
-      for (const piece of encoder.encode(chunk)) take(piece);
-      if (bytes >= WRITE_BYTES) yield flush();
-    }
-    encoder.finish();
+    if (buffer.length >= WRITE_BYTES) yield buffer.take();
   }
-  if (bytes > 0) yield flush();
+  if (buffer.length > 0) yield buffer.take();
 }
