@@ -97,8 +97,9 @@ class UnitRun {
   readonly #stops: Stops = { drain: new AbortController(), abort: new AbortController() };
   readonly #outage: Outage;
   readonly #turnstile = new Turnstile();
-  // Results whose record is not confirmed yet.
-  readonly #recording = new Set<Promise<void>>();
+  // Results whose record is not confirmed yet, as a number: a Set that changes with each query makes the garbage
+  // collector keep what passed through it.
+  #recording = 0;
   readonly #waitingForDisk: (() => void)[] = [];
   readonly #summary: SummaryBuilder;
   readonly #haltAt: number;
@@ -158,9 +159,7 @@ class UnitRun {
     const work = async (): Promise<void> => {
       for (;;) {
         // Where results come faster than the disk confirms them.
-        while (this.#recording.size >= RECORDING_FOR_EACH_SLOT * concurrency) {
-          await new Promise<void>(go => this.#waitingForDisk.push(go));
-        }
+        while (this.#recording >= RECORDING_FOR_EACH_SLOT * concurrency) await this.#oneRecorded();
         const planned = this.#stops.drain.signal.aborted ? undefined : plan.due[next];
         if (planned === undefined) return;
         next += 1;
@@ -172,7 +171,11 @@ class UnitRun {
       }
     };
     await Promise.all(Array.from({ length: Math.min(concurrency, plan.due.length) }, work));
-    await Promise.all(this.#recording);
+    while (this.#recording > 0) await this.#oneRecorded();
+  }
+
+  #oneRecorded(): Promise<void> {
+    return new Promise(resolve => this.#waitingForDisk.push(resolve));
   }
 
   async #runQuery(planned: PlannedQuery): Promise<void> {
@@ -299,13 +302,13 @@ class UnitRun {
   #recordResult(head: GroupHead, { body, stats }: EngineResult & { ok: true }): void {
     const content: GroupContent =
       body.rows > 0 ? { outcome: 'normal', body, stats } : { outcome: 'skipped', stats };
-    const recording = (body.rows > 0 ? this.#record(head, content) : this.#recordSkipped(head, content, body))
+    this.#recording += 1;
+    void (body.rows > 0 ? this.#record(head, content) : this.#recordSkipped(head, content, body))
       .catch(error => this.#fail(error))
-      .finally(() => {
-        this.#recording.delete(recording);
+      .then(() => {
+        this.#recording -= 1;
         this.#waitingForDisk.shift()?.();
       });
-    this.#recording.add(recording);
   }
 
   async #recordSkipped(head: GroupHead, content: GroupContent, body: ResultBody): Promise<void> {

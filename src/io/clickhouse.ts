@@ -5,6 +5,7 @@ import { Canceller } from './clickhouse-cancel.js';
 import { type ClickHouseOptions, connect, type ServerProfile } from './clickhouse-connect.js';
 import { HttpChannel } from './clickhouse-http.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
+import { Running } from './running.js';
 import { Stop, type StopSignal } from './stop.js';
 
 export type { ClickHouseOptions } from './clickhouse-connect.js';
@@ -30,7 +31,7 @@ class ClickHouseEngine implements Engine {
   readonly #context: AttemptContext;
   readonly #slots: Slots;
   readonly #closing = new AbortController();
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #running = new Running();
   #closed: Promise<void> | undefined;
 
   constructor(options: ClickHouseOptions, profile: ServerProfile) {
@@ -69,7 +70,7 @@ class ClickHouseEngine implements Engine {
   close(): Promise<void> {
     this.#closed ??= (async () => {
       this.#closing.abort();
-      await Promise.allSettled(this.#running);
+      await this.#running.ended();
       await Promise.all([this.#queries.close(), this.#control.close()]);
     })();
     return this.#closed;
@@ -106,11 +107,11 @@ class ClickHouseEngine implements Engine {
   }
 
   async #track<T>(running: Promise<T>, stop: Stop): Promise<T> {
-    this.#running.add(running);
+    this.#running.begin();
     try {
       return await running;
     } finally {
-      this.#running.delete(running);
+      this.#running.end();
       stop.dispose();
     }
   }

@@ -11,6 +11,7 @@ import { checkSettings, engineVersion, openConnections } from './embedded-open.j
 import { openPipes, type ResultPipes } from './embedded-pipe.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
 import type { SpoolOptions } from './result-body.js';
+import { Running } from './running.js';
 import { Stop, type StopSignal } from './stop.js';
 
 /** Where the data of the engine is and how it is used. */
@@ -105,7 +106,7 @@ class EmbeddedEngine implements Engine {
   readonly #waiting: ((slot: Slot) => void)[] = [];
   // Slots of calls that could not be cancelled.
   readonly #lost = new Set<Promise<void>>();
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #running = new Running();
   readonly #closing = new AbortController();
   readonly #onExit = () => {
     for (const pipe of this.#pipes.pipes) pipe.abandon();
@@ -139,7 +140,7 @@ class EmbeddedEngine implements Engine {
 
   async #close(): Promise<void> {
     this.#closing.abort();
-    await Promise.allSettled(this.#running);
+    await this.#running.ended();
     if (this.#lost.size > 0) {
       // What could not be cancelled still writes into its pipe; chDB closes when it ends.
       void Promise.allSettled(this.#lost).then(() => this.#release());
@@ -222,11 +223,11 @@ class EmbeddedEngine implements Engine {
   }
 
   async #track<T>(running: Promise<T>, stop: Stop): Promise<T> {
-    this.#running.add(running);
+    this.#running.begin();
     try {
       return await running;
     } finally {
-      this.#running.delete(running);
+      this.#running.end();
       stop.dispose();
     }
   }

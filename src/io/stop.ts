@@ -17,8 +17,7 @@ export interface StopSignal {
  * than hashing the query does (5 of 100 microseconds). {@link signal} is a real one, for those who need it.
  */
 export class Stop implements StopSignal {
-  readonly #signals: readonly AbortSignal[];
-  readonly #abort = () => this.#end('ABORTED');
+  readonly #links: Link[] = [];
   #listeners: (() => void)[] = [];
   #controller: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -26,10 +25,10 @@ export class Stop implements StopSignal {
   #why: 'TIMEOUT' | 'ABORTED' | undefined;
 
   constructor(...signals: readonly AbortSignal[]) {
-    this.#signals = signals;
+    const abort = (): void => this.#end('ABORTED');
     for (const signal of signals) {
-      if (signal.aborted) this.#abort();
-      else followersOf(signal).add(this.#abort);
+      if (signal.aborted) abort();
+      else this.#links.push(followersOf(signal).add(abort));
     }
   }
 
@@ -73,7 +72,7 @@ export class Stop implements StopSignal {
 
   dispose(): void {
     clearTimeout(this.#timer);
-    for (const signal of this.#signals) followersOf(signal).delete(this.#abort);
+    for (const link of this.#links) link.remove();
   }
 
   #end(why: 'TIMEOUT' | 'ABORTED'): void {
@@ -88,23 +87,61 @@ export class Stop implements StopSignal {
 
 // One listener for all attempts that share a signal: adding one to an AbortSignal and taking it away again costs
 // more the more there are, and AbortSignal.any holds on to its sources for as long as they live.
-const followers = new WeakMap<AbortSignal, Set<() => void>>();
+const followers = new WeakMap<AbortSignal, Followers>();
 
-function followersOf(signal: AbortSignal): Set<() => void> {
+function followersOf(signal: AbortSignal): Followers {
   let all = followers.get(signal);
   if (all === undefined) {
-    const known = new Set<() => void>();
+    const known = new Followers();
     all = known;
     followers.set(signal, known);
     setMaxListeners(0, signal);
-    signal.addEventListener(
-      'abort',
-      () => {
-        for (const follow of known) follow();
-        known.clear();
-      },
-      { once: true },
-    );
+    signal.addEventListener('abort', () => known.abort(), { once: true });
   }
   return all;
+}
+
+// A ring, and no Set: the tables of one that changes with each query point from the oldest to the newest, so that
+// what was in them stays in memory until the next collection of the whole heap.
+class Followers {
+  readonly #ring = new Link(undefined);
+
+  add(abort: () => void): Link {
+    const link = new Link(abort);
+    link.putBefore(this.#ring);
+    return link;
+  }
+
+  abort(): void {
+    while (this.#ring.next !== this.#ring) {
+      const { next } = this.#ring;
+      next.remove();
+      next.abort?.();
+    }
+  }
+}
+
+class Link {
+  readonly abort: (() => void) | undefined;
+  next: Link = this;
+  #previous: Link = this;
+
+  constructor(abort: (() => void) | undefined) {
+    this.abort = abort;
+  }
+
+  putBefore(link: Link): void {
+    this.next = link;
+    this.#previous = link.#previous;
+    link.#previous.next = this;
+    link.#previous = this;
+  }
+
+  /** Leaves the ring, and forgets it. Safe to call twice. */
+  remove(): void {
+    this.#previous.next = this.next;
+    this.next.#previous = this.#previous;
+    this.next = this;
+    this.#previous = this;
+  }
 }
