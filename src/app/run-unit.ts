@@ -192,8 +192,10 @@ class UnitRun {
       return;
     }
     // The file may have changed since it was planned: what is recorded is what is sent.
-    const print = fingerprint(query.bytes);
-    if (print !== planned.fingerprint) {
+    let print = fingerprint(query.bytes);
+    // The very same string, of which the log keeps one for each query.
+    if (print === planned.fingerprint) print = planned.fingerprint;
+    else {
       emit({
         type: 'warning',
         message: `${planned.name}.sql changed after the run began; its present text runs`,
