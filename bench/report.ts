@@ -1,4 +1,4 @@
-import { isMet, type PartResult, shown, type Table } from './result.js';
+import { isMet, type PartResult, shown, type Table, type Target } from './result.js';
 
 /** What a run of the bench found, and where. */
 export interface BenchReport {
@@ -17,20 +17,24 @@ export function inMarkdown({ date, commit, machine, node, quick, results }: Benc
   const lines = [
     `${date}, commit ${commit}, ${machine}, Node ${node}, ClickHouse 18.16.1 on the same machine.${quick ? ' A quick run: these numbers say nothing.' : ''}`,
     '',
-    ...markdownTable({
-      head: ['what', 'wanted', 'reached', ''],
-      rows: targets.map(target => [
-        target.what,
-        `${target.atLeast ? 'at least' : 'at most'} ${shown(target.wanted)} ${target.unit}`.trim(),
-        `${shown(target.reached)} ${target.unit}`.trim(),
-        isMet(target) ? 'met' : '**not met**',
-      ]),
-    }),
+    ...(targets.length === 0 ? [] : targetTable(targets)),
   ];
   for (const { title, how, table } of results) {
     lines.push('', `### ${title}`, '', how, '', ...markdownTable(table));
   }
   return `${lines.join('\n')}\n`;
+}
+
+function targetTable(targets: readonly Target[]): string[] {
+  return markdownTable({
+    head: ['what', 'wanted', 'reached', ''],
+    rows: targets.map(target => [
+      target.what,
+      `${target.atLeast ? 'at least' : 'at most'} ${shown(target.wanted)} ${target.unit}`.trim(),
+      `${shown(target.reached)} ${target.unit}`.trim(),
+      isMet(target) ? 'met' : '**not met**',
+    ]),
+  });
 }
 
 function markdownTable({ head, rows }: Table): string[] {

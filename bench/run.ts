@@ -9,6 +9,7 @@ import { embedded } from './embedded.js';
 import { makespan } from './makespan.js';
 import { REPOSITORY } from './measure.js';
 import { plot } from './plot.js';
+import { profile } from './profile.js';
 import { type BenchReport, inMarkdown } from './report.js';
 import type { BenchContext, PartResult } from './result.js';
 import { scan } from './scan.js';
@@ -22,6 +23,7 @@ import { throughput } from './throughput.js';
 
 const PARTS: Readonly<Record<string, (context: BenchContext) => Promise<PartResult>>> = {
   throughput,
+  profile,
   makespan,
   sweep,
   scan,
@@ -48,6 +50,11 @@ if (unknown.length > 0) {
 const rounds = Number(options.rounds);
 if (!Number.isInteger(rounds) || rounds < 1) {
   process.stderr.write(`--rounds ${options.rounds}: must be 1 or more\n`);
+  process.exit(2);
+}
+
+if (options.report && options.quick) {
+  process.stderr.write('--report with --quick: a tenth of the work gives no numbers to keep\n');
   process.exit(2);
 }
 
