@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events';
-import pLimit from 'p-limit';
 import { type ExitCode, QrunError } from '../core/errors.js';
 import type { EventSink, RunSummary } from '../core/events.js';
 import { type Failure, ownFailure } from '../core/failure.js';
@@ -9,6 +8,7 @@ import type { GroupHead } from '../core/record.js';
 import { backoffMs, isServerFull, mayRetry } from '../core/retry.js';
 import type { Engine, EngineResult } from '../io/engine.js';
 import type { GroupContent, ResultLog } from '../io/log.js';
+import type { ResultBody } from '../io/result-body.js';
 import { Outage } from './outage.js';
 import type { PlannedQuery, ReadQuery, UnitPlan } from './plan-unit.js';
 import { SummaryBuilder } from './run-summary.js';
@@ -84,6 +84,10 @@ export function runUnit(deps: RunDeps, options: RunOptions): Promise<RunSummary>
   return new UnitRun(deps, options).run();
 }
 
+// For each slot so many results may wait for the disk. They are in memory up to the spool threshold (1 MiB), and are
+// what kill -9 can cost besides the queries in flight.
+const RECORDING_FOR_EACH_SLOT = 2;
+
 // Both stops of the caller, and those that the run itself decides.
 interface Stops {
   readonly drain: AbortController;
@@ -96,6 +100,10 @@ class UnitRun {
   readonly #stops: Stops = { drain: new AbortController(), abort: new AbortController() };
   readonly #outage: Outage;
   readonly #turnstile = new Turnstile();
+  // Results whose record is not confirmed yet, as a number: a Set that changes with each query makes the garbage
+  // collector keep what passed through it.
+  #recording = 0;
+  readonly #waitingForDisk: (() => void)[] = [];
   readonly #summary: SummaryBuilder;
   readonly #haltAt: number;
   #failure: unknown;
@@ -147,28 +155,32 @@ class UnitRun {
     });
   }
 
-  // Starts the next query only when a slot is free, so that a unit of any size waits as names, not as promises.
+  // One worker for each slot takes the next query when it is free, so that a unit of any size waits as names, not
+  // as promises.
   async #feed(): Promise<void> {
     const { plan } = this.#options;
     const concurrency = queriesAtOnce(this.#deps.engine, this.#options.concurrency);
-    const limit = pLimit(concurrency);
-    const running = new Set<Promise<void>>();
-    let slotFree = (): void => {};
-    for (const planned of plan.due) {
-      while (limit.activeCount + limit.pendingCount >= concurrency) {
-        await new Promise<void>(resolve => {
-          slotFree = resolve;
-        });
+    let next = 0;
+    const work = async (): Promise<void> => {
+      for (;;) {
+        // Where results come faster than the disk confirms them.
+        while (this.#recording >= RECORDING_FOR_EACH_SLOT * concurrency) await this.#oneRecorded();
+        const planned = this.#stops.drain.signal.aborted ? undefined : plan.due[next];
+        if (planned === undefined) return;
+        next += 1;
+        try {
+          await this.#runQuery(planned);
+        } catch (error) {
+          this.#fail(error);
+        }
       }
-      if (this.#stops.drain.signal.aborted) break;
-      const task = limit(() => this.#runQuery(planned)).catch(error => this.#fail(error));
-      running.add(task);
-      void task.finally(() => {
-        running.delete(task);
-        slotFree();
-      });
-    }
-    await Promise.all(running);
+    };
+    await Promise.all(Array.from({ length: Math.min(concurrency, plan.due.length) }, work));
+    while (this.#recording > 0) await this.#oneRecorded();
+  }
+
+  #oneRecorded(): Promise<void> {
+    return new Promise(resolve => this.#waitingForDisk.push(resolve));
   }
 
   async #runQuery(planned: PlannedQuery): Promise<void> {
@@ -185,8 +197,10 @@ class UnitRun {
       return;
     }
     // The file may have changed since it was planned: what is recorded is what is sent.
-    const print = fingerprint(query.bytes);
-    if (print !== planned.fingerprint) {
+    let print = fingerprint(query.bytes);
+    // The very same string, of which the log keeps one for each query.
+    if (print === planned.fingerprint) print = planned.fingerprint;
+    else {
       emit({
         type: 'warning',
         message: `${planned.name}.sql changed after the run began; its present text runs`,
@@ -242,7 +256,7 @@ class UnitRun {
         leave();
       }
       if (result.ok) {
-        await this.#recordResult(ended, result);
+        this.#recordResult(ended, result);
         return;
       }
       const { failure } = result;
@@ -306,14 +320,23 @@ class UnitRun {
     return Math.max(asked, backoffMs(tries, this.#deps.random));
   }
 
-  async #recordResult(head: GroupHead, result: EngineResult & { ok: true }): Promise<void> {
-    const { body, stats } = result;
-    if (body.rows > 0) {
-      await this.#record(head, { outcome: 'normal', body, stats });
-      return;
-    }
+  // The slot does not wait until the disk has confirmed a result: meanwhile the engine would have nothing to do. It
+  // does for an error, after which --halt may want nothing more to start.
+  #recordResult(head: GroupHead, { body, stats }: EngineResult & { ok: true }): void {
+    const content: GroupContent =
+      body.rows > 0 ? { outcome: 'normal', body, stats } : { outcome: 'skipped', stats };
+    this.#recording += 1;
+    void (body.rows > 0 ? this.#record(head, content) : this.#recordSkipped(head, content, body))
+      .catch(error => this.#fail(error))
+      .then(() => {
+        this.#recording -= 1;
+        this.#waitingForDisk.shift()?.();
+      });
+  }
+
+  async #recordSkipped(head: GroupHead, content: GroupContent, body: ResultBody): Promise<void> {
     await body.dispose();
-    await this.#record(head, { outcome: 'skipped', stats });
+    await this.#record(head, content);
   }
 
   async #record(head: GroupHead, content: GroupContent, failure?: Failure): Promise<void> {

@@ -108,10 +108,12 @@ export class RecordEncoder {
 
 const RECORD_END = Buffer.from('}\n');
 
-// A record is `before` + part + `middle` + number of bytes that follow up to the newline + `rest` + its end. The
-// order of the keys up to `rest_bytes` is what the scanner reads without parsing, and that number lets it see
-// a line that was torn and glued to another.
-function envelope(
+/**
+ * The texts of which a group's records are made: `before` + part + `middle` + number of bytes that follow up to the
+ * newline + `rest` + their end. The order of the keys up to `rest_bytes` is what the scanner reads without parsing,
+ * and that number lets it see a line that was torn and glued to another.
+ */
+export function envelope(
   head: GroupHead,
   parts: number,
   outcome: Outcome,
@@ -129,7 +131,8 @@ function envelope(
   };
 }
 
-function statsField(stats: QueryStats | undefined): string {
+/** `,"stats":{...}`, or nothing where there are none. */
+export function statsField(stats: QueryStats | undefined): string {
   return stats === undefined || Object.keys(stats).length === 0 ? '' : `,"stats":${JSON.stringify(stats)}`;
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeParameter, HTTP_PARAMETERS } from '../core/engine-settings.js';
 import { type Failure, failureOfQuery, ownFailure } from '../core/failure.js';
-import type { QueryStats } from '../core/model.js';
+import type { QueryStats, Settings } from '../core/model.js';
 import type { Statement } from '../core/sql/statement.js';
 import type { Canceller } from './clickhouse-cancel.js';
 import type { ClickHouseOptions, ServerProfile } from './clickhouse-connect.js';
@@ -20,6 +20,14 @@ export interface AttemptContext {
   readonly canceller: Canceller;
   /** Shared by all attempts. */
   readonly limits: ServerLimits;
+  /** What stood in the URL of the last query that needed nothing of its own there. */
+  url: UrlParameters | undefined;
+}
+
+interface UrlParameters {
+  readonly settings: Settings;
+  readonly limitS: number | undefined;
+  readonly parameters: Readonly<Record<string, string>>;
 }
 
 /** What the server has refused and is therefore not sent again. */
@@ -67,7 +75,8 @@ export class Attempt {
     let result: ResultBody | undefined;
     let changedBefore = false;
     try {
-      for (const [index, statement] of statements.entries()) {
+      for (let index = 0; index < statements.length; index += 1) {
+        const statement = statements[index] as Statement;
         const answer = await this.#execute(statement, index, index === resultIndex);
         const changes = !(statement.readOnly || this.#request.query.readOnly);
         if (!answer.ok) {
@@ -135,21 +144,27 @@ export class Attempt {
   async #call(call: HttpCall, index: number): Promise<HttpAnswer> {
     const limitMs = performance.now() + SESSION_LOCKED_LIMIT_MS;
     for (let waitMs = 2; ; waitMs *= 2) {
-      const answer = await this.#context.queries.call(call, this.#stop.signal);
+      const answer = await this.#context.queries.call(call, this.#stop);
       const locked = index > 0 && !answer.ok && answer.failure.code === SESSION_IS_LOCKED;
       if (!locked || this.#stop.why !== undefined || performance.now() > limitMs) return answer;
       await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
     }
   }
 
-  #urlParameters(statement: Statement, index: number): Record<string, string> {
+  #urlParameters(statement: Statement, index: number): Readonly<Record<string, string>> {
     const { options, profile } = this.#context;
     const { parameters, query, settings } = this.#request;
     const leftMs = this.#context.limits.executionTimeRefused ? undefined : this.#stop.leftMs();
-    const url: Record<string, string> = { ...profile.settings };
-    if (leftMs !== undefined) {
-      url.max_execution_time = String(Math.max(1, Math.ceil(leftMs / 1000)) + SERVER_LIMIT_MARGIN_S);
+    const limitS =
+      leftMs === undefined ? undefined : Math.max(1, Math.ceil(leftMs / 1000)) + SERVER_LIMIT_MARGIN_S;
+    const { url: last } = this.#context;
+    const isPlain = !query.needsSession && statement.parameters.length === 0;
+    // Most queries of a run differ in their text alone.
+    if (isPlain && last !== undefined && last.settings === settings && last.limitS === limitS) {
+      return last.parameters;
     }
+    const url: Record<string, string> = { ...profile.settings };
+    if (limitS !== undefined) url.max_execution_time = String(limitS);
     Object.assign(url, options.settings, settings);
     for (const name of this.#setInSession) delete url[name];
     for (const { name, type } of statement.parameters) {
@@ -164,7 +179,9 @@ export class Attempt {
       // begin a new one, and run the rest without its SETs.
       if (index > 0) url.session_check = '1';
     }
-    return { ...url, ...HTTP_PARAMETERS };
+    Object.assign(url, HTTP_PARAMETERS);
+    if (isPlain) this.#context.url = { settings, limitS, parameters: url };
+    return url;
   }
 
   // A session ends with its file, so that its temporary tables do not stay in the server's memory. Old servers

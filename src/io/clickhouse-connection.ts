@@ -1,7 +1,14 @@
-import { Agent as HttpAgent, type RequestOptions, request as requestHttp } from 'node:http';
-import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import { createRequire } from 'node:module';
+import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { ClickHouseClientConfigOptions } from '@clickhouse/client';
+import type * as undici from 'undici';
+import { AnswerBody } from './clickhouse-answer.js';
+
+// Only what is used: the whole package, with fetch, WebSocket and caches, would take 45 ms and 7 MB more at each start.
+const load = createRequire(import.meta.url);
+const Pool = load('undici/lib/dispatcher/pool.js') as typeof undici.Pool;
+const buildConnector = load('undici/lib/core/connect.js') as typeof undici.buildConnector;
 
 /** What `createClient` takes in place of its own connection. */
 export type ClientConnection = NonNullable<ClickHouseClientConfigOptions['connection']>;
@@ -19,44 +26,53 @@ export interface ConnectionOptions {
 
 // Idle sockets are closed after this time; the shortest keep-alive in use is 3 s (18.16's default).
 const IDLE_SOCKET_MS = 2500;
+// A server that announces how long it keeps a connection is left this long before.
+const IDLE_MARGIN_MS = 500;
 // With wait_end_of_query the server is silent until the query has ended, so TCP itself must find out that the
 // other side has vanished. The system then probes for about ten minutes more.
 const TCP_KEEPALIVE_MS = 30_000;
-// A user may switch on progress headers (about 200 bytes each) to keep a load balancer awake; Node's own limit
-// is 16 KiB.
+// A user may switch on progress headers (about 200 bytes each) to keep a load balancer awake; the usual limit is
+// 16 KiB.
 const MAX_HEADER_BYTES = 1024 * 1024;
 
 /**
- * A connection for `createClient` that does what qrun needs of `exec` and no more, straight on node:http.
+ * A connection for `createClient` that does what qrun needs of `exec` and no more, on undici's dispatcher.
  *
  * The client's own one begins each request with a timer, builds a stream pipeline for each body, sends it in
- * chunks, and makes two abort controllers: twice the CPU of this one for a small query (docs/performance.md).
+ * chunks, and makes two abort controllers: four times the CPU of this one for a small query (docs/performance.md).
  * `exec` resolves when the headers are there, whatever the status, and rejects with the error of the socket;
- * an abort before that destroys the request. Reading, proving and cutting the body is the caller's.
+ * an abort before that cuts the request. Its `stream` is an {@link AnswerBody}, which is no stream of Node:
+ * reading, proving and cutting the body is the caller's. `close` cuts what is still open.
  */
 export function leanConnection(options: ConnectionOptions): ClientConnection {
-  const { hostname, port, protocol } = new URL(options.origin);
-  const secure = protocol === 'https:';
-  const request = secure ? requestHttps : requestHttp;
-  const socketOptions = {
-    keepAlive: true,
-    keepAliveMsecs: TCP_KEEPALIVE_MS,
-    maxSockets: options.connections,
-    // For sockets in use this only emits an event that nobody listens to.
-    timeout: IDLE_SOCKET_MS,
-  };
-  const agent = secure
-    ? new HttpsAgent({ ...socketOptions, ...(options.ca === undefined ? {} : { ca: options.ca }) })
-    : new HttpAgent(socketOptions);
-  const credentials = Buffer.from(`${options.user}:${options.password}`).toString('base64');
-  const fixed: RequestOptions = {
-    agent,
-    method: 'POST',
-    // An IPv6 address stands in brackets in a URL, and without them everywhere else.
-    host: hostname.replace(/^\[|\]$/g, ''),
-    port: port === '' ? (secure ? 443 : 80) : Number(port),
+  const connector = buildConnector({
+    keepAliveInitialDelay: TCP_KEEPALIVE_MS,
+    ...(options.ca === undefined ? {} : { ca: options.ca }),
+  });
+  const connecting = new Set<Socket>();
+  const pool = new Pool(options.origin, {
+    connections: options.connections,
+    pipelining: 1,
+    keepAliveTimeout: IDLE_SOCKET_MS,
+    keepAliveMaxTimeout: IDLE_SOCKET_MS,
+    keepAliveTimeoutThreshold: IDLE_MARGIN_MS,
+    // A query may take any time; its deadline is the caller's.
+    headersTimeout: 0,
+    bodyTimeout: 0,
     maxHeaderSize: MAX_HEADER_BYTES,
-  };
+    connect: (where, callback) => {
+      // Its type does not say so, but it gives the socket: one that waits for an answer to its SYN is closed with
+      // the rest, in place of keeping the process.
+      const socket: unknown = connector(where, (...result) => {
+        if (socket instanceof Socket) connecting.delete(socket);
+        callback(...result);
+      });
+      if (socket instanceof Socket) connecting.add(socket);
+    },
+  });
+  const credentials = Buffer.from(`${options.user}:${options.password}`).toString('base64');
+  const headers = { authorization: `Basic ${credentials}`, 'user-agent': 'qrun' };
+  const pairs = new PairEncoder();
   const exec: ClientConnection['exec'] = ({
     query,
     values,
@@ -65,38 +81,13 @@ export function leanConnection(options: ConnectionOptions): ClientConnection {
     abort_signal,
   }) =>
     new Promise((resolve, reject) => {
-      const url = new URLSearchParams(clickhouse_settings as Record<string, string>);
-      if (query_id !== '') url.set('query_id', query_id);
-      if (values !== undefined) url.set('query', query);
-      const body = Buffer.from(query);
-      const headers = {
-        authorization: `Basic ${credentials}`,
-        'user-agent': 'qrun',
-        // Without a length the values of an INSERT go in chunks.
-        ...(values === undefined ? { 'content-length': body.length } : {}),
-      };
-      const sent = request({ ...fixed, path: `/?${url}`, headers });
-      const abort = (): void => {
-        sent.destroy(new Error('The user aborted a request.'));
-      };
-      const settled = (): void => abort_signal?.removeEventListener('abort', abort);
-      abort_signal?.addEventListener('abort', abort, { once: true });
-      // Stays, because a socket may fail again after it has failed.
-      sent.on('error', error => {
-        settled();
-        reject(error);
-      });
-      sent.once('response', response => {
-        settled();
-        resolve({
-          stream: response,
-          query_id,
-          response_headers: response.headers,
-          http_status_code: response.statusCode ?? 0,
-        });
-      });
-      if (values === undefined) sent.end(body);
-      else sendValues(values, sent);
+      // 18.16 takes nothing between two `&` for a setting without a name.
+      let path = `/?${pairs.encode(clickhouse_settings as Record<string, string>)}`;
+      if (query_id !== '') path += `query_id=${encodeURIComponent(query_id)}&`;
+      if (values !== undefined) path += `query=${encodeURIComponent(query)}&`;
+      path = path.slice(0, -1);
+      const handler = new Handler(query_id, resolve, reject, abort_signal);
+      pool.dispatch({ method: 'POST', path, headers, body: values ?? query }, handler);
     });
   return {
     exec,
@@ -104,16 +95,122 @@ export function leanConnection(options: ConnectionOptions): ClientConnection {
     insert: unused,
     command: unused,
     ping: unused,
-    close: async () => agent.destroy(),
+    close: async () => {
+      for (const socket of connecting) socket.destroy();
+      await pool.destroy();
+    },
   };
 }
 
-function sendValues(
-  values: Readable,
-  request: NodeJS.WritableStream & { destroy(error: Error): void },
-): void {
-  values.on('error', error => request.destroy(error));
-  values.pipe(request);
+type ExecResult = Awaited<ReturnType<ClientConnection['exec']>>;
+
+/** Takes one answer from the dispatcher: its head to whoever waits for `exec`, its bytes to the body. */
+class Handler implements undici.Dispatcher.DispatchHandlers {
+  readonly #queryId: string;
+  readonly #resolve: (result: ExecResult) => void;
+  readonly #reject: (error: Error) => void;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => this.onError(new Error('The user aborted a request.'));
+  #cut: ((error: Error) => void) | undefined;
+  #body: AnswerBody | undefined;
+  #over: Error | undefined;
+
+  constructor(
+    queryId: string,
+    resolve: (result: ExecResult) => void,
+    reject: (error: Error) => void,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#queryId = queryId;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#signal = signal;
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  onConnect(cut: (error?: Error) => void): void {
+    // It may have been aborted while it waited for a connection.
+    if (this.#over !== undefined) cut(this.#over);
+    else this.#cut = cut;
+  }
+
+  onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
+    // 100 and 103 come before the answer.
+    if (status < 200) return true;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#body = new AnswerBody(resume, error => this.#cut?.(error));
+    this.#resolve({
+      // The client hands it through without touching it.
+      stream: this.#body as unknown as Readable,
+      query_id: this.#queryId,
+      response_headers: headersOf(raw),
+      http_status_code: status,
+    });
+    return true;
+  }
+
+  onData(chunk: Buffer): boolean {
+    return this.#body?.push(chunk) ?? true;
+  }
+
+  onComplete(): void {
+    this.#body?.end();
+  }
+
+  // Before the headers it is the error of the request, behind them that of the body. May come twice.
+  onError(error: Error): void {
+    if (this.#over !== undefined) return;
+    this.#over = error;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    if (this.#body !== undefined) this.#body.fail(asNodeError(error));
+    else {
+      this.#reject(asNodeError(error));
+      this.#cut?.(error);
+    }
+  }
+}
+
+// What undici finds itself, in the words of node:http and of the system, by which failures are classified.
+function asNodeError(error: Error): Error {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'UND_ERR_SOCKET') {
+    return Object.assign(new Error(`socket hang up (${message})`), { code: 'ECONNRESET' });
+  }
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') {
+    return Object.assign(new Error(message), { code: 'ETIMEDOUT', syscall: 'connect' });
+  }
+  return error;
+}
+
+// Name and value in turn.
+function headersOf(raw: readonly Buffer[]): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = (raw[i] as Buffer).toString('latin1').toLowerCase();
+    const value = (raw[i + 1] as Buffer).toString('latin1');
+    // As node:http does: the first of a kind counts, except where lists are allowed.
+    headers[name] ??= value;
+  }
+  return headers;
+}
+
+/** Writes the pairs of a URL, each with an `&` behind it. Most are the same from query to query, and are then not encoded again. */
+class PairEncoder {
+  readonly #last = new Map<string, { readonly value: string; readonly text: string }>();
+
+  encode(pairs: Readonly<Record<string, string>>): string {
+    let text = '';
+    for (const name in pairs) {
+      const value = pairs[name] as string;
+      let last = this.#last.get(name);
+      if (last?.value !== value) {
+        last = { value, text: `${encodeURIComponent(name)}=${encodeURIComponent(value)}&` };
+        this.#last.set(name, last);
+      }
+      text += last.text;
+    }
+    return text;
+  }
 }
 
 function unused(): Promise<never> {

@@ -1,7 +1,5 @@
-import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client';
-import { QrunError } from '../core/errors.js';
 import {
   errorName,
   excerpt,
@@ -15,8 +13,10 @@ import {
   transportFailure,
 } from '../core/failure.js';
 import type { QueryStats } from '../core/model.js';
+import type { AnswerBody } from './clickhouse-answer.js';
 import { leanConnection } from './clickhouse-connection.js';
 import { type ResultBody, ResultWriter, type SpoolOptions, TAIL_BYTES } from './result-body.js';
+import type { StopSignal } from './stop.js';
 
 /** Where a server is and who asks. */
 export interface HttpEndpoint {
@@ -65,7 +65,7 @@ export class HttpChannel {
     });
   }
 
-  async call(call: HttpCall, stop: AbortSignal): Promise<HttpAnswer> {
+  async call(call: HttpCall, stop: StopSignal): Promise<HttpAnswer> {
     // The client ignores a signal that is aborted already.
     if (stop.aborted) return { ok: false, failure: ownFailure('ABORTED', 'transient', 'not sent') };
     let reply: Awaited<ReturnType<typeof this.exec>>;
@@ -74,16 +74,17 @@ export class HttpChannel {
     } catch (error) {
       return { ok: false, failure: transportFailure(transportError(error)) };
     }
-    const stream = reply.stream as IncomingMessage;
+    // What our own connection gives, which the client hands through.
+    const body = reply.stream as unknown as AnswerBody;
     const headers = reply.response_headers;
-    // The client stops listening to the signal when the headers are there.
-    const cut = () => stream.destroy();
+    // The connection stops listening to the signal when the headers are there.
+    const cut = () => body.destroy();
     stop.addEventListener('abort', cut, { once: true });
     if (stop.aborted) cut();
     try {
       return reply.http_status_code === 200 && headers['x-clickhouse-exception-code'] === undefined
-        ? await readRows(stream, headers, call.spool)
-        : { ok: false, failure: await readError(stream, reply.http_status_code ?? 0, headers) };
+        ? await readRows(body, headers, call.spool)
+        : { ok: false, failure: await readError(body, reply.http_status_code ?? 0, headers) };
     } finally {
       stop.removeEventListener('abort', cut);
     }
@@ -94,14 +95,15 @@ export class HttpChannel {
     await this.#client.close();
   }
 
-  private exec({ sql, data, queryId, query }: HttpCall, stop: AbortSignal) {
+  private exec({ sql, data, queryId, query }: HttpCall, stop: StopSignal) {
     const params = {
       query: sql,
       query_id: queryId,
       // Everything goes through here, because nothing in it is rewritten: `query_params` would escape the
       // quotes inside arrays, and a `database` of the client would override USE.
       clickhouse_settings: query,
-      abort_signal: stop,
+      // The client only hands it to our connection, which uses no more of it than this.
+      abort_signal: stop as AbortSignal,
       ignore_error_response: true,
       decompress_response_stream: false,
     };
@@ -112,23 +114,15 @@ export class HttpChannel {
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 async function readRows(
-  stream: IncomingMessage,
+  body: AnswerBody,
   headers: Headers,
   spool: SpoolOptions | undefined,
 ): Promise<HttpAnswer> {
   const writer = new ResultWriter(spool);
-  let broken: TransportError | undefined;
-  try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      const written = writer.write(chunk);
-      if (written !== undefined) await written;
-    }
-  } catch (error) {
-    if (error instanceof QrunError) throw error;
-    broken = transportError(error);
-  }
+  const error = await body.read(chunk => writer.write(chunk));
+  const broken = error === undefined ? undefined : transportError(error);
   const tag = header(headers, 'x-clickhouse-exception-tag');
-  if (broken !== undefined || !stream.complete || !isFramed(headers)) {
+  if (broken !== undefined || !isFramed(headers)) {
     await writer.discard();
     const exception = parseExceptionTail(writer.tail, tag);
     return { ok: false, failure: exception ? serverFailure(exception) : cutAnswer(broken, headers) };
@@ -183,9 +177,9 @@ function notRows(
   return ownFailure('RESULT_INVALID', 'permanent', message);
 }
 
-async function readError(stream: IncomingMessage, status: number, headers: Headers): Promise<Failure> {
+async function readError(answer: AnswerBody, status: number, headers: Headers): Promise<Failure> {
   // Behind a status of 200 rows may stand before the error; else the body begins with it.
-  const body = status === 200 ? await lastOf(stream) : await firstOf(stream);
+  const body = status === 200 ? await lastOf(answer) : await firstOf(answer);
   const error =
     parseServerError(body) ?? parseExceptionTail(body, header(headers, 'x-clickhouse-exception-tag'));
   if (error !== undefined) return serverFailure(error);
@@ -206,25 +200,22 @@ async function readError(stream: IncomingMessage, status: number, headers: Heade
 }
 
 // Both give what there is when the connection breaks off: it may still name the error.
-async function firstOf(stream: IncomingMessage): Promise<string> {
+async function firstOf(answer: AnswerBody): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
-  try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      size += chunk.length;
-      // More of a message than this helps nobody; leaving the loop cuts the connection.
-      if (size >= TAIL_BYTES) break;
-    }
-  } catch {}
+  await answer.read(chunk => {
+    chunks.push(chunk);
+    size += chunk.length;
+    // More of a message than this helps nobody.
+    if (size >= TAIL_BYTES) answer.destroy();
+    return undefined;
+  });
   return Buffer.concat(chunks).subarray(0, TAIL_BYTES).toString('utf8');
 }
 
-async function lastOf(stream: IncomingMessage): Promise<string> {
+async function lastOf(answer: AnswerBody): Promise<string> {
   const writer = new ResultWriter(undefined);
-  try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) void writer.write(chunk);
-  } catch {}
+  await answer.read(chunk => writer.write(chunk));
   return writer.tail;
 }
 

@@ -1,11 +1,12 @@
 import { HTTP_PARAMETERS } from '../core/engine-settings.js';
 import { type Failure, ownFailure, REFUSED_CODES } from '../core/failure.js';
-import { Attempt } from './clickhouse-attempt.js';
+import { Attempt, type AttemptContext } from './clickhouse-attempt.js';
 import { Canceller } from './clickhouse-cancel.js';
 import { type ClickHouseOptions, connect, type ServerProfile } from './clickhouse-connect.js';
 import { HttpChannel } from './clickhouse-http.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
-import { Stop } from './stop.js';
+import { Running } from './running.js';
+import { Stop, type StopSignal } from './stop.js';
 
 export type { ClickHouseOptions } from './clickhouse-connect.js';
 
@@ -25,24 +26,27 @@ const CONTROL_CONNECTIONS = 8;
 
 class ClickHouseEngine implements Engine {
   readonly info: EngineInfo;
-  readonly #options: ClickHouseOptions;
-  readonly #profile: ServerProfile;
   readonly #queries: HttpChannel;
   readonly #control: HttpChannel;
-  readonly #canceller: Canceller;
-  readonly #limits = { executionTimeRefused: false };
+  readonly #context: AttemptContext;
   readonly #slots: Slots;
   readonly #closing = new AbortController();
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #running = new Running();
   #closed: Promise<void> | undefined;
 
   constructor(options: ClickHouseOptions, profile: ServerProfile) {
-    this.#options = options;
-    this.#profile = profile;
     // Two more than run at once: a socket that is being closed still counts.
     this.#queries = new HttpChannel(profile.endpoint, options.concurrency + 2);
     this.#control = new HttpChannel(profile.endpoint, CONTROL_CONNECTIONS);
-    this.#canceller = new Canceller(this.#control);
+    this.#context = {
+      options,
+      profile,
+      queries: this.#queries,
+      control: this.#control,
+      canceller: new Canceller(this.#control),
+      limits: { executionTimeRefused: false },
+      url: undefined,
+    };
     this.#slots = new Slots(options.concurrency);
     this.info = {
       kind: 'clickhouse',
@@ -66,29 +70,22 @@ class ClickHouseEngine implements Engine {
   close(): Promise<void> {
     this.#closed ??= (async () => {
       this.#closing.abort();
-      await Promise.allSettled(this.#running);
+      await this.#running.ended();
       await Promise.all([this.#queries.close(), this.#control.close()]);
     })();
     return this.#closed;
   }
 
   async #runInSlot(request: EngineRequest, stop: Stop): Promise<EngineResult> {
-    if (!(await this.#slots.take(stop.signal))) {
+    const taken = this.#slots.take(stop);
+    if (!(typeof taken === 'boolean' ? taken : await taken)) {
       const failure = ownFailure('ABORTED', 'transient', 'cancelled by qrun; it was not sent');
       return { ok: false, failure: { ...failure, neverStarted: true } };
     }
     try {
       // From here on, because the time in the queue is not the query's.
       stop.startDeadline(request.timeoutMs);
-      const context = {
-        options: this.#options,
-        profile: this.#profile,
-        queries: this.#queries,
-        control: this.#control,
-        canceller: this.#canceller,
-        limits: this.#limits,
-      };
-      return await new Attempt(request, stop, context).run();
+      return await new Attempt(request, stop, this.#context).run();
     } finally {
       this.#slots.free();
     }
@@ -97,7 +94,7 @@ class ClickHouseEngine implements Engine {
   async #ping(stop: Stop): Promise<Failure | undefined> {
     stop.startDeadline(PING_TIMEOUT_MS);
     const call = { sql: 'SELECT 1', queryId: '', query: HTTP_PARAMETERS };
-    const answer = await this.#control.call(call, stop.signal);
+    const answer = await this.#control.call(call, stop);
     if (answer.ok) return undefined;
     if (stop.why === 'TIMEOUT') {
       const message = `${this.info.target} did not answer within ${PING_TIMEOUT_MS / 1000} s`;
@@ -110,11 +107,11 @@ class ClickHouseEngine implements Engine {
   }
 
   async #track<T>(running: Promise<T>, stop: Stop): Promise<T> {
-    this.#running.add(running);
+    this.#running.begin();
     try {
       return await running;
     } finally {
-      this.#running.delete(running);
+      this.#running.end();
       stop.dispose();
     }
   }
@@ -129,12 +126,12 @@ class Slots {
     this.#free = count;
   }
 
-  /** `true` with a permit, `false` when the signal aborted first. */
-  take(signal: AbortSignal): Promise<boolean> {
-    if (signal.aborted) return Promise.resolve(false);
+  /** `true` with a permit, `false` when the signal aborted first; a promise where it must be waited for. */
+  take(signal: StopSignal): boolean | Promise<boolean> {
+    if (signal.aborted) return false;
     if (this.#free > 0) {
       this.#free -= 1;
-      return Promise.resolve(true);
+      return true;
     }
     return new Promise(resolve => {
       const grant = () => {

@@ -57,7 +57,7 @@ export class EmbeddedAttempt {
     this.#halted = new Promise(resolve => {
       this.#halt = () => resolve(undefined);
     });
-    stop.signal.addEventListener('abort', this.#halt, { once: true });
+    stop.addEventListener('abort', this.#halt, { once: true });
     if (stop.why !== undefined) this.#halt();
   }
 

@@ -11,7 +11,8 @@ import { checkSettings, engineVersion, openConnections } from './embedded-open.j
 import { openPipes, type ResultPipes } from './embedded-pipe.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
 import type { SpoolOptions } from './result-body.js';
-import { Stop } from './stop.js';
+import { Running } from './running.js';
+import { Stop, type StopSignal } from './stop.js';
 
 /** Where the data of the engine is and how it is used. */
 export interface EmbeddedOptions {
@@ -105,7 +106,7 @@ class EmbeddedEngine implements Engine {
   readonly #waiting: ((slot: Slot) => void)[] = [];
   // Slots of calls that could not be cancelled.
   readonly #lost = new Set<Promise<void>>();
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #running = new Running();
   readonly #closing = new AbortController();
   readonly #onExit = () => {
     for (const pipe of this.#pipes.pipes) pipe.abandon();
@@ -139,7 +140,7 @@ class EmbeddedEngine implements Engine {
 
   async #close(): Promise<void> {
     this.#closing.abort();
-    await Promise.allSettled(this.#running);
+    await this.#running.ended();
     if (this.#lost.size > 0) {
       // What could not be cancelled still writes into its pipe; chDB closes when it ends.
       void Promise.allSettled(this.#lost).then(() => this.#release());
@@ -157,7 +158,7 @@ class EmbeddedEngine implements Engine {
   }
 
   async #runInSlot(request: EngineRequest, stop: Stop): Promise<EngineResult> {
-    const slot = await this.#take(stop.signal);
+    const slot = await this.#take(stop);
     if (slot === undefined) {
       const why = this.#closed === undefined ? 'cancelled by qrun' : 'the engine is closed';
       const failure = ownFailure('ABORTED', 'transient', `${why}; it was not sent`);
@@ -175,7 +176,7 @@ class EmbeddedEngine implements Engine {
     }
   }
 
-  #take(signal: AbortSignal): Promise<Slot | undefined> | Slot | undefined {
+  #take(signal: StopSignal): Promise<Slot | undefined> | Slot | undefined {
     if (signal.aborted) return undefined;
     const slot = this.#free.pop();
     if (slot !== undefined) return slot;
@@ -212,7 +213,7 @@ class EmbeddedEngine implements Engine {
       return ownFailure('ABORTED', 'transient', 'cancelled by qrun; it was not sent');
     stop.startDeadline(PING_TIMEOUT_MS);
     const stopped = new Promise<undefined>(resolve => {
-      stop.signal.addEventListener('abort', () => resolve(undefined), { once: true });
+      stop.addEventListener('abort', () => resolve(undefined), { once: true });
     });
     const answer = await Promise.race([this.#context.connections.control('SELECT 1'), stopped]);
     if (answer !== undefined) return answer.ok ? undefined : answer.failure;
@@ -222,11 +223,11 @@ class EmbeddedEngine implements Engine {
   }
 
   async #track<T>(running: Promise<T>, stop: Stop): Promise<T> {
-    this.#running.add(running);
+    this.#running.begin();
     try {
       return await running;
     } finally {
-      this.#running.delete(running);
+      this.#running.end();
       stop.dispose();
     }
   }

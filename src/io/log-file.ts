@@ -31,7 +31,7 @@ export interface LogFile {
   isCurrent(): boolean;
   /** Reads up to `length` bytes at `position` into `buffer`; gives how many, 0 at the end. */
   read(buffer: Buffer, length: number, position: number): Promise<number>;
-  /** Appends all bytes, in as many write(2) calls as the system takes. */
+  /** Appends all bytes, in as many write(2) calls as the system takes. They are used again once it has resolved. */
   append(bytes: Buffer): Promise<void>;
   truncate(sizeBytes: number): void;
   /** fdatasync(2). A failure is final: the kernel may have dropped what it could not write. */

@@ -3,13 +3,8 @@ import { QrunError } from '../core/errors.js';
 import { LogScanner, type LogVisitor } from '../core/log-scan.js';
 import type { Outcome, QueryError, QueryStats } from '../core/model.js';
 import { type FinalState, isSettled } from '../core/plan.js';
-import {
-  encodeRowless,
-  type GroupHead,
-  RECORD_SCHEMA_VERSION,
-  RecordEncoder,
-  type RecordHead,
-} from '../core/record.js';
+import { type GroupHead, RECORD_SCHEMA_VERSION, RecordEncoder, type RecordHead } from '../core/record.js';
+import { RecordBuffer } from '../core/record-buffer.js';
 import type { LockWait } from './flock.js';
 import { type LogDisk, type LogFile, reasonOf } from './log-file.js';
 import type { ResultBody } from './result-body.js';
@@ -37,6 +32,11 @@ export interface LogOptions {
   readonly lock: LogLock;
   /** How long another writer may keep the lock. */
   readonly lockLimitMs?: number;
+  /**
+   * How long a batch waits for more groups, up to {@link GATHERED_GROUPS}, before it is written; without it not at
+   * all. It costs whoever waits for the acknowledgement this time, and saves all the others a sync.
+   */
+  readonly gatherMs?: number;
   /** Told after a torn tail was saved aside and cut off. */
   readonly onRepair?: (repair: { bytes: number; savedAs: string; reason: string }) => void;
 }
@@ -44,8 +44,14 @@ export interface LogOptions {
 /** A writer holds the lock for one append; 30 s covers one of several GB on a slow disk. */
 export const LOCK_LIMIT_MS = 30_000;
 
+/** A batch of so many waits no longer: a sync costs it less than a tenth of what encoding it does. */
+const GATHERED_GROUPS = 32;
+
 const SCAN_BYTES = 1024 * 1024;
 const WRITE_BYTES = 1024 * 1024;
+// Larger results are encoded piece by piece: short rows become many times as long in the log.
+const SMALL_BYTES = 64 * 1024;
+const NO_BYTES = Buffer.alloc(0);
 
 interface Pending {
   readonly head: GroupHead;
@@ -75,8 +81,12 @@ export class ResultLog {
   readonly #network: boolean;
   readonly #final = new Map<string, FinalState>();
   #scanner: LogScanner;
+  readonly #buffer = new RecordBuffer();
   #queue: Pending[] = [];
   #pumping: Promise<void> | undefined;
+  // Ends the wait for more groups.
+  #gathered: (() => void) | undefined;
+  #isClosing = false;
   #failure: unknown;
   #records = 0;
   // Up to here a sync has succeeded.
@@ -146,12 +156,15 @@ export class ResultLog {
   append(head: GroupHead, content: GroupContent): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ head, content, resolve, reject });
+      if (this.#queue.length === GATHERED_GROUPS) this.#gathered?.();
       this.#pumping ??= this.#pump();
     });
   }
 
   /** Waits for what is pending and closes the log and its lock. Does not reject; failures went to `append`. */
   async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#gathered?.();
     await this.#pumping;
     this.#failure ??= new QrunError('LOG_UNUSABLE', `the log ${this.path} is closed`);
     this.#file.close();
@@ -162,12 +175,15 @@ export class ResultLog {
     // Until `append` has noted this promise; what is appended at the same moment comes along.
     await undefined;
     while (this.#queue.length > 0) {
+      await this.#gather();
       const batch = this.#queue;
       this.#queue = [];
       try {
         if (this.#failure !== undefined) throw this.#failure;
         const recorded = await this.#flush(batch);
-        for (const [i, pending] of batch.entries()) pending.resolve(recorded[i] ?? false);
+        batch.forEach((pending, i) => {
+          pending.resolve(recorded[i] ?? false);
+        });
       } catch (error) {
         this.#failure = asLogError(error, this.path);
         for (const pending of batch) pending.reject(this.#failure);
@@ -176,6 +192,18 @@ export class ResultLog {
         if (content.outcome === 'normal') await content.body.dispose().catch(() => {});
     }
     this.#pumping = undefined;
+  }
+
+  #gather(): Promise<void> | undefined {
+    const { gatherMs } = this.#options;
+    if (gatherMs === undefined || this.#queue.length >= GATHERED_GROUPS || this.#isClosing) return undefined;
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, gatherMs);
+      this.#gathered = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   async #flush(batch: readonly Pending[]): Promise<boolean[]> {
@@ -224,7 +252,7 @@ export class ResultLog {
     const before = this.#scanner.position;
     let bytes = 0;
     try {
-      for await (const buffer of encodeBatch(due)) {
+      for await (const buffer of encodeBatch(due, this.#buffer)) {
         await this.#file.append(buffer);
         bytes += buffer.length;
       }
@@ -403,31 +431,22 @@ function asLogError(error: unknown, path: string): unknown {
   });
 }
 
-// The bytes of all groups, in buffers of about 1 MiB: small batches are one write, large ones stay in bounds.
-async function* encodeBatch(due: readonly Pending[]): AsyncGenerator<Buffer> {
-  let pieces: Buffer[] = [];
-  let bytes = 0;
-  const take = (piece: Buffer): void => {
-    pieces.push(piece);
-    bytes += piece.length;
-  };
-  const flush = (): Buffer => {
-    const buffer = Buffer.concat(pieces, bytes);
-    pieces = [];
-    bytes = 0;
-    return buffer;
-  };
+// The bytes of all groups, in buffers of about 1 MiB: small batches are one write, large ones stay in bounds. Each
+// is valid until the next is asked for.
+async function* encodeBatch(due: readonly Pending[], buffer: RecordBuffer): AsyncGenerator<Buffer> {
   for (const { head, content } of due) {
-    if (content.outcome !== 'normal') {
-      take(encodeRowless(head, content));
-      continue;
+    if (content.outcome !== 'normal') buffer.addRowless(head, content);
+    else if (content.body.sizeBytes <= SMALL_BYTES && content.body.kind === 'memory') {
+      buffer.addRows(head, content.body.bytes() ?? NO_BYTES, content.body.rows, content.stats);
+    } else {
+      const encoder = new RecordEncoder(head, content.body.rows, content.stats);
+      for await (const chunk of content.body.chunks()) {
+        for (const piece of encoder.encode(chunk)) buffer.addBytes(piece);
+        if (buffer.length >= WRITE_BYTES) yield buffer.take();
+      }
+      encoder.finish();
     }
-    const encoder = new RecordEncoder(head, content.body.rows, content.stats);
-    for await (const chunk of content.body.chunks()) {
-      for (const piece of encoder.encode(chunk)) take(piece);
-      if (bytes >= WRITE_BYTES) yield flush();
-    }
-    encoder.finish();
+    if (buffer.length >= WRITE_BYTES) yield buffer.take();
   }
-  if (bytes > 0) yield flush();
+  if (buffer.length > 0) yield buffer.take();
 }

@@ -137,7 +137,12 @@ describe('an answer that stops too early', () => {
     it.each([
       ['after a whole row in chunks', cutChunks(ROWS, how)],
       ['in the middle of a row in chunks', cutChunks('{"a":1}\n{"a"', how)],
+      ['in chunks, from a server that keeps no connection', cutChunks(ROWS, how, ['Connection: close'])],
       ['before its length is reached', cutLength(ROWS, how)],
+      [
+        'before its length, from a server that keeps no connection',
+        cutLength(ROWS, how, ['Connection: close']),
+      ],
       ['before any header', noHeaders(how)],
     ])(`is unknown (${how}): %s`, async (_, shape) => {
       const lost = await failure(shape);

@@ -164,9 +164,9 @@ export function wholeChunks(body: string, headers: Readonly<Record<string, strin
 }
 
 /** A length that is larger than what comes. */
-export function cutLength(body: string, how: Cut): Shape {
+export function cutLength(body: string, how: Cut, headers: readonly string[] = []): Shape {
   return ({ socket }) =>
-    writeThen(socket, head([`Content-Length: ${Buffer.byteLength(body) + 100}`]) + body, how);
+    writeThen(socket, head([`Content-Length: ${Buffer.byteLength(body) + 100}`, ...headers]) + body, how);
 }
 
 /** Neither a length nor chunks: the body ends with the connection. */

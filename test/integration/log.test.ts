@@ -156,6 +156,26 @@ describe('an acknowledgement', () => {
     expect(trace).toEqual(['log open', 'log append', 'log sync', 'ack']);
   });
 
+  it('waits for others with gatherMs, and no longer than that', async () => {
+    const { disk, trace } = tracedDisk();
+    const log = await openLog(freshLog(), { disk, gatherMs: 5 });
+    const first = log.append(head('a'), SKIPPED);
+    await new Promise(setImmediate);
+    await Promise.all([first, log.append(head('b'), SKIPPED)]);
+    expect(trace).toEqual(['log open', 'log append', 'log sync']);
+  });
+
+  it('waits for no others when enough are there, or the log is closed', async () => {
+    const { disk, trace } = tracedDisk();
+    // Nobody waits a minute: a timer that is not ended would outlast the test.
+    const log = await openLog(freshLog(), { disk, gatherMs: 60_000 });
+    await Promise.all(Array.from({ length: 32 }, (_, i) => log.append(head(`q${i}`), SKIPPED)));
+    expect(trace).toEqual(['log open', 'log append', 'log sync']);
+    const last = log.append(head('last'), SKIPPED);
+    await log.close();
+    expect(await last).toBe(true);
+  });
+
   it('is shared: what arrives during a flush is written and synced together', async () => {
     const { disk, trace } = tracedDisk();
     const path = freshLog();

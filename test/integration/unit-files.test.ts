@@ -150,4 +150,21 @@ describe('directorySource', () => {
     expect(source.read('a/b').toString()).toBe('SELECT 1');
     expect(() => source.read('missing')).toThrow(/ENOENT/);
   });
+
+  it.each([0, 1, 65_535, 65_536, 65_537, 300_000])('reads %d bytes as they are', length => {
+    const root = tree('a.sql');
+    const bytes = Buffer.from(Array.from({ length }, (_, i) => i % 251));
+    writeFileSync(join(root, 'a.sql'), bytes);
+    const source = directorySource(root);
+    const read = source.read('a');
+    // A second file does not change what was read of the first.
+    source.read('a').fill(0);
+    expect(read.equals(bytes)).toBe(true);
+  });
+
+  it('fails with the error of the system call', () => {
+    const source = directorySource(tree('a.sql/'));
+    expect(() => source.read('a')).toThrow('EISDIR');
+    expect(() => source.read('b')).toThrow('ENOENT');
+  });
 });

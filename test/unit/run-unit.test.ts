@@ -18,6 +18,7 @@ import {
   failed,
   fakeRun,
   LOST,
+  MemoryLog,
   OVERLOAD,
   planOf,
   readOf,
@@ -107,6 +108,58 @@ describe('concurrency', () => {
     expect(opened).toEqual(Object.keys(files));
     expect(ahead).toBeLessThanOrEqual(2);
     expect(log.groups).toHaveLength(40);
+  });
+});
+
+describe('while the disk confirms', () => {
+  // A log that confirms nothing before it may.
+  class SlowLog extends MemoryLog {
+    confirm = (): void => {};
+    readonly #confirmed = new Promise<void>(resolve => {
+      this.confirm = resolve;
+    });
+
+    override async append(...group: Parameters<MemoryLog['append']>): Promise<boolean> {
+      await super.append(...group);
+      await this.#confirmed;
+      return true;
+    }
+  }
+
+  it('a slot takes the next query, and two results for each slot may wait', async () => {
+    const log = new SlowLog();
+    const started: string[] = [];
+    const run = fakeRun({
+      files: reads(20),
+      options: { concurrency: 2 },
+      log,
+      script: ({ name }) => {
+        started.push(name);
+        return success();
+      },
+    });
+    for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
+    expect(log.groups.length).toBeGreaterThan(2);
+    expect(started.length).toBeLessThanOrEqual(6);
+    log.confirm();
+    const { summary } = await run;
+    expect(summary.recorded).toEqual({ normal: 20, skipped: 0, error: 0 });
+    expect(log.groups).toHaveLength(20);
+  });
+
+  it('an error keeps its slot, so that --halt starts nothing more', async () => {
+    const log = new SlowLog();
+    const run = fakeRun({
+      files: reads(5),
+      options: { concurrency: 1, halt: { errors: 1, unit: 'queries' } },
+      log,
+      script: () => failed(SYNTAX),
+    });
+    for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
+    log.confirm();
+    const { summary, engine } = await run;
+    expect(engine.names()).toEqual(['q1']);
+    expect(summary).toMatchObject({ not_run: 4, exit_code: 25 });
   });
 });
 

@@ -33,7 +33,13 @@ const INVISIBLE = /^[\p{M}\p{Cf}\p{Default_Ignorable_Code_Point}]+$/u;
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{1b000}-\u{1b2ff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]|\ufe0f/u;
 
-const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
+// Made when it is first needed: it takes 10 ms, and most texts are plain.
+let graphemes: Intl.Segmenter | undefined;
+
+function segmentsOf(text: string): Intl.Segments {
+  graphemes ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
+  return graphemes.segment(text);
+}
 
 function graphemeWidth(grapheme: string): number {
   if (INVISIBLE.test(grapheme)) return 0;
@@ -44,7 +50,7 @@ function graphemeWidth(grapheme: string): number {
 export function displayWidth(text: string): number {
   if (PLAIN.test(text)) return text.length;
   let width = 0;
-  for (const { segment } of graphemes.segment(text)) width += graphemeWidth(segment);
+  for (const { segment } of segmentsOf(text)) width += graphemeWidth(segment);
   return width;
 }
 
@@ -53,7 +59,7 @@ function take(text: string, width: number): string {
   if (PLAIN.test(text)) return text.slice(0, Math.max(0, width));
   let taken = '';
   let used = 0;
-  for (const { segment } of graphemes.segment(text)) {
+  for (const { segment } of segmentsOf(text)) {
     used += graphemeWidth(segment);
     if (used > width) break;
     taken += segment;
@@ -63,7 +69,7 @@ function take(text: string, width: number): string {
 
 /** The longest end of a text that takes at most `width` columns. */
 function takeEnd(text: string, width: number): string {
-  const segments = Array.from(graphemes.segment(text), part => part.segment);
+  const segments = Array.from(segmentsOf(text), part => part.segment);
   let start = segments.length;
   let used = 0;
   while (start > 0) {

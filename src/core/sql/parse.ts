@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { QrunError } from '../errors.js';
 import { StatementClassifier } from './classify.js';
 import { CodeScanner } from './code-scanner.js';
@@ -22,16 +23,16 @@ export function decodeSql(bytes: Uint8Array): string {
       hint,
     });
   }
-  let sql: string;
-  try {
-    sql = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
+  if (!isUtf8(bytes)) {
     const { offset, before } = firstInvalidByte(bytes);
     const value = (bytes[offset] ?? 0).toString(16).padStart(2, '0').toUpperCase();
     const { line, column } = positionOf(before, before.length);
     const message = `${line}:${column}: the file is not UTF-8: byte 0x${value} at byte offset ${offset}`;
-    throw new QrunError('SQL_INVALID', message, { hint, cause });
+    throw new QrunError('SQL_INVALID', message, { hint });
   }
+  const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const sql = text.toString('utf8', hasMark ? 3 : 0);
   const nul = sql.indexOf('\0');
   if (nul === -1) return sql;
   throw sqlInvalid(
@@ -76,15 +77,19 @@ export function parseQuery(sql: string): ParsedQuery {
   const given = new Set<string>();
   const statements: Statement[] = [];
   const tokens = new Tokens(sql);
-  for (;;) {
-    tokens.clear();
-    const source = readStatement(lexer, scanner, tokens);
-    if (tokens.length > 0) {
-      const parameters = scanner.takeParameters().filter(({ name }) => !given.has(name));
-      statements.push(describe(source, classifier, parameters));
-      rememberGivenParameters(tokens, given);
+  try {
+    for (;;) {
+      tokens.clear();
+      const source = readStatement(lexer, scanner, tokens);
+      if (tokens.length > 0) {
+        const parameters = scanner.takeParameters().filter(({ name }) => !given.has(name));
+        statements.push(describe(source, classifier, parameters));
+        rememberGivenParameters(tokens, given);
+      }
+      if (source.isLast) break;
     }
-    if (source.isLast) break;
+  } finally {
+    tokens.release();
   }
   const overrides = parseOverrides(sql, lexer.dashComments);
   if (statements.length === 0) {

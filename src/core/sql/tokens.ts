@@ -3,6 +3,12 @@ import { type Lexer, TokenKind } from './lexer.js';
 // Each token takes three places: its kind, its start and its end.
 const WIDTH = 3;
 
+const NO_PLACES = new Int32Array(0);
+// Room for 512 tokens, which most query files never exceed; doubled when it is full.
+const FIRST_PLACES = 512 * WIDTH;
+// The array of one file serves the next: making one takes as long as lexing a small file.
+let spare: Int32Array | undefined;
+
 /**
  * The tokens of one statement, in one array of numbers: a large file has more than a million tokens, and an object
  * for each would cost more than the lexing. One instance serves all statements of a file, one after the other.
@@ -11,11 +17,20 @@ const WIDTH = 3;
 export class Tokens {
   readonly text: string;
   length = 0;
-  // Room for 512 tokens at first, which most query files never exceed; doubled when it is full.
-  #places = new Int32Array(512 * WIDTH);
+  #places: Int32Array;
 
   constructor(text: string) {
     this.text = text;
+    this.#places = spare ?? new Int32Array(FIRST_PLACES);
+    spare = undefined;
+  }
+
+  /** Gives the memory to the next file. No token may be asked for afterwards. */
+  release(): void {
+    // Not that of a file with a million tokens, which would stay for ever.
+    if (this.#places.length === FIRST_PLACES) spare = this.#places;
+    this.#places = NO_PLACES;
+    this.length = 0;
   }
 
   /** Forgets all tokens. */

@@ -1,0 +1,94 @@
+import { Agent, request } from 'node:http';
+import { createRequire } from 'node:module';
+import { createClient } from '@clickhouse/client';
+import type * as undici from 'undici';
+import { HTTP_PARAMETERS } from '../src/core/engine-settings.js';
+import type { AnswerBody } from '../src/io/clickhouse-answer.js';
+import { leanConnection } from '../src/io/clickhouse-connection.js';
+
+// Small queries over HTTP in a bare loop, results thrown away: what each transport allows at most.
+// usage: loop.js KIND PORT QUERIES CONCURRENCY SQL
+
+const [kind = '', port = '', queries = '', concurrency = '', sql = ''] = process.argv.slice(2);
+const origin = `http://127.0.0.1:${port}`;
+const path = `/?${new URLSearchParams(HTTP_PARAMETERS)}`;
+
+interface Loop {
+  one(): Promise<void>;
+  end(): Promise<void> | void;
+}
+
+const LOOPS: Readonly<Record<string, () => Loop>> = {
+  http() {
+    const agent = new Agent({ keepAlive: true, maxSockets: Number(concurrency) });
+    return {
+      one: () =>
+        new Promise((done, fail) => {
+          const post = request({ agent, host: '127.0.0.1', port, method: 'POST', path }, response => {
+            response.resume();
+            response.once('end', done);
+          });
+          post.once('error', fail);
+          post.end(sql);
+        }),
+      end: () => agent.destroy(),
+    };
+  },
+  undici() {
+    const { Pool } = createRequire(import.meta.url)('undici') as typeof undici;
+    const pool = new Pool(origin, { connections: Number(concurrency) });
+    return {
+      one: async () => {
+        const { body } = await pool.request({ method: 'POST', path, body: sql });
+        await body.text();
+      },
+      end: () => pool.close(),
+    };
+  },
+  'client, its own connection'() {
+    const client = createClient({ url: origin, max_open_connections: Number(concurrency) + 2 });
+    return {
+      one: async () => {
+        const { stream } = await client.exec({ query: sql, clickhouse_settings: HTTP_PARAMETERS });
+        for await (const _ of stream);
+      },
+      end: () => client.close(),
+    };
+  },
+  "client, qrun's connection"() {
+    const connections = Number(concurrency) + 2;
+    const client = createClient({
+      url: origin,
+      connection: leanConnection({ origin, user: 'default', password: '', ca: undefined, connections }),
+    });
+    return {
+      one: async () => {
+        const { stream } = await client.exec({ query: sql, clickhouse_settings: HTTP_PARAMETERS });
+        await (stream as unknown as AnswerBody).read(() => undefined);
+      },
+      end: () => client.close(),
+    };
+  },
+};
+
+const loop = LOOPS[kind]?.();
+if (loop === undefined) throw new Error(`no loop ${kind}`);
+const go = async (count: number): Promise<void> => {
+  let sent = 0;
+  const work = async (): Promise<void> => {
+    while (sent < count) {
+      sent += 1;
+      await loop.one();
+    }
+  };
+  await Promise.all(Array.from({ length: Number(concurrency) }, work));
+};
+// The compiler of V8 warms up, connections are made.
+await go(Math.ceil(Number(queries) / 10));
+const cpu = process.cpuUsage();
+const startedMs = performance.now();
+await go(Number(queries));
+const seconds = (performance.now() - startedMs) / 1000;
+const { user, system } = process.cpuUsage(cpu);
+await loop.end();
+process.stdout.write(JSON.stringify({ seconds, cpuSeconds: (user + system) / 1e6 }));

@@ -1,0 +1,29 @@
+import { Audit } from '../src/core/audit.js';
+import { FileLock } from '../src/io/flock.js';
+import { ResultLog } from '../src/io/log.js';
+import { localDisk } from '../src/io/log-file.js';
+import { readLog } from '../src/io/log-read.js';
+
+// Reads a log as `qrun audit` or as the start of `qrun unit` does. usage: scan-worker.js audit|resume LOG
+
+const [how, path = ''] = process.argv.slice(2);
+const startedMs = performance.now();
+let found: number;
+if (how === 'audit') {
+  const audit = new Audit();
+  const tail = await readLog(path, 'u', audit);
+  if (tail?.tornBytes !== 0) throw new Error('the log is not whole');
+  found = audit.report('u', path, []).total_lines;
+} else {
+  const log = await ResultLog.open({
+    path,
+    unit: 'u',
+    disk: localDisk,
+    lock: await FileLock.open(`${path}.lock`),
+  });
+  found = log.final.size;
+  await log.close();
+}
+const seconds = (performance.now() - startedMs) / 1000;
+if (found === 0) throw new Error('nothing was found in the log');
+process.stdout.write(JSON.stringify({ seconds, found }));
