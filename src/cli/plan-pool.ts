@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import pLimit, { type LimitFunction } from 'p-limit';
 import type { PlannedUnit } from '../app/plan-sweep.js';
 import type { PlanOptions } from '../app/plan-unit.js';
 import { type ErrorCode, QrunError } from '../core/errors.js';
@@ -35,18 +36,15 @@ const MAX_THREADS = 8;
  * Plans units on as many threads as there are cores; the same as planning them here, in a fraction of the time.
  */
 export class PlanPool {
-  readonly #idle: Worker[] = [];
-  readonly #waiting: ((worker: Worker) => void)[] = [];
   readonly #all: Worker[] = [];
-  /** How many units can be planned at once. */
-  readonly size: number;
+  readonly #idle: Worker[] = [];
+  readonly #limit: LimitFunction;
 
   constructor(units: number) {
-    this.size = Math.max(
-      1,
-      Math.min(MAX_THREADS, availableParallelism(), Math.ceil(units / UNITS_FOR_A_THREAD)),
-    );
-    for (let n = 0; n < this.size; n += 1) {
+    const wanted = Math.min(MAX_THREADS, availableParallelism(), Math.ceil(units / UNITS_FOR_A_THREAD));
+    const size = Math.max(1, wanted);
+    this.#limit = pLimit(size);
+    for (let n = 0; n < size; n += 1) {
       const worker = new Worker(new URL('./plan-worker.js', import.meta.url));
       // One that died has said so to whoever waits for its answer.
       worker.on('error', () => {});
@@ -55,40 +53,42 @@ export class PlanPool {
     }
   }
 
-  /** Plans one unit. Errors: as `previewUnit`; the signal's reason when it is aborted. */
-  async plan(
-    { unit, directory, logPath, inputs, config }: UnitContext,
-    signal: AbortSignal,
-  ): Promise<PlannedUnit> {
-    const question: PlanQuestion = {
-      unit,
-      directory,
-      logPath,
-      inputs,
-      selection: { include: config.include, exclude: config.exclude, shard: undefined, shuffle: undefined },
-      rerun: config.rerun,
-      allowPlaceholders: config.allow_placeholders,
-    };
-    const worker = this.#idle.pop() ?? (await new Promise<Worker>(resolve => this.#waiting.push(resolve)));
-    try {
-      const answer = await ask(worker, question, signal);
-      if ('bug' in answer) throw new Error(answer.bug);
-      if ('refused' in answer) {
-        const { code, message, hint, details } = answer.refused;
-        throw new QrunError(code, message, { details, ...(hint === undefined ? {} : { hint }) });
+  /** Plans one unit when a thread is free. Errors: as `previewUnit`; the signal's reason when it is aborted. */
+  plan(unit: UnitContext, signal: AbortSignal): Promise<PlannedUnit> {
+    return this.#limit(async () => {
+      // As many are idle as the limit lets in.
+      const worker = this.#idle.pop() as Worker;
+      try {
+        return planned(await ask(worker, questionOf(unit), signal));
+      } finally {
+        this.#idle.push(worker);
       }
-      return answer;
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#idle.push(worker);
-      else next(worker);
-    }
+    });
   }
 
   /** Ends the threads, whatever they are at. */
   async close(): Promise<void> {
     await Promise.all(this.#all.map(worker => worker.terminate()));
   }
+}
+
+function questionOf({ unit, directory, logPath, inputs, config }: UnitContext): PlanQuestion {
+  return {
+    unit,
+    directory,
+    logPath,
+    inputs,
+    selection: { include: config.include, exclude: config.exclude, shard: undefined, shuffle: undefined },
+    rerun: config.rerun,
+    allowPlaceholders: config.allow_placeholders,
+  };
+}
+
+function planned(answer: PlanAnswer): PlannedUnit {
+  if ('bug' in answer) throw new Error(answer.bug);
+  if (!('refused' in answer)) return answer;
+  const { code, message, hint, details } = answer.refused;
+  throw new QrunError(code, message, { details, ...(hint === undefined ? {} : { hint }) });
 }
 
 function ask(worker: Worker, question: PlanQuestion, signal: AbortSignal): Promise<PlanAnswer> {

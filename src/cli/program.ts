@@ -87,9 +87,10 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     .option('--dry-run', 'print what would be submitted, and submit nothing')
     .option('--json', 'what was submitted as one JSON line')
     .addOption(
-      new Option('--parallel <n>', 'units at a time (default: as the group is; 1 for a new one)').helpGroup(
-        SUBMIT_GROUP,
-      ),
+      new Option(
+        '--parallel <n>',
+        'units at a time, or auto: what qrun probe recommends (default: as the group is; 1 for a new one)',
+      ).helpGroup(SUBMIT_GROUP),
     )
     .addOption(
       new Option('--priority <n>', "pueue's priority of the units: higher ones start first").helpGroup(

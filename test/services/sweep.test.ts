@@ -196,6 +196,24 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     expect((await all.ended()).result).toEqual({ kind: 'success' });
   });
 
+  it('takes as many slots as the machine has room for, with --parallel auto and a memory cap', async () => {
+    const all = sweep('sized', quick('u', 1));
+    const { code, stdout, stderr } = await all.submit(
+      '--parallel',
+      'auto',
+      '--memory-max',
+      '1000T',
+      '--dry-run',
+      '--json',
+    );
+    expect(code, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ slots: 1 });
+    expect(stderr).toMatch(
+      /^--parallel auto: 1 = min\(.* x 0\.8 \/ 1000T = 0, .* x 0\.8 \/ .*\), at least 1$/m,
+    );
+    expect((await all.submit('--parallel', '0')).code).toBe(2);
+  });
+
   it('refuses a second sweep of the same name in another directory', async () => {
     const one = sweep('namesake', quick('u', 1));
     await one.submitted('--delay', '3600');

@@ -3,15 +3,19 @@ import { previewUnit } from '../../app/preview-unit.js';
 import { type SubmitReport, submitTasks } from '../../app/submit.js';
 import { tasksByName } from '../../core/labels.js';
 import { isLive, type PueueState } from '../../core/pueue-state.js';
+import { sizeSlots } from '../../core/sizing.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../io/audit-report.js';
+import { HostMeter } from '../../io/host.js';
 import { leaseHolder } from '../../io/lease.js';
 import { readLog } from '../../io/log-read.js';
 import { Pueue } from '../../io/pueue.js';
 import { directorySource } from '../../io/unit-files.js';
 import type { UnitContext } from '../context.js';
+import { jobSize } from '../job-size.js';
 import type { Flags } from '../options.js';
 import { PlanPool } from '../plan-pool.js';
 import { createCounter } from '../render/counter.js';
+import { formatSizing } from '../render/probe.js';
 import { renderSubmission, type Submission } from '../render/submission.js';
 import { listenForStops, SIGNAL_EXIT } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
@@ -48,7 +52,7 @@ async function submitAll(
 ): Promise<number> {
   const sweep = sweepOf(directory, flags, terminal);
   const priority = wholeNumberFlag(flags, 'priority', { min: -1_000_000_000 }) ?? sweep.table.priority ?? 0;
-  const slots = await slotsOf(flags, sweep);
+  const slots = slotsOf(flags, sweep, terminal);
   const pueue = await Pueue.open({ env: terminal.env, signal });
   const before = await pueue.status();
   const counter = createCounter(terminal);
@@ -105,8 +109,13 @@ async function submitAll(
   return show({ ...submission, complete, report }, flags, terminal, false);
 }
 
-async function slotsOf(flags: Flags, { table }: Sweep): Promise<number | undefined> {
+function slotsOf(flags: Flags, { table, config }: Sweep, terminal: Terminal): number | undefined {
   const given = flags.parallel ?? table.parallel;
+  if (given === 'auto') {
+    const sizing = sizeSlots(new HostMeter().capacity(), jobSize({}, config.memory_max));
+    terminal.err.write(`--parallel auto: ${formatSizing(sizing)}\n`);
+    return sizing.slots;
+  }
   return wholeNumberFlag({ parallel: given }, 'parallel', { min: 1, max: 10_000 });
 }
 
