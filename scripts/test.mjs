@@ -7,9 +7,18 @@
 //
 // The last line is `N passed, N failed`. The exit code is 0 only when nothing failed.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { delimiter, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -39,6 +48,13 @@ const PROGRAMS = {
   'systemd-run': 'systemd',
   'dbus-daemon': 'dbus-daemon',
 };
+// Not in Debian: by the clients of their own registries, in the versions that are tested.
+const PUEUE_VERSION = '4.0.4';
+const MISE_VERSION = '2026.9.15';
+// As test/services looks for them: where `cargo install` puts programs, and the project's own cache.
+const CARGO_BIN = join(homedir(), '.cargo', 'bin');
+const TOOLS = join(ROOT, '.cache', 'tools');
+
 // Of the lines of src/core, under test/unit alone.
 const CORE_LINES_PERCENT = 95;
 
@@ -51,7 +67,10 @@ const leftOut = [];
 const brokenSteps = [];
 
 try {
-  if (all) installPrograms();
+  if (all) {
+    installPrograms();
+    installTools();
+  }
   // What an earlier build left must not be tested, nor packed.
   rmSync(join(ROOT, 'dist'), { recursive: true, force: true });
   if (step('build', ['npm', 'run', 'build'])) {
@@ -127,6 +146,12 @@ function vitest(title, args, env = {}) {
 function probe() {
   if (leftOut.length === 0) return;
   const missing = Object.keys(PROGRAMS).filter(program => !isInstalled(program));
+  if (!isInstalled('pueued', [CARGO_BIN])) {
+    leftOut.unshift('because pueue is not installed (cargo install --locked pueue)');
+  }
+  if (!isInstalled('mise', [join(TOOLS, 'node_modules', '.bin')])) {
+    leftOut.unshift('because mise is not installed (https://mise.jdx.dev)');
+  }
   for (const program of missing)
     leftOut.unshift(`because ${program} is not installed (apt-get install ${PROGRAMS[program]})`);
   if (process.getuid?.() !== 0) leftOut.unshift('because this user is not root: full disks, other users');
@@ -176,6 +201,25 @@ function installPrograms() {
   }
 }
 
+/** pueue takes three minutes to compile; it stays where cargo puts it. */
+function installTools() {
+  if (!isInstalled('pueue', [CARGO_BIN]) || !isInstalled('pueued', [CARGO_BIN])) {
+    if (isInstalled('cargo', [CARGO_BIN])) {
+      step(`compile pueue ${PUEUE_VERSION}`, [
+        isInstalled('cargo') ? 'cargo' : join(CARGO_BIN, 'cargo'),
+        'install',
+        '--locked',
+        '--quiet',
+        `pueue@${PUEUE_VERSION}`,
+      ]);
+    } else leftOut.push(`cannot compile pueue: cargo is missing (https://rustup.rs), Rust 1.88 or later`);
+  }
+  if (isInstalled('mise', [join(TOOLS, 'node_modules', '.bin')])) return;
+  mkdirSync(TOOLS, { recursive: true });
+  const mise = `@jdxcode/mise@${MISE_VERSION}`;
+  step(`install mise ${MISE_VERSION}`, ['npm', 'install', '--silent', '--no-save', '--prefix', TOOLS, mise]);
+}
+
 /** Runs a command that must succeed. */
 function step(title, command) {
   const ok = run(title, command);
@@ -195,8 +239,8 @@ function run(title, [program, ...args], env = {}) {
   return status === 0;
 }
 
-function isInstalled(program) {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+function isInstalled(program, elsewhere = []) {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', ...elsewhere];
   return folders.some(folder => {
     try {
       accessSync(join(folder, program), constants.X_OK);
