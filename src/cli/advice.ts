@@ -62,11 +62,12 @@ export async function withConcurrency(
   context: UnitContext,
   terminal: Terminal,
   quiet: boolean,
+  host: Pick<HostFacts, 'cores' | 'memoryBytes'> = new HostMeter().capacity(),
 ): Promise<RunnableContext> {
   const { config } = context;
   const { concurrency: given } = config;
   if (given !== 'auto') return { ...context, config: { ...config, concurrency: given } };
-  const { sizing, alone, together } = recommend(new HostMeter().capacity(), await serverLimits(context), {
+  const { sizing, alone, together } = recommend(host, await serverLimits(context), {
     memoryBytes: config.memory_max,
     cores: 1,
   });

@@ -242,7 +242,9 @@ describe('options', () => {
   });
 
   it.each([
-    ['-P', 'auto'],
+    ['-P', 'all'],
+    ['--memory-max', '8GB'],
+    ['--memory-max', '63M'],
     ['--url', ''],
     ['--url', 'localhost:8123'],
     ['--url', 'http://127.0.0.1:1/db'],

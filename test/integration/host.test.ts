@@ -1,6 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { killedAtLimit } from '../../src/io/cgroup.js';
+import { killedAtLimit, memoryLimit } from '../../src/io/cgroup.js';
 import { HostMeter } from '../../src/io/host.js';
 import { put, removeTree, tree } from './qrun.js';
 
@@ -235,6 +235,21 @@ describe('HostMeter, on this machine', () => {
       expect(percent).toBeGreaterThanOrEqual(0);
       expect(percent).toBeLessThanOrEqual(100);
     }
+  });
+});
+
+describe('memoryLimit', () => {
+  it.each<[string, 1 | 2, Record<string, string>, number | undefined]>([
+    ['version 2', 2, { 'memory.max': '104857600\n' }, 100 * M],
+    ['version 2, none', 2, { 'memory.max': 'max\n' }, undefined],
+    ['version 1', 1, { 'memory.limit_in_bytes': '104857600\n' }, 100 * M],
+    ['version 1, none', 1, { 'memory.limit_in_bytes': NO_LIMIT_V1 }, undefined],
+    ['no such file', 2, {}, undefined],
+    ['an empty file', 1, { 'memory.limit_in_bytes': '' }, undefined],
+  ])('%s', (_title, version, files, limit) => {
+    const directory = tree(files);
+    onTestFinished(() => removeTree(directory));
+    expect(memoryLimit({ version, mount: directory, directory })).toBe(limit);
   });
 });
 

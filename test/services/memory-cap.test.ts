@@ -57,7 +57,8 @@ describe.skipIf(!systemdUserAvailable() && !servicesRequired())(
           script,
           JSON.stringify(requests),
         ],
-        { stderr: 'ignore' },
+        // A command whose scope never ends must not outlive the test.
+        { stderr: 'ignore', timeout: 120_000 },
       );
       const [before = '', after = ''] = stdout.split('left\n');
       const lines = before.split('\n').filter(Boolean);

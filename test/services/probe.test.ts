@@ -248,9 +248,12 @@ describe.skipIf(!clickHouseServerAvailable() && !servicesRequired())('on a real 
       };
       expect(await logged('SELECT 1')).toBe(200);
       await vi.waitFor(async () => expect(await watcher.exceptions(60)).toBe(0), { timeout: 30_000 });
-      expect(await logged('SELECT throwIf(number = 500000) FROM numbers(1000000)')).toBe(500);
+      for (const limit of [300_000, 400_000]) {
+        expect(await logged(`SELECT throwIf(number = ${limit}) FROM numbers(1000000)`)).toBe(500);
+      }
+      // One that never ran does not count.
       expect(await logged('SELECT nosuch')).toBe(404);
-      await vi.waitFor(async () => expect(await watcher.exceptions(60)).toBe(1), { timeout: 30_000 });
+      await vi.waitFor(async () => expect(await watcher.exceptions(60)).toBe(2), { timeout: 30_000 });
       await vi.waitFor(async () => expect(await watcher.exceptions(1)).toBe(0), { timeout: 30_000 });
     } finally {
       await watcher.close();

@@ -12,7 +12,7 @@ import { unitContext } from '../context.js';
 import { jobSize } from '../job-size.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { decisionJson, renderDecision, renderStepBack, stepBackJson } from '../render/autoscale.js';
-import { formatSizing } from '../render/probe.js';
+import { formatAmount, formatSizing } from '../render/probe.js';
 import { listenForStops, SIGNAL_EXIT } from '../signals.js';
 import type { Terminal } from '../terminal.js';
 
@@ -53,7 +53,11 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
       const { ServerWatcher: Watcher } = await import('../../io/clickhouse-limits.js');
       watcher = await Watcher.open(options);
     }
-    if (loop === true) notice(`at most ${limits.max} slots for a group; slots ${formatSizing(sizing)}`);
+    if (loop === true) {
+      notice(
+        `at most ${formatAmount(limits.max, 'slot')} for a group; this machine takes ${formatSizing(sizing)}`,
+      );
+    }
     await autoscale(
       {
         pueue,
