@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { parseSize } from '../core/bytes.js';
-import { runCapped } from './systemd.js';
 
 /** A command with its surroundings. */
 export interface JobCommand {
@@ -75,6 +74,8 @@ function runFree(request: JobCommand, output: number): Promise<CommandEnd> {
 
 async function runWithCap(request: JobCommand, output: number, memoryMax: string): Promise<CommandEnd> {
   const { command, args, env, cwd, held, onStarted, onUncapped } = request;
+  // Loaded here, because most jobs have no cap, and each job is a process that loads what it imports.
+  const { runCapped } = await import('./systemd.js');
   const memoryMaxBytes = parseSize(memoryMax);
   if (memoryMaxBytes === undefined) throw new Error(`${memoryMax} is no size`);
   const { exitCode, signal, killedAtCap } = await runCapped({

@@ -14,6 +14,10 @@ if [ "${QRUN_OWN_RUN:-}" != yes ]; then
   QRUN_OWN_RUN=yes exec unshare --mount --propagation private -- bash "$0" "$@"
 fi
 unset QRUN_OWN_RUN
+# One manager at a time: they share the control group that this script is in, and one that ends takes the memory
+# controller away from the others. The manager and its bus hold the lock too, so that it lasts until they are gone.
+exec 9>"${TMPDIR:-/tmp}/qrun-with-systemd-user.lock"
+flock 9
 mount -t tmpfs -o mode=755 run /run
 export XDG_RUNTIME_DIR=/run/user/$(id -u)
 export DBUS_SESSION_BUS_ADDRESS=unix:path=$XDG_RUNTIME_DIR/bus
@@ -50,4 +54,4 @@ if [ "${ready:-}" != yes ]; then
   exit 125
 fi
 set +e
-"$@"
+"$@" 9>&-
