@@ -178,7 +178,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'proof of a whole body: the end of the answer',
     file: 'src/io/clickhouse-http.ts',
-    line: 'if (broken !== undefined || !stream.complete || !isFramed(headers)) {',
+    line: 'if (broken !== undefined || !isFramed(headers)) {',
     without: 'if (headers === undefined) {',
     proof: { groups: 'proxy' },
   },
