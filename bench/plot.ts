@@ -30,11 +30,11 @@ export function plot({ results }: BenchReport): string {
   );
   bars.sort((a, b) => a.rate - b.rate);
   const highest = Math.ceil(Math.log10(Math.max(10, ...bars.map(bar => bar.rate)) * 1.05) * 2) / 2;
-  const lowest = 1;
+  const lowest = 0;
   const x = (rate: number): number =>
     LEFT + ((WIDTH - LEFT - RIGHT) * (Math.log10(rate) - lowest)) / (highest - lowest);
   const bottom = TOP + bars.length * (BAR + GAP);
-  const grid = [1, 2, 3, 4, 5]
+  const grid = [0, 1, 2, 3, 4, 5]
     .filter(power => power >= lowest && power <= highest)
     .flatMap(power => {
       const at = x(10 ** power).toFixed(1);

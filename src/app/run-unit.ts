@@ -256,7 +256,9 @@ class UnitRun {
         leave();
       }
       if (result.ok) {
-        this.#recordResult(ended, result);
+        const recorded = this.#recordResult(ended, result);
+        // One at a time means one after the other, recorded before the next begins.
+        if (this.#options.concurrency === 1) await recorded;
         return;
       }
       const { failure } = result;
@@ -322,11 +324,11 @@ class UnitRun {
 
   // The slot does not wait until the disk has confirmed a result: meanwhile the engine would have nothing to do. It
   // does for an error, after which --halt may want nothing more to start.
-  #recordResult(head: GroupHead, { body, stats }: EngineResult & { ok: true }): void {
+  #recordResult(head: GroupHead, { body, stats }: EngineResult & { ok: true }): Promise<void> {
     const content: GroupContent =
       body.rows > 0 ? { outcome: 'normal', body, stats } : { outcome: 'skipped', stats };
     this.#recording += 1;
-    void (body.rows > 0 ? this.#record(head, content) : this.#recordSkipped(head, content, body))
+    return (body.rows > 0 ? this.#record(head, content) : this.#recordSkipped(head, content, body))
       .catch(error => this.#fail(error))
       .then(() => {
         this.#recording -= 1;

@@ -147,6 +147,17 @@ describe('while the disk confirms', () => {
     expect(log.groups).toHaveLength(20);
   });
 
+  it('with one slot, nothing starts before the last result is recorded', async () => {
+    const log = new SlowLog();
+    const run = fakeRun({ files: reads(3), options: { concurrency: 1 }, log, script: () => success() });
+    for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
+    expect(log.groups).toHaveLength(1);
+    log.confirm();
+    const { events } = await run;
+    const types = events.flatMap(({ type }) => (type.startsWith('query_') ? [type] : []));
+    expect(types).toEqual(Array.from({ length: 3 }, () => ['query_started', 'query_recorded']).flat());
+  });
+
   it('an error keeps its slot, so that --halt starts nothing more', async () => {
     const log = new SlowLog();
     const run = fakeRun({

@@ -31,7 +31,7 @@ import type { Terminal } from '../terminal.js';
 import { version } from '../version.js';
 import { showPlan } from './plan.js';
 
-// No slot waits for it, and at thousands of small queries a second it halves the syncs.
+// No slot waits for it (but one that is alone), and at thousands of small queries a second it halves the syncs.
 const GATHER_MS = 2;
 
 /** `qrun unit DIR`: runs a unit; gives the exit code. Errors: QrunError of every step. */
@@ -147,7 +147,7 @@ function runSession(
           unit,
           disk: localDisk,
           lock: await FileLock.open(`${logPath}.lock`),
-          gatherMs: GATHER_MS,
+          ...(config.concurrency === 1 ? {} : { gatherMs: GATHER_MS }),
           onRepair: ({ bytes, savedAs }) => emit({ type: 'log_repaired', bytes, saved_as: savedAs }),
         }),
       readRuns: () => readRuns(logPath),

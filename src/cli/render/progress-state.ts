@@ -166,7 +166,8 @@ export class RunProgress {
       settled: this.#settled,
       counts: { normal, skipped, error },
       retries: this.#retries,
-      running: this.#running.size,
+      // The others of those that started wait for the disk.
+      running: Math.min(this.#running.size, this.#concurrency),
       longest: this.#longest(now),
       perSecond: this.#lost === undefined ? this.#recentRate(now) : undefined,
       p50Ms: any ? this.#durations.percentile(50) / 1000 : undefined,

@@ -187,7 +187,9 @@ export class SimDisk {
           const failing = this.#fails(world.hazards.writeError, `${process.pid} append`);
           const written = failing ? piece.subarray(0, world.random.int(0, piece.length)) : piece;
           if (written.length > 0) {
-            this.note({ kind: 'W', path, offset: file.data.length, data: written }, process.pid);
+            // The writer uses its buffer again.
+            const data = Buffer.from(written);
+            this.note({ kind: 'W', path, offset: file.data.length, data }, process.pid);
             file.data = Buffer.concat([file.data, written]);
           }
           if (!failing) return;
