@@ -7,8 +7,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
 import { Pueue } from '../../src/io/pueue.js';
 
-// `cargo install` puts them where PATH need not lead.
-const FOLDERS = [...(process.env.PATH ?? '').split(delimiter), join(homedir(), '.cargo', 'bin')];
+/** Where programs are looked for: `cargo install` puts them where PATH need not lead. */
+export const PROGRAM_FOLDERS = [
+  ...(process.env.PATH ?? '').split(delimiter),
+  join(homedir(), '.cargo', 'bin'),
+];
 const START_LIMIT_MS = 20_000;
 
 /** A pueue daemon of the tests' own, with its own directories, group state and socket. */
@@ -73,7 +76,7 @@ class OwnDaemon implements PueueDaemon {
     readonly config: string,
   ) {
     this.env = {
-      PATH: FOLDERS.join(delimiter),
+      PATH: PROGRAM_FOLDERS.join(delimiter),
       HOME: join(directory, 'home'),
       LANG: 'C.UTF-8',
       PUEUE_CONFIG_PATH: config,
@@ -152,7 +155,7 @@ class OwnDaemon implements PueueDaemon {
 }
 
 function programPath(program: string): string | undefined {
-  return FOLDERS.map(folder => join(folder, program)).find(path => {
+  return PROGRAM_FOLDERS.map(folder => join(folder, program)).find(path => {
     try {
       accessSync(path, constants.X_OK);
       return true;
