@@ -57,3 +57,24 @@ export function listenForStops(proc: NodeJS.Process, endNow: (exitCode: number) 
     },
   };
 }
+
+/**
+ * Runs a command that a first signal ends at once, because nothing of it has to be finished: what it waits for gets
+ * the signal as an AbortSignal. Gives its exit code, or 128 plus the signal's number when that is what ended it; what
+ * it rejects with otherwise is passed on.
+ */
+export async function untilStopped(
+  proc: NodeJS.Process,
+  work: (signal: AbortSignal) => Promise<number>,
+): Promise<number> {
+  const stops = listenForStops(proc, exitCode => proc.exit(exitCode));
+  try {
+    return await work(stops.drain);
+  } catch (error) {
+    const signal = stops.received();
+    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
+    throw error;
+  } finally {
+    stops.dispose();
+  }
+}

@@ -1,6 +1,7 @@
-import { readdirSync, realpathSync, statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
+import { readDirectory } from './unit-files.js';
 
 /** A directory below a sweep's root that holds SQL files, directly or deeper. */
 export interface SqlDirectory {
@@ -37,7 +38,7 @@ function walk(directory: string, root: string, found: SqlDirectory[], seen: Set<
   seen.add(real);
   let files = 0;
   let above = false;
-  for (const entry of list(directory)) {
+  for (const entry of readDirectory(directory)) {
     if (entry.name.startsWith('_') || entry.name.startsWith('.')) continue;
     // A sweep has some hundred thousand files, and the path of none of them is needed.
     const isDirectory = entry.isSymbolicLink()
@@ -49,19 +50,4 @@ function walk(directory: string, root: string, found: SqlDirectory[], seen: Set<
   if (files === 0 && !above) return false;
   found.push({ path: relative(root, directory).split(sep).join('/'), files, above });
   return true;
-}
-
-function list(directory: string) {
-  try {
-    return readdirSync(directory, { withFileTypes: true });
-  } catch (cause) {
-    throw new QrunError(
-      'UNIT_UNREADABLE',
-      `cannot read the directory ${directory}: ${(cause as Error).message}`,
-      {
-        hint: 'make it readable for the user that runs qrun',
-        cause,
-      },
-    );
-  }
 }

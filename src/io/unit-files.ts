@@ -78,7 +78,8 @@ function collect(directory: string, prefix: string, names: string[], seen: Set<s
   }
 }
 
-function readDirectory(directory: string) {
+/** The entries of a directory. Errors: QrunError `UNIT_UNREADABLE`. */
+export function readDirectory(directory: string) {
   try {
     return readdirSync(directory, { withFileTypes: true });
   } catch (cause) {

@@ -10,7 +10,7 @@ import { runShell } from '../../io/program.js';
 import { Pueue } from '../../io/pueue.js';
 import type { Flags } from '../options.js';
 import { renderSweepAudit } from '../render/sweep-audit.js';
-import { listenForStops, SIGNAL_EXIT } from '../signals.js';
+import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
 import { repeatedCommand } from '../sweep-jobs.js';
 import { sweepOf, wholeNumberFlag } from '../sweep-options.js';
@@ -25,16 +25,7 @@ import { auditOne, verdictExit } from './audit.js';
  * Errors: QrunError of the units and logs; `FINALIZER_FAILED` when a command of `--then` fails.
  */
 export async function auditAllCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
-  const stops = listenForStops(terminal.proc, exitCode => terminal.proc.exit(exitCode));
-  try {
-    return await auditAll(directory, flags, terminal, stops.drain);
-  } catch (error) {
-    const signal = stops.received();
-    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
-    throw error;
-  } finally {
-    stops.dispose();
-  }
+  return await untilStopped(terminal.proc, signal => auditAll(directory, flags, terminal, signal));
 }
 
 async function auditAll(

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type SweepStatus, SweepWatch } from '../../app/sweep-status.js';
+import { type StatusDeps, type SweepStatus, SweepWatch } from '../../app/sweep-status.js';
 import { parseDuration } from '../../core/duration.js';
 import { QrunError } from '../../core/errors.js';
+import type { PueueState } from '../../core/pueue-state.js';
 import { selectNames } from '../../core/selection.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../io/audit-report.js';
 import { leaseHolder } from '../../io/lease.js';
@@ -13,7 +14,7 @@ import type { UnitContext } from '../context.js';
 import type { Flags } from '../options.js';
 import { renderStatus } from '../render/status.js';
 import { wantsLive } from '../render/style.js';
-import { listenForStops, SIGNAL_EXIT } from '../signals.js';
+import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
 import { sweepOf } from '../sweep-options.js';
 import type { Terminal } from '../terminal.js';
@@ -32,38 +33,47 @@ export async function statusCommand(directory: string, flags: Flags, terminal: T
     throw new QrunError('USAGE', '--interval: must be a duration of at least 100ms, such as 2s');
   }
   const sweep = sweepOf(directory, flags, terminal);
-  const stops = listenForStops(terminal.proc, exitCode => terminal.proc.exit(exitCode));
-  const pueue = openPueue(terminal, stops.drain);
-  const watch = watchOf(sweep, async () => (await pueue).state());
+  return await untilStopped(terminal.proc, async signal => {
+    const pueue = pueueReader(terminal, signal);
+    const watch = watchOf(sweep, pueue.state);
+    const look = () => watch.look(sweep.name, sweep.group);
+    if (flags.watch === true) return await watchSweep({ look, pueue, intervalMs, flags, terminal, signal });
+    show(await look(), pueue.problem(), flags, terminal);
+    return 0;
+  });
+}
+
+interface Watching {
+  readonly look: () => Promise<SweepStatus>;
+  readonly pueue: PueueReader;
+  readonly intervalMs: number;
+  readonly flags: Flags;
+  readonly terminal: Terminal;
+  readonly signal: AbortSignal;
+}
+
+async function watchSweep({ look, pueue, intervalMs, flags, terminal, signal }: Watching): Promise<number> {
+  const screen = openScreen(terminal, flags.json !== true);
   try {
-    if (flags.watch !== true) {
-      const status = await watch.look(sweep.name, sweep.group);
-      show(status, (await pueue).problem(), flags, terminal);
-      return 0;
+    for (;;) {
+      const status = await look();
+      if (flags.json === true) show(status, pueue.problem(), flags, terminal);
+      else screen.draw(rendered(status, pueue.problem(), flags, terminal, screen.rows()));
+      if (signal.aborted || hasEnded(status)) return 0;
+      await delay(intervalMs, undefined, { signal }).catch(() => {});
     }
-    const screen = openScreen(terminal);
-    try {
-      for (;;) {
-        const status = await watch.look(sweep.name, sweep.group);
-        if (flags.json === true) show(status, (await pueue).problem(), flags, terminal);
-        else screen.draw(rendered(status, (await pueue).problem(), flags, terminal, screen.rows()));
-        if (stops.drain.aborted || hasEnded(status)) return 0;
-        await delay(intervalMs, undefined, { signal: stops.drain }).catch(() => {});
-      }
-    } finally {
-      screen.close();
-    }
-  } catch (error) {
-    const signal = stops.received();
-    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
-    throw error;
   } finally {
-    stops.dispose();
+    screen.close();
   }
 }
 
-/** Reads pueue, or remembers why that was not possible. */
-async function openPueue(terminal: Terminal, signal: AbortSignal) {
+interface PueueReader {
+  /** What pueue says, or `undefined`; {@link problem} then tells why. */
+  readonly state: () => Promise<PueueState | undefined>;
+  readonly problem: () => string | undefined;
+}
+
+function pueueReader(terminal: Terminal, signal: AbortSignal): PueueReader {
   let problem: string | undefined;
   let client: Pueue | undefined;
   return {
@@ -83,10 +93,7 @@ async function openPueue(terminal: Terminal, signal: AbortSignal) {
   };
 }
 
-function watchOf(
-  sweep: Sweep,
-  readPueue: ConstructorParameters<typeof SweepWatch>[0]['readPueue'],
-): SweepWatch {
+function watchOf(sweep: Sweep, readPueue: StatusDeps['readPueue']): SweepWatch {
   const report = auditReportPath(sweep.logDirectory, sweep.name);
   const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
   return new SweepWatch({
@@ -138,8 +145,8 @@ function show(status: SweepStatus, problem: string | undefined, flags: Flags, te
 }
 
 /** The whole terminal while something is watched; what was on it before comes back, and the last view stays. */
-function openScreen({ proc, env, out }: Terminal) {
-  const live = wantsLive(env, proc.stdout.isTTY === true);
+function openScreen({ proc, env, out }: Terminal, forPeople: boolean) {
+  const live = forPeople && wantsLive(env, proc.stdout.isTTY === true);
   let last = '';
   if (live) out.write('\u001b[?1049h\u001b[?25l');
   return {

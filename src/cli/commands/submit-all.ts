@@ -17,7 +17,7 @@ import { PlanPool } from '../plan-pool.js';
 import { createCounter } from '../render/counter.js';
 import { formatSizing } from '../render/probe.js';
 import { renderSubmission, type Submission } from '../render/submission.js';
-import { listenForStops, SIGNAL_EXIT } from '../signals.js';
+import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
 import { prepareJobs, submitLocked } from '../sweep-jobs.js';
 import { sweepOf, wholeNumberFlag } from '../sweep-options.js';
@@ -31,17 +31,8 @@ import { checkServer } from './check-server.js';
  * Errors: QrunError of the configuration, the units, the server (24) and pueue (26).
  */
 export async function submitAllCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
-  const stops = listenForStops(terminal.proc, exitCode => terminal.proc.exit(exitCode));
-  try {
-    return await submitAll(directory, flags, terminal, stops.drain);
-  } catch (error) {
-    const signal = stops.received();
-    // Tasks that were added stay; the next submit-all goes on from there.
-    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
-    throw error;
-  } finally {
-    stops.dispose();
-  }
+  // Tasks that were added before a signal stay; the next submit-all goes on from there.
+  return await untilStopped(terminal.proc, signal => submitAll(directory, flags, terminal, signal));
 }
 
 async function submitAll(
