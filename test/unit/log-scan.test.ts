@@ -30,8 +30,10 @@ function printedAgain(line: Buffer, style: 'compact' | 'spaced' | 'reversed'): B
 function glued(group: Buffer, at: number, line: Buffer): Buffer {
   const first = linesOf(group)[0] as Buffer;
   const cut = 1 + (at % (first.length - 2));
-  // A line that is exactly as long as what was cut off cannot be told from it by its length.
-  const shift = cut + line.length === first.length ? 1 : 0;
+  // A line that is exactly as long as what was cut off cannot be told from it by its length; that has a test of its
+  // own. `line` may be several.
+  const behind = linesOf(line)[0] as Buffer;
+  const shift = cut + behind.length === first.length ? 1 : 0;
   return Buffer.concat([first.subarray(0, cut - shift), line]);
 }
 
