@@ -375,10 +375,11 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('on a real ser
     if (end.stderr.includes('clickhouse 18.')) expect(deaths).toBe(3);
     const lines = records(readFileSync(log()));
     expect(lines).toHaveLength(25);
-    // The others ran once more at most.
-    expect(Math.max(...lines.filter(line => line.query !== 'deadly').map(line => Number(line.attempt)))).toBe(
-      deaths > 0 ? 2 : 1,
-    );
+    // The others lost two attempts at most: from the second loss on, what may be deadly runs alone.
+    const others = lines.filter(line => line.query !== 'deadly').map(line => Number(line.attempt));
+    const most = Math.max(...others);
+    expect(most).toBeGreaterThanOrEqual(deaths > 0 ? 2 : 1);
+    expect(most).toBeLessThanOrEqual(deaths > 0 ? 3 : 1);
   });
 
   it('the server dies and stays away: exit 24, nothing lost, and the next run completes', async context => {

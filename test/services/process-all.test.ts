@@ -9,10 +9,10 @@ import { type Ended, put, qrun, records, removeTree, tree } from '../integration
 import { servicesRequired } from './clickhouse-server.js';
 import { type PueueDaemon, pueueAvailable, startPueueDaemon } from './pueue-daemon.js';
 
-// A job that goes on when its file `go` is there, with the code that the file holds.
+// A job that goes on when its file `go` is there, with the code that the file holds (which may be there before its content).
 const WAITING = `#!/bin/sh
 echo "$QRUN_PARAM_X $WINDOW" >>started
-while ! [ -e "go-$QRUN_PARAM_X" ]; do sleep 0.02; done
+while ! [ -s "go-$QRUN_PARAM_X" ]; do sleep 0.02; done
 exit "$(cat "go-$QRUN_PARAM_X")"
 `;
 
