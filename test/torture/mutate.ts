@@ -122,7 +122,11 @@ function runProof(copy: string, proof: Proof): Promise<{ code: number | null; te
         ? [script, '--only', 'simulation', '--seeds', String(proof.seeds), '--profile', proof.profile]
         : [join(copy, 'node_modules/vitest/vitest.mjs'), 'run', proof.vitest, ...testName(proof.test)];
   return new Promise(resolve => {
-    const child = spawn(process.execPath, args, { cwd: copy, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, args, {
+      cwd: copy,
+      env: { ...process.env, TORTURE_DISCARD: '1' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let text = '';
     const keep = (chunk: Buffer): void => {
       text = (text + chunk.toString('utf8')).slice(-2000);

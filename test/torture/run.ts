@@ -50,7 +50,10 @@ export async function main(wanted: Wanted): Promise<boolean> {
   print(`seed ${context.seed}\n`);
   const names = wanted.only ?? (wanted.mutations ? [] : GROUPS.map(group => group.name));
   const rows = await runGroups(context, names, row => print(liveLine(row)));
-  const kept = context.places.close({ keep: rows.some(row => row.violations.length > 0) });
+  const kept = context.places.close({
+    // What a mutation breaks is of no use to anybody.
+    keep: rows.some(row => row.violations.length > 0) && process.env.TORTURE_DISCARD !== '1',
+  });
   if (kept !== undefined) print(`what the failed trials left is in ${kept}`);
   if (snapshot !== undefined)
     print('\nmutation check: each safety line is removed, and a group must turn red');
