@@ -5,14 +5,15 @@ import { type PlanOptions, planUnit, type UnitPlan } from './plan-unit.js';
 
 /**
  * The plan that a run would make now, without lease, lock, repair or engine. Damage that a run would refuse is
- * passed over: the audit names it.
+ * passed over, for the audit to name it, unless `refuseDamage` is set.
  *
- * Errors: those of {@link planUnit}; QrunError `LOG_FOREIGN` when the log belongs to another unit.
+ * Errors: those of {@link planUnit}; QrunError `LOG_FOREIGN` when the log belongs to another unit; `LOG_DAMAGED` and
+ * `LOG_SCHEMA` with `refuseDamage`.
  */
 export async function previewUnit(
   options: PlanOptions,
   readLog: (visitor: LogVisitor) => Promise<LogTail | undefined>,
-  signal?: AbortSignal,
+  { signal, refuseDamage = false }: { readonly signal?: AbortSignal; readonly refuseDamage?: boolean } = {},
 ): Promise<UnitPlan> {
   const final = new Map<string, FinalState>();
   await readLog({
@@ -25,8 +26,18 @@ export async function previewUnit(
         hint: 'name another log with --log or --log-dir',
       });
     },
-    newer: () => {},
-    unreadable: () => {},
+    newer: (offset, schema) => {
+      if (!refuseDamage) return;
+      throw new QrunError('LOG_SCHEMA', `the log has a record of schema ${schema} at byte ${offset}`, {
+        hint: 'update qrun, or name another directory with --log-dir',
+      });
+    },
+    unreadable: offset => {
+      if (!refuseDamage) return;
+      throw new QrunError('LOG_DAMAGED', `the log is damaged: the line at byte ${offset} is no JSON`, {
+        hint: 'look at the place, and repair or remove the line by hand',
+      });
+    },
   });
   return await planUnit(options, final, signal);
 }

@@ -29,8 +29,8 @@ export interface ProcessAllRequest {
   readonly priority: number;
   readonly delay: string | undefined;
   readonly resumeGroup: boolean;
-  /** The command line of the check that follows, for `sh -c`. */
-  readonly check: string;
+  /** The command line of the check that follows, for `sh -c`; it is given the path of what was stored. */
+  readonly check: (config: string) => string;
 }
 
 /** A selected job and what its recorded runs amount to. */
@@ -80,7 +80,7 @@ export async function processAll(
   const { jobs, rerunBefore } = request;
   const judged = judgeJobs(deps.readState, jobs, request);
   const due = judged.filter(({ verdict }) => isJobDue(verdict, rerunBefore));
-  const config = due.length === 0 ? '' : await deps.store(encodeResolved(jobs));
+  const config = await deps.store(encodeResolved(jobs));
   const tasks: WantedTask[] = due.map(({ job }) => ({
     name: job.name,
     command: deps.jobCommand(job, config),
@@ -94,7 +94,7 @@ export async function processAll(
     priority: request.priority,
     delay: request.delay,
     tasks,
-    audit: request.check,
+    audit: request.check(config),
     auditDue: false,
     resumeGroup: request.resumeGroup,
   });

@@ -26,7 +26,7 @@ export interface SubmitRequest {
   readonly tasks: readonly WantedTask[];
   /**
    * The command that audits the sweep: added behind the others whenever one of them was added or `auditDue` is
-   * set, unless such a task is waiting already. Its priority is one less than that of the others.
+   * set, unless the same is waiting already; also when this submission is broken off after the first. Its priority is one less than that of the others.
    */
   readonly audit: string;
   readonly auditDue: boolean;
@@ -38,6 +38,8 @@ export interface SubmitDeps {
   readonly pueue: Pick<Pueue, 'status' | 'addGroup' | 'setSlots' | 'add' | 'clean' | 'start'>;
   /** Runs `work` while no other submitter of this sweep does; see {@link submitTasks}. */
   readonly locked: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Adds a task also when the caller has been asked to stop. */
+  readonly addLast: Pueue['add'];
   /** Told after each added task. */
   readonly onAdded?: (added: number, total: number) => void;
 }
@@ -101,8 +103,8 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
   if (missing.length > 0 && state.tasks.some(task => task.group === group && !isLive(task))) {
     await cleanGroup(deps, group);
   }
-  const add = async ({ name, command }: WantedTask, priority: number): Promise<void> => {
-    await pueue.add({
+  const add = async (addTo: Pueue['add'], { name, command }: WantedTask, priority: number): Promise<void> => {
+    await addTo({
       command,
       directory: request.root,
       group,
@@ -112,22 +114,27 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
     });
   };
   const submitted: string[] = [];
-  for (const task of missing) {
-    await add(task, request.priority);
-    submitted.push(task.name);
-    deps.onAdded?.(submitted.length, missing.length);
-    if (submitted.length % CLEAN_EVERY === 0) await cleanGroup(deps, group);
-  }
   const label = taskLabel(sweep, AUDIT);
-  // With nothing new behind it, one of an earlier submission will do, whatever options that had.
+  // One of other units, or with other commands behind it, is another audit.
   const waiting = state.tasks.some(
-    task =>
-      task.label === label &&
-      isWaiting(task.phase) &&
-      (submitted.length === 0 || task.command === request.audit),
+    task => task.label === label && isWaiting(task.phase) && task.command === request.audit,
   );
+  const audit = { name: AUDIT, command: request.audit };
+  try {
+    for (const task of missing) {
+      await add(next => pueue.add(next), task, request.priority);
+      submitted.push(task.name);
+      deps.onAdded?.(submitted.length, missing.length);
+      if (submitted.length % CLEAN_EVERY === 0) await cleanGroup(deps, group);
+    }
+  } catch (error) {
+    // What was added runs, whatever becomes of this process; so it is audited. The first error is the one to tell.
+    if (submitted.length > 0 && !waiting)
+      await add(deps.addLast, audit, request.priority - 1).catch(() => {});
+    throw error;
+  }
   const due = submitted.length > 0 || request.auditDue;
-  if (due && !waiting) await add({ name: AUDIT, command: request.audit }, request.priority - 1);
+  if (due && !waiting) await add(next => pueue.add(next), audit, request.priority - 1);
   const paused = state.groups.get(group)?.paused === true;
   if (paused && request.resumeGroup) await pueue.start(group);
   return {

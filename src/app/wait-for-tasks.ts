@@ -1,14 +1,17 @@
 import { QrunError } from '../core/errors.js';
 import { AUDIT, nameInLabel, taskLabel } from '../core/labels.js';
-import { isLive, type PueueState, type PueueTask } from '../core/pueue-state.js';
+import { isLive, type PueueTask } from '../core/pueue-state.js';
 import type { NewTask, Pueue } from '../io/pueue.js';
 import type { Clock } from './run-unit.js';
 
 export interface WaitRequest {
   readonly sweep: string;
   readonly group: string;
-  /** How this process is started again when it has to make room; as it was submitted. */
-  readonly again: Pick<NewTask, 'command' | 'directory' | 'priority'>;
+  /**
+   * How this process is started again when it has to make room; as it was submitted. `undefined` when it is no task of
+   * pueue: it holds no slot then, and just waits.
+   */
+  readonly again: Pick<NewTask, 'command' | 'directory' | 'priority'> | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -38,11 +41,12 @@ const AGAIN_SECONDS = { queued: 15, delayed: 60 };
  *
  * It runs as a task of the sweep's own group, the last that pueue starts there. Tasks that wait for a slot can be
  * behind it all the same (submitted again meanwhile, or delayed), and would wait for ever for a slot that it holds:
- * then it submits itself once more, or relies on another one that is queued already, and leaves. Tasks that run are
- * waited for, orphans of a daemon that died included.
+ * then it submits itself once more, unless the very same is queued already, and leaves. Tasks that run are waited for,
+ * orphans of a daemon that died included.
  *
- * Errors: QrunError `PUEUE_*`, but not `PUEUE_DOWN`: a daemon that is away is waited for, as long as it takes. The
- * signal's reason when it is aborted.
+ * Errors: QrunError `PUEUE_*` of the first look, but not `PUEUE_DOWN`. Whatever fails later (a daemon that is away, a
+ * client that is just being replaced, a machine out of processes) is waited for as long as it takes: nobody else would
+ * do the work. The signal's reason when it is aborted.
  */
 export async function waitForTasks(deps: WaitDeps, request: WaitRequest): Promise<WaitResult> {
   const { sweep, group, signal } = request;
@@ -51,19 +55,31 @@ export async function waitForTasks(deps: WaitDeps, request: WaitRequest): Promis
     if (text !== told) deps.onWaiting(text);
     told = text;
   };
+  let seen = false;
+  // Whether it worked, and else a pause.
+  const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work();
+    } catch (error) {
+      signal.throwIfAborted();
+      const away = error instanceof QrunError && error.code.startsWith('PUEUE_');
+      if (!away || !(seen || error.code === 'PUEUE_DOWN')) throw error;
+      tell(`waiting for pueue: ${error.message}`);
+      await deps.clock.delay(DAEMON_AWAY_MS, signal);
+      return undefined;
+    }
+  };
   for (;;) {
     signal.throwIfAborted();
-    const state = await readState(deps);
-    if (state === undefined) {
-      tell('waiting for the pueue daemon');
-      await deps.clock.delay(DAEMON_AWAY_MS, signal);
-      continue;
-    }
+    const state = await attempt(() => deps.pueue.status());
+    if (state === undefined) continue;
+    seen = true;
     const live = state.tasks.filter(task => isLive(task) && nameInLabel(sweep, task.label) !== undefined);
     const units = live.filter(task => nameInLabel(sweep, task.label) !== AUDIT);
-    if (units.some(task => task.group === group && waitsForSlot(task))) {
-      await makeRoom(deps, request, live);
-      return 'left';
+    const { again } = request;
+    if (again !== undefined && units.some(task => task.group === group && waitsForSlot(task))) {
+      if (await attempt(() => makeRoom(deps, { ...request, again }, live))) return 'left';
+      continue;
     }
     const names = new Set(units.map(task => nameInLabel(sweep, task.label) as string));
     for (const name of await deps.orphans()) names.add(name);
@@ -75,27 +91,20 @@ export async function waitForTasks(deps: WaitDeps, request: WaitRequest): Promis
   }
 }
 
-async function readState({ pueue }: WaitDeps): Promise<PueueState | undefined> {
-  try {
-    return await pueue.status();
-  } catch (error) {
-    if (error instanceof QrunError && error.code === 'PUEUE_DOWN') return undefined;
-    throw error;
-  }
-}
-
 async function makeRoom(
   { pueue, onWaiting }: WaitDeps,
-  { sweep, group, again }: WaitRequest,
+  { sweep, group, again }: WaitRequest & { readonly again: object },
   live: readonly PueueTask[],
-): Promise<void> {
-  const later = live.some(task => nameInLabel(sweep, task.label) === AUDIT && waitsForSlot(task));
+): Promise<true> {
+  const later = live.some(
+    task => nameInLabel(sweep, task.label) === AUDIT && waitsForSlot(task) && task.command === again.command,
+  );
   onWaiting(
     later
       ? 'tasks of the sweep wait for a slot: a later audit follows them'
       : 'tasks of the sweep wait for a slot: the audit is submitted again behind them',
   );
-  if (later) return;
+  if (later) return true;
   const queued = live.some(({ phase }) => phase === 'queued');
   await pueue.add({
     ...again,
@@ -103,6 +112,7 @@ async function makeRoom(
     label: taskLabel(sweep, AUDIT),
     delay: String(queued ? AGAIN_SECONDS.queued : AGAIN_SECONDS.delayed),
   });
+  return true;
 }
 
 function waitsForSlot({ phase }: PueueTask): boolean {

@@ -12,7 +12,7 @@ import type { Parameters, Settings } from '../core/model.js';
 import { logName, unitId } from '../core/names.js';
 import { parseSweepTable, type SweepTable } from '../core/sweep.js';
 import { readDotEnv, readSecretFile, readToml } from '../io/config-files.js';
-import { readJobConfig } from '../io/job-config.js';
+import { type JobConfig, readJobConfig } from '../io/job-config.js';
 import { findSweepRoot, type SweepRoot, unitName } from '../io/unit-files.js';
 
 /** The surroundings of the process, as far as the configuration depends on them. */
@@ -33,6 +33,8 @@ export interface SweepContext {
   readonly logDirectory: string;
   /** Where the embedded engine keeps its data, unless a unit of a sweep has its own. */
   readonly dataDirectory: string;
+  /** Units that a job's configuration names; see {@link JobConfig}. */
+  readonly jobUnits: readonly string[] | undefined;
   /** Read when it is needed, and never kept in anything that is printed. */
   readonly password: () => string | undefined;
   /** Whether the password would be there in a process that starts with an empty environment. */
@@ -81,7 +83,9 @@ export function sweepContext(
       : { directory: job.root, configFile: job.file };
   const values = job?.values ?? (configFile === undefined ? {} : readToml(configFile));
   const dotEnv = readDotEnv(join(root, '.env'));
-  const variables = { ...dotEnv, ...env };
+  // An empty variable counts as none, and hides nothing.
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const variables = { ...dotEnv, ...set };
   const { config, sources, given } = resolveConfig({
     toml: configFile === undefined ? undefined : { file: configFile, values },
     env: job === undefined ? variables : {},
@@ -111,6 +115,7 @@ export function sweepContext(
     table: parseSweepTable(configFile ?? '', values.sweep),
     logDirectory: absolute.log_dir ?? join(root, 'results'),
     dataDirectory: absolute.data_dir ?? join(root, '.qrun', 'data'),
+    jobUnits: job?.units,
     password: () => (fileWins ? readSecretFile(absolute.password_file as string) : secret),
     passwordSurvives: () => fileWins || secret === undefined || dotEnv.CLICKHOUSE_PASSWORD === secret,
   };

@@ -69,6 +69,28 @@ export function addSelectionOptions(command: Command): Command {
     );
 }
 
+/** Options that choose among the units of a sweep. */
+export function addSweepOptions(command: Command): Command {
+  const group = 'Sweep:';
+  return command
+    .addOption(
+      new Option('--include <glob>', 'only units whose id matches (repeatable)')
+        .argParser(collect)
+        .helpGroup(group),
+    )
+    .addOption(
+      new Option('--exclude <glob>', 'not the units whose id matches (repeatable)')
+        .argParser(collect)
+        .helpGroup(group),
+    )
+    .addOption(
+      new Option('--group <name>', 'pueue group (default: qrun-<sweep>, or group under [sweep])').helpGroup(
+        group,
+      ),
+    )
+    .addOption(new Option('--config <file>', 'configuration that submit-all wrote for its jobs').hideHelp());
+}
+
 /** Options that say what executes the SQL. */
 export function addEngineOptions(command: Command): Command {
   const group = 'Engine:';

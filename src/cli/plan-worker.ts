@@ -15,6 +15,7 @@ async function answer({ unit, directory, logPath, ...options }: PlanQuestion): P
     const plan = await previewUnit(
       { ...options, source: directorySource(directory), limit: undefined },
       visitor => readLog(logPath, unit, visitor),
+      { refuseDamage: true },
     );
     return { queries: plan.queries.length, due: plan.due.length };
   } catch (error) {

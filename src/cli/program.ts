@@ -6,12 +6,12 @@ import {
   addRunOptions,
   addSelectionOptions,
   addSharedUnitOptions,
+  addSweepOptions,
   addUnitOptions,
   collect,
   type Flags,
 } from './options.js';
 import { withoutOptionValue } from './secrets.js';
-import { addSweepOptions } from './sweep-options.js';
 import type { Terminal } from './terminal.js';
 import { version } from './version.js';
 

@@ -27,8 +27,8 @@ export interface UnitSelection {
 
 /**
  * The sweep that a directory belongs to, with the units at or below it: those that qrun.toml lists, else each leaf
- * directory, times epochs and matrix. With an embedded engine and no `data_dir`, each unit has a data directory
- * of its own, because only one process can open one.
+ * directory, times epochs and matrix. With an embedded engine each unit has a data directory of its own (below
+ * `data_dir`, where that is given), because only one process can open one.
  *
  * Errors: QrunError `CONFIG`, `UNIT_*`; `CONFIG` when two units would share a log.
  */
@@ -39,11 +39,10 @@ export function openSweep(
   { include, exclude }: UnitSelection,
   flagName?: (key: string) => string,
 ): Sweep {
-  const given = resolve(surroundings.cwd, directory);
-  const context = sweepContext(given, flags, surroundings, flagName);
-  // pueue gives the working directory of a task without links, and labels are compared with it.
+  // pueue gives the working directory of a task without links, and ids must not depend on the way that was taken.
+  const start = real(resolve(surroundings.cwd, directory));
+  const context = sweepContext(start, flags, surroundings, flagName);
   const root = real(context.root);
-  const start = real(given);
   const sweep = { ...context, root };
   const name = context.table.name ?? sweepNameOf(basename(root));
   // Without a list of units the rest of the root, which may be anything, is not looked through.
@@ -60,7 +59,8 @@ export function openSweep(
       const names = [unit, unitName(at, root)];
       return names.some(included) && !names.some(excluded);
     });
-  if (units.length === 0) {
+  // A unit that was submitted and is gone is for the audit to tell.
+  if (units.length === 0 && context.jobUnits === undefined) {
     throw new QrunError('UNIT_EMPTY', `there is no unit of the sweep ${name} at or below ${start}`, {
       hint:
         include.length + exclude.length > 0
@@ -74,9 +74,9 @@ export function openSweep(
 
 function unitOf(sweep: SweepContext, directory: string, parameters: Parameters): UnitContext {
   const unit = unitIn(sweep, directory, parameters);
-  if (sweep.config.engine !== 'embedded' || sweep.config.data_dir !== undefined) return unit;
+  if (sweep.config.engine !== 'embedded') return unit;
   const own = basename(unit.logPath).replace(/\.ndjson$/, '');
-  return { ...unit, dataDirectory: join(sweep.root, '.qrun', 'data-of', own) };
+  return { ...unit, dataDirectory: join(sweep.config.data_dir ?? join(sweep.root, '.qrun', 'data-of'), own) };
 }
 
 function refuseSharedNames(units: readonly UnitContext[]): void {

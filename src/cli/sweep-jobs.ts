@@ -7,7 +7,7 @@ import { FileLock } from '../io/flock.js';
 import { writeJobConfig } from '../io/job-config.js';
 import { makeDirectories } from '../io/log-file.js';
 import type { UnitContext } from './context.js';
-import type { Flags } from './options.js';
+import { shownUrl } from './secrets.js';
 import type { Sweep } from './sweep-context.js';
 import type { Terminal } from './terminal.js';
 
@@ -16,9 +16,21 @@ export function ownCommand(terminal: Terminal): string[] {
   return [terminal.proc.execPath, fileURLToPath(new URL('../../bin/qrun.cjs', import.meta.url))];
 }
 
-/** The command line that this process was started with, as a task of pueue starts it. */
-export function repeatedCommand(terminal: Terminal): string {
-  return shellCommand([...ownCommand(terminal), ...terminal.proc.argv.slice(2)]);
+/**
+ * How the task of pueue that this process is can be added once more; `undefined` when it is none: what was typed in
+ * some directory and environment cannot be repeated in another.
+ */
+export function repeatedTask(
+  terminal: Terminal,
+  directory: string,
+  priority = -1,
+): { command: string; directory: string; priority: number } | undefined {
+  if (terminal.env.PUEUE_GROUP === undefined) return undefined;
+  return {
+    command: shellCommand([...ownCommand(terminal), ...terminal.proc.argv.slice(2)]),
+    directory,
+    priority,
+  };
 }
 
 /** Builds the command lines of a submission's tasks. */
@@ -30,8 +42,6 @@ export interface JobCommands {
     readonly finalizers: readonly string[];
     /** Its own, for when it submits itself again. */
     readonly priority: number;
-    /** `--include` and `--exclude` of the submission. */
-    readonly selection: Flags;
   }): string;
 }
 
@@ -51,13 +61,16 @@ export async function prepareJobs(
       hint: `put CLICKHOUSE_PASSWORD into ${join(sweep.root, '.env')}, or the password into a file: --password-file`,
     });
   }
+  // Refuses a password in the URL, which would stand in the file.
+  if (sweep.config.engine === 'clickhouse') refusePasswordInUrl(sweep.config.url);
   const { given, name, group } = sweep;
   // Choices of one command line (--setup, --rerun) are none of a configuration; units get theirs as flags.
   const kept = TOML_KEYS.filter(key => given[key] !== undefined).map(key => [key, given[key]]);
-  const configFile = await writeJobConfig(sweep.root, {
-    ...Object.fromEntries(kept),
-    sweep: { ...sweep.table, name, group },
-  });
+  const configFile = await writeJobConfig(
+    sweep.root,
+    { ...Object.fromEntries(kept), sweep: { ...sweep.table, name, group } },
+    sweep.units.map(({ unit }) => unit),
+  );
   const own = ownCommand(terminal);
   const shared = sweep.config.parameters;
   return {
@@ -74,7 +87,7 @@ export async function prepareJobs(
         ...(dataDirectory === sweep.dataDirectory ? [] : [`--data-dir=${dataDirectory}`]),
         ...unitFlags,
       ]),
-    audit: ({ finalizers, priority, selection: { include = [], exclude = [] } }) =>
+    audit: ({ finalizers, priority }) =>
       shellCommand([
         ...own,
         'audit-all',
@@ -82,11 +95,16 @@ export async function prepareJobs(
         `--config=${configFile}`,
         '--when-ended',
         `--priority=${priority}`,
-        ...(include as string[]).map(glob => `--include=${glob}`),
-        ...(exclude as string[]).map(glob => `--exclude=${glob}`),
         ...finalizers.map(command => `--then=${command}`),
       ]),
   };
+}
+
+function refusePasswordInUrl(url: string | undefined): void {
+  if (url === undefined || !/^[a-z][a-z\d+.-]*:\/\/[^/]*:.*@/i.test(url)) return;
+  throw new QrunError('CONFIG', `the ClickHouse URL "${shownUrl(url)}" holds a password`, {
+    hint: 'give it in CLICKHOUSE_PASSWORD in .env or in a password file',
+  });
 }
 
 // The other one reads 300,000 files before it takes the lock, and holds it for its adds: 220 take a second.

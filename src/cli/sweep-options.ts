@@ -1,32 +1,10 @@
-import { type Command, Option } from 'commander';
 import { QrunError } from '../core/errors.js';
-import { collect, configFlags, type Flags, flagName } from './options.js';
+import { MAX_PRIORITY } from '../core/sweep.js';
+import { configFlags, type Flags, flagName } from './options.js';
 import { openSweep, type Sweep } from './sweep-context.js';
 import type { Terminal } from './terminal.js';
 
-/** Options that choose among the units of a sweep. */
-export function addSweepOptions(command: Command): Command {
-  const group = 'Sweep:';
-  return command
-    .addOption(
-      new Option('--include <glob>', 'only units whose id matches (repeatable)')
-        .argParser(collect)
-        .helpGroup(group),
-    )
-    .addOption(
-      new Option('--exclude <glob>', 'not the units whose id matches (repeatable)')
-        .argParser(collect)
-        .helpGroup(group),
-    )
-    .addOption(
-      new Option('--group <name>', 'pueue group (default: qrun-<sweep>, or group under [sweep])').helpGroup(
-        group,
-      ),
-    )
-    .addOption(new Option('--config <file>', 'configuration that submit-all wrote for its jobs').hideHelp());
-}
-
-/** The flags that {@link addSweepOptions} and the commands above a unit have, and that are no configuration. */
+/** The flags that `addSweepOptions` and the commands above a unit have, and that are no configuration. */
 const NO_CONFIGURATION = [
   'include',
   'exclude',
@@ -54,18 +32,19 @@ export function sweepOf(directory: string, flags: Flags, terminal: Terminal): Sw
   return flags.group === undefined ? sweep : { ...sweep, group: String(flags.group) };
 }
 
-// pueue's priorities are 32-bit integers; the audit takes one less than the units.
-const MAX_PRIORITY = 1_000_000_000;
+/** Bounds of `--priority`; the audit takes one less. */
+export const UNIT_PRIORITY = { min: -MAX_PRIORITY, max: MAX_PRIORITY };
+export const AUDIT_PRIORITY = { min: -MAX_PRIORITY - 1, max: MAX_PRIORITY };
 
 /** The number of a flag. Errors: QrunError `USAGE`. */
 export function wholeNumberFlag(
   flags: Flags,
   name: string,
-  { min = 0, max = MAX_PRIORITY }: { readonly min?: number; readonly max?: number } = {},
+  { min = 0, max = Number.MAX_SAFE_INTEGER }: { readonly min?: number; readonly max?: number } = {},
 ): number | undefined {
   const value = flags[name];
   if (value === undefined) return undefined;
-  const number = /^-?\d{1,10}$/.test(String(value)) ? Number(value) : Number.NaN;
+  const number = /^-?\d{1,12}$/.test(String(value)) ? Number(value) : Number.NaN;
   if (number >= min && number <= max) return number;
   throw new QrunError(
     'USAGE',

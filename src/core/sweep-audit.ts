@@ -18,6 +18,8 @@ export interface UnitAudit {
   readonly foreign: number;
   readonly wrong_width: number;
   readonly unreadable: number;
+  /** Why the unit could not be audited: then it is incomplete, whatever its log holds, and the counts are 0. */
+  readonly problem?: string;
 }
 
 /** The audit of all units that were asked for. */
@@ -28,17 +30,35 @@ export interface SweepAudit {
   /** The worst verdict of a unit; `inconsistent` is worse than `incomplete`, that than `errors`. */
   readonly verdict: Verdict;
   readonly units: readonly UnitAudit[];
+  /** The commands that were run after it, all with success. */
+  readonly then_done?: readonly string[];
 }
 
 const SEVERITY: readonly Verdict[] = ['complete', 'errors', 'incomplete', 'inconsistent'];
 
 /** Puts the audits of all units together. */
-export function sweepAudit(sweep: string, at: string, reports: readonly AuditReport[]): SweepAudit {
-  const worst = Math.max(0, ...reports.map(({ verdict }) => SEVERITY.indexOf(verdict)));
-  return { sweep, at, verdict: SEVERITY[worst] as Verdict, units: reports.map(counted) };
+export function sweepAudit(sweep: string, at: string, units: readonly UnitAudit[]): SweepAudit {
+  const worst = Math.max(0, ...units.map(({ verdict }) => SEVERITY.indexOf(verdict)));
+  return { sweep, at, verdict: SEVERITY[worst] as Verdict, units };
 }
 
-function counted(report: AuditReport): UnitAudit {
+/** A unit that was asked for and cannot be audited: its directory is gone, or one of its files is bad. */
+export function unaudited(unit: string, log: string, problem: string): UnitAudit {
+  const none = { queries: 0, normal: [], skipped: 0, errors: 0, expected_lines: 0, found_lines: 0 };
+  const nothing = {
+    missing: 0,
+    partial: 0,
+    duplicate: 0,
+    stale: 0,
+    foreign: 0,
+    wrong_width: 0,
+    unreadable: 0,
+  };
+  return { unit, log, verdict: 'incomplete', ...none, ...nothing, problem };
+}
+
+/** The audit of a unit, as it stands in that of its sweep. */
+export function unitAudit(report: AuditReport): UnitAudit {
   return {
     unit: report.unit,
     log: report.log,

@@ -28,6 +28,9 @@ const values = z
   .transform(value => (Array.isArray(value) ? value : [value]));
 // pueue's own limit is 32 bits; more slots than this are a mistake.
 const MAX_SLOTS = 10_000;
+/** pueue's priorities are 32-bit integers, and the audit takes one less than the units. */
+export const MAX_PRIORITY = 1_000_000_000;
+const PRIORITY = `must be a whole number from -${MAX_PRIORITY} to ${MAX_PRIORITY}`;
 const SLOTS = `must be "auto" or a whole number from 1 to ${MAX_SLOTS}`;
 const text = z.string('must be a text').min(1, 'must not be empty');
 
@@ -37,7 +40,12 @@ const SCHEMA = z.strictObject({
   parallel: z
     .union([z.literal('auto'), z.number().int(SLOTS).min(1, SLOTS).max(MAX_SLOTS, SLOTS)], SLOTS)
     .optional(),
-  priority: z.number('must be a whole number').int('must be a whole number').optional(),
+  priority: z
+    .number(PRIORITY)
+    .int(PRIORITY)
+    .min(-MAX_PRIORITY, PRIORITY)
+    .max(MAX_PRIORITY, PRIORITY)
+    .optional(),
   units: z.array(text, 'must be a list of texts').min(1, 'must not be empty').optional(),
   epochs: z
     .array(z.record(z.string(), scalar, 'must be a table of parameters'), 'must be a list of tables')

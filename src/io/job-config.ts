@@ -11,6 +11,8 @@ export interface JobConfig {
   readonly root: string;
   /** As a qrun.toml could hold it; paths are absolute, and no secret is in it. */
   readonly values: Readonly<Record<string, unknown>>;
+  /** Ids of the units that the submission was about: what its audit judges, whatever is there then. */
+  readonly units: readonly string[];
 }
 
 const VERSION = 1;
@@ -24,8 +26,9 @@ const VERSION = 1;
 export async function writeJobConfig(
   root: string,
   values: Readonly<Record<string, unknown>>,
+  units: readonly string[],
 ): Promise<string> {
-  const content = `${JSON.stringify({ version: VERSION, root, values }, null, 2)}\n`;
+  const content = `${JSON.stringify({ version: VERSION, root, values, units }, null, 2)}\n`;
   const directory = join(root, '.qrun', 'jobs');
   const path = join(directory, `${shortHash(content)}.json`);
   try {
@@ -42,7 +45,7 @@ export async function writeJobConfig(
 
 /** Reads what {@link writeJobConfig} wrote. Errors: QrunError `CONFIG`. */
 export function readJobConfig(file: string): JobConfig {
-  let content: Partial<{ version: unknown; root: unknown; values: unknown }> | null;
+  let content: Partial<Record<'version' | 'root' | 'values' | 'units', unknown>> | null;
   try {
     content = JSON.parse(readFileSync(file, 'utf8')) as typeof content;
   } catch (cause) {
@@ -51,9 +54,10 @@ export function readJobConfig(file: string): JobConfig {
       cause,
     });
   }
-  const { version, root, values } = content ?? {};
-  if (version === VERSION && typeof root === 'string' && typeof values === 'object' && values !== null) {
-    return { file, root, values: values as Record<string, unknown> };
+  const { version, root, values, units } = content ?? {};
+  const known = typeof values === 'object' && values !== null && Array.isArray(units);
+  if (version === VERSION && typeof root === 'string' && known) {
+    return { file, root, values: values as Record<string, unknown>, units: units as string[] };
   }
   throw new QrunError('CONFIG', `${file} is not the configuration of a job that this qrun knows`, {
     hint: '--config takes a file that qrun submit-all wrote; submit again',

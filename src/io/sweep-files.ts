@@ -1,7 +1,7 @@
-import { realpathSync, statSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
-import { readDirectory } from './unit-files.js';
+import { readDirectory, statOf } from './unit-files.js';
 
 /** A directory below a sweep's root that holds SQL files, directly or deeper. */
 export interface SqlDirectory {
@@ -15,13 +15,12 @@ export interface SqlDirectory {
 
 /**
  * Every directory at or below `start` that holds SQL files, directly or deeper, by the rules of a unit's own
- * listing: names with a leading `_` or `.` do not count, links are followed, each directory once.
+ * listing: names with a leading `_` or `.` do not count, links are followed, never in a circle.
  *
  * Errors: QrunError `UNIT_NOT_FOUND`, `UNIT_UNREADABLE`.
  */
 export function findSqlDirectories(start: string, root: string): SqlDirectory[] {
-  const stat = statSync(start, { throwIfNoEntry: false });
-  if (!stat?.isDirectory()) {
+  if (!statOf(start)?.isDirectory()) {
     throw new QrunError('UNIT_NOT_FOUND', `there is no directory ${start}`, {
       hint: 'name the directory that holds the units of the sweep',
     });
@@ -31,23 +30,39 @@ export function findSqlDirectories(start: string, root: string): SqlDirectory[] 
   return found.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-// Whether there are SQL files at or below the directory.
-function walk(directory: string, root: string, found: SqlDirectory[], seen: Set<string>): boolean {
-  const real = realpathSync(directory);
-  if (seen.has(real)) return false;
-  seen.add(real);
+// Whether there are SQL files at or below the directory. `above` are the directories that it lies in, by their real
+// paths: a link to one of them leads in a circle.
+function walk(directory: string, root: string, found: SqlDirectory[], above: ReadonlySet<string>): boolean {
+  const real = realPathOf(directory);
+  if (above.has(real)) return false;
+  const seen = new Set([...above, real]);
   let files = 0;
-  let above = false;
+  let holds = false;
   for (const entry of readDirectory(directory)) {
     if (entry.name.startsWith('_') || entry.name.startsWith('.')) continue;
     // A sweep has some hundred thousand files, and the path of none of them is needed.
     const isDirectory = entry.isSymbolicLink()
-      ? statSync(join(directory, entry.name), { throwIfNoEntry: false })?.isDirectory()
+      ? statOf(join(directory, entry.name))?.isDirectory()
       : entry.isDirectory();
-    if (isDirectory) above = walk(join(directory, entry.name), root, found, seen) || above;
+    if (isDirectory) holds = walk(join(directory, entry.name), root, found, seen) || holds;
     else if (entry.name.endsWith('.sql')) files += 1;
   }
-  if (files === 0 && !above) return false;
-  found.push({ path: relative(root, directory).split(sep).join('/'), files, above });
+  if (files === 0 && !holds) return false;
+  found.push({ path: relative(root, directory).split(sep).join('/'), files, above: holds });
   return true;
+}
+
+function realPathOf(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch (cause) {
+    throw new QrunError(
+      'UNIT_UNREADABLE',
+      `cannot read the directory ${directory}: ${(cause as Error).message}`,
+      {
+        hint: 'make it readable for the user that runs qrun',
+        cause,
+      },
+    );
+  }
 }

@@ -94,7 +94,8 @@ export function readDirectory(directory: string) {
   }
 }
 
-function statOf(path: string) {
+/** What a path leads to, or `undefined` where it leads to nothing that can be looked at. */
+export function statOf(path: string) {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch {

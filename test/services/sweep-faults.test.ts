@@ -141,7 +141,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep that goes wrong', ()
         ['running', 'outside pueue'],
       ]);
       // c and the audit are queued still; the orphans are not submitted a second time.
-      expect(await all.submitted('--resume-group')).toMatchObject({
+      expect(await all.submitted('--resume-group', '--parallel', '2', '-P', '1')).toMatchObject({
         submitted: [],
         queued: ['c'],
         elsewhere: ['a', 'b'],

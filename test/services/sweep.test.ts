@@ -1,7 +1,7 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { put, qrun, records } from '../integration/qrun.js';
+import { put, qrun, records, tree } from '../integration/qrun.js';
 import {
   type ClickHouseServer,
   clickHouseServerAvailable,
@@ -233,6 +233,121 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     expect((await all.qrun('status', '.')).stdout).toContain(`pueue start -g ${all.group}`);
     await all.submitted('--resume-group');
     expect((await all.ended()).result).toEqual({ kind: 'success' });
+  });
+
+  it('judges what was submitted: a unit that is gone or spoilt since is missing, and hides no other', async () => {
+    const all = sweep('gone', { ...quick('a', 1), ...quick('b', 1), ...quick('c', 1) });
+    await daemon.pueue('group', 'add', all.group);
+    await daemon.pueue('pause', '--group', all.group);
+    await all.submitted('--then', 'touch never');
+    renameSync(join(all.root, 'b'), join(all.root, '_b'));
+    put(all.root, 'c/q0.sql', "SELECT 1 INTO OUTFILE 'x'");
+    put(all.root, 'd/new.sql', 'SELECT 1');
+    await daemon.pueue('start', '--group', all.group);
+    const audit = await all.ended();
+    expect(audit.result).toEqual({ kind: 'failed', exitCode: 21 });
+    const report = JSON.parse(readFileSync(join(all.root, 'results', 'gone.audit.json'), 'utf8')) as {
+      units: { unit: string; verdict: string; problem?: string }[];
+    };
+    expect(report.units.map(({ unit, verdict }) => [unit, verdict])).toEqual([
+      ['a', 'complete'],
+      ['b', 'incomplete'],
+      ['c', 'incomplete'],
+    ]);
+    expect(report.units[1]?.problem).toBe('its directory is gone');
+    expect(report.units[2]?.problem).toContain('INTO OUTFILE');
+    expect(existsSync(join(all.root, 'never'))).toBe(false);
+  });
+
+  it('does not take results of other settings for complete', async () => {
+    const all = sweep('settings', quick('u', 1));
+    await all.submitted();
+    await all.ended();
+    expect((await all.qrun('audit-all', '.')).code).toBe(0);
+    const changed = await all.qrun('audit-all', '.', '--set', 'max_rows_to_read=1000');
+    expect(changed.code).toBe(21);
+    expect(changed.stdout).toMatch(/u\s+incomplete\s+0\s+0\s+1/);
+    expect(await all.submitted('--dry-run', '--set', 'max_rows_to_read=1000')).toMatchObject({
+      submitted: ['u'],
+    });
+  });
+
+  it('waits for the sweep when it is asked to by hand, and submits nothing for it', async () => {
+    const all = sweep('byhand', slow('u', 2, 1));
+    await all.submitted('-P', '1');
+    const { code, stdout } = await all.qrun('audit-all', '.', '--when-ended');
+    expect(code).toBe(0);
+    expect(stdout).toContain('complete: every query');
+    expect((await all.tasks()).filter(({ label }) => label.endsWith('#audit'))).toHaveLength(1);
+  });
+
+  it('runs the commands of --then once behind units that two submissions shared', async () => {
+    const all = sweep('once', { ...slow('a', 3), ...quick('b', 1) });
+    const options = ['--parallel', '3', '-P', '1', '--then', 'echo ran >> then.txt'];
+    await all.submitted(...options);
+    await all.running('#audit');
+    await until('b to be done', async () => ((await all.task('b')).phase === 'done' ? true : undefined));
+    put(all.root, 'b/q0.sql', 'SELECT 2 AS n');
+    expect(await all.submitted(...options)).toMatchObject({ submitted: ['b'], audit: 'submitted' });
+    expect((await all.ended()).result).toEqual({ kind: 'success' });
+    expect(readFileSync(join(all.root, 'then.txt'), 'utf8')).toBe('ran\n');
+  });
+
+  it('prepares nothing on the server in a dry run', async () => {
+    const all = sweep('dry', {
+      ...quick('u', 1),
+      '_setup.sql': 'CREATE TABLE dry_run_made_this (x UInt8) ENGINE = Memory',
+    });
+    expect((await all.submit('--setup', '--dry-run')).code).toBe(0);
+    expect((await all.submit('--setup', '--delay', '3600')).stderr).toContain('setup  _setup.sql');
+    // A second time it would fail, had the dry run made it.
+    const again = await all.submit('--setup', '--delay', '3600');
+    expect(again.code).toBe(2);
+    expect(again.stderr).toContain('_setup.sql failed');
+  });
+
+  it.each([
+    ['a password in the URL', 'url = "http://u:s3cr3t@127.0.0.1:1"', 'holds a password'],
+    [
+      'a priority that pueue does not take',
+      '[sweep]\npriority = 3000000000',
+      'sweep.priority: must be a whole number',
+    ],
+  ])('refuses %s before anything is written', async (_what, toml, message) => {
+    const all = sweep('refused', quick('u', 1));
+    put(all.root, 'qrun.toml', toml);
+    const { code, stderr } = await all.submit('--delay', '3600');
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain('s3cr3t');
+    expect(existsSync(join(all.root, '.qrun', 'jobs'))).toBe(false);
+  });
+
+  it('refuses a log that a run would refuse', async () => {
+    const all = sweep('damaged', { ...quick('u', 1), ...quick('v', 1) });
+    put(all.root, 'results/u.ndjson', 'no json\n{"also":"foreign"}\n');
+    const { code, stderr } = await all.submit();
+    expect(code).toBe(23);
+    expect(stderr).toContain('u: the log is damaged: the line at byte 0');
+    expect(await all.tasks()).toEqual([]);
+  });
+
+  it('takes links for what they lead to, and none in a circle', async () => {
+    const all = sweep('links', quick('real', 1));
+    symlinkSync('real', join(all.root, 'alias'));
+    symlinkSync('loop', join(all.root, 'loop'));
+    symlinkSync('..', join(all.root, 'real', 'up'));
+    expect(await all.submitted('--dry-run')).toMatchObject({ submitted: ['alias', 'real'] });
+    const outside = tree({});
+    symlinkSync(all.root, join(outside, 'way'));
+    const through = await qrun(['submit-all', 'way', '--dry-run', '--json'], {
+      cwd: outside,
+      env: { ...daemon.env },
+    });
+    expect(JSON.parse(through.stdout), through.stderr).toMatchObject({
+      sweep: 'links',
+      submitted: ['alias', 'real'],
+    });
   });
 
   it('records the same as one qrun for each unit, each result once', async () => {

@@ -5,10 +5,15 @@ import type { NewTask } from '../../src/io/pueue.js';
 import { pueueState } from './pueue-samples.js';
 
 // The real daemon is in test/services; here it is about what is asked of it, and in which order.
-async function submit(state: PueueState, request: Partial<SubmitRequest> = {}) {
-  const calls: string[] = [];
+async function submit(
+  state: PueueState,
+  request: Partial<SubmitRequest> = {},
+  adds = Number.POSITIVE_INFINITY,
+  calls: string[] = [],
+) {
   const added: NewTask[] = [];
   let locked = false;
+  let allowed = adds;
   const call = (name: string): void => {
     if (!locked) throw new Error(`${name} without the lock`);
     calls.push(name);
@@ -25,10 +30,16 @@ async function submit(state: PueueState, request: Partial<SubmitRequest> = {}) {
         clean: async name => call(`clean ${name}`),
         start: async name => call(`start ${name}`),
         add: async task => {
+          allowed -= 1;
+          if (allowed < 0) throw new Error('no more');
           call(`add ${task.label}`);
           added.push(task);
           return added.length;
         },
+      },
+      addLast: async task => {
+        calls.push(`last ${task.label}`);
+        return 0;
       },
       locked: async work => {
         locked = true;
@@ -146,12 +157,21 @@ describe('submitTasks', () => {
       'an audit of other units, and no new ones',
       [{ label: 'qrun:s:#audit', command: 'exec other' }, { label: 'qrun:s:a' }, { label: 'qrun:s:b' }],
       { auditDue: true },
-      'waiting',
+      'submitted',
     ],
   ])('with %s', async (_what, tasks, request, audit) => {
     const { report, calls } = await submit(pueueState(tasks), request);
     expect(report.audit).toBe(audit);
     expect(calls.filter(name => name === 'add qrun:s:#audit')).toHaveLength(audit === 'submitted' ? 1 : 0);
+  });
+
+  it('adds the audit also when it is broken off, for what runs by then', async () => {
+    const calls: string[] = [];
+    await expect(submit(pueueState([]), {}, 1, calls)).rejects.toThrow('no more');
+    expect(calls.slice(-2)).toEqual(['add qrun:s:a', 'last qrun:s:#audit']);
+    const none: string[] = [];
+    await expect(submit(pueueState([]), {}, 0, none)).rejects.toThrow('no more');
+    expect(none).toEqual(['status']);
   });
 
   it('says that a group is paused, and starts it only when it may', async () => {

@@ -2,10 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { createStyle } from '../../src/cli/render/style.js';
 import { renderSweepAudit } from '../../src/cli/render/sweep-audit.js';
 import { type AuditReport, formula, type Verdict } from '../../src/core/audit.js';
-import { sweepAudit, sweepTotals } from '../../src/core/sweep-audit.js';
+import { sweepAudit, sweepTotals, type UnitAudit, unaudited, unitAudit } from '../../src/core/sweep-audit.js';
 
-function report(unit: string, verdict: Verdict, more: Partial<AuditReport> = {}): AuditReport {
-  return {
+function report(unit: string, verdict: Verdict, more: Partial<AuditReport> = {}): UnitAudit {
+  return unitAudit({
     unit,
     log: `/results/${unit}.ndjson`,
     verdict,
@@ -26,7 +26,7 @@ function report(unit: string, verdict: Verdict, more: Partial<AuditReport> = {})
     superseded: { groups: 0, lines: 0 },
     unreadable: [],
     ...more,
-  };
+  });
 }
 
 const AT = '2026-01-31T12:00:00.000Z';
@@ -90,6 +90,15 @@ describe('renderSweepAudit', () => {
     expect(text).toContain(
       'inconsistent: 1 of 3 units complete, 1 inconsistent, 1 incomplete; qrun audit DIR',
     );
+  });
+
+  it('says why a unit could not be audited, which makes the sweep incomplete', () => {
+    const audit = sweepAudit('s', AT, [
+      report('a', 'complete'),
+      unaudited('b', '/b', 'its directory is gone'),
+    ]);
+    expect(audit.verdict).toBe('incomplete');
+    expect(renderSweepAudit(audit, plain)).toMatch(/ b\s+incomplete\s+0\s+0\s+its directory is gone\n/);
   });
 
   it('cuts a long list and says so', () => {

@@ -5,9 +5,13 @@ import type { PueueState } from '../../src/core/pueue-state.js';
 import type { NewTask } from '../../src/io/pueue.js';
 import { pueueState } from './pueue-samples.js';
 
-const AUDIT = { label: 'qrun:s:#audit', phase: 'running' as const };
+const AUDIT = { label: 'qrun:s:#audit', phase: 'running' as const, command: 'exec audit' };
 
-async function wait(looks: (PueueState | 'down')[], { orphans = [] as string[][], abort = false } = {}) {
+async function wait(
+  looks: (PueueState | 'down' | 'failing')[],
+  { orphans = [] as string[][], abort = false, inPueue = true, failingAdds = 0 } = {},
+) {
+  let refusals = failingAdds;
   const added: NewTask[] = [];
   const told: string[] = [];
   const pauses: number[] = [];
@@ -15,7 +19,7 @@ async function wait(looks: (PueueState | 'down')[], { orphans = [] as string[][]
   const request: WaitRequest = {
     sweep: 's',
     group: 'qrun-s',
-    again: { command: 'exec audit', directory: '/sweep', priority: -1 },
+    again: inPueue ? { command: 'exec audit', directory: '/sweep', priority: -1 } : undefined,
     signal: control.signal,
   };
   const result = await waitForTasks(
@@ -25,9 +29,12 @@ async function wait(looks: (PueueState | 'down')[], { orphans = [] as string[][]
           const look = looks.shift();
           if (look === undefined) throw new Error('looked once too often');
           if (look === 'down') throw new QrunError('PUEUE_DOWN', 'away');
+          if (look === 'failing') throw new QrunError('PUEUE_FAILED', 'EAGAIN');
           return look;
         },
         add: async task => {
+          refusals -= 1;
+          if (refusals >= 0) throw new QrunError('PUEUE_DOWN', 'away');
           added.push(task);
           return 1;
         },
@@ -83,7 +90,19 @@ describe('waitForTasks', () => {
     ]);
   });
 
-  it('relies on an audit that is queued already', async () => {
+  it('does not rely on another audit that is queued: that one may judge other units', async () => {
+    const other = { ...AUDIT, phase: 'queued' as const, command: 'exec audit --include=b' };
+    const { result, added } = await wait([pueueState([AUDIT, { phase: 'queued' }, other])]);
+    expect([result, added.length]).toEqual(['left', 1]);
+  });
+
+  it('started by hand it holds no slot: it waits, and submits nothing', async () => {
+    const looks = [pueueState([{ phase: 'queued' }]), pueueState([])];
+    const { result, added } = await wait(looks, { inPueue: false });
+    expect([result, added]).toEqual(['ended', []]);
+  });
+
+  it('relies on the very same that is queued already', async () => {
     const { result, added } = await wait([
       pueueState([AUDIT, { phase: 'queued' }, { ...AUDIT, phase: 'queued' }]),
     ]);
@@ -97,7 +116,16 @@ describe('waitForTasks', () => {
 
   it('waits for a daemon that is away', async () => {
     const { result, told } = await wait(['down', 'down', pueueState([AUDIT])]);
-    expect([result, told]).toEqual(['ended', ['waiting for the pueue daemon']]);
+    expect([result, told]).toEqual(['ended', ['waiting for pueue: away']]);
+  });
+
+  it('waits for whatever fails once it has seen the daemon, also while it makes room', async () => {
+    const running = pueueState([AUDIT, { phase: 'running' }]);
+    expect((await wait([running, 'failing', 'down', pueueState([AUDIT])])).result).toBe('ended');
+    const queued = pueueState([AUDIT, { phase: 'queued' }]);
+    const { result, added } = await wait([queued, queued], { failingAdds: 1 });
+    expect([result, added.length]).toEqual(['left', 1]);
+    await expect(wait(['failing'])).rejects.toThrow('EAGAIN');
   });
 
   it('passes on what else goes wrong, and the reason of a stop', async () => {

@@ -1,19 +1,23 @@
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { waitForTasks } from '../../app/wait-for-tasks.js';
-import type { AuditReport } from '../../core/audit.js';
 import { QrunError } from '../../core/errors.js';
-import { type SweepAudit, sweepAudit } from '../../core/sweep-audit.js';
-import { auditReportPath, writeAuditReport } from '../../io/audit-report.js';
+import { shortHash } from '../../core/fingerprint.js';
+import { logName } from '../../core/names.js';
+import { type SweepAudit, sweepAudit, type UnitAudit, unaudited, unitAudit } from '../../core/sweep-audit.js';
+import { auditReportPath, isOutdated, readAuditReport, writeAuditReport } from '../../io/audit-report.js';
 import { FileLock } from '../../io/flock.js';
 import { leaseHolder } from '../../io/lease.js';
+import { makeDirectories } from '../../io/log-file.js';
 import { runShell } from '../../io/program.js';
 import { Pueue } from '../../io/pueue.js';
+import type { UnitContext } from '../context.js';
 import type { Flags } from '../options.js';
 import { renderSweepAudit } from '../render/sweep-audit.js';
 import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
-import { repeatedCommand } from '../sweep-jobs.js';
-import { sweepOf, wholeNumberFlag } from '../sweep-options.js';
+import { repeatedTask } from '../sweep-jobs.js';
+import { AUDIT_PRIORITY, sweepOf, wholeNumberFlag } from '../sweep-options.js';
 import type { Terminal } from '../terminal.js';
 import { auditOne, verdictExit } from './audit.js';
 
@@ -36,23 +40,59 @@ async function auditAll(
 ): Promise<number> {
   const sweep = sweepOf(directory, flags, terminal);
   if (flags.whenEnded === true && !(await untilEnded(sweep, flags, terminal, signal))) return 0;
-  const audit = await auditUnits(sweep, signal);
-  await writeAuditReport(auditReportPath(sweep.logDirectory, sweep.name), audit);
-  if (flags.json === true) terminal.out.write(`${JSON.stringify(audit)}\n`);
-  else terminal.out.write(renderSweepAudit(audit, terminal.outStyle));
-  if (audit.verdict === 'complete')
-    await runFinalizers(sweep, (flags.then as string[]) ?? [], terminal, signal);
+  const commands = (flags.then as string[] | undefined) ?? [];
+  const path = auditReportPath(sweep.logDirectory, sweep.name);
+  const work = async (): Promise<SweepAudit> => {
+    const before = readAuditReport(path);
+    const audit = await auditUnits(sweep, signal);
+    await writeAuditReport(path, audit);
+    if (flags.json === true) terminal.out.write(`${JSON.stringify(audit)}\n`);
+    else terminal.out.write(renderSweepAudit(audit, terminal.outStyle));
+    if (audit.verdict !== 'complete' || commands.length === 0) return audit;
+    // Another audit behind the same units was quicker. By hand a command runs as often as it is asked for.
+    if (flags.whenEnded === true && before !== undefined && isDone(sweep, before, commands)) {
+      terminal.err.write(`--then was run after the audit of ${before.at}\n`);
+    } else await runFinalizers(sweep, commands, terminal, signal);
+    await writeAuditReport(path, { ...audit, then_done: commands });
+    return audit;
+  };
+  // One sweep's commands at a time: an orphan of a dead daemon may be at them still.
+  const audit = commands.length === 0 ? await work() : await locked(`${path}.lock`, work, signal);
   return verdictExit([audit.verdict]);
 }
 
+function isDone(sweep: Sweep, before: SweepAudit, commands: readonly string[]): boolean {
+  const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
+  return JSON.stringify(before.then_done) === JSON.stringify(commands) && !isOutdated(before, logs);
+}
+
+// What was asked for is judged, not what is there: a unit whose directory is gone since its submission is missing.
 async function auditUnits(sweep: Sweep, signal: AbortSignal): Promise<SweepAudit> {
   const at = new Date().toISOString();
-  const reports: AuditReport[] = [];
-  for (const unit of sweep.units) {
+  const present = new Map(sweep.units.map(unit => [unit.unit, unit]));
+  const audits: UnitAudit[] = [];
+  for (const id of sweep.jobUnits ?? present.keys()) {
     signal.throwIfAborted();
-    reports.push(await auditOne(unit, {}));
+    audits.push(await auditUnitOf(sweep, id, present.get(id)));
   }
-  return sweepAudit(sweep.name, at, reports);
+  return sweepAudit(sweep.name, at, audits);
+}
+
+// One bad unit must not hide what the others are like.
+async function auditUnitOf(sweep: Sweep, id: string, unit: UnitContext | undefined): Promise<UnitAudit> {
+  if (unit === undefined) {
+    return unaudited(id, logOf(sweep, id), 'its directory is gone');
+  }
+  try {
+    return unitAudit(await auditOne(unit, false));
+  } catch (error) {
+    if (!(error instanceof QrunError)) throw error;
+    return unaudited(id, unit.logPath, [error.message, ...error.details].join('; '));
+  }
+}
+
+function logOf(sweep: Sweep, id: string): string {
+  return join(sweep.logDirectory, logName(id, shortHash));
 }
 
 // Whether the work is still ours: a later audit task may have taken it.
@@ -63,17 +103,15 @@ async function untilEnded(
   signal: AbortSignal,
 ): Promise<boolean> {
   const pueue = await Pueue.open({ env: terminal.env, signal });
-  const held = new Map<string, string>();
   const result = await waitForTasks(
     {
       pueue,
       orphans: async () => {
-        held.clear();
-        for (const { unit, logPath } of sweep.units) {
-          const holder = await leaseHolder(logPath);
-          if (holder !== undefined) held.set(unit, holder);
+        const held: string[] = [];
+        for (const id of sweep.jobUnits ?? sweep.units.map(({ unit }) => unit)) {
+          if ((await leaseHolder(logOf(sweep, id))) !== undefined) held.push(id);
         }
-        return [...held.keys()];
+        return held;
       },
       clock: { delay: (ms, aborted) => delay(ms, undefined, { signal: aborted }).catch(() => {}) },
       onWaiting: text => terminal.err.write(`${text}\n`),
@@ -82,43 +120,42 @@ async function untilEnded(
       sweep: sweep.name,
       // What pueue says of the group that this task runs in counts more than a configuration.
       group: terminal.env.PUEUE_GROUP ?? sweep.group,
-      again: {
-        command: repeatedCommand(terminal),
-        directory: sweep.root,
-        priority: wholeNumberFlag(flags, 'priority', { min: -1_000_000_000 }) ?? -1,
-      },
+      again: repeatedTask(terminal, sweep.root, wholeNumberFlag(flags, 'priority', AUDIT_PRIORITY)),
       signal,
     },
   );
   return result === 'ended';
 }
 
-// One sweep's commands at a time: an orphan of a dead daemon may be at them still.
+async function locked<T>(path: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  makeDirectories(dirname(path));
+  const lock = await FileLock.open(path);
+  try {
+    await lock.acquire({ limitMs: FINALIZER_WAIT_MS, signal });
+    return await work();
+  } finally {
+    lock.close();
+  }
+}
+
 async function runFinalizers(
   sweep: Sweep,
   commands: readonly string[],
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  if (commands.length === 0) return;
-  const lock = await FileLock.open(`${auditReportPath(sweep.logDirectory, sweep.name)}.lock`);
-  try {
-    await lock.acquire({ limitMs: FINALIZER_WAIT_MS, signal });
-    for (const command of commands) {
-      terminal.err.write(`then: ${terminal.errStyle.foreign(command)}\n`);
-      const { exitCode, signal: killedBy } = await runShell(command, sweep.root, signal);
-      signal.throwIfAborted();
-      if (exitCode === 0) continue;
-      throw new QrunError(
-        'FINALIZER_FAILED',
-        `--then ${command}: ${killedBy === undefined ? `exit ${exitCode}` : `ended by ${killedBy}`}`,
-        {
-          hint: 'the audit is complete; correct the command and run it by hand, or qrun audit-all --then again',
-        },
-      );
-    }
-  } finally {
-    lock.close();
+  for (const command of commands) {
+    terminal.err.write(`then: ${terminal.errStyle.foreign(command)}\n`);
+    const { exitCode, signal: killedBy } = await runShell(command, sweep.root, signal);
+    signal.throwIfAborted();
+    if (exitCode === 0) continue;
+    throw new QrunError(
+      'FINALIZER_FAILED',
+      `--then ${command}: ${killedBy === undefined ? `exit ${exitCode}` : `ended by ${killedBy}`}`,
+      {
+        hint: 'the audit is complete; correct the command and run it by hand, or qrun audit-all --then again',
+      },
+    );
   }
 }
 

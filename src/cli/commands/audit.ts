@@ -24,7 +24,9 @@ export async function auditCommand(
   const reports: AuditReport[] = [];
   for (const directory of directories) {
     const context = unitContext(directory, given, terminal, flagName);
-    reports.push(await auditOne(context, given));
+    // A run with --set or --database is audited without naming them again.
+    const named = given.settings !== undefined || given.database !== undefined;
+    reports.push(await auditOne(context, !named));
   }
   if (flags.json === true) {
     const json = reports.length === 1 ? reports[0] : reports;
@@ -42,16 +44,12 @@ export function verdictExit(verdicts: readonly Verdict[]): ExitCode {
 }
 
 /**
- * The audit of one unit. A run with --set or --database is audited without naming them again: the sidecar knows
- * them; `given` are the flags of this command line.
+ * The audit of one unit: by the settings of its last run, which its sidecar knows, or by those of the configuration
+ * (`bySidecar` false).
  */
-export function auditOne(
-  context: UnitContext,
-  given: Readonly<Record<string, unknown>>,
-): Promise<AuditReport> {
+export function auditOne(context: UnitContext, bySidecar: boolean): Promise<AuditReport> {
   const start = lastStart(readRuns(context.logPath));
-  const named = given.settings !== undefined || given.database !== undefined;
-  const settings = named || start === undefined ? context.inputs.settings : start.settings;
+  const settings = bySidecar && start !== undefined ? start.settings : context.inputs.settings;
   const rows = context.config.rows_per_query ?? start?.rows_per_query ?? undefined;
   return auditUnit({
     unit: context.unit,

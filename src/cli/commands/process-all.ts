@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkReport, judgeJobs, processAll } from '../../app/process-all.js';
 import { submitTasks } from '../../app/submit.js';
@@ -14,42 +14,36 @@ import { readJobState } from '../../io/job-state.js';
 import { leaseHolder } from '../../io/lease.js';
 import { makeDirectories, reasonOf } from '../../io/log-file.js';
 import { Pueue } from '../../io/pueue.js';
-import { filesOf, RESOLVED_DIRECTORY, readJobs } from '../jobs-context.js';
+import { filesOf, RESOLVED_DIRECTORY, readJobs, readStoredJobs } from '../jobs-context.js';
 import type { Flags } from '../options.js';
 import { renderCheck, renderJobPlan, renderProcessAll } from '../render/jobs.js';
-import { listenForStops, SIGNAL_EXIT } from '../signals.js';
-import { ownCommand, repeatedCommand, submitLocked } from '../sweep-jobs.js';
-import { wholeNumberFlag } from '../sweep-options.js';
+import { untilStopped } from '../signals.js';
+import { ownCommand, repeatedTask, submitLocked } from '../sweep-jobs.js';
+import { AUDIT_PRIORITY, UNIT_PRIORITY, wholeNumberFlag } from '../sweep-options.js';
 import type { Terminal } from '../terminal.js';
 
 /** `qrun process-all jobs.toml`: submits what is not done, or checks that all is. Gives the exit code. */
 export async function processAllCommand(file: string, flags: Flags, terminal: Terminal): Promise<number> {
-  const jobs = readJobs(file, terminal.cwd, flags.memoryMax as string | undefined);
-  const stops = listenForStops(terminal.proc, exitCode => terminal.proc.exit(exitCode));
-  try {
-    if (flags.check === true) return await check(jobs, flags, terminal, stops.drain);
+  // What follows the jobs names what was submitted, so that a later change of jobs.toml moves nothing.
+  const jobs =
+    flags.check === true
+      ? readStoredJobs(file, terminal.cwd)
+      : readJobs(file, terminal.cwd, flags.memoryMax as string | undefined);
+  return await untilStopped(terminal.proc, async signal => {
+    if (flags.check === true) return await check(jobs, flags, terminal, signal);
     if (flags.dryRun === true) return await showPlan(jobs, flags, terminal);
-    return await submit(jobs, resolve(terminal.cwd, file), flags, terminal, stops.drain);
-  } catch (error) {
-    const signal = stops.received();
-    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
-    throw error;
-  } finally {
-    stops.dispose();
-  }
+    return await submit(jobs, flags, terminal, signal);
+  });
 }
-
-const MIN_PRIORITY = { min: -1_000_000_000 };
 
 async function submit(
   jobs: ResolvedJobs,
-  file: string,
   flags: Flags,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
   const slots = wholeNumberFlag(flags, 'parallel', { min: 1, max: 10_000 });
-  const priority = wholeNumberFlag(flags, 'priority', MIN_PRIORITY) ?? 0;
+  const priority = wholeNumberFlag(flags, 'priority', UNIT_PRIORITY) ?? 0;
   const pueue = await Pueue.open({ env: terminal.env, signal });
   const rerunBefore = rerunTime(flags);
   const own = ownCommand(terminal);
@@ -67,7 +61,14 @@ async function submit(
           ...(rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`]),
         ]),
       submit: request =>
-        submitTasks({ pueue, locked: work => submitLocked(jobs.directory, work, signal) }, request),
+        submitTasks(
+          {
+            pueue,
+            addLast: async task => (await Pueue.open({ env: terminal.env })).add(task),
+            locked: work => submitLocked(jobs.directory, work, signal),
+          },
+          request,
+        ),
     },
     {
       jobs,
@@ -80,11 +81,12 @@ async function submit(
       priority,
       delay: flags.delay as string | undefined,
       resumeGroup: flags.resumeGroup === true,
-      check: shellCommand([
-        ...[...own, 'process-all', file, '--check', '--when-ended', `--priority=${priority - 1}`],
-        ...include.map(glob => `--include=${glob}`),
-        ...exclude.map(glob => `--exclude=${glob}`),
-      ]),
+      check: config =>
+        shellCommand([
+          ...[...own, 'process-all', config, '--check', '--when-ended', `--priority=${priority - 1}`],
+          ...include.map(glob => `--include=${glob}`),
+          ...exclude.map(glob => `--exclude=${glob}`),
+        ]),
     },
   );
   if (flags.json === true) {
@@ -144,11 +146,7 @@ async function untilEnded(
       sweep: jobs.sweep,
       // What pueue says of the group that this task runs in counts more than a default.
       group: terminal.env.PUEUE_GROUP ?? groupOf(jobs, flags),
-      again: {
-        command: repeatedCommand(terminal),
-        directory: jobs.directory,
-        priority: wholeNumberFlag(flags, 'priority', MIN_PRIORITY) ?? -1,
-      },
+      again: repeatedTask(terminal, jobs.directory, wholeNumberFlag(flags, 'priority', AUDIT_PRIORITY)),
       signal,
     },
   );

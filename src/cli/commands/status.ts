@@ -59,7 +59,7 @@ async function watchSweep({ look, pueue, intervalMs, flags, terminal, signal }: 
       const status = await look();
       if (flags.json === true) show(status, pueue.problem(), flags, terminal);
       else screen.draw(rendered(status, pueue.problem(), flags, terminal, screen.rows()));
-      if (signal.aborted || hasEnded(status)) return 0;
+      if (signal.aborted || hasEnded(status, pueue.problem())) return 0;
       await delay(intervalMs, undefined, { signal }).catch(() => {});
     }
   } finally {
@@ -119,7 +119,9 @@ function unitToWatch({ unit, directory, logPath, config }: UnitContext) {
   };
 }
 
-function hasEnded({ units, audit }: SweepStatus): boolean {
+// Without pueue nobody knows what still waits.
+function hasEnded({ units, audit }: SweepStatus, problem: string | undefined): boolean {
+  if (problem !== undefined && units.some(({ state }) => state !== 'complete')) return false;
   const live = units.some(({ state }) => ['running', 'queued', 'delayed', 'paused'].includes(state));
   return !live && audit.state !== 'queued' && audit.state !== 'running';
 }

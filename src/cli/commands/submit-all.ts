@@ -20,7 +20,7 @@ import { renderSubmission, type Submission } from '../render/submission.js';
 import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
 import { prepareJobs, submitLocked } from '../sweep-jobs.js';
-import { sweepOf, wholeNumberFlag } from '../sweep-options.js';
+import { sweepOf, UNIT_PRIORITY, wholeNumberFlag } from '../sweep-options.js';
 import type { Terminal } from '../terminal.js';
 import { checkServer } from './check-server.js';
 
@@ -42,7 +42,7 @@ async function submitAll(
   signal: AbortSignal,
 ): Promise<number> {
   const sweep = sweepOf(directory, flags, terminal);
-  const priority = wholeNumberFlag(flags, 'priority', { min: -1_000_000_000 }) ?? sweep.table.priority ?? 0;
+  const priority = wholeNumberFlag(flags, 'priority', UNIT_PRIORITY) ?? sweep.table.priority ?? 0;
   const slots = slotsOf(flags, sweep, terminal);
   const pueue = await Pueue.open({ env: terminal.env, signal });
   const before = await pueue.status();
@@ -61,15 +61,18 @@ async function submitAll(
     due: new Map(outlooks.map(({ unit, due }) => [unit, due])),
   };
   const planned = wanted.some(({ unit }) => byUnit.has(unit));
-  if (planned && flags.delay === undefined) await checkServer(sweep, flags.setup === true, terminal, signal);
-  if (flags.dryRun === true) {
+  const setup = flags.setup === true && flags.dryRun !== true;
+  const jobs = flags.dryRun === true ? undefined : await prepareJobs(sweep, terminal, unitFlags(flags));
+  if (setup || (planned && flags.delay === undefined)) await checkServer(sweep, setup, terminal, signal);
+  if (jobs === undefined) {
     counter.clear();
     return show({ ...submission, report: dryReport(sweep, wanted, before, slots) }, flags, terminal, true);
   }
-  const jobs = await prepareJobs(sweep, terminal, unitFlags(flags));
+  const finalizers = (flags.then as string[] | undefined) ?? [];
   const report = await submitTasks(
     {
       pueue,
+      addLast: async task => (await Pueue.open({ env: terminal.env })).add(task),
       locked: work => submitLocked(sweep.root, work, signal),
       onAdded: (added, total) => counter.show('submitted', added, total),
     },
@@ -87,9 +90,8 @@ async function submitAll(
         ...(byUnit.has(unit.unit) ? {} : { isDue: async () => (await planOf(unit, signal)).due.length > 0 }),
       })),
       audit: jobs.audit({
-        finalizers: (flags.then as string[] | undefined) ?? [],
+        finalizers,
         priority: priority - 1,
-        selection: flags,
       }),
       auditDue: auditIsDue(sweep),
       resumeGroup: flags.resumeGroup === true,
@@ -97,6 +99,9 @@ async function submitAll(
   );
   counter.clear();
   const complete = [...submission.complete, ...report.ended].sort();
+  if (report.audit === 'not due' && finalizers.length > 0) {
+    terminal.err.write('--then is not run: nothing is due; qrun audit-all --then runs it\n');
+  }
   return show({ ...submission, complete, report }, flags, terminal, false);
 }
 
@@ -146,7 +151,7 @@ function planOf({ unit, directory, inputs, config, logPath }: UnitContext, signa
       allowPlaceholders: config.allow_placeholders,
     },
     visitor => readLog(logPath, unit, visitor),
-    signal,
+    { signal, refuseDamage: true },
   );
 }
 

@@ -41,6 +41,7 @@ function unitTable(units: readonly UnitAudit[], style: Style): string {
   const shown = units.slice(0, MAX_UNITS);
   // Only what occurs.
   const columns = COLUMNS.filter(name => shown.some(unit => unit[name] > 0));
+  const problems = shown.some(({ problem }) => problem !== undefined);
   const table = renderTable(
     [
       { title: 'unit', shrink: 'middle' },
@@ -48,6 +49,7 @@ function unitTable(units: readonly UnitAudit[], style: Style): string {
       { title: 'found', align: 'right' },
       { title: 'expected', align: 'right' },
       ...columns.map(name => ({ title: name.replace('_', ' '), align: 'right' as const })),
+      ...(problems ? [{ title: 'problem', shrink: 'end' as const }] : []),
     ],
     shown.map(unit => [
       unit.unit,
@@ -55,6 +57,7 @@ function unitTable(units: readonly UnitAudit[], style: Style): string {
       formatCount(unit.found_lines),
       formatCount(unit.expected_lines),
       ...columns.map(name => (unit[name] === 0 ? '' : formatCount(unit[name]))),
+      unit.problem ?? '',
     ]),
     style,
     2,
