@@ -50,6 +50,9 @@ export interface StatusDeps {
   readonly nowMs: () => number;
 }
 
+// Each holds a buffer of 1 MiB.
+const LOGS_AT_ONCE = 4;
+
 /**
  * Looks at a sweep as often as one wants: each look reads pueue once, and of the logs what is new. Nothing is
  * written, locked or judged: `settled` counts results for any fingerprint, and what is stale only the audit says.
@@ -69,7 +72,7 @@ export class SweepWatch {
     const state = await this.#deps.readPueue();
     const tasks = tasksByName(state?.tasks ?? [], sweep);
     const units: UnitStatus[] = [];
-    for (const { follower } of this.#units) await follower.catchUp();
+    await this.#readLogs();
     const widths = this.#units.flatMap(({ progress }) => progress.width ?? []);
     const usualRows = widths.length === 0 ? 1 : widths.reduce((sum, width) => sum + width, 0) / widths.length;
     for (const { unit, names, progress } of this.#units) {
@@ -102,6 +105,15 @@ export class SweepWatch {
       queries_per_second: rate,
       eta_ms: rate > 0 && left > 0 ? (left / rate) * 1000 : undefined,
     };
+  }
+
+  // Some at once: while one waits for the disk, another is scanned.
+  async #readLogs(): Promise<void> {
+    const units = this.#units.values();
+    const read = async (): Promise<void> => {
+      for (const { follower } of units) await follower.catchUp();
+    };
+    await Promise.all(Array.from({ length: LOGS_AT_ONCE }, read));
   }
 
   #rate(progress: UnitProgress, start: RunStart | undefined): number {

@@ -71,9 +71,11 @@ function collect(directory: string, prefix: string, names: string[], seen: Set<s
   seen.add(real);
   for (const entry of readDirectory(directory)) {
     if (entry.name.startsWith('_') || entry.name.startsWith('.')) continue;
-    const path = join(directory, entry.name);
-    const target = entry.isSymbolicLink() ? statOf(path) : entry;
-    if (target?.isDirectory()) collect(path, `${prefix}${entry.name}/`, names, seen);
+    // A unit has up to some hundred thousand files, and the path of none of them is needed here.
+    const isDirectory = entry.isSymbolicLink()
+      ? statOf(join(directory, entry.name))?.isDirectory()
+      : entry.isDirectory();
+    if (isDirectory) collect(join(directory, entry.name), `${prefix}${entry.name}/`, names, seen);
     else if (entry.name.endsWith('.sql')) names.push(`${prefix}${entry.name.slice(0, -'.sql'.length)}`);
   }
 }
