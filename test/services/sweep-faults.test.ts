@@ -96,14 +96,14 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep that goes wrong', ()
   });
 
   it('makes room for units that wait behind the audit, which then follows them', async () => {
-    const all = sweep('room', { ...slow('a', 2), ...quick('b', 1) });
-    await all.submitted('--include', 'a');
-    await all.running('a');
-    // The one slot is taken; with two the audit starts, and waits for a.
-    await daemon.pueue('parallel', '2', '--group', all.group);
+    const all = sweep('room', { ...slow('a', 4), ...quick('b', 1) });
+    await all.submitted('--parallel', '3', '-P', '1');
     const first = await all.running('#audit');
+    await until('b to be done', async () => ((await all.task('b')).phase === 'done' ? true : undefined));
+    // a and the audit run, and from now on nothing else may.
     await daemon.pueue('parallel', '1', '--group', all.group);
-    expect((await all.submitted()).submitted).toEqual(['b']);
+    put(all.root, 'b/q0.sql', 'SELECT 7 AS n');
+    expect(await all.submitted('-P', '1')).toMatchObject({ submitted: ['b'], audit: 'submitted' });
     const last = await all.ended();
     expect(last.id).toBeGreaterThan(first.id);
     expect(last.result).toEqual({ kind: 'success' });
