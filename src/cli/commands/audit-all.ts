@@ -1,6 +1,4 @@
 import { dirname, join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { waitForTasks } from '../../app/wait-for-tasks.js';
 import { QrunError } from '../../core/errors.js';
 import { shortHash } from '../../core/fingerprint.js';
 import { logName } from '../../core/names.js';
@@ -10,15 +8,14 @@ import { FileLock } from '../../io/flock.js';
 import { leaseHolder } from '../../io/lease.js';
 import { makeDirectories } from '../../io/log-file.js';
 import { runShell } from '../../io/program.js';
-import { Pueue } from '../../io/pueue.js';
 import type { UnitContext } from '../context.js';
 import type { Flags } from '../options.js';
 import { renderSweepAudit } from '../render/sweep-audit.js';
 import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
-import { repeatedTask } from '../sweep-jobs.js';
-import { AUDIT_PRIORITY, sweepOf, wholeNumberFlag } from '../sweep-options.js';
+import { sweepOf } from '../sweep-options.js';
 import type { Terminal } from '../terminal.js';
+import { untilEnded } from '../until-ended.js';
 import { auditOne, verdictExit } from './audit.js';
 
 /**
@@ -39,7 +36,13 @@ async function auditAll(
   signal: AbortSignal,
 ): Promise<number> {
   const sweep = sweepOf(directory, flags, terminal);
-  if (flags.whenEnded === true && !(await untilEnded(sweep, flags, terminal, signal))) return 0;
+  const awaited = {
+    sweep: sweep.name,
+    group: sweep.group,
+    directory: sweep.root,
+    orphans: () => held(sweep),
+  };
+  if (flags.whenEnded === true && !(await untilEnded(awaited, flags, terminal, signal))) return 0;
   const commands = (flags.then as string[] | undefined) ?? [];
   const path = auditReportPath(sweep.logDirectory, sweep.name);
   const work = async (): Promise<SweepAudit> => {
@@ -95,36 +98,13 @@ function logOf(sweep: Sweep, id: string): string {
   return join(sweep.logDirectory, logName(id, shortHash));
 }
 
-// Whether the work is still ours: a later audit task may have taken it.
-async function untilEnded(
-  sweep: Sweep,
-  flags: Flags,
-  terminal: Terminal,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const pueue = await Pueue.open({ env: terminal.env, signal });
-  const result = await waitForTasks(
-    {
-      pueue,
-      orphans: async () => {
-        const held: string[] = [];
-        for (const id of sweep.jobUnits ?? sweep.units.map(({ unit }) => unit)) {
-          if ((await leaseHolder(logOf(sweep, id))) !== undefined) held.push(id);
-        }
-        return held;
-      },
-      clock: { delay: (ms, aborted) => delay(ms, undefined, { signal: aborted }).catch(() => {}) },
-      onWaiting: text => terminal.err.write(`${text}\n`),
-    },
-    {
-      sweep: sweep.name,
-      // What pueue says of the group that this task runs in counts more than a configuration.
-      group: terminal.env.PUEUE_GROUP ?? sweep.group,
-      again: repeatedTask(terminal, sweep.root, wholeNumberFlag(flags, 'priority', AUDIT_PRIORITY)),
-      signal,
-    },
-  );
-  return result === 'ended';
+/** Units that run, whatever pueue knows of them. */
+async function held(sweep: Sweep): Promise<string[]> {
+  const found: string[] = [];
+  for (const id of sweep.jobUnits ?? sweep.units.map(({ unit }) => unit)) {
+    if ((await leaseHolder(logOf(sweep, id))) !== undefined) found.push(id);
+  }
+  return found;
 }
 
 async function locked<T>(path: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {

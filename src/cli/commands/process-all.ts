@@ -1,8 +1,6 @@
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { checkReport, judgeJobs, processAll } from '../../app/process-all.js';
 import { submitTasks } from '../../app/submit.js';
-import { waitForTasks } from '../../app/wait-for-tasks.js';
 import { QrunError } from '../../core/errors.js';
 import { isJobDue } from '../../core/job-state.js';
 import { type Job, type ResolvedJobs, resolvedName } from '../../core/jobs.js';
@@ -18,9 +16,10 @@ import { filesOf, RESOLVED_DIRECTORY, readJobs, readStoredJobs } from '../jobs-c
 import type { Flags } from '../options.js';
 import { renderCheck, renderJobPlan, renderProcessAll } from '../render/jobs.js';
 import { untilStopped } from '../signals.js';
-import { ownCommand, repeatedTask, submitLocked } from '../sweep-jobs.js';
-import { AUDIT_PRIORITY, UNIT_PRIORITY, wholeNumberFlag } from '../sweep-options.js';
+import { ownCommand, submitLocked } from '../sweep-jobs.js';
+import { UNIT_PRIORITY, wholeNumberFlag } from '../sweep-options.js';
 import type { Terminal } from '../terminal.js';
+import { untilEnded } from '../until-ended.js';
 
 /** `qrun process-all jobs.toml`: submits what is not done, or checks that all is. Gives the exit code. */
 export async function processAllCommand(file: string, flags: Flags, terminal: Terminal): Promise<number> {
@@ -107,7 +106,13 @@ async function check(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
-  if (flags.whenEnded === true && !(await untilEnded(jobs, flags, terminal, signal))) return 0;
+  const awaited = {
+    sweep: jobs.sweep,
+    group: groupOf(jobs, flags),
+    directory: jobs.directory,
+    orphans: async () => [...(await running(jobs, jobs.jobs)).keys()],
+  };
+  if (flags.whenEnded === true && !(await untilEnded(awaited, flags, terminal, signal))) return 0;
   const judged = judgeJobs(stateReader(jobs), jobs, selectionOf(flags));
   const open = judged.filter(({ verdict }) => verdict.phase === 'interrupted').map(({ job }) => job);
   const report = checkReport(jobs.sweep, judged, new Set((await running(jobs, open)).keys()));
@@ -125,32 +130,6 @@ async function running(jobs: ResolvedJobs, among: readonly Job[]): Promise<Map<s
     if (holder !== undefined) found.set(job.name, holder);
   }
   return found;
-}
-
-// Whether the work is still ours: a later check may have taken it.
-async function untilEnded(
-  jobs: ResolvedJobs,
-  flags: Flags,
-  terminal: Terminal,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const pueue = await Pueue.open({ env: terminal.env, signal });
-  const result = await waitForTasks(
-    {
-      pueue,
-      orphans: async () => [...(await running(jobs, jobs.jobs)).keys()],
-      clock: { delay: (ms, aborted) => delay(ms, undefined, { signal: aborted }).catch(() => {}) },
-      onWaiting: text => terminal.err.write(`${text}\n`),
-    },
-    {
-      sweep: jobs.sweep,
-      // What pueue says of the group that this task runs in counts more than a default.
-      group: terminal.env.PUEUE_GROUP ?? groupOf(jobs, flags),
-      again: repeatedTask(terminal, jobs.directory, wholeNumberFlag(flags, 'priority', AUDIT_PRIORITY)),
-      signal,
-    },
-  );
-  return result === 'ended';
 }
 
 async function showPlan(jobs: ResolvedJobs, flags: Flags, terminal: Terminal): Promise<number> {

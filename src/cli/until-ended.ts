@@ -1,0 +1,44 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type WaitDeps, waitForTasks } from '../app/wait-for-tasks.js';
+import { Pueue } from '../io/pueue.js';
+import type { Flags } from './options.js';
+import { repeatedTask } from './sweep-jobs.js';
+import { AUDIT_PRIORITY, wholeNumberFlag } from './sweep-options.js';
+import type { Terminal } from './terminal.js';
+
+/** Whose tasks are waited for. */
+export interface Awaited {
+  readonly sweep: string;
+  /** By its configuration; what pueue says of the group that this task runs in counts more. */
+  readonly group: string;
+  /** Where this task is started again when it has to make room. */
+  readonly directory: string;
+  readonly orphans: WaitDeps['orphans'];
+}
+
+/**
+ * Waits until no task of a sweep runs, for what follows them (`--when-ended`). Gives whether the work is still this
+ * process's: a later task may have taken it. Errors: as `waitForTasks`.
+ */
+export async function untilEnded(
+  { sweep, group, directory, orphans }: Awaited,
+  flags: Flags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const result = await waitForTasks(
+    {
+      pueue: await Pueue.open({ env: terminal.env, signal }),
+      orphans,
+      clock: { delay: (ms, aborted) => delay(ms, undefined, { signal: aborted }).catch(() => {}) },
+      onWaiting: text => terminal.err.write(`${text}\n`),
+    },
+    {
+      sweep,
+      group: terminal.env.PUEUE_GROUP ?? group,
+      again: repeatedTask(terminal, directory, wholeNumberFlag(flags, 'priority', AUDIT_PRIORITY)),
+      signal,
+    },
+  );
+  return result === 'ended';
+}
