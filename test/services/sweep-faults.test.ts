@@ -122,10 +122,11 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep that goes wrong', ()
         ...quick('c', 2),
       });
       await all.submitted('--parallel', '2', '-P', '1');
-      // Stopped, so that they are there for as long as they are looked at.
       const orphans = [await pidOf(all, 'a'), await pidOf(all, 'b')];
-      for (const pid of orphans) process.kill(pid, 'SIGSTOP');
       await own.kill();
+      // Stopped, so that they are there for as long as they are looked at; only now, because a process that stands
+      // when its group is orphaned gets SIGHUP and SIGCONT from the kernel, and qrun ends at a SIGHUP.
+      for (const pid of orphans) process.kill(pid, 'SIGSTOP');
       const away = await all.submit();
       expect(away.code).toBe(26);
       expect(away.stderr).toContain('no pueue daemon answers');
