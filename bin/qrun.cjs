@@ -14,10 +14,19 @@ if (major < 20 || (major === 20 && minor < 12)) {
   // Planning keeps all that it makes. V8 would conclude that what the same lines make during the run is kept too,
   // and make it in the old heap, where it takes up to 300 MB before it is collected.
   require('node:v8').setFlagsFromString('--no-allocation-site-pretenuring');
-  import('../dist/cli/main.js')
+  load()
     .then(cli => cli.main(process))
     .catch(error => {
       process.stderr.write(`qrun: cannot start: ${error?.stack ?? error}\n`);
       process.exitCode = 1;
     });
+}
+
+// The bundle (scripts/bundle.mjs) or, where only the modules were built, these: the same program.
+async function load() {
+  const bundle = require('node:path').join(__dirname, '..', 'dist', 'cli', 'qrun.cjs');
+  const { existsSync } = require('node:fs');
+  return existsSync(bundle)
+    ? require('./load-bundle.cjs').loadBundle(bundle).exports
+    : import('../dist/cli/main.js');
 }

@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 
 /** Host and user of this process, for people. */
 export function whoAndWhere(): { user: string; host: string } {
@@ -14,15 +16,30 @@ export function whoAndWhere(): { user: string; host: string } {
 
 /**
  * The commit of the repository that holds a directory, with `+` when files below the directory were changed
- * since; `null` outside a repository or without git. Takes at most two seconds.
+ * since, or when that cannot be told within two seconds; `null` outside a repository or without git. Takes at most
+ * four seconds.
  */
 export async function gitCommit(directory: string): Promise<string | null> {
-  const [head, status] = await Promise.all([
-    git(directory, 'rev-parse', '--short=12', 'HEAD'),
-    git(directory, 'status', '--porcelain', '--untracked-files=normal', '--', '.'),
-  ]);
-  if (head === undefined || head === '') return null;
-  return `${head}${status === '' ? '' : '+'}`;
+  // To start a process stops this one for several milliseconds, so that it is done once, and only in a repository.
+  if (!isInRepository(directory)) return null;
+  const status = await git(
+    directory,
+    ...['status', '--porcelain=v2', '--branch', '--untracked-files=normal', '--', '.'],
+  );
+  if (status === undefined) {
+    const head = await git(directory, 'rev-parse', '--short=12', 'HEAD');
+    return head === undefined || head === '' ? null : `${head}+`;
+  }
+  const head = /^# branch\.oid ([0-9a-f]{12})/m.exec(status)?.[1];
+  if (head === undefined) return null;
+  return /^[^#]/m.test(status) ? `${head}+` : head;
+}
+
+function isInRepository(directory: string): boolean {
+  for (let at = resolve(directory); ; at = dirname(at)) {
+    if (existsSync(join(at, '.git'))) return true;
+    if (at === dirname(at)) return false;
+  }
 }
 
 // execFile and not execa: every run starts with this, and loading execa takes longer than git does.

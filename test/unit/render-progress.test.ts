@@ -135,13 +135,13 @@ class Sink extends Writable {
   }
 }
 
-function open(
+async function open(
   stream: Writable & { columns?: number },
   mode: 'auto' | 'live' | 'plain' | 'quiet',
   { isTTY = false, color = false, unicode = true } = {},
-): ProgressView {
+): Promise<ProgressView> {
   const style = createStyle({ color, unicode, columns: stream.columns });
-  const view = createProgressView({ stream, isTTY, style, now: Date.now, mode });
+  const view = await createProgressView({ stream, isTTY, style, now: Date.now, mode });
   views.push(view);
   return view;
 }
@@ -218,9 +218,9 @@ function hostileEvents(text: string): RunEvent[] {
 }
 
 describe('plain view', () => {
-  it('is one aligned line for each event, with the time in UTC', () => {
+  it('is one aligned line for each event, with the time in UTC', async () => {
     const stream = new Sink();
-    const view = open(stream, 'auto');
+    const view = await open(stream, 'auto');
     view.sink({ type: 'log_repaired', bytes: 1234, saved_as: '/sweep/results/x.torn-0' });
     view.sink(runStarted);
     view.sink(begin('a'));
@@ -245,9 +245,9 @@ describe('plain view', () => {
     ]);
   });
 
-  it('says how it stands every 10 s, and once a minute while nothing changes', () => {
+  it('says how it stands every 10 s, and once a minute while nothing changes', async () => {
     const stream = new Sink();
-    const view = open(stream, 'plain');
+    const view = await open(stream, 'plain');
     view.sink(runStarted);
     view.sink(begin('a'));
     const progressTimes = (): string[] =>
@@ -264,9 +264,9 @@ describe('plain view', () => {
     view.close();
   });
 
-  it('holds no escape codes and no carriage returns, whatever comes from elsewhere and whatever the style', () => {
+  it('holds no escape codes and no carriage returns, whatever comes from elsewhere and whatever the style', async () => {
     const stream = new Sink();
-    const view = open(stream, 'plain', { color: true });
+    const view = await open(stream, 'plain', { color: true });
     for (const event of hostileEvents('q\x1b]0;title\x07\r\nnext\x9b31m\u2028end')) view.sink(event);
     vi.advanceTimersByTime(10_000);
     view.close();
@@ -288,9 +288,9 @@ describe('plain view', () => {
     expect(stream.text.match(/\\x1b\]0;title/g)?.length).toBeGreaterThanOrEqual(12);
   });
 
-  it('shows the first five lines of each error, and says that it only counts the others', () => {
+  it('shows the first five lines of each error, and says that it only counts the others', async () => {
     const stream = new Sink();
-    const view = open(stream, 'plain');
+    const view = await open(stream, 'plain');
     for (let index = 0; index < 500; index++) view.sink(failed(`q${index}`));
     view.sink({
       ...(failed('other') as Extract<RunEvent, { type: 'query_recorded' }>),
@@ -307,16 +307,16 @@ describe('plain view', () => {
     ]);
   });
 
-  it('cuts a message of megabytes', () => {
+  it('cuts a message of megabytes', async () => {
     const stream = new Sink();
-    open(stream, 'plain').sink(failed('q', 'x'.repeat(5_000_000)));
+    (await open(stream, 'plain')).sink(failed('q', 'x'.repeat(5_000_000)));
     expect(stream.text.length).toBeLessThan(400);
   });
 
-  it('leaves out of ClickHouse messages what the line says already', () => {
+  it('leaves out of ClickHouse messages what the line says already', async () => {
     const stream = new Sink();
     const tail = '(MEMORY_LIMIT_EXCEEDED) (version 26.7.3.1 (official build))';
-    const view = open(stream, 'plain');
+    const view = await open(stream, 'plain');
     view.sink(failed('a', `Code: 241. DB::Exception: Memory limit (total) exceeded. ${tail}`));
     view.sink(failed('b', 'Code: 62, e.displayText() = DB::Exception: Syntax error (line 1)'));
     expect(stream.lines.map(line => line.split(': ').slice(1).join(': '))).toEqual([
@@ -327,9 +327,9 @@ describe('plain view', () => {
 });
 
 describe('quiet view', () => {
-  it('shows warnings and what happens to the engine, nothing else', () => {
+  it('shows warnings and what happens to the engine, nothing else', async () => {
     const stream = new Sink();
-    const view = open(stream, 'quiet', { isTTY: true });
+    const view = await open(stream, 'quiet', { isTTY: true });
     view.sink(runStarted);
     view.sink(failed('a'));
     view.sink({ type: 'warning', message: 'the clock was set back' });
@@ -345,37 +345,40 @@ describe('quiet view', () => {
 });
 
 describe('live view', () => {
-  function running(columns: number, rows?: number): { screen: Screen; view: ProgressView } {
+  async function running(columns: number, rows?: number): Promise<{ screen: Screen; view: ProgressView }> {
     const screen = new Screen(columns, rows);
-    const view = open(screen, 'auto', { isTTY: true, color: true });
+    const view = await open(screen, 'auto', { isTTY: true, color: true });
     view.sink(runStarted);
     for (let index = 0; index < 4; index++) view.sink(begin(`2down__ofi_gt_p${index}`));
     vi.advanceTimersByTime(2500);
     return { screen, view };
   }
 
-  it.each([40, 80, 120])('redraws in place at %i columns, with errors and warnings above it', columns => {
-    const { screen, view } = running(columns);
-    for (let index = 0; index < 400; index++) {
-      view.sink(index % 50 === 7 ? failed(`bad${index}`) : done(`q${index}`));
-      vi.advanceTimersByTime(20);
-    }
-    view.sink({ type: 'warning', message: 'the log grows beyond 10 GB' });
-    vi.advanceTimersByTime(200);
-    expect(screen.linesWith('/1,000')).toHaveLength(1);
-    expect(screen.linesWith('elapsed')).toHaveLength(1);
-    expect(screen.linesWith('/1,000')[0]).toContain('400/1,000  40%');
-    expect(screen.linesWith('bad')).toHaveLength(5);
-    expect(screen.linesWith('more of these are only counted')).toHaveLength(1);
-    const lines = screen.text().split('\n');
-    const bar = lines.findIndex(line => line.includes('/1,000'));
-    expect(lines.findIndex(line => line.includes('10 GB'))).toBeLessThan(bar);
-    expect(lines.length - bar).toBeLessThanOrEqual(4);
-    expect(Math.max(...lines.map(line => line.length))).toBeLessThan(columns);
-  });
+  it.each([40, 80, 120])(
+    'redraws in place at %i columns, with errors and warnings above it',
+    async columns => {
+      const { screen, view } = await running(columns);
+      for (let index = 0; index < 400; index++) {
+        view.sink(index % 50 === 7 ? failed(`bad${index}`) : done(`q${index}`));
+        vi.advanceTimersByTime(20);
+      }
+      view.sink({ type: 'warning', message: 'the log grows beyond 10 GB' });
+      vi.advanceTimersByTime(200);
+      expect(screen.linesWith('/1,000')).toHaveLength(1);
+      expect(screen.linesWith('elapsed')).toHaveLength(1);
+      expect(screen.linesWith('/1,000')[0]).toContain('400/1,000  40%');
+      expect(screen.linesWith('bad')).toHaveLength(5);
+      expect(screen.linesWith('more of these are only counted')).toHaveLength(1);
+      const lines = screen.text().split('\n');
+      const bar = lines.findIndex(line => line.includes('/1,000'));
+      expect(lines.findIndex(line => line.includes('10 GB'))).toBeLessThan(bar);
+      expect(lines.length - bar).toBeLessThanOrEqual(4);
+      expect(Math.max(...lines.map(line => line.length))).toBeLessThan(columns);
+    },
+  );
 
-  it('draws at most ten times a second, each time with one write, and at least once a second', () => {
-    const { screen, view } = running(80);
+  it('draws at most ten times a second, each time with one write, and at least once a second', async () => {
+    const { screen, view } = await running(80);
     screen.writes.length = 0;
     for (let index = 0; index < 1000; index++) {
       view.sink(done(`q${index}`));
@@ -391,8 +394,8 @@ describe('live view', () => {
     expect(screen.writes.length).toBeLessThanOrEqual(6);
   });
 
-  it('takes its lines off the screen when the run has ended, and keeps what stood above them', () => {
-    const { screen, view } = running(80);
+  it('takes its lines off the screen when the run has ended, and keeps what stood above them', async () => {
+    const { screen, view } = await running(80);
     view.sink(failed('bad'));
     view.sink({ type: 'run_ended', ...summary });
     view.close();
@@ -408,8 +411,8 @@ describe('live view', () => {
     );
   });
 
-  it('leaves its last frame behind when the run did not end', () => {
-    const { screen, view } = running(80);
+  it('leaves its last frame behind when the run did not end', async () => {
+    const { screen, view } = await running(80);
     view.sink(done('q'));
     view.close();
     screen.write('qrun: the disk is full\n');
@@ -422,8 +425,8 @@ describe('live view', () => {
     [120, 60],
     [80, 60],
     [40, 120],
-  ])('leaves nothing behind when the terminal goes from %i to %i columns', (from, to) => {
-    const { screen, view } = running(from);
+  ])('leaves nothing behind when the terminal goes from %i to %i columns', async (from, to) => {
+    const { screen, view } = await running(from);
     screen.resize(to);
     view.sink(done('q'));
     vi.advanceTimersByTime(1000);
@@ -434,9 +437,9 @@ describe('live view', () => {
     expect(screen.text().replace(/\s+/g, '')).toContain('clickhouse26.7.3.1athttp://127.0.0.1:8123');
   });
 
-  it('leaves nothing behind and takes nothing away when its last line is empty', () => {
+  it('leaves nothing behind and takes nothing away when its last line is empty', async () => {
     const screen = new Screen(80);
-    const view = open(screen, 'live', { isTTY: true });
+    const view = await open(screen, 'live', { isTTY: true });
     view.sink(runStarted);
     for (const columns of [65, 110, 73, 60, 40, 80]) {
       vi.advanceTimersByTime(2000);
@@ -453,8 +456,8 @@ describe('live view', () => {
     );
   });
 
-  it('shows a long list of warnings whole, also in a window of a few rows', () => {
-    const { screen, view } = running(80, 5);
+  it('shows a long list of warnings whole, also in a window of a few rows', async () => {
+    const { screen, view } = await running(80, 5);
     for (let index = 0; index < 30; index++)
       view.sink({ type: 'warning', message: `warning number ${index}.` });
     vi.advanceTimersByTime(200);
@@ -462,9 +465,9 @@ describe('live view', () => {
     expect(screen.linesWith('/1,000')).toHaveLength(1);
   });
 
-  it('lets nothing drive the terminal that comes from elsewhere', () => {
+  it('lets nothing drive the terminal that comes from elsewhere', async () => {
     const screen = new Screen(80);
-    const view = open(screen, 'live', { isTTY: true, color: true });
+    const view = await open(screen, 'live', { isTTY: true, color: true });
     for (const event of hostileEvents('q\x1b[2J\x1b[5A\r\nnext\x9b31m\t')) {
       // The screen fails the test at each control that is not the view's own.
       view.sink(event);
@@ -474,9 +477,9 @@ describe('live view', () => {
     expect(screen.linesWith('\\x1b[2J').length).toBeGreaterThanOrEqual(5);
   });
 
-  it('shows setup before the run has started', () => {
+  it('shows setup before the run has started', async () => {
     const screen = new Screen(80);
-    const view = open(screen, 'live');
+    const view = await open(screen, 'live');
     view.sink({ type: 'setup_started', file: '_setup.sql' });
     vi.advanceTimersByTime(4000);
     expect(screen.text()).toBe('setup _setup.sql for 4 s');
@@ -486,8 +489,8 @@ describe('live view', () => {
     expect(screen.linesWith('setup')).toEqual(['  _setup.sql done in 4.1 s']);
   });
 
-  it('starts anew below what a shell has written when the process goes on after a stop', () => {
-    const { screen } = running(80);
+  it('starts anew below what a shell has written when the process goes on after a stop', async () => {
+    const { screen } = await running(80);
     screen.write('[1]+  Stopped\n$ fg\n');
     process.emit('SIGCONT');
     vi.advanceTimersByTime(1000);
@@ -495,9 +498,9 @@ describe('live view', () => {
     expect(screen.linesWith('/1,000')).toHaveLength(2);
   });
 
-  it('takes its listeners and timers with it', () => {
+  it('takes its listeners and timers with it', async () => {
     const before = process.listenerCount('SIGCONT');
-    const { screen, view } = running(80);
+    const { screen, view } = await running(80);
     expect(process.listenerCount('SIGCONT')).toBe(before + 1);
     view.close();
     expect(process.listenerCount('SIGCONT')).toBe(before);
@@ -518,7 +521,7 @@ describe('live view', () => {
         else next();
       },
     });
-    const view = open(slow, 'live', { isTTY: true });
+    const view = await open(slow, 'live', { isTTY: true });
     view.sink(runStarted);
     for (let index = 0; index < 100; index++) {
       view.sink(index === 50 ? failed('bad') : done(`q${index}`));
@@ -543,7 +546,7 @@ describe('a stream that fails', () => {
         next(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
       },
     });
-    const view = open(broken, mode, { isTTY: true });
+    const view = await open(broken, mode, { isTTY: true });
     view.sink(runStarted);
     view.sink({ type: 'warning', message: 'first' });
     vi.advanceTimersByTime(1000);
@@ -557,12 +560,12 @@ describe('a stream that fails', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('may throw from write itself', () => {
+  it('may throw from write itself', async () => {
     const throwing = new Writable();
     throwing.write = () => {
       throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
     };
-    const view = open(throwing, 'plain');
+    const view = await open(throwing, 'plain');
     expect(() => view.sink(runStarted)).not.toThrow();
     expect(view.failed).toMatchObject({ code: 'ENOSPC' });
   });
@@ -588,9 +591,9 @@ describe('a stream that fails', () => {
     writer.write('y\n');
   });
 
-  it('a fault of the view itself does not reach the run', () => {
+  it('a fault of the view itself does not reach the run', async () => {
     const stream = new Sink();
-    const view = open(stream, 'plain');
+    const view = await open(stream, 'plain');
     expect(() => view.sink({ type: 'warning' } as unknown as RunEvent)).not.toThrow();
     expect(view.failed).toBeInstanceOf(TypeError);
     view.sink(runStarted);

@@ -26,7 +26,7 @@ const SCRIPT = `
   const stream = process.stderr;
   const style = createStyle({ color: true, unicode: true, columns: stream.columns });
   const now = () => performance.timeOrigin + performance.now();
-  const view = createProgressView({ stream, isTTY: stream.isTTY === true, style, now, mode: 'auto' });
+  const view = await createProgressView({ stream, isTTY: stream.isTTY === true, style, now, mode: 'auto' });
   const run = { run: 'r1', unit: 'sweep/unit', log: '/x.ndjson' };
   view.sink({
     type: 'run_started', ...run, directory: '/x', engine: 'clickhouse', version: '26.7', target: 'http://127.0.0.1',

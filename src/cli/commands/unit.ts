@@ -49,7 +49,7 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
   }
   const context = await withConcurrency(given, terminal, flags.quiet === true);
   const stops = listenForStops(terminal.proc, exitCode => endNow(terminal.proc, context, exitCode));
-  const progress = createProgressView({
+  const progress = await createProgressView({
     stream: terminal.proc.stderr,
     isTTY: wantsLive(terminal.env, terminal.proc.stderr.isTTY === true),
     style: terminal.errStyle,
