@@ -13,15 +13,28 @@ const BUNDLE = join(ROOT, 'dist', 'cli', 'qrun.cjs');
 const CACHE = `${BUNDLE}.cache`;
 // The last two are native code, found by their own packages.
 const OUTSIDE = new Set([...builtinModules, 'koffi', 'chdb/connection']);
-// undici can do without it, as qrun does (HTTP/1.1 only); to load it would take 10 ms.
-const UNUSED = 'node:http2';
+// In place of modules of Node that take milliseconds to load and are not needed by every command: each is loaded
+// when its first importer is, or not at all. undici does without HTTP/2; the client package brings a transport of its
+// own, and qrun gives it another.
+const SUBSTITUTES = new Map([
+  ['node:http2', 'module.exports = { constants: {} };'],
+  [
+    'https',
+    `module.exports = {
+      get Agent() { return require('node:https').Agent; },
+      get request() { return require('node:https').request; },
+    };`,
+  ],
+  ['node:child_process', "module.exports = require('child_process');"],
+  ['node:worker_threads', "module.exports = require('worker_threads');"],
+]);
 
 async function bundle() {
   const build = await rolldown({
     input: join(ROOT, 'dist', 'cli', 'main.js'),
     platform: 'node',
-    external: id => id !== UNUSED && (id.startsWith('node:') || OUTSIDE.has(id)),
-    plugins: [withoutUnused(), onlyInCli()],
+    external: id => !SUBSTITUTES.has(id) && (id.startsWith('node:') || OUTSIDE.has(id)),
+    plugins: [substitutes(), onlyInCli()],
     onLog: (_level, log) => fail(log.message),
   });
   const { output } = await build.generate({
@@ -33,11 +46,11 @@ async function bundle() {
   return output[0].code;
 }
 
-function withoutUnused() {
+function substitutes() {
   return {
-    name: 'without-unused',
-    resolveId: id => (id === UNUSED ? `\0${UNUSED}` : undefined),
-    load: id => (id === `\0${UNUSED}` ? 'module.exports = { constants: {} };' : undefined),
+    name: 'substitutes',
+    resolveId: id => (SUBSTITUTES.has(id) ? `\0${id}` : undefined),
+    load: id => SUBSTITUTES.get(id.slice(1)),
   };
 }
 

@@ -41,12 +41,13 @@ function build(): string {
 }
 
 function isFresh(): boolean {
-  if (!existsSync(STAMP) || !existsSync(join(ROOT, 'dist', 'cli', 'main.js'))) return false;
+  if (!existsSync(STAMP) || !existsSync(join(ROOT, 'dist', 'cli', 'qrun.cjs.cache'))) return false;
   const builtMs = statSync(STAMP).mtimeMs;
   const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).map(name =>
     join('src', name),
   );
-  return [...sources, 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'].every(
+  const makers = ['tsconfig.json', 'tsconfig.build.json', 'scripts/bundle.mjs', 'bin/load-bundle.cjs'];
+  return [...sources, ...makers, 'package-lock.json'].every(
     // A file that is gone meanwhile is a change too.
     name =>
       (statSync(join(ROOT, name), { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY) <= builtMs,

@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -43,8 +42,9 @@ function isInRepository(directory: string): boolean {
 }
 
 // execFile and not execa: every run starts with this, and loading execa takes longer than git does.
-function git(directory: string, ...args: string[]): Promise<string | undefined> {
-  return new Promise(resolve => {
+async function git(directory: string, ...args: string[]): Promise<string | undefined> {
+  const { execFile } = await import('node:child_process');
+  return await new Promise(resolve => {
     // Optional locks: to refresh the index is not ours to do beside a git that is at work.
     execFile(
       'git',
