@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { QrunError } from '../core/errors.js';
+import { FinalStates } from '../core/final-states.js';
 import { LogScanner, type LogVisitor } from '../core/log-scan.js';
-import type { Outcome, QueryError, QueryStats } from '../core/model.js';
-import { type FinalState, isSettled } from '../core/plan.js';
-import { type GroupHead, RECORD_SCHEMA_VERSION, RecordEncoder, type RecordHead } from '../core/record.js';
+import type { QueryError, QueryStats } from '../core/model.js';
+import { isSettled } from '../core/plan.js';
+import { type GroupHead, RECORD_SCHEMA_VERSION, RecordEncoder } from '../core/record.js';
 import { RecordBuffer } from '../core/record-buffer.js';
 import type { LockWait } from './flock.js';
 import { type LogDisk, type LogFile, reasonOf } from './log-file.js';
@@ -79,7 +80,7 @@ export class ResultLog {
   readonly #options: LogOptions;
   readonly #file: LogFile;
   readonly #network: boolean;
-  readonly #final = new Map<string, FinalState>();
+  readonly #final = new FinalStates();
   #scanner: LogScanner;
   readonly #buffer = new RecordBuffer();
   #queue: Pending[] = [];
@@ -138,7 +139,7 @@ export class ResultLog {
   }
 
   /** The final state of every query in the log, as of the last read or append. */
-  get final(): ReadonlyMap<string, FinalState> {
+  get final(): Pick<FinalStates, 'get' | 'has' | 'size' | 'keys' | typeof Symbol.iterator> {
     return this.#final;
   }
 
@@ -264,7 +265,8 @@ export class ResultLog {
     for (const { head, content } of due) {
       const parts = content.outcome === 'normal' ? content.body.rows : 1;
       this.#records += parts;
-      this.#note(head, content.outcome, parts);
+      const { query, fingerprint, run } = head;
+      this.#final.set({ query, fingerprint, outcome: content.outcome, parts, run });
     }
     this.#scanner = this.#newScanner(size);
   }
@@ -381,7 +383,7 @@ export class ResultLog {
 
   #newScanner(start: number): LogScanner {
     const visitor: LogVisitor = {
-      group: head => this.#note(head, head.outcome, head.parts),
+      group: head => this.#final.set(head),
       // A group that never became whole and has good lines behind it: its query runs again.
       partial: head => {
         this.#final.delete(head.query);
@@ -415,10 +417,6 @@ export class ResultLog {
       },
     };
     return new LogScanner(this.#options.unit, visitor, start);
-  }
-
-  #note(head: Pick<RecordHead, 'query' | 'fingerprint' | 'run'>, outcome: Outcome, parts: number): void {
-    this.#final.set(head.query, { fingerprint: head.fingerprint, outcome, parts, run: head.run });
   }
 }
 
