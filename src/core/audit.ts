@@ -237,11 +237,11 @@ export class Audit implements LogVisitor {
 
   #foreign(known: Uint8Array): AuditReport['foreign'] {
     const found: { query: string | null; lines: number; offset: number }[] = [];
-    for (const [number, isKnown] of known.entries()) {
-      if (isKnown === 1) continue;
+    for (let number = 0; number < known.length; number += 1) {
+      if (known[number] === 1) continue;
       found.push({
         query: this.#states.name(number),
-        lines: this.#partial.get(number)?.found ?? this.#states.at(number)?.parts ?? 0,
+        lines: this.#partial.get(number)?.found ?? this.#states.partsOf(number),
         offset: this.#offsets[number] as number,
       });
     }

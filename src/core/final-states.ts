@@ -113,6 +113,11 @@ export class FinalStates {
     return number >= 0 && number * ROW < this.#rows.length && this.#rows[number * ROW] !== 0;
   }
 
+  /** The parts of its final state; 0 without one. */
+  partsOf(number: number): number {
+    return this.hasNumber(number) ? (this.#rows[number * ROW + PARTS] as number) : 0;
+  }
+
   /** The final state of the query with this number. */
   at(number: number): FinalState | undefined {
     if (!this.hasNumber(number)) return undefined;

@@ -11,7 +11,7 @@ const MIN_BYTES = 1024;
  * Names are compared as JSON writes them, which is how they stand in a log.
  */
 export class NameTable {
-  // Pairs of a hash and a number + 1; 0 where the slot is free. Open addressing, at most half full.
+  // Pairs of a hash and a number + 1; 0 where the slot is free. Open addressing, at most five eighths full.
   #slots = new Int32Array(2 * MIN_SLOTS);
   #bytes = Buffer.alloc(MIN_BYTES);
   #view = viewOf(this.#bytes);
@@ -46,7 +46,8 @@ export class NameTable {
   }
 
   name(number: number): string {
-    return JSON.parse(`"${this.#bytes.toString('utf8', this.#start(number), this.#ends[number])}"`) as string;
+    const text = this.#bytes.toString('utf8', this.#start(number), this.#ends[number]);
+    return text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text;
   }
 
   #start(number: number): number {
@@ -75,7 +76,7 @@ export class NameTable {
 
   #insert(slot: number, hash: number, bytes: Buffer, from: number, to: number): number {
     const number = this.#size;
-    const start = number === 0 ? 0 : (this.#ends[number - 1] as number);
+    const start = this.#start(number);
     const end = start + to - from;
     if (end > this.#bytes.length) {
       const larger = Buffer.alloc(Math.max(end, 2 * this.#bytes.length));
@@ -94,7 +95,7 @@ export class NameTable {
     this.#slots[slot] = hash;
     this.#slots[slot + 1] = number + 1;
     this.#size = number + 1;
-    if (4 * this.#size > this.#slots.length) this.#grow();
+    if (16 * this.#size > 5 * this.#slots.length) this.#grow();
     return number;
   }
 

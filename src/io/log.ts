@@ -8,6 +8,7 @@ import { type GroupHead, RECORD_SCHEMA_VERSION, RecordEncoder } from '../core/re
 import { RecordBuffer } from '../core/record-buffer.js';
 import type { LockWait } from './flock.js';
 import { type LogDisk, type LogFile, reasonOf } from './log-file.js';
+import { READ_BYTES, readAhead } from './read-ahead.js';
 import type { ResultBody } from './result-body.js';
 
 /** What an attempt ended with, to be recorded. The log disposes `body` once it is written or refused. */
@@ -48,7 +49,6 @@ export const LOCK_LIMIT_MS = 30_000;
 /** A batch of so many waits no longer: a sync costs it less than a tenth of what encoding it does. */
 const GATHERED_GROUPS = 32;
 
-const SCAN_BYTES = 1024 * 1024;
 const WRITE_BYTES = 1024 * 1024;
 // Larger results are encoded piece by piece: short rows become many times as long in the log.
 const SMALL_BYTES = 64 * 1024;
@@ -335,18 +335,16 @@ export class ResultLog {
   }
 
   async #scan(size: number): Promise<void> {
-    const buffer = Buffer.allocUnsafe(Math.min(SCAN_BYTES, size - this.#scanner.position));
-    while (this.#scanner.position < size) {
-      const wanted = Math.min(buffer.length, size - this.#scanner.position);
-      const got = await this.#file.read(buffer, wanted, this.#scanner.position).catch(cause => {
+    const read = (buffer: Buffer, length: number, position: number): Promise<number> =>
+      this.#file.read(buffer, length, position).catch(cause => {
         throw new QrunError('LOG_UNUSABLE', `cannot read the log ${this.path}: ${reasonOf(cause)}`, {
           hint: 'check the disk (dmesg), then run again; nothing was changed',
           cause,
         });
       });
-      if (got === 0) throw new QrunError('LOG_DAMAGED', `${this.path} shrank while it was read`);
-      this.#scanner.push(buffer.subarray(0, got));
-    }
+    const range = { from: this.#scanner.position, end: size, pieceBytes: READ_BYTES };
+    const end = await readAhead(read, range, bytes => this.#scanner.push(bytes));
+    if (end < size) throw new QrunError('LOG_DAMAGED', `${this.path} shrank while it was read`);
   }
 
   // Order matters: the fragment is durable in its own file before it leaves the log.
@@ -373,7 +371,7 @@ export class ResultLog {
 
   async *#fragment(from: number, to: number): AsyncGenerator<Buffer> {
     for (let at = from; at < to; ) {
-      const buffer = Buffer.allocUnsafe(Math.min(SCAN_BYTES, to - at));
+      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, to - at));
       const got = await this.#file.read(buffer, buffer.length, at);
       if (got === 0) throw new Error('the log shrank while its end was read');
       at += got;
