@@ -115,6 +115,9 @@ const RUN = textOf(',"run":"');
 const RERUN = textOf(',"rerun":true');
 const REST_BYTES = textOf(',"rest_bytes":');
 
+// Enough for numbers of 16 digits.
+const MIDDLE_BYTES = 96;
+
 // What ends a text's plain part: the quote, an escape, what is not printable ASCII.
 const PLAIN = 0;
 const IS_QUOTE = 1;
@@ -128,7 +131,7 @@ const CLASSES = Uint8Array.from({ length: 256 }, (_, byte) => {
 
 /**
  * Reads the heads of a unit's records by position, as qrun writes them. Bytes that are the same in every line, or in
- * every line of a run, are compared in words of four and not decoded.
+ * many, are compared in words and not decoded.
  */
 export class HeadReader {
   readonly #prefix: DataView;
@@ -136,6 +139,13 @@ export class HeadReader {
   #end: DataView | undefined;
   #run = '';
   #rerun = false;
+  // From behind the name to the fingerprint, in the last head; none when its length is 0.
+  readonly #lastMiddle = new DataView(new ArrayBuffer(MIDDLE_BYTES));
+  #lastLength = 0;
+  #lastPart = 0;
+  #lastPartDigits = 0;
+  #lastParts = 0;
+  #lastOutcome: Outcome = 'normal';
   #bytes: Buffer = Buffer.alloc(0);
   #view: DataView = viewOf(this.#bytes);
   #at = 0;
@@ -162,23 +172,14 @@ export class HeadReader {
     if (!this.#text()) return undefined;
     head.queryTo = this.#at;
     const isPlainQuery = this.#isPlain;
-    if (!this.#expect(PART)) return undefined;
-    head.partFrom = this.#at;
-    head.part = this.#integer();
-    head.partTo = this.#at;
-    if (!this.#expect(PARTS)) return undefined;
-    head.parts = this.#integer();
-    if (!this.#expect(OUTCOME)) return undefined;
-    const outcome = this.#outcome();
-    if (outcome === undefined) return undefined;
-    head.outcome = outcome;
+    if (!this.#isMiddleOfLast(head) && !this.#middle(head)) return undefined;
     head.fingerprintFrom = this.#at;
     if (!this.#text()) return undefined;
     head.fingerprintTo = this.#at;
     const isPlainFingerprint = this.#isPlain;
     if (!this.#expect(ATTEMPT)) return undefined;
     head.attempt = this.#integer();
-    if (head.part < 1 || head.parts < head.part || head.attempt < 1 || !this.#runToRest()) return undefined;
+    if (head.attempt < 1 || !this.#runToRest()) return undefined;
     head.run = this.#run;
     head.rerun = this.#rerun;
     head.restFrom = this.#at;
@@ -210,6 +211,42 @@ export class HeadReader {
     return restBytes < 0 ? -1 : this.#at - from + restBytes;
   }
 
+  #isMiddleOfLast(head: LineHead): boolean {
+    const at = this.#at;
+    if (this.#lastLength === 0 || at + this.#lastLength > this.#limit) return false;
+    if (!isSame(this.#view, at, this.#lastMiddle, 0, this.#lastLength)) return false;
+    this.#at = at + this.#lastLength;
+    head.part = this.#lastPart;
+    head.parts = this.#lastParts;
+    head.outcome = this.#lastOutcome;
+    head.partFrom = at + PART.byteLength;
+    head.partTo = head.partFrom + this.#lastPartDigits;
+    return true;
+  }
+
+  // From behind the name to the fingerprint.
+  #middle(head: LineHead): boolean {
+    const from = this.#at;
+    if (!this.#expect(PART)) return false;
+    head.partFrom = this.#at;
+    head.part = this.#integer();
+    head.partTo = this.#at;
+    if (!this.#expect(PARTS)) return false;
+    head.parts = this.#integer();
+    if (head.part < 1 || head.parts < head.part || !this.#expect(OUTCOME)) return false;
+    const outcome = this.#outcome();
+    if (outcome === undefined) return false;
+    head.outcome = outcome;
+    this.#lastLength = this.#at - from;
+    if (this.#lastLength > MIDDLE_BYTES) this.#lastLength = 0;
+    for (let i = 0; i < this.#lastLength; i += 1) this.#lastMiddle.setInt8(i, this.#view.getInt8(from + i));
+    this.#lastPart = head.part;
+    this.#lastParts = head.parts;
+    this.#lastOutcome = outcome;
+    this.#lastPartDigits = head.partTo - head.partFrom;
+    return true;
+  }
+
   #outcome(): Outcome | undefined {
     for (const { outcome, text } of OUTCOMES) if (this.#expect(text)) return outcome;
     return undefined;
@@ -222,7 +259,8 @@ export class HeadReader {
     if (!this.#expect(RUN)) return false;
     const from = this.#at;
     if (!this.#text()) return false;
-    const run = textAtOnce(this.#bytes, from, this.#at, this.#isPlain);
+    const decode = this.#isPlain ? textAt : escapedText;
+    const run = decode(this.#bytes, from, this.#at);
     if (run === undefined) return false;
     this.#at += 1;
     const rerun = this.#expect(RERUN);
@@ -280,8 +318,19 @@ function textOf(text: string): DataView {
   return viewOf(Buffer.from(text));
 }
 
+// One branch for 16 bytes: twice as fast as one for each word of four.
 function isSame(a: DataView, atA: number, b: DataView, atB: number, length: number): boolean {
   let i = 0;
+  for (; i + 16 <= length; i += 16) {
+    const x = atA + i;
+    const y = atB + i;
+    const differs =
+      (a.getInt32(x) ^ b.getInt32(y)) |
+      (a.getInt32(x + 4) ^ b.getInt32(y + 4)) |
+      (a.getInt32(x + 8) ^ b.getInt32(y + 8)) |
+      (a.getInt32(x + 12) ^ b.getInt32(y + 12));
+    if (differs !== 0) return false;
+  }
   for (; i + 4 <= length; i += 4) if (a.getInt32(atA + i) !== b.getInt32(atB + i)) return false;
   for (; i < length; i += 1) if (a.getInt8(atA + i) !== b.getInt8(atB + i)) return false;
   return true;
@@ -289,10 +338,6 @@ function isSame(a: DataView, atA: number, b: DataView, atB: number, length: numb
 
 function textAt(bytes: Buffer, from: number, to: number): string {
   return bytes.toString('latin1', from, to);
-}
-
-function textAtOnce(bytes: Buffer, from: number, to: number, isPlain: boolean): string | undefined {
-  return isPlain ? textAt(bytes, from, to) : escapedText(bytes, from, to);
 }
 
 // What the bytes of a JSON string mean; `undefined` when its escapes are no JSON.
