@@ -77,6 +77,8 @@ export class Audit implements LogVisitor {
   readonly #duplicates = new Map<number, { readonly times: number; readonly lines: number }>();
   // The newest group of the query is not whole.
   readonly #partial = new Map<number, { readonly found: number; readonly parts: number }>();
+  // Queries of which no group was ever whole.
+  readonly #neverWhole = new Set<number>();
   readonly #foreignLines: { offset: number; unit: string | undefined }[] = [];
   readonly #unreadable: { offset: number; bytes: number; reason: string }[] = [];
   #lines = 0;
@@ -102,6 +104,7 @@ export class Audit implements LogVisitor {
         this.#duplicates.set(number, { times: earlier.times + 1, lines: earlier.lines + lines });
       } else this.#supersede(lines);
       this.#partial.delete(number);
+      this.#neverWhole.delete(number);
     }
     this.#note(number, head, start);
   }
@@ -110,7 +113,8 @@ export class Audit implements LogVisitor {
     this.#lines += seen;
     const number = this.#states.numberOf(head);
     const before = this.#states.at(number);
-    if (before !== undefined) this.#supersede(this.#partial.get(number)?.found ?? before.parts);
+    if (before === undefined) this.#neverWhole.add(number);
+    else this.#supersede(this.#partial.get(number)?.found ?? before.parts);
     this.#partial.set(number, { found: seen, parts: head.parts });
     this.#note(number, head, start);
   }
@@ -137,6 +141,12 @@ export class Audit implements LogVisitor {
   /** A torn end of the log: a writer died there, or is writing at this moment. */
   torn(start: number, bytes: number, reason: string): void {
     this.#unreadable.push({ offset: start, bytes, reason: `torn end: ${reason}` });
+  }
+
+  /** The fingerprint of a query's newest group; `undefined` unless any group of it is whole. */
+  fingerprintOf(query: string): string | undefined {
+    const number = this.#states.find(query);
+    return this.#neverWhole.has(number) ? undefined : this.#states.at(number)?.fingerprint;
   }
 
   /** The comparison with what the unit has; everything must have been visited. */
