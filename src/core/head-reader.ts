@@ -44,12 +44,12 @@ export class LineHead implements RecordHead {
     return this.#fingerprint;
   }
 
-  /** Whether the name stands in the line as it is: printable ASCII without escapes. */
+  /** Whether the name stands in the line as it is (printable ASCII without escapes) and was not asked for yet. */
   get isPlainQuery(): boolean {
     return this.#query === undefined;
   }
 
-  /** Whether the fingerprint stands in the line as it is. */
+  /** The same of the fingerprint. */
   get isPlainFingerprint(): boolean {
     return this.#fingerprint === undefined;
   }
