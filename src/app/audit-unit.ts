@@ -38,17 +38,7 @@ export async function auditUnit(request: AuditRequest): Promise<AuditReport> {
     new Map(),
   );
   const audit = new Audit();
-  const recorded = new Map<string, string>();
-  const tail = await request.readLog({
-    group: (head, start) => {
-      recorded.set(head.query, head.fingerprint);
-      audit.group(head, start);
-    },
-    partial: (head, seen, start) => audit.partial(head, seen, start),
-    foreign: (start, unit) => audit.foreign(start, unit),
-    newer: (start, schema) => audit.newer(start, schema),
-    unreadable: (start, bytes) => audit.unreadable(start, bytes),
-  });
+  const tail = await request.readLog(audit);
   if (tail?.reason !== undefined) audit.torn(tail.goodEnd, tail.tornBytes, tail.reason);
   const due = plan.queries.map(({ name, fingerprint, rows }) => ({
     name,
@@ -57,7 +47,7 @@ export async function auditUnit(request: AuditRequest): Promise<AuditReport> {
   }));
   const names = new Set(due.map(({ name }) => name));
   const leftOut = source.list().flatMap(name => {
-    const fingerprint = names.has(name) ? undefined : recorded.get(name);
+    const fingerprint = names.has(name) ? undefined : audit.fingerprintOf(name);
     return fingerprint === undefined ? [] : [{ name, fingerprint, rows: undefined }];
   });
   return audit.report(request.unit, request.log, [...due, ...leftOut]);

@@ -53,7 +53,7 @@ const YIELD_AFTER_MS = 25;
  */
 export async function planUnit(
   options: PlanOptions,
-  final: ReadonlyMap<string, FinalState>,
+  final: Pick<ReadonlyMap<string, FinalState>, 'get'>,
   signal?: AbortSignal,
 ): Promise<UnitPlan> {
   const all = options.source.list();

@@ -1,6 +1,6 @@
 import { QrunError } from '../core/errors.js';
+import { FinalStates } from '../core/final-states.js';
 import type { LogTail, LogVisitor } from '../core/log-scan.js';
-import type { FinalState } from '../core/plan.js';
 import { type PlanOptions, planUnit, type UnitPlan } from './plan-unit.js';
 
 /**
@@ -15,10 +15,9 @@ export async function previewUnit(
   readLog: (visitor: LogVisitor) => Promise<LogTail | undefined>,
   { signal, refuseDamage = false }: { readonly signal?: AbortSignal; readonly refuseDamage?: boolean } = {},
 ): Promise<UnitPlan> {
-  const final = new Map<string, FinalState>();
+  const final = new FinalStates();
   await readLog({
-    group: ({ query, fingerprint, outcome, parts, run }) =>
-      final.set(query, { fingerprint, outcome, parts, run }),
+    group: head => final.set(head),
     partial: head => final.delete(head.query),
     foreign: (_offset, unit) => {
       if (unit === undefined) return;

@@ -50,7 +50,7 @@ export interface StatusDeps {
   readonly nowMs: () => number;
 }
 
-// Each holds a buffer of 1 MiB.
+// Each holds two buffers of 1 MiB.
 const LOGS_AT_ONCE = 4;
 
 /**

@@ -1,5 +1,5 @@
+import { FinalStates } from './final-states.js';
 import type { LogVisitor } from './log-scan.js';
-import type { Outcome } from './model.js';
 import type { RecordHead } from './record.js';
 
 /** A query as the audit expects it. */
@@ -65,25 +65,20 @@ export interface AuditReport {
   }[];
 }
 
-interface QueryHistory {
-  fingerprint: string;
-  outcome: Outcome;
-  parts: number;
-  attempt: number;
-  run: string;
-  offset: number;
-  duplicates: number;
-  duplicateLines: number;
-  /** Set while the newest group of the query is not whole. */
-  partial: { found: number; parts: number } | undefined;
-}
-
 /**
  * Collects a log (as visitor of a LogScanner) and compares it with the queries that a unit has. Pure: neither
  * the order of the queries nor the time plays a part.
  */
 export class Audit implements LogVisitor {
-  readonly #queries = new Map<string, QueryHistory>();
+  readonly #states = new FinalStates();
+  // By the number of a query: the attempt of its last group, and where that begins.
+  #attempts = new Float64Array(16);
+  #offsets = new Float64Array(16);
+  readonly #duplicates = new Map<number, { readonly times: number; readonly lines: number }>();
+  // The newest group of the query is not whole.
+  readonly #partial = new Map<number, { readonly found: number; readonly parts: number }>();
+  // Queries of which no group was ever whole.
+  readonly #neverWhole = new Set<number>();
   readonly #foreignLines: { offset: number; unit: string | undefined }[] = [];
   readonly #unreadable: { offset: number; bytes: number; reason: string }[] = [];
   #lines = 0;
@@ -92,53 +87,36 @@ export class Audit implements LogVisitor {
 
   group(head: RecordHead, start: number): void {
     this.#lines += head.parts;
-    const before = this.#queries.get(head.query);
-    let duplicates = 0;
-    let duplicateLines = 0;
+    const number = this.#states.numberOf(head);
+    const before = this.#states.at(number);
     if (before !== undefined) {
       const settledTwice =
         before.fingerprint === head.fingerprint &&
         before.outcome !== 'error' &&
-        before.partial === undefined &&
+        !this.#partial.has(number) &&
         head.outcome !== 'error' &&
         !head.rerun;
       // An attempt ends once: its records, or some of them, were copied.
-      const copied = before.run === head.run && before.attempt === head.attempt;
-      duplicates = before.duplicates;
-      duplicateLines = before.duplicateLines;
+      const copied = before.run === head.run && this.#attempts[number] === head.attempt;
+      const lines = this.#partial.get(number)?.found ?? before.parts;
       if (settledTwice || copied) {
-        duplicates += 1;
-        duplicateLines += before.partial?.found ?? before.parts;
-      } else this.#supersede(before);
+        const earlier = this.#duplicates.get(number) ?? { times: 0, lines: 0 };
+        this.#duplicates.set(number, { times: earlier.times + 1, lines: earlier.lines + lines });
+      } else this.#supersede(lines);
+      this.#partial.delete(number);
+      this.#neverWhole.delete(number);
     }
-    this.#queries.set(head.query, {
-      fingerprint: head.fingerprint,
-      outcome: head.outcome,
-      parts: head.parts,
-      attempt: head.attempt,
-      run: head.run,
-      offset: start,
-      duplicates,
-      duplicateLines,
-      partial: undefined,
-    });
+    this.#note(number, head, start);
   }
 
   partial(head: RecordHead, seen: number, start: number): void {
     this.#lines += seen;
-    const before = this.#queries.get(head.query);
-    if (before !== undefined) this.#supersede(before);
-    this.#queries.set(head.query, {
-      fingerprint: head.fingerprint,
-      outcome: head.outcome,
-      parts: head.parts,
-      attempt: head.attempt,
-      run: head.run,
-      offset: start,
-      duplicates: before?.duplicates ?? 0,
-      duplicateLines: before?.duplicateLines ?? 0,
-      partial: { found: seen, parts: head.parts },
-    });
+    const number = this.#states.numberOf(head);
+    const before = this.#states.at(number);
+    if (before === undefined) this.#neverWhole.add(number);
+    else this.#supersede(this.#partial.get(number)?.found ?? before.parts);
+    this.#partial.set(number, { found: seen, parts: head.parts });
+    this.#note(number, head, start);
   }
 
   foreign(start: number, unit: string | undefined): void {
@@ -165,6 +143,12 @@ export class Audit implements LogVisitor {
     this.#unreadable.push({ offset: start, bytes, reason: `torn end: ${reason}` });
   }
 
+  /** The fingerprint of a query's newest group; `undefined` unless any group of it is whole. */
+  fingerprintOf(query: string): string | undefined {
+    const number = this.#states.find(query);
+    return this.#neverWhole.has(number) ? undefined : this.#states.at(number)?.fingerprint;
+  }
+
   /** The comparison with what the unit has; everything must have been visited. */
   report(unit: string, log: string, expected: readonly ExpectedQuery[]): AuditReport {
     const missing: string[] = [];
@@ -174,32 +158,35 @@ export class Audit implements LogVisitor {
     const stale: string[] = [];
     const wrongWidth: { query: string; rows: number; expected: number }[] = [];
     const widths = new Map<number, number>();
-    const known = new Set<string>();
+    const known = new Uint8Array(this.#states.numbers);
     let skipped = 0;
     let expectedLines = 0;
     let foundLines = 0;
     for (const query of expected) {
-      known.add(query.name);
-      const state = this.#queries.get(query.name);
+      const number = this.#states.find(query.name);
+      const state = this.#states.at(number);
       if (state === undefined) {
         missing.push(query.name);
         continue;
       }
-      if (state.duplicates > 0) {
-        duplicate.push({ query: query.name, times: state.duplicates + 1, lines: state.duplicateLines });
+      known[number] = 1;
+      const duplicates = this.#duplicates.get(number);
+      if (duplicates !== undefined) {
+        duplicate.push({ query: query.name, times: duplicates.times + 1, lines: duplicates.lines });
       }
-      if (state.partial !== undefined) {
-        partial.push({ query: query.name, ...state.partial });
-        foundLines += state.partial.found;
+      const incomplete = this.#partial.get(number);
+      if (incomplete !== undefined) {
+        partial.push({ query: query.name, ...incomplete });
+        foundLines += incomplete.found;
         continue;
       }
       if (state.fingerprint !== query.fingerprint) {
         stale.push(query.name);
         continue;
       }
-      foundLines += state.parts + state.duplicateLines;
+      foundLines += state.parts + (duplicates?.lines ?? 0);
       if (state.outcome === 'error') {
-        failed.push({ query: query.name, attempt: state.attempt });
+        failed.push({ query: query.name, attempt: this.#attempts[number] as number });
         expectedLines += 1;
       } else if (state.outcome === 'skipped') {
         skipped += 1;
@@ -243,17 +230,40 @@ export class Audit implements LogVisitor {
     };
   }
 
-  #supersede(before: QueryHistory): void {
-    this.#supersededGroups += 1;
-    this.#supersededLines += before.partial?.found ?? before.parts;
+  #note(number: number, head: RecordHead, start: number): void {
+    this.#states.set(head, number);
+    if (number >= this.#attempts.length) {
+      this.#attempts = twice(this.#attempts);
+      this.#offsets = twice(this.#offsets);
+    }
+    this.#attempts[number] = head.attempt;
+    this.#offsets[number] = start;
   }
 
-  #foreign(known: ReadonlySet<string>): AuditReport['foreign'] {
-    const queries = [...this.#queries]
-      .filter(([name]) => !known.has(name))
-      .map(([query, state]) => ({ query, lines: state.partial?.found ?? state.parts, offset: state.offset }));
-    return [...queries, ...this.#foreignLines.map(({ offset }) => ({ query: null, lines: 1, offset }))];
+  #supersede(lines: number): void {
+    this.#supersededGroups += 1;
+    this.#supersededLines += lines;
   }
+
+  #foreign(known: Uint8Array): AuditReport['foreign'] {
+    const found: { query: string | null; lines: number; offset: number }[] = [];
+    for (let number = 0; number < known.length; number += 1) {
+      if (known[number] === 1) continue;
+      found.push({
+        query: this.#states.name(number),
+        lines: this.#partial.get(number)?.found ?? this.#states.partsOf(number),
+        offset: this.#offsets[number] as number,
+      });
+    }
+    for (const { offset } of this.#foreignLines) found.push({ query: null, lines: 1, offset });
+    return found;
+  }
+}
+
+function twice(column: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
+  const larger = new Float64Array(2 * column.length);
+  larger.set(column);
+  return larger;
 }
 
 /** The formula with its numbers: `290 = 95 x 3 + 5 x 1 + 0 x 1`; one term for each width of normal results. */

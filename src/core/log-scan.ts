@@ -1,6 +1,10 @@
-import { HeadReader, type RecordHead, readForeignLine, type WrittenHead } from './record.js';
+import { HeadReader, LineHead, viewOf } from './head-reader.js';
+import { type RecordHead, readForeignLine } from './record.js';
 
-/** What a scan finds, in the order of the log; offsets are bytes from the start of the file. */
+/**
+ * What a scan finds, in the order of the log; offsets are bytes from the start of the file. The texts of a head are
+ * decoded when they are asked for, which is possible during the call only.
+ */
 export interface LogVisitor {
   /** All `head.parts` records of one attempt, one after the other. `head` is that of part 1. */
   group(head: RecordHead, start: number, end: number): void;
@@ -78,6 +82,7 @@ export class LogScanner {
   push(chunk: Buffer): void {
     const base = this.#position;
     const hasNul = chunk.includes(0);
+    const view = viewOf(chunk);
     let from = 0;
     if (this.#carry !== undefined) {
       const end = chunk.indexOf(NEWLINE);
@@ -93,7 +98,7 @@ export class LogScanner {
       from = end + 1;
     }
     for (let end = chunk.indexOf(NEWLINE, from); end !== -1; end = chunk.indexOf(NEWLINE, from)) {
-      this.#line(chunk, from, end, base, hasNul);
+      this.#line(chunk, view, from, end, base, hasNul);
       from = end + 1;
     }
     if (from < chunk.length) {
@@ -106,6 +111,7 @@ export class LogScanner {
       this.#lastEnd -= this.#lastFrom;
       this.#lastFrom = 0;
     }
+    if (this.#head instanceof LineHead && this.#head.bytes === chunk) this.#head.detach();
     this.#position = base + chunk.length;
   }
 
@@ -127,14 +133,23 @@ export class LogScanner {
     };
   }
 
-  #line(chunk: Buffer, from: number, end: number, base: number, hasNul: boolean): void {
+  #line(chunk: Buffer, view: DataView, from: number, end: number, base: number, hasNul: boolean): void {
     const start = base + from;
     const next = base + end + 1;
     if (hasNul && chunk.subarray(from, end).includes(0)) {
       this.#suspects.push({ start, bytes: next - start });
       return;
     }
-    const head = this.#reader.read(chunk, from, end);
+    const open = this.#head;
+    if (open instanceof LineHead && this.#suspects.length === 0) {
+      const lineBytes = this.#reader.continues(open, this.#seen + 1, chunk, from, end, view);
+      if (lineBytes === end - from) {
+        this.#keepLast(chunk, from, end, start);
+        this.#continued(open, next);
+        return;
+      }
+    }
+    const head = this.#reader.read(chunk, from, end, view);
     if (head?.lineBytes === end - from) this.#known(head, chunk, from, end, start, next);
     else this.#other(chunk.subarray(from, end), start, next);
   }
@@ -153,7 +168,7 @@ export class LogScanner {
 
   // A record by its prefix and its length.
   #known(
-    head: RecordHead,
+    head: LineHead,
     bytes: Buffer | undefined,
     from: number,
     end: number,
@@ -161,12 +176,16 @@ export class LogScanner {
     next: number,
   ): void {
     if (head.run !== this.#lastRun) this.#parseLast();
+    this.#lastRun = head.run;
+    this.#keepLast(bytes, from, end, start);
+    this.#record(head, start, next);
+  }
+
+  #keepLast(bytes: Buffer | undefined, from: number, end: number, start: number): void {
     this.#lastChunk = bytes;
     this.#lastFrom = from;
     this.#lastEnd = end;
     this.#lastStart = start;
-    this.#lastRun = head.run;
-    this.#record(head, start, next);
   }
 
   #parseLast(): void {
@@ -182,14 +201,14 @@ export class LogScanner {
     const open = this.#head;
     if (open !== undefined) {
       if (continues(open, this.#seen, head)) {
-        this.#seen += 1;
-        if (this.#seen === open.parts) this.#complete(open, this.#groupStart, next);
+        this.#continued(open, next);
         return;
       }
       this.#abandon(start);
     }
     if (head.part !== 1) {
       this.#visitor.partial(head, 1, start);
+      release(head);
       this.#goodEnd = next;
     } else if (head.parts === 1) {
       this.#complete(head, start, next);
@@ -198,6 +217,11 @@ export class LogScanner {
       this.#groupStart = start;
       this.#seen = 1;
     }
+  }
+
+  #continued(open: RecordHead, next: number): void {
+    this.#seen += 1;
+    if (this.#seen === open.parts) this.#complete(open, this.#groupStart, next);
   }
 
   #other(bytes: Buffer | undefined, start: number, next: number): void {
@@ -222,12 +246,14 @@ export class LogScanner {
     this.#head = undefined;
     this.#goodEnd = next;
     this.#visitor.group(head, start, next);
+    release(head);
   }
 
   // With a line at `next` behind it, a group that is not whole is no longer the tail: it stays where it is.
   #abandon(next: number): void {
     if (this.#head === undefined) return;
     this.#visitor.partial(this.#head, this.#seen, this.#groupStart);
+    release(this.#head);
     this.#head = undefined;
     this.#goodEnd = next;
   }
@@ -239,6 +265,10 @@ export class LogScanner {
     this.#suspects = [];
     this.#goodEnd = next;
   }
+}
+
+function release(head: RecordHead): void {
+  if (head instanceof LineHead) head.release();
 }
 
 function isJson(bytes: Buffer): boolean {
@@ -268,7 +298,7 @@ class Carry {
   readonly start: number;
   readonly #reader: HeadReader;
   #pieces: Buffer[] = [];
-  #head: WrittenHead | undefined;
+  #head: LineHead | undefined;
   #tried = false;
   #dropped = false;
   length = 0;
@@ -294,7 +324,7 @@ class Carry {
     }
   }
 
-  head(): WrittenHead | undefined {
+  head(): LineHead | undefined {
     return this.#head ?? (this.#dropped ? undefined : this.#readHead());
   }
 
@@ -302,9 +332,12 @@ class Carry {
     return this.#dropped ? undefined : this.#joined();
   }
 
-  #readHead(): WrittenHead | undefined {
+  #readHead(): LineHead | undefined {
     const line = this.#joined();
-    return this.#reader.read(line, 0, line.length);
+    const head = this.#reader.read(line, 0, line.length);
+    // The head alone is kept of a line that is not.
+    head?.detach();
+    return head;
   }
 
   #joined(): Buffer {

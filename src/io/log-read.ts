@@ -2,9 +2,9 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { QrunError } from '../core/errors.js';
 import { LogScanner, type LogTail, type LogVisitor } from '../core/log-scan.js';
+import { READ_BYTES, readAhead } from './read-ahead.js';
 
-const READ_BYTES = 1024 * 1024;
-// A smaller file needs no buffer of that size: there may be hundreds.
+// A small file needs no buffers of the usual size: there may be hundreds.
 const MIN_READ_BYTES = 4096;
 
 /**
@@ -44,13 +44,14 @@ export class LogFollower {
         const stat = await file.stat();
         if (!stat.isFile()) throw new Error('it is not a regular file');
         const scanner = this.#scannerFor(stat);
-        const length = Math.min(READ_BYTES, Math.max(MIN_READ_BYTES, stat.size - scanner.position + 1));
-        const buffer = Buffer.allocUnsafe(length);
-        for (;;) {
-          const { bytesRead } = await file.read(buffer, 0, length, scanner.position);
-          if (bytesRead === 0) return scanner.tail();
-          scanner.push(buffer.subarray(0, bytesRead));
-        }
+        const from = scanner.position;
+        const pieceBytes = Math.min(READ_BYTES, Math.max(MIN_READ_BYTES, stat.size - from + 1));
+        await readAhead(
+          async (buffer, length, at) => (await file.read(buffer, 0, length, at)).bytesRead,
+          { from, end: Number.POSITIVE_INFINITY, pieceBytes },
+          bytes => scanner.push(bytes),
+        );
+        return scanner.tail();
       } finally {
         await file.close();
       }

@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { QrunError } from '../core/errors.js';
+import { FinalStates } from '../core/final-states.js';
 import { LogScanner, type LogVisitor } from '../core/log-scan.js';
-import type { Outcome, QueryError, QueryStats } from '../core/model.js';
-import { type FinalState, isSettled } from '../core/plan.js';
-import { type GroupHead, RECORD_SCHEMA_VERSION, RecordEncoder, type RecordHead } from '../core/record.js';
+import type { QueryError, QueryStats } from '../core/model.js';
+import { isSettled } from '../core/plan.js';
+import { type GroupHead, RECORD_SCHEMA_VERSION, RecordEncoder } from '../core/record.js';
 import { RecordBuffer } from '../core/record-buffer.js';
 import type { LockWait } from './flock.js';
 import { type LogDisk, type LogFile, reasonOf } from './log-file.js';
+import { READ_BYTES, readAhead } from './read-ahead.js';
 import type { ResultBody } from './result-body.js';
 
 /** What an attempt ended with, to be recorded. The log disposes `body` once it is written or refused. */
@@ -47,7 +49,6 @@ export const LOCK_LIMIT_MS = 30_000;
 /** A batch of so many waits no longer: a sync costs it less than a tenth of what encoding it does. */
 const GATHERED_GROUPS = 32;
 
-const SCAN_BYTES = 1024 * 1024;
 const WRITE_BYTES = 1024 * 1024;
 // Larger results are encoded piece by piece: short rows become many times as long in the log.
 const SMALL_BYTES = 64 * 1024;
@@ -79,7 +80,7 @@ export class ResultLog {
   readonly #options: LogOptions;
   readonly #file: LogFile;
   readonly #network: boolean;
-  readonly #final = new Map<string, FinalState>();
+  readonly #final = new FinalStates();
   #scanner: LogScanner;
   readonly #buffer = new RecordBuffer();
   #queue: Pending[] = [];
@@ -138,7 +139,7 @@ export class ResultLog {
   }
 
   /** The final state of every query in the log, as of the last read or append. */
-  get final(): ReadonlyMap<string, FinalState> {
+  get final(): Pick<FinalStates, 'get' | 'has' | 'size' | 'keys' | typeof Symbol.iterator> {
     return this.#final;
   }
 
@@ -264,7 +265,8 @@ export class ResultLog {
     for (const { head, content } of due) {
       const parts = content.outcome === 'normal' ? content.body.rows : 1;
       this.#records += parts;
-      this.#note(head, content.outcome, parts);
+      const { query, fingerprint, run } = head;
+      this.#final.set({ query, fingerprint, outcome: content.outcome, parts, run });
     }
     this.#scanner = this.#newScanner(size);
   }
@@ -333,18 +335,16 @@ export class ResultLog {
   }
 
   async #scan(size: number): Promise<void> {
-    const buffer = Buffer.allocUnsafe(Math.min(SCAN_BYTES, size - this.#scanner.position));
-    while (this.#scanner.position < size) {
-      const wanted = Math.min(buffer.length, size - this.#scanner.position);
-      const got = await this.#file.read(buffer, wanted, this.#scanner.position).catch(cause => {
+    const read = (buffer: Buffer, length: number, position: number): Promise<number> =>
+      this.#file.read(buffer, length, position).catch(cause => {
         throw new QrunError('LOG_UNUSABLE', `cannot read the log ${this.path}: ${reasonOf(cause)}`, {
           hint: 'check the disk (dmesg), then run again; nothing was changed',
           cause,
         });
       });
-      if (got === 0) throw new QrunError('LOG_DAMAGED', `${this.path} shrank while it was read`);
-      this.#scanner.push(buffer.subarray(0, got));
-    }
+    const range = { from: this.#scanner.position, end: size, pieceBytes: READ_BYTES };
+    const end = await readAhead(read, range, bytes => this.#scanner.push(bytes));
+    if (end < size) throw new QrunError('LOG_DAMAGED', `${this.path} shrank while it was read`);
   }
 
   // Order matters: the fragment is durable in its own file before it leaves the log.
@@ -371,7 +371,7 @@ export class ResultLog {
 
   async *#fragment(from: number, to: number): AsyncGenerator<Buffer> {
     for (let at = from; at < to; ) {
-      const buffer = Buffer.allocUnsafe(Math.min(SCAN_BYTES, to - at));
+      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, to - at));
       const got = await this.#file.read(buffer, buffer.length, at);
       if (got === 0) throw new Error('the log shrank while its end was read');
       at += got;
@@ -381,7 +381,7 @@ export class ResultLog {
 
   #newScanner(start: number): LogScanner {
     const visitor: LogVisitor = {
-      group: head => this.#note(head, head.outcome, head.parts),
+      group: head => this.#final.set(head),
       // A group that never became whole and has good lines behind it: its query runs again.
       partial: head => {
         this.#final.delete(head.query);
@@ -415,10 +415,6 @@ export class ResultLog {
       },
     };
     return new LogScanner(this.#options.unit, visitor, start);
-  }
-
-  #note(head: Pick<RecordHead, 'query' | 'fingerprint' | 'run'>, outcome: Outcome, parts: number): void {
-    this.#final.set(head.query, { fingerprint: head.fingerprint, outcome, parts, run: head.run });
   }
 }
 

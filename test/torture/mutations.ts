@@ -155,6 +155,13 @@ export const MUTATIONS: readonly Mutation[] = [
     proof: { groups: 'damage' },
   },
   {
+    name: 'length check of a record that continues a group',
+    file: SCAN,
+    line: 'if (lineBytes === end - from) {',
+    without: 'if (lineBytes > 0) {',
+    proof: { vitest: 'test/unit/log-scan.test.ts', test: 'continues a group' },
+  },
+  {
     name: 'the last record before another writer is parsed',
     file: SCAN,
     line: 'if (head.run !== this.#lastRun) this.#parseLast();',

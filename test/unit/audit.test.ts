@@ -410,3 +410,28 @@ describe('histories as qrun writes them', () => {
     expect(seen).toBeGreaterThan(10_000 / 2);
   });
 });
+
+describe('the fingerprint that an audit found', () => {
+  it('is that of the newest group, and of none where no group was ever whole', () => {
+    const half = (query: string, head: Partial<GroupHead> = {}): Buffer =>
+      linesOf(normal(query, 3, head))[0] as Buffer;
+    const collected = new Audit();
+    const scanner = new LogScanner(UNIT, collected);
+    const log = [
+      normal('a', 3, { fingerprint: BEFORE }),
+      normal('a', 3, { run: 'run2' }),
+      half('never'),
+      half('later'),
+      half('first'),
+      skipped('later', { run: 'run2' }),
+      half('a', { run: 'run3' }),
+      half('never', { run: 'run2' }),
+      skipped('end'),
+    ];
+    scanner.push(Buffer.concat(log));
+    const found = ['a', 'later', 'end', 'never', 'first', 'absent'].map(name =>
+      collected.fingerprintOf(name),
+    );
+    expect(found).toEqual([NOW, NOW, NOW, undefined, undefined, undefined]);
+  });
+});

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LogScanner } from '../../src/core/log-scan.js';
+import type { RecordHead } from '../../src/core/record.js';
 import {
   anyContent,
   anyHead,
@@ -246,6 +247,76 @@ describe('LogScanner', () => {
       }
     },
   );
+
+  // The fast way compares such a record with the first of its group, and must see what the slow way sees.
+  it.each<[string, (line: Buffer) => Buffer, string]>([
+    [
+      'is torn, with a line glued to it',
+      line => Buffer.concat([line.subarray(0, -9), skippedGroup()]),
+      'unreadable',
+    ],
+    [
+      'has a newline in its middle',
+      line => Buffer.from(line.toString().replace('{"a":2}', '{"a"\n2}')),
+      'unreadable',
+    ],
+    ['lacks its last byte', line => Buffer.concat([line.subarray(0, -2), Buffer.from('\n')]), 'unreadable'],
+    ['comes twice', line => Buffer.concat([line, line]), 'partial'],
+    ['stands behind a line of NULs', line => Buffer.concat([Buffer.from('\0\n'), line]), 'unreadable'],
+    ['stands behind a foreign line', line => Buffer.concat([Buffer.from('{}\n'), line]), 'foreign'],
+    ['has a NUL', line => Buffer.from(line.toString().replace('"a":2', '"a":\0')), 'unreadable'],
+    [
+      'is of another attempt',
+      line => Buffer.from(line.toString().replace('"attempt":1', '"attempt":2')),
+      'partial',
+    ],
+    [
+      'is of another run',
+      line => Buffer.from(line.toString().replace('"run":"run1"', '"run":"run2"')),
+      'partial',
+    ],
+    ['has other parts', line => Buffer.from(line.toString().replace('"parts":3', '"parts":4')), 'partial'],
+  ])('does not take a record for one that continues a group when it %s', (_, spoil, kind) => {
+    const [first, second, third] = linesOf(normalGroup({ query: 'a' }, ROWS)) as [Buffer, Buffer, Buffer];
+    const log = Buffer.concat([first, spoil(second), third, skippedGroup({ query: 'z' })]);
+    for (const chunkBytes of [log.length, 100, 1]) {
+      const cuts = Array.from(
+        { length: Math.floor(log.length / chunkBytes) },
+        (_, i) => (i + 1) * chunkBytes,
+      );
+      const { findings, tail } = scanChunks(cutAt(log, cuts));
+      expect(findings.map(found => found.kind)).toContain(kind);
+      expect(findings).not.toContainEqual(expect.objectContaining({ kind: 'group', start: 0 }));
+      expect({ findings, goodEnd: tail.goodEnd, tornBytes: tail.tornBytes }).toEqual({ ...naiveScan(log) });
+    }
+  });
+
+  it('joins the records of a group of 200 lines, in any chunks', () => {
+    const rows = Array.from({ length: 200 }, (_, i) => `{"a":${i}}`);
+    const log = Buffer.concat([
+      normalGroup({ query: 'é', rerun: true }, rows),
+      normalGroup({ query: 'b' }, rows),
+    ]);
+    for (const chunkBytes of [log.length, 997, 251, 13]) {
+      const cuts = Array.from(
+        { length: Math.floor(log.length / chunkBytes) },
+        (_, i) => (i + 1) * chunkBytes,
+      );
+      const { tail: _, ...found } = scanChunks(cutAt(log, cuts));
+      expect(found).toEqual(naiveScan(log));
+      expect(found.findings.map(({ kind }) => kind)).toEqual(['group', 'group']);
+    }
+  });
+
+  it('gives the texts of a head during the visit only, never those of other bytes', () => {
+    const kept: RecordHead[] = [];
+    const ignore = (): void => {};
+    const visitor = { partial: ignore, foreign: ignore, newer: ignore, unreadable: ignore };
+    const scanner = new LogScanner(UNIT, { ...visitor, group: head => kept.push(head) });
+    scanner.push(skippedGroup({ query: 'a' }));
+    expect(kept[0]).toMatchObject({ part: 1, parts: 1, outcome: 'skipped', run: 'run1' });
+    expect(() => kept[0]?.query).toThrow('after its visit');
+  });
 
   it('goes on from where another scan ended', () => {
     const group = normalGroup({}, ROWS);

@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { HeadReader, type LineHead } from '../../src/core/head-reader.js';
 import {
   encodeRowless,
   FINGERPRINT_DIGITS,
-  HeadReader,
   RECORD_SCHEMA_VERSION,
   RecordEncoder,
+  type RecordHead,
   readForeignLine,
 } from '../../src/core/record.js';
 import {
@@ -153,7 +154,7 @@ describe('HeadReader', () => {
               // A head that is cut off must not spoil the next.
               const torn = reader.read(buffer, padding, Math.min(end, padding + tornAt));
               if (torn !== undefined && tornAt < line.length - 1) expect(torn.lineBytes).not.toBe(tornAt);
-              expect(reader.read(buffer, padding, end)).toEqual({
+              expect(fieldsOf(reader.read(buffer, padding, end))).toEqual({
                 query: wellFormed(head.query),
                 part: i + 1,
                 parts: 'rows' in content ? content.rows.length : 1,
@@ -176,16 +177,18 @@ describe('HeadReader', () => {
     const line = skippedGroup({ rerun: true });
     const formBytes = line.indexOf(',"query_id"');
     const reader = new HeadReader(UNIT);
-    const written = reader.read(line, 0, line.length - 1);
+    const written = fieldsOf(reader.read(line, 0, line.length - 1));
     for (let i = 0; i < formBytes; i += 1) {
       for (const byte of [0, 0x20, 0x22, 0x31, 0x5c, 0x7e, 0xff]) {
         if (line[i] === byte) continue;
         const broken = Buffer.from(line);
         broken[i] = byte;
-        expect(reader.read(broken, 0, broken.length - 1), `byte ${i} as ${byte}`).not.toEqual(written);
+        expect(fieldsOf(reader.read(broken, 0, broken.length - 1)), `byte ${i} as ${byte}`).not.toEqual(
+          written,
+        );
       }
     }
-    expect(reader.read(line, 0, line.length - 1)).toEqual(written);
+    expect(fieldsOf(reader.read(line, 0, line.length - 1))).toEqual(written);
   });
 
   it.each([
@@ -354,4 +357,10 @@ function expectRestBytes(line: Buffer): void {
   const after = line.indexOf(',', digits);
   const announced = Number(line.toString('latin1', digits, after));
   expect(announced).toBe(line.length - 1 - after);
+}
+
+function fieldsOf(head: LineHead | undefined): (RecordHead & { readonly lineBytes: number }) | undefined {
+  if (head === undefined) return undefined;
+  const { query, part, parts, outcome, fingerprint, attempt, run, rerun, lineBytes } = head;
+  return { query, part, parts, outcome, fingerprint, attempt, run, rerun, lineBytes };
 }

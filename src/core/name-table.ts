@@ -1,0 +1,143 @@
+import { viewOf } from './head-reader.js';
+
+const MIN_SLOTS = 64;
+const MIN_BYTES = 1024;
+
+/**
+ * Numbers names from 0 in the order in which they first come. It keeps them as bytes in one buffer, found through a
+ * table of hashes, so that nothing of it is an object that the collector moves: a Map of strings takes several times as
+ * long.
+ *
+ * Names are compared as JSON writes them, which is how they stand in a log.
+ */
+export class NameTable {
+  // Pairs of a hash and a number + 1; 0 where the slot is free. Open addressing, at most five eighths full.
+  #slots = new Int32Array(2 * MIN_SLOTS);
+  #bytes = Buffer.alloc(MIN_BYTES);
+  #view = viewOf(this.#bytes);
+  // Where the name of each number ends.
+  #ends = new Uint32Array(MIN_SLOTS / 2);
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The number of a name that stands in `bytes` as JSON writes it, without its quotes. */
+  add(bytes: Buffer, view: DataView, from: number, to: number): number {
+    const hash = hashOf(view, from, to);
+    const slot = this.#slotOf(hash, view, from, to - from);
+    const known = this.#slots[slot + 1] as number;
+    return known === 0 ? this.#insert(slot, hash, bytes, from, to) : known - 1;
+  }
+
+  /** The number of any name. */
+  addText(name: string): number {
+    const bytes = jsonOf(name);
+    return this.add(bytes, viewOf(bytes), 0, bytes.length);
+  }
+
+  /** The number of a name that was added, else -1. */
+  find(name: string): number {
+    const bytes = jsonOf(name);
+    const view = viewOf(bytes);
+    const slot = this.#slotOf(hashOf(view, 0, bytes.length), view, 0, bytes.length);
+    return (this.#slots[slot + 1] as number) - 1;
+  }
+
+  name(number: number): string {
+    const text = this.#bytes.toString('utf8', this.#start(number), this.#ends[number]);
+    return text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text;
+  }
+
+  #start(number: number): number {
+    return number === 0 ? 0 : (this.#ends[number - 1] as number);
+  }
+
+  // Where the name is, or the free slot in which it belongs.
+  #slotOf(hash: number, view: DataView, from: number, length: number): number {
+    const slots = this.#slots;
+    const mask = slots.length - 2;
+    for (let slot = (hash << 1) & mask; ; slot = (slot + 2) & mask) {
+      const known = slots[slot + 1] as number;
+      if (known === 0) return slot;
+      if (slots[slot] === hash && this.#isName(known - 1, view, from, length)) return slot;
+    }
+  }
+
+  #isName(number: number, view: DataView, from: number, length: number): boolean {
+    const start = this.#start(number);
+    if ((this.#ends[number] as number) - start !== length) return false;
+    for (let i = 0; i < length; i += 1) {
+      if (this.#view.getInt8(start + i) !== view.getInt8(from + i)) return false;
+    }
+    return true;
+  }
+
+  #insert(slot: number, hash: number, bytes: Buffer, from: number, to: number): number {
+    const number = this.#size;
+    const start = this.#start(number);
+    const end = start + to - from;
+    if (end > this.#bytes.length) {
+      const larger = Buffer.alloc(Math.max(end, 2 * this.#bytes.length));
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+      this.#view = viewOf(larger);
+    }
+    const own = this.#bytes;
+    for (let i = from, at = start; i < to; i += 1, at += 1) own[at] = bytes[i] as number;
+    if (number === this.#ends.length) {
+      const larger = new Uint32Array(2 * number);
+      larger.set(this.#ends);
+      this.#ends = larger;
+    }
+    this.#ends[number] = end;
+    this.#slots[slot] = hash;
+    this.#slots[slot + 1] = number + 1;
+    this.#size = number + 1;
+    if (16 * this.#size > 5 * this.#slots.length) this.#grow();
+    return number;
+  }
+
+  #grow(): void {
+    const old = this.#slots;
+    const slots = new Int32Array(2 * old.length);
+    const mask = slots.length - 2;
+    for (let i = 0; i < old.length; i += 2) {
+      const number = old[i + 1] as number;
+      if (number === 0) continue;
+      const hash = old[i] as number;
+      let slot = (hash << 1) & mask;
+      while (slots[slot + 1] !== 0) slot = (slot + 2) & mask;
+      slots[slot] = hash;
+      slots[slot + 1] = number;
+    }
+    this.#slots = slots;
+  }
+}
+
+// MurmurHash3, x86, 32 bits, with the constants of its author (Austin Appleby, public domain).
+function hashOf(view: DataView, from: number, to: number): number {
+  let hash = 0;
+  let at = from;
+  for (; at + 4 <= to; at += 4) {
+    hash ^= scrambled(view.getInt32(at));
+    hash = (hash << 13) | (hash >>> 19);
+    hash = (Math.imul(hash, 5) + 0xe6546b64) | 0;
+  }
+  let rest = 0;
+  for (; at < to; at += 1) rest = (rest << 8) | view.getUint8(at);
+  hash ^= scrambled(rest) ^ (to - from);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
+}
+
+function scrambled(word: number): number {
+  const mixed = Math.imul(word, 0xcc9e2d51);
+  return Math.imul((mixed << 15) | (mixed >>> 17), 0x1b873593);
+}
+
+function jsonOf(name: string): Buffer {
+  return Buffer.from(JSON.stringify(name).slice(1, -1));
+}
