@@ -27,12 +27,15 @@ export class KeptFiles {
     this.#limitBytes = limitBytes;
   }
 
-  /** Keeps the text of a file as it was first read, if there is room. `stat` is from before it was read, `nowMs` from behind it. */
-  keep(name: string, bytes: Buffer, stat: Stats, nowMs: number): void {
+  /**
+   * Keeps the text of a file as it was first read, if there is room, and gives the copy that it keeps. `stat` is from
+   * before it was read, `nowMs` from behind it.
+   */
+  keep(name: string, bytes: Buffer, stat: Stats, nowMs: number): Buffer | undefined {
     const needed = bytes.length + ENTRY_BYTES;
-    if (bytes.length > LONGEST_BYTES || this.#usedBytes + needed > this.#limitBytes) return;
-    if (this.#numbers.has(name)) return;
-    if (!stat.isFile() || stat.size !== bytes.length || nowMs - stat.ctimeMs < SETTLED_MS) return;
+    if (bytes.length > LONGEST_BYTES || this.#usedBytes + needed > this.#limitBytes) return undefined;
+    if (this.#numbers.has(name)) return undefined;
+    if (!stat.isFile() || stat.size !== bytes.length || nowMs - stat.ctimeMs < SETTLED_MS) return undefined;
     const number = this.#numbers.size;
     this.#numbers.set(name, number);
     this.#usedBytes += needed;
@@ -40,17 +43,23 @@ export class KeptFiles {
       this.#blocks.push(Buffer.allocUnsafeSlow(BLOCK_BYTES));
       this.#blockUsed = 0;
     }
-    const block = this.#blocks.length - 1;
-    bytes.copy(this.#blocks[block] as Buffer, this.#blockUsed);
+    const block = this.#blocks[this.#blocks.length - 1] as Buffer;
+    const from = this.#blockUsed;
+    bytes.copy(block, from);
+    this.#blockUsed += bytes.length;
     const at = number * FIELDS;
     if (at === this.#fields.length) {
       const larger = new Float64Array(2 * at);
       larger.set(this.#fields);
       this.#fields = larger;
     }
-    const place = block * BLOCK_BYTES + this.#blockUsed;
-    this.#fields.set([stat.ino, stat.size, stat.mtimeMs, stat.ctimeMs, place], at);
-    this.#blockUsed += bytes.length;
+    const fields = this.#fields;
+    fields[at] = stat.ino;
+    fields[at + 1] = stat.size;
+    fields[at + 2] = stat.mtimeMs;
+    fields[at + 3] = stat.ctimeMs;
+    fields[at + 4] = (this.#blocks.length - 1) * BLOCK_BYTES + from;
+    return block.subarray(from, this.#blockUsed);
   }
 
   has(name: string): boolean {

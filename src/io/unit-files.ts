@@ -135,7 +135,7 @@ export interface UnitSource {
   readonly directory: string;
   /** As {@link listQueries}. */
   list(): string[];
-  /** The bytes of a query's file; throws the error of the system call. */
+  /** The bytes of a query's file, not to be written to; throws the error of the system call. */
   read(name: string): Buffer;
   /**
    * The bytes that the first `read` of this name since `list` gave, where they were kept and the file has not
@@ -181,7 +181,7 @@ const smallFile = Buffer.allocUnsafeSlow(64 * 1024);
 
 // Without asking for the size first, and with one buffer for all: two thirds of the time of readFileSync. Where the
 // file's state is wanted, from before it is read, the size saves asking whether more follows.
-function readSmallFile(path: string, keep?: (bytes: Buffer, stat: Stats) => void): Buffer {
+function readSmallFile(path: string, keep?: (bytes: Buffer, stat: Stats) => Buffer | undefined): Buffer {
   const fd = openSync(path, 'r');
   try {
     const stat = keep === undefined ? undefined : fstatSync(fd);
@@ -195,9 +195,8 @@ function readSmallFile(path: string, keep?: (bytes: Buffer, stat: Stats) => void
       }
     }
     if (length === smallFile.length) return readFileSync(path);
-    const bytes = Buffer.from(smallFile.subarray(0, length));
-    if (stat !== undefined) keep?.(bytes, stat);
-    return bytes;
+    const bytes = smallFile.subarray(0, length);
+    return (stat === undefined ? undefined : keep?.(bytes, stat)) ?? Buffer.from(bytes);
   } finally {
     closeSync(fd);
   }
