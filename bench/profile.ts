@@ -16,14 +16,14 @@ interface Profile {
 
 const SYSTEM_CALLS: Readonly<Record<string, string>> = {
   writev: 'system call that sends the request (on loopback it carries the packet to the server)',
-  writeBuffer: 'system calls of the log: write, size, lock',
-  fstat: 'system calls of the log: write, size, lock',
-  stat: 'system calls of the log: write, size, lock',
+  writeBuffer: 'system calls: write, size and lock of the log, state of the query files',
+  fstat: 'system calls: write, size and lock of the log, state of the query files',
+  stat: 'system calls: write, size and lock of the log, state of the query files',
   fdatasync: 'handing fdatasync to its thread',
-  open: 'opening, reading and closing the query files, twice each',
-  read: 'opening, reading and closing the query files, twice each',
-  close: 'opening, reading and closing the query files, twice each',
-  readdir: 'opening, reading and closing the query files, twice each',
+  open: 'opening, reading and closing the query files',
+  read: 'opening, reading and closing the query files',
+  close: 'opening, reading and closing the query files',
+  readdir: 'opening, reading and closing the query files',
   hash: 'hash',
 };
 
@@ -38,10 +38,7 @@ const PLACES: readonly (readonly [RegExp, string])[] = [
   [/dist\/(app|cli|core)/, "qrun's pool, events and summary"],
   [/node:(net|internal\/streams|internal\/stream_base)/, "Node's sockets and streams"],
   [/node:internal\/(modules|bootstrap)/, 'start: loading modules'],
-  [
-    /node:(fs|internal\/fs|path)|dist\/io\/unit-files/,
-    'opening, reading and closing the query files, twice each',
-  ],
+  [/node:(fs|internal\/fs|path)|dist\/io\/unit-files/, 'opening, reading and closing the query files'],
 ];
 
 /** Where the CPU of the main thread goes in a run of small queries, sampled every 200 microseconds. */

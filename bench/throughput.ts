@@ -49,7 +49,7 @@ export async function throughput(context: BenchContext): Promise<PartResult> {
       `\`${SQL}\`, medians of ${rounds} rounds in turn. The first row is the rate within the run, from the start of ` +
       'the first query to the last fdatasync; the second is the whole process, with its start and the planning. ' +
       "qrun's CPU is that of one more query: what a run of 20,000 needs more than one of 5,000, so that start and " +
-      'compilation are not in it, and all else is: reading and checking each file twice, hash, request, record, ' +
+      'compilation are not in it, and all else is: reading each file, looking at it again, checking its SQL twice, hash, request, record, ' +
       'fdatasync. After each run `qrun audit` had to find it complete. The loops and `wrk` throw results away.',
     table: {
       head: ['peer', 'what it does', 'queries/s', 'CPU of the client, µs a query', 'qrun is times as fast'],

@@ -99,6 +99,8 @@ export async function planUnit(
 export interface ReadQuery {
   readonly bytes: Buffer;
   readonly query: ParsedQuery;
+  /** These are the very bytes that the plan has read and fingerprinted. */
+  readonly asPlanned?: boolean;
 }
 
 /**
@@ -114,6 +116,14 @@ export function readQuery(source: UnitSource, name: string): ReadQuery {
     throw new QrunError('UNIT_UNREADABLE', `cannot be read: ${(cause as Error).message}`, { cause });
   }
   return { bytes, query: parseQuery(decodeSql(bytes)) };
+}
+
+/** Reads a query of the plan when its turn comes: the file's present text. Errors: as {@link readQuery}. */
+export function readAgain(source: UnitSource, name: string): ReadQuery {
+  const bytes = source.unchanged?.(name);
+  return bytes === undefined
+    ? readQuery(source, name)
+    : { bytes, query: parseQuery(decodeSql(bytes)), asPlanned: true };
 }
 
 class Checks {

@@ -197,7 +197,7 @@ class UnitRun {
       return;
     }
     // The file may have changed since it was planned: what is recorded is what is sent.
-    let print = fingerprint(query.bytes);
+    let print = query.asPlanned === true ? planned.fingerprint : fingerprint(query.bytes);
     // The very same string, of which the log keeps one for each query.
     if (print === planned.fingerprint) print = planned.fingerprint;
     else {

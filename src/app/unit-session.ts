@@ -11,7 +11,7 @@ import type { Lease } from '../io/lease.js';
 import type { ResultLog } from '../io/log.js';
 import type { RunEntry, RunStart } from '../io/run-sidecar.js';
 import type { UnitSource } from '../io/unit-files.js';
-import { planUnit, readQuery, type UnitPlan } from './plan-unit.js';
+import { planUnit, readAgain, type UnitPlan } from './plan-unit.js';
 import { type Clock, queriesAtOnce, runUnit } from './run-unit.js';
 import { prepareDataDirectory, runSetup, type SetupFile, type SetupNotes } from './setup.js';
 
@@ -160,7 +160,7 @@ async function runPlanned(
     {
       engine,
       log,
-      read: name => readQuery(deps.source, name),
+      read: name => readAgain(deps.source, name),
       fingerprint: fingerprinter(request.inputs),
       clock,
       random,

@@ -118,22 +118,49 @@ export function envelope(
   parts: number,
   outcome: Outcome,
 ): { before: string; middle: string; rest: string } {
-  const parameters =
-    Object.keys(head.parameters).length === 0 ? '' : `,"params":${sortedJson(head.parameters)}`;
   return {
-    before: `{"unit":${JSON.stringify(head.unit)},"query":${JSON.stringify(head.query)},"part":`,
+    before: `{"unit":${unitJson(head.unit)},"query":${JSON.stringify(head.query)},"part":`,
     middle:
       `,"parts":${parts},"outcome":"${outcome}","fingerprint":"${head.fingerprint}","attempt":${head.attempt}` +
-      `,"run":${JSON.stringify(head.run)}${head.rerun ? ',"rerun":true' : ''},"rest_bytes":`,
+      `,"run":${runJson(head.run)}${head.rerun ? ',"rerun":true' : ''},"rest_bytes":`,
     rest:
-      `,"query_id":${JSON.stringify(head.queryId)},"started_at":"${new Date(head.startedAtMs).toISOString()}"` +
-      `,"duration_ms":${Math.round(head.durationMs * 10) / 10}${parameters}`,
+      `,"query_id":${JSON.stringify(head.queryId)},"started_at":"${isoTime(head.startedAtMs)}"` +
+      `,"duration_ms":${Math.round(head.durationMs * 10) / 10}${parametersField(head.parameters)}`,
   };
 }
 
 /** `,"stats":{...}`, or nothing where there are none. */
 export function statsField(stats: QueryStats | undefined): string {
-  return stats === undefined || Object.keys(stats).length === 0 ? '' : `,"stats":${JSON.stringify(stats)}`;
+  if (stats === undefined) return '';
+  const json = JSON.stringify(stats);
+  return json === '{}' ? '' : `,"stats":${json}`;
+}
+
+// The same for all records of a run, and therefore not encoded again for each.
+const unitJson = remembered((unit: string) => JSON.stringify(unit));
+const runJson = remembered((run: string) => JSON.stringify(run));
+const parametersField = remembered((parameters: Parameters) =>
+  Object.keys(parameters).length === 0 ? '' : `,"params":${sortedJson(parameters)}`,
+);
+// Up to the point before the milliseconds; from second to second.
+const isoSecond = remembered((second: number) => new Date(second * 1000).toISOString().slice(0, -4));
+
+/** As `Date.toISOString`, in a fifth of its time. */
+function isoTime(ms: number): string {
+  const whole = Math.trunc(ms);
+  const rest = whole % 1000;
+  // Before 1970, which only a clock that was never set says.
+  if (rest < 0) return new Date(whole).toISOString();
+  return `${isoSecond((whole - rest) / 1000)}${rest < 10 ? '00' : rest < 100 ? '0' : ''}${rest}Z`;
+}
+
+// A function that keeps its last answer.
+function remembered<T>(of: (value: T) => string): (value: T) => string {
+  let last: { readonly value: T; readonly text: string } | undefined;
+  return value => {
+    if (last === undefined || last.value !== value) last = { value, text: of(value) };
+    return last.text;
+  };
 }
 
 function sortedJson(values: Parameters): string {

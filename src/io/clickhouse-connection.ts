@@ -38,7 +38,7 @@ const MAX_HEADER_BYTES = 1024 * 1024;
  * The client's own one begins each request with a timer, builds a stream pipeline for each body, sends it in
  * chunks, and makes two abort controllers: three times the CPU of this one for a small query (docs/performance.md).
  * `exec` resolves when the headers are there, whatever the status, and rejects with the error of the socket;
- * an abort before that cuts the request. Its `stream` is an {@link AnswerBody}, which is no stream of Node:
+ * an abort before that cuts the request. Of the headers it gives those of {@link AnswerHeader}. Its `stream` is an {@link AnswerBody}, which is no stream of Node:
  * reading, proving and cutting the body is the caller's. `close` cuts what is still open.
  */
 export function leanConnection(options: ConnectionOptions): ClientConnection {
@@ -179,14 +179,33 @@ function asNodeError(error: Error): Error {
   return error;
 }
 
+/** All headers of an answer that a {@link leanConnection} gives. */
+export type AnswerHeader = (typeof ANSWER_HEADERS)[number];
+
+const ANSWER_HEADERS = [
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'location',
+  'retry-after',
+  'transfer-encoding',
+  'x-clickhouse-exception-code',
+  'x-clickhouse-exception-tag',
+  'x-clickhouse-summary',
+] as const;
+
+// Seven of the ten headers of an answer are others, and to decode them takes longer than to prove a small result.
+const ANSWER_HEADER_BYTES: ReadonlySet<number> = new Set(ANSWER_HEADERS.map(name => name.length));
+
 // Name and value in turn.
 function headersOf(raw: readonly Buffer[]): Record<string, string> {
   const headers: Record<string, string> = {};
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = (raw[i] as Buffer).toString('latin1').toLowerCase();
-    const value = (raw[i + 1] as Buffer).toString('latin1');
+    const bytes = raw[i] as Buffer;
+    if (!ANSWER_HEADER_BYTES.has(bytes.length)) continue;
+    const name = bytes.toString('latin1').toLowerCase();
     // As node:http does: the first of a kind counts, except where lists are allowed.
-    headers[name] ??= value;
+    headers[name] ??= (raw[i + 1] as Buffer).toString('latin1');
   }
   return headers;
 }

@@ -14,7 +14,7 @@ import {
 } from '../core/failure.js';
 import type { QueryStats } from '../core/model.js';
 import type { AnswerBody } from './clickhouse-answer.js';
-import { leanConnection } from './clickhouse-connection.js';
+import { type AnswerHeader, leanConnection } from './clickhouse-connection.js';
 import { type ResultBody, ResultWriter, type SpoolOptions, TAIL_BYTES } from './result-body.js';
 import type { StopSignal } from './stop.js';
 
@@ -76,7 +76,7 @@ export class HttpChannel {
     }
     // What our own connection gives, which the client hands through.
     const body = reply.stream as unknown as AnswerBody;
-    const headers = reply.response_headers;
+    const headers: Headers = reply.response_headers;
     // The connection stops listening to the signal when the headers are there.
     const cut = () => body.destroy();
     stop.addEventListener('abort', cut, { once: true });
@@ -111,7 +111,7 @@ export class HttpChannel {
   }
 }
 
-type Headers = Readonly<Record<string, string | string[] | undefined>>;
+type Headers = Readonly<Partial<Record<AnswerHeader, string | string[]>>>;
 
 async function readRows(
   body: AnswerBody,
@@ -219,7 +219,7 @@ async function lastOf(answer: AnswerBody): Promise<string> {
   return writer.tail;
 }
 
-function header(headers: Headers, name: string): string | undefined {
+function header(headers: Headers, name: AnswerHeader): string | undefined {
   const value = headers[name];
   return Array.isArray(value) ? value[0] : value;
 }

@@ -59,6 +59,8 @@ interface Pending {
   readonly content: GroupContent;
   readonly resolve: (recorded: boolean) => void;
   readonly reject: (error: unknown) => void;
+  /** Whether the flush has written it; `false`: it is in the log already. */
+  isWritten: boolean;
 }
 
 /**
@@ -156,7 +158,7 @@ export class ResultLog {
   /** Records a group; `true` once it is durable, `false` when the query was settled meanwhile. */
   append(head: GroupHead, content: GroupContent): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ head, content, resolve, reject });
+      this.#queue.push({ head, content, resolve, reject, isWritten: false });
       if (this.#queue.length === GATHERED_GROUPS) this.#gathered?.();
       this.#pumping ??= this.#pump();
     });
@@ -181,16 +183,18 @@ export class ResultLog {
       this.#queue = [];
       try {
         if (this.#failure !== undefined) throw this.#failure;
-        const recorded = await this.#flush(batch);
-        batch.forEach((pending, i) => {
-          pending.resolve(recorded[i] ?? false);
-        });
+        await this.#flush(batch);
+        for (const { resolve, isWritten } of batch) resolve(isWritten);
       } catch (error) {
         this.#failure = asLogError(error, this.path);
         for (const pending of batch) pending.reject(this.#failure);
       }
-      for (const { content } of batch)
-        if (content.outcome === 'normal') await content.body.dispose().catch(() => {});
+      for (const { content } of batch) {
+        if (content.outcome !== 'normal') continue;
+        const disposed = content.body.dispose().catch(() => {});
+        // A body in memory is gone at once.
+        if (content.body.kind === 'spool') await disposed;
+      }
     }
     this.#pumping = undefined;
   }
@@ -207,10 +211,9 @@ export class ResultLog {
     });
   }
 
-  async #flush(batch: readonly Pending[]): Promise<boolean[]> {
+  async #flush(batch: readonly Pending[]): Promise<void> {
     const { lock, lockLimitMs = LOCK_LIMIT_MS } = this.#options;
     if (lock.tryAcquireNow() !== true) await lock.acquire({ limitMs: lockLimitMs });
-    let due: readonly Pending[];
     let end: number;
     try {
       if (this.#network && this.#file.isCurrent()) this.#file.reopen();
@@ -224,8 +227,7 @@ export class ResultLog {
         );
       }
       await this.#catchUp();
-      due = this.#due(batch);
-      await this.#write(due);
+      await this.#write(this.#due(batch));
       end = this.#scanner.position;
       if (this.#network) await this.#sync(end);
     } finally {
@@ -233,18 +235,19 @@ export class ResultLog {
     }
     // Also for what others wrote: an answer "already recorded" must be durable too.
     if (!this.#network) await this.#sync(end);
-    const written = new Set(due);
-    return batch.map(p => written.has(p));
   }
 
   // What the log does not hold yet; of several groups for one query in a batch, the first that settles it.
   #due(batch: readonly Pending[]): Pending[] {
-    const settled = new Set<string>();
-    return batch.filter(({ head, content }) => {
-      const key = `${head.fingerprint} ${head.query}`;
-      const known = settled.has(key) || isSettled(this.#final.get(head.query), head.fingerprint);
-      if (content.outcome !== 'error') settled.add(key);
-      return head.rerun || !known;
+    // Fingerprints by query.
+    const settled = new Map<string, string>();
+    return batch.filter(pending => {
+      const { head, content } = pending;
+      const { query, fingerprint } = head;
+      const known = settled.get(query) === fingerprint || isSettled(this.#final.get(query), fingerprint);
+      if (content.outcome !== 'error') settled.set(query, fingerprint);
+      pending.isWritten = head.rerun || !known;
+      return pending.isWritten;
     });
   }
 
@@ -253,10 +256,10 @@ export class ResultLog {
     const before = this.#scanner.position;
     let bytes = 0;
     try {
-      for await (const buffer of encodeBatch(due, this.#buffer)) {
+      await encodeBatch(due, this.#buffer, async buffer => {
         await this.#file.append(buffer);
         bytes += buffer.length;
-      }
+      });
     } catch (cause) {
       throw this.#rollBack(before, cause);
     }
@@ -427,9 +430,13 @@ function asLogError(error: unknown, path: string): unknown {
   });
 }
 
-// The bytes of all groups, in buffers of about 1 MiB: small batches are one write, large ones stay in bounds. Each
-// is valid until the next is asked for.
-async function* encodeBatch(due: readonly Pending[], buffer: RecordBuffer): AsyncGenerator<Buffer> {
+// Gives the bytes of all groups to `write`, in buffers of about 1 MiB: small batches are one write, large ones stay in
+// bounds. Each is valid until its write has ended.
+async function encodeBatch(
+  due: readonly Pending[],
+  buffer: RecordBuffer,
+  write: (bytes: Buffer) => Promise<void>,
+): Promise<void> {
   for (const { head, content } of due) {
     if (content.outcome !== 'normal') buffer.addRowless(head, content);
     else if (content.body.sizeBytes <= SMALL_BYTES && content.body.kind === 'memory') {
@@ -438,11 +445,11 @@ async function* encodeBatch(due: readonly Pending[], buffer: RecordBuffer): Asyn
       const encoder = new RecordEncoder(head, content.body.rows, content.stats);
       for await (const chunk of content.body.chunks()) {
         for (const piece of encoder.encode(chunk)) buffer.addBytes(piece);
-        if (buffer.length >= WRITE_BYTES) yield buffer.take();
+        if (buffer.length >= WRITE_BYTES) await write(buffer.take());
       }
       encoder.finish();
     }
-    if (buffer.length >= WRITE_BYTES) yield buffer.take();
+    if (buffer.length >= WRITE_BYTES) await write(buffer.take());
   }
-  if (buffer.length > 0) yield buffer.take();
+  if (buffer.length > 0) await write(buffer.take());
 }

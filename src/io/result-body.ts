@@ -37,6 +37,7 @@ export const SPOOL_THRESHOLD_BYTES = 1024 * 1024;
  */
 export const TAIL_BYTES = 64 * 1024;
 const READ_BYTES = 256 * 1024;
+const NO_BYTES = Buffer.alloc(0);
 const NEWLINE = 10;
 const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
@@ -70,7 +71,7 @@ export class ResultWriter {
   #openLine = false;
   #lastByte = 0;
   // At most 3 bytes of a character that the last chunk cut.
-  #cutCharacter: Buffer = Buffer.alloc(0);
+  #cutCharacter: Buffer = NO_BYTES;
   #bad: string | undefined;
   // The newest chunks, together just over TAIL_BYTES: where an exception that ends the body stands.
   #recent: Buffer[] = [];
@@ -153,8 +154,10 @@ export class ResultWriter {
   #checkEncoding(chunk: Buffer): void {
     const text = this.#cutCharacter.length === 0 ? chunk : Buffer.concat([this.#cutCharacter, chunk]);
     const whole = text.length - cutCharacterBytes(text);
-    this.#cutCharacter = Buffer.from(text.subarray(whole));
-    if (!isUtf8(text.subarray(0, whole))) {
+    // Nearly every answer is one piece, and cuts no character.
+    const isWhole = whole === text.length;
+    this.#cutCharacter = isWhole ? NO_BYTES : Buffer.from(text.subarray(whole));
+    if (!isUtf8(isWhole ? text : text.subarray(0, whole))) {
       this.#bad =
         'it holds bytes that are not UTF-8 (wrap the column in hex() or base64Encode(), or where the server ' +
         'knows it use --set output_format_json_validate_utf8=1)';

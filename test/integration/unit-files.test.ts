@@ -1,6 +1,6 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   directorySource,
   findSetupFiles,
@@ -160,6 +160,100 @@ describe('directorySource', () => {
     // A second file does not change what was read of the first.
     source.read('a').fill(0);
     expect(read.equals(bytes)).toBe(true);
+  });
+
+  describe('that keeps', () => {
+    const KEPT = 1024 * 1024;
+    // A change of the clock's last tick does not show in a file's times.
+    const settled = () => vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 60_000);
+    afterEach(() => void vi.restoreAllMocks());
+
+    it('gives the text again while the file is unchanged', () => {
+      settled();
+      const source = directorySource(tree('a.sql', 'b.sql'), KEPT);
+      source.list();
+      expect(source.unchanged?.('a')).toBeUndefined();
+      for (const name of ['a', 'b']) expect(source.read(name).toString()).toBe('SELECT 1');
+      for (const name of ['a', 'b']) expect(source.unchanged?.(name)?.toString()).toBe('SELECT 1');
+    });
+
+    it.each<[string, (path: string) => void]>([
+      ['written in place, of the same length', path => writeFileSync(path, 'SELECT 2')],
+      [
+        'written in place, with its old times',
+        path => {
+          const { atime, mtime, ctimeMs } = statSync(path);
+          writeFileSync(path, 'SELECT 2');
+          // Until the clock of the file system has gone on.
+          do utimesSync(path, atime, mtime);
+          while (statSync(path).ctimeMs === ctimeMs);
+        },
+      ],
+      ['longer', path => writeFileSync(path, 'SELECT 22')],
+      [
+        'replaced',
+        path => {
+          writeFileSync(`${path}.new`, 'SELECT 2');
+          renameSync(`${path}.new`, path);
+        },
+      ],
+      ['gone', path => rmSync(path)],
+      [
+        'a directory',
+        path => {
+          rmSync(path);
+          mkdirSync(path);
+        },
+      ],
+    ])('gives nothing when the file is %s', (_, change) => {
+      const root = tree('a.sql');
+      utimesSync(join(root, 'a.sql'), 1_700_000_000, 1_700_000_000);
+      settled();
+      const source = directorySource(root, KEPT);
+      source.list();
+      source.read('a');
+      change(join(root, 'a.sql'));
+      expect(source.unchanged?.('a')).toBeUndefined();
+    });
+
+    it('keeps the first text that was read, so that a change back and forth is no other', () => {
+      settled();
+      const root = tree('a.sql');
+      const source = directorySource(root, KEPT);
+      source.list();
+      source.read('a');
+      writeFileSync(join(root, 'a.sql'), 'SELECT 22');
+      expect(source.read('a').toString()).toBe('SELECT 22');
+      expect(source.unchanged?.('a')).toBeUndefined();
+    });
+
+    it('keeps no file that is too young for its times, no large one, and no more than it may', () => {
+      const root = tree('a.sql', 'b.sql', 'large.sql');
+      writeFileSync(join(root, 'large.sql'), Buffer.alloc(16 * 1024 + 1, ' '));
+      const read = (limit: number) => {
+        const source = directorySource(root, limit);
+        source.list();
+        for (const name of ['a', 'b', 'large']) source.read(name);
+        return ['a', 'b', 'large'].filter(name => source.unchanged?.(name) !== undefined);
+      };
+      expect(read(KEPT)).toEqual([]);
+      settled();
+      expect(read(KEPT)).toEqual(['a', 'b']);
+      expect(read(200)).toEqual(['a']);
+      expect(read(0)).toEqual([]);
+    });
+
+    it('reads and keeps many, each its own', () => {
+      settled();
+      const names = Array.from({ length: 300 }, (_, i) => `q${i}`);
+      const root = tree('z.sql');
+      const textOf = (name: string) => name.padEnd(Number(name.slice(1)) * 20, ' x');
+      for (const name of names) writeFileSync(join(root, `${name}.sql`), textOf(name));
+      const source = directorySource(root, 16 * KEPT);
+      source.list();
+      for (const name of names) source.read(name);
+      for (const name of names) expect(source.unchanged?.(name)?.toString()).toBe(textOf(name));
+    });
   });
 
   it('fails with the error of the system call', () => {

@@ -45,15 +45,15 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'key check under the lock',
     file: LOG,
-    line: 'return head.rerun || !known;',
-    without: 'return true;',
+    line: 'pending.isWritten = head.rerun || !known;',
+    without: 'pending.isWritten = true;',
     proof: { seeds: 100, profile: 'crashes, many writers' },
   },
   {
     name: 'catch-up under the lock',
     file: LOG,
-    line: '      await this.#catchUp();\n      due =',
-    without: '      due =',
+    line: '      await this.#catchUp();\n      await this.#write(',
+    without: '      await this.#write(',
     proof: { seeds: 100, profile: 'crashes, many writers' },
   },
   {
@@ -108,7 +108,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'one group for a query within a batch',
     file: LOG,
-    line: "      if (content.outcome !== 'error') settled.add(key);\n",
+    line: "      if (content.outcome !== 'error') settled.set(query, fingerprint);\n",
     without: '',
     proof: { groups: 'twice' },
   },

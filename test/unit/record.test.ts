@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { HeadReader, type LineHead } from '../../src/core/head-reader.js';
 import {
   encodeRowless,
+  envelope,
   FINGERPRINT_DIGITS,
   RECORD_SCHEMA_VERSION,
   RecordEncoder,
@@ -87,6 +88,35 @@ describe('a record', () => {
   it('leaves out stats that are empty', () => {
     const line = encodeRowless(sampleHead(), { outcome: 'skipped', stats: {} });
     expect(text(line)).not.toContain('stats');
+  });
+});
+
+describe('the envelope of a record', () => {
+  it('tells the time as Date does, whatever came before', () => {
+    const times = fc.array(
+      fc.oneof(fc.integer({ min: -1e12, max: 4e12 }), fc.double({ min: 0, max: 4e12, noNaN: true })),
+    );
+    fc.assert(
+      fc.property(times, all => {
+        for (const startedAtMs of all) {
+          const { rest } = envelope(sampleHead({ startedAtMs }), 1, 'normal');
+          expect(rest).toContain(`"started_at":"${new Date(startedAtMs).toISOString()}"`);
+        }
+      }),
+    );
+  });
+
+  it('has the unit, run and parameters of its own head', () => {
+    for (const value of ['a', 'b', 'b', 'a']) {
+      const { before, middle, rest } = envelope(
+        sampleHead({ unit: value, run: value, parameters: { p: value } }),
+        1,
+        'normal',
+      );
+      expect(before).toContain(`"unit":"${value}"`);
+      expect(middle).toContain(`"run":"${value}"`);
+      expect(rest).toContain(`"params":{"p":"${value}"}`);
+    }
   });
 });
 

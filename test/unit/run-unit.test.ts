@@ -755,6 +755,20 @@ describe('files that change after planning', () => {
     ]);
   });
 
+  it('what was kept from the plan is recorded under its fingerprint, which is not computed again', async () => {
+    const files = reads(2);
+    const { log, events } = await fakeRun({
+      files,
+      // Other bytes, whose fingerprint would show.
+      read: name => ({ ...readOf(files[name] ?? ''), bytes: Buffer.from('other'), asPlanned: true }),
+      script: () => success(),
+    });
+    expect(log.groups.map(({ head }) => head.fingerprint)).toEqual(
+      planOf(files).due.map(({ fingerprint }) => fingerprint),
+    );
+    expect(eventsOf(events, 'warning')).toEqual([]);
+  });
+
   it.each([
     ['vanished', 'UNIT_UNREADABLE'],
     ['broken', 'SQL_INVALID'],

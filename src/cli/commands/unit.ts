@@ -16,7 +16,7 @@ import { ResultLog } from '../../io/log.js';
 import { localDisk, makeDirectories } from '../../io/log-file.js';
 import { appendRun, readRuns } from '../../io/run-sidecar.js';
 import { readAppliedSetup, withSetupLock, writeAppliedSetup } from '../../io/setup-state.js';
-import { directorySource, findSetupFiles } from '../../io/unit-files.js';
+import { directorySource, findSetupFiles, KEPT_BYTES } from '../../io/unit-files.js';
 import { withConcurrency } from '../advice.js';
 import { type RunnableContext, type UnitContext, unitContext } from '../context.js';
 import { openEngine } from '../engine.js';
@@ -127,7 +127,7 @@ function runSession(
   const setupPrint = fingerprinter({ parameters: {}, settings: {} });
   return runUnitSession(
     {
-      source: directorySource(directory),
+      source: directorySource(directory, KEPT_BYTES),
       identity: async () => ({
         user,
         host,
