@@ -30,6 +30,38 @@ export interface UnitPlan {
   readonly usesParameters: boolean;
 }
 
+/**
+ * The due queries of a plan, for one run: each is forgotten when it is taken. Of a large unit the plan takes as much
+ * memory as the final states that come in its place.
+ */
+export class DueQueries {
+  /** How many there were in all. */
+  readonly total: number;
+  readonly settled: number;
+  readonly keptErrors: number;
+  readonly usesParameters: boolean;
+  // The next one is the last.
+  readonly #left: PlannedQuery[];
+
+  constructor({ due, settled, keptErrors, usesParameters }: Omit<UnitPlan, 'queries'>) {
+    this.total = due.length;
+    this.settled = settled;
+    this.keptErrors = keptErrors;
+    this.usesParameters = usesParameters;
+    this.#left = due.toReversed();
+  }
+
+  /** How many were not taken yet. */
+  get left(): number {
+    return this.#left.length;
+  }
+
+  /** The next query in the order of the plan, or `undefined` after the last. */
+  take(): PlannedQuery | undefined {
+    return this.#left.pop();
+  }
+}
+
 export interface PlanOptions {
   readonly source: UnitSource;
   readonly inputs: FingerprintInputs;

@@ -10,7 +10,7 @@ import type { Engine, EngineResult } from '../io/engine.js';
 import type { GroupContent, ResultLog } from '../io/log.js';
 import type { ResultBody } from '../io/result-body.js';
 import { Outage } from './outage.js';
-import type { PlannedQuery, ReadQuery, UnitPlan } from './plan-unit.js';
+import type { DueQueries, PlannedQuery, ReadQuery } from './plan-unit.js';
 import { SummaryBuilder } from './run-summary.js';
 import { Turnstile } from './turnstile.js';
 
@@ -31,7 +31,7 @@ export interface RunOptions {
   readonly run: string;
   readonly unit: string;
   readonly directory: string;
-  readonly plan: UnitPlan;
+  readonly plan: DueQueries;
   readonly parameters: Parameters;
   readonly settings: Settings;
   readonly concurrency: number;
@@ -119,8 +119,7 @@ class UnitRun {
     // Each running query listens: as many as there are slots is no leak.
     setMaxListeners(0, this.#stops.drain.signal, this.#stops.abort.signal);
     this.#summary = new SummaryBuilder(options, deps.log.path);
-    this.#haltAt =
-      options.halt === undefined ? Infinity : haltThreshold(options.halt, options.plan.due.length);
+    this.#haltAt = options.halt === undefined ? Infinity : haltThreshold(options.halt, options.plan.total);
     this.#outage = new Outage({
       ping: deps.engine.ping.bind(deps.engine),
       clock: deps.clock,
@@ -160,14 +159,12 @@ class UnitRun {
   async #feed(): Promise<void> {
     const { plan } = this.#options;
     const concurrency = queriesAtOnce(this.#deps.engine, this.#options.concurrency);
-    let next = 0;
     const work = async (): Promise<void> => {
       for (;;) {
         // Where results come faster than the disk confirms them.
         while (this.#recording >= RECORDING_FOR_EACH_SLOT * concurrency) await this.#oneRecorded();
-        const planned = this.#stops.drain.signal.aborted ? undefined : plan.due[next];
+        const planned = this.#stops.drain.signal.aborted ? undefined : plan.take();
         if (planned === undefined) return;
-        next += 1;
         try {
           await this.#runQuery(planned);
         } catch (error) {
@@ -175,7 +172,7 @@ class UnitRun {
         }
       }
     };
-    await Promise.all(Array.from({ length: Math.min(concurrency, plan.due.length) }, work));
+    await Promise.all(Array.from({ length: Math.min(concurrency, plan.total) }, work));
     while (this.#recording > 0) await this.#oneRecorded();
   }
 

@@ -38,8 +38,9 @@ const MAX_HEADER_BYTES = 1024 * 1024;
  * The client's own one begins each request with a timer, builds a stream pipeline for each body, sends it in
  * chunks, and makes two abort controllers: three times the CPU of this one for a small query (docs/performance.md).
  * `exec` resolves when the headers are there, whatever the status, and rejects with the error of the socket;
- * an abort before that cuts the request. Of the headers it gives those of {@link AnswerHeader}. Its `stream` is an {@link AnswerBody}, which is no stream of Node:
- * reading, proving and cutting the body is the caller's. `close` cuts what is still open.
+ * an abort before that cuts the request. Of the headers it gives those of {@link AnswerHeader}. Its `stream` is an
+ * {@link AnswerBody}, which is no stream of Node: reading, proving and cutting the body is the caller's. `close` cuts
+ * what is still open.
  */
 export function leanConnection(options: ConnectionOptions): ClientConnection {
   const connector = buildConnector({

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import type { PlannedQuery, ReadQuery, UnitPlan } from '../../src/app/plan-unit.js';
+import { DueQueries, type PlannedQuery, type ReadQuery, type UnitPlan } from '../../src/app/plan-unit.js';
 import { type Clock, type RunOptions, runUnit } from '../../src/app/run-unit.js';
 import type { RunEvent, RunSummary } from '../../src/core/events.js';
 import { type Failure, ownFailure, transportFailure } from '../../src/core/failure.js';
@@ -301,7 +301,7 @@ export async function fakeRun({ files, script, options, ...rest }: FakeRun): Pro
       run: 'r1',
       unit: 'unit',
       directory: '/sql',
-      plan: planOf(files),
+      plan: new DueQueries(planOf(files)),
       parameters: {},
       settings: {},
       concurrency: 4,

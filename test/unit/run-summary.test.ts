@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
+import { DueQueries, type UnitPlan } from '../../src/app/plan-unit.js';
 import { SummaryBuilder } from '../../src/app/run-summary.js';
-import type { RunOptions } from '../../src/app/run-unit.js';
 import { planOf, reads } from './fake-run.js';
 
 const ERROR = { code: 62, name: 'SYNTAX_ERROR', kind: 'permanent', message: 'Code: 62. first' } as const;
 const END = { records: 0, elapsedMs: 0, stopped: undefined, exitCode: undefined };
 
-function builder(due: number, plan: Partial<RunOptions['plan']> = {}): SummaryBuilder {
+function builder(due: number, plan: Partial<UnitPlan> = {}): SummaryBuilder {
   const never = new AbortController().signal;
   return new SummaryBuilder(
     {
       run: 'r1',
       unit: 'u',
       directory: '/u',
-      plan: { ...planOf(reads(due)), ...plan },
+      plan: new DueQueries({ ...planOf(reads(due)), ...plan }),
       parameters: {},
       settings: {},
       concurrency: 1,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterEach, describe, expect, it } from 'vitest';
-import { planUnit } from '../../src/app/plan-unit.js';
+import { DueQueries, planUnit } from '../../src/app/plan-unit.js';
 import { QrunError } from '../../src/core/errors.js';
 import { type Failure, httpFailure, ownFailure } from '../../src/core/failure.js';
 import { FileLock } from '../../src/io/flock.js';
@@ -982,7 +982,7 @@ describe('which queries run again', () => {
       const { engine, summary } = await fakeRun({
         files,
         log: second,
-        options: { plan },
+        options: { plan: new DueQueries(plan) },
         script: () => success(),
       });
       expect(engine.names().sort()).toEqual([...due]);
