@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
-import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { closeSync, constants, mkdtempSync, openSync, readSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -161,7 +161,8 @@ export async function openPipes(count: number): Promise<ResultPipes> {
     directory = undefined;
   };
   try {
-    directory = await mkdtemp(join(place, 'qrun-pipes-'));
+    // At once, so that the program starts before this thread does something else.
+    directory = mkdtempSync(join(place, 'qrun-pipes-'));
     const paths = Array.from({ length: count }, (_, index) => join(directory ?? place, `${index}`));
     await promisify(execFile)('mkfifo', ['-m', '600', ...paths]);
     for (const path of paths) pipes.push(new ResultPipe(path));

@@ -81,19 +81,28 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
     throw new QrunError('ENGINE_UNREACHABLE', `opening the data directory ${path} was interrupted`);
   };
   goOn();
-  const connect = await loadChdb();
-  goOn();
-  const connections = await openConnections(connect, path);
+  const slots = options.slots ?? embeddedSlots(options.concurrency, availableParallelism(), threads());
+  // Begun first, because another process makes them while this one is busy with loading chDB.
+  const opening = openPipes(slots);
+  // It may fail before it is waited for.
+  opening.catch(() => undefined);
+  let connections: Connections | undefined;
   try {
+    const connect = await loadChdb();
+    goOn();
+    connections = await openConnections(connect, path);
     goOn();
     const version = await engineVersion(connections);
     await checkSettings(connections, options.settings);
-    const slots = options.slots ?? embeddedSlots(options.concurrency, availableParallelism(), threads());
-    const pipes = await openPipes(slots);
+    const pipes = await opening;
     const info = { kind: 'embedded', version, target: path, supportsParameters: true, slots } as const;
     return new EmbeddedEngine(info, options, connections, pipes);
   } catch (error) {
-    await connections.close();
+    await connections?.close();
+    await opening.then(
+      pipes => pipes.close(),
+      () => undefined,
+    );
     throw error;
   }
 }
