@@ -12,7 +12,7 @@ const ROOT = resolve(import.meta.dirname, '..');
 const BUNDLE = join(ROOT, 'dist', 'cli', 'qrun.cjs');
 const CACHE = `${BUNDLE}.cache`;
 // The last two are native code, found by their own packages.
-const OUTSIDE = new Set([...builtinModules, 'koffi', 'chdb/connection']);
+const OUTSIDE = new Set([...builtinModules, 'koffi', 'chdb']);
 // In place of modules of Node that take milliseconds to load and are not needed by every command: each is loaded
 // when its first importer is, or not at all. undici does without HTTP/2; the client package brings a transport of its
 // own, and qrun gives it another.

@@ -9,6 +9,7 @@ import { backoffMs, isServerFull, mayRetry } from '../core/retry.js';
 import type { Engine, EngineResult } from '../io/engine.js';
 import type { GroupContent, ResultLog } from '../io/log.js';
 import type { ResultBody } from '../io/result-body.js';
+import { LightSlots } from './light-slots.js';
 import { Outage } from './outage.js';
 import type { DueQueries, PlannedQuery, ReadQuery } from './plan-unit.js';
 import { SummaryBuilder } from './run-summary.js';
@@ -104,6 +105,7 @@ class UnitRun {
   // collector keep what passed through it.
   #recording = 0;
   readonly #waitingForDisk: (() => void)[] = [];
+  readonly #slots: LightSlots;
   readonly #summary: SummaryBuilder;
   readonly #haltAt: number;
   #failure: unknown;
@@ -118,6 +120,7 @@ class UnitRun {
     this.#options = options;
     // Each running query listens: as many as there are slots is no leak.
     setMaxListeners(0, this.#stops.drain.signal, this.#stops.abort.signal);
+    this.#slots = new LightSlots(deps.engine.info.heavySlots ?? Number.POSITIVE_INFINITY);
     this.#summary = new SummaryBuilder(options, deps.log.path);
     this.#haltAt = options.halt === undefined ? Infinity : haltThreshold(options.halt, options.plan.total);
     this.#outage = new Outage({
@@ -159,12 +162,18 @@ class UnitRun {
   async #feed(): Promise<void> {
     const { plan } = this.#options;
     const concurrency = queriesAtOnce(this.#deps.engine, this.#options.concurrency);
-    const work = async (): Promise<void> => {
+    const { signal } = this.#stops.drain;
+    const isOver = (): boolean => plan.left === 0 || signal.aborted;
+    const work = async (slot: number): Promise<void> => {
       for (;;) {
+        if (!(await this.#slots.admit(slot, isOver))) return;
         // Where results come faster than the disk confirms them.
         while (this.#recording >= RECORDING_FOR_EACH_SLOT * concurrency) await this.#oneRecorded();
-        const planned = this.#stops.drain.signal.aborted ? undefined : plan.take();
-        if (planned === undefined) return;
+        const planned = signal.aborted ? undefined : plan.take();
+        if (planned === undefined) {
+          this.#slots.wake();
+          return;
+        }
         try {
           await this.#runQuery(planned);
         } catch (error) {
@@ -172,7 +181,8 @@ class UnitRun {
         }
       }
     };
-    await Promise.all(Array.from({ length: Math.min(concurrency, plan.total) }, work));
+    const length = Math.min(concurrency, plan.total);
+    await Promise.all(Array.from({ length }, (_, slot) => work(slot)));
     while (this.#recording > 0) await this.#oneRecorded();
   }
 
@@ -245,6 +255,7 @@ class UnitRun {
           signal: abort.signal,
         });
         ended = { ...head, durationMs: clock.monotonicMs() - startedMs };
+        this.#slots.note(ended.durationMs ?? 0);
         // Before it leaves, so that nobody who waits for it starts on the engine that it killed.
         if (!result.ok && result.failure.serverGone) {
           away = await this.#outage.report(result.failure, drain.signal);

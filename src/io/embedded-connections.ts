@@ -43,7 +43,7 @@ export class Connections {
 
   /** Runs one statement. One call at a time on a connection: the next one would wait in a thread of libuv. */
   run(connection: ChdbConnection, sql: string, format: string): Promise<CallAnswer> {
-    const answer: Promise<CallAnswer> = connection.chdb
+    const answer: Promise<CallAnswer> = connection
       .queryAsync(sql, { format })
       .then(
         (result): CallAnswer => ({ ok: true, result }),
@@ -95,14 +95,14 @@ export class Connections {
   /** Closes all connections that were discarded, and the reserved one. Nothing may run any longer. */
   async close(): Promise<void> {
     await this.#lastControl;
-    for (const connection of this.#discarded.splice(0)) await connection.close();
-    await this.#control.close();
+    for (const connection of this.#discarded.splice(0)) connection.close();
+    this.#control.close();
   }
 
   #closeDiscarded(): void {
     if (this.#isClosing || this.#discarded.length === 0) return;
     this.#isClosing = true;
-    for (const connection of this.#discarded.splice(0, CLOSE_BATCH)) void connection.close();
+    for (const connection of this.#discarded.splice(0, CLOSE_BATCH)) connection.close();
     void Promise.all(this.#running).then(() => {
       this.#isClosing = false;
       this.#closeDiscarded();

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
-import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { closeSync, constants, mkdtempSync, openSync, readSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,7 +31,8 @@ export class ResultPipe {
   // Keeps the pipe from ending whenever a query closes it.
   readonly #writeFd: number;
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
-  readonly #socket: Socket;
+  // From the first query on: most of the pipes of an engine may never be needed.
+  #socket: Socket | undefined;
   #writer: ResultWriter | undefined;
   #onError: (() => void) | undefined;
   #writing: Promise<void> | undefined;
@@ -42,15 +43,6 @@ export class ResultPipe {
     this.#readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     this.#writeFd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
     this.target = NAMELESS ? `/proc/self/fd/${this.#readFd}` : path;
-    const options: SocketConstructorOpts & { onread: OnReadOpts } = {
-      fd: this.#readFd,
-      readable: true,
-      writable: false,
-      onread: { buffer: this.#buffer, callback: length => this.#take(length) },
-    };
-    this.#socket = new Socket(options);
-    this.#socket.on('error', error => this.#fail(error));
-    this.#socket.unref();
   }
 
   /**
@@ -58,6 +50,7 @@ export class ResultPipe {
    * the rest is dropped, and {@link end} rejects.
    */
   collect(writer: ResultWriter, onError: () => void): void {
+    this.#socket ??= this.#open();
     this.#writer = writer;
     this.#onError = onError;
     this.#error = undefined;
@@ -89,7 +82,8 @@ export class ResultPipe {
 
   /** Closes the pipe. No query may write into it any longer. */
   close(): void {
-    this.#socket.destroy();
+    if (this.#socket === undefined) closeSync(this.#readFd);
+    else this.#socket.destroy();
     closeSync(this.#writeFd);
   }
 
@@ -99,6 +93,19 @@ export class ResultPipe {
    */
   abandon(): void {
     closeSync(this.#readFd);
+  }
+
+  #open(): Socket {
+    const options: SocketConstructorOpts & { onread: OnReadOpts } = {
+      fd: this.#readFd,
+      readable: true,
+      writable: false,
+      onread: { buffer: this.#buffer, callback: length => this.#take(length) },
+    };
+    const socket = new Socket(options);
+    socket.on('error', error => this.#fail(error));
+    socket.unref();
+    return socket;
   }
 
   // `false` stops the reading until the spool has taken the bytes. What is read nevertheless waits its turn.
@@ -114,7 +121,7 @@ export class ResultPipe {
       .then(() => {
         if (this.#writing !== writing) return;
         this.#writing = undefined;
-        this.#socket.resume();
+        this.#socket?.resume();
       });
     this.#writing = writing;
     return false;
@@ -161,7 +168,8 @@ export async function openPipes(count: number): Promise<ResultPipes> {
     directory = undefined;
   };
   try {
-    directory = await mkdtemp(join(place, 'qrun-pipes-'));
+    // At once, so that the program starts before this thread does something else.
+    directory = mkdtempSync(join(place, 'qrun-pipes-'));
     const paths = Array.from({ length: count }, (_, index) => join(directory ?? place, `${index}`));
     await promisify(execFile)('mkfifo', ['-m', '600', ...paths]);
     for (const path of paths) pipes.push(new ResultPipe(path));

@@ -14,6 +14,11 @@ export interface EngineInfo {
   readonly supportsParameters: boolean;
   /** How many queries it runs at once; more than these wait inside qrun. */
   readonly slots: number;
+  /**
+   * How many of them it is to be given at once when they are no light ones, where that is less: so many use all that
+   * it has, and more would only need more memory.
+   */
+  readonly heavySlots?: number;
 }
 
 /** One attempt of one query. */

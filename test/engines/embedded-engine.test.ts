@@ -68,6 +68,7 @@ describe('opening', () => {
         target: dataDirectory,
         supportsParameters: true,
         slots: 2,
+        heavySlots: 2,
       });
       if (process.platform === 'linux') expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
       await engine?.close();
@@ -179,10 +180,11 @@ describe('opening', () => {
 });
 
 test.each([
-  [16, 2, 16, 4],
+  [16, 2, 24, 16],
+  [64, 2, 24, 16],
   [16, 2, 4, 2],
-  [3, 8, 20, 3],
-  [64, 8, 20, 16],
+  [3, 8, 72, 3],
+  [64, 8, 20, 18],
   [16, 4, 1, 1],
 ])('%i queries on %i cores with %i threads run in %i slots', (concurrency, cores, threads, slots) => {
   expect(embeddedSlots(concurrency, cores, threads)).toBe(slots);

@@ -131,10 +131,10 @@ export class FakeEngine implements Engine {
   #upAtMs = 0;
   #endAll = newLife();
 
-  constructor(clock: FakeClock, script: Script, slots = 1000) {
+  constructor(clock: FakeClock, script: Script, slots = 1000, heavySlots = slots) {
     this.clock = clock;
     this.#script = script;
-    this.info = { ...this.info, slots };
+    this.info = { ...this.info, slots, heavySlots };
   }
 
   get down(): boolean {
@@ -267,6 +267,7 @@ export interface FakeRun {
   readonly random?: () => number;
   /** How many queries the engine runs at once. */
   readonly slots?: number;
+  readonly heavySlots?: number;
   readonly onEvent?: (event: RunEvent, engine: FakeEngine) => void;
 }
 
@@ -281,7 +282,7 @@ export interface FakeRunResult {
 /** Runs files on a fake engine with a fake clock; the log is in memory unless another one is given. */
 export async function fakeRun({ files, script, options, ...rest }: FakeRun): Promise<FakeRunResult> {
   const clock = new FakeClock();
-  const engine = new FakeEngine(clock, script, rest.slots);
+  const engine = new FakeEngine(clock, script, rest.slots, rest.heavySlots);
   const log = new MemoryLog();
   const events: RunEvent[] = [];
   const summary = await runUnit(
