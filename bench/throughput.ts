@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { HTTP_PARAMETERS } from '../src/core/engine-settings.js';
 import { isInstalled, measure, median, medianRatio, qrun, REPOSITORY, worker } from './measure.js';
 import type { BenchContext, PartResult } from './result.js';
 
@@ -197,7 +198,7 @@ async function peersOf(context: BenchContext): Promise<Peer[]> {
         const script = join(directory, 'post.lua');
         writeFileSync(script, `wrk.method = "POST"\nwrk.body = "${SQL}"\n`);
         const seconds = Math.max(1, Math.round(3 / scale));
-        const target = `${url}/?default_format=JSONEachRow&wait_end_of_query=1`;
+        const target = `${url}/?${new URLSearchParams(HTTP_PARAMETERS)}`;
         const args = ['-t1', `-c${CONCURRENCY}`, `-d${seconds}s`, '-s', script, target];
         const { stdout, cpuSeconds } = await measure('wrk', args);
         const requests = Number(/(\d+) requests in/.exec(stdout)?.[1]);

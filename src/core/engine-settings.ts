@@ -31,9 +31,11 @@ export const HTTP_SETTINGS: Settings = {
 /** Parameters of the HTTP interface, not settings: known to every version from 18.16 on. */
 export const HTTP_PARAMETERS: Readonly<Record<string, string>> = {
   default_format: 'JSONEachRow',
-  // The server answers only when it knows the end, so that an error has an error status. Costs at most 20 % on
-  // 68 MB and nothing on small results.
+  // The server answers only when it knows the end, so that an error has an error status. Costs at most 20 % on 68 MB.
   wait_end_of_query: '1',
+  // Up to here it keeps the result in memory until then. Without it, or with 1 MiB or less, each answer goes through a
+  // temporary file of its own: 18.16 then does 10,800 small queries a second in place of 18,000.
+  buffer_size: String(2 * 1024 * 1024),
 };
 
 const HTTP_INTERFACE = 'it is a parameter of the HTTP interface, which qrun sets itself';

@@ -498,6 +498,7 @@ describe('what is sent', () => {
       query_id: 'sent',
       default_format: 'JSONEachRow',
       wait_end_of_query: '1',
+      buffer_size: '2097152',
       output_format_json_quote_64bit_integers: '0',
       max_threads: '2',
       max_execution_time: '3',
