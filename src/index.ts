@@ -3,7 +3,8 @@
  * here is internal and may change with any version.
  */
 export { type AuditRequest, auditUnit } from './app/audit-unit.js';
-export { type PlannedQuery, type PlanOptions, planUnit, type UnitPlan } from './app/plan-unit.js';
+export { DueQueries, type PlannedQuery } from './app/due-queries.js';
+export { type PlanOptions, planRun, planUnit, type RunPlan, type UnitPlan } from './app/plan-unit.js';
 export { previewUnit } from './app/preview-unit.js';
 export { type Clock, type RunDeps, type RunOptions, runUnit } from './app/run-unit.js';
 export {

@@ -69,14 +69,14 @@ export class SummaryBuilder {
     const { normal, skipped, error } = this.#counts;
     const done = normal + skipped + error + this.#elsewhere;
     const standing = error + plan.keptErrors;
-    const notRun = plan.total - done;
+    const notRun = plan.due.total - done;
     // A stop that came when all was done has stopped nothing.
     const stop = notRun > 0 ? end : undefined;
     return {
       run,
       unit,
       log: this.#log,
-      selected: plan.settled + plan.keptErrors + plan.total,
+      selected: plan.settled + plan.keptErrors + plan.due.total,
       settled_before: plan.settled,
       recorded: { normal, skipped, error },
       records: end.records,

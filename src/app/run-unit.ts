@@ -9,9 +9,10 @@ import { backoffMs, isServerFull, mayRetry } from '../core/retry.js';
 import type { Engine, EngineResult } from '../io/engine.js';
 import type { GroupContent, ResultLog } from '../io/log.js';
 import type { ResultBody } from '../io/result-body.js';
+import type { PlannedQuery } from './due-queries.js';
 import { LightSlots } from './light-slots.js';
 import { Outage } from './outage.js';
-import type { DueQueries, PlannedQuery, ReadQuery } from './plan-unit.js';
+import type { ReadQuery, RunPlan } from './plan-unit.js';
 import { SummaryBuilder } from './run-summary.js';
 import { Turnstile } from './turnstile.js';
 
@@ -32,7 +33,7 @@ export interface RunOptions {
   readonly run: string;
   readonly unit: string;
   readonly directory: string;
-  readonly plan: DueQueries;
+  readonly plan: RunPlan;
   readonly parameters: Parameters;
   readonly settings: Settings;
   readonly concurrency: number;
@@ -122,7 +123,8 @@ class UnitRun {
     setMaxListeners(0, this.#stops.drain.signal, this.#stops.abort.signal);
     this.#slots = new LightSlots(deps.engine.info.heavySlots ?? Number.POSITIVE_INFINITY);
     this.#summary = new SummaryBuilder(options, deps.log.path);
-    this.#haltAt = options.halt === undefined ? Infinity : haltThreshold(options.halt, options.plan.total);
+    this.#haltAt =
+      options.halt === undefined ? Infinity : haltThreshold(options.halt, options.plan.due.total);
     this.#outage = new Outage({
       ping: deps.engine.ping.bind(deps.engine),
       clock: deps.clock,
@@ -160,16 +162,16 @@ class UnitRun {
   // One worker for each slot takes the next query when it is free, so that a unit of any size waits as names, not
   // as promises.
   async #feed(): Promise<void> {
-    const { plan } = this.#options;
+    const { due } = this.#options.plan;
     const concurrency = queriesAtOnce(this.#deps.engine, this.#options.concurrency);
     const { signal } = this.#stops.drain;
-    const isOver = (): boolean => plan.left === 0 || signal.aborted;
+    const isOver = (): boolean => due.left === 0 || signal.aborted;
     const work = async (slot: number): Promise<void> => {
       for (;;) {
         if (!(await this.#slots.admit(slot, isOver))) return;
         // Where results come faster than the disk confirms them.
         while (this.#recording >= RECORDING_FOR_EACH_SLOT * concurrency) await this.#oneRecorded();
-        const planned = signal.aborted ? undefined : plan.take();
+        const planned = signal.aborted ? undefined : due.take();
         if (planned === undefined) {
           this.#slots.wake();
           return;
@@ -181,7 +183,7 @@ class UnitRun {
         }
       }
     };
-    const length = Math.min(concurrency, plan.total);
+    const length = Math.min(concurrency, due.total);
     await Promise.all(Array.from({ length }, (_, slot) => work(slot)));
     while (this.#recording > 0) await this.#oneRecorded();
   }

@@ -11,7 +11,7 @@ import type { Lease } from '../io/lease.js';
 import type { ResultLog } from '../io/log.js';
 import type { RunEntry, RunStart } from '../io/run-sidecar.js';
 import type { UnitSource } from '../io/unit-files.js';
-import { DueQueries, planUnit, readAgain } from './plan-unit.js';
+import { planRun, type RunPlan, readAgain } from './plan-unit.js';
 import { type Clock, queriesAtOnce, runUnit } from './run-unit.js';
 import { prepareDataDirectory, runSetup, type SetupFile, type SetupNotes } from './setup.js';
 
@@ -88,10 +88,8 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
         });
       }
       const setup = deps.readSetupFiles();
-      const plan = new DueQueries(
-        await planUnit({ ...request, source: deps.source }, log.final, request.drain),
-      );
-      if (plan.total === 0) return await runPlanned(deps, request, plan, log, NO_ENGINE);
+      const plan = await planRun({ ...request, source: deps.source }, log.final, request.drain);
+      if (plan.due.total === 0) return await runPlanned(deps, request, plan, log, NO_ENGINE);
       const engine = await openUnlessStopped(deps, request);
       if (engine === undefined) return await runPlanned(deps, request, plan, log, NO_ENGINE);
       try {
@@ -112,9 +110,9 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
           version: engine.info.version,
           target: engine.info.target,
           concurrency: queriesAtOnce(engine, request.concurrency),
-          selected: plan.settled + plan.keptErrors + plan.total,
+          selected: plan.settled + plan.keptErrors + plan.due.total,
           settled: plan.settled,
-          due: plan.total,
+          due: plan.due.total,
         });
         await prepare(deps, request, engine, setup);
         await deps.appendRun(startEntry(deps, request, engine, await identity));
@@ -153,7 +151,7 @@ async function openUnlessStopped(deps: UnitDeps, { drain }: UnitRequest): Promis
 async function runPlanned(
   deps: UnitDeps,
   request: UnitRequest,
-  plan: DueQueries,
+  plan: RunPlan,
   log: ResultLog,
   engine: Engine,
 ): Promise<RunSummary> {

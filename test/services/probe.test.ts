@@ -154,7 +154,9 @@ describe('the limits of a server of today', () => {
       // No settings: a user who may change none must be able to ask.
       for (const { url } of stub.requests) {
         expect(
-          [...url.keys()].filter(key => !/^(query|query_id|default_format|wait_end_of_query|buffer_size)$/.test(key)),
+          [...url.keys()].filter(
+            key => !/^(query|query_id|default_format|wait_end_of_query|buffer_size)$/.test(key),
+          ),
         ).toEqual([]);
       }
     } finally {

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
-import { DueQueries, type PlannedQuery, type ReadQuery, type UnitPlan } from '../../src/app/plan-unit.js';
+import { DueQueries, type PlannedQuery } from '../../src/app/due-queries.js';
+import type { ReadQuery, RunPlan, UnitPlan } from '../../src/app/plan-unit.js';
 import { type Clock, type RunOptions, runUnit } from '../../src/app/run-unit.js';
 import type { RunEvent, RunSummary } from '../../src/core/events.js';
 import { type Failure, ownFailure, transportFailure } from '../../src/core/failure.js';
@@ -253,6 +254,13 @@ export function planOf(files: Files, reason: PlanReason = 'new'): UnitPlan {
   return { queries, due: queries, settled: 0, keptErrors: 0, usesParameters: false };
 }
 
+/** The same for a run. */
+export function runPlanOf({ due, settled, keptErrors, usesParameters }: UnitPlan): RunPlan {
+  const queries = new DueQueries();
+  for (const query of due) queries.add(query);
+  return { due: queries, settled, keptErrors, usesParameters };
+}
+
 export function readOf(sql: string): ReadQuery {
   const bytes = Buffer.from(sql);
   return { bytes, query: parseQuery(decodeSql(bytes)) };
@@ -302,7 +310,7 @@ export async function fakeRun({ files, script, options, ...rest }: FakeRun): Pro
       run: 'r1',
       unit: 'unit',
       directory: '/sql',
-      plan: new DueQueries(planOf(files)),
+      plan: runPlanOf(planOf(files)),
       parameters: {},
       settings: {},
       concurrency: 4,

@@ -1,6 +1,6 @@
 // Plans and runs many queries on an engine that answers at once, and prints one line of JSON: resident memory
 // before the run, its peak, and the time for each of ten equal shares of the run.
-import { DueQueries, planUnit } from '../../dist/app/plan-unit.js';
+import { planRun } from '../../dist/app/plan-unit.js';
 import { runUnit } from '../../dist/app/run-unit.js';
 import { fingerprinter } from '../../dist/core/fingerprint.js';
 import { decodeSql, parseQuery } from '../../dist/core/sql/parse.js';
@@ -34,18 +34,16 @@ let recorded = 0;
 const shareMs = [];
 const share = count / 10;
 
-const plan = new DueQueries(
-  await planUnit(
-    {
-      source,
-      inputs,
-      selection: { include: [], exclude: [], shard: undefined, shuffle: undefined },
-      limit: undefined,
-      rerun: 'errors',
-      allowPlaceholders: false,
-    },
-    new Map(),
-  ),
+const plan = await planRun(
+  {
+    source,
+    inputs,
+    selection: { include: [], exclude: [], shard: undefined, shuffle: undefined },
+    limit: undefined,
+    rerun: 'errors',
+    allowPlaceholders: false,
+  },
+  new Map(),
 );
 const plannedBytes = process.memoryUsage.rss();
 let since = performance.now();

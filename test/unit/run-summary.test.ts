@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { DueQueries, type UnitPlan } from '../../src/app/plan-unit.js';
+import type { UnitPlan } from '../../src/app/plan-unit.js';
 import { SummaryBuilder } from '../../src/app/run-summary.js';
-import { planOf, reads } from './fake-run.js';
+import { planOf, reads, runPlanOf } from './fake-run.js';
 
 const ERROR = { code: 62, name: 'SYNTAX_ERROR', kind: 'permanent', message: 'Code: 62. first' } as const;
 const END = { records: 0, elapsedMs: 0, stopped: undefined, exitCode: undefined };
@@ -13,7 +13,7 @@ function builder(due: number, plan: Partial<UnitPlan> = {}): SummaryBuilder {
       run: 'r1',
       unit: 'u',
       directory: '/u',
-      plan: new DueQueries({ ...planOf(reads(due)), ...plan }),
+      plan: runPlanOf({ ...planOf(reads(due)), ...plan }),
       parameters: {},
       settings: {},
       concurrency: 1,
