@@ -4,7 +4,7 @@ import { type Selection, selectNames } from '../../src/core/selection.js';
 import { anyName } from './log-samples.js';
 
 const ALL: Selection = { include: [], exclude: [], shard: undefined, shuffle: undefined };
-const select = (names: readonly string[], selection: Partial<Selection>): string[] =>
+const select = (names: readonly string[], selection: Partial<Selection>): readonly string[] =>
   selectNames(names, { ...ALL, ...selection });
 const NAMES = ['2down/ofi_gt_p50', '2down/tick', '2up/deep/ofi', '2up/tick', 'a.b', 'top'];
 
