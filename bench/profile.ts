@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { measureNode, REPOSITORY } from './measure.js';
 import type { BenchContext, PartResult } from './result.js';
@@ -49,7 +49,7 @@ export async function profile(context: BenchContext): Promise<PartResult> {
   const unit = makeUnit(join(directory, 'profiled'), count);
   const options = ['--cpu-prof', '--cpu-prof-dir', directory, '--cpu-prof-interval', '200'];
   const args = ['-q', '-P16', '--url', url, '--log', join(directory, 'profiled.ndjson')];
-  await measureNode([...options, join(REPOSITORY, 'bin/qrun.cjs'), 'unit', unit, ...args]);
+  await measureNode([...options, unbundled(directory), 'unit', unit, ...args]);
   const file = readdirSync(directory).find(name => name.endsWith('.cpuprofile'));
   if (file === undefined) throw new Error('there is no profile');
   const shares = sharesOf(JSON.parse(readFileSync(join(directory, file), 'utf8')) as Profile);
@@ -68,6 +68,17 @@ export async function profile(context: BenchContext): Promise<PartResult> {
     },
     targets: [],
   };
+}
+
+// The command from its modules: in the bundle each line would be of the same file.
+function unbundled(directory: string): string {
+  const copy = join(directory, 'unbundled');
+  for (const name of ['bin', 'dist', 'package.json']) {
+    cpSync(join(REPOSITORY, name), join(copy, name), { recursive: true });
+  }
+  symlinkSync(join(REPOSITORY, 'node_modules'), join(copy, 'node_modules'));
+  rmSync(join(copy, 'dist/cli/qrun.cjs'));
+  return join(copy, 'bin/qrun.cjs');
 }
 
 function sharesOf({ nodes, samples, timeDeltas }: Profile): Map<string, number> {

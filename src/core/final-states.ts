@@ -28,7 +28,8 @@ const FINGERPRINT = 4;
 export class FinalStates {
   readonly #names = new NameTable();
   #rows = new Uint32Array(16 * ROW);
-  #view = viewOf(new Uint8Array(this.#rows.buffer));
+  #bytes = Buffer.from(this.#rows.buffer);
+  #view = viewOf(this.#bytes);
   #size = 0;
   readonly #runs: string[] = [];
   readonly #runNumbers = new Map<string, number>();
@@ -157,17 +158,24 @@ export class FinalStates {
 
   #fingerprint(number: number): string {
     const from = (number * ROW + FINGERPRINT) * 4;
-    return (
-      this.#ownTexts.get(number) ?? Buffer.from(this.#rows.buffer, from, FINGERPRINT_BYTES).toString('latin1')
-    );
+    return this.#ownTexts.get(number) ?? this.#bytes.toString('latin1', from, from + FINGERPRINT_BYTES);
   }
 
   #setFingerprint(number: number, text: string): void {
     const row = number * ROW;
-    const isPlain = /^[\x20-\x7e]{16}$/.test(text);
+    const isPlain = this.#writePlain(text, (row + FINGERPRINT) * 4);
     this.#rows[row + OWN_TEXT] = isPlain ? 0 : 1;
-    if (isPlain) Buffer.from(this.#rows.buffer).write(text, (row + FINGERPRINT) * 4, 'latin1');
-    else this.#ownTexts.set(number, text);
+    if (!isPlain) this.#ownTexts.set(number, text);
+  }
+
+  #writePlain(text: string, from: number): boolean {
+    if (text.length !== FINGERPRINT_BYTES) return false;
+    for (let i = 0; i < FINGERPRINT_BYTES; i += 1) {
+      const unit = text.charCodeAt(i);
+      if (unit < 0x20 || unit > 0x7e) return false;
+      this.#bytes[from + i] = unit;
+    }
+    return true;
   }
 
   #grow(row: number): void {
@@ -176,7 +184,8 @@ export class FinalStates {
     const rows = new Uint32Array(length);
     rows.set(this.#rows);
     this.#rows = rows;
-    this.#view = viewOf(new Uint8Array(rows.buffer));
+    this.#bytes = Buffer.from(rows.buffer);
+    this.#view = viewOf(this.#bytes);
   }
 }
 

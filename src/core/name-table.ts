@@ -2,6 +2,8 @@ import { viewOf } from './head-reader.js';
 
 const MIN_SLOTS = 64;
 const MIN_BYTES = 1024;
+const QUOTE = 34;
+const BACKSLASH = 92;
 
 /**
  * Numbers names from 0 in the order in which they first come. It keeps them as bytes in one buffer, found through a
@@ -18,6 +20,9 @@ export class NameTable {
   // Where the name of each number ends.
   #ends = new Uint32Array(MIN_SLOTS / 2);
   #size = 0;
+  // For names that come as text: most are plain, and are encoded without a buffer of their own.
+  #text = Buffer.alloc(MIN_BYTES);
+  #textView = viewOf(this.#text);
 
   get size(): number {
     return this.#size;
@@ -33,16 +38,33 @@ export class NameTable {
 
   /** The number of any name. */
   addText(name: string): number {
-    const bytes = jsonOf(name);
-    return this.add(bytes, viewOf(bytes), 0, bytes.length);
+    const length = this.#encode(name);
+    return this.add(this.#text, this.#textView, 0, length);
   }
 
   /** The number of a name that was added, else -1. */
   find(name: string): number {
-    const bytes = jsonOf(name);
-    const view = viewOf(bytes);
-    const slot = this.#slotOf(hashOf(view, 0, bytes.length), view, 0, bytes.length);
+    const length = this.#encode(name);
+    const view = this.#textView;
+    const slot = this.#slotOf(hashOf(view, 0, length), view, 0, length);
     return (this.#slots[slot + 1] as number) - 1;
+  }
+
+  // Puts the name as JSON writes it into `#text`, and gives its length.
+  #encode(name: string): number {
+    // As \u0000 each unit takes six bytes.
+    if (6 * name.length > this.#text.length) {
+      this.#text = Buffer.alloc(12 * name.length);
+      this.#textView = viewOf(this.#text);
+    }
+    const text = this.#text;
+    for (let at = 0; at < name.length; at += 1) {
+      const unit = name.charCodeAt(at);
+      const isPlain = unit >= 0x20 && unit <= 0x7e && unit !== QUOTE && unit !== BACKSLASH;
+      if (!isPlain) return text.write(JSON.stringify(name).slice(1, -1));
+      text[at] = unit;
+    }
+    return name.length;
   }
 
   name(number: number): string {
@@ -136,8 +158,4 @@ function hashOf(view: DataView, from: number, to: number): number {
 function scrambled(word: number): number {
   const mixed = Math.imul(word, 0xcc9e2d51);
   return Math.imul((mixed << 15) | (mixed >>> 17), 0x1b873593);
-}
-
-function jsonOf(name: string): Buffer {
-  return Buffer.from(JSON.stringify(name).slice(1, -1));
 }
