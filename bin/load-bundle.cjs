@@ -1,19 +1,24 @@
 'use strict';
+const { createHash } = require('node:crypto');
 const { readFileSync } = require('node:fs');
 const { createRequire, wrap } = require('node:module');
 const { dirname } = require('node:path');
 const { Script } = require('node:vm');
 
 /**
- * Runs a bundle (CommonJS, ASCII) with V8's code cache from `<bundle>.cache`, which saves compiling it. A cache of
- * another version of Node, or none, only costs that time: V8 checks version and flags. The two files are made
- * together, because of the source V8 checks just the length.
+ * Runs a bundle (CommonJS, ASCII) with V8's code cache from `<bundle>.cache`, which saves compiling it.
+ *
+ * The cache begins with {@link digestOf} of both. V8 itself checks version, flags and lengths, and would run what a bad
+ * disk, or a cache of another bundle of the same length, gives it. One that does not fit, or none, only costs time.
  */
 function loadBundle(bundle) {
+  const source = readFileSync(bundle);
+  const cachedData = readCache(`${bundle}.cache`, source);
   // One byte for each character, as it is in the file.
-  const source = readFileSync(bundle, 'latin1');
-  const cachedData = readCache(`${bundle}.cache`);
-  const script = new Script(wrap(source), { filename: bundle, ...(cachedData && { cachedData }) });
+  const script = new Script(wrap(source.toString('latin1')), {
+    filename: bundle,
+    ...(cachedData && { cachedData }),
+  });
   const module = { exports: {} };
   script
     .runInThisContext()
@@ -21,12 +26,18 @@ function loadBundle(bundle) {
   return { exports: module.exports, script };
 }
 
-function readCache(path) {
+function digestOf(source, cachedData) {
+  return createHash('sha256').update(source).update(cachedData).digest();
+}
+
+function readCache(path, source) {
   try {
-    return readFileSync(path);
+    const bytes = readFileSync(path);
+    const cachedData = bytes.subarray(32);
+    return digestOf(source, cachedData).equals(bytes.subarray(0, 32)) ? cachedData : undefined;
   } catch {
     return undefined;
   }
 }
 
-module.exports = { loadBundle };
+module.exports = { loadBundle, digestOf };

@@ -9,7 +9,9 @@ if (major < 20 || (major === 20 && minor < 12)) {
   process.exitCode = 2;
 } else {
   if (!process.env.UV_THREADPOOL_SIZE) {
-    process.env.UV_THREADPOOL_SIZE = String(Math.min(128, 8 * require('node:os').availableParallelism() + 8));
+    const cores = require('node:os').availableParallelism();
+    // Light queries can use eight for each core; all need two.
+    process.env.UV_THREADPOOL_SIZE = String(Math.max(2 * cores + 8, Math.min(128, 8 * cores + 8)));
   }
   // Planning keeps all that it makes. V8 would conclude that what the same lines make during the run is kept too,
   // and make it in the old heap, where it takes up to 300 MB before it is collected.

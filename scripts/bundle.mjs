@@ -1,7 +1,7 @@
 // Makes the command start fast: all its modules in one file, dist/cli/qrun.cjs, and V8's code cache of it beside it.
 // To find, read and compile 330 files takes 130 ms longer than one, and that 50 ms longer than with the cache.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { builtinModules, createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -11,6 +11,8 @@ import { rolldown } from 'rolldown';
 const ROOT = resolve(import.meta.dirname, '..');
 const BUNDLE = join(ROOT, 'dist', 'cli', 'qrun.cjs');
 const CACHE = `${BUNDLE}.cache`;
+// The exit code of a run whose server cannot be reached.
+const UNREACHABLE = 24;
 // The last two are native code, found by their own packages.
 const OUTSIDE = new Set([...builtinModules, 'koffi', 'chdb']);
 // In place of modules of Node that take milliseconds to load and are not needed by every command: each is loaded
@@ -40,6 +42,8 @@ async function bundle() {
   const { output } = await build.generate({
     format: 'cjs',
     codeSplitting: false,
+    // As the modules are.
+    strict: true,
     // vm.Script has no import().
     dynamicImportInCjs: false,
   });
@@ -60,17 +64,20 @@ function onlyInCli() {
   return {
     name: 'import.meta-only-in-cli',
     transform: {
-      filter: { id: /\/dist\/.*\.js$/, code: 'import.meta' },
+      filter: { code: 'import.meta' },
       handler(_code, id) {
         if (resolve(id, '..') !== folder)
-          fail(`${id}: import.meta is for modules of src/cli only: see scripts/bundle.mjs`);
+          fail(`${id}: only modules of src/cli may use import.meta: they lie where the bundle does`);
       },
     },
   };
 }
 
-// Read as one byte for each character. Escapes mean the same in strings, templates and regular expressions.
+// Read as one byte for each character. Escapes mean the same in strings, templates and regular expressions, but not
+// behind a backslash, nor where a template is taken raw.
 function asAscii(code) {
+  const [bad] = /\\[^\0-\x7f].{0,40}|String\.raw`[^`]*[^\0-\x7f`].{0,40}/.exec(code) ?? [];
+  if (bad !== undefined) fail(`cannot be written in ASCII: ${bad}`);
   return code.replace(/[^\0-\x7f]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
@@ -82,14 +89,21 @@ function write(path, content) {
 // Functions that have run are in the cache, so that the command runs once, up to a server that is not there.
 async function writeCache() {
   setFlagsFromString('--no-allocation-site-pretenuring');
-  const { loadBundle } = createRequire(import.meta.url)('../bin/load-bundle.cjs');
+  const { loadBundle, digestOf } = createRequire(import.meta.url)('../bin/load-bundle.cjs');
   const { exports, script } = loadBundle(BUNDLE);
   const unit = mkdtempSync(join(tmpdir(), 'qrun-bundle-'));
-  writeFileSync(join(unit, 'q.sql'), 'SELECT 1');
-  process.argv = [process.execPath, 'qrun', 'unit', unit, '--url', 'http://127.0.0.1:1', '--log-dir', unit];
-  await exports.main(process);
-  rmSync(unit, { recursive: true });
-  write(CACHE, script.createCachedData());
+  try {
+    // Its own configuration, and none from above it.
+    writeFileSync(join(unit, 'qrun.toml'), '');
+    writeFileSync(join(unit, 'q.sql'), 'SELECT 1');
+    process.argv = [process.execPath, 'qrun', 'unit', unit, '--url', 'http://127.0.0.1:1', '--log-dir', unit];
+    await exports.main(process);
+  } finally {
+    rmSync(unit, { recursive: true });
+  }
+  if (process.exitCode !== UNREACHABLE) fail(`a run without a server ended with ${process.exitCode}`);
+  const cache = script.createCachedData();
+  write(CACHE, Buffer.concat([digestOf(readFileSync(BUNDLE), cache), cache]));
   process.exit(0);
 }
 
@@ -98,12 +112,20 @@ function fail(text) {
   process.exit(1);
 }
 
-if (process.argv[2] === '--cache') {
+const [, , mode] = process.argv;
+if (mode === '--cache') {
   await writeCache();
 } else {
-  // The old cache must not meet the new file.
-  rmSync(CACHE, { force: true });
+  // Before the modules are built anew: until both are there again, or when one of them fails, the modules run.
+  for (const path of [CACHE, BUNDLE]) rmSync(path, { force: true });
+  if (mode === '--remove') process.exit(0);
   write(BUNDLE, asAscii(await bundle()));
-  const { stderr } = spawnSync(process.execPath, [import.meta.filename, '--cache'], { encoding: 'utf8' });
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(QRUN|CLICKHOUSE)_/.test(name)),
+  );
+  const { stderr } = spawnSync(process.execPath, [import.meta.filename, '--cache'], {
+    encoding: 'utf8',
+    env,
+  });
   if (!existsSync(CACHE)) fail(`no code cache was made:\n${stderr}`);
 }

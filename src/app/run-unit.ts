@@ -206,10 +206,8 @@ class UnitRun {
       return;
     }
     // The file may have changed since it was planned: what is recorded is what is sent.
-    let print = query.asPlanned === true ? planned.fingerprint : fingerprint(query.bytes);
-    // The very same string, of which the log keeps one for each query.
-    if (print === planned.fingerprint) print = planned.fingerprint;
-    else {
+    const print = query.asPlanned === true ? planned.fingerprint : fingerprint(query.bytes);
+    if (print !== planned.fingerprint) {
       emit({
         type: 'warning',
         message: `${planned.name}.sql changed after the run began; its present text runs`,
@@ -257,7 +255,7 @@ class UnitRun {
           signal: abort.signal,
         });
         ended = { ...head, durationMs: clock.monotonicMs() - startedMs };
-        this.#slots.note(ended.durationMs ?? 0);
+        this.#slots.note(ended.durationMs);
         // Before it leaves, so that nobody who waits for it starts on the engine that it killed.
         if (!result.ok && result.failure.serverGone) {
           away = await this.#outage.report(result.failure, drain.signal);

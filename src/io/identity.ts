@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 
@@ -21,23 +21,35 @@ export function whoAndWhere(): { user: string; host: string } {
 export async function gitCommit(directory: string): Promise<string | null> {
   // To start a process stops this one for several milliseconds, so that it is done once, and only in a repository.
   if (!isInRepository(directory)) return null;
-  const status = await git(
-    directory,
-    ...['status', '--porcelain=v2', '--branch', '--untracked-files=normal', '--', '.'],
-  );
-  if (status === undefined) {
-    const head = await git(directory, 'rev-parse', '--short=12', 'HEAD');
-    return head === undefined || head === '' ? null : `${head}+`;
+  const below = ['--untracked-files=normal', '--', '.'];
+  const both = await git(directory, 'status', '--porcelain=v2', '--branch', ...below);
+  if (both !== undefined) {
+    const head = /^# branch\.oid ([0-9a-f]{12})/m.exec(both)?.[1];
+    if (head === undefined) return null;
+    return /^[^#]/m.test(both) ? `${head}+` : head;
   }
-  const head = /^# branch\.oid ([0-9a-f]{12})/m.exec(status)?.[1];
-  if (head === undefined) return null;
-  return /^[^#]/m.test(status) ? `${head}+` : head;
+  // A git before 2.11, a repository that is too large for the time, or none at all.
+  const [head, status] = await Promise.all([
+    git(directory, 'rev-parse', '--short=12', 'HEAD'),
+    git(directory, 'status', '--porcelain', ...below),
+  ]);
+  if (head === undefined || head === '') return null;
+  return status === '' ? head : `${head}+`;
 }
 
 function isInRepository(directory: string): boolean {
-  for (let at = resolve(directory); ; at = dirname(at)) {
+  for (let at = realPath(directory); ; at = dirname(at)) {
     if (existsSync(join(at, '.git'))) return true;
     if (at === dirname(at)) return false;
+  }
+}
+
+// Where git is asked: it may be in a repository that a link leads into.
+function realPath(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch {
+    return resolve(directory);
   }
 }
 

@@ -17,7 +17,9 @@ const SETTLED_MS = 2_000;
  */
 export class KeptFiles {
   readonly #limitBytes: number;
+  // -1: it was read and not kept, and must not be kept as it is later.
   readonly #numbers = new Map<string, number>();
+  #kept = 0;
   readonly #blocks: Buffer[] = [];
   #fields = new Float64Array(64 * FIELDS);
   #blockUsed = BLOCK_BYTES;
@@ -32,11 +34,16 @@ export class KeptFiles {
    * before it was read, `nowMs` from behind it.
    */
   keep(name: string, bytes: Buffer, stat: Stats, nowMs: number): Buffer | undefined {
+    if (this.#limitBytes === 0 || this.#numbers.has(name)) return undefined;
     const needed = bytes.length + ENTRY_BYTES;
-    if (bytes.length > LONGEST_BYTES || this.#usedBytes + needed > this.#limitBytes) return undefined;
-    if (this.#numbers.has(name)) return undefined;
-    if (!stat.isFile() || stat.size !== bytes.length || nowMs - stat.ctimeMs < SETTLED_MS) return undefined;
-    const number = this.#numbers.size;
+    const hasRoom = bytes.length <= LONGEST_BYTES && this.#usedBytes + needed <= this.#limitBytes;
+    const isSettled = stat.isFile() && stat.size === bytes.length && nowMs - stat.ctimeMs >= SETTLED_MS;
+    if (!hasRoom || !isSettled) {
+      this.#numbers.set(name, -1);
+      return undefined;
+    }
+    const number = this.#kept;
+    this.#kept += 1;
     this.#numbers.set(name, number);
     this.#usedBytes += needed;
     if (this.#blockUsed + bytes.length > BLOCK_BYTES) {
@@ -63,13 +70,13 @@ export class KeptFiles {
   }
 
   has(name: string): boolean {
-    return this.#numbers.has(name);
+    return (this.#numbers.get(name) ?? -1) >= 0;
   }
 
   /** The kept text of a file that is now as `stat` says; `undefined` when it changed. Not to be written to. */
   get(name: string, stat: Stats): Buffer | undefined {
     const number = this.#numbers.get(name);
-    if (number === undefined) return undefined;
+    if (number === undefined || number < 0) return undefined;
     const fields = this.#fields;
     const at = number * FIELDS;
     const isSame =

@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -43,6 +44,15 @@ async function plan(home: string) {
   return { exitCode, stderr, due: (JSON.parse(stdout) as { due: number }).due };
 }
 
+// What V8 says of the cache: `undefined` where it was given none. It takes one only with the flags of its making.
+async function rejection(home: string, bundle: string): Promise<string> {
+  const script = `
+    require('node:v8').setFlagsFromString('--no-allocation-site-pretenuring');
+    const { script } = require('./bin/load-bundle.cjs').loadBundle(process.argv[1]);
+    process.stdout.write(String(script.cachedDataRejected));`;
+  return (await execa(process.execPath, ['-e', script, bundle], { cwd: home })).stdout;
+}
+
 const PLANNED = { exitCode: 0, stderr: '', due: 1 };
 
 describe('the bundle', () => {
@@ -63,12 +73,23 @@ describe('the bundle', () => {
 
   it('comes with a code cache that V8 takes', async () => {
     const { home, bundle } = installed();
-    // As the command does it: V8 takes a cache only with the flags that it was made with.
-    const script = `
-      require('node:v8').setFlagsFromString('--no-allocation-site-pretenuring');
-      process.stdout.write(String(require('./bin/load-bundle.cjs').loadBundle(process.argv[1]).script.cachedDataRejected));`;
-    const { stdout } = await execa(process.execPath, ['-e', script, bundle], { cwd: home });
-    expect(stdout).toBe('false');
+    expect(await rejection(home, bundle)).toBe('false');
+  });
+
+  it('gives V8 no cache that a disk has changed, nor one of another bundle of the same length', async () => {
+    const { home, bundle } = installed();
+    const cache = readFileSync(`${bundle}.cache`);
+    const changed = Buffer.from(cache);
+    changed[200_000] = (changed[200_000] ?? 0) ^ 1;
+    writeFileSync(`${bundle}.cache`, changed);
+    expect(await rejection(home, bundle)).toBe('undefined');
+    expect(await plan(home)).toEqual(PLANNED);
+    writeFileSync(`${bundle}.cache`, cache);
+    const source = readFileSync(bundle, 'latin1');
+    const other = source.replace('no ClickHouse server answers', 'No ClickHouse server answers');
+    expect([other === source, other.length]).toEqual([false, source.length]);
+    writeFileSync(bundle, other);
+    expect(await rejection(home, bundle)).toBe('undefined');
   });
 
   it.each([

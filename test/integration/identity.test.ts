@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -31,6 +31,34 @@ describe('gitCommit', () => {
     expect(await gitCommit(unit)).toBe(commit);
     writeFileSync(join(unit, 'new.sql'), 'SELECT 2');
     expect(await gitCommit(unit)).toBe(`${commit}+`);
+  });
+
+  it('is that of the repository which a link leads into', async () => {
+    const { root } = repository();
+    const link = join(scratch(), 'link');
+    symlinkSync(join(root, 'unit'), link);
+    expect(await gitCommit(link)).toMatch(/^[0-9a-f]{12}$/);
+  });
+
+  it('is told by a git that knows nothing of the second format', async () => {
+    const { root, git } = repository();
+    const commit = git('rev-parse', '--short=12', 'HEAD').trim();
+    const bin = scratch();
+    const real = execFileSync('sh', ['-c', 'command -v git'], { encoding: 'utf8' }).trim();
+    writeFileSync(
+      join(bin, 'git'),
+      `#!/bin/sh\ncase "$*" in *porcelain=v2*) exit 129;; esac\nexec ${real} "$@"\n`,
+      { mode: 0o755 },
+    );
+    const { PATH } = process.env;
+    process.env.PATH = `${bin}:${PATH}`;
+    try {
+      expect(await gitCommit(join(root, 'unit'))).toBe(commit);
+      writeFileSync(join(root, 'unit', 'new.sql'), 'SELECT 2');
+      expect(await gitCommit(join(root, 'unit'))).toBe(`${commit}+`);
+    } finally {
+      process.env.PATH = PATH;
+    }
   });
 
   it('writes nothing into the repository, where another git may be at work', async () => {

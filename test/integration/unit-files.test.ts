@@ -227,6 +227,16 @@ describe('directorySource', () => {
       expect(source.unchanged?.('a')).toBeUndefined();
     });
 
+    it('keeps no later text of a file whose first was not kept', () => {
+      const root = tree('a.sql');
+      const source = directorySource(root, KEPT);
+      source.list();
+      source.read('a');
+      settled();
+      expect(source.read('a').toString()).toBe('SELECT 1');
+      expect(source.unchanged?.('a')).toBeUndefined();
+    });
+
     it('keeps no file that is too young for its times, no large one, and no more than it may', () => {
       const root = tree('a.sql', 'b.sql', 'large.sql');
       writeFileSync(join(root, 'large.sql'), Buffer.alloc(16 * 1024 + 1, ' '));
