@@ -57,6 +57,8 @@ export interface UnitDeps {
   readonly readSetupFiles: () => readonly SetupFile[];
   readonly openEngine: () => Promise<Engine>;
   readonly setupNotes: SetupNotes;
+  /** Told when the plan stands, with the number of queries that are due. */
+  readonly onPlanned?: (due: number) => void;
   readonly withSetupLock: <T>(work: () => Promise<T>) => Promise<T>;
   readonly clock: Clock;
   readonly random: () => number;
@@ -89,6 +91,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
       }
       const setup = deps.readSetupFiles();
       const plan = await planRun({ ...request, source: deps.source }, log.final, request.drain);
+      deps.onPlanned?.(plan.due.total);
       if (plan.due.total === 0) return await runPlanned(deps, request, plan, log, NO_ENGINE);
       const engine = await openUnlessStopped(deps, request);
       if (engine === undefined) return await runPlanned(deps, request, plan, log, NO_ENGINE);

@@ -20,6 +20,7 @@ import { directorySource, findSetupFiles, KEPT_BYTES } from '../../io/unit-files
 import { withConcurrency } from '../advice.js';
 import { type RunnableContext, type UnitContext, unitContext } from '../context.js';
 import { openEngine } from '../engine.js';
+import { collectGarbage } from '../garbage.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { createProgressView } from '../render/progress.js';
 import { wantsLive } from '../render/style.js';
@@ -33,6 +34,9 @@ import { showPlan } from './plan.js';
 
 // No slot waits for it (but one that is alone), and at thousands of small queries a second it halves the syncs.
 const GATHER_MS = 2;
+
+// Of fewer queries the plan leaves too little behind.
+const LARGE_UNIT = 50_000;
 
 /** `qrun unit DIR`: runs a unit; gives the exit code. Errors: QrunError of every step. */
 export async function unitCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
@@ -128,6 +132,9 @@ function runSession(
   return runUnitSession(
     {
       source: directorySource(directory, KEPT_BYTES),
+      onPlanned: due => {
+        if (due >= LARGE_UNIT) collectGarbage();
+      },
       identity: async () => ({
         user,
         host,
