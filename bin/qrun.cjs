@@ -13,9 +13,6 @@ if (major < 20 || (major === 20 && minor < 12)) {
     // Light queries can use eight for each core; all need two.
     process.env.UV_THREADPOOL_SIZE = String(Math.max(2 * cores + 8, Math.min(128, 8 * cores + 8)));
   }
-  // Planning keeps all that it makes. V8 would conclude that what the same lines make during the run is kept too,
-  // and make it in the old heap, where it takes up to 300 MB before it is collected.
-  require('node:v8').setFlagsFromString('--no-allocation-site-pretenuring');
   load()
     .then(cli => cli.main(process))
     .catch(error => {
@@ -28,7 +25,6 @@ if (major < 20 || (major === 20 && minor < 12)) {
 async function load() {
   const bundle = require('node:path').join(__dirname, '..', 'dist', 'cli', 'qrun.cjs');
   const { existsSync } = require('node:fs');
-  return existsSync(bundle)
-    ? require('./load-bundle.cjs').loadBundle(bundle).exports
-    : import('../dist/cli/main.js');
+  const { loadBundle } = require('./load-bundle.cjs');
+  return existsSync(bundle) ? loadBundle(bundle).exports : import('../dist/cli/main.js');
 }

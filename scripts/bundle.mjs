@@ -5,7 +5,6 @@ import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { builtinModules, createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
 import { rolldown } from 'rolldown';
 
 const ROOT = resolve(import.meta.dirname, '..');
@@ -88,7 +87,6 @@ function write(path, content) {
 
 // Functions that have run are in the cache, so that the command runs once, up to a server that is not there.
 async function writeCache() {
-  setFlagsFromString('--no-allocation-site-pretenuring');
   const { loadBundle, digestOf } = createRequire(import.meta.url)('../bin/load-bundle.cjs');
   const { exports, script } = loadBundle(BUNDLE);
   const unit = mkdtempSync(join(tmpdir(), 'qrun-bundle-'));

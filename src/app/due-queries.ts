@@ -1,4 +1,4 @@
-import type { PlanReason } from '../core/plan.js';
+import { type PlanReason, REASON_TEXT } from '../core/plan.js';
 import { FINGERPRINT_DIGITS } from '../core/record.js';
 
 /** A query of the plan. */
@@ -12,7 +12,7 @@ export interface PlannedQuery {
 }
 
 const PRINT_BYTES = FINGERPRINT_DIGITS / 2;
-const REASONS: readonly PlanReason[] = ['new', 'changed', 'failed', 'rerun', 'settled', 'kept_error'];
+const REASONS = Object.keys(REASON_TEXT) as readonly PlanReason[];
 
 /**
  * The due queries of a plan, in order, for one run: each is forgotten when it is taken.

@@ -54,15 +54,9 @@ export async function planUnit(
   signal?: AbortSignal,
 ): Promise<UnitPlan> {
   const queries: PlannedQuery[] = [];
-  const { usesParameters } = await readPlan(options, final, signal, query => queries.push(query));
+  const counts = await readPlan(options, final, signal, query => queries.push(query));
   const due = queries.filter(query => isDue(query.reason));
-  return {
-    queries,
-    due: options.limit === undefined ? due : due.slice(0, options.limit),
-    settled: queries.filter(query => query.reason === 'settled').length,
-    keptErrors: queries.filter(query => query.reason === 'kept_error').length,
-    usesParameters,
-  };
+  return { ...counts, queries, due: options.limit === undefined ? due : due.slice(0, options.limit) };
 }
 
 /** As {@link planUnit}, for a run, which needs only what is due. */
@@ -72,14 +66,10 @@ export async function planRun(
   signal?: AbortSignal,
 ): Promise<RunPlan> {
   const due = new DueQueries(options.limit);
-  let settled = 0;
-  let keptErrors = 0;
-  const { usesParameters } = await readPlan(options, final, signal, query => {
-    if (query.reason === 'settled') settled += 1;
-    else if (query.reason === 'kept_error') keptErrors += 1;
-    else due.add(query);
+  const counts = await readPlan(options, final, signal, query => {
+    if (isDue(query.reason)) due.add(query);
   });
-  return { due, settled, keptErrors, usesParameters };
+  return { ...counts, due };
 }
 
 async function readPlan(
@@ -87,7 +77,7 @@ async function readPlan(
   final: Pick<ReadonlyMap<string, FinalState>, 'get'>,
   signal: AbortSignal | undefined,
   visit: (query: PlannedQuery) => void,
-): Promise<{ usesParameters: boolean }> {
+): Promise<Omit<UnitPlan, 'queries' | 'due'>> {
   const all = options.source.list();
   const names = selectNames(all, options.selection);
   if (names.length === 0) {
@@ -101,12 +91,16 @@ async function readPlan(
   }
   const check = new Checks(options.inputs.parameters, options.allowPlaceholders);
   const fingerprint = fingerprinter(options.inputs);
+  let settled = 0;
+  let keptErrors = 0;
   let yieldedAt = performance.now();
   for (const name of names) {
     const read = check.read(options.source, name);
     if (read !== undefined) {
       const print = fingerprint(read.bytes);
       const reason = planQuery(final.get(name), print, options.rerun);
+      if (reason === 'settled') settled += 1;
+      if (reason === 'kept_error') keptErrors += 1;
       visit({ name, fingerprint: print, reason, rows: read.query.overrides.rows });
     }
     if (performance.now() - yieldedAt > YIELD_AFTER_MS) {
@@ -116,7 +110,7 @@ async function readPlan(
     }
   }
   check.finish(names.length === all.length);
-  return { usesParameters: check.usedParameters.size > 0 };
+  return { settled, keptErrors, usesParameters: check.usedParameters.size > 0 };
 }
 
 /** A query file that was read, with its bytes as they are fingerprinted. */

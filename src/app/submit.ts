@@ -26,7 +26,8 @@ export interface SubmitRequest {
   readonly tasks: readonly WantedTask[];
   /**
    * The command that audits the sweep: added behind the others whenever one of them was added or `auditDue` is
-   * set, unless the same is waiting already; also when this submission is broken off after the first. Its priority is one less than that of the others.
+   * set, unless the same is waiting already; also when this submission is broken off after the first. Its priority is
+   * one less than that of the others.
    */
   readonly audit: string;
   readonly auditDue: boolean;

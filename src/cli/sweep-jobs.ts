@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { SubmitDeps } from '../app/submit.js';
 import { TOML_KEYS } from '../core/config.js';
 import { QrunError } from '../core/errors.js';
 import { shellCommand } from '../core/shell.js';
 import { FileLock } from '../io/flock.js';
 import { writeJobConfig } from '../io/job-config.js';
 import { makeDirectories } from '../io/log-file.js';
+import { Pueue } from '../io/pueue.js';
 import type { UnitContext } from './context.js';
 import { shownUrl } from './secrets.js';
 import type { Sweep } from './sweep-context.js';
@@ -107,16 +109,21 @@ function refusePasswordInUrl(url: string | undefined): void {
   });
 }
 
+/** What a submission to pueue uses, for the sweep with this root. Errors of the lock: QrunError `SUBMIT_LOCK`. */
+export function submitDeps(pueue: Pueue, root: string, terminal: Terminal, signal: AbortSignal): SubmitDeps {
+  return {
+    pueue,
+    addLast: async task => (await Pueue.open({ env: terminal.env })).add(task),
+    locked: work => submitLocked(root, work, signal),
+  };
+}
+
 // The other one reads 300,000 files before it takes the lock, and holds it for its adds: 220 take a second.
 const LOCK_WAIT_MS = 300_000;
 
-/**
- * Runs `work` while no other process does so for this sweep, by a kernel lock on `.qrun/submit.lock`: it ends with
- * its holder, is never broken by age, and never lets two in.
- *
- * Errors: QrunError `SUBMIT_LOCK` naming the holder after five minutes, or when it cannot be taken at all.
- */
-export async function submitLocked<T>(root: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+// Runs `work` while no other process does so for this sweep, by a kernel lock on `.qrun/submit.lock`: it ends with its
+// holder, is never broken by age, and never lets two in. After five minutes the error names the holder.
+async function submitLocked<T>(root: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
   const directory = join(root, '.qrun');
   let lock: FileLock;
   try {

@@ -1,3 +1,4 @@
+import { twice } from './columns.js';
 import { FinalStates } from './final-states.js';
 import type { LogVisitor } from './log-scan.js';
 import type { RecordHead } from './record.js';
@@ -258,12 +259,6 @@ export class Audit implements LogVisitor {
     for (const { offset } of this.#foreignLines) found.push({ query: null, lines: 1, offset });
     return found;
   }
-}
-
-function twice(column: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
-  const larger = new Float64Array(2 * column.length);
-  larger.set(column);
-  return larger;
 }
 
 /** The formula with its numbers: `290 = 95 x 3 + 5 x 1 + 0 x 1`; one term for each width of normal results. */

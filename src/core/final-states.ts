@@ -1,5 +1,6 @@
+import { twice } from './columns.js';
 import { LineHead, viewOf } from './head-reader.js';
-import type { Outcome } from './model.js';
+import { OUTCOMES, type Outcome } from './model.js';
 import { NameTable } from './name-table.js';
 import type { FinalState } from './plan.js';
 import type { RecordHead } from './record.js';
@@ -7,7 +8,6 @@ import type { RecordHead } from './record.js';
 /** What a state is noted from: the head of a group, or what was written as one. */
 export type GroupOfQuery = Pick<RecordHead, 'query' | 'fingerprint' | 'outcome' | 'parts' | 'run'>;
 
-const OUTCOMES: readonly Outcome[] = ['normal', 'skipped', 'error'];
 const FINGERPRINT_BYTES = 16;
 
 // A row: outcome + 1, or 0 for none; parts; the number of the run; 1 where the fingerprint has a text of its own;
@@ -179,12 +179,8 @@ export class FinalStates {
   }
 
   #grow(row: number): void {
-    let length = this.#rows.length;
-    while (length <= row) length *= 2;
-    const rows = new Uint32Array(length);
-    rows.set(this.#rows);
-    this.#rows = rows;
-    this.#bytes = Buffer.from(rows.buffer);
+    while (row >= this.#rows.length) this.#rows = twice(this.#rows);
+    this.#bytes = Buffer.from(this.#rows.buffer);
     this.#view = viewOf(this.#bytes);
   }
 }

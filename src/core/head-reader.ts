@@ -1,4 +1,4 @@
-import type { Outcome } from './model.js';
+import { OUTCOMES, type Outcome } from './model.js';
 import type { RecordHead } from './record.js';
 
 /**
@@ -106,7 +106,7 @@ const DIGIT_0 = 48;
 const PART = textOf('","part":');
 const PARTS = textOf(',"parts":');
 const OUTCOME = textOf(',"outcome":"');
-const OUTCOMES = (['normal', 'skipped', 'error'] as const).map(outcome => ({
+const OUTCOME_TEXTS = OUTCOMES.map(outcome => ({
   outcome,
   text: textOf(`${outcome}","fingerprint":"`),
 }));
@@ -248,7 +248,7 @@ export class HeadReader {
   }
 
   #outcome(): Outcome | undefined {
-    for (const { outcome, text } of OUTCOMES) if (this.#expect(text)) return outcome;
+    for (const { outcome, text } of OUTCOME_TEXTS) if (this.#expect(text)) return outcome;
     return undefined;
   }
 

@@ -1,5 +1,7 @@
 /** `normal`: one or more rows. `skipped`: ran and gave no row. `error`: did not run to its end. */
-export type Outcome = 'normal' | 'skipped' | 'error';
+export type Outcome = (typeof OUTCOMES)[number];
+
+export const OUTCOMES = ['normal', 'skipped', 'error'] as const;
 
 /** Values bound to `{name:Type}` in the SQL, as text; ClickHouse converts them to `Type`. */
 export type Parameters = Readonly<Record<string, string>>;

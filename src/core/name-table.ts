@@ -1,3 +1,4 @@
+import { twice } from './columns.js';
 import { viewOf } from './head-reader.js';
 
 const MIN_SLOTS = 64;
@@ -108,11 +109,7 @@ export class NameTable {
     }
     const own = this.#bytes;
     for (let i = from, at = start; i < to; i += 1, at += 1) own[at] = bytes[i] as number;
-    if (number === this.#ends.length) {
-      const larger = new Uint32Array(2 * number);
-      larger.set(this.#ends);
-      this.#ends = larger;
-    }
+    if (number === this.#ends.length) this.#ends = twice(this.#ends);
     this.#ends[number] = end;
     this.#slots[slot] = hash;
     this.#slots[slot + 1] = number + 1;

@@ -1,4 +1,4 @@
-import type { Outcome, Parameters, QueryError, QueryStats } from './model.js';
+import { OUTCOMES, type Outcome, type Parameters, type QueryError, type QueryStats } from './model.js';
 
 /** Version of the record format; a log with a higher one is refused. It stands in the sidecar of runs. */
 export const RECORD_SCHEMA_VERSION = 1;
@@ -179,7 +179,7 @@ export interface RecordHead {
   readonly rerun: boolean;
 }
 
-const OUTCOMES: ReadonlySet<unknown> = new Set(['normal', 'skipped', 'error']);
+const KNOWN_OUTCOMES: ReadonlySet<unknown> = new Set(OUTCOMES);
 
 /** What a line is that does not have the written form: a record all the same, another unit's, or neither. */
 export type ForeignLine =
@@ -223,6 +223,6 @@ function isRecord(
       key => Number.isSafeInteger(value[key]) && (value[key] as number) >= 1,
     ) &&
     (value.part as number) <= (value.parts as number) &&
-    OUTCOMES.has(value.outcome)
+    KNOWN_OUTCOMES.has(value.outcome)
   );
 }

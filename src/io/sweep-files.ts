@@ -1,7 +1,6 @@
-import { realpathSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
-import { readDirectory, statOf } from './unit-files.js';
+import { readDirectory, realPathOf, statOf } from './unit-files.js';
 
 /** A directory below a sweep's root that holds SQL files, directly or deeper. */
 export interface SqlDirectory {
@@ -50,19 +49,4 @@ function walk(directory: string, root: string, found: SqlDirectory[], above: Rea
   if (files === 0 && !holds) return false;
   found.push({ path: relative(root, directory).split(sep).join('/'), files, above: holds });
   return true;
-}
-
-function realPathOf(directory: string): string {
-  try {
-    return realpathSync(directory);
-  } catch (cause) {
-    throw new QrunError(
-      'UNIT_UNREADABLE',
-      `cannot read the directory ${directory}: ${(cause as Error).message}`,
-      {
-        hint: 'make it readable for the user that runs qrun',
-        cause,
-      },
-    );
-  }
 }

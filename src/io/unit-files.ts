@@ -77,7 +77,7 @@ function compact(names: readonly string[]): string[] {
 }
 
 function collect(directory: string, prefix: string, names: string[], seen: Set<string>): void {
-  const real = realpathSync(directory);
+  const real = realPathOf(directory);
   if (seen.has(real)) return;
   seen.add(real);
   for (const entry of readDirectory(directory)) {
@@ -93,8 +93,17 @@ function collect(directory: string, prefix: string, names: string[], seen: Set<s
 
 /** The entries of a directory. Errors: QrunError `UNIT_UNREADABLE`. */
 export function readDirectory(directory: string) {
+  return reading(directory, () => readdirSync(directory, { withFileTypes: true }));
+}
+
+/** The path of a directory without links. Errors: QrunError `UNIT_UNREADABLE`. */
+export function realPathOf(directory: string): string {
+  return reading(directory, () => realpathSync(directory));
+}
+
+function reading<T>(directory: string, read: () => T): T {
   try {
-    return readdirSync(directory, { withFileTypes: true });
+    return read();
   } catch (cause) {
     throw new QrunError(
       'UNIT_UNREADABLE',

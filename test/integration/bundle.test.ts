@@ -47,7 +47,6 @@ async function plan(home: string) {
 // What V8 says of the cache: `undefined` where it was given none. It takes one only with the flags of its making.
 async function rejection(home: string, bundle: string): Promise<string> {
   const script = `
-    require('node:v8').setFlagsFromString('--no-allocation-site-pretenuring');
     const { script } = require('./bin/load-bundle.cjs').loadBundle(process.argv[1]);
     process.stdout.write(String(script.cachedDataRejected));`;
   return (await execa(process.execPath, ['-e', script, bundle], { cwd: home })).stdout;

@@ -16,7 +16,7 @@ import { filesOf, RESOLVED_DIRECTORY, readJobs, readStoredJobs } from '../jobs-c
 import type { Flags } from '../options.js';
 import { renderCheck, renderJobPlan, renderProcessAll } from '../render/jobs.js';
 import { untilStopped } from '../signals.js';
-import { ownCommand, submitLocked } from '../sweep-jobs.js';
+import { ownCommand, submitDeps } from '../sweep-jobs.js';
 import { UNIT_PRIORITY, wholeNumberFlag } from '../sweep-options.js';
 import type { Terminal } from '../terminal.js';
 import { untilEnded } from '../until-ended.js';
@@ -59,15 +59,7 @@ async function submit(
           `--name=${job.name}`,
           ...(rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`]),
         ]),
-      submit: request =>
-        submitTasks(
-          {
-            pueue,
-            addLast: async task => (await Pueue.open({ env: terminal.env })).add(task),
-            locked: work => submitLocked(jobs.directory, work, signal),
-          },
-          request,
-        ),
+      submit: request => submitTasks(submitDeps(pueue, jobs.directory, terminal, signal), request),
     },
     {
       jobs,

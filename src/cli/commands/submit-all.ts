@@ -19,7 +19,7 @@ import { formatSizing } from '../render/probe.js';
 import { renderSubmission, type Submission } from '../render/submission.js';
 import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
-import { prepareJobs, submitLocked } from '../sweep-jobs.js';
+import { prepareJobs, submitDeps } from '../sweep-jobs.js';
 import { sweepOf, UNIT_PRIORITY, wholeNumberFlag } from '../sweep-options.js';
 import type { Terminal } from '../terminal.js';
 import { checkServer } from './check-server.js';
@@ -71,9 +71,7 @@ async function submitAll(
   const finalizers = (flags.then as string[] | undefined) ?? [];
   const report = await submitTasks(
     {
-      pueue,
-      addLast: async task => (await Pueue.open({ env: terminal.env })).add(task),
-      locked: work => submitLocked(sweep.root, work, signal),
+      ...submitDeps(pueue, sweep.root, terminal, signal),
       onAdded: (added, total) => counter.show('submitted', added, total),
     },
     {
