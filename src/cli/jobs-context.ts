@@ -1,4 +1,4 @@
-import { readFileSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import {
@@ -12,6 +12,7 @@ import {
   resolveJobs,
 } from '../core/jobs.js';
 import { readToml } from '../io/config-files.js';
+import { readState } from '../io/read-file.js';
 
 /** What process-all resolved lies here, beneath the results. */
 export const RESOLVED_DIRECTORY = '.jobs';
@@ -39,7 +40,7 @@ export function readStoredJobs(file: string, cwd: string): ResolvedJobs {
   if (path.endsWith('.toml')) return readJobs(path, cwd);
   let content: string;
   try {
-    content = readFileSync(path, 'utf8');
+    content = readState(path, 'state');
   } catch (cause) {
     throw unusable(path, `cannot be read: ${(cause as Error).message}`, cause);
   }

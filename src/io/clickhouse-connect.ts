@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -12,6 +11,7 @@ import { QrunError } from '../core/errors.js';
 import { type Failure, ownFailure, REFUSED_CODES } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
 import { type HttpAnswer, HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
+import { readBytesAsync } from './read-file.js';
 import type { SpoolOptions } from './result-body.js';
 
 /** Which server to use and how. */
@@ -250,7 +250,7 @@ async function readCa(path: string, url: URL): Promise<Buffer> {
   }
   let ca: Buffer;
   try {
-    ca = await readFile(path);
+    ca = await readBytesAsync(path, 'certificates');
   } catch (cause) {
     throw new QrunError('CONFIG', `cannot read the CA file ${path}: ${(cause as Error).message}`, { cause });
   }

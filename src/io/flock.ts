@@ -1,7 +1,8 @@
-import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, readFileSync, statSync } from 'node:fs';
 import { platform } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
+import { openToAppend } from './open-file.js';
 
 /** How flock(2) is called: through the FFI library koffi, or by a `flock` child that locks an inherited fd. */
 export type FlockMechanism = 'koffi' | 'child';
@@ -212,7 +213,7 @@ export class FileLock {
 
 function openLockFile(path: string): number {
   try {
-    return openSync(path, 'a+', 0o666);
+    return openToAppend(path, 'log', { follow: false }).fd;
   } catch (cause) {
     throw new QrunError('LOG_LOCK', `cannot open the lock file ${path}: ${(cause as Error).message}`, {
       hint: 'make its directory writable, or choose another with --log-dir',

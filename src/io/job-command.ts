@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { parseSize } from '../core/bytes.js';
+import { openToAppend, openToRead } from './open-file.js';
 
 /** A command with its surroundings. */
 export interface JobCommand {
@@ -41,7 +42,7 @@ export type RunCommand = (command: JobCommand) => Promise<CommandEnd>;
  * die of a closed pipe then. SIGKILL of this process alone leaves it running, with `held`.
  */
 export const runCommand: RunCommand = async request => {
-  const output = openSync(request.outputPath, 'a', 0o666);
+  const { fd: output } = openToAppend(request.outputPath, 'log');
   try {
     return await (request.memoryMax === null
       ? runFree(request, output)
@@ -104,7 +105,7 @@ export interface Follower {
 
 /** Passes the bytes of a file behind `from` on to `onBytes`, in order, within 200 ms. The file must exist. */
 export function followFile(path: string, from: number, onBytes: (bytes: Buffer) => void): Follower {
-  const fd = openSync(path, 'r');
+  const { fd } = openToRead(path, 'log');
   let position = from;
   const look = (): void => {
     for (;;) {

@@ -1,7 +1,8 @@
-import { existsSync, ftruncateSync, readFileSync } from 'node:fs';
+import { existsSync, ftruncateSync } from 'node:fs';
 import { QrunError } from '../core/errors.js';
 import { FileLock, type FlockMechanism, lockHolder } from './flock.js';
 import { reasonOf, writeWhole } from './log-file.js';
+import { readState } from './read-file.js';
 
 /** Who runs a unit. */
 export interface LeaseOwner {
@@ -110,7 +111,7 @@ async function isFree(path: string): Promise<boolean> {
 /** The owner that a lease file names, or `undefined` where it names none (not held, or just being taken). */
 export function readOwner(path: string): LeaseOwner | undefined {
   try {
-    const owner = JSON.parse(readFileSync(path, 'utf8')) as Partial<LeaseOwner> | null;
+    const owner = JSON.parse(readState(path, 'lease', { follow: false })) as Partial<LeaseOwner> | null;
     return isOwner(owner) ? owner : undefined;
   } catch {
     return undefined;

@@ -13,8 +13,9 @@ import {
 } from 'node:fs';
 import { open, statfs, unlink } from 'node:fs/promises';
 import { constants as systemConstants } from 'node:os';
-import { basename, dirname } from 'node:path';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { openToAppend } from './open-file.js';
 
 const readAsync = promisify(read);
 const writeAsync = promisify(write);
@@ -135,7 +136,7 @@ const SYNC_WRITE_BYTES = 128 * 1024;
 
 const REWRITE_BYTES = 1024 * 1024;
 
-const APPEND_MODE = constants.O_RDWR | constants.O_APPEND;
+const APPEND_MODE = constants.O_RDWR | constants.O_APPEND | constants.O_NONBLOCK;
 
 class NodeLogFile implements LogFile {
   readonly #path: string;
@@ -145,14 +146,10 @@ class NodeLogFile implements LogFile {
 
   constructor(path: string) {
     this.#path = path;
-    this.#fd = openSync(path, APPEND_MODE | constants.O_CREAT, 0o666);
-    const stat = fstatSync(this.#fd);
+    const { fd, stat } = openToAppend(path, 'log');
+    this.#fd = fd;
     this.#ino = stat.ino;
     this.#dev = stat.dev;
-    if (!stat.isFile()) {
-      closeSync(this.#fd);
-      throw new Error(`${basename(path)} is not a regular file`);
-    }
   }
 
   sizeBytes(): number {

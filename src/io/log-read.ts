@@ -1,7 +1,6 @@
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { QrunError } from '../core/errors.js';
 import { LogScanner, type LogTail, type LogVisitor } from '../core/log-scan.js';
+import { openToReadAsync } from './open-file.js';
 import { READ_BYTES, readAhead } from './read-ahead.js';
 
 // A small file needs no buffers of the usual size: there may be hundreds.
@@ -38,11 +37,8 @@ export class LogFollower {
   /** As {@link readLog}, of what has not been read yet. One call at a time. */
   async catchUp(): Promise<LogTail | undefined> {
     try {
-      // Without O_NONBLOCK a FIFO would be waited for.
-      const file = await open(this.#path, constants.O_RDONLY | constants.O_NONBLOCK);
+      const { file, stat } = await openToReadAsync(this.#path, 'log');
       try {
-        const stat = await file.stat();
-        if (!stat.isFile()) throw new Error('it is not a regular file');
         const scanner = this.#scannerFor(stat);
         const from = scanner.position;
         const pieceBytes = Math.min(READ_BYTES, Math.max(MIN_READ_BYTES, stat.size - from + 1));

@@ -52,7 +52,10 @@ describe('readToml', () => {
     const directory = scratch();
     mkdirSync(join(directory, 'qrun.toml'));
     const { code, message } = await failureOf(() => readToml(join(directory, 'qrun.toml')));
-    expect([code, message]).toEqual(['CONFIG', expect.stringMatching(/^cannot read .*qrun\.toml: EISDIR/)]);
+    expect([code, message]).toEqual([
+      'CONFIG',
+      expect.stringMatching(/^cannot read .*qrun\.toml: it is a directory, not a regular file/),
+    ]);
   });
 });
 
@@ -71,7 +74,10 @@ describe('readDotEnv', () => {
     const path = join(scratch(), '.env');
     mkdirSync(path);
     const { code, message } = await failureOf(() => readDotEnv(path));
-    expect([code, message]).toEqual(['CONFIG', expect.stringMatching(/^cannot read .*\.env: EISDIR/)]);
+    expect([code, message]).toEqual([
+      'CONFIG',
+      expect.stringMatching(/^cannot read .*\.env: it is a directory, not a regular file/),
+    ]);
   });
 });
 

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../app/run-unit.js';
@@ -16,7 +15,7 @@ import { ResultLog } from '../../io/log.js';
 import { localDisk, makeDirectories } from '../../io/log-file.js';
 import { appendRun, readRuns } from '../../io/run-sidecar.js';
 import { readAppliedSetup, withSetupLock, writeAppliedSetup } from '../../io/setup-state.js';
-import { directorySource, findSetupFiles, KEPT_BYTES } from '../../io/unit-files.js';
+import { directorySource, findSetupFiles, KEPT_BYTES, readSetupBytes } from '../../io/unit-files.js';
 import { withConcurrency } from '../advice.js';
 import { type RunnableContext, type UnitContext, unitContext } from '../context.js';
 import { openEngine } from '../engine.js';
@@ -161,7 +160,7 @@ function runSession(
       appendRun: entry => appendRun(logPath, entry),
       readSetupFiles: () =>
         findSetupFiles(directory, context.root).map(path =>
-          readSetupFile(relative(context.root, path), readFileSync(path), setupPrint),
+          readSetupFile(relative(context.root, path), readSetupBytes(path), setupPrint),
         ),
       openEngine: () => openEngine(context, stops.drain),
       setupNotes: {
