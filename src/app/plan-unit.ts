@@ -131,13 +131,29 @@ export function readQuery(source: UnitSource, name: string): ReadQuery {
   try {
     bytes = source.read(name);
   } catch (cause) {
-    throw new QrunError('UNIT_UNREADABLE', `cannot be read: ${(cause as Error).message}`, { cause });
+    throw unreadable(cause);
   }
   return { bytes, query: parseQuery(decodeSql(bytes)) };
 }
 
-/** Reads a query of the plan when its turn comes: the file's present text. Errors: as {@link readQuery}. */
-export function readAgain(source: UnitSource, name: string): ReadQuery {
+function unreadable(cause: unknown): QrunError {
+  return new QrunError('UNIT_UNREADABLE', `cannot be read: ${(cause as Error).message}`, { cause });
+}
+
+/**
+ * Reads a query of the plan when its turn comes: the file's present text. A promise only where the file may never be
+ * read; whoever waits for that listens to a signal as well. Errors: as {@link readQuery}.
+ */
+export function readAgain(source: UnitSource, name: string): ReadQuery | Promise<ReadQuery> {
+  const later = source.readLater?.(name);
+  if (later !== undefined) {
+    return later.then(
+      bytes => ({ bytes, query: parseQuery(decodeSql(bytes)) }),
+      cause => {
+        throw unreadable(cause);
+      },
+    );
+  }
   const bytes = source.unchanged?.(name);
   return bytes === undefined
     ? readQuery(source, name)

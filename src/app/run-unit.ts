@@ -6,6 +6,7 @@ import { type HaltPolicy, haltThreshold } from '../core/halt.js';
 import type { Parameters, Settings } from '../core/model.js';
 import type { GroupHead } from '../core/record.js';
 import { backoffMs, isServerFull, mayRetry } from '../core/retry.js';
+import { unlessAborted } from '../core/unless-aborted.js';
 import type { Engine, EngineResult } from '../io/engine.js';
 import type { GroupContent, ResultLog } from '../io/log.js';
 import type { ResultBody } from '../io/result-body.js';
@@ -57,7 +58,7 @@ export interface RunDeps {
   readonly engine: Engine;
   readonly log: Pick<ResultLog, 'append' | 'records' | 'path'>;
   /** Reads and parses a query; throws QrunError when it can no longer run. */
-  readonly read: (name: string) => ReadQuery;
+  readonly read: (name: string) => ReadQuery | Promise<ReadQuery>;
   readonly fingerprint: (bytes: Uint8Array) => string;
   readonly clock: Clock;
   readonly random: () => number;
@@ -195,9 +196,12 @@ class UnitRun {
   async #runQuery(planned: PlannedQuery): Promise<void> {
     const { emit, read, fingerprint } = this.#deps;
     const number = ++this.#sequence;
-    let query: ReadQuery;
+    let query: ReadQuery | undefined;
     try {
-      query = read(planned.name);
+      const reading = read(planned.name);
+      query = reading instanceof Promise ? await unlessAborted(reading, this.#stops.drain.signal) : reading;
+      // Nothing of it was begun.
+      if (query === undefined) return;
     } catch (error) {
       if (!(error instanceof QrunError)) throw error;
       const head = this.#head(planned, planned.fingerprint, number, 1);

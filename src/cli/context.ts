@@ -35,7 +35,7 @@ export interface SweepContext {
   readonly dataDirectory: string;
   /** Units that a job's configuration names; see {@link JobConfig}. */
   readonly jobUnits: readonly string[] | undefined;
-  /** Read when it is needed, and never kept in anything that is printed. */
+  /** Read when it is first needed, once, and never kept in anything that is printed. */
   readonly password: () => string | undefined;
   /** Whether the password would be there in a process that starts with an empty environment. */
   readonly passwordSurvives: () => boolean;
@@ -106,6 +106,7 @@ export function sweepContext(
   const fileWins =
     absolute.password_file !== undefined &&
     (secret === undefined || job !== undefined || sources.password_file !== 'qrun.toml');
+  let read: { readonly password: string | undefined } | undefined;
   return {
     root,
     configFile,
@@ -116,7 +117,10 @@ export function sweepContext(
     logDirectory: absolute.log_dir ?? join(root, 'results'),
     dataDirectory: absolute.data_dir ?? join(root, '.qrun', 'data'),
     jobUnits: job?.units,
-    password: () => (fileWins ? readSecretFile(absolute.password_file as string) : secret),
+    password: () => {
+      read ??= { password: fileWins ? readSecretFile(absolute.password_file as string) : secret };
+      return read.password;
+    },
     passwordSurvives: () => fileWins || secret === undefined || dotEnv.CLICKHOUSE_PASSWORD === secret,
   };
 }

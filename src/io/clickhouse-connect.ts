@@ -10,6 +10,7 @@ import {
 import { QrunError } from '../core/errors.js';
 import { type Failure, ownFailure, REFUSED_CODES } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
+import { unlessAborted } from '../core/unless-aborted.js';
 import { type HttpAnswer, HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
 import { readBytesAsync } from './read-file.js';
 import type { SpoolOptions } from './result-body.js';
@@ -58,7 +59,11 @@ const PROBE_SPOOL: SpoolOptions = { directory: tmpdir(), thresholdBytes: 16 * 10
  * 429, 503) is waited for within the time limit. No error shows the password.
  */
 export async function connect(options: ClickHouseOptions, signal: AbortSignal): Promise<ServerProfile> {
-  const endpoint = await endpointOf(options);
+  // Its CA file may lie on a disk that does not answer.
+  const endpoint = await unlessAborted(endpointOf(options), signal);
+  if (endpoint === undefined) {
+    throw new QrunError('ENGINE_UNREACHABLE', 'opening the engine was interrupted');
+  }
   refuseFixed(options.settings);
   const channel = new HttpChannel(endpoint, 4);
   const timeoutMs = options.openTimeoutMs ?? OPEN_TIMEOUT_MS;

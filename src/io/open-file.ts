@@ -44,6 +44,13 @@ export interface OpenFile {
 /** A file is not what it has to be. The message says what it is, and can follow "cannot read x: ". */
 export class FileRefused extends Error {
   override readonly name = 'FileRefused';
+  /** What was found in its place, where the system told. */
+  readonly found: Stats | undefined;
+
+  constructor(message: string, options: { readonly cause?: unknown; readonly found?: Stats } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.found = options.found;
+  }
 }
 
 // Without O_NONBLOCK the open of a FIFO waits for its other side, and that of some devices for the device; without
@@ -140,11 +147,14 @@ function check(stat: Stats, kind: FileKind, checks: FileChecks): void {
 // to be made was not.
 const MADE_BY_PEOPLE: ReadonlySet<FileKind> = new Set(['query', 'configuration', 'password', 'certificates']);
 
-// Why the system did not open it, where its own words would mislead: a socket is "no such device or address", a link
-// that must not be followed one of "too many levels", a link to nothing "no such file".
-function explained(error: unknown, path: string, kind: FileKind, checks: FileChecks): unknown {
+/**
+ * Why the system did not open a file, where its own words would mislead: a socket is "no such device or address" to it,
+ * a link that must not be followed one of "too many levels", a link to nothing "no such file". Else the error itself.
+ */
+export function explained(error: unknown, path: string, kind: FileKind, checks = NO_CHECKS): unknown {
   const { code } = error as NodeJS.ErrnoException;
-  const refused = (text: string): FileRefused => new FileRefused(text, { cause: error });
+  const refused = (text: string, found?: Stats): FileRefused =>
+    new FileRefused(text, { cause: error, ...(found === undefined ? {} : { found }) });
   try {
     if (code === 'ELOOP' && checks.follow === false && lstatSync(path).isSymbolicLink()) {
       return refused('it is a symbolic link, which is not followed here');
@@ -154,8 +164,9 @@ function explained(error: unknown, path: string, kind: FileKind, checks: FileChe
       return refused('it is a symbolic link to something that is not there');
     }
     if (code === 'ENXIO' || code === 'ENODEV' || code === 'EISDIR') {
-      const strange = strangeness(statSync(path));
-      if (strange !== undefined) return refused(`it is ${strange}, not a regular file`);
+      const found = statSync(path);
+      const strange = strangeness(found);
+      if (strange !== undefined) return refused(`it is ${strange}, not a regular file`, found);
     }
   } catch {
     // It has changed meanwhile, or was never there: the error of the open stands.

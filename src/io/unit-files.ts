@@ -2,8 +2,9 @@ import { closeSync, lstatSync, readdirSync, readSync, realpathSync, type Stats, 
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import { KeptFiles } from './kept-files.js';
+import { LocalDisks } from './local-disks.js';
 import { openToRead, strangeness } from './open-file.js';
-import { readBytes, readOpened } from './read-file.js';
+import { readBytes, readBytesAsync, readOpened } from './read-file.js';
 
 /** The sweep that a unit belongs to. */
 export interface SweepRoot {
@@ -178,6 +179,11 @@ export interface UnitSource {
    * changed since: for whoever would read it again. They must not be written to.
    */
   unchanged?(name: string): Buffer | undefined;
+  /**
+   * As `read`, on a thread, where a file that was read so far lies on a file system that may never answer; `undefined`
+   * where `read` is as good: for whoever must not be kept from hearing a signal.
+   */
+  readLater?(name: string): Promise<Buffer> | undefined;
 }
 
 /** How much of a unit's SQL `qrun unit` keeps from the plan until it runs: the text of 80,000 small queries. */
@@ -197,6 +203,7 @@ export function directorySource(directory: string, keptBytes = 0): UnitSource {
     return { directory, list: () => listQueries(directory), read: name => readSmallFile(pathOf(name)) };
   }
   let kept = new KeptFiles(keptBytes);
+  const disks = new LocalDisks();
   return {
     directory,
     list() {
@@ -204,7 +211,14 @@ export function directorySource(directory: string, keptBytes = 0): UnitSource {
       kept = new KeptFiles(names.length > KEPT_QUERIES ? 0 : keptBytes);
       return names;
     },
-    read: name => readSmallFile(pathOf(name), (bytes, stat) => kept.keep(name, bytes, stat, Date.now())),
+    read(name) {
+      const path = pathOf(name);
+      return readSmallFile(path, (bytes, stat) => {
+        disks.note(path, stat.dev);
+        return kept.keep(name, bytes, stat, Date.now());
+      });
+    },
+    readLater: name => (disks.allLocal ? undefined : readBytesAsync(pathOf(name), 'query')),
     unchanged(name) {
       if (!kept.has(name)) return undefined;
       const stat = statOf(pathOf(name));
@@ -220,7 +234,10 @@ const smallFile = Buffer.allocUnsafeSlow(64 * 1024);
 function readSmallFile(path: string, keep?: (bytes: Buffer, stat: Stats) => Buffer | undefined): Buffer {
   const { fd, stat } = openToRead(path, 'query');
   try {
-    if (stat.size >= smallFile.length) return readOpened(fd, stat.size, 'query');
+    if (stat.size >= smallFile.length) {
+      const bytes = readOpened(fd, stat.size, 'query');
+      return keep?.(bytes, stat) ?? bytes;
+    }
     let length = 0;
     for (let got = -1; got !== 0 && length < smallFile.length; length += got) {
       got = readSync(fd, smallFile, length, smallFile.length - length, null);

@@ -26,7 +26,9 @@ import { auditOne, verdictExit } from './audit.js';
  * Errors: QrunError of the units and logs; `FINALIZER_FAILED` when a command of `--then` fails.
  */
 export async function auditAllCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
-  return await untilStopped(terminal.proc, signal => auditAll(directory, flags, terminal, signal));
+  return await untilStopped(terminal.proc, (signal, listen) =>
+    auditAll(directory, flags, terminal, signal, listen),
+  );
 }
 
 async function auditAll(
@@ -34,6 +36,7 @@ async function auditAll(
   flags: Flags,
   terminal: Terminal,
   signal: AbortSignal,
+  listen: () => void,
 ): Promise<number> {
   const sweep = sweepOf(directory, flags, terminal);
   const awaited = {
@@ -55,7 +58,10 @@ async function auditAll(
     // Another audit behind the same units was quicker. By hand a command runs as often as it is asked for.
     if (flags.whenEnded === true && before !== undefined && isDone(sweep, before, commands)) {
       terminal.err.write(`--then was run after the audit of ${before.at}\n`);
-    } else await runFinalizers(sweep, commands, terminal, signal);
+    } else {
+      listen();
+      await runFinalizers(sweep, commands, terminal, signal);
+    }
     await writeAuditReport(path, { ...audit, then_done: commands });
     return audit;
   };

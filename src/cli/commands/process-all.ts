@@ -28,10 +28,10 @@ export async function processAllCommand(file: string, flags: Flags, terminal: Te
     flags.check === true
       ? readStoredJobs(file, terminal.cwd)
       : readJobs(file, terminal.cwd, flags.memoryMax as string | undefined);
-  return await untilStopped(terminal.proc, async signal => {
+  return await untilStopped(terminal.proc, async (signal, listen) => {
     if (flags.check === true) return await check(jobs, flags, terminal, signal);
     if (flags.dryRun === true) return await showPlan(jobs, flags, terminal);
-    return await submit(jobs, flags, terminal, signal);
+    return await submit(jobs, flags, terminal, signal, listen);
   });
 }
 
@@ -40,6 +40,7 @@ async function submit(
   flags: Flags,
   terminal: Terminal,
   signal: AbortSignal,
+  listen: () => void,
 ): Promise<number> {
   const slots = wholeNumberFlag(flags, 'parallel', { min: 1, max: 10_000 });
   const priority = wholeNumberFlag(flags, 'priority', UNIT_PRIORITY) ?? 0;
@@ -59,7 +60,10 @@ async function submit(
           `--name=${job.name}`,
           ...(rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`]),
         ]),
-      submit: request => submitTasks(submitDeps(pueue, jobs.directory, terminal, signal), request),
+      submit: request => {
+        listen();
+        return submitTasks(submitDeps(pueue, jobs.directory, terminal, signal), request);
+      },
     },
     {
       jobs,

@@ -33,11 +33,14 @@ export async function statusCommand(directory: string, flags: Flags, terminal: T
     throw new QrunError('USAGE', '--interval: must be a duration of at least 100ms, such as 2s');
   }
   const sweep = sweepOf(directory, flags, terminal);
-  return await untilStopped(terminal.proc, async signal => {
+  return await untilStopped(terminal.proc, async (signal, listen) => {
     const pueue = pueueReader(terminal, signal);
     const watch = watchOf(sweep, pueue.state);
     const look = () => watch.look(sweep.name, sweep.group);
-    if (flags.watch === true) return await watchSweep({ look, pueue, intervalMs, flags, terminal, signal });
+    if (flags.watch === true) {
+      listen();
+      return await watchSweep({ look, pueue, intervalMs, flags, terminal, signal });
+    }
     show(await look(), pueue.problem(), flags, terminal);
     return 0;
   });

@@ -32,7 +32,9 @@ import { checkServer } from './check-server.js';
  */
 export async function submitAllCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   // Tasks that were added before a signal stay; the next submit-all goes on from there.
-  return await untilStopped(terminal.proc, signal => submitAll(directory, flags, terminal, signal));
+  return await untilStopped(terminal.proc, (signal, listen) =>
+    submitAll(directory, flags, terminal, signal, listen),
+  );
 }
 
 async function submitAll(
@@ -40,6 +42,7 @@ async function submitAll(
   flags: Flags,
   terminal: Terminal,
   signal: AbortSignal,
+  listen: () => void,
 ): Promise<number> {
   const sweep = sweepOf(directory, flags, terminal);
   const priority = wholeNumberFlag(flags, 'priority', UNIT_PRIORITY) ?? sweep.table.priority ?? 0;
@@ -63,6 +66,8 @@ async function submitAll(
   const planned = wanted.some(({ unit }) => byUnit.has(unit));
   const setup = flags.setup === true && flags.dryRun !== true;
   const jobs = flags.dryRun === true ? undefined : await prepareJobs(sweep, terminal, unitFlags(flags));
+  // Up to here files were read, and nothing was begun.
+  listen();
   if (setup || (planned && flags.delay === undefined)) await checkServer(sweep, setup, terminal, signal);
   if (jobs === undefined) {
     counter.clear();

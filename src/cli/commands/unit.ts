@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../app/run-unit.js';
@@ -15,9 +16,10 @@ import { ResultLog } from '../../io/log.js';
 import { localDisk, makeDirectories } from '../../io/log-file.js';
 import { appendRun, readRuns } from '../../io/run-sidecar.js';
 import { readAppliedSetup, withSetupLock, writeAppliedSetup } from '../../io/setup-state.js';
-import { directorySource, findSetupFiles, KEPT_BYTES, readSetupBytes } from '../../io/unit-files.js';
+import { directorySource, findSetupFiles, KEPT_BYTES, readSetupBytes, statOf } from '../../io/unit-files.js';
 import { withConcurrency } from '../advice.js';
 import { type RunnableContext, type UnitContext, unitContext } from '../context.js';
+import { endNow } from '../end-now.js';
 import { openEngine } from '../engine.js';
 import { collectGarbage } from '../garbage.js';
 import { configFlags, type Flags, flagName } from '../options.js';
@@ -51,7 +53,9 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     await showPlan(directory, { ...flags, json: undefined }, shown);
   }
   const context = await withConcurrency(given, terminal, flags.quiet === true);
-  const stops = listenForStops(terminal.proc, exitCode => endNow(terminal.proc, context, exitCode));
+  // Up to the plan nothing runs and nothing is to be finished: a signal then ends the process as any other, also while
+  // it waits for a file on a disk that does not answer.
+  const stops = listenForStops(terminal.proc, exitCode => endRun(terminal.proc, context, exitCode), 'later');
   const progress = await createProgressView({
     stream: terminal.proc.stderr,
     isTTY: wantsLive(terminal.env, terminal.proc.stderr.isTTY === true),
@@ -63,8 +67,12 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
   const events =
     eventsPath === undefined
       ? undefined
-      : openEventsFile(eventsPath, Date.now, error =>
-          progress.sink({ type: 'warning', message: `no more events to ${eventsPath}: ${error.message}` }),
+      : openEventsFile(
+          eventsPath,
+          Date.now,
+          error =>
+            progress.sink({ type: 'warning', message: `no more events to ${eventsPath}: ${error.message}` }),
+          stat => (isFile(stat, context.logPath) ? 'it is the log of the unit' : undefined),
         );
   const emit: EventSink = (event: RunEvent) => {
     progress.sink(event);
@@ -72,6 +80,7 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
   };
   try {
     const summary = await runSession(context, terminal, stops, emit);
+    await events?.close();
     progress.close();
     showSummary(summary, context, flags, terminal);
     return summary.exit_code;
@@ -82,8 +91,8 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     if (exitCode !== undefined && stopped) return exitCode;
     throw error;
   } finally {
-    progress.close();
     await events?.close();
+    progress.close();
     stops.dispose();
   }
 }
@@ -94,6 +103,11 @@ function refuseEventsInLog({ config, logPath }: UnitContext, cwd: string): void 
   throw new QrunError('USAGE', `--events ${config.events}: that is the log of the unit`, {
     hint: 'name a file of its own for the events',
   });
+}
+
+function isFile({ dev, ino }: Stats, path: string): boolean {
+  const stat = statOf(path);
+  return stat?.dev === dev && stat.ino === ino;
 }
 
 function runSession(
@@ -133,6 +147,9 @@ function runSession(
       source: directorySource(directory, KEPT_BYTES),
       onPlanned: due => {
         if (due >= LARGE_UNIT) collectGarbage();
+        // Read while a signal still ends the process.
+        if (due > 0 && config.engine === 'clickhouse') context.password();
+        stops.listen();
       },
       identity: async () => ({
         user,
@@ -230,7 +247,7 @@ function signalExit(stops: Stops): ExitCode | undefined {
 
 // libchdb keeps process.exit from ending while a query runs; SIGKILL is the one way out at once. Nothing
 // recorded is lost by it.
-function endNow(proc: NodeJS.Process, context: UnitContext, exitCode: number): void {
+function endRun(proc: NodeJS.Process, context: UnitContext, exitCode: number): void {
   if (context.config.engine === 'embedded') proc.kill(proc.pid, 'SIGKILL');
-  else proc.exit(exitCode);
+  else endNow(proc, exitCode);
 }
