@@ -1,3 +1,5 @@
+import { isInterruption } from '../core/errors.js';
+
 /** The two stops of a run, as signals of the operating system ask for them. */
 export interface Stops {
   readonly drain: AbortSignal;
@@ -60,8 +62,8 @@ export function listenForStops(proc: NodeJS.Process, endNow: (exitCode: number) 
 
 /**
  * Runs a command that a first signal ends at once, because nothing of it has to be finished: what it waits for gets
- * the signal as an AbortSignal. Gives its exit code, or 128 plus the signal's number when that is what ended it; what
- * it rejects with otherwise is passed on.
+ * the signal as an AbortSignal. Gives its exit code, or 128 plus the signal's number when that is what ended it. What
+ * it rejects with otherwise is passed on, also after a signal: a full disk is one whether or not Ctrl-C was pressed.
  */
 export async function untilStopped(
   proc: NodeJS.Process,
@@ -71,10 +73,23 @@ export async function untilStopped(
   try {
     return await work(stops.drain);
   } catch (error) {
-    const signal = stops.received();
-    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
-    throw error;
+    return stoppedExit(stops, error);
   } finally {
     stops.dispose();
   }
+}
+
+/**
+ * The exit code of the signal that an error tells of, which is what something rejects with that a stop interrupted:
+ * the reason of the stop, an `AbortError`, or an error that one of them caused. Throws any other error again.
+ */
+export function stoppedExit(
+  stops: Pick<Stops, 'drain' | 'abort' | 'received'>,
+  error: unknown,
+): 129 | 130 | 143 {
+  const signal = stops.received();
+  if (signal !== undefined && (isInterruption(error, stops.drain) || isInterruption(error, stops.abort))) {
+    return SIGNAL_EXIT[signal];
+  }
+  throw error;
 }

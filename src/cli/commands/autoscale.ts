@@ -13,7 +13,7 @@ import { jobSize } from '../job-size.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { decisionJson, renderDecision, renderStepBack, stepBackJson } from '../render/autoscale.js';
 import { formatAmount, formatSizing } from '../render/probe.js';
-import { listenForStops, SIGNAL_EXIT } from '../signals.js';
+import { listenForStops, stoppedExit } from '../signals.js';
 import type { Terminal } from '../terminal.js';
 
 const DEFAULT_INTERVAL = '60s';
@@ -92,9 +92,7 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
     );
     return 0;
   } catch (error) {
-    const signal = stops.received();
-    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
-    throw error;
+    return stoppedExit(stops, error);
   } finally {
     stops.dispose();
     await watcher?.close();

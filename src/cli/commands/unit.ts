@@ -26,7 +26,7 @@ import { createProgressView } from '../render/progress.js';
 import { wantsLive } from '../render/style.js';
 import { renderSummary } from '../render/summary.js';
 import { shownArguments } from '../secrets.js';
-import { listenForStops, SIGNAL_EXIT, type Stops } from '../signals.js';
+import { listenForStops, SIGNAL_EXIT, type Stops, stoppedExit } from '../signals.js';
 import { runUnderCap } from '../supervise.js';
 import type { Terminal } from '../terminal.js';
 import { version } from '../version.js';
@@ -77,11 +77,7 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     showSummary(summary, context, flags, terminal);
     return summary.exit_code;
   } catch (error) {
-    const exitCode = signalExit(stops);
-    // What a stop interrupts rejects with the reason of its signal.
-    const stopped = error === stops.drain.reason || error === stops.abort.reason;
-    if (exitCode !== undefined && stopped) return exitCode;
-    throw error;
+    return stoppedExit(stops, error);
   } finally {
     progress.close();
     await events?.close();
