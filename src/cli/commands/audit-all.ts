@@ -45,7 +45,7 @@ async function auditAll(
   if (flags.whenEnded === true && !(await untilEnded(awaited, flags, terminal, signal))) return 0;
   const commands = (flags.then as string[] | undefined) ?? [];
   const path = auditReportPath(sweep.logDirectory, sweep.name);
-  const work = async (): Promise<SweepAudit> => {
+  const work = async (held?: number): Promise<SweepAudit> => {
     const before = readAuditReport(path);
     const audit = await auditUnits(sweep, signal);
     await writeAuditReport(path, audit);
@@ -55,11 +55,12 @@ async function auditAll(
     // Another audit behind the same units was quicker. By hand a command runs as often as it is asked for.
     if (flags.whenEnded === true && before !== undefined && isDone(sweep, before, commands)) {
       terminal.err.write(`--then was run after the audit of ${before.at}\n`);
-    } else await runFinalizers(sweep, commands, terminal, signal);
+    } else await runFinalizers(sweep, commands, terminal, { signal, held });
     await writeAuditReport(path, { ...audit, then_done: commands });
     return audit;
   };
-  // One sweep's commands at a time: an orphan of a dead daemon may be at them still.
+  // One sweep's commands at a time: an orphan of a dead daemon may be at them still. They inherit the lock, so that it
+  // is free only when all of them have ended, also when this process was killed.
   const audit = commands.length === 0 ? await work() : await locked(`${path}.lock`, work, signal);
   return verdictExit([audit.verdict]);
 }
@@ -107,12 +108,12 @@ async function held(sweep: Sweep): Promise<string[]> {
   return found;
 }
 
-async function locked<T>(path: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+async function locked<T>(path: string, work: (held: number) => Promise<T>, signal: AbortSignal): Promise<T> {
   makeDirectories(dirname(path));
   const lock = await FileLock.open(path);
   try {
     await lock.acquire({ limitMs: FINALIZER_WAIT_MS, signal });
-    return await work();
+    return await work(lock.fd);
   } finally {
     lock.close();
   }
@@ -122,11 +123,11 @@ async function runFinalizers(
   sweep: Sweep,
   commands: readonly string[],
   terminal: Terminal,
-  signal: AbortSignal,
+  { signal, held }: { readonly signal: AbortSignal; readonly held: number | undefined },
 ): Promise<void> {
   for (const command of commands) {
     terminal.err.write(`then: ${terminal.errStyle.foreign(command)}\n`);
-    const { exitCode, signal: killedBy } = await runShell(command, sweep.root, signal);
+    const { exitCode, signal: killedBy } = await runShell(command, { cwd: sweep.root, signal, held });
     signal.throwIfAborted();
     if (exitCode === 0) continue;
     throw new QrunError(
