@@ -1,5 +1,6 @@
 import { createWriteStream } from 'node:fs';
 import type { EventSink } from '../core/events.js';
+import { jsonLine } from '../core/json.js';
 
 /** Events of a run as NDJSON in a file. */
 export interface EventsFile {
@@ -25,7 +26,7 @@ export function openEventsFile(
   });
   return {
     sink: event => {
-      if (!failed) stream.write(`${JSON.stringify({ at: new Date(nowMs()).toISOString(), ...event })}\n`);
+      if (!failed) stream.write(jsonLine({ at: new Date(nowMs()).toISOString(), ...event }));
     },
     close: () =>
       new Promise(resolve => {

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { QrunError } from '../../core/errors.js';
 import { shortHash } from '../../core/fingerprint.js';
+import { jsonLine } from '../../core/json.js';
 import { logName } from '../../core/names.js';
 import { type SweepAudit, sweepAudit, type UnitAudit, unaudited, unitAudit } from '../../core/sweep-audit.js';
 import { auditReportPath, isOutdated, readAuditReport, writeAuditReport } from '../../io/audit-report.js';
@@ -37,6 +38,7 @@ async function auditAll(
 ): Promise<number> {
   const sweep = sweepOf(directory, flags, terminal);
   const awaited = {
+    kind: 'unit' as const,
     sweep: sweep.name,
     group: sweep.group,
     directory: sweep.root,
@@ -49,7 +51,7 @@ async function auditAll(
     const before = readAuditReport(path);
     const audit = await auditUnits(sweep, signal);
     await writeAuditReport(path, audit);
-    if (flags.json === true) terminal.out.write(`${JSON.stringify(audit)}\n`);
+    if (flags.json === true) terminal.out.write(jsonLine(audit));
     else terminal.out.write(renderSweepAudit(audit, terminal.outStyle));
     if (audit.verdict !== 'complete' || commands.length === 0) return audit;
     // Another audit behind the same units was quicker. By hand a command runs as often as it is asked for.

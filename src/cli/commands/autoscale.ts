@@ -3,6 +3,7 @@ import { autoscale } from '../../app/autoscale.js';
 import type { ScaleLimits } from '../../core/autoscale.js';
 import { DURATION_EXAMPLES, parseDuration } from '../../core/duration.js';
 import { QrunError } from '../../core/errors.js';
+import { jsonLine } from '../../core/json.js';
 import { sizeSlots } from '../../core/sizing.js';
 import type { ServerWatcher } from '../../io/clickhouse-limits.js';
 import { HostMeter } from '../../io/host.js';
@@ -43,7 +44,7 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
     );
   };
   const print = (text: string, object: Record<string, unknown>): void => {
-    terminal.out.write(json === true ? `${JSON.stringify(object)}\n` : `${text}\n`);
+    terminal.out.write(json === true ? jsonLine(object) : `${text}\n`);
   };
   let watcher: ServerWatcher | undefined;
   try {

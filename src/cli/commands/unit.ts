@@ -8,6 +8,7 @@ import { runUnitSession, type UnitRequest } from '../../app/unit-session.js';
 import { type ExitCode, QrunError } from '../../core/errors.js';
 import type { EventSink, RunEvent, RunSummary } from '../../core/events.js';
 import { fingerprinter } from '../../core/fingerprint.js';
+import { jsonLine } from '../../core/json.js';
 import { openEventsFile } from '../../io/events-file.js';
 import { FileLock } from '../../io/flock.js';
 import { gitCommit, whoAndWhere } from '../../io/identity.js';
@@ -187,7 +188,7 @@ function newRunId(): string {
 
 function showSummary(summary: RunSummary, context: UnitContext, flags: Flags, terminal: Terminal): void {
   if (flags.json === true) {
-    terminal.out.write(`${JSON.stringify(summary)}\n`);
+    terminal.out.write(jsonLine(summary));
     return;
   }
   const directory = relative(terminal.cwd, context.directory) || '.';
