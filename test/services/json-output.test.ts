@@ -63,7 +63,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())(
     it('has keys in snake_case, but for names that users gave', async () => {
       const param = ['u', '--param', 'BigName=1'];
       // The setting exists in no engine; only the configuration shows it.
-    const config = readFileSync(join(root, 'qrun.toml'), 'utf8');
+      const config = readFileSync(join(root, 'qrun.toml'), 'utf8');
       await json('config', param);
       await json('config', ['u', '--shard', '1/2', '--url', 'http://localhost:1']);
       writeFileSync(join(root, 'qrun.toml'), config.replace('maxThreads_or_so', 'max_threads'));
