@@ -84,7 +84,7 @@ export class SummaryBuilder {
       retries: this.#retries,
       elapsed_ms: Math.round(end.elapsedMs),
       durations: normal + skipped + error === 0 ? undefined : this.#quantiles(),
-      ...(normal + skipped + error === 0 ? {} : { histogram: this.#buckets() }),
+      histogram: normal + skipped + error === 0 ? undefined : this.#buckets(),
       slowest: this.#slowest,
       errors: [...this.#errors.values()].sort((a, b) => b.count - a.count),
       stopped: stop?.stopped,

@@ -33,7 +33,7 @@ export interface SweepStatus {
   /** `undefined` when pueue could not be read, or has no such group. */
   readonly slots: number | undefined;
   /** Groups that hold tasks of the sweep and start nothing until somebody says so. */
-  readonly pausedGroups: readonly string[];
+  readonly paused_groups: readonly string[];
   readonly units: readonly UnitStatus[];
   readonly audit: AuditStatus;
   readonly queries_per_second: number;
@@ -70,7 +70,7 @@ export class SweepWatch {
 
   async look(sweep: string, group: string): Promise<SweepStatus> {
     const state = await this.#deps.readPueue();
-    const tasks = tasksByName(state?.tasks ?? [], sweep);
+    const tasks = tasksByName('unit', state?.tasks ?? [], sweep);
     const units: UnitStatus[] = [];
     await this.#readLogs();
     const widths = this.#units.flatMap(({ progress }) => progress.width ?? []);
@@ -99,7 +99,7 @@ export class SweepWatch {
       sweep,
       group,
       slots: mine?.slots,
-      pausedGroups: pausedGroups(state, [...tasks.values()], mine),
+      paused_groups: pausedGroups(state, [...tasks.values()], mine),
       units,
       audit: auditStatus(tasks.get(AUDIT), this.#deps.readAudit()),
       queries_per_second: rate,

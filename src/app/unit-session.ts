@@ -1,4 +1,4 @@
-import { type ExitCode, QrunError } from '../core/errors.js';
+import { type ExitCode, isInterruption, QrunError } from '../core/errors.js';
 import type { EventSink, RunSummary } from '../core/events.js';
 import { type FingerprintInputs, fingerprinter } from '../core/fingerprint.js';
 import type { HaltPolicy } from '../core/halt.js';
@@ -146,7 +146,7 @@ async function openUnlessStopped(deps: UnitDeps, { drain }: UnitRequest): Promis
   try {
     return drain.aborted ? undefined : await deps.openEngine();
   } catch (error) {
-    if (drain.aborted) return undefined;
+    if (isInterruption(error, drain)) return undefined;
     throw error;
   }
 }

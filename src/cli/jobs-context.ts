@@ -11,6 +11,7 @@ import {
   resolvedName,
   resolveJobs,
 } from '../core/jobs.js';
+import type { NumberUse } from '../core/toml-numbers.js';
 import { readToml } from '../io/config-files.js';
 import { readState } from '../io/read-file.js';
 
@@ -24,10 +25,15 @@ export const RESOLVED_DIRECTORY = '.jobs';
  */
 export function readJobs(file: string, cwd: string, memoryMax?: string): ResolvedJobs {
   const path = resolve(cwd, file);
-  const checked = parseJobsFile(readToml(path), path);
+  const checked = parseJobsFile(readToml(path, numberUse).values, path);
   const directory = realpathSync(dirname(path));
   const results = resolve(directory, checked.results ?? 'results');
   return resolveJobs(checked, { directory, results, memoryMax });
+}
+
+// What becomes part of names and of the environment is text; all else is none of numbers.
+function numberUse([table]: readonly string[]): NumberUse {
+  return table === 'matrix' || table === 'env' ? 'parameter' : 'number';
 }
 
 /**

@@ -1,3 +1,4 @@
+import { isInterruption } from '../core/errors.js';
 import { endNow } from './end-now.js';
 
 /** The two stops of a run, as signals of the operating system ask for them. */
@@ -91,7 +92,8 @@ export function listenForStops(
 /**
  * Runs a command that a first signal ends at once. Until it calls `listen`, nothing of it has to be finished, and the
  * signal ends the process itself; from then on what it waits for gets the signal as an AbortSignal. Gives its exit
- * code, or 128 plus the signal's number when that is what ended it; what it rejects with otherwise is passed on.
+ * code, or 128 plus the signal's number when that is what ended it; what it rejects with otherwise is passed on, also
+ * after a signal: a full disk is one whether or not Ctrl-C was pressed.
  */
 export async function untilStopped(
   proc: NodeJS.Process,
@@ -101,10 +103,23 @@ export async function untilStopped(
   try {
     return await work(stops.drain, stops.listen);
   } catch (error) {
-    const signal = stops.received();
-    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
-    throw error;
+    return stoppedExit(stops, error);
   } finally {
     stops.dispose();
   }
+}
+
+/**
+ * The exit code of the signal that an error tells of, which is what something rejects with that a stop interrupted:
+ * the reason of the stop, an `AbortError`, or an error that one of them caused. Throws any other error again.
+ */
+export function stoppedExit(
+  stops: Pick<Stops, 'drain' | 'abort' | 'received'>,
+  error: unknown,
+): 129 | 130 | 143 {
+  const signal = stops.received();
+  if (signal !== undefined && (isInterruption(error, stops.drain) || isInterruption(error, stops.abort))) {
+    return SIGNAL_EXIT[signal];
+  }
+  throw error;
 }

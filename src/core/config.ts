@@ -25,7 +25,10 @@ const flag = z.preprocess(
 const pairs = z
   .record(
     z.string(),
-    z.union([z.string(), z.number(), z.boolean()], 'must be a text, a number or true/false'),
+    z.union(
+      [z.string(), z.number(), z.boolean()],
+      'must be a text, a number or true/false (a date as a text)',
+    ),
     'must be a table of names and values',
   )
   .transform(values => Object.fromEntries(Object.entries(values).map(([k, v]) => [k, settingText(v)])));

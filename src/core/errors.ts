@@ -86,3 +86,22 @@ export class QrunError extends Error {
     return EXIT_OF[this.code];
   }
 }
+
+// A chain of causes is a few links long; a ring of them must not hang the end of a process.
+const MAX_CAUSES = 16;
+
+/**
+ * Whether an error says no more than that `signal` interrupted something: it is the signal's reason, or an
+ * `AbortError`, or was caused by one of them. Whatever else fails after a signal is a failure of its own.
+ */
+export function isInterruption(error: unknown, signal: AbortSignal): boolean {
+  if (!signal.aborted) return false;
+  let one = error;
+  for (let depth = 0; depth < MAX_CAUSES; depth += 1) {
+    if (one === signal.reason) return true;
+    if (!(one instanceof Error)) return false;
+    if (one.name === 'AbortError') return true;
+    one = one.cause;
+  }
+  return false;
+}

@@ -40,7 +40,7 @@ export interface RunSummary {
    * How the same durations are spread, in ascending order: each count holds those above the bound before and
    * at or below `up_to_ms`. Bounds in the steps 1, 2, 5 of each power of ten are easiest to read.
    */
-  readonly histogram?: readonly { readonly up_to_ms: number; readonly count: number }[];
+  readonly histogram?: readonly { readonly up_to_ms: number; readonly count: number }[] | undefined;
   /** At most five, slowest first. */
   readonly slowest: readonly { readonly query: string; readonly duration_ms: number }[];
   /** Failed queries by error, most frequent first; `example` is one query of each. */

@@ -19,7 +19,7 @@ export interface UnitAudit {
   readonly wrong_width: number;
   readonly unreadable: number;
   /** Why the unit could not be audited: then it is incomplete, whatever its log holds, and the counts are 0. */
-  readonly problem?: string;
+  readonly problem: string | null;
 }
 
 /** The audit of all units that were asked for. */
@@ -76,6 +76,7 @@ export function unitAudit(report: AuditReport): UnitAudit {
     foreign: report.foreign.length,
     wrong_width: report.wrong_width.length,
     unreadable: report.unreadable.length,
+    problem: null,
   };
 }
 

@@ -74,7 +74,9 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
   const timer = setTimeout(abort, timeoutMs);
   const probe = new Probe(channel, endpoint, options, stop.signal, () =>
     signal.aborted
-      ? new QrunError('ENGINE_UNREACHABLE', `connecting to ${endpoint.origin} was interrupted`)
+      ? new QrunError('ENGINE_UNREACHABLE', `connecting to ${endpoint.origin} was interrupted`, {
+          cause: signal.reason,
+        })
       : new QrunError('ENGINE_UNREACHABLE', `${endpoint.origin} did not answer within ${timeoutMs} ms`, {
           hint: endpoint.origin.startsWith('https:')
             ? 'check the host, the port (HTTPS is 8443, 8123 speaks only http) and firewalls'

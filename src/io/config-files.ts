@@ -1,23 +1,38 @@
 import { parseEnv } from 'node:util';
 import { parse, TomlError } from 'smol-toml';
 import { QrunError } from '../core/errors.js';
+import { type NumberUse, readTomlNumbers, type TomlContent } from '../core/toml-numbers.js';
 import { readText } from './read-file.js';
 
 /**
- * The content of a `qrun.toml`, or of another file in TOML.
+ * The content of a `qrun.toml`, or of another file in TOML; `useOf` as in {@link readTomlNumbers}.
  *
  * Errors: QrunError `CONFIG` with line and column when it is not TOML; when it cannot be read, or is no regular file
  * of at most 1 MiB in UTF-8.
  */
-export function readToml(path: string): Record<string, unknown> {
+export function readToml(
+  path: string,
+  useOf: (path: readonly string[]) => NumberUse = () => 'number',
+): TomlContent {
   const text = reading(path, () => readText(path, 'configuration'));
   try {
-    return parse(text);
+    return readTomlNumbers(text, source => parse(source, { integersAsBigInt: true }), useOf);
   } catch (cause) {
     const at = cause instanceof TomlError ? `:${cause.line}:${cause.column}` : '';
     const reason = (cause as Error).message.split('\n')[0];
-    throw new QrunError('CONFIG', `${path}${at} is not TOML: ${reason}`, { cause });
+    throw new QrunError('CONFIG', `${path}${at} is not TOML: ${reason}`, {
+      ...(cause instanceof TomlError ? quotingHint(text.split('\n')[cause.line - 1] ?? '') : {}),
+      cause,
+    });
   }
+}
+
+// `007` and `1.` are no numbers of TOML, and the words of other formats no values. What may be a secret is not repeated.
+function quotingHint(line: string): { hint?: string } {
+  const key = /^\s*([\w.-]+)\s*=\s*[^\s"'[{#]/.exec(line)?.[1];
+  return key === undefined
+    ? {}
+    : { hint: `a value that is no number, true, false or date of TOML is written in quotes: ${key} = "..."` };
 }
 
 // The variables that are looked at; the file may be made for other programs as well.

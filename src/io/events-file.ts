@@ -4,6 +4,7 @@ import type { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isatty, WriteStream as TerminalStream } from 'node:tty';
 import type { EventSink } from '../core/events.js';
+import { jsonLine } from '../core/json.js';
 import { explained, FileRefused, strangeness } from './open-file.js';
 
 /** Events of a run as NDJSON in a file. */
@@ -41,7 +42,7 @@ export function openEventsFile(
 ): EventsFile {
   const writer = new EventsWriter(path, onFailure, refuse);
   return {
-    sink: event => writer.write(`${JSON.stringify({ at: new Date(nowMs()).toISOString(), ...event })}\n`),
+    sink: event => writer.write(jsonLine({ at: new Date(nowMs()).toISOString(), ...event })),
     close: () => writer.close(),
   };
 }

@@ -244,7 +244,7 @@ describe('a value that cannot be used', () => {
     const toml = { settings: { max_threads: [4], ok: 1 }, include: ['a', 2] };
     const [settings, include] = problems({ toml });
     expect(settings).toBe(
-      `${FILE}: settings.max_threads: must be a text, a number or true/false, not a list`,
+      `${FILE}: settings.max_threads: must be a text, a number or true/false (a date as a text), not a list`,
     );
     expect(include).toBe(`${FILE}: include.1: must be a text, not 2`);
     expect(problems({ env: { QRUN_RETRIES: 'x' } })[0]).toMatch(/^QRUN_RETRIES: must be a whole number/);

@@ -28,7 +28,7 @@ function status(units: UnitStatus[], more: Partial<SweepStatus> = {}): SweepStat
     sweep: 'gen600',
     group: 'qrun-gen600',
     slots: 4,
-    pausedGroups: [],
+    paused_groups: [],
     units,
     audit: { state: 'queued', note: '', verdict: undefined, at: undefined },
     queries_per_second: 0,
@@ -67,7 +67,7 @@ describe('renderStatus', () => {
   });
 
   it('names what somebody has to do', () => {
-    const text = renderStatus(status([unit('a', 'queued')], { pausedGroups: ['g'] }), plain, {
+    const text = renderStatus(status([unit('a', 'queued')], { paused_groups: ['g'] }), plain, {
       ...view,
       problem: 'no pueue daemon answers: x',
     });

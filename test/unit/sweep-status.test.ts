@@ -173,8 +173,8 @@ describe('SweepWatch', () => {
   });
 
   it('names paused groups that hold something of the sweep', async () => {
-    expect((await look([unit('a', [])], pueueState([], { paused: true }))).pausedGroups).toEqual(['qrun-s']);
-    expect((await look([unit('a', [])], pueueState([]))).pausedGroups).toEqual([]);
+    expect((await look([unit('a', [])], pueueState([], { paused: true }))).paused_groups).toEqual(['qrun-s']);
+    expect((await look([unit('a', [])], pueueState([]))).paused_groups).toEqual([]);
   });
 
   const AUDIT = { verdict: 'complete', at: '2026-01-31T12:00:00.000Z' } as SweepAudit;

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { QrunError } from '../../core/errors.js';
 import { shortHash } from '../../core/fingerprint.js';
+import { jsonLine } from '../../core/json.js';
 import { logName } from '../../core/names.js';
 import { type SweepAudit, sweepAudit, type UnitAudit, unaudited, unitAudit } from '../../core/sweep-audit.js';
 import { auditReportPath, isOutdated, readAuditReport, writeAuditReport } from '../../io/audit-report.js';
@@ -40,6 +41,7 @@ async function auditAll(
 ): Promise<number> {
   const sweep = sweepOf(directory, flags, terminal);
   const awaited = {
+    kind: 'unit' as const,
     sweep: sweep.name,
     group: sweep.group,
     directory: sweep.root,
@@ -48,11 +50,11 @@ async function auditAll(
   if (flags.whenEnded === true && !(await untilEnded(awaited, flags, terminal, signal))) return 0;
   const commands = (flags.then as string[] | undefined) ?? [];
   const path = auditReportPath(sweep.logDirectory, sweep.name);
-  const work = async (): Promise<SweepAudit> => {
+  const work = async (held?: number): Promise<SweepAudit> => {
     const before = readAuditReport(path);
     const audit = await auditUnits(sweep, signal);
     await writeAuditReport(path, audit);
-    if (flags.json === true) terminal.out.write(`${JSON.stringify(audit)}\n`);
+    if (flags.json === true) terminal.out.write(jsonLine(audit));
     else terminal.out.write(renderSweepAudit(audit, terminal.outStyle));
     if (audit.verdict !== 'complete' || commands.length === 0) return audit;
     // Another audit behind the same units was quicker. By hand a command runs as often as it is asked for.
@@ -60,12 +62,13 @@ async function auditAll(
       terminal.err.write(`--then was run after the audit of ${before.at}\n`);
     } else {
       listen();
-      await runFinalizers(sweep, commands, terminal, signal);
+      await runFinalizers(sweep, commands, terminal, { signal, held });
     }
     await writeAuditReport(path, { ...audit, then_done: commands });
     return audit;
   };
-  // One sweep's commands at a time: an orphan of a dead daemon may be at them still.
+  // One sweep's commands at a time: an orphan of a dead daemon may be at them still. They inherit the lock, so that it
+  // is free only when all of them have ended, also when this process was killed.
   const audit = commands.length === 0 ? await work() : await locked(`${path}.lock`, work, signal);
   return verdictExit([audit.verdict]);
 }
@@ -113,12 +116,12 @@ async function held(sweep: Sweep): Promise<string[]> {
   return found;
 }
 
-async function locked<T>(path: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+async function locked<T>(path: string, work: (held: number) => Promise<T>, signal: AbortSignal): Promise<T> {
   makeDirectories(dirname(path));
   const lock = await FileLock.open(path);
   try {
     await lock.acquire({ limitMs: FINALIZER_WAIT_MS, signal });
-    return await work();
+    return await work(lock.fd);
   } finally {
     lock.close();
   }
@@ -128,11 +131,11 @@ async function runFinalizers(
   sweep: Sweep,
   commands: readonly string[],
   terminal: Terminal,
-  signal: AbortSignal,
+  { signal, held }: { readonly signal: AbortSignal; readonly held: number | undefined },
 ): Promise<void> {
   for (const command of commands) {
     terminal.err.write(`then: ${terminal.errStyle.foreign(command)}\n`);
-    const { exitCode, signal: killedBy } = await runShell(command, sweep.root, signal);
+    const { exitCode, signal: killedBy } = await runShell(command, { cwd: sweep.root, signal, held });
     signal.throwIfAborted();
     if (exitCode === 0) continue;
     throw new QrunError(

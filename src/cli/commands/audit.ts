@@ -1,6 +1,7 @@
 import { auditUnit } from '../../app/audit-unit.js';
 import type { AuditReport, Verdict } from '../../core/audit.js';
 import { type ExitCode, QrunError } from '../../core/errors.js';
+import { jsonLine } from '../../core/json.js';
 import { readLog } from '../../io/log-read.js';
 import { lastStart, readRuns } from '../../io/run-sidecar.js';
 import { directorySource } from '../../io/unit-files.js';
@@ -30,7 +31,7 @@ export async function auditCommand(
   }
   if (flags.json === true) {
     const json = reports.length === 1 ? reports[0] : reports;
-    terminal.out.write(`${JSON.stringify(json)}\n`);
+    terminal.out.write(jsonLine(json));
   } else {
     terminal.out.write(renderAudits(reports, terminal.outStyle));
   }

@@ -1,4 +1,5 @@
 import { previewUnit } from '../../app/preview-unit.js';
+import { jsonLine } from '../../core/json.js';
 import { isDue, type PlanReason, REASON_TEXT } from '../../core/plan.js';
 import { readLog } from '../../io/log-read.js';
 import { directorySource } from '../../io/unit-files.js';
@@ -38,7 +39,7 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
       reason: query.reason,
       runs: due.has(query),
     }));
-    terminal.out.write(`${JSON.stringify({ unit, log: logPath, due: plan.due.length, queries })}\n`);
+    terminal.out.write(jsonLine({ unit, log: logPath, due: plan.due.length, queries }));
     return 0;
   }
   const style = terminal.outStyle;

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type StatusDeps, type SweepStatus, SweepWatch } from '../../app/sweep-status.js';
 import { parseDuration } from '../../core/duration.js';
 import { QrunError } from '../../core/errors.js';
+import { jsonLine } from '../../core/json.js';
 import type { PueueState } from '../../core/pueue-state.js';
 import { selectNames } from '../../core/selection.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../io/audit-report.js';
@@ -144,8 +145,7 @@ function rendered(
 }
 
 function show(status: SweepStatus, problem: string | undefined, flags: Flags, terminal: Terminal): void {
-  if (flags.json === true)
-    terminal.out.write(`${JSON.stringify({ ...status, pueue_problem: problem ?? null })}\n`);
+  if (flags.json === true) terminal.out.write(jsonLine({ ...status, pueue_problem: problem }));
   else terminal.out.write(rendered(status, problem, flags, terminal));
 }
 

@@ -1,6 +1,7 @@
 import { planSweep, type UnitOutlook } from '../../app/plan-sweep.js';
 import { previewUnit } from '../../app/preview-unit.js';
 import { type SubmitReport, submitTasks } from '../../app/submit.js';
+import { jsonLine } from '../../core/json.js';
 import { tasksByName } from '../../core/labels.js';
 import { isLive, type PueueState } from '../../core/pueue-state.js';
 import { sizeSlots } from '../../core/sizing.js';
@@ -80,6 +81,7 @@ async function submitAll(
       onAdded: (added, total) => counter.show('submitted', added, total),
     },
     {
+      kind: 'unit',
       sweep: sweep.name,
       root: sweep.root,
       group: sweep.group,
@@ -125,7 +127,7 @@ async function planUnits(
   show: (what: string, done: number, total: number) => void,
   signal: AbortSignal,
 ): Promise<UnitOutlook[]> {
-  const present = tasksByName(tasks, sweep.name);
+  const present = tasksByName('unit', tasks, sweep.name);
   const units = sweep.units.filter(({ unit }) => {
     const task = present.get(unit);
     return task === undefined || !isLive(task) || task.directory !== sweep.root;
@@ -187,7 +189,7 @@ function dryReport(
   { tasks, groups, sizeBytes }: PueueState,
   slots: number | undefined,
 ): SubmitReport {
-  const present = tasksByName(tasks, sweep.name);
+  const present = tasksByName('unit', tasks, sweep.name);
   const phase = (unit: UnitContext): string => present.get(unit.unit)?.phase ?? 'done';
   const names = (fits: (phase: string) => boolean): string[] =>
     wanted.filter(unit => fits(phase(unit))).map(({ unit }) => unit);
@@ -210,7 +212,7 @@ function show(submission: Submission, flags: Flags, terminal: Terminal, dry: boo
     const { due, report, ...rest } = submission;
     const { groupPaused, stateBytes, ended: _ended, ...counts } = report;
     terminal.out.write(
-      `${JSON.stringify({ ...rest, ...counts, group_paused: groupPaused, state_bytes: stateBytes, dry_run: dry })}\n`,
+      jsonLine({ ...rest, ...counts, group_paused: groupPaused, state_bytes: stateBytes, dry_run: dry }),
     );
   } else terminal.out.write(renderSubmission(submission, terminal.outStyle, dry));
   return 0;

@@ -8,6 +8,7 @@ import { runUnitSession, type UnitRequest } from '../../app/unit-session.js';
 import { type ExitCode, QrunError } from '../../core/errors.js';
 import type { EventSink, RunEvent, RunSummary } from '../../core/events.js';
 import { fingerprinter } from '../../core/fingerprint.js';
+import { jsonLine } from '../../core/json.js';
 import { openEventsFile } from '../../io/events-file.js';
 import { FileLock } from '../../io/flock.js';
 import { gitCommit, whoAndWhere } from '../../io/identity.js';
@@ -27,7 +28,7 @@ import { createProgressView } from '../render/progress.js';
 import { wantsLive } from '../render/style.js';
 import { renderSummary } from '../render/summary.js';
 import { shownArguments } from '../secrets.js';
-import { listenForStops, SIGNAL_EXIT, type Stops } from '../signals.js';
+import { listenForStops, SIGNAL_EXIT, type Stops, stoppedExit } from '../signals.js';
 import { runUnderCap } from '../supervise.js';
 import type { Terminal } from '../terminal.js';
 import { version } from '../version.js';
@@ -85,11 +86,7 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     showSummary(summary, context, flags, terminal);
     return summary.exit_code;
   } catch (error) {
-    const exitCode = signalExit(stops);
-    // What a stop interrupts rejects with the reason of its signal.
-    const stopped = error === stops.drain.reason || error === stops.abort.reason;
-    if (exitCode !== undefined && stopped) return exitCode;
-    throw error;
+    return stoppedExit(stops, error);
   } finally {
     await events?.close();
     progress.close();
@@ -207,7 +204,7 @@ function newRunId(): string {
 
 function showSummary(summary: RunSummary, context: UnitContext, flags: Flags, terminal: Terminal): void {
   if (flags.json === true) {
-    terminal.out.write(`${JSON.stringify(summary)}\n`);
+    terminal.out.write(jsonLine(summary));
     return;
   }
   const directory = relative(terminal.cwd, context.directory) || '.';
