@@ -5,6 +5,7 @@ import type * as undici from 'undici';
 // Only what is used: the whole package, with fetch, WebSocket and caches, would take 45 ms and 7 MB more at each start.
 import buildConnector from 'undici/lib/core/connect.js';
 import Pool from 'undici/lib/dispatcher/pool.js';
+import { encodeSql, percentEncodeSql } from '../core/sql/encoding.js';
 import { AnswerBody } from './clickhouse-answer.js';
 
 /** What `createClient` takes in place of its own connection. */
@@ -82,10 +83,10 @@ export function leanConnection(options: ConnectionOptions): ClientConnection {
       // 18.16 takes nothing between two `&` for a setting without a name.
       let path = `/?${pairs.encode(clickhouse_settings as Record<string, string>)}`;
       if (query_id !== '') path += `query_id=${encodeURIComponent(query_id)}&`;
-      if (values !== undefined) path += `query=${encodeURIComponent(query)}&`;
+      if (values !== undefined) path += `query=${percentEncodeSql(query)}&`;
       path = path.slice(0, -1);
       const handler = new Handler(query_id, resolve, reject, abort_signal);
-      pool.dispatch({ method: 'POST', path, headers, body: values ?? query }, handler);
+      pool.dispatch({ method: 'POST', path, headers, body: values ?? encodeSql(query) }, handler);
     });
   return {
     exec,

@@ -6,6 +6,7 @@ import { type ClickHouseOptions, connect, type ServerProfile } from './clickhous
 import { HttpChannel } from './clickhouse-http.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
 import { Running } from './running.js';
+import { SettingAliases } from './setting-aliases.js';
 import { Stop, type StopSignal } from './stop.js';
 
 export type { ClickHouseOptions } from './clickhouse-connect.js';
@@ -45,6 +46,7 @@ class ClickHouseEngine implements Engine {
       control: this.#control,
       canceller: new Canceller(this.#control),
       limits: { executionTimeRefused: false },
+      aliases: new SettingAliases(this.#control, options.spool),
       url: undefined,
     };
     this.#slots = new Slots(options.concurrency);

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QrunError } from '../core/errors.js';
+import { ArrayOfRows } from './array-of-rows.js';
 
 /**
  * Rows of one result: lines of JSON, each proven to begin with `{` and to end with `}` and a newline, in valid
@@ -41,6 +42,17 @@ const NO_BYTES = Buffer.alloc(0);
 const NEWLINE = 10;
 const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
+const REPLACEMENT = Buffer.from('\ufffd');
+
+/** What a file may have made of its rows by settings of its own, or by bytes that are not UTF-8. */
+export interface RowShape {
+  /** They may be the elements of an array; then these are the rows. */
+  readonly mayBeArray?: boolean;
+  /** The last of them may be `{"exception": "Code: ..."}`. */
+  readonly mayEndWithException?: boolean;
+  /** The server may have put U+FFFD in place of bytes: rows that hold it are refused. */
+  readonly mayBeReplaced?: boolean;
+}
 
 /** Why the bytes so far are not rows. */
 export interface NotRows {
@@ -76,15 +88,24 @@ export class ResultWriter {
   // The newest chunks, together just over TAIL_BYTES: where an exception that ends the body stands.
   #recent: Buffer[] = [];
   #recentBytes = 0;
+  readonly #array: ArrayOfRows | undefined;
+  readonly #mayBeReplaced: boolean;
 
-  constructor(spool: SpoolOptions | undefined) {
+  constructor(spool: SpoolOptions | undefined, shape?: RowShape) {
     this.#spool = spool;
+    this.#array = shape?.mayBeArray ? new ArrayOfRows() : undefined;
+    this.#mayBeReplaced = shape?.mayBeReplaced ?? false;
   }
 
   /** Adds bytes. A promise is returned only while the bytes go to the spool: awaiting it is the back-pressure. */
   write(chunk: Buffer): Promise<void> | undefined {
     if (chunk.length === 0) return undefined;
     this.#remember(chunk);
+    return this.#add(this.#array === undefined ? chunk : this.#array.take(chunk));
+  }
+
+  #add(chunk: Buffer): Promise<void> | undefined {
+    if (chunk.length === 0) return undefined;
     if (this.#bad === undefined) this.#scan(chunk);
     if (this.#bad !== undefined) {
       this.#chunks = [];
@@ -108,7 +129,8 @@ export class ResultWriter {
 
   /** The body, or why the bytes are not rows. The writer is of no use afterwards. */
   async finish(): Promise<ResultBody | NotRows> {
-    if (this.#bad !== undefined || this.#openLine) {
+    const isCut = this.#openLine || this.#array?.isWhole === false;
+    if (this.#bad !== undefined || isCut) {
       await this.discard();
       const cut = this.#bad === undefined;
       return { reason: this.#bad ?? 'its last line has no end', cut, tail: this.tail };
@@ -161,6 +183,10 @@ export class ResultWriter {
       this.#bad =
         'it holds bytes that are not UTF-8 (wrap the column in hex() or base64Encode(), or where the server ' +
         'knows it use --set output_format_json_validate_utf8=1)';
+    } else if (this.#mayBeReplaced && text.includes(REPLACEMENT)) {
+      this.#bad =
+        'it holds U+FFFD, which the server puts in place of bytes that are not UTF-8, as the file has some (save ' +
+        'the file as UTF-8, or wrap the column in hex() or base64Encode())';
     }
   }
 
