@@ -153,6 +153,13 @@ class NodeLogFile implements LogFile {
       closeSync(this.#fd);
       throw new Error(`${basename(path)} is not a regular file`);
     }
+    // Its lock goes by its name: a run by another name would neither see this one nor wait for its appends.
+    if (stat.nlink > 1) {
+      closeSync(this.#fd);
+      throw new Error(
+        `${basename(path)} has ${stat.nlink} names (hard links), and a log may have one: copy it, and move the copy to this name`,
+      );
+    }
   }
 
   sizeBytes(): number {

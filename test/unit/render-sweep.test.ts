@@ -121,6 +121,7 @@ describe('renderSubmission', () => {
     group: 'qrun-gen600',
     complete: ['c'],
     elsewhere: [],
+    cannotRun: [],
     due: new Map([
       ['a', 1368],
       ['c', 0],
