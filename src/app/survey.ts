@@ -100,7 +100,7 @@ export async function surveyUnit(
     refused,
     cannotRun,
     noStatement,
-    usesParameters: judge.usedParameters.size > 0,
+    usesParameters: judge.usesParameters,
     placeholders,
     onlyParameters,
   };

@@ -45,8 +45,10 @@ const NONE: readonly string[] = [];
 export class Judge {
   /** The fingerprint of a file's bytes, whatever is in them; see {@link fingerprinter}. */
   readonly fingerprint: (bytes: Uint8Array) => string;
-  /** The names of all parameters that judged queries take. */
+  /** The names of all parameters that judged files take. */
   readonly usedParameters = new Set<string>();
+  /** Whether any that can run takes parameters. */
+  usesParameters = false;
   readonly #parameters: Parameters;
   readonly #isAllowed: (placeholder: string) => boolean;
 
@@ -70,7 +72,10 @@ export class Judge {
     }
     const placeholders = query.placeholders.filter(placeholder => !this.#isAllowed(placeholder));
     const missing = this.#missingParameters(query);
-    if (placeholders.length === 0 && missing.length === 0) return { kind: 'query', query };
+    if (placeholders.length === 0 && missing.length === 0) {
+      this.usesParameters ||= query.statements.some(({ parameters }) => parameters.length > 0);
+      return { kind: 'query', query };
+    }
     const unreplaced = placeholders.length === 0 ? [] : [`unreplaced placeholder ${placeholders.join(', ')}`];
     return {
       kind: 'refused',
