@@ -56,8 +56,8 @@ async function auditAll(
   const work = async (): Promise<SweepAudit> => {
     const audit = await auditUnits(sweep, signal);
     const before = readAuditReport(path);
-    const kept = keptAudit(before, audit, coverage(sweep, flags));
-    await writeAuditReport(path, kept);
+    const covers = coverage(sweep, flags);
+    await writeAuditReport(path, keptAudit(before, audit, covers));
     if (flags.json === true) terminal.out.write(`${JSON.stringify(audit)}\n`);
     else terminal.out.write(renderSweepAudit(audit, terminal.outStyle));
     if (audit.verdict !== 'complete' || commands.length === 0) return audit;
@@ -65,7 +65,8 @@ async function auditAll(
     if (flags.whenEnded === true && before !== undefined && isDone(sweep, before, commands)) {
       terminal.err.write(`--then was run after the audit of ${before.at}\n`);
     } else await runFinalizers(sweep, commands, terminal, signal);
-    await writeAuditReport(path, { ...kept, then_done: commands });
+    // The commands may have taken hours, in which parts of the sweep were audited anew.
+    await writeAuditReport(path, { ...keptAudit(readAuditReport(path), audit, covers), then_done: commands });
     return audit;
   };
   // One sweep's commands at a time: an orphan of a dead daemon may be at them still.
