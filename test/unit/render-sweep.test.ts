@@ -161,6 +161,17 @@ describe('renderSubmission', () => {
     expect(text).toContain("pueue's state has 94.0 MB");
   });
 
+  it('names the units with queries that cannot run, and those of which nothing can', () => {
+    const cannotRun = [
+      { unit: 'a', queries: 1, problem: null },
+      { unit: 'b', queries: 0, problem: 'holds no query' },
+    ];
+    const text = renderSubmission({ ...submission, cannotRun }, plain, false);
+    expect(text).toContain(
+      '  cannot run  a: 1 query left out\n  cannot run  b: holds no query\n\n  the audit',
+    );
+  });
+
   it('lists what a dry run would submit', () => {
     const submitted = Array.from({ length: 25 }, (_, n) => `u${n}`);
     const report = { ...submission.report, submitted };
