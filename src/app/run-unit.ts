@@ -43,13 +43,15 @@ export interface RunOptions {
   /** Further attempts after the first. */
   readonly retries: number;
   readonly halt: HaltPolicy | undefined;
+  /** Whether a file that can no longer run is left out, in place of being recorded as error. */
+  readonly skipBad?: boolean;
   /** How long the engine may be away. */
   readonly outageLimitMs: number;
   /** First stop: start nothing new, finish what runs. */
   readonly drain: AbortSignal;
   /** Second stop: cancel what runs. */
   readonly abort: AbortSignal;
-  /** The exit code of a run that one of these stops ended before its end. */
+  /** The exit code of a run that one of these stops ended before its end; 25 (a policy of the caller's) without one. */
   readonly stopExitCode?: () => ExitCode | undefined;
 }
 
@@ -57,8 +59,8 @@ export interface RunOptions {
 export interface RunDeps {
   readonly engine: Engine;
   readonly log: Pick<ResultLog, 'append' | 'records' | 'path'>;
-  /** Reads and parses a query; throws QrunError when it can no longer run. */
-  readonly read: (name: string) => ReadQuery | Promise<ReadQuery>;
+  /** Reads a query and judges it anew; `undefined`: it is none any more. Throws QrunError when it can no longer run. */
+  readonly read: (name: string) => ReadQuery | undefined | Promise<ReadQuery | undefined>;
   readonly fingerprint: (bytes: Uint8Array) => string;
   readonly clock: Clock;
   readonly random: () => number;
@@ -204,9 +206,19 @@ class UnitRun {
       if (query === undefined) return;
     } catch (error) {
       if (!(error instanceof QrunError)) throw error;
+      if (this.#options.skipBad === true) {
+        this.#summary.leftOut(planned.name, error.message);
+        emit({ type: 'warning', message: `${planned.name}.sql is left out: ${error.message}` });
+        return;
+      }
       const head = this.#head(planned, planned.fingerprint, number, 1);
       const failure = ownFailure(error.code, 'permanent', error.message);
       await this.#record(head, { outcome: 'error', error: failure }, failure);
+      return;
+    }
+    if (query === undefined) {
+      this.#summary.noQuery(planned.name);
+      emit({ type: 'warning', message: `${planned.name}.sql holds no statement any more, and is left out` });
       return;
     }
     // The file may have changed since it was planned: what is recorded is what is sent.

@@ -7,7 +7,7 @@ import {
   type ResolvedConfig,
   resolveConfig,
 } from '../core/config.js';
-import { changesResult } from '../core/engine-settings.js';
+import { splitSettings } from '../core/engine-settings.js';
 import { QrunError } from '../core/errors.js';
 import { type FingerprintInputs, shortHash } from '../core/fingerprint.js';
 import type { Parameters, Settings } from '../core/model.js';
@@ -16,6 +16,7 @@ import { parseSweepTable, type SweepTable } from '../core/sweep.js';
 import type { NumberUse, Respelled } from '../core/toml-numbers.js';
 import { readDotEnv, readSecretFile, readToml } from '../io/config-files.js';
 import { type JobConfig, readJobConfig } from '../io/job-config.js';
+import { realLogPath } from '../io/log-place.js';
 import { findSweepRoot, type SweepRoot, unitName } from '../io/unit-files.js';
 
 /** The surroundings of the process, as far as the configuration depends on them. */
@@ -143,8 +144,7 @@ export function unitIn(
 ): UnitContext {
   const config = { ...sweep.config, parameters: { ...sweep.config.parameters, ...parameters } };
   const unit = unitId(unitName(directory, sweep.root), config.parameters);
-  const logPath =
-    config.log === undefined ? join(sweep.logDirectory, logName(unit, shortHash)) : resolve(cwd, config.log);
+  const logPath = config.log === undefined ? logPathOf(sweep, unit) : realLogPath(resolve(cwd, config.log));
   if (config.log === undefined) refuseRespelled(sweep, directory, config.parameters, logPath);
   return {
     ...sweep,
@@ -153,7 +153,11 @@ export function unitIn(
     unit,
     logPath,
     logDirectory: dirname(logPath),
-    inputs: { parameters: config.parameters, settings: resultSettings(config) },
+    inputs: {
+      parameters: config.parameters,
+      settings: resultSettings(config),
+      limits: splitSettings(config.settings).limits,
+    },
   };
 }
 
@@ -188,6 +192,11 @@ function refuseRespelled(
   );
 }
 
+/** Where the log of a unit lies by its id; see {@link realLogPath}. */
+export function logPathOf({ logDirectory }: Pick<SweepContext, 'logDirectory'>, unit: string): string {
+  return realLogPath(join(logDirectory, logName(unit, shortHash)));
+}
+
 // What is wrong with a file in place of a directory, or with one that may not be entered, is said when its queries
 // are listed; to look for a qrun.toml in it fails before that.
 function sweepRootOf(directory: string, cwd: string): SweepRoot {
@@ -201,8 +210,6 @@ function sweepRootOf(directory: string, cwd: string): SweepRoot {
 
 // The database decides what an unqualified table name means, as a setting would.
 function resultSettings(config: Config): Settings {
-  const settings = Object.entries(config.settings).filter(([name]) => changesResult(name));
-  return Object.fromEntries(
-    config.database === undefined ? settings : [...settings, ['database', config.database]],
-  );
+  const { result } = splitSettings(config.settings);
+  return config.database === undefined ? result : { ...result, database: config.database };
 }

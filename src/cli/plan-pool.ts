@@ -8,7 +8,7 @@ import type { UnitContext } from './context.js';
 
 /** A unit to plan, as plain data for a thread. */
 export interface PlanQuestion
-  extends Pick<PlanOptions, 'inputs' | 'selection' | 'rerun' | 'allowPlaceholders'> {
+  extends Pick<PlanOptions, 'inputs' | 'selection' | 'rerun' | 'allowPlaceholders' | 'bad'> {
   readonly unit: string;
   readonly directory: string;
   readonly logPath: string;
@@ -94,6 +94,7 @@ function questionOf({ unit, directory, logPath, inputs, config }: UnitContext): 
     selection: { include: config.include, exclude: config.exclude, shard: undefined, shuffle: undefined },
     rerun: config.rerun,
     allowPlaceholders: config.allow_placeholders,
+    bad: config.skip_bad ? 'skip' : 'refuse',
   };
 }
 

@@ -6,7 +6,11 @@ export const EXIT_TABLE = [
   { code: 0, meaning: 'every query of the unit is settled / the audit is complete' },
   { code: 1, meaning: 'a bug in qrun: the stack and where to report it are on stderr' },
   { code: 2, meaning: 'usage or configuration: nothing was started, all problems are listed' },
-  { code: 20, meaning: 'ran to the end (or audit: nothing is missing), some queries stand as error' },
+  {
+    code: 20,
+    meaning:
+      'ran to the end (or audit: nothing is missing), some queries stand as error or were left out (--skip-bad)',
+  },
   { code: 21, meaning: 'audit: incomplete or inconsistent' },
   { code: 22, meaning: 'the unit is running elsewhere (who, where, since when)' },
   { code: 23, meaning: 'the log cannot be trusted or written (damage, disk full, failed fsync)' },

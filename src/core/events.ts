@@ -1,4 +1,5 @@
 import type { ExitCode } from './errors.js';
+import type { CannotRun } from './judge.js';
 import type { Outcome, QueryError } from './model.js';
 
 /** How often each outcome was recorded. */
@@ -51,6 +52,10 @@ export interface RunSummary {
     readonly example: string;
     readonly message: string;
   }[];
+  /** Files that were left out because they cannot run (`--skip-bad`), with each of their problems. */
+  readonly cannot_run?: readonly CannotRun[];
+  /** Files that hold only comments or nothing, and are no queries. */
+  readonly no_statement?: readonly string[];
   /** Why the run ended before its end, where it did. */
   readonly stopped: string | undefined;
   readonly exit_code: ExitCode;

@@ -38,10 +38,10 @@ export function readAuditReport(path: string): SweepAudit | undefined {
 
 /** Whether any of the logs was changed after the audit, or an audited unit is not among those asked for. */
 export function isOutdated(audit: SweepAudit, logs: ReadonlyMap<string, string>): boolean {
-  const audited = new Set(audit.units.map(({ unit }) => unit));
-  const atMs = Date.parse(audit.at);
+  const audited = new Map(audit.units.map(({ unit, at }) => [unit, at ?? audit.at]));
   return [...logs].some(([unit, path]) => {
+    const at = audited.get(unit);
     const changedMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-    return !audited.has(unit) || changedMs > atMs;
+    return at === undefined || changedMs > Date.parse(at);
   });
 }

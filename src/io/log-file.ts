@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { open, statfs, unlink } from 'node:fs/promises';
 import { constants as systemConstants } from 'node:os';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { openToAppend } from './open-file.js';
 
@@ -150,6 +150,13 @@ class NodeLogFile implements LogFile {
     this.#fd = fd;
     this.#ino = stat.ino;
     this.#dev = stat.dev;
+    // Its lock goes by its name: a run by another name would neither see this one nor wait for its appends.
+    if (stat.nlink > 1) {
+      closeSync(this.#fd);
+      throw new Error(
+        `${basename(path)} has ${stat.nlink} names (hard links), and a log may have one: copy it, and move the copy to this name`,
+      );
+    }
   }
 
   sizeBytes(): number {

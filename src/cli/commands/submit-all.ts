@@ -5,6 +5,7 @@ import { jsonLine } from '../../core/json.js';
 import { tasksByName } from '../../core/labels.js';
 import { isLive, type PueueState } from '../../core/pueue-state.js';
 import { sizeSlots } from '../../core/sizing.js';
+import { auditOf } from '../../core/sweep-audit.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../io/audit-report.js';
 import { HostMeter } from '../../io/host.js';
 import { leaseHolder } from '../../io/lease.js';
@@ -56,11 +57,15 @@ async function submitAll(
   const elsewhere = await runningElsewhere(sweep, byUnit);
   // Also the ones that pueue has already, so that they are counted; under the lock they are looked for again.
   const wanted = sweep.units.filter(({ unit }) => (byUnit.get(unit)?.due ?? 1) > 0 && !elsewhere.has(unit));
+  const isBad = ({ bad, problem }: UnitOutlook): boolean => bad > 0 || problem !== undefined;
   const submission = {
     sweep: sweep.name,
     root: sweep.root,
     group: sweep.group,
-    complete: outlooks.filter(({ due }) => due === 0).map(({ unit }) => unit),
+    complete: outlooks.filter(outlook => outlook.due === 0 && !isBad(outlook)).map(({ unit }) => unit),
+    cannotRun: outlooks
+      .filter(isBad)
+      .map(({ unit, bad, problem }) => ({ unit, queries: bad, problem: problem ?? null })),
     elsewhere: [...elsewhere.keys()],
     due: new Map(outlooks.map(({ unit, due }) => [unit, due])),
   };
@@ -138,6 +143,7 @@ async function planUnits(
     return await planSweep(
       units.map(unit => ({ unit: unit.unit, plan: () => pool.plan(unit, signal) })),
       done => show('checked', done, units.length),
+      sweep.config.skip_bad,
     );
   } finally {
     await pool.close();
@@ -154,6 +160,7 @@ function planOf({ unit, directory, inputs, config, logPath }: UnitContext, signa
       limit: undefined,
       rerun: config.rerun,
       allowPlaceholders: config.allow_placeholders,
+      bad: config.skip_bad ? 'skip' : 'refuse',
     },
     visitor => readLog(logPath, unit, visitor),
     { signal, refuseDamage: true },
@@ -180,7 +187,8 @@ function unitFlags(flags: Flags): string[] {
 function auditIsDue(sweep: Sweep): boolean {
   const audit = readAuditReport(auditReportPath(sweep.logDirectory, sweep.name));
   const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
-  return audit === undefined || audit.verdict !== 'complete' || isOutdated(audit, logs);
+  if (audit === undefined || isOutdated(audit, logs)) return true;
+  return auditOf(audit, logs.keys()).verdict !== 'complete';
 }
 
 function dryReport(
@@ -209,10 +217,17 @@ function dryReport(
 
 function show(submission: Submission, flags: Flags, terminal: Terminal, dry: boolean): number {
   if (flags.json === true) {
-    const { due, report, ...rest } = submission;
+    const { due, report, cannotRun, ...rest } = submission;
     const { groupPaused, stateBytes, ended: _ended, ...counts } = report;
     terminal.out.write(
-      jsonLine({ ...rest, ...counts, group_paused: groupPaused, state_bytes: stateBytes, dry_run: dry }),
+      jsonLine({
+        ...rest,
+        cannot_run: cannotRun,
+        ...counts,
+        group_paused: groupPaused,
+        state_bytes: stateBytes,
+        dry_run: dry,
+      }),
     );
   } else terminal.out.write(renderSubmission(submission, terminal.outStyle, dry));
   return 0;

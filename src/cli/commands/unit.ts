@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../app/run-unit.js';
 import { readSetupFile } from '../../app/setup.js';
 import { runUnitSession, type UnitRequest } from '../../app/unit-session.js';
+import type { Config } from '../../core/config.js';
 import { type ExitCode, QrunError } from '../../core/errors.js';
 import type { EventSink, RunEvent, RunSummary } from '../../core/events.js';
 import { fingerprinter } from '../../core/fingerprint.js';
@@ -15,6 +16,7 @@ import { gitCommit, whoAndWhere } from '../../io/identity.js';
 import { takeLease } from '../../io/lease.js';
 import { ResultLog } from '../../io/log.js';
 import { localDisk, makeDirectories } from '../../io/log-file.js';
+import { realLogPath } from '../../io/log-place.js';
 import { appendRun, readRuns } from '../../io/run-sidecar.js';
 import { readAppliedSetup, withSetupLock, writeAppliedSetup } from '../../io/setup-state.js';
 import { directorySource, findSetupFiles, KEPT_BYTES, readSetupBytes, statOf } from '../../io/unit-files.js';
@@ -96,7 +98,7 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
 
 // Events are appended without the lock of the log: between its records they would be damage.
 function refuseEventsInLog({ config, logPath }: UnitContext, cwd: string): void {
-  if (config.events === undefined || resolve(cwd, config.events) !== logPath) return;
+  if (config.events === undefined || realLogPath(resolve(cwd, config.events)) !== logPath) return;
   throw new QrunError('USAGE', `--events ${config.events}: that is the log of the unit`, {
     hint: 'name a file of its own for the events',
   });
@@ -127,6 +129,7 @@ function runSession(
     limit: config.limit,
     rerun: config.rerun,
     allowPlaceholders: config.allow_placeholders,
+    skipBad: config.skip_bad,
     concurrency: config.concurrency,
     timeoutMs: config.timeout,
     retries: config.retries,
@@ -209,20 +212,28 @@ function showSummary(summary: RunSummary, context: UnitContext, flags: Flags, te
   }
   const directory = relative(terminal.cwd, context.directory) || '.';
   terminal.out.write(
-    renderSummary(summary, terminal.outStyle, { directory, auditOptions: auditOptions(flags) }),
+    renderSummary(summary, terminal.outStyle, {
+      directory,
+      auditOptions: auditOptions(flags, context.config),
+    }),
   );
 }
 
-// The options without which the audit would look for another log or another unit.
-function auditOptions(flags: Flags): string[] {
-  const { log, logDir, param, rowsPerQuery } = flags as Record<string, string | undefined> & {
-    param?: string[];
+// The options without which the audit would look for another log or another unit, or judge it by other rules.
+const AUDITED = ['log', 'log_dir', 'parameters', 'settings', 'database', 'rows_per_query', 'shard'] as const;
+const AUDITED_LISTS = ['include', 'exclude', 'allow_placeholder'] as const;
+
+function auditOptions(flags: Flags, { engine }: Config): string[] {
+  const words = (key: string): string[] => {
+    const option = flagName(key);
+    const name = option.slice(2).replace(/-[a-z]/g, letter => letter.charAt(1).toUpperCase());
+    const value = flags[name] as string | readonly string[] | undefined;
+    return [value ?? []].flat().flatMap(one => [option, one]);
   };
   return [
-    ...(log === undefined ? [] : ['--log', log]),
-    ...(logDir === undefined ? [] : ['--log-dir', logDir]),
-    ...(param ?? []).flatMap(pair => ['--param', pair]),
-    ...(rowsPerQuery === undefined ? [] : ['--rows-per-query', rowsPerQuery]),
+    ...[...AUDITED, ...AUDITED_LISTS].flatMap(words),
+    ...(flags.allowPlaceholders === true ? ['--allow-placeholders'] : []),
+    ...(flags.url === undefined && flags.engine === undefined ? [] : ['--engine', engine]),
   ];
 }
 

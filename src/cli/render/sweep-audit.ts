@@ -12,6 +12,7 @@ const COLUMNS = [
   'partial',
   'duplicate',
   'stale',
+  'cannot_run',
   'foreign',
   'wrong_width',
   'unreadable',
