@@ -1,5 +1,4 @@
 import { encodeParameter } from '../core/engine-settings.js';
-import { QrunError } from '../core/errors.js';
 import { type Failure, failureOfQuery, ownFailure } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
 import { escapeRawBytes, hasRawBytes } from '../core/sql/encoding.js';
@@ -190,15 +189,7 @@ export class EmbeddedAttempt {
       return ownFailure('SQL_INVALID', 'permanent', `${message}: save the file as UTF-8, or use VALUES`);
     }
     // A line end before the data, because the format is read up to one; to VALUES it means nothing.
-    let sql = data === undefined ? text : `${text}\n${data}`;
-    if (hasRawBytes(sql)) {
-      try {
-        sql = escapeRawBytes(sql);
-      } catch (error) {
-        if (!(error instanceof QrunError)) throw error;
-        return ownFailure('SQL_INVALID', 'permanent', error.message);
-      }
-    }
+    const sql = escapeRawBytes(data === undefined ? text : `${text}\n${data}`);
     return this.#changes.mayHaveSet(statement, 'log_comment') ? `${markComment(session)}${sql}` : sql;
   }
 

@@ -42,16 +42,13 @@ const NO_BYTES = Buffer.alloc(0);
 const NEWLINE = 10;
 const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
-const REPLACEMENT = Buffer.from('\ufffd');
 
-/** What a file may have made of its rows by settings of its own, or by bytes that are not UTF-8. */
+/** What a file may have made of its rows by settings of its own. */
 export interface RowShape {
   /** They may be the elements of an array; then these are the rows. */
   readonly mayBeArray?: boolean;
   /** The last of them may be `{"exception": "Code: ..."}`. */
   readonly mayEndWithException?: boolean;
-  /** The server may have put U+FFFD in place of bytes: rows that hold it are refused. */
-  readonly mayBeReplaced?: boolean;
 }
 
 /** Why the bytes so far are not rows. */
@@ -89,12 +86,10 @@ export class ResultWriter {
   #recent: Buffer[] = [];
   #recentBytes = 0;
   readonly #array: ArrayOfRows | undefined;
-  readonly #mayBeReplaced: boolean;
 
   constructor(spool: SpoolOptions | undefined, shape?: RowShape) {
     this.#spool = spool;
     this.#array = shape?.mayBeArray ? new ArrayOfRows() : undefined;
-    this.#mayBeReplaced = shape?.mayBeReplaced ?? false;
   }
 
   /** Adds bytes. A promise is returned only while the bytes go to the spool: awaiting it is the back-pressure. */
@@ -183,10 +178,6 @@ export class ResultWriter {
       this.#bad =
         'it holds bytes that are not UTF-8 (wrap the column in hex() or base64Encode(), or where the server ' +
         'knows it use --set output_format_json_validate_utf8=1)';
-    } else if (this.#mayBeReplaced && text.includes(REPLACEMENT)) {
-      this.#bad =
-        'it holds U+FFFD, which the server puts in place of bytes that are not UTF-8, as the file has some (save ' +
-        'the file as UTF-8, or wrap the column in hex() or base64Encode())';
     }
   }
 

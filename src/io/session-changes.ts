@@ -1,4 +1,3 @@
-import { hasRawBytes } from '../core/sql/encoding.js';
 import type { Statement } from '../core/sql/statement.js';
 import type { RowShape } from './result-body.js';
 
@@ -23,14 +22,12 @@ export class SessionChanges {
 
   /** How the rows of `statement` may look; `undefined` for rows as usual. */
   shapeOf(statement: Statement): RowShape | undefined {
-    const isRaw = hasRawBytes(statement.text);
-    if (!isRaw && !this.others && this.names.size === 0 && statement.settingNames.length === 0) {
+    if (!this.others && this.names.size === 0 && statement.settingNames.length === 0) {
       return undefined;
     }
     return {
       mayBeArray: this.mayHaveSet(statement, 'output_format_json_array_of_rows'),
       mayEndWithException: this.mayHaveSet(statement, 'http_write_exception_in_output_format'),
-      mayBeReplaced: isRaw,
     };
   }
 }

@@ -150,7 +150,7 @@ describe('placeholders', () => {
     ["select 1 -- ${A} {{ b }} '__c__'\n/* {% if x %} */", []],
     // SQL of ClickHouse that is not to be refused.
     [
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: it is SQL.
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: it is none
       "select format('{{}} {{0}}', 1), '${1}', '$', replaceRegexpOne('a', '^a{1}$', 'b'), $${a}$$, $t${a}$t$",
       [],
     ],

@@ -100,9 +100,8 @@ function* pieces(sql: string): Generator<Buffer> {
 
 /**
  * SQL that means the same to ClickHouse and holds no raw bytes, for an engine that takes only UTF-8: in strings and
- * quoted names `\xE9` stands for the byte, in comments a question mark. It is for SQL and for the data behind VALUES.
- *
- * Throws QrunError `SQL_INVALID` for a byte anywhere else.
+ * quoted names `\xE9` stands for the byte, in comments a question mark. It is for SQL that was parsed, and for the data
+ * behind VALUES.
  */
 export function escapeRawBytes(sql: string): string {
   if (!hasRawBytes(sql)) return sql;
@@ -115,12 +114,7 @@ export function escapeRawBytes(sql: string): string {
     from = lexer.end;
     if (kind === TokenKind.end) return escaped;
     const token = sql.slice(lexer.start, lexer.end);
-    if (!hasRawBytes(token)) escaped += token;
-    else if (kind === TokenKind.string || kind === TokenKind.quotedName) escaped += escapeToken(token);
-    else {
-      const hint = 'such bytes can stand in comments, strings and quoted names; save the file as UTF-8';
-      throw sqlInvalid(sql, lexer.start, `a byte that is not UTF-8: 0x${hex(token)}`, hint);
-    }
+    escaped += hasRawBytes(token) ? escapeToken(token) : token;
   }
 }
 
