@@ -1,9 +1,10 @@
 import { closeSync, lstatSync, readdirSync, readSync, realpathSync, type Stats, statSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, parse, relative, resolve, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
+import { foreignName, mayBeForeign, sqlFilesIn } from './foreign-names.js';
 import { KeptFiles } from './kept-files.js';
 import { LocalDisks } from './local-disks.js';
-import { openToRead, strangeness } from './open-file.js';
+import { FileRefused, openToRead, strangeness } from './open-file.js';
 import { readBytes, readBytesAsync, readOpened } from './read-file.js';
 
 /** The sweep that a unit belongs to. */
@@ -44,6 +45,7 @@ export function unitName(unitDirectory: string, root: string): string {
 export function listQueries(unitDirectory: string): string[] {
   const stat = statOf(unitDirectory);
   if (stat === undefined) {
+    refuseForeign(unitDirectory);
     throw new QrunError('UNIT_NOT_FOUND', `there is no directory ${unitDirectory}`, {
       hint: 'name the directory that holds the SQL files',
     });
@@ -64,7 +66,9 @@ export function listQueries(unitDirectory: string): string[] {
       hint: 'files and directories that begin with "_" or "." do not count',
     });
   }
-  return compact(names.sort((a, b) => (a < b ? -1 : 1)));
+  const sorted = names.sort((a, b) => (a < b ? -1 : 1));
+  // Two names that are not UTF-8 may look alike.
+  return compact(names.some(mayBeForeign) ? [...new Set(sorted)] : sorted);
 }
 
 // A name that was put together from parts keeps them all in memory, 150 bytes of them in place of 50: cut out of one
@@ -83,9 +87,27 @@ function collect(directory: string, prefix: string, names: string[], seen: Set<s
     const isDirectory = entry.isSymbolicLink()
       ? statOf(join(directory, entry.name))?.isDirectory()
       : entry.isDirectory();
-    if (isDirectory) collect(join(directory, entry.name), `${prefix}${entry.name}/`, names, seen);
+    if (isDirectory && isForeign(directory, entry.name)) {
+      // Listed as they look, so that they can be left out by name, or are told when they are read.
+      const files = sqlFilesIn(directory, entry.name);
+      names.push(...files.map(file => `${prefix}${entry.name}/${file.slice(0, -'.sql'.length)}`));
+    } else if (isDirectory) collect(join(directory, entry.name), `${prefix}${entry.name}/`, names, seen);
     else if (entry.name.endsWith('.sql')) names.push(`${prefix}${entry.name.slice(0, -'.sql'.length)}`);
   }
+}
+
+/** Whether the name that an entry of a directory was decoded to leads to nothing, because it is not UTF-8. */
+export function isForeign(directory: string, name: string): boolean {
+  return mayBeForeign(name) && statOf(join(directory, name)) === undefined;
+}
+
+function refuseForeign(path: string): void {
+  const { root } = parse(path);
+  const shown = mayBeForeign(path) ? foreignName(root, relative(root, path)) : undefined;
+  if (shown === undefined) return;
+  throw new QrunError('UNIT_NOT_FOUND', `the name of the directory ${root}${shown} is not UTF-8`, {
+    hint: 'rename it, or leave it out with --exclude',
+  });
 }
 
 /** The entries of a directory. Errors: QrunError `UNIT_UNREADABLE`. */
@@ -199,8 +221,15 @@ const KEPT_QUERIES = 100_000;
 export function directorySource(directory: string, keptBytes = 0): UnitSource {
   const prefix = join(directory, sep);
   const pathOf = (name: string): string => `${prefix}${name}.sql`;
+  const readNamed = (name: string, keep?: Keep): Buffer => {
+    try {
+      return readSmallFile(pathOf(name), keep);
+    } catch (error) {
+      throw namedError(error, directory, name);
+    }
+  };
   if (keptBytes === 0) {
-    return { directory, list: () => listQueries(directory), read: name => readSmallFile(pathOf(name)) };
+    return { directory, list: () => listQueries(directory), read: name => readNamed(name) };
   }
   let kept = new KeptFiles(keptBytes);
   const disks = new LocalDisks();
@@ -212,9 +241,8 @@ export function directorySource(directory: string, keptBytes = 0): UnitSource {
       return names;
     },
     read(name) {
-      const path = pathOf(name);
-      return readSmallFile(path, (bytes, stat) => {
-        disks.note(path, stat.dev);
+      return readNamed(name, (bytes, stat) => {
+        disks.note(pathOf(name), stat.dev);
         return kept.keep(name, bytes, stat, Date.now());
       });
     },
@@ -227,11 +255,21 @@ export function directorySource(directory: string, keptBytes = 0): UnitSource {
   };
 }
 
+type Keep = (bytes: Buffer, stat: Stats) => Buffer | undefined;
+
+function namedError(error: unknown, directory: string, name: string): unknown {
+  if (!mayBeForeign(name) || (error as NodeJS.ErrnoException).code !== 'ENOENT') return error;
+  const shown = foreignName(directory, `${name}.sql`.split('/').join(sep));
+  return shown === undefined
+    ? error
+    : new FileRefused(`its name is not UTF-8 (${shown}): rename it`, { cause: error });
+}
+
 const smallFile = Buffer.allocUnsafeSlow(64 * 1024);
 
 // With one buffer for all, and without asking whether more follows what the size says: two thirds of the time of
 // readFileSync.
-function readSmallFile(path: string, keep?: (bytes: Buffer, stat: Stats) => Buffer | undefined): Buffer {
+function readSmallFile(path: string, keep?: Keep): Buffer {
   const { fd, stat } = openToRead(path, 'query');
   try {
     if (stat.size >= smallFile.length) {
