@@ -77,7 +77,7 @@ export async function appendRun(logPath: string, entry: RunEntry): Promise<void>
 export function readRuns(logPath: string): RunEntry[] {
   let text: string;
   try {
-    text = readState(sidecarPath(logPath), 'state');
+    text = readState(sidecarPath(logPath), 'state', { follow: false });
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new QrunError('LOG_UNUSABLE', `cannot read ${sidecarPath(logPath)}: ${reasonOf(cause)}`, {
