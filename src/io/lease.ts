@@ -27,6 +27,11 @@ export interface FileLease extends Lease {
   readonly fd: number;
 }
 
+/** The path of the lease of the unit (or job) with this log. */
+export function leasePath(logPath: string): string {
+  return `${logPath}.lease`;
+}
+
 /**
  * Takes the lease of the unit (or job) whose log is `logPath`, for the life of this process.
  *
@@ -43,7 +48,7 @@ export async function takeLease(
   mechanism?: FlockMechanism,
   what: 'unit' | 'job' = 'unit',
 ): Promise<FileLease> {
-  const path = `${logPath}.lease`;
+  const path = leasePath(logPath);
   const lock = await FileLock.open(path, mechanism);
   if (!(await lock.tryAcquire())) {
     lock.close();
@@ -97,7 +102,7 @@ function describeOwner(path: string): string {
  * container, whose locks are not listed.
  */
 export async function leaseHolder(logPath: string): Promise<string | undefined> {
-  const path = `${logPath}.lease`;
+  const path = leasePath(logPath);
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return undefined;
   const listed = listedLock(path);

@@ -1,4 +1,5 @@
-import { statfsSync } from 'node:fs';
+import { statfsSync, statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 
 // f_type of statfs(2): ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, JFS, ReiserFS, NILFS, NTFS, FAT, exFAT, ISO 9660,
 // SquashFS, EROFS, tmpfs, ramfs, overlay; APFS and HFS+ on macOS.
@@ -30,6 +31,22 @@ export class LocalDisks {
     this.#known.set(device, isLocal);
     this.allLocal &&= isLocal;
   }
+}
+
+/**
+ * Tells, for files that are read with calls that wait, whether they can be reached now: resolves when each of them has
+ * been looked at on a thread, at once where all lie on local disks. Where one lies on a disk that does not answer, it
+ * does not resolve, and the process hears its signals meanwhile.
+ */
+export function reachable(paths: readonly string[]): () => Promise<void> {
+  const disks = new LocalDisks();
+  for (const path of paths) {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found !== undefined) disks.note(path, found.dev);
+  }
+  return async () => {
+    if (!disks.allLocal) await Promise.all(paths.map(path => stat(path).catch(() => undefined)));
+  };
 }
 
 function isOnLocal(path: string): boolean {

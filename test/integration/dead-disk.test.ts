@@ -130,6 +130,20 @@ describe.runIf(HAS_SHIM)('a disk that does not answer', () => {
     }
   });
 
+  it('under a sidecar while a sweep is watched: a signal ends it', async () => {
+    put(root, 'results/u.ndjson', '');
+    put(root, 'results/u.ndjson.runs', '');
+    const dead = { path: 'results/u.ndjson.runs', when: 'gone', remote: 'results' };
+    const child = start(['status', '.', '--watch', '--interval', '100ms', '--json'], dead);
+    await new Promise(resolve => child.stdout.once('data', resolve));
+    put(root, 'gone', '');
+    await waits(child);
+    child.kill('SIGINT');
+    const since = performance.now();
+    expect(await child).toMatchObject({ exitCode: 0 });
+    expect(performance.now() - since).toBeLessThan(7_000 * (await slowness()));
+  });
+
   it('under a query while others run: what is recorded stays, the next run does the rest', async () => {
     for (const name of ['a', 'b', 'c']) put(root, `u/${name}.sql`, `SELECT '${name}' AS a`);
     rmSync(join(root, 'u/q.sql'));

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isQuery } from '../../app/survey.js';
 import { type StatusDeps, type SweepStatus, SweepWatch } from '../../app/sweep-status.js';
@@ -7,11 +8,13 @@ import { jsonLine } from '../../core/json.js';
 import type { PueueState } from '../../core/pueue-state.js';
 import { selectNames } from '../../core/selection.js';
 import { auditOf } from '../../core/sweep-audit.js';
+import { unlessAborted } from '../../core/unless-aborted.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../io/audit-report.js';
-import { leaseHolder } from '../../io/lease.js';
+import { leaseHolder, leasePath } from '../../io/lease.js';
+import { reachable } from '../../io/local-disks.js';
 import { LogFollower } from '../../io/log-read.js';
 import { Pueue } from '../../io/pueue.js';
-import { lastStart, readRuns } from '../../io/run-sidecar.js';
+import { lastStart, readRuns, sidecarPath } from '../../io/run-sidecar.js';
 import { directorySource } from '../../io/unit-files.js';
 import type { UnitContext } from '../context.js';
 import type { Flags } from '../options.js';
@@ -41,8 +44,17 @@ export async function statusCommand(directory: string, flags: Flags, terminal: T
     const watch = watchOf(sweep, pueue.state);
     const look = () => watch.look(sweep.name, sweep.group);
     if (flags.watch === true) {
+      // From here on a signal is heard, so nothing may wait for a disk where it cannot be.
+      const reached = reachable(sweep.units.flatMap(({ logPath }) => [logPath, ...besidesLog(logPath)]));
       listen();
-      return await watchSweep({ look, pueue, intervalMs, flags, terminal, signal });
+      return await watchSweep({
+        look: () => reached().then(look),
+        pueue,
+        intervalMs,
+        flags,
+        terminal,
+        signal,
+      });
     }
     show(await look(), pueue.problem(), flags, terminal);
     return 0;
@@ -62,7 +74,8 @@ async function watchSweep({ look, pueue, intervalMs, flags, terminal, signal }: 
   const screen = openScreen(terminal, flags.json !== true);
   try {
     for (;;) {
-      const status = await look();
+      const status = await unlessAborted(look(), signal);
+      if (status === undefined) return 0;
       if (flags.json === true) show(status, pueue.problem(), flags, terminal);
       else screen.draw(rendered(status, pueue.problem(), flags, terminal, screen.rows()));
       if (signal.aborted || hasEnded(status, pueue.problem())) return 0;
@@ -112,6 +125,10 @@ function watchOf(sweep: Sweep, readPueue: StatusDeps['readPueue']): SweepWatch {
     },
     nowMs: Date.now,
   });
+}
+
+function besidesLog(logPath: string): string[] {
+  return [leasePath(logPath), sidecarPath(logPath), dirname(logPath)];
 }
 
 function unitToWatch({ unit, directory, logPath, config }: UnitContext) {
