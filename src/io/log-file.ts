@@ -55,6 +55,11 @@ export interface LogDisk {
   writeNew(path: string, bytes: AsyncIterable<Buffer>): Promise<void>;
   /** Whether a file that exists lies on a network file system, where a kept file descriptor loses appends. */
   isNetwork(path: string): Promise<boolean>;
+  /**
+   * Resolves when a file on a network file system can be reached (or is gone), and does not as long as its server does
+   * not answer: what then follows on the event loop does not have to wait for it, deaf to signals.
+   */
+  reached?(path: string): Promise<void>;
 }
 
 /** The disk of this machine. */
@@ -86,6 +91,11 @@ export const localDisk: LogDisk = {
   },
   async isNetwork(path) {
     return NETWORK_FILE_SYSTEMS.has((await statfs(path)).type);
+  },
+  async reached(path) {
+    // The open asks the server, where a state may come from a cache.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
+    await file?.close();
   },
 };
 

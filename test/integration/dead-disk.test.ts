@@ -144,6 +144,45 @@ describe.runIf(HAS_SHIM)('a disk that does not answer', () => {
     expect(performance.now() - since).toBeLessThan(7_000 * (await slowness()));
   });
 
+  it.each([
+    ['SIGTERM', 1],
+    ['SIGINT', 3],
+  ] as const)(
+    'under the log while queries run: %s (%i) ends it, what was recorded stays',
+    async (signal, times) => {
+      for (const name of ['a', 'b', 'c']) put(root, `u/${name}.sql`, `SELECT '${name}' AS a`);
+      rmSync(join(root, 'u/q.sql'));
+      let answered = 0;
+      const stub = await startStubServer(request => {
+        answered += 1;
+        if (answered === 2) writeFileSync(join(root, 'gone'), '');
+        rows('{"a":1}\n')(request);
+      });
+      try {
+        const args = ['unit', 'u', '-P1', '--url', stub.url];
+        const child = start(args, { path: 'results/u.ndjson', when: 'gone', remote: 'results' });
+        await waits(child);
+        for (let n = 1; n < times; n += 1) {
+          child.kill(signal);
+          // Longer than two signals count as one.
+          await delay(200);
+        }
+        // SIGTERM cancels after 7 s, and ends what was cancelled after 12 more.
+        await endsBy(child, signal, times === 1 ? 22_000 : 4_000);
+        rmSync(join(root, 'gone'));
+        expect(records(readFileSync(join(root, 'results/u.ndjson'))).map(({ query }) => query)).toEqual([
+          'a',
+        ]);
+        const next = await qrun(args, { cwd: root });
+        expect(next, next.stderr).toMatchObject({ code: 0 });
+        const all = records(readFileSync(join(root, 'results/u.ndjson'))).map(({ query }) => query);
+        expect(all).toEqual(['a', 'b', 'c']);
+      } finally {
+        await stub.stop();
+      }
+    },
+  );
+
   it('under a query while others run: what is recorded stays, the next run does the rest', async () => {
     for (const name of ['a', 'b', 'c']) put(root, `u/${name}.sql`, `SELECT '${name}' AS a`);
     rmSync(join(root, 'u/q.sql'));
