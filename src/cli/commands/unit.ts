@@ -203,10 +203,10 @@ function auditOptions(flags: Flags): string[] {
     param?: string[];
   };
   return [
-    ...(log === undefined ? [] : ['--log', log]),
-    ...(logDir === undefined ? [] : ['--log-dir', logDir]),
-    ...(param ?? []).flatMap(pair => ['--param', pair]),
-    ...(rowsPerQuery === undefined ? [] : ['--rows-per-query', rowsPerQuery]),
+    ...(log === undefined ? [] : [`--log=${log}`]),
+    ...(logDir === undefined ? [] : [`--log-dir=${logDir}`]),
+    ...(param ?? []).map(pair => `--param=${pair}`),
+    ...(rowsPerQuery === undefined ? [] : [`--rows-per-query=${rowsPerQuery}`]),
   ];
 }
 
