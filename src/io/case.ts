@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { closeSync, lstatSync, openSync, readdirSync, rmSync, type Stats, statSync } from 'node:fs';
+import { platform } from 'node:os';
 import { dirname, join } from 'node:path';
 
 /**
@@ -13,7 +15,7 @@ export function foldsCase(directory: string): boolean {
     const answer = isFolded(existing, name);
     if (answer !== undefined) return answer;
   }
-  const name = `.qrun-Case-${process.pid}`;
+  const name = `.qrun-Case-${randomBytes(6).toString('hex')}`;
   try {
     closeSync(openSync(join(existing, name), 'wx'));
     try {
@@ -22,7 +24,7 @@ export function foldsCase(directory: string): boolean {
       rmSync(join(existing, name), { force: true });
     }
   } catch {
-    return process.platform === 'darwin';
+    return platform() === 'darwin';
   }
 }
 
