@@ -37,12 +37,13 @@ const PURE = new Set(['zod', 'picomatch', 'node:crypto', 'node:buffer', 'node:ut
 // written in commander's terms, and each file that people write has its schema beside what it means.
 const IN_FOLDER: Readonly<Record<string, string>> = { commander: 'cli/', zod: 'core/' };
 
-// What else reads the process, member by member: libchdb lives in the process, with its threads and its end, and
-// a lock of its data directory names a process.
+// What else reads the process, member by member: libchdb lives in the process, with its threads and its end, a lock of
+// its data directory names a process, and signals are sent to others from here.
 const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
   'io/embedded.ts': ['env', 'once', 'off'],
   'io/embedded-open.ts': ['pid', 'kill'],
   'io/embedded-pipe.ts': ['platform'],
+  'io/process-tree.ts': ['pid', 'kill'],
 };
 
 // What opens a file by its name. Everything goes through one module, which waits for nothing and takes nothing but a
@@ -65,6 +66,7 @@ const MAY_OPEN: ReadonlySet<string> = new Set([
   'io/cgroup.ts',
   'io/flock.ts',
   'io/host.ts',
+  'io/process-tree.ts',
   'io/systemd.ts',
   // The engine's own files.
   'io/embedded-open.ts',

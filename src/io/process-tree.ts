@@ -1,6 +1,7 @@
 import { type ChildProcess, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import { platform } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** A process by more than its number, which is given to others later. */
@@ -111,7 +112,7 @@ export class ProcessTree {
   }
 
   #isMarked(pid: number): boolean {
-    if (this.#mark === undefined || process.platform !== 'linux') return false;
+    if (this.#mark === undefined || platform() !== 'linux') return false;
     try {
       return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(`\0${this.#mark}\0`);
     } catch {
@@ -131,7 +132,7 @@ function send(pid: number, name: NodeJS.Signals): void {
 
 /** All processes that live, by their number; those that have ended and were not waited for do not. */
 function listProcesses(): Map<number, Listed> {
-  const lines = process.platform === 'linux' ? fromProc() : fromPs();
+  const lines = platform() === 'linux' ? fromProc() : fromPs();
   return new Map(lines.map(one => [one.pid, one]));
 }
 

@@ -90,6 +90,8 @@ export interface ShellEnd {
 /** How a command line is run. */
 export interface ShellOptions {
   readonly cwd: string;
+  /** The whole environment. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
   /** A descriptor that it inherits, so that what it locks stays locked until all of the command has ended. */
   readonly held?: number | undefined;
@@ -104,13 +106,13 @@ export interface ShellOptions {
  */
 export async function runShell(
   command: string,
-  { cwd, signal, held, graceMs = GRACE_MS }: ShellOptions,
+  { cwd, env, signal, held, graceMs = GRACE_MS }: ShellOptions,
 ): Promise<ShellEnd> {
   signal.throwIfAborted();
   const id = newCommandId();
   const child = spawn('sh', ['-c', command], {
     cwd,
-    env: { ...process.env, [COMMAND_ID]: id },
+    env: { ...env, [COMMAND_ID]: id },
     stdio: ['ignore', 'inherit', 'inherit', ...(held === undefined ? [] : [held])],
   });
   const tree = new ProcessTree(child, id);

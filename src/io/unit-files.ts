@@ -1,6 +1,7 @@
 import { closeSync, lstatSync, readdirSync, readSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join, parse, relative, resolve, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
+import { pasteablePath, pasteableWord } from '../core/shell.js';
 import { foreignName, mayBeForeign, sqlFilesIn } from './foreign-names.js';
 import { KeptFiles } from './kept-files.js';
 import { LocalDisks } from './local-disks.js';
@@ -35,6 +36,12 @@ export function unitName(unitDirectory: string, root: string): string {
   return name === '' ? basename(resolve(unitDirectory)) : name.split(sep).join('/');
 }
 
+// Relative to nothing: the path is as it was given, or absolute. Of a glob every special character is one of the name.
+function fileCommand(path: string): string {
+  const glob = basename(path).replace(/[\\*?[\]{}()!+@|^$]/g, '\\$&');
+  return `qrun unit ${pasteablePath(dirname(path), true)} ${pasteableWord(`--include=${glob}`, true)}`;
+}
+
 /**
  * The names of all queries in a directory and below it, sorted: paths of `*.sql` files relative to it, without
  * `.sql`, with `/`. Files and directories whose names begin with `_` or `.` are left out; links are followed,
@@ -55,7 +62,7 @@ export function listQueries(unitDirectory: string): string[] {
       'UNIT_NOT_FOUND',
       `${unitDirectory} is ${strangeness(stat) ?? 'a file'}, not a directory`,
       {
-        hint: `name its directory, and choose the file with --include: qrun unit ${dirname(unitDirectory)} --include ${basename(unitDirectory)}`,
+        hint: `name its directory, and choose the file with --include: ${fileCommand(unitDirectory)}`,
       },
     );
   }

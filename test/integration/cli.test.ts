@@ -429,7 +429,7 @@ describe('config', () => {
       user: 'environment',
       settings: 'flag',
     });
-    expect(sources.max_outage).toBeUndefined();
+    expect(sources.max_outage).toBe('default');
     // A path in qrun.toml is relative to it.
     expect(log).toBe(join(root, 'logs/u.ndjson'));
     expect(config_file).toBe(join(root, 'qrun.toml'));

@@ -62,6 +62,7 @@ describe.runIf(process.platform === 'linux')('runShell', () => {
       const stop = new AbortController();
       const running = runShell(`F='${file}'; export F; ${command}`, {
         cwd: '/',
+        env: process.env,
         signal: stop.signal,
         graceMs: 300,
       });
@@ -77,7 +78,11 @@ describe.runIf(process.platform === 'linux')('runShell', () => {
   it('leaves what a command put into the background alone when the command ended by itself', async () => {
     const file = join(scratch(), 'pid');
     const signal = new AbortController().signal;
-    const end = await runShell(`sh -c 'echo $$ >${file}; exec ${FOR_EVER}' & exit 3`, { cwd: '/', signal });
+    const end = await runShell(`sh -c 'echo $$ >${file}; exec ${FOR_EVER}' & exit 3`, {
+      cwd: '/',
+      env: process.env,
+      signal,
+    });
     expect(end).toEqual({ exitCode: 3, signal: undefined });
     const pid = await pidIn(file);
     left.push(pid);
@@ -90,7 +95,12 @@ describe.runIf(process.platform === 'linux')('runShell', () => {
     await lock.acquire({ limitMs: 1000 });
     const signal = new AbortController().signal;
     const file = join(directory, 'pid');
-    await runShell(`sh -c 'echo $$ >${file}; exec ${FOR_EVER}' &`, { cwd: '/', signal, held: lock.fd });
+    await runShell(`sh -c 'echo $$ >${file}; exec ${FOR_EVER}' &`, {
+      cwd: '/',
+      env: process.env,
+      signal,
+      held: lock.fd,
+    });
     lock.close();
     const pid = await pidIn(file);
     left.push(pid);
@@ -103,9 +113,9 @@ describe.runIf(process.platform === 'linux')('runShell', () => {
 
   it('starts nothing for a signal that is aborted already', async () => {
     const file = join(scratch(), 'never');
-    await expect(runShell(`touch ${file}`, { cwd: '/', signal: AbortSignal.abort('SIGINT') })).rejects.toBe(
-      'SIGINT',
-    );
+    await expect(
+      runShell(`touch ${file}`, { cwd: '/', env: process.env, signal: AbortSignal.abort('SIGINT') }),
+    ).rejects.toBe('SIGINT');
     expect(existsSync(file)).toBe(false);
   });
 });

@@ -71,7 +71,7 @@ describe('renderStatus', () => {
       ...view,
       problem: 'no pueue daemon answers: x',
     });
-    expect(text).toContain('! the group g is paused, nothing starts: pueue start -g g');
+    expect(text).toContain('! the group g is paused, nothing starts: pueue start --group=g');
     expect(text).toContain('! without pueue: no pueue daemon answers: x');
   });
 
@@ -157,7 +157,7 @@ describe('renderSubmission', () => {
   it('warns of a paused group and of a state that slows pueue down', () => {
     const report = { ...submission.report, groupPaused: true, stateBytes: 94_000_000 };
     const text = renderSubmission({ ...submission, report }, plain, false);
-    expect(text).toContain('the group is paused: pueue start -g qrun-gen600');
+    expect(text).toContain('the group is paused: pueue start --group=qrun-gen600');
     expect(text).toContain("pueue's state has 94.0 MB");
   });
 

@@ -152,7 +152,12 @@ async function runFinalizers(
 ): Promise<void> {
   for (const command of commands) {
     terminal.err.write(`then: ${terminal.errStyle.foreign(command)}\n`);
-    const { exitCode, signal: killedBy } = await runShell(command, { cwd: sweep.root, signal, held });
+    const { exitCode, signal: killedBy } = await runShell(command, {
+      cwd: sweep.root,
+      env: terminal.env,
+      signal,
+      held,
+    });
     signal.throwIfAborted();
     if (exitCode === 0) continue;
     throw new QrunError(

@@ -228,12 +228,12 @@ function auditOptions(flags: Flags, { engine }: Config): string[] {
     const option = flagName(key);
     const name = option.slice(2).replace(/-[a-z]/g, letter => letter.charAt(1).toUpperCase());
     const value = flags[name] as string | readonly string[] | undefined;
-    return [value ?? []].flat().flatMap(one => [option, one]);
+    return [value ?? []].flat().map(one => `${option}=${one}`);
   };
   return [
     ...[...AUDITED, ...AUDITED_LISTS].flatMap(words),
     ...(flags.allowPlaceholders === true ? ['--allow-placeholders'] : []),
-    ...(flags.url === undefined && flags.engine === undefined ? [] : ['--engine', engine]),
+    ...(flags.url === undefined && flags.engine === undefined ? [] : [`--engine=${engine}`]),
   ];
 }
 

@@ -1,4 +1,5 @@
 import type { AuditStatus, SweepStatus } from '../../app/sweep-status.js';
+import { pasteableWord } from '../../core/shell.js';
 import type { UnitState, UnitStatus } from '../../core/sweep-status.js';
 import { formatCount, formatEstimate, formatRate, formatRateNumber } from './format.js';
 import type { Paint, Style } from './style.js';
@@ -162,7 +163,7 @@ function notes(status: SweepStatus, style: Style, { problem }: StatusView): stri
   return [
     ...status.paused_groups.map(
       group =>
-        `the group ${style.foreign(group)} is paused, nothing starts: pueue start -g ${style.foreign(group)}`,
+        `the group ${style.foreign(group)} is paused, nothing starts: pueue start ${pasteableWord(`--group=${group}`, !style.unicode)}`,
     ),
     ...(problem === undefined ? [] : [`without pueue: ${style.foreign(problem)}`]),
   ];

@@ -1,4 +1,5 @@
 import type { SubmitReport } from '../../app/submit.js';
+import { pasteableWord } from '../../core/shell.js';
 import { formatBytes, formatCount } from './format.js';
 import type { Style } from './style.js';
 import { renderTable } from './table.js';
@@ -60,7 +61,7 @@ export function renderSubmission(submission: Submission, style: Style, dry: bool
   ];
   if (report.groupPaused) {
     lines.push(
-      `  ${paint.caution(style.marks.caution)} the group is paused: pueue start -g ${style.foreign(group)}   (or submit with --resume-group)`,
+      `  ${paint.caution(style.marks.caution)} the group is paused: pueue start ${pasteableWord(`--group=${group}`, !style.unicode)}   (or submit with --resume-group)`,
     );
   }
   if (report.stateBytes > LARGE_STATE_BYTES) {

@@ -1,6 +1,7 @@
 import { sharedLines } from '../../app/survey.js';
 import { formatDuration } from '../../core/duration.js';
 import type { RunSummary } from '../../core/events.js';
+import { pasteablePath, pasteableWord } from '../../core/shell.js';
 import { formatCount, formatLatency, formatRate } from './format.js';
 import { renderHistogram } from './histogram.js';
 import { errorTitle, shortMessage } from './progress-notes.js';
@@ -238,8 +239,10 @@ function leftOutLines(
 
 function nextLines(summary: RunSummary, style: Style, context: SummaryContext, width: number): string[] {
   const { recorded, not_run, exit_code } = summary;
-  const words = [context.directory ?? summary.unit, ...(context.auditOptions ?? [])];
-  const audit = `qrun audit ${words.map(word => shellWord(style.foreign(word))).join(' ')}`;
+  const asciiOnly = !style.unicode;
+  const options = (context.auditOptions ?? []).map(word => pasteableWord(word, asciiOnly));
+  const unit = pasteablePath(context.directory ?? summary.unit, asciiOnly);
+  const audit = ['qrun audit', unit, ...options].join(' ');
   const auditLines = (purpose: string): string[] => {
     const oneLine = displayWidth(audit) + 2 + purpose.length <= width;
     const faint = style.paint.faint(purpose);
@@ -255,9 +258,4 @@ function nextLines(summary: RunSummary, style: Style, context: SummaryContext, w
   const again = left === 0 ? nothing : `the same command again runs ${what}`;
   const text = exit_code === 24 ? `when the engine answers again, ${again}` : again;
   return labelled('next', [...wrap(text, width), ...auditLines('lists what is not settled')], style);
-}
-
-/** A word that a POSIX shell reads back as it is. */
-function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
