@@ -2,7 +2,7 @@ import { type ExitCode, isInterruption, QrunError } from '../core/errors.js';
 import type { EventSink, RunSummary } from '../core/events.js';
 import { type FingerprintInputs, fingerprinter } from '../core/fingerprint.js';
 import type { HaltPolicy } from '../core/halt.js';
-import type { AllowedPlaceholders } from '../core/judge.js';
+import { type AllowedPlaceholders, sharedLines } from '../core/judge.js';
 import type { Settings } from '../core/model.js';
 import type { Rerun } from '../core/plan.js';
 import { RECORD_SCHEMA_VERSION } from '../core/record.js';
@@ -16,7 +16,6 @@ import { planRun, queryReader, type RunPlan } from './plan-unit.js';
 import { selectedBy } from './run-summary.js';
 import { type Clock, queriesAtOnce, runUnit } from './run-unit.js';
 import { prepareDataDirectory, runSetup, type SetupFile, type SetupNotes } from './setup.js';
-import { sharedLines } from './survey.js';
 
 /** One unit with everything that decides what is run and recorded. */
 export interface UnitRequest {

@@ -105,3 +105,25 @@ function allowance(allowed: AllowedPlaceholders): (placeholder: string) => boole
   const names = new Set(allowed.map(bare));
   return placeholder => names.has(bare(placeholder));
 }
+
+// So many files are named of those that share a problem.
+const NAMED = 3;
+
+/** Problems as lines `file.sql: problem`, in order; one line for a problem that more than three files share. */
+export function sharedLines(problems: readonly CannotRun[]): string[] {
+  const files = new Map<string, string[]>();
+  for (const { query, problem } of problems) {
+    if (query === null) continue;
+    const names = files.get(problem);
+    if (names === undefined) files.set(problem, [query]);
+    else names.push(query);
+  }
+  return problems.flatMap(({ query, problem }) => {
+    if (query === null) return [problem];
+    const names = files.get(problem) as string[];
+    if (names.length <= NAMED) return [`${query}.sql: ${problem}`];
+    if (names[0] !== query) return [];
+    const shown = names.slice(0, NAMED).map(name => `${name}.sql`);
+    return [`${shown.join(', ')} and ${names.length - NAMED} more: ${problem}`];
+  });
+}

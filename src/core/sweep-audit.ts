@@ -1,4 +1,5 @@
 import type { AuditReport, NormalTerm, Verdict } from './audit.js';
+import { sharedLines } from './judge.js';
 
 /** One unit in the audit of a sweep: the report of its own audit, with counts in place of lists. */
 export interface UnitAudit {
@@ -20,7 +21,10 @@ export interface UnitAudit {
   readonly foreign: number;
   readonly wrong_width: number;
   readonly unreadable: number;
-  /** Why the unit could not be audited: then it is incomplete, whatever its log holds, and the counts are 0. */
+  /**
+   * What is wrong with files that cannot run, or why the unit could not be audited: then it is incomplete, whatever its
+   * log holds, and the counts are 0.
+   */
   readonly problem: string | null;
   /** When it was audited, where that was before the sweep's own time; see {@link keptAudit}. */
   readonly at?: string;
@@ -105,8 +109,17 @@ export function unitAudit(report: AuditReport): UnitAudit {
     foreign: report.foreign.length,
     wrong_width: report.wrong_width.length,
     unreadable: report.unreadable.length,
-    problem: null,
+    problem: report.cannot_run.length === 0 ? null : problemOf(report),
   };
+}
+
+// So many problems of a unit are told; its own audit has all.
+const TOLD = 3;
+
+function problemOf({ cannot_run }: AuditReport): string {
+  const lines = sharedLines(cannot_run);
+  const more = lines.length > TOLD ? [`and ${lines.length - TOLD} more`] : [];
+  return [...lines.slice(0, TOLD), ...more].join('; ');
 }
 
 /** The sums of a sweep as one unit would have them, for the formula. */

@@ -161,6 +161,18 @@ describe('renderSweepAudit', () => {
     expect(renderSweepAudit(audit, plain)).toMatch(/ b\s+incomplete\s+0\s+0\s+its directory is gone\n/);
   });
 
+  it('says what is wrong with files that cannot run, the first of many', () => {
+    const cannot_run = ['a', 'b', 'c', 'd', 'e'].map(query => ({ query, problem: `${query} is bad` }));
+    const one = report('u', 'incomplete', { cannot_run });
+    expect(one).toMatchObject({
+      cannot_run: 5,
+      problem: 'a.sql: a is bad; b.sql: b is bad; c.sql: c is bad; and 2 more',
+    });
+    const text = renderSweepAudit(sweepAudit('s', AT, [one]), plain);
+    expect(text).toMatch(/cannot run\s+problem\n.*5\s+a\.sql: a is bad; /);
+    expect(report('u', 'complete')).not.toHaveProperty('problem');
+  });
+
   it('cuts a long list and says so', () => {
     const units = Array.from({ length: 50 }, (_, n) => report(`u${n}`, 'errors'));
     expect(renderSweepAudit(sweepAudit('s', AT, units), plain)).toContain(

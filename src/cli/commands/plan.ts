@@ -1,6 +1,6 @@
 import { previewUnit } from '../../app/preview-unit.js';
-import { sharedLines } from '../../app/survey.js';
 import { jsonLine } from '../../core/json.js';
+import { sharedLines } from '../../core/judge.js';
 import { isDue, type PlanReason, REASON_TEXT } from '../../core/plan.js';
 import { readLog } from '../../io/log-read.js';
 import { directorySource } from '../../io/unit-files.js';

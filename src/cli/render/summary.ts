@@ -1,6 +1,6 @@
-import { sharedLines } from '../../app/survey.js';
 import { formatDuration } from '../../core/duration.js';
 import type { RunSummary } from '../../core/events.js';
+import { sharedLines } from '../../core/judge.js';
 import { pasteablePath, pasteableWord } from '../../core/shell.js';
 import { formatCount, formatLatency, formatRate } from './format.js';
 import { renderHistogram } from './histogram.js';
