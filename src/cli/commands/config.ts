@@ -1,6 +1,7 @@
 import { formatSize } from '../../core/bytes.js';
 import { type ConfigKey, environmentName, TOML_KEYS } from '../../core/config.js';
 import { formatDuration } from '../../core/duration.js';
+import { formatHalt } from '../../core/halt.js';
 import { unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { renderTable } from '../render/table.js';
@@ -16,7 +17,11 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
   const context = unitContext(directory, configFlags(flags), terminal, flagName);
   const { config, sources, unit, root, logPath, dataDirectory, configFile } = context;
   const password = context.password() !== undefined;
-  const values = { ...config, url: config.url === undefined ? undefined : shownUrl(config.url) };
+  const values = {
+    ...config,
+    url: config.url === undefined ? undefined : shownUrl(config.url),
+    halt: formatHalt(config.halt),
+  };
   if (flags.json === true) {
     const paths = { unit, root, config_file: configFile ?? null, log: logPath, data_dir: dataDirectory };
     terminal.out.write(`${JSON.stringify({ ...paths, config: values, sources, password_set: password })}\n`);
