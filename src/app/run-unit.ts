@@ -474,8 +474,8 @@ class UnitRun {
       const when =
         endsInMs === undefined
           ? ''
-          : ` The run can go on in ${Math.ceil(endsInMs / 1000)} s (at ${new Date(this.#deps.clock.nowMs() + endsInMs).toISOString()}).`;
-      return `the quota of the user "${user}" on ${target} is used up: ${message}.${when}`;
+          : ` The run can go on in ${Math.ceil(endsInMs / 1000)} s (at ${new Date(this.#deps.clock.nowMs() + endsInMs).toISOString()})`;
+      return `the quota of the user "${user}" on ${target} is used up: ${message.replace(/\.$/, '')}.${when}`;
     }
     if (refusal === 'full') return `${target} took no query for ${seconds} s: ${message}`;
     return `the engine did not answer for ${seconds} s: ${message}`;

@@ -118,6 +118,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
           settled: plan.settled,
           due: plan.due.total,
         });
+        for (const message of engine.info.notices ?? []) emit({ type: 'warning', message });
         await prepare(deps, request, engine, setup);
         await deps.appendRun(startEntry(deps, request, engine, await identity));
         const setupNotRun =

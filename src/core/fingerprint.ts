@@ -19,7 +19,8 @@ export interface FingerprintInputs {
  */
 export function fingerprinter(inputs: FingerprintInputs): (sql: Uint8Array) => string {
   // A NUL cannot occur in a query file (it is refused), so that no SQL can imitate what follows it.
-  const suffix = Buffer.from(`\0${JSON.stringify([sorted(inputs.parameters), sorted(inputs.settings)])}`);
+  const decides = [sorted(inputs.parameters), sorted(inputs.settings), ...meaning(inputs.parameters)];
+  const suffix = Buffer.from(`\0${JSON.stringify(decides)}`);
   return sql => {
     const digest =
       sql.length <= ONE_CALL_BYTES
@@ -33,6 +34,12 @@ export function fingerprinter(inputs: FingerprintInputs): (sql: Uint8Array) => s
 /** The first 16 hex digits of the SHA-256 of a text; for names and for choosing shards, never for secrets. */
 export function shortHash(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, FINGERPRINT_DIGITS);
+}
+
+// A backslash in a parameter once stood for itself and now begins an escape, so that results of before are of another
+// question. All others keep their fingerprint.
+function meaning(parameters: Parameters): string[] {
+  return Object.values(parameters).some(value => value.includes('\\')) ? ['escapes'] : [];
 }
 
 function sorted(values: Readonly<Record<string, string>>): [string, string][] {

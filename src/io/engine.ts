@@ -12,6 +12,8 @@ export interface EngineInfo {
   readonly target: string;
   /** Who asks, where the engine knows users. */
   readonly user?: string;
+  /** What the person who starts a run on it should know, a sentence each. */
+  readonly notices?: readonly string[];
   /** Whether `{name:Type}` parameters work (ClickHouse 19.14 and later). */
   readonly supportsParameters: boolean;
   /** How many queries it runs at once; more than these wait inside qrun. */
