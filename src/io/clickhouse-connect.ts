@@ -307,7 +307,10 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
     /wrong version number|packet length too long|EPROTO/i,
     'the port does not speak TLS: use http://, or another port',
   ],
-  [/socket hang up|ECONNRESET/, 'the connection was closed without an answer: an https port, or a proxy?'],
+  [
+    /socket hang up|ECONNRESET/,
+    'the connection was closed without an answer: an https port, a proxy, or a server that asks for a certificate of the client?',
+  ],
   [/^HTTP 3\d\d/, 'give the URL that it leads to; redirects are not followed'],
 ];
 
