@@ -283,9 +283,11 @@ class UnitRun {
         if (this.#options.concurrency === 1) await recorded;
         return;
       }
-      // What an engine that is away has said of a query is nothing of the query's.
+      // What an engine that is away has said of a query is nothing of the query's; its deadline is.
       const failure: Failure =
-        away && result.failure.kind === 'permanent' ? { ...result.failure, kind: 'unknown' } : result.failure;
+        away && result.failure.kind === 'permanent' && result.failure.name !== 'TIMEOUT'
+          ? { ...result.failure, kind: 'unknown' }
+          : result.failure;
       if (failure.name === 'ABORTED' && abort.signal.aborted) return;
       if (failure.serverGone || away) {
         // A page of a proxy in front of a server that answers is no sign of a query that kills it.

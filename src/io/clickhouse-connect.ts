@@ -105,6 +105,7 @@ class Probe {
     // Bare, so that a failure is about the server or the user, and about nothing that qrun asked for.
     const version = await this.rows('SELECT version() AS v', {});
     if (!version.ok) throw openError(version.failure, this.endpoint, this.options);
+    await this.refuseDatabaseAsPath();
     const [names, parameters, closing] = await Promise.all([
       this.rows('SELECT name AS v FROM system.settings', {}),
       this.rows('SELECT {v:UInt8} AS v', { param_v: '1' }),
@@ -143,6 +144,19 @@ class Probe {
       if (code !== 115 || unknown.length === 0) throw openError(tried.failure, this.endpoint, this.options);
       left = left.filter(entry => !unknown.includes(entry));
     }
+  }
+
+  // Other clients take the path for a database, and ClickHouse answers under every path: without a word the queries
+  // would run in another database than was meant.
+  private async refuseDatabaseAsPath(): Promise<void> {
+    const { path, url } = this.endpoint;
+    const word = /^\/(\w+)\/?$/.exec(path)?.[1];
+    if (word === undefined || this.options.database !== undefined) return;
+    const there = await this.rows('SELECT currentDatabase() AS v', { database: word });
+    if (!there.ok || there.values[0] !== word) return;
+    throw new QrunError('CONFIG', `the path of ${url} is also the name of a database there`, {
+      hint: `say which database is meant: --database ${word} (and leave the path away unless a proxy needs it)`,
+    });
   }
 
   /** Why a setting cannot be set, if so; the database is checked with it. */
@@ -317,7 +331,7 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
 /** A failure of a first request, saying what answered and what to do: `ENGINE_UNREACHABLE` or `ENGINE_REFUSED`. */
 export function openError(
   failure: Failure,
-  { url: origin, user, ca }: HttpEndpoint,
+  { url: origin, user, ca, path }: HttpEndpoint,
   { database }: Pick<ClickHouseOptions, 'database'>,
 ): QrunError {
   const { code, name, message } = failure;
@@ -363,7 +377,10 @@ export function openError(
       hint === undefined ? {} : { hint },
     );
   }
-  const hint = HINTS.find(([pattern]) => pattern.test(message))?.[1];
+  const hint =
+    name === 'HTTP_404' && path !== '/'
+      ? 'check the path of the URL, with or without a slash at its end; a database is given with --database'
+      : HINTS.find(([pattern]) => pattern.test(message))?.[1];
   const foreign = name.startsWith('HTTP_') || name === 'NOT_CLICKHOUSE' || name.startsWith('RESULT_');
   const text = foreign
     ? `what answers at ${origin} is not ClickHouse`

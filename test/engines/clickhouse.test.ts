@@ -341,6 +341,22 @@ DROP TABLE qrun_data;`;
       expect(error.message).toBe(`${server.url} has no database "nosuch"`);
     });
 
+    it('takes a path that is no database, and asks which is meant when it is one', async () => {
+      const own = await openClickHouse(options({ url: `${server.url}/clickhouse/` }), signal);
+      expect(await rows('SELECT currentDatabase() AS d', {}, own)).toBe('{"d":"default"}\n');
+      await own.close();
+      const error = await refusal({ url: `${server.url}/system` });
+      expect(error.code).toBe('CONFIG');
+      expect(error.message).toContain('/system is also the name of a database');
+      expect(error.hint).toContain('--database system');
+      const named = await openClickHouse(
+        options({ url: `${server.url}/system`, database: 'default' }),
+        signal,
+      );
+      expect(await rows('SELECT currentDatabase() AS d', {}, named)).toBe('{"d":"default"}\n');
+      await named.close();
+    });
+
     it('refuses a wrong user, without showing the password', async () => {
       const error = await refusal({ user: 'nobody', password: 'hunter2' });
       expect(error).toMatchObject({ code: 'ENGINE_REFUSED', message: expect.stringContaining('"nobody"') });

@@ -43,6 +43,7 @@ export const OPENING: Readonly<Record<string, string>> = {
     '{"v":"max_threads"}\n{"v":"max_execution_time"}\n{"v":"output_format_json_quote_64bit_integers"}\n',
   'SELECT {v:UInt8} AS v': '{"v":1}\n',
   'SELECT 1 AS v': '{"v":1}\n',
+  'SELECT currentDatabase() AS v': '{"v":"default"}\n',
 };
 
 /** Starts an HTTP server that opens like ClickHouse 25.11 and then answers in any shape. */

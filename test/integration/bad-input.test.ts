@@ -247,7 +247,8 @@ describe('options', () => {
     ['--memory-max', '63M'],
     ['--url', ''],
     ['--url', 'localhost:8123'],
-    ['--url', 'http://127.0.0.1:1/db'],
+    ['--url', 'http://127.0.0.1:1/db?user=me'],
+    ['--url', 'http://127.0.0.1:1/p@ss'],
     ['--url', 'ftp://127.0.0.1'],
     ['--url', '--setup'],
   ])('%s %s', async (...args) => {
