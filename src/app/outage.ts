@@ -8,6 +8,10 @@ const PING_BACKOFF = { baseMs: 200, capMs: 5_000 };
 // Who is refused once may have met one proxy of several, or a server that was just reading its users anew. After these
 // looks he is refused, and to knock on would only lock the account.
 const LOOKS_WHEN_REFUSED_MS: readonly number[] = [500, 1_000, 2_000, 4_000];
+
+/** For so long in all a user who is refused is looked at again, milliseconds. */
+export const REFUSED_LIMIT_MS = LOOKS_WHEN_REFUSED_MS.reduce((sum, ms) => sum + ms, 0);
+
 // The server's clock shows whole seconds, and is not ours.
 const AFTER_QUOTA_MS = 1_000;
 

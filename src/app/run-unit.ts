@@ -12,7 +12,7 @@ import type { GroupContent, ResultLog } from '../io/log.js';
 import type { ResultBody } from '../io/result-body.js';
 import type { PlannedQuery } from './due-queries.js';
 import { LightSlots } from './light-slots.js';
-import { Outage } from './outage.js';
+import { Outage, REFUSED_LIMIT_MS } from './outage.js';
 import type { ReadQuery, RunPlan } from './plan-unit.js';
 import { SummaryBuilder } from './run-summary.js';
 import { Turnstile } from './turnstile.js';
@@ -283,11 +283,9 @@ class UnitRun {
         if (this.#options.concurrency === 1) await recorded;
         return;
       }
-      // What an engine that is away has said of a query is nothing of the query's; its deadline is.
+      // What an engine that is away has said of a query is nothing of the query's; nor is that it said nothing in time.
       const failure: Failure =
-        away && result.failure.kind === 'permanent' && result.failure.name !== 'TIMEOUT'
-          ? { ...result.failure, kind: 'unknown' }
-          : result.failure;
+        away && result.failure.kind === 'permanent' ? { ...result.failure, kind: 'unknown' } : result.failure;
       if (failure.name === 'ABORTED' && abort.signal.aborted) return;
       if (failure.serverGone || away) {
         // A page of a proxy in front of a server that answers is no sign of a query that kills it.
@@ -306,8 +304,9 @@ class UnitRun {
       if (refusals === 1) fullSinceMs = nowMs;
       // No attempt of this query either, for as long as a lost server is waited for. After that it is one where other
       // queries were taken meanwhile; where none was, the server is of no use to this run.
-      const isFree = refusals > 0 && nowMs - fullSinceMs < this.#options.outageLimitMs;
-      if (refusals > 0 && !isFree && this.#answeredMs < fullSinceMs) {
+      const noneTaken = this.#answeredMs < fullSinceMs;
+      const isFree = refusals > 0 && nowMs - fullSinceMs < this.#refusalLimitMs(failure, noneTaken);
+      if (refusals > 0 && !isFree && noneTaken) {
         this.#giveUp(failure, nowMs - fullSinceMs);
         return;
       }
@@ -328,6 +327,14 @@ class UnitRun {
       });
       await clock.delay(waitMs, drain.signal);
     }
+  }
+
+  // Whom none of all queries is taken from is not waited for as long as a full server is.
+  #refusalLimitMs(failure: Failure, noneTaken: boolean): number {
+    const { outageLimitMs } = this.#options;
+    return noneTaken && refusalOf(failure) === 'credentials'
+      ? Math.min(REFUSED_LIMIT_MS, outageLimitMs)
+      : outageLimitMs;
   }
 
   // A query that may have killed the engine must not do so twice beside others: not when it was there both times,

@@ -75,7 +75,8 @@ function wholeFrom1(value: string): number | undefined {
   return /^\d{1,15}$/.test(value) && Number(value) >= 1 ? Number(value) : undefined;
 }
 
-// UNKNOWN_TABLE, UNKNOWN_DATABASE, ACCESS_DENIED: the same trouble whichever table a query asks for.
+// UNKNOWN_TABLE, UNKNOWN_DATABASE, ACCESS_DENIED: the same trouble whichever table a query asks for; so are files that
+// cannot be read.
 const SAME_BY_CODE: ReadonlySet<number> = new Set([60, 81, 497]);
 // Where servers begin to repeat the query in the message.
 const QUERY_TEXT = /(?:[:.,] )?\b(?:in scope|while processing|while executing|in query)\b|\(in query/i;
@@ -87,7 +88,7 @@ const KEY_LENGTH = 200;
  */
 export function failureKey({ code, name, message }: QueryError): string {
   const head = `${code} ${name}`;
-  if (SAME_BY_CODE.has(code)) return head;
+  if (SAME_BY_CODE.has(code) || name === 'UNIT_UNREADABLE') return head;
   const text = message.slice(0, 4 * KEY_LENGTH);
   const end = QUERY_TEXT.exec(text)?.index ?? text.length;
   return `${head} ${text.slice(0, end).replace(/\d+/g, '0').slice(0, KEY_LENGTH)}`;

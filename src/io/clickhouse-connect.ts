@@ -11,7 +11,7 @@ import {
 import { QrunError } from '../core/errors.js';
 import { type Failure, ownFailure } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
-import { refusalOf } from '../core/refusal.js';
+import { quotaEndsInMs, refusalOf } from '../core/refusal.js';
 import { tlsHint } from '../core/tls-hint.js';
 import { type HttpAnswer, HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
 import { type AllowedSettings, allowedSettings, refusesSetting } from './clickhouse-readonly.js';
@@ -62,7 +62,7 @@ const PROBE_SPOOL: SpoolOptions = { directory: tmpdir(), thresholdBytes: 16 * 10
  * Rejects with QrunError `CONFIG` (options: URL, CA file, settings; all bad settings at once),
  * `ENGINE_UNREACHABLE` (nothing answers, or something that is not ClickHouse, or not in time) or
  * `ENGINE_REFUSED` (user, password, database, settings that the user may not change). Overload (code 202, HTTP
- * 429, 503) is waited for within the time limit. No error shows the password.
+ * 429, 503) is waited for within the time limit, and so is a quota whose interval ends in it. No error shows the password.
  */
 export async function connect(options: ClickHouseOptions, signal: AbortSignal): Promise<ServerProfile> {
   const endpoint = await endpointOf(options);
@@ -138,7 +138,7 @@ class Probe {
         database === undefined ? settings : { ...settings, database },
       );
       if (tried.ok) return { settings, executionTimeRefused: false, notices: [] };
-      if (refusesSetting(tried.failure)) return await allowedSettings(settings, this, this.endpoint);
+      if (refusesSetting(tried.failure)) return await this.allowedSettings(settings);
       const { code, message } = tried.failure;
       const unknown = left.filter(([name]) => message.includes(name));
       if (code !== 115 || unknown.length === 0) throw openError(tried.failure, this.endpoint, this.options);
@@ -159,11 +159,18 @@ class Probe {
     });
   }
 
-  /** Why a setting cannot be set, if so; the database is checked with it. */
-  async trySetting(name: string, value: string): Promise<Failure | undefined> {
+  private async allowedSettings(wanted: Settings): Promise<AllowedSettings> {
     const { database } = this.options;
-    const query = database === undefined ? { [name]: value } : { [name]: value, database };
-    const answer = await this.rows('SELECT 1 AS v', query);
+    const allowed = await allowedSettings(wanted, this, this.endpoint);
+    const query = database === undefined ? allowed.settings : { ...allowed.settings, database };
+    const tried = await this.rows('SELECT 1 AS v', query);
+    if (!tried.ok) throw openError(tried.failure, this.endpoint, this.options);
+    return allowed;
+  }
+
+  /** Why a setting cannot be set, if so. */
+  async trySetting(name: string, value: string): Promise<Failure | undefined> {
+    const answer = await this.rows('SELECT 1 AS v', { [name]: value });
     return answer.ok ? undefined : answer.failure;
   }
 
@@ -213,12 +220,14 @@ class Probe {
       if (answer.ok) return await values(answer);
       const { kind, neverStarted, serverGone, name } = answer.failure;
       const passes = neverStarted && kind === 'transient' && !serverGone && name !== 'CONNECTION_FAILED';
-      if (!passes && refusalOf(answer.failure) !== 'full') return answer;
-      await sleep(Math.max(waitMs, answer.failure.retryAfterMs ?? 0), undefined, { signal: this.stop }).catch(
-        () => {
-          throw openError(answer.failure, this.endpoint, this.options);
-        },
-      );
+      const refusal = refusalOf(answer.failure);
+      const quotaMs = refusal === 'quota' ? quotaEndsInMs(answer.failure.message, Date.now()) : undefined;
+      const soon = quotaMs !== undefined && quotaMs < (this.options.openTimeoutMs ?? OPEN_TIMEOUT_MS);
+      if (!passes && refusal !== 'full' && !soon) return answer;
+      const asked = soon ? quotaMs + 1_000 : (answer.failure.retryAfterMs ?? 0);
+      await sleep(Math.max(waitMs, asked), undefined, { signal: this.stop }).catch(() => {
+        throw openError(answer.failure, this.endpoint, this.options);
+      });
     }
   }
 }

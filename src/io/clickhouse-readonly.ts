@@ -7,6 +7,8 @@ import type { HttpEndpoint } from './clickhouse-http.js';
 // READONLY and SETTING_CONSTRAINT_VIOLATION.
 const SETTING_REFUSED: ReadonlySet<number> = new Set([164, 452]);
 
+const UNKNOWN_SETTING = 115;
+
 /** Whether the user may not give a setting the value that was asked for. */
 export function refusesSetting({ code }: Failure): boolean {
   return SETTING_REFUSED.has(code);
@@ -54,8 +56,12 @@ export async function allowedSettings(
   const notices: string[] = [];
   for (const [name, value] of Object.entries(wanted)) {
     const failure = await probe.trySetting(name, value);
-    if (failure === undefined) settings[name] = value;
-    if (failure === undefined || !refusesSetting(failure)) continue;
+    // A name that the server does not know is left out; any other trouble is not about one setting, and comes again.
+    if (failure?.code === UNKNOWN_SETTING) continue;
+    if (failure === undefined || !refusesSetting(failure)) {
+      settings[name] = value;
+      continue;
+    }
     const without = DISPENSABLE.get(name);
     if (without !== undefined) notices.push(`the user "${user}" may not set ${name}: ${without}`);
     if (DISPENSABLE.has(name)) continue;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { HTTP_PARAMETERS } from '../core/engine-settings.js';
 import { type Failure, ownFailure } from '../core/failure.js';
 import { refusalOf } from '../core/refusal.js';
@@ -34,6 +35,8 @@ class ClickHouseEngine implements Engine {
   readonly #slots: Slots;
   readonly #closing = new AbortController();
   readonly #running = new Running();
+  readonly #pingId = `qrun-ping-${randomUUID()}`;
+  #pings = 0;
   #closed: Promise<void> | undefined;
 
   constructor(options: ClickHouseOptions, profile: ServerProfile) {
@@ -98,7 +101,10 @@ class ClickHouseEngine implements Engine {
 
   async #ping(stop: Stop): Promise<Failure | undefined> {
     stop.startDeadline(PING_TIMEOUT_MS);
-    const call = { sql: 'SELECT 1', queryId: '', query: HTTP_PARAMETERS };
+    // With an id, as queries have one: what stands before the server may treat requests without one otherwise.
+    this.#pings += 1;
+    const queryId = `${this.#pingId}-${this.#pings}`;
+    const call = { sql: 'SELECT 1', queryId, query: HTTP_PARAMETERS };
     const answer = await this.#control.call(call, stop);
     if (answer.ok) return undefined;
     if (stop.why === 'TIMEOUT') {

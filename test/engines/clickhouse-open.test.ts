@@ -165,14 +165,36 @@ it('says which setting makes a URL too long', async () => {
   expect(error.message).toContain('the setting "additional_result_filter" (7,000 bytes)');
 });
 
-it('says that the quota is used up, and does not wait for it', async () => {
-  const text =
-    "Code: 201, e.displayText() = DB::Exception: Quota for user 'u' for 3600 seconds has been exceeded. Queries: 13, max: 12. Interval will end at 2026-11-28 12:00:00.";
-  stub.openShape = status(500, text);
-  expect(await refusal({})).toMatchObject({
-    code: 'ENGINE_REFUSED',
-    message: expect.stringContaining('the quota of the user "default"'),
-    hint: expect.stringContaining('interval'),
+describe('a quota that is used up', () => {
+  const quota = (seconds: number, end: string) =>
+    status(
+      500,
+      `Code: 201. DB::Exception: Quota for user \`u\` for ${seconds}s has been exceeded: queries = 13/12. Interval will end at ${end}.`,
+    );
+
+  it('is told at once when its interval ends later', async () => {
+    // Longer than a day ahead in every time zone.
+    const end = new Date(Date.now() + 100 * 3_600_000).toISOString().slice(0, 19).replace('T', ' ');
+    stub.openShape = quota(1_000_000, end);
+    const startedMs = performance.now();
+    expect(await refusal({})).toMatchObject({
+      code: 'ENGINE_REFUSED',
+      message: expect.stringContaining('the quota of the user "default"'),
+      hint: expect.stringContaining('interval'),
+    });
+    expect(performance.now() - startedMs).toBeLessThan(5_000);
+  });
+
+  it('is waited for when its interval ends soon', async () => {
+    const end = new Date(Date.now() + 1_000).toISOString().slice(0, 19).replace('T', ' ');
+    let refused = 1;
+    stub.openShape = request => {
+      refused -= 1;
+      (refused >= 0 ? quota(5, end) : rows('{"v":"1"}\n'))(request);
+    };
+    const options = { url: stub.url, concurrency: 1, spool: { directory, thresholdBytes: 1 }, settings: {} };
+    await (await openClickHouse(options, signal)).close();
+    expect(refused).toBeLessThan(-1);
   });
 });
 
@@ -247,6 +269,19 @@ describe('a user who may not change settings', () => {
     expect(error.message).toContain('output_format_json_quote_64bit_integers must be 0, and is 1');
     expect(error.hint).toContain('readonly = 2');
     expect(error.hint).toContain('--set output_format_json_quote_64bit_integers=1');
+  });
+
+  it('hears of an unknown database all the same', async () => {
+    stub.openShape = asked =>
+      (asked.url.get('database') === 'nosuch'
+        ? asked.url.has('output_format_json_escape_forward_slashes')
+          ? readonly
+          : status(404, "Code: 81. DB::Exception: Database nosuch doesn't exist")
+        : readonly)(asked);
+    expect(await refusal({ database: 'nosuch' })).toMatchObject({
+      code: 'ENGINE_REFUSED',
+      message: expect.stringContaining('no database "nosuch"'),
+    });
   });
 
   it('may say that he takes it as it is', async () => {

@@ -619,6 +619,24 @@ describe('a user who is refused in the middle of the run', () => {
     expect(engine.pings).toEqual([]);
   });
 
+  it('while pings are answered ends the run as quickly, when no query is taken any more', async () => {
+    let asked = 0;
+    const { summary, clock, log } = await fakeRun({
+      files: reads(40),
+      options: { concurrency: 4 },
+      script: ({ name }) => {
+        if (Number(name.slice(1)) < 10) return success();
+        asked += 1;
+        return failed(AUTH);
+      },
+    });
+    expect(summary).toMatchObject({ exit_code: 24, not_run: 31, recorded: { normal: 9, error: 0 } });
+    expect(summary.stopped).toContain('refuses the user "default"');
+    expect(log.groups).toHaveLength(9);
+    expect(clock.monotonicMs()).toBeLessThan(20_000);
+    expect(asked).toBeLessThan(4 * 8);
+  });
+
   it('by one server of two behind a balancer is asked for as long as a full one', async () => {
     const { log, summary } = await fakeRun({
       files: reads(20),
@@ -669,6 +687,23 @@ describe('pages of something else', () => {
     expect(log.lines()).toEqual(['q1 error 1', 'q2 error 1', 'q3 normal 1']);
     expect(engine.pings).toHaveLength(1);
   });
+});
+
+it('queries that a server hung on are no timeouts of theirs', async () => {
+  const late = ownFailure('TIMEOUT', 'permanent', 'no result within 1000 ms; it may still run on the server');
+  const { log, summary } = await fakeRun({
+    files: reads(8),
+    script: async ({ name, nth }, engine) => {
+      await clockOf(engine).delay(5);
+      if (name === 'q8') return failed(late);
+      if (name !== 'q2' || nth > 1) return success();
+      engine.refuse(5_000);
+      return failed({ ...late, serverGone: true });
+    },
+  });
+  expect(log.lines()).toContain('q2 normal 2');
+  expect(log.lines()).toContain('q8 error 1');
+  expect(summary.recorded).toEqual({ normal: 7, skipped: 0, error: 1 });
 });
 
 it('queries that a server kills as it ends run again; one that somebody killed is an error', async () => {
