@@ -7,6 +7,7 @@ import type { Parameters, QueryError, Settings } from '../core/model.js';
 import type { GroupHead } from '../core/record.js';
 import { quotaEndsInMs, refusalOf } from '../core/refusal.js';
 import { backoffMs, mayRetry } from '../core/retry.js';
+import { unlessAborted } from '../core/unless-aborted.js';
 import type { Engine, EngineResult } from '../io/engine.js';
 import type { GroupContent, ResultLog } from '../io/log.js';
 import type { ResultBody } from '../io/result-body.js';
@@ -52,13 +53,15 @@ export interface RunOptions {
   readonly setupNotRun?: readonly string[];
   /** The database that queries run in, where one is named; for the same. */
   readonly database?: string | undefined;
+  /** Whether a file that can no longer run is left out, in place of being recorded as error. */
+  readonly skipBad?: boolean;
   /** How long the engine may be away. */
   readonly outageLimitMs: number;
   /** First stop: start nothing new, finish what runs. */
   readonly drain: AbortSignal;
   /** Second stop: cancel what runs. */
   readonly abort: AbortSignal;
-  /** The exit code of a run that one of these stops ended before its end. */
+  /** The exit code of a run that one of these stops ended before its end; 25 (a policy of the caller's) without one. */
   readonly stopExitCode?: () => ExitCode | undefined;
 }
 
@@ -66,8 +69,8 @@ export interface RunOptions {
 export interface RunDeps {
   readonly engine: Engine;
   readonly log: Pick<ResultLog, 'append' | 'records' | 'path'>;
-  /** Reads and parses a query; throws QrunError when it can no longer run. */
-  readonly read: (name: string) => ReadQuery;
+  /** Reads a query and judges it anew; `undefined`: it is none any more. Throws QrunError when it can no longer run. */
+  readonly read: (name: string) => ReadQuery | undefined | Promise<ReadQuery | undefined>;
   readonly fingerprint: (bytes: Uint8Array) => string;
   readonly clock: Clock;
   readonly random: () => number;
@@ -208,14 +211,27 @@ class UnitRun {
   async #runQuery(planned: PlannedQuery): Promise<void> {
     const { emit, read, fingerprint } = this.#deps;
     const number = ++this.#sequence;
-    let query: ReadQuery;
+    let query: ReadQuery | undefined;
     try {
-      query = read(planned.name);
+      const reading = read(planned.name);
+      query = reading instanceof Promise ? await unlessAborted(reading, this.#stops.drain.signal) : reading;
+      // Nothing of it was begun.
+      if (query === undefined) return;
     } catch (error) {
       if (!(error instanceof QrunError)) throw error;
+      if (this.#options.skipBad === true) {
+        this.#summary.leftOut(planned.name, error.message);
+        emit({ type: 'warning', message: `${planned.name}.sql is left out: ${error.message}` });
+        return;
+      }
       const head = this.#head(planned, planned.fingerprint, number, 1);
       const failure = ownFailure(error.code, 'permanent', error.message);
       await this.#record(head, { outcome: 'error', error: failure }, failure);
+      return;
+    }
+    if (query === undefined) {
+      this.#summary.noQuery(planned.name);
+      emit({ type: 'warning', message: `${planned.name}.sql holds no statement any more, and is left out` });
       return;
     }
     // The file may have changed since it was planned: what is recorded is what is sent.

@@ -56,7 +56,7 @@ export interface JobFiles {
 // each change.
 const MAX_JOBS = 100_000;
 const NAME = /^[A-Za-z_]\w*$/;
-const OWN_VARIABLE = /^QRUN_(PARAM_.*|JOB|CHECKPOINT)$/;
+const OWN_VARIABLE = /^QRUN_(PARAM_.*|JOB|CHECKPOINT|COMMAND_ID)$/;
 
 const text = z.string('must be a text').min(1, 'must not be empty');
 const printable = (value: string): boolean => !/\p{Cc}/u.test(value);

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -13,8 +12,10 @@ import { type Failure, ownFailure } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
 import { quotaEndsInMs, refusalOf } from '../core/refusal.js';
 import { tlsHint } from '../core/tls-hint.js';
+import { unlessAborted } from '../core/unless-aborted.js';
 import { type HttpAnswer, HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
 import { type AllowedSettings, allowedSettings, refusesSetting } from './clickhouse-readonly.js';
+import { readBytesAsync } from './read-file.js';
 import type { SpoolOptions } from './result-body.js';
 
 /** Which server to use and how. */
@@ -65,7 +66,11 @@ const PROBE_SPOOL: SpoolOptions = { directory: tmpdir(), thresholdBytes: 16 * 10
  * 429, 503) is waited for within the time limit, and so is a quota whose interval ends in it. No error shows the password.
  */
 export async function connect(options: ClickHouseOptions, signal: AbortSignal): Promise<ServerProfile> {
-  const endpoint = await endpointOf(options);
+  // Its CA file may lie on a disk that does not answer.
+  const endpoint = await unlessAborted(endpointOf(options), signal);
+  if (endpoint === undefined) {
+    throw new QrunError('ENGINE_UNREACHABLE', 'opening the engine was interrupted');
+  }
   refuseFixed(options.settings);
   const channel = new HttpChannel(endpoint, 4);
   const timeoutMs = options.openTimeoutMs ?? OPEN_TIMEOUT_MS;
@@ -76,7 +81,9 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
   const timer = setTimeout(abort, timeoutMs);
   const probe = new Probe(channel, endpoint, options, stop.signal, () =>
     signal.aborted
-      ? new QrunError('ENGINE_UNREACHABLE', `connecting to ${endpoint.url} was interrupted`)
+      ? new QrunError('ENGINE_UNREACHABLE', `connecting to ${endpoint.url} was interrupted`, {
+          cause: signal.reason,
+        })
       : new QrunError('ENGINE_UNREACHABLE', `${endpoint.url} did not answer within ${timeoutMs} ms`, {
           hint: endpoint.url.startsWith('https:')
             ? 'check the host, the port (HTTPS is 8443, 8123 speaks only http) and firewalls'
@@ -309,7 +316,7 @@ async function readCa(path: string, url: URL): Promise<Buffer> {
   }
   let ca: Buffer;
   try {
-    ca = await readFile(path);
+    ca = await readBytesAsync(path, 'certificates');
   } catch (cause) {
     throw new QrunError('CONFIG', `cannot read the CA file ${path}: ${(cause as Error).message}`, { cause });
   }

@@ -5,6 +5,7 @@ import type * as undici from 'undici';
 // Only what is used: the whole package, with fetch, WebSocket and caches, would take 45 ms and 7 MB more at each start.
 import buildConnector from 'undici/lib/core/connect.js';
 import Pool from 'undici/lib/dispatcher/pool.js';
+import { encodeSql } from '../core/sql/encoding.js';
 import { AnswerBody } from './clickhouse-answer.js';
 
 /** What `createClient` takes in place of its own connection. */
@@ -25,7 +26,7 @@ export interface ConnectionOptions {
 
 /** What stands in a request in place of the SQL alone. `exec` takes it as its `values`. */
 export interface RequestBody {
-  readonly bytes: string;
+  readonly bytes: string | Buffer;
   readonly contentType?: string;
 }
 
@@ -101,7 +102,7 @@ export function leanConnection(options: ConnectionOptions): ClientConnection {
           method: 'POST',
           path,
           headers: type === undefined ? headers : { ...headers, 'content-type': type },
-          body: body?.bytes ?? query,
+          body: body?.bytes ?? encodeSql(query),
         },
         handler,
       );

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { HTTP_PARAMETERS } from '../core/engine-settings.js';
+import { encodeSql } from '../core/sql/encoding.js';
 import type { RequestBody } from './clickhouse-connection.js';
 import type { HttpCall, HttpChannel } from './clickhouse-http.js';
 import type { StopSignal } from './stop.js';
@@ -67,11 +68,13 @@ export function textOf({ sql, data }: Pick<HttpCall, 'sql' | 'data'>): string {
 /** The body of a request that holds a form. */
 export function formBody(fields: Readonly<Record<string, string>>): RequestBody {
   const boundary = `qrun-${randomUUID()}`;
-  const parts = Object.entries(fields).map(
-    ([name, value]) => `--${boundary}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`,
-  );
+  const parts = Object.entries(fields).flatMap(([name, value]) => [
+    `--${boundary}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n`,
+    name === 'query' ? encodeSql(value) : value,
+    '\r\n',
+  ]);
   return {
-    bytes: `${parts.join('')}--${boundary}--\r\n`,
+    bytes: Buffer.concat([...parts, `--${boundary}--\r\n`].map(part => Buffer.from(part as string))),
     contentType: `multipart/form-data; boundary=${boundary}`,
   };
 }

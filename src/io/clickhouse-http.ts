@@ -8,16 +8,24 @@ import {
   ownFailure,
   parseExceptionTail,
   parseServerError,
+  type ServerErrorText,
   serverFailure,
   type TransportError,
   transportFailure,
 } from '../core/failure.js';
 import { explainLongUrl } from '../core/long-url.js';
 import type { QueryStats } from '../core/model.js';
+import { encodeSql } from '../core/sql/encoding.js';
 import type { AnswerBody } from './clickhouse-answer.js';
 import { type AnswerHeader, leanConnection } from './clickhouse-connection.js';
 import { formBody, textOf } from './clickhouse-form.js';
-import { type ResultBody, ResultWriter, type SpoolOptions, TAIL_BYTES } from './result-body.js';
+import {
+  type ResultBody,
+  ResultWriter,
+  type RowShape,
+  type SpoolOptions,
+  TAIL_BYTES,
+} from './result-body.js';
 import type { StopSignal } from './stop.js';
 
 /** Where a server is and who asks. */
@@ -46,6 +54,8 @@ export interface HttpCall {
   readonly query: Readonly<Record<string, string>>;
   /** Where a large result goes; without it the rows are proven and thrown away. */
   readonly spool?: SpoolOptions;
+  /** How the rows may look, where not as usual. */
+  readonly shape?: RowShape;
 }
 
 /** How a statement ended; the caller owns `body`. */
@@ -91,7 +101,7 @@ export class HttpChannel {
     if (stop.aborted) cut();
     try {
       return reply.http_status_code === 200 && headers['x-clickhouse-exception-code'] === undefined
-        ? await readRows(body, headers, call.spool)
+        ? await readRows(body, headers, call)
         : {
             ok: false,
             failure: explained(await readError(body, reply.http_status_code ?? 0, headers), call),
@@ -120,7 +130,7 @@ export class HttpChannel {
     };
     if (data === undefined && form === undefined) return this.#client.exec(params);
     // Of `query` the client would take blanks and `;` away at its end, which may belong to the data.
-    const body = form === undefined ? { bytes: textOf({ sql, data }) } : formBody(form);
+    const body = form === undefined ? { bytes: encodeSql(textOf({ sql, data })) } : formBody(form);
     return this.#client.exec({ ...params, values: body as unknown as Readable });
   }
 }
@@ -134,12 +144,8 @@ function explained(failure: Failure, { form, query }: HttpCall): Failure {
 
 type Headers = Readonly<Partial<Record<AnswerHeader, string | string[]>>>;
 
-async function readRows(
-  body: AnswerBody,
-  headers: Headers,
-  spool: SpoolOptions | undefined,
-): Promise<HttpAnswer> {
-  const writer = new ResultWriter(spool);
+async function readRows(body: AnswerBody, headers: Headers, { spool, shape }: HttpCall): Promise<HttpAnswer> {
+  const writer = new ResultWriter(spool, shape);
   const error = await body.read(chunk => writer.write(chunk));
   const broken = error === undefined ? undefined : transportError(error);
   const tag = header(headers, 'x-clickhouse-exception-tag');
@@ -149,10 +155,20 @@ async function readRows(
     return { ok: false, failure: exception ? serverFailure(exception) : cutAnswer(broken, headers) };
   }
   const result = await writer.finish();
-  if (!('reason' in result)) return { ok: true, body: result, stats: statsOf(headers) };
+  if (!('reason' in result)) {
+    const error = shape?.mayEndWithException ? exceptionInLastRow(writer.tail) : undefined;
+    if (error === undefined) return { ok: true, body: result, stats: statsOf(headers) };
+    await result.dispose();
+    return { ok: false, failure: serverFailure(error) };
+  }
   const exception = parseExceptionTail(result.tail, tag);
   if (exception !== undefined) return { ok: false, failure: serverFailure(exception) };
   return { ok: false, failure: notRows(result, headers) };
+}
+
+function exceptionInLastRow(tail: string): ServerErrorText | undefined {
+  const rows = tail.trimEnd();
+  return parseServerError(rows.slice(rows.lastIndexOf('\n') + 1));
 }
 
 // A body that ends with the connection cannot be told from one that was cut.

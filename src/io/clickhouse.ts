@@ -9,6 +9,7 @@ import { ParameterPlace } from './clickhouse-form.js';
 import { HttpChannel } from './clickhouse-http.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
 import { Running } from './running.js';
+import { SettingAliases } from './setting-aliases.js';
 import { Stop, type StopSignal } from './stop.js';
 
 export type { ClickHouseOptions } from './clickhouse-connect.js';
@@ -51,6 +52,7 @@ class ClickHouseEngine implements Engine {
       canceller: new Canceller(this.#control),
       parameterPlace: new ParameterPlace(this.#control),
       limits: { executionTimeRefused: profile.executionTimeRefused },
+      aliases: new SettingAliases(this.#control, options.spool),
       url: undefined,
     };
     this.#slots = new Slots(options.concurrency);

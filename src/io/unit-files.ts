@@ -1,17 +1,10 @@
-import {
-  closeSync,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  realpathSync,
-  type Stats,
-  statSync,
-} from 'node:fs';
+import { closeSync, lstatSync, readdirSync, readSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import { KeptFiles } from './kept-files.js';
+import { LocalDisks } from './local-disks.js';
+import { openToRead, strangeness } from './open-file.js';
+import { readBytes, readBytesAsync, readOpened } from './read-file.js';
 
 /** The sweep that a unit belongs to. */
 export interface SweepRoot {
@@ -27,7 +20,7 @@ export interface SweepRoot {
 export function findSweepRoot(unitDirectory: string, cwd: string): SweepRoot {
   for (let at = resolve(unitDirectory); ; at = dirname(at)) {
     const configFile = join(at, 'qrun.toml');
-    if (statOf(configFile)?.isFile()) return { directory: at, configFile };
+    if (isNamed(configFile)) return { directory: at, configFile };
     if (dirname(at) === at) break;
   }
   const unit = resolve(unitDirectory);
@@ -56,9 +49,13 @@ export function listQueries(unitDirectory: string): string[] {
     });
   }
   if (!stat.isDirectory()) {
-    throw new QrunError('UNIT_NOT_FOUND', `${unitDirectory} is a file, not a directory`, {
-      hint: `name its directory, and choose the file with --include: qrun unit ${dirname(unitDirectory)} --include ${basename(unitDirectory)}`,
-    });
+    throw new QrunError(
+      'UNIT_NOT_FOUND',
+      `${unitDirectory} is ${strangeness(stat) ?? 'a file'}, not a directory`,
+      {
+        hint: `name its directory, and choose the file with --include: qrun unit ${dirname(unitDirectory)} --include ${basename(unitDirectory)}`,
+      },
+    );
   }
   const names: string[] = [];
   collect(unitDirectory, '', names, new Set());
@@ -126,6 +123,17 @@ export function statOf(path: string) {
   }
 }
 
+// Also a pipe, a device, and a link that leads nowhere: whoever reads it says what is wrong with it. To pass over it
+// would be to run without what it was meant to say. A directory of that name is something else.
+function isNamed(path: string): boolean {
+  try {
+    const own = lstatSync(path, { throwIfNoEntry: false });
+    return own !== undefined && !(own.isSymbolicLink() ? statOf(path) : own)?.isDirectory();
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The `_setup.sql` files that prepare data for a unit, outermost first: those in the sweep root, in the unit,
  * and in the directories between them.
@@ -134,8 +142,28 @@ export function findSetupFiles(unitDirectory: string, root: string): string[] {
   const found: string[] = [];
   for (let at = resolve(unitDirectory); ; at = dirname(at)) {
     const path = join(at, '_setup.sql');
-    if (statOf(path)?.isFile()) found.unshift(path);
+    if (isNamed(path)) found.unshift(path);
     if (at === resolve(root) || dirname(at) === at) return found;
+  }
+}
+
+/**
+ * The bytes of a setup file, as {@link findSetupFiles} finds them.
+ *
+ * Errors: QrunError `UNIT_UNREADABLE` when it cannot be read, or is no regular file of at most 64 MiB.
+ */
+export function readSetupBytes(path: string): Buffer {
+  try {
+    return readBytes(path, 'query');
+  } catch (cause) {
+    throw new QrunError(
+      'UNIT_UNREADABLE',
+      `cannot read the setup file ${path}: ${(cause as Error).message}`,
+      {
+        hint: 'make it a file that qrun can read, or remove it: without it nothing is prepared',
+        cause,
+      },
+    );
   }
 }
 
@@ -144,13 +172,18 @@ export interface UnitSource {
   readonly directory: string;
   /** As {@link listQueries}. */
   list(): string[];
-  /** The bytes of a query's file, not to be written to; throws the error of the system call. */
+  /** The bytes of a query's file, not to be written to. Errors: as `openToRead` of open-file.ts; those of read(2). */
   read(name: string): Buffer;
   /**
    * The bytes that the first `read` of this name since `list` gave, where they were kept and the file has not
    * changed since: for whoever would read it again. They must not be written to.
    */
   unchanged?(name: string): Buffer | undefined;
+  /**
+   * As `read`, on a thread, where a file that was read so far lies on a file system that may never answer; `undefined`
+   * where `read` is as good: for whoever must not be kept from hearing a signal.
+   */
+  readLater?(name: string): Promise<Buffer> | undefined;
 }
 
 /** How much of a unit's SQL `qrun unit` keeps from the plan until it runs: the text of 80,000 small queries. */
@@ -170,6 +203,7 @@ export function directorySource(directory: string, keptBytes = 0): UnitSource {
     return { directory, list: () => listQueries(directory), read: name => readSmallFile(pathOf(name)) };
   }
   let kept = new KeptFiles(keptBytes);
+  const disks = new LocalDisks();
   return {
     directory,
     list() {
@@ -177,7 +211,14 @@ export function directorySource(directory: string, keptBytes = 0): UnitSource {
       kept = new KeptFiles(names.length > KEPT_QUERIES ? 0 : keptBytes);
       return names;
     },
-    read: name => readSmallFile(pathOf(name), (bytes, stat) => kept.keep(name, bytes, stat, Date.now())),
+    read(name) {
+      const path = pathOf(name);
+      return readSmallFile(path, (bytes, stat) => {
+        disks.note(path, stat.dev);
+        return kept.keep(name, bytes, stat, Date.now());
+      });
+    },
+    readLater: name => (disks.allLocal ? undefined : readBytesAsync(pathOf(name), 'query')),
     unchanged(name) {
       if (!kept.has(name)) return undefined;
       const stat = statOf(pathOf(name));
@@ -188,24 +229,27 @@ export function directorySource(directory: string, keptBytes = 0): UnitSource {
 
 const smallFile = Buffer.allocUnsafeSlow(64 * 1024);
 
-// Without asking for the size first, and with one buffer for all: two thirds of the time of readFileSync. Where the
-// file's state is wanted, from before it is read, the size saves asking whether more follows.
+// With one buffer for all, and without asking whether more follows what the size says: two thirds of the time of
+// readFileSync.
 function readSmallFile(path: string, keep?: (bytes: Buffer, stat: Stats) => Buffer | undefined): Buffer {
-  const fd = openSync(path, 'r');
+  const { fd, stat } = openToRead(path, 'query');
   try {
-    const stat = keep === undefined ? undefined : fstatSync(fd);
+    if (stat.size >= smallFile.length) {
+      const bytes = readOpened(fd, stat.size, 'query');
+      return keep?.(bytes, stat) ?? bytes;
+    }
     let length = 0;
     for (let got = -1; got !== 0 && length < smallFile.length; length += got) {
       got = readSync(fd, smallFile, length, smallFile.length - length, null);
-      // Of a regular file this is all.
-      if (got > 0 && length + got === stat?.size && stat.isFile()) {
+      if (got > 0 && length + got === stat.size) {
         length += got;
         break;
       }
     }
-    if (length === smallFile.length) return readFileSync(path);
+    // It has grown meanwhile.
+    if (length === smallFile.length) return readBytes(path, 'query');
     const bytes = smallFile.subarray(0, length);
-    return (stat === undefined ? undefined : keep?.(bytes, stat)) ?? Buffer.from(bytes);
+    return keep?.(bytes, stat) ?? Buffer.from(bytes);
   } finally {
     closeSync(fd);
   }

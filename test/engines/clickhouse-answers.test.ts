@@ -670,7 +670,8 @@ describe('what is sent', () => {
   it('uses one session for a file, checks that it still exists, and ends it with the last statement', async () => {
     stub.shape = rows('');
     await run('SET max_threads = 3; SELECT 1; SELECT 2', { queryId: 's', settings: { max_threads: '1' } });
-    const sent = stub.requests.map(({ url }) => ({
+    const inSession = stub.requests.filter(({ url }) => url.has('session_id'));
+    const sent = inSession.map(({ url }) => ({
       session: url.get('session_id'),
       check: url.get('session_check'),
       close: url.get('close_session'),
@@ -682,6 +683,85 @@ describe('what is sent', () => {
       { session: 's', check: '1', close: null, threads: null, id: 's-1' },
       { session: 's', check: '1', close: '1', threads: null, id: 's-2' },
     ]);
+  });
+
+  it('leaves out what a SET of the file has set by another name of the setting', async () => {
+    const own = await openClickHouse(options(), new AbortController().signal);
+    const aliases = '{"n":"enable_analyzer","a":"allow_experimental_analyzer"}\n{"n":"b","a":"c"}\n';
+    stub.shape = request => rows(request.sql.includes('alias_for') ? aliases : ROWS)(request);
+    const sent = async (sql: string, settings: Record<string, string>) => {
+      stub.requests.length = 0;
+      const query = parseQuery(`${sql}; SELECT 1`);
+      ids += 1;
+      const { signal } = new AbortController();
+      await text(
+        await own.run({ query, queryId: `q${ids}`, parameters: {}, settings, timeoutMs: 0, signal }),
+      );
+      const { url } = stub.requests.at(-1) ?? { url: new URLSearchParams() };
+      return Object.keys(settings).filter(name => url.has(name));
+    };
+    const both = { allow_experimental_analyzer: '1', enable_analyzer: '1', c: '1' };
+    expect(await sent('SET enable_analyzer = 0', both)).toEqual(['c']);
+    expect(await sent('SET allow_experimental_analyzer = 0', both)).toEqual(['c']);
+    expect(await sent('SET d = 0', both)).toEqual(Object.keys(both));
+    // Asked once.
+    expect(stub.requests.filter(({ sql }) => sql.includes('alias_for'))).toEqual([]);
+    await own.close();
+  });
+
+  it('sets everything in the session before a SET that may forbid it, and sends nothing any more', async () => {
+    stub.shape = rows(ROWS);
+    await run('SET readonly = 1; SELECT 1; SELECT 2', {
+      queryId: 'r',
+      settings: { max_threads: '1', o: "it's" },
+      timeoutMs: 9000,
+    });
+    const [first, ...others] = stub.requests.filter(({ url }) => url.has('session_id'));
+    expect(first?.sql).toBe(
+      "SET `output_format_json_quote_64bit_integers` = '0', `max_execution_time` = '10', `max_threads` = '1', `o` = 'it\\'s'",
+    );
+    expect(first?.url.get('query_id')).toBe('r-set');
+    expect(others.map(({ sql }) => sql)).toEqual(['SET readonly = 1', 'SELECT 1', 'SELECT 2']);
+    for (const { url } of others) expect(url.get('session_check')).toBe('1');
+    for (const { url } of others.slice(1)) {
+      const known = ['default_format', 'wait_end_of_query', 'buffer_size', 'session_id', 'session_check'];
+      const own = [...known, 'session_timeout', 'close_session', 'query_id'];
+      expect([...url.keys()].filter(name => !own.includes(name))).toEqual([]);
+    }
+  });
+
+  it('sends no settings after a profile that forbids them', async () => {
+    const refused = status(500, "Code: 164. DB::Exception: Cannot modify 'max_threads' setting (READONLY)");
+    stub.shape = request => {
+      const isRefused = request.sql.startsWith('SELECT') && request.url.has('max_threads');
+      (isRefused ? refused : rows(ROWS))(request);
+    };
+    expect(
+      await text(await run("SET profile = 'p'; SELECT 1; SELECT 2", { settings: { max_threads: '1' } })),
+    ).toBe(ROWS);
+    // Refused once.
+    expect(stub.requests.filter(({ sql }) => sql === 'SELECT 1')).toHaveLength(2);
+    expect(stub.requests.filter(({ sql }) => sql === 'SELECT 2')).toHaveLength(1);
+  });
+
+  it('takes no exception for a row where the file has set that it looks like one', async () => {
+    const row = '{"exception": "Code: 395. DB::Exception: no (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)"}\n';
+    const setting = 'http_write_exception_in_output_format';
+    const bad = await failure(rows(ROWS + row), `SELECT 1 SETTINGS ${setting} = 1`);
+    expect(bad).toMatchObject({ code: 395 });
+    expect(await failure(rows(row), `SET ${setting} = 1; SELECT 1`)).toMatchObject({ code: 395 });
+    expect(await text(await run('SELECT 1'))).toBe(row);
+  });
+
+  it('gives the rows of statements that it does not know', async () => {
+    const table = new Map([
+      ['CALL p', rows('{"c":1}\n')],
+      ['ALTER TABLE t FREEZE', rows('{"f":1}\n')],
+    ]);
+    stub.shape = request => (table.get(request.sql) ?? rows(request.sql === 'SELECT 1' ? ROWS : ''))(request);
+    expect(await text(await run('SELECT 1; CALL p'))).toBe('{"c":1}\n');
+    expect(await text(await run('CALL p; SELECT 1; OPTIMIZE TABLE t'))).toBe(ROWS);
+    expect(await text(await run('CALL p; ALTER TABLE t FREEZE; SYSTEM FLUSH LOGS'))).toBe('{"f":1}\n');
   });
 
   it('needs no session for statements that share nothing', async () => {

@@ -229,7 +229,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     await daemon.pueue('pause', '--group', all.group);
     const { stdout } = await all.submit();
     expect(stdout).toContain(`the group is paused: pueue start -g ${all.group}`);
-    expect((await all.status()).pausedGroups).toEqual([all.group]);
+    expect((await all.status()).paused_groups).toEqual([all.group]);
     expect((await all.qrun('status', '.')).stdout).toContain(`pueue start -g ${all.group}`);
     await all.submitted('--resume-group');
     expect((await all.ended()).result).toEqual({ kind: 'success' });

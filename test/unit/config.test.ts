@@ -48,6 +48,7 @@ const DEFAULTS: Config = {
   rows_per_query: undefined,
   log_dir: undefined,
   allow_placeholders: false,
+  skip_bad: false,
   include: [],
   exclude: [],
   settings: {},
@@ -90,6 +91,7 @@ const KEYS: Record<ConfigKey, Accepted> = {
   rows_per_query: { toml: 3, env: '3', flag: '3', means: 3 },
   log_dir: { toml: 'l', env: 'l', flag: 'l', means: 'l' },
   allow_placeholders: { toml: true, flag: true, means: true },
+  skip_bad: { toml: true, env: '1', flag: true, means: true },
   include: { toml: ['a', 'b'], flag: ['a', 'b'], means: ['a', 'b'] },
   exclude: { toml: 'a', flag: ['a'], means: ['a'] },
   settings: {
@@ -170,6 +172,14 @@ describe('resolveConfig', () => {
     });
   });
 
+  it('takes placeholders that may stand by their names', () => {
+    const allowed = (value: unknown): unknown =>
+      resolve({ toml: { allow_placeholders: value } }).config.allow_placeholders;
+    expect(allowed('__X__')).toEqual(['__X__']);
+    const names = ['__HIVE_DEFAULT_PARTITION__', '\u0024{X}', '{{ x }}'];
+    expect(allowed(names)).toEqual(names);
+  });
+
   it('prefers flags to the environment to qrun.toml to the defaults', () => {
     const toml = { concurrency: 1, retries: 1, user: 'toml', include: ['toml'] };
     const env = { QRUN_CONCURRENCY: '2', QRUN_RETRIES: '2' };
@@ -203,6 +213,7 @@ describe('resolveConfig', () => {
 
 describe('a value that cannot be used', () => {
   const WHOLE = 'must be a whole number from';
+  const ALLOWED = 'must be true, false or placeholders as they stand in the SQL, such as __WORD__';
   it.each<[ConfigKey, unknown, string]>([
     ['engine', 'postgres', 'must be clickhouse or embedded, not "postgres"'],
     ['engine', 1, 'must be clickhouse or embedded, not 1'],
@@ -232,7 +243,9 @@ describe('a value that cannot be used', () => {
     ['shard', '0/2', 'must be i/n with 1 <= i <= n, such as 2/8, not "0/2"'],
     ['shard', '1', 'must be i/n with 1 <= i <= n, such as 2/8, not "1"'],
     ['rerun', 'some', 'must be errors, all or none, not "some"'],
-    ['allow_placeholders', 'yes', 'must be true or false, not "yes"'],
+    ['allow_placeholders', 'yes', `${ALLOWED}, not "yes"`],
+    ['allow_placeholders', ['__X__', 'yes'], `${ALLOWED}, not "yes"`],
+    ['allow_placeholders', 1, `${ALLOWED}, not 1`],
     ['setup', 1, 'must be true or false, not 1'],
     ['include', [1], 'must be a text, not 1'],
     ['include', [''], 'must not be empty, not ""'],
@@ -250,7 +263,7 @@ describe('a value that cannot be used', () => {
     const toml = { settings: { max_threads: [4], ok: 1 }, include: ['a', 2] };
     const [settings, include] = problems({ toml });
     expect(settings).toBe(
-      `${FILE}: settings.max_threads: must be a text, a number or true/false, not a list`,
+      `${FILE}: settings.max_threads: must be a text, a number or true/false (a date as a text), not a list`,
     );
     expect(include).toBe(`${FILE}: include.1: must be a text, not 2`);
     expect(problems({ env: { QRUN_RETRIES: 'x' } })[0]).toMatch(/^QRUN_RETRIES: must be a whole number/);

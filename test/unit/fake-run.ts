@@ -253,14 +253,15 @@ export function planOf(files: Files, reason: PlanReason = 'new'): UnitPlan {
     reason,
     rows: undefined,
   }));
-  return { queries, due: queries, settled: 0, keptErrors: 0, usesParameters: false };
+  const others = { usesParameters: false, cannotRun: [], refused: 0, noStatement: [] };
+  return { queries, due: queries, settled: 0, keptErrors: 0, ...others };
 }
 
 /** The same for a run. */
-export function runPlanOf({ due, settled, keptErrors, usesParameters }: UnitPlan): RunPlan {
+export function runPlanOf({ queries: _, due, ...counts }: UnitPlan): RunPlan {
   const queries = new DueQueries();
   for (const query of due) queries.add(query);
-  return { due: queries, settled, keptErrors, usesParameters };
+  return { ...counts, due: queries };
 }
 
 export function readOf(sql: string): ReadQuery {
@@ -273,7 +274,7 @@ export interface FakeRun {
   readonly script: Script;
   readonly options?: Partial<RunOptions>;
   readonly log?: Pick<ResultLog, 'append' | 'records' | 'path'>;
-  readonly read?: (name: string) => ReadQuery;
+  readonly read?: (name: string) => ReadQuery | undefined;
   readonly random?: () => number;
   /** How many queries the engine runs at once. */
   readonly slots?: number;

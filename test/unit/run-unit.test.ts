@@ -1111,6 +1111,19 @@ describe('files that change after planning', () => {
     ]);
   });
 
+  it('a drain by a caller who names no exit code is never 0', async () => {
+    const drain = new AbortController();
+    const { summary } = await fakeRun({
+      files: reads(5),
+      script: () => success(),
+      options: { concurrency: 1, drain: drain.signal },
+      onEvent: event => {
+        if (event.type === 'query_recorded') drain.abort('enough');
+      },
+    });
+    expect(summary).toMatchObject({ not_run: 4, exit_code: 25, stopped: 'enough' });
+  });
+
   it('what was kept from the plan is recorded under its fingerprint, which is not computed again', async () => {
     const files = reads(2);
     const { log, events } = await fakeRun({

@@ -160,7 +160,7 @@ function auditLine({ state, note, verdict, at }: AuditStatus, style: Style): str
 
 function notes(status: SweepStatus, style: Style, { problem }: StatusView): string[] {
   return [
-    ...status.pausedGroups.map(
+    ...status.paused_groups.map(
       group =>
         `the group ${style.foreign(group)} is paused, nothing starts: pueue start -g ${style.foreign(group)}`,
     ),
