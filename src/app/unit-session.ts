@@ -36,6 +36,7 @@ export interface UnitRequest {
   readonly retries: number;
   readonly outageLimitMs: number;
   readonly halt: HaltPolicy | undefined;
+  readonly database?: string | undefined;
   readonly rowsPerQuery: number | undefined;
   /** Whether setup files run on a server. */
   readonly setup: boolean;
@@ -123,9 +124,12 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
           settled: plan.settled,
           due: plan.due.total,
         });
+        for (const message of engine.info.notices ?? []) emit({ type: 'warning', message });
         await prepare(deps, request, engine, setup);
         await deps.appendRun(startEntry(deps, request, engine, await identity));
-        const summary = await runPlanned(deps, request, plan, log, engine);
+        const setupNotRun =
+          engine.info.kind === 'embedded' || request.setup ? [] : setup.map(({ name }) => name);
+        const summary = await runPlanned(deps, request, plan, log, engine, setupNotRun);
         await deps.appendRun({
           event: 'end',
           run: request.run,
@@ -185,6 +189,7 @@ async function runPlanned(
   plan: RunPlan,
   log: ResultLog,
   engine: Engine,
+  setupNotRun: readonly string[] = [],
 ): Promise<RunSummary> {
   const { clock, emit, random } = deps;
   const summary = await runUnit(
@@ -197,7 +202,7 @@ async function runPlanned(
       random,
       emit,
     },
-    { ...request, plan, parameters: request.inputs.parameters },
+    { ...request, plan, parameters: request.inputs.parameters, setupNotRun },
   );
   emit({ type: 'run_ended', ...summary });
   return summary;

@@ -211,7 +211,12 @@ export function addRunOptions(command: Command): Command {
         group,
       ),
     )
-    .addOption(new Option('--halt <policy>', 'stop at errors=N or errors=N%').helpGroup(group));
+    .addOption(
+      new Option(
+        '--halt <policy>',
+        'stop at errors=N, errors=N%, or same=N|off equal first failures',
+      ).helpGroup(group),
+    );
 }
 
 const KEY_OF_FLAG: Readonly<Record<string, ConfigKey>> = {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { parseSize, SIZE_EXAMPLES } from './bytes.js';
 import { parseDuration } from './duration.js';
 import { QrunError } from './errors.js';
-import { type HaltPolicy, parseHalt } from './halt.js';
+import { DEFAULT_HALT, HALT_FORMS, type HaltPolicy, parseHalt } from './halt.js';
 import type { AllowedPlaceholders } from './judge.js';
 import type { Rerun } from './plan.js';
 import type { Shard } from './selection.js';
@@ -113,7 +113,7 @@ const FIELDS = {
   timeout: field(duration, { env: 'QRUN_TIMEOUT' }),
   retries: field(wholeNumber(0, 100), { env: 'QRUN_RETRIES' }),
   max_outage: field(duration, { env: 'QRUN_MAX_OUTAGE' }),
-  halt: field(parsed(parseHalt, 'must be errors=N or errors=N%'), { env: 'QRUN_HALT' }),
+  halt: field(parsed(parseHalt, `must be ${HALT_FORMS}`), { env: 'QRUN_HALT' }),
   rows_per_query: field(wholeNumber(1, 1_000_000_000), { env: 'QRUN_ROWS_PER_QUERY' }),
   log_dir: field(text, { env: 'QRUN_LOG_DIR' }),
   allow_placeholders: field(placeholders),
@@ -160,7 +160,7 @@ export interface Config {
   readonly timeout: number;
   readonly retries: number;
   readonly max_outage: number;
-  readonly halt: HaltPolicy | undefined;
+  readonly halt: HaltPolicy;
   readonly rows_per_query: number | undefined;
   readonly log_dir: string | undefined;
   /** All, none, or those named. */
@@ -187,6 +187,7 @@ const DEFAULTS = {
   timeout: 3_600_000,
   retries: 3,
   max_outage: 600_000,
+  halt: DEFAULT_HALT,
   allow_placeholders: false,
   skip_bad: false,
   include: [],

@@ -227,8 +227,9 @@ function editDistance(from: string, to: string): number {
 // Types whose text form holds quoted strings with escapes of their own; the server reads them as they stand.
 const READ_AS_IT_STANDS =
   /^(?:Nullable\(\s*)?(?:Identifier|Array|Tuple|Map|Nested|Point|Ring|LineString|MultiLineString|Polygon|MultiPolygon)\b/i;
+// A backslash takes the character behind it along: `\` and a tab are a tab.
+const ESCAPED_OR_BARE = /\\(.)|[\t\n\r\0\b\f]/gs;
 const ESCAPES: Readonly<Record<string, string>> = {
-  '\\': '\\\\',
   '\t': '\\t',
   '\n': '\\n',
   '\r': '\\r',
@@ -238,12 +239,17 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * A parameter's value as ClickHouse must get it so that it arrives unchanged.
+ * A parameter's value as ClickHouse must get it so that it means what clickhouse-client's `--param_x` means.
  *
- * ClickHouse reads the value of `{name:Type}` as a field of TSV: without escapes a tab ends it and `\N` is NULL.
- * Arrays, tuples, maps and identifiers are read as they stand (`['a','b']`); their strings escape themselves.
+ * ClickHouse reads the value of `{name:Type}` as a field of TSV: `\N` is NULL, `\t`, `\n` and `\\` stand for one
+ * character, and both engines and clickhouse-client decode that alike. A tab or line end as such would end the field;
+ * they are written as their escapes, so that they arrive. Arrays, tuples, maps and identifiers are read as they stand
+ * (`['a','b']`); their strings escape themselves.
  */
 export function encodeParameter(value: string, type: string): string {
   if (READ_AS_IT_STANDS.test(type.trim())) return value;
-  return value.replace(/[\\\t\n\r\0\b\f]/g, character => ESCAPES[character] ?? character);
+  return value.replace(
+    ESCAPED_OR_BARE,
+    (found, escaped: string | undefined) => ESCAPES[escaped ?? found] ?? found,
+  );
 }

@@ -24,7 +24,7 @@ export function fingerprinter(inputs: FingerprintInputs): (sql: Uint8Array) => s
   // A NUL cannot occur in a query file (it is refused), so that no SQL can imitate what follows it.
   const { parameters, settings, limits = {} } = inputs;
   const suffixOf = (counted: Settings): Buffer =>
-    Buffer.from(`\0${JSON.stringify([sorted(parameters), sorted(counted)])}`);
+    Buffer.from(`\0${JSON.stringify([sorted(parameters), sorted(counted), ...meaning(parameters)])}`);
   const plain = suffixOf(settings);
   const hasLimits = Object.keys(limits).length > 0;
   const cutting = hasLimits ? suffixOf({ ...settings, ...limits }) : plain;
@@ -48,6 +48,12 @@ function mayCut(sql: Uint8Array): boolean {
 /** The first 16 hex digits of the SHA-256 of a text; for names and for choosing shards, never for secrets. */
 export function shortHash(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, FINGERPRINT_DIGITS);
+}
+
+// A backslash in a parameter once stood for itself and now begins an escape, so that results of before are of another
+// question. All others keep their fingerprint.
+function meaning(parameters: Parameters): string[] {
+  return Object.values(parameters).some(value => value.includes('\\')) ? ['escapes'] : [];
 }
 
 function sorted(values: Readonly<Record<string, string>>): [string, string][] {

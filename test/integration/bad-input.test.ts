@@ -219,7 +219,7 @@ describe('options', () => {
     [['--retries', '-1'], '--retries', 'from 0 to 100', '"-1"'],
     [['--shard', '3/2'], '--shard', 'i/n with 1 <= i <= n', '"3/2"'],
     [['--shard', '0/2'], '--shard', '"0/2"'],
-    [['--halt', 'x'], '--halt', 'errors=N or errors=N%', '"x"'],
+    [['--halt', 'x'], '--halt', 'errors=N, errors=N%, same=N or same=off', '"x"'],
     [['--halt', 'errors=0'], '--halt', '"errors=0"'],
     [['--rerun', 'some'], '--rerun', 'errors, all, none', 'some'],
     [['--limit', '0'], '--limit', '"0"'],
@@ -250,7 +250,8 @@ describe('options', () => {
     ['--memory-max', '63M'],
     ['--url', ''],
     ['--url', 'localhost:8123'],
-    ['--url', 'http://127.0.0.1:1/db'],
+    ['--url', 'http://127.0.0.1:1/db?user=me'],
+    ['--url', 'http://127.0.0.1:1/p@ss'],
     ['--url', 'ftp://127.0.0.1'],
     ['--url', '--setup'],
   ])('%s %s', async (...args) => {

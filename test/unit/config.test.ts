@@ -8,6 +8,7 @@ import {
   TOML_KEYS,
 } from '../../src/core/config.js';
 import { QrunError } from '../../src/core/errors.js';
+import { HALT_FORMS } from '../../src/core/halt.js';
 
 const FILE = '/sweep/qrun.toml';
 interface Given {
@@ -43,7 +44,7 @@ const DEFAULTS: Config = {
   timeout: 3_600_000,
   retries: 3,
   max_outage: 600_000,
-  halt: undefined,
+  halt: { errors: undefined, same: 20 },
   rows_per_query: undefined,
   log_dir: undefined,
   allow_placeholders: false,
@@ -81,7 +82,12 @@ const KEYS: Record<ConfigKey, Accepted> = {
   timeout: { toml: '30s', env: '30s', flag: '30s', means: 30_000 },
   retries: { toml: 0, env: '0', flag: '0', means: 0 },
   max_outage: { toml: '1.5m', env: '1.5m', flag: '1.5m', means: 90_000 },
-  halt: { toml: 'errors=5%', env: 'errors=5%', flag: 'errors=5%', means: { errors: 5, unit: 'percent' } },
+  halt: {
+    toml: 'errors=5%',
+    env: 'errors=5%',
+    flag: 'errors=5%',
+    means: { errors: { count: 5, unit: 'percent' }, same: 20 },
+  },
   rows_per_query: { toml: 3, env: '3', flag: '3', means: 3 },
   log_dir: { toml: 'l', env: 'l', flag: 'l', means: 'l' },
   allow_placeholders: { toml: true, flag: true, means: true },
@@ -231,8 +237,8 @@ describe('a value that cannot be used', () => {
     ['timeout', '30', 'must be a duration with a unit: 500ms, 30s, 5m or 2h, not "30"'],
     ['timeout', 30, 'must be a duration with a unit: 500ms, 30s, 5m or 2h, not 30'],
     ['max_outage', '1d', 'must be a duration with a unit: 500ms, 30s, 5m or 2h, not "1d"'],
-    ['halt', 'errors', 'must be errors=N or errors=N%, not "errors"'],
-    ['halt', 5, 'must be errors=N or errors=N%, not 5'],
+    ['halt', 'errors', `must be ${HALT_FORMS}, not "errors"`],
+    ['halt', 5, `must be ${HALT_FORMS}, not 5`],
     ['shard', '3/2', 'must be i/n with 1 <= i <= n, such as 2/8, not "3/2"'],
     ['shard', '0/2', 'must be i/n with 1 <= i <= n, such as 2/8, not "0/2"'],
     ['shard', '1', 'must be i/n with 1 <= i <= n, such as 2/8, not "1"'],

@@ -147,10 +147,14 @@ describe('encodeParameter', () => {
     "Enum8('a' = 1)",
     'JSON',
     ' UInt8 ',
-  ])('escapes as TSV does for %s', type => {
-    expect(encodeParameter('a\tb\nc\rd\\e\'f"g\0h\bi\fj', type)).toBe('a\\tb\\nc\\rd\\\\e\'f"g\\0h\\bi\\fj');
-    expect(encodeParameter('\\N', type)).toBe('\\\\N');
-    expect(encodeParameter('', type)).toBe('');
+  ])('writes what would end a field as its escape, and leaves escapes alone, for %s', type => {
+    expect(encodeParameter('a\tb\nc\rd\'f"g\0h\bi\fj', type)).toBe('a\\tb\\nc\\rd\'f"g\\0h\\bi\\fj');
+    for (const value of ['\\N', '\\t\\n\\\\', '^\\d+$', 'C:\\\\temp', '', '\\', '\\x41']) {
+      expect(encodeParameter(value, type)).toBe(value);
+    }
+    // A backslash takes one character along, and a pair of them none.
+    expect(encodeParameter('\\\t', type)).toBe('\\t');
+    expect(encodeParameter('\\\\\t', type)).toBe('\\\\\\t');
   });
 
   it.each([

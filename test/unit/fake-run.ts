@@ -123,6 +123,8 @@ export class FakeEngine implements Engine {
   };
   readonly calls: Call[] = [];
   readonly pings: number[] = [];
+  /** What a ping is told while the engine is down. */
+  whyDown: Failure = REFUSED;
   /** Calls that came while the engine was down. */
   whileDown = 0;
   running = 0;
@@ -168,7 +170,7 @@ export class FakeEngine implements Engine {
     if (request.signal.aborted) return failed({ ...ABORTED, neverStarted: true });
     if (this.down) {
       this.whileDown += 1;
-      return failed(REFUSED);
+      return failed(this.whyDown);
     }
     this.running += 1;
     this.maxRunning = Math.max(this.maxRunning, this.running);
@@ -189,7 +191,7 @@ export class FakeEngine implements Engine {
     this.pings.push(this.clock.monotonicMs());
     await this.clock.delay(1);
     if (signal.aborted) return ABORTED;
-    return this.down ? REFUSED : undefined;
+    return this.down ? this.whyDown : undefined;
   }
 
   async close(): Promise<void> {}

@@ -18,6 +18,13 @@ describe('fingerprinter', () => {
     expect(print('SELECT 1')).toBe('38da4c52093df5f3');
   });
 
+  it('is another than before where a parameter has a backslash, which has begun to mean something', () => {
+    const text = JSON.stringify([[['a', '\\N']], []]);
+    const before = createHash('sha256').update(`SELECT 1\0${text}`).digest('hex').slice(0, 16);
+    expect(print('SELECT 1', { a: '\\N' })).not.toBe(before);
+    expect(print('SELECT 1', { a: '\\N' })).toBe(print('SELECT 1', { a: '\\N' }));
+  });
+
   it.each([
     ["SELECT 1 SETTINGS timeout_overflow_mode = 'break'"],
     ["SET `result_overflow_mode` = 'break'; SELECT 1"],

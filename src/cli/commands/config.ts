@@ -1,6 +1,7 @@
 import { formatSize } from '../../core/bytes.js';
 import { type ConfigKey, environmentName, TOML_KEYS } from '../../core/config.js';
 import { formatDuration } from '../../core/duration.js';
+import { formatHalt } from '../../core/halt.js';
 import { jsonLine } from '../../core/json.js';
 import { unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
@@ -17,7 +18,11 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
   const context = unitContext(directory, configFlags(flags), terminal, flagName);
   const { config, sources, unit, root, logPath, dataDirectory, configFile } = context;
   const password = context.password() !== undefined;
-  const values = { ...config, url: config.url === undefined ? undefined : shownUrl(config.url) };
+  const values = {
+    ...config,
+    url: config.url === undefined ? undefined : shownUrl(config.url),
+    halt: formatHalt(config.halt),
+  };
   if (flags.json === true) {
     const keys = Object.keys(values) as ConfigKey[];
     const allSources = Object.fromEntries(keys.map(key => [key, sources[key] ?? 'default']));

@@ -135,6 +135,7 @@ function runSession(
     retries: config.retries,
     outageLimitMs: config.max_outage,
     halt: config.halt,
+    database: config.database,
     rowsPerQuery: config.rows_per_query,
     setup: config.setup,
     drain: stops.drain,
