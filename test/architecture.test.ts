@@ -65,6 +65,7 @@ const MAY_OPEN: ReadonlySet<string> = new Set([
   'io/cgroup.ts',
   'io/flock.ts',
   'io/host.ts',
+  'io/process-tree.ts',
   'io/systemd.ts',
   // The engine's own files.
   'io/embedded-open.ts',
