@@ -24,8 +24,8 @@ const GRACE_MS = 7_000;
 // comes so soon after another is the same one. No second Ctrl-C of a person comes sooner.
 const REPEAT_MS = 100;
 
-// What ends a run that was aborted and goes on all the same: to cancel what runs takes 5 s at most, twice that where
-// the server does not answer at all. What is left then waits for a disk that does not answer.
+// What ends a run that was aborted and goes on all the same: it waits for a disk that does not answer. Cancelling what
+// runs takes 5 s at most (CANCEL_LIMIT_MS in src/io/clickhouse-cancel.ts); this leaves room for twice that.
 const ABORT_LIMIT_MS = 12_000;
 
 /**

@@ -1,7 +1,7 @@
 import { statfsSync, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 
-// f_type of statfs(2): ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, JFS, ReiserFS, NILFS, NTFS, FAT, exFAT, ISO 9660,
+// f_type of statfs(2), from there and from linux/magic.h: ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, JFS, ReiserFS, NILFS, NTFS, FAT, exFAT, ISO 9660,
 // SquashFS, EROFS, tmpfs, ramfs, overlay; APFS and HFS+ on macOS.
 const LOCAL: ReadonlySet<number> = new Set([
   0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0x2fc12fc1, 0xca451a4e, 0x3153464a, 0x52654973, 0x3434,

@@ -45,7 +45,10 @@ export async function statusCommand(directory: string, flags: Flags, terminal: T
     const look = () => watch.look(sweep.name, sweep.group);
     if (flags.watch === true) {
       // From here on a signal is heard, so nothing may wait for a disk where it cannot be.
-      const reached = reachable(sweep.units.flatMap(({ logPath }) => [logPath, ...besidesLog(logPath)]));
+      const reached = reachable([
+        sweep.root,
+        ...sweep.units.flatMap(({ directory, logPath }) => [directory, logPath, ...besidesLog(logPath)]),
+      ]);
       listen();
       return await watchSweep({
         look: () => reached().then(look),
