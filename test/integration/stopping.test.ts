@@ -62,6 +62,7 @@ describe.runIf(process.platform === 'linux')('runShell', () => {
       const stop = new AbortController();
       const running = runShell(`F='${file}'; export F; ${command}`, {
         cwd: '/',
+        env: process.env,
         signal: stop.signal,
         graceMs: 300,
       });
