@@ -64,7 +64,7 @@ describe('the directory', () => {
     ['missing', {}, { code: 2, says: ['there is no directory', '/u\n', 'hint: name the directory'] }],
     ['empty', { 'u/notes.txt': 'x' }, { code: 2, says: ['holds no *.sql file'] }],
     ['only setup', { 'u/_setup.sql': GOOD }, { code: 2, says: ['holds no *.sql file', '"_"'] }],
-    ['a file', { u: GOOD }, { code: 2, says: ['is a file, not a directory', '--include u'] }],
+    ['a file', { u: GOOD }, { code: 2, says: ['is a file, not a directory', '--include=u'] }],
   ])('%s', async (_title, files, complaint) => {
     root = tree(files);
     await refused([], complaint);
