@@ -6,7 +6,9 @@ import { setStatement } from '../core/sql/set-statement.js';
 import type { Statement } from '../core/sql/statement.js';
 import type { Canceller } from './clickhouse-cancel.js';
 import type { ClickHouseOptions, ServerProfile } from './clickhouse-connect.js';
+import type { ParameterPlace } from './clickhouse-form.js';
 import type { HttpAnswer, HttpCall, HttpChannel } from './clickhouse-http.js';
+import { refusesSetting } from './clickhouse-readonly.js';
 import type { EngineRequest, EngineResult } from './engine.js';
 import { ResultChoice } from './result-choice.js';
 import { SessionChanges } from './session-changes.js';
@@ -21,6 +23,7 @@ export interface AttemptContext {
   /** For what must not queue behind queries. */
   readonly control: HttpChannel;
   readonly canceller: Canceller;
+  readonly parameterPlace: ParameterPlace;
   /** Shared by all attempts. */
   readonly limits: ServerLimits;
   readonly aliases: SettingAliases;
@@ -52,8 +55,6 @@ const END_SESSION_LIMIT_MS = 1000;
 // The server's own limit lies behind ours, so that the failure is always named TIMEOUT; it ends the query of a
 // qrun that has died or could not cancel it.
 const SERVER_LIMIT_MARGIN_S = 1;
-// READONLY and SETTING_CONSTRAINT_VIOLATION.
-const SETTING_REFUSED: ReadonlySet<number> = new Set([164, 452]);
 // CANNOT_CONVERT_TYPE, TYPE_MISMATCH and BAD_GET.
 const WRONG_TYPE: ReadonlySet<number> = new Set([70, 53, 170]);
 // It decides how an exception looks and never how rows do; as qrun sets it, an exception cannot look like a row.
@@ -137,6 +138,7 @@ export class Attempt {
           ...(shape === undefined ? {} : { shape }),
         },
         index,
+        statement.parameters.length > 0,
       );
     let answer = await send();
     if (!answer.ok && this.#mayGoWithoutSetting(answer.failure)) answer = await send();
@@ -174,7 +176,7 @@ export class Attempt {
 
   // What was refused was not executed.
   #mayGoWithoutSetting(failure: Failure): boolean {
-    if (this.#areSettingsInSession && !this.#isReadOnly && SETTING_REFUSED.has(failure.code)) {
+    if (this.#areSettingsInSession && !this.#isReadOnly && refusesSetting(failure)) {
       // A profile may set readonly. What else it sets then wins over what cannot be sent any more.
       this.#isReadOnly = true;
       return true;
@@ -183,18 +185,20 @@ export class Attempt {
   }
 
   // The limit is only a safety net behind our own deadline: without it the query can still run.
-  #refusesExecutionTime({ code, message }: Failure): boolean {
+  #refusesExecutionTime(failure: Failure): boolean {
     const { limits } = this.#context;
-    if (limits.executionTimeRefused || !SETTING_REFUSED.has(code)) return false;
-    limits.executionTimeRefused = message.includes('max_execution_time');
+    if (limits.executionTimeRefused || !refusesSetting(failure)) return false;
+    limits.executionTimeRefused = failure.message.includes('max_execution_time');
     return limits.executionTimeRefused;
   }
 
   // Only a statement that follows another in the session can meet it locked, and was then not executed.
-  async #call(call: HttpCall, index: number): Promise<HttpAnswer> {
+  async #call(call: HttpCall, index: number, hasParameters = false): Promise<HttpAnswer> {
+    const placed = hasParameters ? this.#context.parameterPlace.of(call, this.#stop) : call;
+    const sent = placed instanceof Promise ? await placed : placed;
     const limitMs = performance.now() + SESSION_LOCKED_LIMIT_MS;
     for (let waitMs = 2; ; waitMs *= 2) {
-      const answer = await this.#context.queries.call(call, this.#stop);
+      const answer = await this.#context.queries.call(sent, this.#stop);
       const locked = index > 0 && !answer.ok && answer.failure.code === SESSION_IS_LOCKED;
       if (!locked || this.#stop.why !== undefined || performance.now() > limitMs) return answer;
       await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);

@@ -80,7 +80,9 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
   const path = resolve(options.dataDirectory);
   const goOn = () => {
     if (!signal.aborted) return;
-    throw new QrunError('ENGINE_UNREACHABLE', `opening the data directory ${path} was interrupted`);
+    throw new QrunError('ENGINE_UNREACHABLE', `opening the data directory ${path} was interrupted`, {
+      cause: signal.reason,
+    });
   };
   goOn();
   const cores = availableParallelism();

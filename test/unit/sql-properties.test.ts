@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { QrunError } from '../../src/core/errors.js';
-import { encodeSql, escapeRawBytes, hasRawBytes, percentEncodeSql } from '../../src/core/sql/encoding.js';
+import { encodeSql, escapeRawBytes, hasRawBytes } from '../../src/core/sql/encoding.js';
 import { Lexer, TokenKind } from '../../src/core/sql/lexer.js';
 import { decodeSql, parseQuery } from '../../src/core/sql/parse.js';
 import type { ParsedQuery } from '../../src/core/sql/statement.js';
@@ -104,17 +104,12 @@ describe('parseQuery on any text', () => {
         }
         const withoutMark = bytes.subarray(0, 3).equals(Buffer.from('\ufeff')) ? bytes.subarray(3) : bytes;
         expect(Buffer.from(encodeSql(sql)).equals(withoutMark)).toBe(true);
-        expect(decodeURIComponentToBytes(percentEncodeSql(sql)).equals(withoutMark)).toBe(true);
         expect(hasRawBytes(sql)).toBe(!isUtf8(bytes));
       }),
       { numRuns: 3000 },
     );
   });
 });
-
-function decodeURIComponentToBytes(text: string): Buffer {
-  return Buffer.from(unescape(text), 'latin1');
-}
 
 function expectNothingBetween(sql: string, from: number, to: number): void {
   const lexer = new Lexer(sql.slice(from, to));

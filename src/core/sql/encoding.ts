@@ -77,18 +77,6 @@ export function encodeSql(sql: string): string | Buffer {
   return hasRawBytes(sql) ? Buffer.concat([...pieces(sql)]) : sql;
 }
 
-/** As `encodeURIComponent`, for a text that may hold raw bytes. */
-export function percentEncodeSql(sql: string): string {
-  if (!hasRawBytes(sql)) return encodeURIComponent(sql);
-  let encoded = '';
-  let from = 0;
-  for (const { 0: raw, index } of sql.matchAll(RAW_BYTES)) {
-    encoded += encodeURIComponent(sql.slice(from, index)) + hexOf(raw, '%');
-    from = index + raw.length;
-  }
-  return encoded + encodeURIComponent(sql.slice(from));
-}
-
 function* pieces(sql: string): Generator<Buffer> {
   let from = 0;
   for (const { 0: raw, index } of sql.matchAll(RAW_BYTES)) {
