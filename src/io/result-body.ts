@@ -124,8 +124,8 @@ export class ResultWriter {
 
   /** The body, or why the bytes are not rows. The writer is of no use afterwards. */
   async finish(): Promise<ResultBody | NotRows> {
-    const isCut = this.#openLine || this.#array?.isWhole === false;
-    if (this.#bad !== undefined || isCut) {
+    if (this.#array?.isWhole === false) this.#openLine = true;
+    if (this.#bad !== undefined || this.#openLine) {
       await this.discard();
       const cut = this.#bad === undefined;
       return { reason: this.#bad ?? 'its last line has no end', cut, tail: this.tail };

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { parseQuery } from '../../src/core/sql/parse.js';
+import { decodeSql, parseQuery } from '../../src/core/sql/parse.js';
 import { type EmbeddedOptions, embeddedSlots, openEmbedded } from '../../src/io/embedded.js';
 import { loadChdb } from '../../src/io/embedded-chdb.js';
 import type { Engine, EngineRequest } from '../../src/io/engine.js';
@@ -235,16 +235,21 @@ describe('settings', () => {
     expect(await run(await open({ settings: { implicit_select: '0' } }), '1 + 2')).toBe('SYNTAX_ERROR');
   });
 
+  test('inline data that is not UTF-8 is refused where it cannot be escaped', async () => {
+    const data = decodeSql(Buffer.from('insert into t format CSV\n\xe9', 'latin1'));
+    expect(await run(await open(), `create temporary table t (a String); ${data}`)).toBe('SQL_INVALID');
+  });
+
   test('of the file win, the comment by which qrun finds a query among them', async () => {
     const sql = "set log_comment = 'own'; select getSetting('log_comment') as c";
     expect(await run(await open(), sql)).toBe('{"c":"own"}\n');
   });
 
   test.each([
-    "set log_comment = 'own'; sum(sipHash64(number)) from system.numbers",
-    "set log_comment = 'own'; create temporary table t as select sum(sipHash64(number)) as s from system.numbers",
-    "set log_comment = 'own'; select sum(sipHash64(number)) as s from system.numbers",
-    "sum(sipHash64(number)) from system.numbers settings log_comment = 'own'",
+    "set log_comment = 'own', max_execution_time = 9; sum(sipHash64(number)) from system.numbers",
+    "set log_comment = 'own', max_execution_time = 9; create temporary table t as select sum(sipHash64(number)) as s from system.numbers",
+    "set log_comment = 'own', max_execution_time = 9; select sum(sipHash64(number)) as s from system.numbers",
+    "sum(sipHash64(number)) from system.numbers settings log_comment = 'own', max_execution_time = 9",
   ])('a query with a comment of its own can be cancelled: %s', async sql => {
     const on = await open();
     const startMs = performance.now();

@@ -162,6 +162,20 @@ describe('query files', () => {
     expect(stub.requests.map(request => request.sql)).toEqual(['SELECT 1 AS a']);
   });
 
+  it('other bytes than UTF-8 run in comments and strings', async () => {
+    root = tree({ 'u/a.sql': Buffer.from("SELECT 'caf\xe9' -- \xe9\n, 1", 'latin1') });
+    const ended = await qrun(['unit', 'u', '--url', stub.url], { cwd: root });
+    expect(ended, ended.stderr).toMatchObject({ code: 0 });
+    expect(stub.requests).toHaveLength(1);
+  });
+
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: that is what is looked for
+  it.each(['${COLUMN}', '{{ column }}', "'__column__'"])('a placeholder such as %s', async placeholder => {
+    root = tree({ 'u/a.sql': `SELECT ${placeholder} -- {{ not_this }}` });
+    const name = placeholder.replaceAll("'", '');
+    await refused([], { code: 2, says: ['a.sql: ', `unreplaced placeholder ${name}`], lines: 3 });
+  });
+
   it('--allow-placeholders runs them as they are', async () => {
     root = tree({ 'u/a.sql': 'SELECT __X__' });
     const ended = await qrun(['unit', 'u', '--url', stub.url, '--allow-placeholders'], { cwd: root });

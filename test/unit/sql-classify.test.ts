@@ -43,13 +43,55 @@ describe('single statements', () => {
     ['optimize table t final', 'OPTIMIZE m--'],
     ['system flush logs', 'SYSTEM m--'],
     ['grant select on t to u', 'GRANT m--'],
-    ['nonsense', 'NONSENSE ro-'],
+    ['nonsense', 'NONSENSE r--'],
     ['1 + 1', ' ro-'],
     ["'a'", ' ro-'],
+    // Expressions, which implicit_select makes queries.
+    ["upper('x')", 'UPPER ro-'],
+    ['number from numbers(3)', 'NUMBER r--'],
+    ['a, b from t', 'A ro-'],
+    ['t.a from t', 'T ro-'],
+    ['a and b', 'A r--'],
+    ['not a', 'NOT ro-'],
+    ['distinct a from t', 'DISTINCT ro-'],
+    ['case a when 1 then 2 end', 'CASE ro-'],
+    ['interval 1 day', 'INTERVAL ro-'],
+    ["x'41'", 'X ro-'],
+    ['* from t', ' ro-'],
+    ['"a" from t', ' ro-'],
+    ['[1][1]', ' ro-'],
+    ["replace('a', 'b', 'c')", 'REPLACE ro-'],
+    ["insert('a', 1, 2, 'b')", 'INSERT ro-'],
+    ['truncate(1.5)', 'TRUNCATE ro-'],
+    // Statements, whatever they are.
+    ['delete from t where 1', 'DELETE m--'],
+    ['copy from t', 'COPY m--'],
+    ['call p(1)', 'CALL m--'],
+    ['truncate {t:Identifier}', 'TRUNCATE m--'],
+    ["grant 'r' to u", 'GRANT m--'],
+    ['grant `r` to u', 'GRANT m--'],
+    ['alter table t freeze', 'ALTER m--'],
+    ["optimize table t dry run parts 'p'", 'OPTIMIZE m--'],
+    ['undrop table t', 'UNDROP m--'],
+    ['update t set a = 1 where 1', 'UPDATE m--'],
+    ['execute as u', 'EXECUTE m-s'],
+    ['execute as u select 1', 'EXECUTE r--'],
+    ['start transaction', 'START m-s'],
+    ['create table t on cluster c (a Int8) engine = Memory', 'CREATE m--'],
+    ['drop table t on cluster c', 'DROP m--'],
+    ['select 1 format Null', 'SELECT -o-'],
     ['exists temporary table t', 'EXISTS ros'],
     ['use db parallel with drop table t', 'USE --s'],
   ])('%j', (sql, expected) => {
     expect(classes(sql)).toEqual([expected]);
+  });
+});
+
+describe('what a cluster answers to DDL', () => {
+  it('is no result behind rows that were asked for', () => {
+    const sql =
+      'create table t on cluster c (a Int8) engine = Memory; select 1; drop table t on cluster c; alter table u freeze';
+    expect(classes(sql)).toEqual(['CREATE m--', 'SELECT ro-', 'DROP ---', 'ALTER m--']);
   });
 });
 

@@ -21,6 +21,12 @@ const AFTER_OPERAND: ReadonlySet<string> = new Set(
     ' ',
   ),
 );
+// The first words of other statements: with a word behind them (`DELETE FROM`, `EXECUTE AS`) they are no expressions.
+const STATEMENTS: ReadonlySet<string> = new Set(
+  'ATTACH DETACH DELETE UPDATE TRUNCATE RENAME EXCHANGE ALTER OPTIMIZE SYSTEM GRANT REVOKE EXECUTE MOVE UNDROP REPLACE COPY'.split(
+    ' ',
+  ),
+);
 const BEFORE_OPERAND: ReadonlySet<string> = new Set('NOT CASE DISTINCT INTERVAL DATE TIMESTAMP'.split(' '));
 
 /** What qrun must know of a statement to run it, and to run it again. */
@@ -68,20 +74,20 @@ export class StatementClassifier {
     const keyword = tokens.kind(first) === TokenKind.word ? tokens.written(first).toUpperCase() : '';
     const isQuery = keyword === 'SELECT' || keyword === 'WITH' || keyword === 'FROM';
     const isTemporary = !isQuery && [1, 2, 3].some(index => tokens.isWord(index, 'TEMPORARY'));
-    const set = isQuery ? undefined : readSet(tokens);
+    const set = keyword === 'SET' || keyword === 'EXECUTE' ? readSet(tokens) : undefined;
     const needsSession = IN_SESSION.has(keyword) || isTemporary || set !== undefined;
     if (this.#isForeign && set === undefined) {
       return { keyword, rows: 'maybe', readOnly: false, needsSession, sets: undefined };
     }
-    const isExpression = !ANSWERS.has(keyword) && beginsExpression(tokens, first, keyword);
-    const rows = this.#rowsOf(statement, keyword, isExpression, format);
+    const expression = ANSWERS.has(keyword) ? undefined : beginsExpression(tokens, first, keyword);
+    const rows = this.#rowsOf(statement, keyword, expression !== undefined, format);
     if (rows === 'yes') this.#hasAnswer = true;
     this.#isForeign = set?.foreignDialect ?? this.#isForeign;
     return {
       keyword,
       rows,
       readOnly:
-        (isExpression || this.#isReadOnly(tokens, keyword, insert, isTemporary)) &&
+        (expression === 'surely' || this.#isReadOnly(tokens, keyword, insert, isTemporary)) &&
         !joins(tokens, outerWords, 'PARALLEL', 'WITH'),
       needsSession,
       sets: set,
@@ -125,29 +131,28 @@ export class StatementClassifier {
 }
 
 /**
- * Whether the statement can only be an expression, which ClickHouse takes for a SELECT where `implicit_select` is on
- * (as it is in chDB): `1 + 2`, `upper('x')`, `number FROM numbers(3)`.
+ * Whether the statement is an expression, which ClickHouse takes for a SELECT where `implicit_select` is on (as it is
+ * in chDB): `1 + 2`, `upper('x')`, and likely `number FROM numbers(3)`.
  */
-function beginsExpression(tokens: Tokens, first: number, keyword: string): boolean {
-  if (keyword === '') return true;
+function beginsExpression(tokens: Tokens, first: number, keyword: string): 'surely' | 'likely' | undefined {
+  if (keyword === '' || BEFORE_OPERAND.has(keyword)) return 'surely';
+  const isStatement = IN_SESSION.has(keyword) || SILENT.has(keyword) || STATEMENTS.has(keyword);
   const second = first + 1;
   switch (tokens.kind(second)) {
     case TokenKind.word:
-      return (
-        (BEFORE_OPERAND.has(keyword) || AFTER_OPERAND.has(tokens.written(second).toUpperCase())) &&
-        !(IN_SESSION.has(keyword) || SILENT.has(keyword))
-      );
+      return !isStatement && AFTER_OPERAND.has(tokens.written(second).toUpperCase()) ? 'likely' : undefined;
+    case TokenKind.end:
+      return isStatement ? undefined : 'likely';
     case TokenKind.quotedName:
-    case TokenKind.string:
     case TokenKind.number:
-      return BEFORE_OPERAND.has(keyword) || keyword === 'X' || keyword === 'B';
+      return undefined;
+    case TokenKind.string:
+      return keyword === 'X' || keyword === 'B' ? 'surely' : undefined;
     case TokenKind.open:
       // `{t:Identifier}` is a name.
-      return !tokens.isCharacter(second, '{');
-    case TokenKind.end:
-      return !IN_SESSION.has(keyword);
+      return tokens.isCharacter(second, '{') ? undefined : 'surely';
     default:
-      return true;
+      return 'surely';
   }
 }
 

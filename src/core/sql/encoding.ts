@@ -5,7 +5,7 @@ import { sqlInvalid } from './position.js';
 // A byte that belongs to no UTF-8 character stands in a text as this code unit plus the byte: a lone surrogate, which
 // no decoded UTF-8 holds, so that nothing is lost on the way back.
 const RAW = 0xdc00;
-const RAW_BYTE = /[\udc80-\udcff]/gu;
+const RAW_BYTES = /[\udc80-\udcff]+/gu;
 
 /**
  * The SQL in a file's bytes, without a UTF-8 byte order mark. Bytes that are not UTF-8 (a comment or a string in
@@ -41,7 +41,8 @@ function decodeBytes(bytes: Buffer): string {
   for (let at = 0; at < bytes.length; ) {
     const length = characterLength(bytes, at);
     if (length === 0) {
-      parts.push(bytes.toString('utf8', from, at), String.fromCharCode(RAW + (bytes[at] ?? 0)));
+      if (at > from) parts.push(bytes.toString('utf8', from, at));
+      parts.push(String.fromCharCode(RAW + (bytes[at] ?? 0)));
       from = at + 1;
     }
     at += length || 1;
@@ -78,10 +79,11 @@ export function encodeSql(sql: string): string | Buffer {
 
 function* pieces(sql: string): Generator<Buffer> {
   let from = 0;
-  for (const { 0: raw, index } of sql.matchAll(RAW_BYTE)) {
+  for (const { 0: raw, index } of sql.matchAll(RAW_BYTES)) {
     yield Buffer.from(sql.slice(from, index));
-    yield Buffer.of(raw.charCodeAt(0) - RAW);
-    from = index + 1;
+    // The low half of each code unit is the byte.
+    yield Buffer.from(raw, 'latin1');
+    from = index + raw.length;
   }
   yield Buffer.from(sql.slice(from));
 }
@@ -98,7 +100,7 @@ export function escapeRawBytes(sql: string): string {
   let from = 0;
   for (;;) {
     const kind = lexer.next();
-    escaped += sql.slice(from, lexer.start).replace(RAW_BYTE, '?');
+    escaped += sql.slice(from, lexer.start).replace(RAW_BYTES, '?');
     from = lexer.end;
     if (kind === TokenKind.end) return escaped;
     const token = sql.slice(lexer.start, lexer.end);
@@ -110,20 +112,19 @@ function escapeToken(token: string): string {
   const quote = token.charAt(0);
   if (quote === "'" || quote === '"' || quote === '`') {
     // A backslash before any other character is a backslash.
-    return token.replace(/\\?[\udc80-\udcff]|\\./gsu, part => {
-      if (!hasRawBytes(part)) return part;
-      return part.length === 1 ? `\\x${hex(part)}` : `\\\\\\x${hex(part.slice(1))}`;
-    });
+    return token.replace(/(\\?)([\udc80-\udcff]+)|\\./gsu, (part, backslash: string, raw?: string) =>
+      raw === undefined ? part : `${backslash}${backslash}${hexOf(raw, '\\x')}`,
+    );
   }
   // A heredoc or curly quotes, in which nothing is escaped.
   const mark = quote === '$' ? token.indexOf('$', 1) + 1 : 1;
-  const inner = token
-    .slice(mark, -mark)
-    .replaceAll('\\', '\\\\')
-    .replace(RAW_BYTE, raw => `\\x${hex(raw)}`);
-  return quote === '\u201c' ? `"${inner.replaceAll('"', '\\"')}"` : `'${inner.replaceAll("'", "\\'")}'`;
+  const inner = token.slice(mark, -mark).replaceAll('\\', '\\\\');
+  const escaped = inner.replace(RAW_BYTES, raw => hexOf(raw, '\\x'));
+  return quote === '\u201c' ? `"${escaped.replaceAll('"', '\\"')}"` : `'${escaped.replaceAll("'", "\\'")}'`;
 }
 
-function hex(raw: string): string {
-  return (raw.charCodeAt(0) - RAW).toString(16).padStart(2, '0').toUpperCase();
+// Two digits for each byte, with `before` in front of them.
+function hexOf(raw: string, before: string): string {
+  const digits = Buffer.from(raw, 'latin1').toString('hex').toUpperCase();
+  return digits.replace(/../g, pair => before + pair);
 }

@@ -113,7 +113,9 @@ function readStatement(lexer: Lexer, scanner: CodeScanner, tokens: Tokens): Stat
     if (kind === TokenKind.string) refuseOutfile(tokens);
     if (kind === TokenKind.word) {
       if (depth === 0) outerWords.push(tokens.length - 1);
-      if (tokens.isWord(tokens.length - 1, 'SETTINGS')) settingsWords.push(tokens.length - 1);
+      if (lexer.end - lexer.start === 'SETTINGS'.length && tokens.isWord(tokens.length - 1, 'SETTINGS')) {
+        settingsWords.push(tokens.length - 1);
+      }
     }
     const inlineData = insert.pass(depth);
     if (inlineData !== undefined) {
