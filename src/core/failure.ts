@@ -30,6 +30,9 @@ const SERVER_ERROR =
 // The name stands last, or before the version, which holds parentheses itself:
 // `... (UNKNOWN_TABLE) (version 26.7.2.1 (official build))`.
 const TRAILING_NAME = /\(([A-Z][A-Z0-9_]+)\)(?:\s*\(version [^()]*(?:\([^()]*\))?[^()]*\))?\s*$/;
+// Where the name can stand: the longest is 60 characters, a version 100. The expression takes time by the square of
+// what it is given, and a message may be as long as the server likes.
+const NAME_WITHIN = 400;
 
 /**
  * ClickHouse's error in a text, or `undefined` where the text does not begin with one. The message is the
@@ -40,7 +43,7 @@ export function parseServerError(text: string): ServerErrorText | undefined {
   const match = SERVER_ERROR.exec(message);
   if (match === null) return undefined;
   const code = Number(match[1] ?? match[2]);
-  const name = TRAILING_NAME.exec(message)?.[1] ?? errorName(code);
+  const name = TRAILING_NAME.exec(message.slice(-NAME_WITHIN))?.[1] ?? errorName(code);
   return { code, name, message };
 }
 
@@ -212,6 +215,22 @@ export function serverFailure(error: ServerErrorText): Failure {
 
 // Statuses that load balancers and proxies give for a passing state; 500 only when its body is not ClickHouse's.
 const TRANSIENT_STATUS: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+// With these something says that the server is not behind it at present, whatever the query is: a route that is gone
+// (404), a network that wants a login first (407, 511), Cloudflare without its origin (521 to 523, 530). So does every
+// status that ClickHouse never gives, such as a redirect or an empty 204; {@link isElsewhere}.
+const GONE_STATUS: ReadonlySet<number> = new Set([404, 407, 502, 503, 511, 521, 522, 523, 530]);
+
+// A server that has answered before, and now a page: the way to it has changed.
+function isElsewhere(status: number): boolean {
+  return status < 400 || GONE_STATUS.has(status);
+}
+
+// More of a Location helps nobody.
+const LOCATION_LENGTH = 300;
+// A date has 29 characters.
+const RETRY_AFTER_LENGTH = 100;
+// A proxy that asks for more than this means that somebody has to do something, which may be sooner.
+const LONGEST_RETRY_AFTER_MS = 60 * 60 * 1000;
 
 /** An HTTP answer that is not ClickHouse's. */
 export interface ForeignAnswer {
@@ -230,29 +249,36 @@ export interface ForeignAnswer {
 export function httpFailure(answer: ForeignAnswer, nowMs: number): Failure {
   const { status, location } = answer;
   const retryAfterMs = parseRetryAfter(answer.retryAfter, nowMs);
-  const where = location === undefined ? '' : ` (to ${withoutCredentials(location)})`;
+  const where =
+    location === undefined ? '' : ` (to ${withoutCredentials(location.slice(0, LOCATION_LENGTH))})`;
   return {
     code: 0,
     name: `HTTP_${status}`,
-    kind: TRANSIENT_STATUS.has(status) ? 'transient' : 'permanent',
+    kind: TRANSIENT_STATUS.has(status) || isElsewhere(status) ? 'transient' : 'permanent',
     message: `HTTP ${status}${where} without a ClickHouse error: ${excerpt(answer.body)}`,
     // 429 and 503 refuse before execution; a 502 or 504 may have cut a running query off.
     neverStarted: status === 429 || status === 503,
-    serverGone: status === 502 || status === 503,
+    serverGone: isElsewhere(status),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   };
 }
 
 function parseRetryAfter(value: string | undefined, nowMs: number): number | undefined {
   if (value === undefined) return undefined;
-  if (/^\d+$/.test(value.trim())) return Number(value) * 1000;
-  const at = Date.parse(value);
-  return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs);
+  const text = value.slice(0, RETRY_AFTER_LENGTH).trim();
+  if (/^\d+$/.test(text)) return Math.min(Number(text) * 1000, LONGEST_RETRY_AFTER_MS);
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? undefined : Math.min(Math.max(0, at - nowMs), LONGEST_RETRY_AFTER_MS);
 }
 
 /** A text without the user and password of the URLs in it. */
 export function withoutCredentials(text: string): string {
-  return text.replace(/(\w+:)?\/\/\S*@/g, '$1//');
+  // Everything up to the last @ may be a password. Not one expression, which would take time by the square.
+  return text.replace(/\S+/g, word => {
+    const from = word.indexOf('//');
+    const to = word.lastIndexOf('@');
+    return from === -1 || to < from ? word : word.slice(0, from + 2) + word.slice(to + 1);
+  });
 }
 
 /** The first 300 characters of a text on one line, quoted, for a message. */

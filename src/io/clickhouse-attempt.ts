@@ -3,9 +3,9 @@ import { encodeParameter, HTTP_PARAMETERS } from '../core/engine-settings.js';
 import { type Failure, failureOfQuery, ownFailure } from '../core/failure.js';
 import type { QueryStats, Settings } from '../core/model.js';
 import type { Statement } from '../core/sql/statement.js';
-import type { Canceller } from './clickhouse-cancel.js';
+import { type Canceller, HeldRequest } from './clickhouse-cancel.js';
 import type { ClickHouseOptions, ServerProfile } from './clickhouse-connect.js';
-import type { HttpAnswer, HttpCall, HttpChannel } from './clickhouse-http.js';
+import { type HttpAnswer, type HttpCall, HttpChannel } from './clickhouse-http.js';
 import type { EngineRequest, EngineResult } from './engine.js';
 import { type ResultBody, ResultWriter } from './result-body.js';
 import type { Stop } from './stop.js';
@@ -43,6 +43,11 @@ const SESSION_TIMEOUT_S = '60';
 const SESSION_IS_LOCKED = 373;
 const SESSION_LOCKED_LIMIT_MS = 2000;
 const END_SESSION_LIMIT_MS = 1000;
+// Behind a balancer a statement may come to a server that does not have its session, and is not executed there. It is
+// sent again, until it meets the session: so often where one server is known, so long where several are.
+const SESSION_NOT_FOUND = 372;
+const SESSION_TRIES = 12;
+const SESSION_SEARCH_LIMIT_MS = 3000;
 // The server's own limit lies behind ours, so that the failure is always named TIMEOUT; it ends the query of a
 // qrun that has died or could not cancel it.
 const SERVER_LIMIT_MARGIN_S = 1;
@@ -61,6 +66,8 @@ export class Attempt {
   // What SET has changed in the session so far: it wins over what would go into the URL.
   readonly #setInSession = new Set<string>();
   #usedDatabase = false;
+  // One connection for all statements of the session, where a balancer would lead each to another server.
+  #ownChannel: HttpChannel | undefined;
 
   constructor(request: EngineRequest, stop: Stop, context: AttemptContext) {
     this.#request = request;
@@ -94,6 +101,7 @@ export class Attempt {
     } finally {
       // Still held only when a later statement failed.
       await result?.dispose();
+      await this.#ownChannel?.close();
     }
   }
 
@@ -121,15 +129,12 @@ export class Attempt {
           ...(isResult ? { spool: this.#context.options.spool } : {}),
         },
         index,
+        ownId,
       );
     let answer = await send();
     if (!answer.ok && this.#refusesExecutionTime(answer.failure)) answer = await send();
-    if (answer.ok) {
-      if (this.#request.query.needsSession) this.#remember(statement);
-      return answer;
-    }
-    if (this.#stop.why === undefined) return answer;
-    return this.#stopped(false, await this.#context.canceller.cancel(ownId));
+    if (answer.ok && this.#request.query.needsSession) this.#remember(statement);
+    return answer;
   }
 
   // The limit is only a safety net behind our own deadline: without it the query can still run.
@@ -140,15 +145,47 @@ export class Attempt {
     return limits.executionTimeRefused;
   }
 
-  // Only a statement that follows another in the session can meet it locked, and was then not executed.
-  async #call(call: HttpCall, index: number): Promise<HttpAnswer> {
-    const limitMs = performance.now() + SESSION_LOCKED_LIMIT_MS;
-    for (let waitMs = 2; ; waitMs *= 2) {
-      const answer = await this.#context.queries.call(call, this.#stop);
-      const locked = index > 0 && !answer.ok && answer.failure.code === SESSION_IS_LOCKED;
-      if (!locked || this.#stop.why !== undefined || performance.now() > limitMs) return answer;
-      await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+  // Only a statement that follows another in the session can meet it locked, or miss it, and was then not executed.
+  async #call(call: HttpCall, index: number, ownId: string): Promise<HttpAnswer> {
+    const { identity } = this.#context.profile;
+    const lockedMs = performance.now() + SESSION_LOCKED_LIMIT_MS;
+    const searchMs = performance.now() + SESSION_SEARCH_LIMIT_MS;
+    let misses = 0;
+    for (let waitMs = 2; ; ) {
+      const answer = await this.#send(this.#channel(misses), call, index, ownId);
+      if (index === 0 || answer.ok || this.#stop.why !== undefined) return answer;
+      const { code } = answer.failure;
+      if (code === SESSION_NOT_FOUND) {
+        misses += 1;
+        if (identity.isSeveral ? performance.now() > searchMs : misses > SESSION_TRIES) return answer;
+      } else if (code === SESSION_IS_LOCKED && performance.now() < lockedMs) {
+        await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+        waitMs *= 2;
+      } else return answer;
     }
+  }
+
+  async #send(channel: HttpChannel, call: HttpCall, index: number, ownId: string): Promise<HttpAnswer> {
+    if (this.#stop.why !== undefined) return this.#stopped(index === 0, undefined);
+    const held = new HeldRequest(this.#stop, request => this.#context.canceller.cancel(ownId, request));
+    const answer = await channel.call(call, held);
+    held.over();
+    if (held.outcome === undefined) return answer;
+    const { wasSent, notEnded } = await held.outcome;
+    // A result that came after all is too late.
+    if (answer.ok) await answer.body.dispose();
+    return this.#stopped(index === 0 && !wasSent, notEnded, wasSent);
+  }
+
+  // A balancer leads either each connection or each request to another server: for the one a session keeps its
+  // connection, for the other it asks again, in turn over a new connection, in case its own has been renewed.
+  #channel(misses: number): HttpChannel {
+    const { profile, queries, control } = this.#context;
+    if (!this.#request.query.needsSession) return queries;
+    if (misses % 2 === 1) return control;
+    if (!profile.identity.isSeveral) return queries;
+    this.#ownChannel ??= new HttpChannel(profile.endpoint, 1, profile.identity);
+    return this.#ownChannel;
   }
 
   #urlParameters(statement: Statement, index: number): Readonly<Record<string, string>> {
@@ -204,17 +241,21 @@ export class Attempt {
       return;
     const query = { ...HTTP_PARAMETERS, ...this.#sessionParameters(true), session_check: '1' };
     const call = { sql: 'SELECT 1', queryId: `${this.#request.queryId}-end`, query };
-    await this.#context.control.call(call, AbortSignal.timeout(END_SESSION_LIMIT_MS));
+    const limit = AbortSignal.timeout(END_SESSION_LIMIT_MS);
+    for (let tries = 1; tries <= SESSION_TRIES; tries += 1) {
+      const answer = await this.#channel(tries).call(call, limit);
+      if (answer.ok || answer.failure.code !== SESSION_NOT_FOUND) return;
+    }
   }
 
-  #stopped(neverStarted: boolean, notCancelled: Failure | undefined): HttpAnswer {
+  #stopped(neverStarted: boolean, notCancelled: Failure | undefined, wasSent = !neverStarted): HttpAnswer {
     const timedOut = this.#stop.why === 'TIMEOUT';
     const what = timedOut ? `no result within ${this.#request.timeoutMs} ms` : 'cancelled by qrun';
     const now =
       notCancelled === undefined
-        ? neverStarted
-          ? 'it was not sent'
-          : 'it has ended on the server'
+        ? wasSent
+          ? 'it has ended on the server'
+          : 'it was not sent'
         : `it may still run on the server: ${notCancelled.message}`;
     const failure = ownFailure(
       timedOut ? 'TIMEOUT' : 'ABORTED',

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ENGINE_SETTINGS,
@@ -12,6 +11,8 @@ import { QrunError } from '../core/errors.js';
 import { type Failure, ownFailure, REFUSED_CODES } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
 import { type HttpAnswer, HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
+import { ServerIdentity } from './clickhouse-identity.js';
+import { lostOnTheWay, type ProbeAnswer, severalServers } from './clickhouse-in-force.js';
 import type { SpoolOptions } from './result-body.js';
 
 /** Which server to use and how. */
@@ -39,35 +40,46 @@ export interface ServerProfile {
   readonly supportsParameters: boolean;
   /** Knows `close_session`, so that a session's temporary tables go at once. */
   readonly closesSessions: boolean;
+  /** The server knows parameters, but a proxy drops their values. */
+  readonly parametersLost: boolean;
   /** qrun's own settings, as far as the server knows them. */
   readonly settings: Settings;
+  /** What its answers bear. */
+  readonly identity: ServerIdentity;
+  /** What the user should know about the way to it. */
+  readonly notices: readonly string[];
 }
 
 // A server that is overloaded may queue a query for 5 s (queue_max_wait_ms of 18.16) before it refuses it; this
 // leaves room for two such refusals.
 const OPEN_TIMEOUT_MS = 15_000;
 const RETRY_WAIT_MS = 250;
-const PROBE_SPOOL: SpoolOptions = { directory: tmpdir(), thresholdBytes: 16 * 1024 * 1024 };
+// The longest answer has the names of all settings, 50 KB.
+const PROBE_BYTES = 1024 * 1024;
+const PROBE_SPOOL: SpoolOptions = { directory: '', thresholdBytes: PROBE_BYTES };
 
 /**
  * Connects to a server, checks that qrun can work with it, and resolves with what it can do.
  *
  * Rejects with QrunError `CONFIG` (options: URL, CA file, settings; all bad settings at once),
  * `ENGINE_UNREACHABLE` (nothing answers, or something that is not ClickHouse, or not in time) or
- * `ENGINE_REFUSED` (user, password, database, settings that the user may not change). Overload (code 202, HTTP
+ * `ENGINE_REFUSED` (user, password, database, settings that the user may not change, parameters of the URL that do not
+ * reach the server). Overload (code 202, HTTP
  * 429, 503) is waited for within the time limit. No error shows the password.
  */
 export async function connect(options: ClickHouseOptions, signal: AbortSignal): Promise<ServerProfile> {
   const endpoint = await endpointOf(options);
   refuseFixed(options.settings);
-  const channel = new HttpChannel(endpoint, 4);
+  const identity = new ServerIdentity();
+  const channel = new HttpChannel(endpoint, 4, identity);
+  const fresh = new HttpChannel(endpoint, 4, identity, { fresh: true });
   const timeoutMs = options.openTimeoutMs ?? OPEN_TIMEOUT_MS;
   const stop = new AbortController();
   const abort = () => stop.abort();
   signal.addEventListener('abort', abort, { once: true });
   if (signal.aborted) abort();
   const timer = setTimeout(abort, timeoutMs);
-  const probe = new Probe(channel, endpoint, options, stop.signal, () =>
+  const probe = new Probe({ channel, fresh, identity }, endpoint, options, stop.signal, () =>
     signal.aborted
       ? new QrunError('ENGINE_UNREACHABLE', `connecting to ${endpoint.origin} was interrupted`)
       : new QrunError('ENGINE_UNREACHABLE', `${endpoint.origin} did not answer within ${timeoutMs} ms`, {
@@ -77,27 +89,34 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
         }),
   );
   try {
-    return { endpoint, ...(await probe.run()) };
+    const profile = await probe.run();
+    identity.settle();
+    return { endpoint, identity, ...profile };
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', abort);
-    await channel.close();
+    await Promise.all([channel.close(), fresh.close()]);
   }
 }
 
 class Probe {
   constructor(
-    readonly channel: HttpChannel,
+    readonly way: { channel: HttpChannel; fresh: HttpChannel; identity: ServerIdentity },
     readonly endpoint: HttpEndpoint,
     readonly options: ClickHouseOptions,
     readonly stop: AbortSignal,
     readonly whyStopped: () => QrunError,
   ) {}
 
-  async run(): Promise<Omit<ServerProfile, 'endpoint'>> {
+  async run(): Promise<Omit<ServerProfile, 'endpoint' | 'identity'>> {
     // Bare, so that a failure is about the server or the user, and about nothing that qrun asked for.
     const version = await this.rows('SELECT version() AS v', {});
     if (!version.ok) throw openError(version.failure, this.endpoint, this.options);
+    const ask = {
+      rows: this.rows.bind(this),
+      fresh: this.rowsAnew.bind(this),
+    };
+    const several = severalServers(ask, this.way.identity);
     const [names, parameters, closing] = await Promise.all([
       this.rows('SELECT name AS v FROM system.settings', {}),
       this.rows('SELECT {v:UInt8} AS v', { param_v: '1' }),
@@ -107,11 +126,24 @@ class Probe {
     const known = names.ok ? new Set(names.values) : undefined;
     const settings = await this.acceptedSettings(known);
     await this.checkUserSettings(settings, known);
+    const { database, settings: userSettings } = this.options;
+    const way = await lostOnTheWay(ask, { settings: { ...settings, ...userSettings }, database });
+    if (way.lost.length > 0) throw lostError(way.lost, this.endpoint);
     return {
       version: version.values[0] ?? 'unknown',
       supportsParameters: parameters.ok,
+      // 456: the server reads {v:UInt8}, and has got no value for it.
+      parametersLost: !parameters.ok && parameters.failure.code === 456,
       closesSessions: closing.ok,
       settings,
+      notices: [
+        ...(await several),
+        ...(way.unproven.length === 0
+          ? []
+          : [
+              `whether ${way.unproven.join(', ')} reach the server could not be verified: the user may read neither system.settings nor call getSetting`,
+            ]),
+      ],
     };
   }
 
@@ -161,10 +193,30 @@ class Probe {
   }
 
   /** The column `v` of a result; overload is waited for. */
-  private async rows(sql: string, query: Readonly<Record<string, string>>): Promise<ProbeAnswer> {
+  private rows(sql: string, query: Readonly<Record<string, string>>, queryId = ''): Promise<ProbeAnswer> {
+    return this.ask(this.way.channel, sql, query, queryId);
+  }
+
+  /** As `rows`, over a connection of its own. */
+  private rowsAnew(sql: string, query: Readonly<Record<string, string>>): Promise<ProbeAnswer> {
+    return this.ask(this.way.fresh, sql, query, '');
+  }
+
+  private async ask(
+    channel: HttpChannel,
+    sql: string,
+    query: Readonly<Record<string, string>>,
+    queryId: string,
+  ): Promise<ProbeAnswer> {
     for (let waitMs = RETRY_WAIT_MS; ; waitMs *= 2) {
-      const call = { sql, queryId: '', query: { ...HTTP_PARAMETERS, ...query }, spool: PROBE_SPOOL };
-      const answer = await this.channel.call(call, this.stop);
+      const call = {
+        sql,
+        queryId,
+        query: { ...HTTP_PARAMETERS, ...query },
+        spool: PROBE_SPOOL,
+        limitBytes: PROBE_BYTES,
+      };
+      const answer = await channel.call(call, this.stop);
       if (this.stop.aborted) throw this.whyStopped();
       if (answer.ok) return await values(answer);
       const { kind, neverStarted, name } = answer.failure;
@@ -177,10 +229,6 @@ class Probe {
     }
   }
 }
-
-type ProbeAnswer =
-  | { readonly ok: true; readonly values: string[] }
-  | { readonly ok: false; readonly failure: Failure };
 
 async function values({ body }: Extract<HttpAnswer, { ok: true }>): Promise<ProbeAnswer> {
   try {
@@ -260,6 +308,19 @@ async function readCa(path: string, url: URL): Promise<Buffer> {
     });
   }
   return ca;
+}
+
+/** `ENGINE_REFUSED`: parameters of the URL do not reach the server. */
+export function lostError(lost: readonly string[], { origin }: HttpEndpoint): QrunError {
+  const names = lost.slice(0, 12).join(', ') + (lost.length > 12 ? ` and ${lost.length - 12} more` : '');
+  const verb = lost.length === 1 ? 'does' : 'do';
+  return new QrunError(
+    'ENGINE_REFUSED',
+    `a proxy at ${origin} drops or replaces what qrun asks for in the URL: ${names} ${verb} not reach ClickHouse`,
+    {
+      hint: "let the proxy pass all URL parameters on as they are, or give the server's own address; chproxy passes on only a few, whatever its configuration",
+    },
+  );
 }
 
 const HINTS: readonly (readonly [RegExp, string])[] = [

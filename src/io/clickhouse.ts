@@ -21,7 +21,7 @@ export async function openClickHouse(options: ClickHouseOptions, signal: AbortSi
 }
 
 const PING_TIMEOUT_MS = 5000;
-// For cancelling and pinging; each takes milliseconds.
+// For cancelling and pinging; each takes milliseconds, and has a connection of its own.
 const CONTROL_CONNECTIONS = 8;
 
 class ClickHouseEngine implements Engine {
@@ -36,14 +36,14 @@ class ClickHouseEngine implements Engine {
 
   constructor(options: ClickHouseOptions, profile: ServerProfile) {
     // Two more than run at once: a socket that is being closed still counts.
-    this.#queries = new HttpChannel(profile.endpoint, options.concurrency + 2);
-    this.#control = new HttpChannel(profile.endpoint, CONTROL_CONNECTIONS);
+    this.#queries = new HttpChannel(profile.endpoint, options.concurrency + 2, profile.identity);
+    this.#control = new HttpChannel(profile.endpoint, CONTROL_CONNECTIONS, profile.identity, { fresh: true });
     this.#context = {
       options,
       profile,
       queries: this.#queries,
       control: this.#control,
-      canceller: new Canceller(this.#control),
+      canceller: new Canceller(this.#control, profile.identity),
       limits: { executionTimeRefused: false },
       url: undefined,
     };
@@ -54,6 +54,8 @@ class ClickHouseEngine implements Engine {
       target: profile.endpoint.origin,
       supportsParameters: profile.supportsParameters,
       slots: options.concurrency,
+      ...(profile.parametersLost ? { parametersLost: true } : {}),
+      ...(profile.notices.length === 0 ? {} : { notices: profile.notices }),
     };
   }
 

@@ -12,6 +12,10 @@ export interface EngineInfo {
   readonly target: string;
   /** Whether `{name:Type}` parameters work (ClickHouse 19.14 and later). */
   readonly supportsParameters: boolean;
+  /** The server knows parameters, but their values do not reach it: a proxy drops them. */
+  readonly parametersLost?: boolean;
+  /** What the user should know about the way to the engine, in whole sentences. */
+  readonly notices?: readonly string[];
   /** How many queries it runs at once; more than these wait inside qrun. */
   readonly slots: number;
   /**

@@ -25,7 +25,7 @@ export interface StubServer {
   shape: Shape;
   /** What is done with the statements that open the engine; `undefined` answers as a modern server does. */
   openShape: Shape | undefined;
-  /** What is done with KILL QUERY; `undefined` answers that no such query runs. */
+  /** What is done with KILL QUERY; `undefined` ends the queries that hang, and answers that no such query runs. */
   killShape: Shape | undefined;
   /** Resolves when the given number of statements has arrived. */
   arrived(count: number): Promise<void>;
@@ -39,6 +39,46 @@ const OPENING: Readonly<Record<string, string>> = {
   'SELECT {v:UInt8} AS v': '{"v":1}\n',
   'SELECT 1 AS v': '{"v":1}\n',
 };
+
+const IN_FORCE =
+  /^SELECT concat\(name, .*\) AS v FROM system\.settings WHERE name IN \((?<names>[^)]*)\)(?: SETTINGS (?<clause>.*))?$/;
+
+/**
+ * How ClickHouse answers one of the statements that open the engine, with the parameters of the URL in force;
+ * `undefined` for any other statement.
+ */
+export function opening({ sql, url }: Pick<StubRequest, 'sql' | 'url'>): Shape | undefined {
+  if (sql === 'SELECT 1 AS v' && url.get('session_check') === '1') {
+    return status(404, 'Code: 372. DB::Exception: Session not found. (SESSION_NOT_FOUND)');
+  }
+  const known = OPENING[sql];
+  if (known !== undefined) return rows(known);
+  const line = (v: string) => `${JSON.stringify({ v })}\n`;
+  if (sql === 'SELECT currentDatabase() AS v') return rows(line(url.get('database') ?? 'default'));
+  if (sql.startsWith('SELECT query_id AS v FROM system.processes')) {
+    return rows(line(url.get('query_id') ?? ''));
+  }
+  if (sql.startsWith("SELECT toFixedString('', 5000) AS v, throwIf")) {
+    return status(500, 'Code: 395. DB::Exception: (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)');
+  }
+  const asked = IN_FORCE.exec(sql)?.groups;
+  if (asked === undefined) return undefined;
+  const clause = new Map(
+    [...(asked.clause ?? '').matchAll(/(\w+) = (?:'([^']*)'|([^,]*))/g)].map(([, name, text, number]) => [
+      name ?? '',
+      text ?? number ?? '',
+    ]),
+  );
+  return rows(
+    [...(asked.names ?? '').matchAll(/'([^']*)'/g)]
+      .map(([, name = '']) => line(`${name}\t1\t${clause.get(name) ?? url.get(name) ?? 'default'}`))
+      .join(''),
+  );
+}
+
+/** What stands on each answer of ClickHouse. */
+export const MARKED = { 'X-ClickHouse-Server-Display-Name': 'stub' };
+const MARKED_LINE = 'X-ClickHouse-Server-Display-Name: stub';
 
 /** Starts an HTTP server that opens like ClickHouse 25.11 and then answers in any shape. */
 export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise<StubServer> {
@@ -66,14 +106,19 @@ export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise
       response,
       socket: request.socket,
     };
-    const opening = OPENING[stubRequest.sql];
+    writtenBefore.set(response, request.socket.bytesWritten);
+    const open = opening(stubRequest);
     const kill = /^KILL QUERY WHERE query_id IN \((.*)\) ASYNC$/.exec(stubRequest.sql);
-    if (opening !== undefined) (stub.openShape ?? rows(opening))(stubRequest);
+    if (open !== undefined) (stub.openShape ?? open)(stubRequest);
     else if (kill !== null) {
       for (const [, id = ''] of (kill[1] ?? '').matchAll(/'((?:\\.|[^'\\])*)'/g)) {
         killed.push(id.replace(/\\(.)/g, '$1'));
       }
-      (stub.killShape ?? rows(''))(stubRequest);
+      if (stub.killShape !== undefined) stub.killShape(stubRequest);
+      else {
+        rows('')(stubRequest);
+        for (const each of requests) if (killed.includes(each.url.get('query_id') ?? '')) endAsKilled(each);
+      }
     } else {
       requests.push(stubRequest);
       for (const entry of waiting) if (entry.count <= requests.length) entry.resolve();
@@ -105,6 +150,17 @@ export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise
   return stub;
 }
 
+// Of earlier answers on the same connection.
+const writtenBefore = new WeakMap<ServerResponse, number>();
+
+/** A statement that has had no answer ends as on a server where it was killed. */
+export function endAsKilled({ response, socket }: StubRequest): void {
+  if (response.headersSent || socket.bytesWritten > (writtenBefore.get(response) ?? 0) || socket.destroyed)
+    return;
+  response.writeHead(500, MARKED);
+  response.end('Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED)');
+}
+
 async function textOf(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   try {
@@ -130,13 +186,13 @@ function writeThen(socket: Socket, bytes: string, how: Cut): void {
 
 const chunk = (text: string) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 const head = (headers: readonly string[], status = '200 OK') =>
-  `HTTP/1.1 ${status}\r\n${headers.map(line => `${line}\r\n`).join('')}\r\n`;
+  `HTTP/1.1 ${status}\r\n${[MARKED_LINE, ...headers].map(line => `${line}\r\n`).join('')}\r\n`;
 const CHUNKED = 'Transfer-Encoding: chunked';
 
 /** A proper answer with status 200. */
 export function rows(body: string, headers: Readonly<Record<string, string>> = {}): Shape {
   return ({ response }) => {
-    response.writeHead(200, { 'content-type': 'application/x-ndjson', ...headers });
+    response.writeHead(200, { 'content-type': 'application/x-ndjson', ...MARKED, ...headers });
     response.end(body);
   };
 }
@@ -144,7 +200,7 @@ export function rows(body: string, headers: Readonly<Record<string, string>> = {
 /** A proper answer with another status. */
 export function status(code: number, body: string, headers: Readonly<Record<string, string>> = {}): Shape {
   return ({ response }) => {
-    response.writeHead(code, headers);
+    response.writeHead(code, { ...(code === 200 || body.startsWith('Code: ') ? MARKED : {}), ...headers });
     response.end(body);
   };
 }
@@ -157,7 +213,7 @@ export function cutChunks(body: string, how: Cut, headers: readonly string[] = [
 /** Chunks with their end, whatever stands in them. */
 export function wholeChunks(body: string, headers: Readonly<Record<string, string>> = {}): Shape {
   return ({ response }) => {
-    response.writeHead(200, headers);
+    response.writeHead(200, { ...MARKED, ...headers });
     response.write(body);
     response.end();
   };
