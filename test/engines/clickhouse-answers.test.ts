@@ -8,6 +8,7 @@ import {
   cutChunks,
   cutLength,
   endAsKilled,
+  MARK,
   noHeaders,
   notHttp,
   rows,
@@ -449,6 +450,7 @@ describe('cancelling', () => {
       rows('')(request);
       const first = stub.requests.find(each => request.sql.includes(`'${each.url.get('query_id')}'`));
       if (first !== undefined && !first.response.headersSent) {
+        first.response.removeHeader(MARK);
         first.response.writeHead(504, { 'content-type': 'text/html' });
         first.response.end('<html>Gateway Timeout</html>');
       }

@@ -467,7 +467,7 @@ describe.skipIf(!clickHouseServerAvailable() || EXTERNAL)('two servers behind a 
     await new Promise<void>(resolve => balancer.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${(balancer.address() as AddressInfo).port}`;
     const own = await openClickHouse(
-      { url, concurrency: 1, spool: { directory, thresholdBytes: 1 }, settings: {} },
+      { url, concurrency: 1, spool: { directory, thresholdBytes: 1024 }, settings: {} },
       signal,
     );
     const sql = "SET max_threads = 1; SELECT value FROM system.settings WHERE name = 'max_threads'";

@@ -76,9 +76,8 @@ export function opening({ sql, url }: Pick<StubRequest, 'sql' | 'url'>): Shape |
   );
 }
 
-/** What stands on each answer of ClickHouse. */
-export const MARKED = { 'X-ClickHouse-Server-Display-Name': 'stub' };
-const MARKED_LINE = 'X-ClickHouse-Server-Display-Name: stub';
+/** What stands on each answer of ClickHouse, and so on each of this server that a shape does not take it from. */
+export const MARK = 'X-ClickHouse-Server-Display-Name';
 
 /** Starts an HTTP server that opens like ClickHouse 25.11 and then answers in any shape. */
 export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise<StubServer> {
@@ -96,6 +95,7 @@ export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise
   });
 
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    response.setHeader(MARK, 'stub');
     const body = await textOf(request);
     const url = new URL(request.url ?? '/', 'http://stub').searchParams;
     const inUrl = url.get('query');
@@ -157,7 +157,7 @@ const writtenBefore = new WeakMap<ServerResponse, number>();
 export function endAsKilled({ response, socket }: StubRequest): void {
   if (response.headersSent || socket.bytesWritten > (writtenBefore.get(response) ?? 0) || socket.destroyed)
     return;
-  response.writeHead(500, MARKED);
+  response.writeHead(500);
   response.end('Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED)');
 }
 
@@ -186,13 +186,13 @@ function writeThen(socket: Socket, bytes: string, how: Cut): void {
 
 const chunk = (text: string) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 const head = (headers: readonly string[], status = '200 OK') =>
-  `HTTP/1.1 ${status}\r\n${[MARKED_LINE, ...headers].map(line => `${line}\r\n`).join('')}\r\n`;
+  `HTTP/1.1 ${status}\r\n${[`${MARK}: stub`, ...headers].map(line => `${line}\r\n`).join('')}\r\n`;
 const CHUNKED = 'Transfer-Encoding: chunked';
 
 /** A proper answer with status 200. */
 export function rows(body: string, headers: Readonly<Record<string, string>> = {}): Shape {
   return ({ response }) => {
-    response.writeHead(200, { 'content-type': 'application/x-ndjson', ...MARKED, ...headers });
+    response.writeHead(200, { 'content-type': 'application/x-ndjson', ...headers });
     response.end(body);
   };
 }
@@ -200,8 +200,16 @@ export function rows(body: string, headers: Readonly<Record<string, string>> = {
 /** A proper answer with another status. */
 export function status(code: number, body: string, headers: Readonly<Record<string, string>> = {}): Shape {
   return ({ response }) => {
-    response.writeHead(code, { ...(code === 200 || body.startsWith('Code: ') ? MARKED : {}), ...headers });
+    response.writeHead(code, headers);
     response.end(body);
+  };
+}
+
+/** An answer of something else than ClickHouse. */
+export function foreign(code: number, body: string, headers: Readonly<Record<string, string>> = {}): Shape {
+  return request => {
+    request.response.removeHeader(MARK);
+    status(code, body, headers)(request);
   };
 }
 
@@ -213,7 +221,7 @@ export function cutChunks(body: string, how: Cut, headers: readonly string[] = [
 /** Chunks with their end, whatever stands in them. */
 export function wholeChunks(body: string, headers: Readonly<Record<string, string>> = {}): Shape {
   return ({ response }) => {
-    response.writeHead(200, { ...MARKED, ...headers });
+    response.writeHead(200, headers);
     response.write(body);
     response.end();
   };
