@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -75,6 +76,8 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
   const fresh = new HttpChannel(endpoint, 4, identity, { fresh: true });
   const timeoutMs = options.openTimeoutMs ?? OPEN_TIMEOUT_MS;
   const stop = new AbortController();
+  // Each request that is under way listens.
+  setMaxListeners(0, stop.signal);
   const abort = () => stop.abort();
   signal.addEventListener('abort', abort, { once: true });
   if (signal.aborted) abort();
@@ -111,7 +114,14 @@ class Probe {
   async run(): Promise<Omit<ServerProfile, 'endpoint' | 'identity'>> {
     // Bare, so that a failure is about the server or the user, and about nothing that qrun asked for.
     const version = await this.rows('SELECT version() AS v', {});
-    if (!version.ok) throw openError(version.failure, this.endpoint, this.options);
+    if (!version.ok) {
+      // It answers in its own default format: whether it is ClickHouse at all shows when the statement names one.
+      if (version.failure.name === 'RESULT_INVALID') {
+        const named = await this.rows('SELECT version() AS v FORMAT JSONEachRow', {});
+        if (named.ok) throw lostError(['default_format'], this.endpoint);
+      }
+      throw openError(version.failure, this.endpoint, this.options);
+    }
     const ask = {
       rows: this.rows.bind(this),
       fresh: this.rowsAnew.bind(this),

@@ -153,14 +153,16 @@ async function lostSession(ask: Ask): Promise<string[]> {
   return [kept?.get('max_block_size')?.value === '12345' ? 'session_check' : 'session_id'];
 }
 
-// Output beyond the buffer, and then an exception: a server that waits for the end has not sent anything before it.
-const ENDLESS_ROWS =
-  "SELECT toFixedString('', 5000) AS v, throwIf(number = 80) AS t FROM (SELECT number FROM system.numbers LIMIT 81)";
+// 1.5 MB of rows and then an exception: 18.16 sends what is beyond the buffer and 1 MiB unless it waits for the end.
+const LATE_EXCEPTION =
+  "SELECT toFixedString('', 5000) AS v, throwIf(number = 50) AS t FROM (SELECT number FROM system.numbers LIMIT 51)";
 const THROWN = 395;
 
 async function lostWait(ask: Ask): Promise<string[]> {
-  const answer = await ask.rows(ENDLESS_ROWS, { max_block_size: '8' });
-  return !answer.ok && answer.status === 200 && answer.failure.code === THROWN ? ['wait_end_of_query'] : [];
+  const answer = await ask.rows(LATE_EXCEPTION, { max_block_size: '8', buffer_size: '65536' });
+  if (answer.ok || answer.status !== 200) return [];
+  const { code, name } = answer.failure;
+  return code === THROWN || name === 'ANSWER_TOO_LARGE' ? ['wait_end_of_query'] : [];
 }
 
 // So many connections of their own are opened to see whether they end at one server.

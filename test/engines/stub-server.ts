@@ -58,6 +58,9 @@ export function opening({ sql, url }: Pick<StubRequest, 'sql' | 'url'>): Shape |
   if (sql.startsWith('SELECT query_id AS v FROM system.processes')) {
     return rows(line(url.get('query_id') ?? ''));
   }
+  if (sql === 'SELECT queryID() AS v') return rows(line(url.get('query_id') ?? ''));
+  if (sql.startsWith('SELECT arrayJoin([concat('))
+    return status(404, 'Code: 46. DB::Exception: (UNKNOWN_FUNCTION)');
   if (sql.startsWith("SELECT toFixedString('', 5000) AS v, throwIf")) {
     return status(500, 'Code: 395. DB::Exception: (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)');
   }
