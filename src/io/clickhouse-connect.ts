@@ -343,6 +343,10 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
     'the port does not speak TLS: use http://, or another port',
   ],
   [/socket hang up|ECONNRESET/, 'the connection was closed without an answer: an https port, or a proxy?'],
+  [
+    /X-ClickHouse-Server-Display-Name/,
+    'every ClickHouse from 18.16 on sends this header: if there is one behind a proxy, let the X-ClickHouse-* headers of its answers through',
+  ],
   [/^HTTP 3\d\d/, 'give the URL that it leads to; redirects are not followed'],
 ];
 
