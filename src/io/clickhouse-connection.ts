@@ -159,6 +159,11 @@ class Handler implements undici.Dispatcher.DispatchHandlers {
       response_headers: headersOf(raw),
       http_status_code: status,
     });
+    // They have no body, whatever length they announce, and nobody of ClickHouse gives them: nothing is waited for.
+    if (status === 204 || status === 304) {
+      this.#body.end();
+      this.#cut?.(new Error('an answer without a body'));
+    }
     return true;
   }
 
