@@ -45,9 +45,7 @@ it('a login page in mid-run stops the run like an outage: nothing of it is recor
   expect(ended.stderr).toContain('login required');
   const kept = log();
   expect(kept).toHaveLength(3);
-  expect(kept.every(record => record.outcome === 'normal' && JSON.stringify(record.row) === '{"a":1}')).toBe(
-    true,
-  );
+  expect(kept.map(record => record.row)).toEqual([{ a: 1 }, { a: 1 }, { a: 1 }]);
   // The way is free again: the rest is still due.
   stub.shape = rows('{"a":1}\n');
   expect(await qrun(['unit', 'u', '--url', stub.url, '-q'], { cwd: root })).toMatchObject({ code: 0 });
@@ -61,5 +59,5 @@ it('a login page that goes away again is waited for', async () => {
   });
   expect(ended, ended.stderr).toMatchObject({ code: 0 });
   expect(log()).toHaveLength(QUERIES);
-  expect(log().every(record => record.outcome === 'normal')).toBe(true);
+  expect(log().map(record => record.row)).toEqual(Array.from({ length: QUERIES }, () => ({ a: 1 })));
 });
