@@ -1,7 +1,8 @@
-import { type ExitCode, QrunError } from '../core/errors.js';
+import { type ExitCode, isInterruption, QrunError } from '../core/errors.js';
 import type { EventSink, RunSummary } from '../core/events.js';
 import { type FingerprintInputs, fingerprinter } from '../core/fingerprint.js';
 import type { HaltPolicy } from '../core/halt.js';
+import { type AllowedPlaceholders, sharedLines } from '../core/judge.js';
 import type { Settings } from '../core/model.js';
 import type { Rerun } from '../core/plan.js';
 import { RECORD_SCHEMA_VERSION } from '../core/record.js';
@@ -11,7 +12,8 @@ import type { Lease } from '../io/lease.js';
 import type { ResultLog } from '../io/log.js';
 import type { RunEntry, RunStart } from '../io/run-sidecar.js';
 import type { UnitSource } from '../io/unit-files.js';
-import { planRun, type RunPlan, readAgain } from './plan-unit.js';
+import { planRun, queryReader, type RunPlan } from './plan-unit.js';
+import { selectedBy } from './run-summary.js';
 import { type Clock, queriesAtOnce, runUnit } from './run-unit.js';
 import { prepareDataDirectory, runSetup, type SetupFile, type SetupNotes } from './setup.js';
 
@@ -26,12 +28,15 @@ export interface UnitRequest {
   readonly selection: Selection;
   readonly limit: number | undefined;
   readonly rerun: Rerun;
-  readonly allowPlaceholders: boolean;
+  readonly allowPlaceholders: AllowedPlaceholders;
+  /** Whether files that cannot run are left out, in place of refusing the unit. */
+  readonly skipBad?: boolean;
   readonly concurrency: number;
   readonly timeoutMs: number;
   readonly retries: number;
   readonly outageLimitMs: number;
   readonly halt: HaltPolicy | undefined;
+  readonly database?: string | undefined;
   readonly rowsPerQuery: number | undefined;
   /** Whether setup files run on a server. */
   readonly setup: boolean;
@@ -90,7 +95,9 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
         });
       }
       const setup = deps.readSetupFiles();
-      const plan = await planRun({ ...request, source: deps.source }, log.final, request.drain);
+      const bad = request.skipBad === true ? 'skip' : 'refuse';
+      const plan = await planRun({ ...request, source: deps.source, bad }, log.final, request.drain);
+      tellOfOtherFiles(plan, emit);
       deps.onPlanned?.(plan.due.total);
       if (plan.due.total === 0) return await runPlanned(deps, request, plan, log, NO_ENGINE);
       const engine = await openUnlessStopped(deps, request);
@@ -110,7 +117,6 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
             { hint: 'they came with ClickHouse 19.14: use a newer server, or write the values into the SQL' },
           );
         }
-        for (const message of engine.info.notices ?? []) emit({ type: 'warning', message });
         emit({
           type: 'run_started',
           run: request.run,
@@ -121,13 +127,16 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
           version: engine.info.version,
           target: engine.info.target,
           concurrency: queriesAtOnce(engine, request.concurrency),
-          selected: plan.settled + plan.keptErrors + plan.due.total,
+          selected: selectedBy(plan),
           settled: plan.settled,
           due: plan.due.total,
         });
+        for (const message of engine.info.notices ?? []) emit({ type: 'warning', message });
         await prepare(deps, request, engine, setup);
         await deps.appendRun(startEntry(deps, request, engine, await identity));
-        const summary = await runPlanned(deps, request, plan, log, engine);
+        const setupNotRun =
+          engine.info.kind === 'embedded' || request.setup ? [] : setup.map(({ name }) => name);
+        const summary = await runPlanned(deps, request, plan, log, engine, setupNotRun);
         await deps.appendRun({
           event: 'end',
           run: request.run,
@@ -149,12 +158,34 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
   }
 }
 
+// So many lines of what is left out; the summary has all.
+const TOLD = 10;
+
+function tellOfOtherFiles({ refused, cannotRun, noStatement }: RunPlan, emit: EventSink): void {
+  const files = (n: number): string => `${n} file${n === 1 ? '' : 's'}`;
+  const told = (lines: readonly string[], separator: string): string => {
+    const more = lines.length > TOLD ? [`and ${lines.length - TOLD} more`] : [];
+    return [...lines.slice(0, TOLD), ...more].join(separator);
+  };
+  if (refused > 0) {
+    const message = `${files(refused)} left out (--skip-bad): ${told(sharedLines(cannotRun), '; ')}`;
+    emit({ type: 'warning', message });
+  }
+  if (noStatement.length > 0) {
+    const names = told(
+      noStatement.map(name => `${name}.sql`),
+      ', ',
+    );
+    emit({ type: 'warning', message: `${files(noStatement.length)} without a statement left out: ${names}` });
+  }
+}
+
 // A stop that comes before the engine is there leaves nothing to end and nothing to record.
 async function openUnlessStopped(deps: UnitDeps, { drain }: UnitRequest): Promise<Engine | undefined> {
   try {
     return drain.aborted ? undefined : await deps.openEngine();
   } catch (error) {
-    if (drain.aborted) return undefined;
+    if (isInterruption(error, drain)) return undefined;
     throw error;
   }
 }
@@ -165,19 +196,20 @@ async function runPlanned(
   plan: RunPlan,
   log: ResultLog,
   engine: Engine,
+  setupNotRun: readonly string[] = [],
 ): Promise<RunSummary> {
   const { clock, emit, random } = deps;
   const summary = await runUnit(
     {
       engine,
       log,
-      read: name => readAgain(deps.source, name),
+      read: queryReader(deps.source, request),
       fingerprint: fingerprinter(request.inputs),
       clock,
       random,
       emit,
     },
-    { ...request, plan, parameters: request.inputs.parameters },
+    { ...request, plan, parameters: request.inputs.parameters, setupNotRun },
   );
   emit({ type: 'run_ended', ...summary });
   return summary;

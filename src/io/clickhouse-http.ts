@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import {
   errorName,
@@ -8,13 +8,17 @@ import {
   ownFailure,
   parseExceptionTail,
   parseServerError,
+  type ServerErrorText,
   serverFailure,
   type TransportError,
   transportFailure,
 } from '../core/failure.js';
+import { explainLongUrl } from '../core/long-url.js';
 import type { QueryStats } from '../core/model.js';
+import { encodeSql } from '../core/sql/encoding.js';
 import type { AnswerBody } from './clickhouse-answer.js';
 import { leanConnection, type RequestSignal } from './clickhouse-connection.js';
+import { formBody, textOf } from './clickhouse-form.js';
 import {
   type AnswerHeaders,
   contradiction,
@@ -23,12 +27,22 @@ import {
   type Summary,
   summaryOf,
 } from './clickhouse-identity.js';
-import { type ResultBody, ResultWriter, type SpoolOptions, TAIL_BYTES } from './result-body.js';
+import {
+  type ResultBody,
+  ResultWriter,
+  type RowShape,
+  type SpoolOptions,
+  TAIL_BYTES,
+} from './result-body.js';
 
 /** Where a server is and who asks. */
 export interface HttpEndpoint {
   /** Scheme, host and port; nothing else. */
   readonly origin: string;
+  /** The path that requests go to: `/`, or what a proxy serves the server under. */
+  readonly path: string;
+  /** Both, for people. */
+  readonly url: string;
   readonly user: string | undefined;
   readonly password: string | undefined;
   /** Certificates in PEM that are trusted in place of the system's. */
@@ -38,8 +52,10 @@ export interface HttpEndpoint {
 /** One statement to send. */
 export interface HttpCall {
   readonly sql: string;
-  /** Inline data of an INSERT: the body of the request; the SQL then goes into the URL. */
+  /** Inline data of an INSERT; it follows the SQL in the body, byte for byte. */
   readonly data?: string | undefined;
+  /** Fields of a form that is the body in their place; the SQL is the field `query`. */
+  readonly form?: Readonly<Record<string, string>>;
   readonly queryId: string;
   /** Settings, parameters and everything else that stands in the URL. */
   readonly query: Readonly<Record<string, string>>;
@@ -47,6 +63,8 @@ export interface HttpCall {
   readonly spool?: SpoolOptions;
   /** An answer that is longer is a failure, `ANSWER_TOO_LARGE`; without it there is no limit. */
   readonly limitBytes?: number;
+  /** How the rows may look, where not as usual. */
+  readonly shape?: RowShape;
 }
 
 /** How a statement ended; the caller owns `body`. */
@@ -80,11 +98,11 @@ export class HttpChannel {
     identity: ServerIdentity,
     { fresh = false }: { readonly fresh?: boolean } = {},
   ) {
-    const { origin, user = 'default', password = '', ca } = endpoint;
+    const { origin, path, user = 'default', password = '', ca } = endpoint;
     this.#identity = identity;
     this.#client = createClient({
       url: origin,
-      connection: leanConnection({ origin, user, password, ca, connections, fresh }),
+      connection: leanConnection({ origin, path, user, password, ca, connections, fresh }),
       log: { level: ClickHouseLogLevel.OFF },
     });
   }
@@ -96,7 +114,7 @@ export class HttpChannel {
     try {
       reply = await this.exec(call, stop);
     } catch (error) {
-      return { ok: false, failure: transportFailure(transportError(error)) };
+      return { ok: false, failure: explained(transportFailure(transportError(error)), call) };
     }
     // What our own connection gives, which the client hands through.
     const body = reply.stream as unknown as AnswerBody;
@@ -114,7 +132,7 @@ export class HttpChannel {
       if (why !== undefined) return { ok: false, status, failure: await readForeign(body, headers, why) };
       return isRows
         ? await readRows(body, headers, call)
-        : { ok: false, status, failure: await readError(body, status, headers) };
+        : { ok: false, status, failure: explained(await readError(body, status, headers), call) };
     } finally {
       stop.removeEventListener('abort', cut);
     }
@@ -125,7 +143,7 @@ export class HttpChannel {
     await this.#client.close();
   }
 
-  private exec({ sql, data, queryId, query }: HttpCall, stop: RequestSignal) {
+  private exec({ sql, data, form, queryId, query }: HttpCall, stop: RequestSignal) {
     const params = {
       query: sql,
       query_id: queryId,
@@ -137,17 +155,27 @@ export class HttpChannel {
       ignore_error_response: true,
       decompress_response_stream: false,
     };
-    return this.#client.exec(data === undefined ? params : { ...params, values: Readable.from([data]) });
+    if (data === undefined && form === undefined) return this.#client.exec(params);
+    // Of `query` the client would take blanks and `;` away at its end, which may belong to the data.
+    const body = form === undefined ? { bytes: encodeSql(textOf({ sql, data })) } : formBody(form);
+    return this.#client.exec({ ...params, values: body as unknown as Readable });
   }
+}
+
+function explained(failure: Failure, { form, query }: HttpCall): Failure {
+  return explainLongUrl(failure, () => ({
+    urlBytes: new URLSearchParams(query).toString().length,
+    pairs: form ?? query,
+  }));
 }
 
 async function readRows(
   body: AnswerBody,
   headers: AnswerHeaders,
-  { spool, limitBytes = Number.POSITIVE_INFINITY }: HttpCall,
+  { spool, shape, limitBytes = Number.POSITIVE_INFINITY }: HttpCall,
 ): Promise<HttpAnswer> {
   const status = 200;
-  const writer = new ResultWriter(spool);
+  const writer = new ResultWriter(spool, shape);
   let sizeBytes = 0;
   const error = await body.read(chunk => {
     sizeBytes += chunk.length;
@@ -172,15 +200,25 @@ async function readRows(
     };
   }
   const result = await writer.finish();
-  if (!('reason' in result)) return whole(result, headers);
+  if (!('reason' in result)) {
+    const error = shape?.mayEndWithException ? exceptionInLastRow(writer.tail) : undefined;
+    if (error === undefined) return whole(result, headers, shape);
+    await result.dispose();
+    return { ok: false, status, failure: serverFailure(error) };
+  }
   const exception = parseExceptionTail(result.tail, tag);
   if (exception !== undefined) return { ok: false, status, failure: serverFailure(exception) };
   return { ok: false, status, failure: notRows(result, headers) };
 }
 
-async function whole(body: ResultBody, headers: AnswerHeaders): Promise<HttpAnswer> {
+async function whole(
+  body: ResultBody,
+  headers: AnswerHeaders,
+  shape: RowShape | undefined,
+): Promise<HttpAnswer> {
   const summary = summaryOf(headers);
-  const why = contradiction(headers, summary, body.rows);
+  // Rows of an array, or with an exception behind them, are counted in another way.
+  const why = shape === undefined ? contradiction(headers, summary, body.rows) : undefined;
   if (why === undefined) return { ok: true, body, stats: statsOf(summary) };
   await body.dispose();
   return {
@@ -199,6 +237,11 @@ async function readForeign(body: AnswerBody, headers: AnswerHeaders, why: string
   const shown = encoding === 'identity' ? excerpt(text) : `(compressed: ${encoding.slice(0, 50)})`;
   const message = `HTTP 200${what}, which is no answer of ClickHouse: ${why}; it says ${shown}`;
   return { ...ownFailure('NOT_CLICKHOUSE', 'transient', message), serverGone: true };
+}
+
+function exceptionInLastRow(tail: string): ServerErrorText | undefined {
+  const rows = tail.trimEnd();
+  return parseServerError(rows.slice(rows.lastIndexOf('\n') + 1));
 }
 
 // A body that ends with the connection cannot be told from one that was cut.
@@ -315,5 +358,16 @@ function transportError(error: unknown): TransportError {
       message: all.map(each => each.message).join(', '),
     };
   }
-  return { code, syscall, message: message ?? String(error) };
+  return { code, syscall, message: `${message ?? String(error)}${namesOf(error)}` };
+}
+
+// Where the host stands in none of the certificate's names, Node does not always say which there are.
+function namesOf(error: unknown): string {
+  const { code, cert } = error as {
+    code?: unknown;
+    cert?: { subjectaltname?: string; subject?: { CN?: string } };
+  };
+  if (code !== 'ERR_TLS_CERT_ALTNAME_INVALID' || cert === undefined) return '';
+  const names = cert.subjectaltname ?? cert.subject?.CN;
+  return ` (the certificate is for ${names === undefined || names === '' ? 'no name' : names})`;
 }

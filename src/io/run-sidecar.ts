@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { QrunError } from '../core/errors.js';
 import type { OutcomeCounts } from '../core/events.js';
 import type { Settings } from '../core/model.js';
 import { RECORD_SCHEMA_VERSION } from '../core/record.js';
 import { appendLine } from './append-line.js';
 import { reasonOf } from './log-file.js';
+import { readState } from './read-file.js';
 
 /** Written when a run begins. */
 export interface RunStart {
@@ -77,7 +77,7 @@ export async function appendRun(logPath: string, entry: RunEntry): Promise<void>
 export function readRuns(logPath: string): RunEntry[] {
   let text: string;
   try {
-    text = readFileSync(sidecarPath(logPath), 'utf8');
+    text = readState(sidecarPath(logPath), 'state', { follow: false });
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new QrunError('LOG_UNUSABLE', `cannot read ${sidecarPath(logPath)}: ${reasonOf(cause)}`, {

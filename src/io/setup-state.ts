@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { makeDirectories, reasonOf } from './log-file.js';
+import { readState } from './read-file.js';
 
 /** Which setup files an embedded data directory has seen: path relative to the sweep root -> fingerprint. */
 export type AppliedSetup = Readonly<Record<string, string>>;
@@ -14,7 +14,7 @@ const FILE = 'qrun-setup.json';
 export function readAppliedSetup(dataDirectory: string): AppliedSetup {
   let applied: unknown;
   try {
-    applied = JSON.parse(readFileSync(join(dataDirectory, FILE), 'utf8'));
+    applied = JSON.parse(readState(join(dataDirectory, FILE), 'state'));
   } catch {
     return {};
   }

@@ -48,7 +48,8 @@ export async function startAnswers(): Promise<AnsweringServer> {
     if (answers.stream !== undefined && (await answers.stream(sql, response))) return;
     if (query === undefined) {
       const open = opening({ sql: sql.trim(), url });
-      if (open !== undefined) open({ sql, url, data: undefined, response, socket: request.socket });
+      if (open !== undefined)
+        open({ sql, url, data: undefined, form: undefined, path: '/', response, socket: request.socket });
       else {
         if (sql.trim() !== 'SELECT 1') answers.other += 1;
         response.end(sql.trim() === 'SELECT 1' ? '{"1":1}\n' : '');

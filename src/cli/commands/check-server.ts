@@ -1,11 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readSetupFile, runSetup } from '../../app/setup.js';
 import { QrunError } from '../../core/errors.js';
 import { fingerprinter } from '../../core/fingerprint.js';
 import { withSetupLock } from '../../io/setup-state.js';
-import { findSetupFiles } from '../../io/unit-files.js';
+import { findSetupFiles, readSetupBytes } from '../../io/unit-files.js';
 import { openEngine } from '../engine.js';
 import type { Sweep } from '../sweep-context.js';
 import type { Terminal } from '../terminal.js';
@@ -36,7 +35,7 @@ export async function checkServer(
         hint: 'leave --setup away, or write one',
       });
     }
-    const files = paths.map(path => readSetupFile(relative(sweep.root, path), readFileSync(path), print));
+    const files = paths.map(path => readSetupFile(relative(sweep.root, path), readSetupBytes(path), print));
     const clock = {
       nowMs: Date.now,
       monotonicMs: () => performance.now(),

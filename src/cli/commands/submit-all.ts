@@ -1,9 +1,11 @@
 import { planSweep, type UnitOutlook } from '../../app/plan-sweep.js';
 import { previewUnit } from '../../app/preview-unit.js';
 import { type SubmitReport, submitTasks } from '../../app/submit.js';
+import { jsonLine } from '../../core/json.js';
 import { tasksByName } from '../../core/labels.js';
 import { isLive, type PueueState } from '../../core/pueue-state.js';
 import { sizeSlots } from '../../core/sizing.js';
+import { auditOf } from '../../core/sweep-audit.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../io/audit-report.js';
 import { HostMeter } from '../../io/host.js';
 import { leaseHolder } from '../../io/lease.js';
@@ -32,7 +34,9 @@ import { checkServer } from './check-server.js';
  */
 export async function submitAllCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   // Tasks that were added before a signal stay; the next submit-all goes on from there.
-  return await untilStopped(terminal.proc, signal => submitAll(directory, flags, terminal, signal));
+  return await untilStopped(terminal.proc, (signal, listen) =>
+    submitAll(directory, flags, terminal, signal, listen),
+  );
 }
 
 async function submitAll(
@@ -40,6 +44,7 @@ async function submitAll(
   flags: Flags,
   terminal: Terminal,
   signal: AbortSignal,
+  listen: () => void,
 ): Promise<number> {
   const sweep = sweepOf(directory, flags, terminal);
   const priority = wholeNumberFlag(flags, 'priority', UNIT_PRIORITY) ?? sweep.table.priority ?? 0;
@@ -52,17 +57,23 @@ async function submitAll(
   const elsewhere = await runningElsewhere(sweep, byUnit);
   // Also the ones that pueue has already, so that they are counted; under the lock they are looked for again.
   const wanted = sweep.units.filter(({ unit }) => (byUnit.get(unit)?.due ?? 1) > 0 && !elsewhere.has(unit));
+  const isBad = ({ bad, problem }: UnitOutlook): boolean => bad > 0 || problem !== undefined;
   const submission = {
     sweep: sweep.name,
     root: sweep.root,
     group: sweep.group,
-    complete: outlooks.filter(({ due }) => due === 0).map(({ unit }) => unit),
+    complete: outlooks.filter(outlook => outlook.due === 0 && !isBad(outlook)).map(({ unit }) => unit),
+    cannotRun: outlooks
+      .filter(isBad)
+      .map(({ unit, bad, problem }) => ({ unit, queries: bad, problem: problem ?? null })),
     elsewhere: [...elsewhere.keys()],
     due: new Map(outlooks.map(({ unit, due }) => [unit, due])),
   };
   const planned = wanted.some(({ unit }) => byUnit.has(unit));
   const setup = flags.setup === true && flags.dryRun !== true;
   const jobs = flags.dryRun === true ? undefined : await prepareJobs(sweep, terminal, unitFlags(flags));
+  // Up to here files were read, and nothing was begun.
+  listen();
   if (setup || (planned && flags.delay === undefined)) await checkServer(sweep, setup, terminal, signal);
   if (jobs === undefined) {
     counter.clear();
@@ -75,6 +86,7 @@ async function submitAll(
       onAdded: (added, total) => counter.show('submitted', added, total),
     },
     {
+      kind: 'unit',
       sweep: sweep.name,
       root: sweep.root,
       group: sweep.group,
@@ -120,7 +132,7 @@ async function planUnits(
   show: (what: string, done: number, total: number) => void,
   signal: AbortSignal,
 ): Promise<UnitOutlook[]> {
-  const present = tasksByName(tasks, sweep.name);
+  const present = tasksByName('unit', tasks, sweep.name);
   const units = sweep.units.filter(({ unit }) => {
     const task = present.get(unit);
     return task === undefined || !isLive(task) || task.directory !== sweep.root;
@@ -131,6 +143,7 @@ async function planUnits(
     return await planSweep(
       units.map(unit => ({ unit: unit.unit, plan: () => pool.plan(unit, signal) })),
       done => show('checked', done, units.length),
+      sweep.config.skip_bad,
     );
   } finally {
     await pool.close();
@@ -147,6 +160,7 @@ function planOf({ unit, directory, inputs, config, logPath }: UnitContext, signa
       limit: undefined,
       rerun: config.rerun,
       allowPlaceholders: config.allow_placeholders,
+      bad: config.skip_bad ? 'skip' : 'refuse',
     },
     visitor => readLog(logPath, unit, visitor),
     { signal, refuseDamage: true },
@@ -173,7 +187,8 @@ function unitFlags(flags: Flags): string[] {
 function auditIsDue(sweep: Sweep): boolean {
   const audit = readAuditReport(auditReportPath(sweep.logDirectory, sweep.name));
   const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
-  return audit === undefined || audit.verdict !== 'complete' || isOutdated(audit, logs);
+  if (audit === undefined || isOutdated(audit, logs)) return true;
+  return auditOf(audit, logs.keys()).verdict !== 'complete';
 }
 
 function dryReport(
@@ -182,7 +197,7 @@ function dryReport(
   { tasks, groups, sizeBytes }: PueueState,
   slots: number | undefined,
 ): SubmitReport {
-  const present = tasksByName(tasks, sweep.name);
+  const present = tasksByName('unit', tasks, sweep.name);
   const phase = (unit: UnitContext): string => present.get(unit.unit)?.phase ?? 'done';
   const names = (fits: (phase: string) => boolean): string[] =>
     wanted.filter(unit => fits(phase(unit))).map(({ unit }) => unit);
@@ -202,10 +217,17 @@ function dryReport(
 
 function show(submission: Submission, flags: Flags, terminal: Terminal, dry: boolean): number {
   if (flags.json === true) {
-    const { due, report, ...rest } = submission;
+    const { due, report, cannotRun, ...rest } = submission;
     const { groupPaused, stateBytes, ended: _ended, ...counts } = report;
     terminal.out.write(
-      `${JSON.stringify({ ...rest, ...counts, group_paused: groupPaused, state_bytes: stateBytes, dry_run: dry })}\n`,
+      jsonLine({
+        ...rest,
+        cannot_run: cannotRun,
+        ...counts,
+        group_paused: groupPaused,
+        state_bytes: stateBytes,
+        dry_run: dry,
+      }),
     );
   } else terminal.out.write(renderSubmission(submission, terminal.outStyle, dry));
   return 0;
