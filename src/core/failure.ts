@@ -266,7 +266,8 @@ export function httpFailure(answer: ForeignAnswer, nowMs: number): Failure {
   return {
     code: 0,
     name: `HTTP_${status}`,
-    kind: TRANSIENT_STATUS.has(status) ? 'transient' : 'permanent',
+    // No server gives another 2xx than 200: it says nothing of the statement.
+    kind: TRANSIENT_STATUS.has(status) || status < 300 ? 'transient' : 'permanent',
     message: `HTTP ${status}${where} without a ClickHouse error: ${excerpt(answer.body)}`,
     // A 502 or 504 may have cut a running query off.
     neverStarted: redirects || REFUSING_STATUS.has(status),

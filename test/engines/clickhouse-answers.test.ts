@@ -278,7 +278,7 @@ describe('an error status', () => {
     [
       '301',
       status(301, '', { location: 'https://u:p@elsewhere/x' }),
-      { name: 'HTTP_301', kind: 'transient', serverGone: true },
+      { name: 'HTTP_301', kind: 'permanent', serverGone: true },
     ],
     [
       'a user who is refused',

@@ -182,13 +182,14 @@ describe('a server of today, of which this is only a likeness', () => {
   });
   afterEach(() => {
     stub.openShape = undefined;
+    stub.inForceShape = undefined;
   });
   afterAll(async () => await stub.stop());
 
   const DENIED = status(403, 'Code: 497. DB::Exception: Not enough privileges. (ACCESS_DENIED)');
 
   it('knows parameters, and a proxy drops their values', async () => {
-    stub.openShape = request => {
+    stub.openShape = stub.inForceShape = request => {
       const lost = status(
         400,
         'Code: 456. DB::Exception: Substitution `v` is not set. (UNKNOWN_QUERY_PARAMETER)',
@@ -202,7 +203,7 @@ describe('a server of today, of which this is only a likeness', () => {
 
   it('lets a user who may not read system.settings see by getSetting', async () => {
     const answers = (value: string) => {
-      stub.openShape = request => {
+      stub.openShape = stub.inForceShape = request => {
         const { sql, url } = request;
         if (sql.includes('getSetting')) {
           const said = /SETTINGS max_threads = (\d+)/.exec(sql)?.[1];
@@ -228,7 +229,7 @@ describe('a server of today, of which this is only a likeness', () => {
   });
 
   it('says what could not be verified', async () => {
-    stub.openShape = request => {
+    stub.openShape = stub.inForceShape = request => {
       const isAbout = request.sql.includes('system.settings') || request.sql.includes('getSetting');
       (isAbout ? DENIED : opening(request))?.(request);
     };
@@ -241,7 +242,7 @@ describe('a server of today, of which this is only a likeness', () => {
 
   it('shows the id of a query to a user who may not read system.processes', async () => {
     const answers = (id: (sent: string) => string) => {
-      stub.openShape = request => {
+      stub.openShape = stub.inForceShape = request => {
         const { sql, url } = request;
         if (sql.includes('system.processes')) DENIED(request);
         else if (sql === 'SELECT queryID() AS v') rows(`{"v":"${id(url.get('query_id') ?? '')}"}\n`)(request);

@@ -29,6 +29,8 @@ export interface StubServer {
   shape: Shape;
   /** What is done with the statements that open the engine; `undefined` answers as a modern server does. */
   openShape: Shape | undefined;
+  /** What is done with those of them that ask for what is in force; `undefined` answers that all of it is. */
+  inForceShape: Shape | undefined;
   /** What is done with KILL QUERY; `undefined` ends the queries that hang, and answers that no such query runs. */
   killShape: Shape | undefined;
   /** Resolves when the given number of statements has arrived. */
@@ -39,6 +41,7 @@ export interface StubServer {
 /** What the statements that open the engine are answered. */
 export const OPENING: Readonly<Record<string, string>> = {
   'SELECT version() AS v': '{"v":"25.11.1.1"}\n',
+  'SELECT version() AS v FORMAT JSONEachRow': '{"v":"25.11.1.1"}\n',
   'SELECT name AS v FROM system.settings':
     '{"v":"max_threads"}\n{"v":"max_execution_time"}\n{"v":"output_format_json_quote_64bit_integers"}\n',
   'SELECT {v:UInt8} AS v': '{"v":1}\n',
@@ -57,10 +60,10 @@ export function opening({ sql, url }: Pick<StubRequest, 'sql' | 'url'>): Shape |
   if (sql === 'SELECT 1 AS v' && url.get('session_check') === '1') {
     return status(404, 'Code: 372. DB::Exception: Session not found. (SESSION_NOT_FOUND)');
   }
-  const known = OPENING[sql];
-  if (known !== undefined) return rows(known);
   const line = (v: string) => `${JSON.stringify({ v })}\n`;
   if (sql === 'SELECT currentDatabase() AS v') return rows(line(url.get('database') ?? 'default'));
+  const known = OPENING[sql];
+  if (known !== undefined) return rows(known);
   if (sql.startsWith('SELECT query_id AS v FROM system.processes')) {
     return rows(line(url.get('query_id') ?? ''));
   }
@@ -83,6 +86,11 @@ export function opening({ sql, url }: Pick<StubRequest, 'sql' | 'url'>): Shape |
       .map(([, name = '']) => line(`${name}\t1\t${clause.get(name) ?? url.get(name) ?? 'default'}`))
       .join(''),
   );
+}
+
+/** Whether a statement asks the server for what is in force. */
+function isInForce({ sql, url }: StubRequest): boolean {
+  return OPENING[sql] === undefined || url.get('session_check') === '1';
 }
 
 /** What stands on each answer of ClickHouse, and so on each of this server that a shape does not take it from. */
@@ -125,8 +133,10 @@ export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise
     writtenBefore.set(response, request.socket.bytesWritten);
     const open = opening(stubRequest);
     const kill = /^KILL QUERY WHERE query_id IN \((.*)\) ASYNC$/.exec(stubRequest.sql);
-    if (open !== undefined) (stub.openShape ?? open)(stubRequest);
-    else if (kill !== null) {
+    if (open !== undefined) {
+      const shape = isInForce(stubRequest) ? stub.inForceShape : stub.openShape;
+      (shape ?? open)(stubRequest);
+    } else if (kill !== null) {
       for (const [, id = ''] of (kill[1] ?? '').matchAll(/'((?:\\.|[^'\\])*)'/g)) {
         killed.push(id.replace(/\\(.)/g, '$1'));
       }
@@ -151,6 +161,7 @@ export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise
     killed,
     shape,
     openShape: undefined,
+    inForceShape: undefined,
     killShape: undefined,
     arrived: count =>
       new Promise(resolve => {

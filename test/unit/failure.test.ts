@@ -183,6 +183,7 @@ describe('httpFailure', () => {
     [502, 'transient', false, true],
     [503, 'transient', true, true],
     [504, 'transient', false, true],
+    [204, 'transient', false, true],
     [301, 'permanent', true, true],
     [400, 'permanent', false, true],
     [404, 'permanent', false, true],
