@@ -34,6 +34,7 @@ if (unknown.length > 0) {
 const PROGRAMS = {
   'clickhouse-server': 'clickhouse-server',
   'clickhouse-client': 'clickhouse-client',
+  haproxy: 'haproxy',
   flock: 'util-linux',
   setpriv: 'util-linux',
   strace: 'strace',

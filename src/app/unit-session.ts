@@ -103,6 +103,13 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
       const engine = await openUnlessStopped(deps, request);
       if (engine === undefined) return await runPlanned(deps, request, plan, log, NO_ENGINE);
       try {
+        if (plan.usesParameters && engine.info.parametersLost === true) {
+          throw new QrunError(
+            'ENGINE_REFUSED',
+            `the values of {name:Type} parameters do not reach ClickHouse: a proxy at ${engine.info.target} drops param_* from the URL`,
+            { hint: "let the proxy pass URL parameters on as they are, or give the server's own address" },
+          );
+        }
         if (plan.usesParameters && !engine.info.supportsParameters) {
           throw new QrunError(
             'PARAMETERS',

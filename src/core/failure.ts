@@ -33,6 +33,9 @@ const SERVER_ERROR =
 // The name stands last, or before the version, which holds parentheses itself:
 // `... (UNKNOWN_TABLE) (version 26.7.2.1 (official build))`.
 const TRAILING_NAME = /\(([A-Z][A-Z0-9_]+)\)(?:\s*\(version [^()]*(?:\([^()]*\))?[^()]*\))?\s*$/;
+// Where the name can stand: the longest is 60 characters, a version 100. The expression takes time by the square of
+// what it is given, and a message may be as long as the server likes.
+const NAME_WITHIN = 400;
 
 /**
  * ClickHouse's error in a text, or `undefined` where the text does not begin with one. The message is the
@@ -43,7 +46,7 @@ export function parseServerError(text: string): ServerErrorText | undefined {
   const match = SERVER_ERROR.exec(message);
   if (match === null) return undefined;
   const code = Number(match[1] ?? match[2]);
-  const name = TRAILING_NAME.exec(message)?.[1] ?? errorName(code);
+  const name = TRAILING_NAME.exec(message.slice(-NAME_WITHIN))?.[1] ?? errorName(code);
   return { code, name, message };
 }
 
@@ -233,6 +236,13 @@ const REFUSING_STATUS: ReadonlySet<number> = new Set([401, 403, 407, 413, 414, 4
 // About this one request, whoever answers: its body or its URL is too large, or it came too soon after others.
 const OWN_STATUS: ReadonlySet<number> = new Set([413, 414, 429, 431]);
 
+// More of a Location helps nobody.
+const LOCATION_LENGTH = 300;
+// A date has 29 characters.
+const RETRY_AFTER_LENGTH = 100;
+// A proxy that asks for more than this means that somebody has to do something, which may be sooner.
+const LONGEST_RETRY_AFTER_MS = 60 * 60 * 1000;
+
 /** An HTTP answer that is not ClickHouse's. */
 export interface ForeignAnswer {
   readonly status: number;
@@ -250,12 +260,14 @@ export interface ForeignAnswer {
 export function httpFailure(answer: ForeignAnswer, nowMs: number): Failure {
   const { status, location } = answer;
   const retryAfterMs = parseRetryAfter(answer.retryAfter, nowMs);
-  const where = location === undefined ? '' : ` (to ${withoutCredentials(location)})`;
+  const where =
+    location === undefined ? '' : ` (to ${withoutCredentials(location.slice(0, LOCATION_LENGTH))})`;
   const redirects = status >= 300 && status < 400;
   return {
     code: 0,
     name: `HTTP_${status}`,
-    kind: TRANSIENT_STATUS.has(status) ? 'transient' : 'permanent',
+    // No server gives another 2xx than 200: it says nothing of the statement.
+    kind: TRANSIENT_STATUS.has(status) || status < 300 ? 'transient' : 'permanent',
     message: `HTTP ${status}${where} without a ClickHouse error: ${excerpt(answer.body)}`,
     // A 502 or 504 may have cut a running query off.
     neverStarted: redirects || REFUSING_STATUS.has(status),
@@ -266,14 +278,20 @@ export function httpFailure(answer: ForeignAnswer, nowMs: number): Failure {
 
 function parseRetryAfter(value: string | undefined, nowMs: number): number | undefined {
   if (value === undefined) return undefined;
-  if (/^\d+$/.test(value.trim())) return Number(value) * 1000;
-  const at = Date.parse(value);
-  return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs);
+  const text = value.slice(0, RETRY_AFTER_LENGTH).trim();
+  if (/^\d+$/.test(text)) return Math.min(Number(text) * 1000, LONGEST_RETRY_AFTER_MS);
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? undefined : Math.min(Math.max(0, at - nowMs), LONGEST_RETRY_AFTER_MS);
 }
 
 /** A text without the user and password of the URLs in it. */
 export function withoutCredentials(text: string): string {
-  return text.replace(/(\w+:)?\/\/\S*@/g, '$1//');
+  // Everything up to the last @ may be a password. Not one expression, which would take time by the square.
+  return text.replace(/\S+/g, word => {
+    const from = word.indexOf('//');
+    const to = word.lastIndexOf('@');
+    return from === -1 || to < from ? word : word.slice(0, from + 2) + word.slice(to + 1);
+  });
 }
 
 /** The first 300 characters of a text on one line, quoted, for a message. */

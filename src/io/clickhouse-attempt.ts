@@ -4,10 +4,10 @@ import { type Failure, failureOfQuery, ownFailure } from '../core/failure.js';
 import type { QueryStats, Settings } from '../core/model.js';
 import { setStatement } from '../core/sql/set-statement.js';
 import type { Statement } from '../core/sql/statement.js';
-import type { Canceller } from './clickhouse-cancel.js';
+import { type Canceller, HeldRequest } from './clickhouse-cancel.js';
 import type { ClickHouseOptions, ServerProfile } from './clickhouse-connect.js';
 import type { ParameterPlace } from './clickhouse-form.js';
-import type { HttpAnswer, HttpCall, HttpChannel } from './clickhouse-http.js';
+import { type HttpAnswer, type HttpCall, HttpChannel } from './clickhouse-http.js';
 import { refusesSetting } from './clickhouse-readonly.js';
 import type { EngineRequest, EngineResult } from './engine.js';
 import { ResultChoice } from './result-choice.js';
@@ -52,6 +52,11 @@ const SESSION_TIMEOUT_S = '60';
 const SESSION_IS_LOCKED = 373;
 const SESSION_LOCKED_LIMIT_MS = 2000;
 const END_SESSION_LIMIT_MS = 1000;
+// Behind a balancer a statement may come to a server that does not have its session, and is not executed there. It is
+// sent again, until it meets the session: so often where one server is known, so long where several are.
+const SESSION_NOT_FOUND = 372;
+const SESSION_TRIES = 12;
+const SESSION_SEARCH_LIMIT_MS = 3000;
 // The server's own limit lies behind ours, so that the failure is always named TIMEOUT; it ends the query of a
 // qrun that has died or could not cancel it.
 const SERVER_LIMIT_MARGIN_S = 1;
@@ -76,6 +81,8 @@ export class Attempt {
   // `readonly` is set in the session, and with it no setting may stand in the URL.
   #isReadOnly = false;
   #usedDatabase = false;
+  // One connection for all statements of the session, where a balancer would lead each to another server.
+  #ownChannel: HttpChannel | undefined;
 
   constructor(request: EngineRequest, stop: Stop, context: AttemptContext) {
     this.#request = request;
@@ -105,6 +112,7 @@ export class Attempt {
     } finally {
       // Something is still held only where a later statement failed.
       await choice.dispose();
+      await this.#ownChannel?.close();
     }
   }
 
@@ -142,12 +150,8 @@ export class Attempt {
       );
     let answer = await send();
     if (!answer.ok && this.#mayGoWithoutSetting(answer.failure)) answer = await send();
-    if (answer.ok) {
-      if (this.#request.query.needsSession) await this.#remember(statement);
-      return answer;
-    }
-    if (this.#stop.why === undefined) return answer;
-    return this.#stopped(false, await this.#context.canceller.cancel(ownId));
+    if (answer.ok && this.#request.query.needsSession) await this.#remember(statement);
+    return answer;
   }
 
   // Before a statement that may forbid to send settings later, or change what it does not name.
@@ -170,8 +174,7 @@ export class Attempt {
     }
     if (!answer.ok && this.#refusesExecutionTime(answer.failure)) answer = await send();
     this.#areSettingsInSession = answer.ok;
-    if (answer.ok || this.#stop.why === undefined) return answer;
-    return this.#stopped(false, await this.#context.canceller.cancel(queryId));
+    return answer;
   }
 
   // What was refused was not executed.
@@ -192,17 +195,52 @@ export class Attempt {
     return limits.executionTimeRefused;
   }
 
-  // Only a statement that follows another in the session can meet it locked, and was then not executed.
+  // Only a statement of a session that has begun can meet it locked, or miss it, and was then not executed.
   async #call(call: HttpCall, index: number, hasParameters = false): Promise<HttpAnswer> {
     const placed = hasParameters ? this.#context.parameterPlace.of(call, this.#stop) : call;
     const sent = placed instanceof Promise ? await placed : placed;
-    const limitMs = performance.now() + SESSION_LOCKED_LIMIT_MS;
-    for (let waitMs = 2; ; waitMs *= 2) {
-      const answer = await this.#context.queries.call(sent, this.#stop);
-      const locked = index > 0 && !answer.ok && answer.failure.code === SESSION_IS_LOCKED;
-      if (!locked || this.#stop.why !== undefined || performance.now() > limitMs) return answer;
-      await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+    if (call.query.session_check === undefined) return await this.#send(this.#channel(0), sent, index);
+    const { identity } = this.#context.profile;
+    const lockedMs = performance.now() + SESSION_LOCKED_LIMIT_MS;
+    const searchMs = performance.now() + SESSION_SEARCH_LIMIT_MS;
+    let misses = 0;
+    for (let waitMs = 2; ; ) {
+      const answer = await this.#send(this.#channel(misses), sent, index);
+      if (answer.ok || this.#stop.why !== undefined) return answer;
+      const { code } = answer.failure;
+      if (code === SESSION_NOT_FOUND) {
+        misses += 1;
+        if (identity.isSeveral ? performance.now() > searchMs : misses > SESSION_TRIES) return answer;
+      } else if (code === SESSION_IS_LOCKED && performance.now() < lockedMs) {
+        await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+        waitMs *= 2;
+      } else return answer;
     }
+  }
+
+  async #send(channel: HttpChannel, call: HttpCall, index: number): Promise<HttpAnswer> {
+    if (this.#stop.why !== undefined) return this.#stopped(index === 0, undefined);
+    const held = new HeldRequest(this.#stop, request =>
+      this.#context.canceller.cancel(call.queryId, request),
+    );
+    const answer = await channel.call(call, held);
+    held.over();
+    if (held.outcome === undefined) return answer;
+    const { wasSent, notEnded } = await held.outcome;
+    // A result that came after all is too late.
+    if (answer.ok) await answer.body.dispose();
+    return this.#stopped(index === 0 && !wasSent, notEnded, wasSent);
+  }
+
+  // A balancer leads either each connection or each request to another server: for the one a session keeps its
+  // connection, for the other it asks again, in turn over a new connection, in case its own has been renewed.
+  #channel(misses: number): HttpChannel {
+    const { profile, queries, control } = this.#context;
+    if (!this.#request.query.needsSession) return queries;
+    if (misses % 2 === 1) return control;
+    if (!profile.identity.isSeveral) return queries;
+    this.#ownChannel ??= new HttpChannel(profile.endpoint, 1, profile.identity);
+    return this.#ownChannel;
   }
 
   #urlParameters(statement: Statement, index: number): Readonly<Record<string, string>> {
@@ -275,17 +313,21 @@ export class Attempt {
       return;
     const query = { ...HTTP_PARAMETERS, ...this.#sessionParameters(1, true) };
     const call = { sql: 'SELECT 1', queryId: `${this.#request.queryId}-end`, query };
-    await this.#context.control.call(call, AbortSignal.timeout(END_SESSION_LIMIT_MS));
+    const limit = AbortSignal.timeout(END_SESSION_LIMIT_MS);
+    for (let tries = 1; tries <= SESSION_TRIES; tries += 1) {
+      const answer = await this.#channel(tries).call(call, limit);
+      if (answer.ok || answer.failure.code !== SESSION_NOT_FOUND) return;
+    }
   }
 
-  #stopped(neverStarted: boolean, notCancelled: Failure | undefined): HttpAnswer {
+  #stopped(neverStarted: boolean, notCancelled: Failure | undefined, wasSent = !neverStarted): HttpAnswer {
     const timedOut = this.#stop.why === 'TIMEOUT';
     const what = timedOut ? `no result within ${this.#request.timeoutMs} ms` : 'cancelled by qrun';
     const now =
       notCancelled === undefined
-        ? neverStarted
-          ? 'it was not sent'
-          : 'it has ended on the server'
+        ? wasSent
+          ? 'it has ended on the server'
+          : 'it was not sent'
         : `it may still run on the server: ${notCancelled.message}`;
     const failure = ownFailure(
       timedOut ? 'TIMEOUT' : 'ABORTED',

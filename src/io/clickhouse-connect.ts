@@ -1,4 +1,4 @@
-import { tmpdir } from 'node:os';
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ENGINE_SETTINGS,
@@ -14,6 +14,8 @@ import { quotaEndsInMs, refusalOf } from '../core/refusal.js';
 import { tlsHint } from '../core/tls-hint.js';
 import { unlessAborted } from '../core/unless-aborted.js';
 import { type HttpAnswer, HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
+import { ServerIdentity } from './clickhouse-identity.js';
+import { lostOnTheWay, type ProbeAnswer, severalServers } from './clickhouse-in-force.js';
 import { type AllowedSettings, allowedSettings, refusesSetting } from './clickhouse-readonly.js';
 import { readBytesAsync } from './read-file.js';
 import type { SpoolOptions } from './result-body.js';
@@ -43,6 +45,10 @@ export interface ServerProfile {
   readonly supportsParameters: boolean;
   /** Knows `close_session`, so that a session's temporary tables go at once. */
   readonly closesSessions: boolean;
+  /** The server knows parameters, but a proxy drops their values. */
+  readonly parametersLost: boolean;
+  /** What its answers bear. */
+  readonly identity: ServerIdentity;
   /** qrun's own settings, as far as the server knows them and the user may set them, less those of the user. */
   readonly settings: Settings;
   /** `true` where the user may not set max_execution_time; otherwise that is found out when it matters. */
@@ -55,15 +61,18 @@ export interface ServerProfile {
 // leaves room for two such refusals.
 const OPEN_TIMEOUT_MS = 15_000;
 const RETRY_WAIT_MS = 250;
-const PROBE_SPOOL: SpoolOptions = { directory: tmpdir(), thresholdBytes: 16 * 1024 * 1024 };
+// The longest answer has the names of all settings, 50 KB.
+const PROBE_BYTES = 1024 * 1024;
+const PROBE_SPOOL: SpoolOptions = { directory: '', thresholdBytes: PROBE_BYTES };
 
 /**
  * Connects to a server, checks that qrun can work with it, and resolves with what it can do.
  *
  * Rejects with QrunError `CONFIG` (options: URL, CA file, settings; all bad settings at once),
  * `ENGINE_UNREACHABLE` (nothing answers, or something that is not ClickHouse, or not in time) or
- * `ENGINE_REFUSED` (user, password, database, settings that the user may not change). Overload (code 202, HTTP
- * 429, 503) is waited for within the time limit, and so is a quota whose interval ends in it. No error shows the password.
+ * `ENGINE_REFUSED` (user, password, database, settings that the user may not change, parameters of the URL that do not
+ * reach the server). Overload (code 202, HTTP 429, 503) is waited for within the time limit, and so is a quota whose
+ * interval ends in it. No error shows the password.
  */
 export async function connect(options: ClickHouseOptions, signal: AbortSignal): Promise<ServerProfile> {
   // Its CA file may lie on a disk that does not answer.
@@ -72,14 +81,18 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
     throw new QrunError('ENGINE_UNREACHABLE', 'opening the engine was interrupted');
   }
   refuseFixed(options.settings);
-  const channel = new HttpChannel(endpoint, 4);
+  const identity = new ServerIdentity();
+  const channel = new HttpChannel(endpoint, 4, identity);
+  const fresh = new HttpChannel(endpoint, 4, identity, { fresh: true });
   const timeoutMs = options.openTimeoutMs ?? OPEN_TIMEOUT_MS;
   const stop = new AbortController();
+  // Each request that is under way listens.
+  setMaxListeners(0, stop.signal);
   const abort = () => stop.abort();
   signal.addEventListener('abort', abort, { once: true });
   if (signal.aborted) abort();
   const timer = setTimeout(abort, timeoutMs);
-  const probe = new Probe(channel, endpoint, options, stop.signal, () =>
+  const probe = new Probe({ channel, fresh, identity }, endpoint, options, stop.signal, () =>
     signal.aborted
       ? new QrunError('ENGINE_UNREACHABLE', `connecting to ${endpoint.url} was interrupted`, {
           cause: signal.reason,
@@ -91,27 +104,41 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
         }),
   );
   try {
-    return { endpoint, ...(await probe.run()) };
+    const profile = await probe.run();
+    identity.settle();
+    return { endpoint, identity, ...profile };
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', abort);
-    await channel.close();
+    await Promise.all([channel.close(), fresh.close()]);
   }
 }
 
 class Probe {
   constructor(
-    readonly channel: HttpChannel,
+    readonly way: { channel: HttpChannel; fresh: HttpChannel; identity: ServerIdentity },
     readonly endpoint: HttpEndpoint,
     readonly options: ClickHouseOptions,
     readonly stop: AbortSignal,
     readonly whyStopped: () => QrunError,
   ) {}
 
-  async run(): Promise<Omit<ServerProfile, 'endpoint'>> {
+  async run(): Promise<Omit<ServerProfile, 'endpoint' | 'identity'>> {
     // Bare, so that a failure is about the server or the user, and about nothing that qrun asked for.
     const version = await this.rows('SELECT version() AS v', {});
-    if (!version.ok) throw openError(version.failure, this.endpoint, this.options);
+    if (!version.ok) {
+      // It answers in its own default format: whether it is ClickHouse at all shows when the statement names one.
+      if (version.failure.name === 'RESULT_INVALID') {
+        const named = await this.rows('SELECT version() AS v FORMAT JSONEachRow', {});
+        if (named.ok) throw lostError(['default_format'], this.endpoint);
+      }
+      throw openError(version.failure, this.endpoint, this.options);
+    }
+    const ask = {
+      rows: this.rows.bind(this),
+      fresh: this.rowsAnew.bind(this),
+    };
+    const several = severalServers(ask, this.way.identity);
     await this.refuseDatabaseAsPath();
     const [names, parameters, closing] = await Promise.all([
       this.rows('SELECT name AS v FROM system.settings', {}),
@@ -122,11 +149,25 @@ class Probe {
     const known = names.ok ? new Set(names.values) : undefined;
     const allowed = await this.acceptedSettings(known);
     await this.checkUserSettings(allowed.settings, known);
+    const { database, settings } = this.options;
+    const way = await lostOnTheWay(ask, { settings: { ...allowed.settings, ...settings }, database });
+    if (way.lost.length > 0) throw lostError(way.lost, this.endpoint);
     return {
       version: version.values[0] ?? 'unknown',
       supportsParameters: parameters.ok,
+      // 456: the server reads {v:UInt8}, and has got no value for it.
+      parametersLost: !parameters.ok && parameters.failure.code === 456,
       closesSessions: closing.ok,
       ...allowed,
+      notices: [
+        ...allowed.notices,
+        ...(await several),
+        ...(way.unproven.length === 0
+          ? []
+          : [
+              `whether ${way.unproven.join(', ')} reach the server could not be verified: the user may read neither system.settings nor call getSetting`,
+            ]),
+      ],
     };
   }
 
@@ -219,10 +260,30 @@ class Probe {
   }
 
   /** The column `v` of a result; overload is waited for. */
-  private async rows(sql: string, query: Readonly<Record<string, string>>): Promise<ProbeAnswer> {
+  private rows(sql: string, query: Readonly<Record<string, string>>, queryId = ''): Promise<ProbeAnswer> {
+    return this.ask(this.way.channel, sql, query, queryId);
+  }
+
+  /** As `rows`, over a connection of its own. */
+  private rowsAnew(sql: string, query: Readonly<Record<string, string>>): Promise<ProbeAnswer> {
+    return this.ask(this.way.fresh, sql, query, '');
+  }
+
+  private async ask(
+    channel: HttpChannel,
+    sql: string,
+    query: Readonly<Record<string, string>>,
+    queryId: string,
+  ): Promise<ProbeAnswer> {
     for (let waitMs = RETRY_WAIT_MS; ; waitMs *= 2) {
-      const call = { sql, queryId: '', query: { ...HTTP_PARAMETERS, ...query }, spool: PROBE_SPOOL };
-      const answer = await this.channel.call(call, this.stop);
+      const call = {
+        sql,
+        queryId,
+        query: { ...HTTP_PARAMETERS, ...query },
+        spool: PROBE_SPOOL,
+        limitBytes: PROBE_BYTES,
+      };
+      const answer = await channel.call(call, this.stop);
       if (this.stop.aborted) throw this.whyStopped();
       if (answer.ok) return await values(answer);
       const { kind, neverStarted, serverGone, name } = answer.failure;
@@ -238,10 +299,6 @@ class Probe {
     }
   }
 }
-
-type ProbeAnswer =
-  | { readonly ok: true; readonly values: string[] }
-  | { readonly ok: false; readonly failure: Failure };
 
 async function values({ body }: Extract<HttpAnswer, { ok: true }>): Promise<ProbeAnswer> {
   try {
@@ -328,6 +385,19 @@ async function readCa(path: string, url: URL): Promise<Buffer> {
   return ca;
 }
 
+/** `ENGINE_REFUSED`: parameters of the URL do not reach the server. */
+export function lostError(lost: readonly string[], { origin }: HttpEndpoint): QrunError {
+  const names = lost.slice(0, 12).join(', ') + (lost.length > 12 ? ` and ${lost.length - 12} more` : '');
+  const verb = lost.length === 1 ? 'does' : 'do';
+  return new QrunError(
+    'ENGINE_REFUSED',
+    `a proxy at ${origin} drops or replaces what qrun asks for in the URL: ${names} ${verb} not reach ClickHouse`,
+    {
+      hint: "let the proxy pass all URL parameters on as they are, or give the server's own address; chproxy passes on only a few, whatever its configuration",
+    },
+  );
+}
+
 const HINTS: readonly (readonly [RegExp, string])[] = [
   [/ECONNREFUSED/, 'start the server, or check host and port: HTTP is 8123, HTTPS 8443 (9000 is not HTTP)'],
   [/ENOTFOUND|EAI_AGAIN/, 'the name of the host is not known here: check its spelling and DNS'],
@@ -340,6 +410,10 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
   [
     /socket hang up|ECONNRESET/,
     'the connection was closed without an answer: an https port, a proxy, or a server that asks for a certificate of the client?',
+  ],
+  [
+    /X-ClickHouse-Server-Display-Name/,
+    'every ClickHouse from 18.16 on sends this header: if there is one behind a proxy, let the X-ClickHouse-* headers of its answers through',
   ],
   [/^HTTP 3\d\d/, 'give the URL that it leads to; redirects are not followed'],
 ];

@@ -7,6 +7,7 @@ import buildConnector from 'undici/lib/core/connect.js';
 import Pool from 'undici/lib/dispatcher/pool.js';
 import { encodeSql } from '../core/sql/encoding.js';
 import { AnswerBody } from './clickhouse-answer.js';
+import type { StopSignal } from './stop.js';
 
 /** What `createClient` takes in place of its own connection. */
 export type ClientConnection = NonNullable<ClickHouseClientConfigOptions['connection']>;
@@ -22,6 +23,8 @@ export interface ConnectionOptions {
   /** Certificates in PEM that are trusted in place of the system's. */
   readonly ca: Buffer | undefined;
   readonly connections: number;
+  /** Each request gets a connection of its own, which a balancer may lead to another server than the last one. */
+  readonly fresh?: boolean;
 }
 
 /** What stands in a request in place of the SQL alone. `exec` takes it as its `values`. */
@@ -80,6 +83,7 @@ export function leanConnection(options: ConnectionOptions): ClientConnection {
   const credentials = Buffer.from(`${options.user}:${options.password}`).toString('base64');
   const headers = { authorization: `Basic ${credentials}`, 'user-agent': 'qrun' };
   const pairs = new PairEncoder();
+  const reset = options.fresh === true;
   const base = `${options.path ?? '/'}?`;
   const exec: ClientConnection['exec'] = ({
     query,
@@ -93,7 +97,7 @@ export function leanConnection(options: ConnectionOptions): ClientConnection {
       let path = `${base}${pairs.encode(clickhouse_settings as Record<string, string>)}`;
       if (query_id !== '') path += `query_id=${encodeURIComponent(query_id)}&`;
       path = path.slice(0, -1);
-      const handler = new Handler(query_id, resolve, reject, abort_signal);
+      const handler = new Handler(query_id, resolve, reject, abort_signal as RequestSignal | undefined);
       // The client hands it through without touching it.
       const body = values as unknown as RequestBody | undefined;
       const type = body?.contentType;
@@ -103,6 +107,7 @@ export function leanConnection(options: ConnectionOptions): ClientConnection {
           path,
           headers: type === undefined ? headers : { ...headers, 'content-type': type },
           body: body?.bytes ?? encodeSql(query),
+          reset,
         },
         handler,
       );
@@ -120,6 +125,14 @@ export function leanConnection(options: ConnectionOptions): ClientConnection {
   };
 }
 
+/** A signal that is told how far the request of its statement has come. */
+export interface RequestSignal extends StopSignal {
+  /** Its bytes go to the server from now on: called when a connection has been found for it. */
+  sent?(): void;
+  /** ClickHouse has answered: called when the headers are there. */
+  answered?(): void;
+}
+
 type ExecResult = Awaited<ReturnType<ClientConnection['exec']>>;
 
 /** Takes one answer from the dispatcher: its head to whoever waits for `exec`, its bytes to the body. */
@@ -127,7 +140,7 @@ class Handler implements undici.Dispatcher.DispatchHandlers {
   readonly #queryId: string;
   readonly #resolve: (result: ExecResult) => void;
   readonly #reject: (error: Error) => void;
-  readonly #signal: AbortSignal | undefined;
+  readonly #signal: RequestSignal | undefined;
   readonly #onAbort = (): void => this.onError(new Error('The user aborted a request.'));
   #cut: ((error: Error) => void) | undefined;
   #body: AnswerBody | undefined;
@@ -137,7 +150,7 @@ class Handler implements undici.Dispatcher.DispatchHandlers {
     queryId: string,
     resolve: (result: ExecResult) => void,
     reject: (error: Error) => void,
-    signal: AbortSignal | undefined,
+    signal: RequestSignal | undefined,
   ) {
     this.#queryId = queryId;
     this.#resolve = resolve;
@@ -149,7 +162,10 @@ class Handler implements undici.Dispatcher.DispatchHandlers {
   onConnect(cut: (error?: Error) => void): void {
     // It may have been aborted while it waited for a connection.
     if (this.#over !== undefined) cut(this.#over);
-    else this.#cut = cut;
+    else {
+      this.#cut = cut;
+      this.#signal?.sent?.();
+    }
   }
 
   onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
@@ -164,6 +180,11 @@ class Handler implements undici.Dispatcher.DispatchHandlers {
       response_headers: headersOf(raw),
       http_status_code: status,
     });
+    // They have no body, whatever length they announce, and nobody of ClickHouse gives them: nothing is waited for.
+    if (status === 204 || status === 304) {
+      this.#body.end();
+      this.#cut?.(new Error('an answer without a body'));
+    }
     return true;
   }
 
@@ -212,10 +233,13 @@ const ANSWER_HEADERS = [
   'transfer-encoding',
   'x-clickhouse-exception-code',
   'x-clickhouse-exception-tag',
+  'x-clickhouse-format',
+  'x-clickhouse-query-id',
+  'x-clickhouse-server-display-name',
   'x-clickhouse-summary',
 ] as const;
 
-// Seven of the ten headers of an answer are others, and to decode them takes longer than to prove a small result.
+// Most headers of an answer are others, and to decode them takes longer than to prove a small result.
 const ANSWER_HEADER_BYTES: ReadonlySet<number> = new Set(ANSWER_HEADERS.map(name => name.length));
 
 // Name and value in turn.

@@ -17,8 +17,16 @@ import { explainLongUrl } from '../core/long-url.js';
 import type { QueryStats } from '../core/model.js';
 import { encodeSql } from '../core/sql/encoding.js';
 import type { AnswerBody } from './clickhouse-answer.js';
-import { type AnswerHeader, leanConnection } from './clickhouse-connection.js';
+import { leanConnection, type RequestSignal } from './clickhouse-connection.js';
 import { formBody, textOf } from './clickhouse-form.js';
+import {
+  type AnswerHeaders,
+  contradiction,
+  headerOf,
+  type ServerIdentity,
+  type Summary,
+  summaryOf,
+} from './clickhouse-identity.js';
 import {
   type ResultBody,
   ResultWriter,
@@ -26,7 +34,6 @@ import {
   type SpoolOptions,
   TAIL_BYTES,
 } from './result-body.js';
-import type { StopSignal } from './stop.js';
 
 /** Where a server is and who asks. */
 export interface HttpEndpoint {
@@ -54,6 +61,8 @@ export interface HttpCall {
   readonly query: Readonly<Record<string, string>>;
   /** Where a large result goes; without it the rows are proven and thrown away. */
   readonly spool?: SpoolOptions;
+  /** An answer that is longer is a failure, `ANSWER_TOO_LARGE`; without it there is no limit. */
+  readonly limitBytes?: number;
   /** How the rows may look, where not as usual. */
   readonly shape?: RowShape;
 }
@@ -61,29 +70,44 @@ export interface HttpCall {
 /** How a statement ended; the caller owns `body`. */
 export type HttpAnswer =
   | { readonly ok: true; readonly body: ResultBody; readonly stats: QueryStats | undefined }
-  | { readonly ok: false; readonly failure: Failure };
+  | {
+      readonly ok: false;
+      readonly failure: Failure;
+      /** The status of the answer, where one came. */
+      readonly status?: number;
+    };
 
 /**
  * Sends statements over HTTP and proves their answers.
  *
- * An answer counts only when its status is 200 without an exception header, its end is proven by a length or by
- * chunks, and its body is nothing but whole rows. Everything else is a {@link Failure}; `call` rejects only
- * with QrunError `LOG_WRITE` (spool). When `stop` aborts, the connection is cut and the answer is a failure;
- * the statement runs on at the server. At most `connections` requests run at once; more wait in the agent.
+ * An answer counts only when its status is 200 without an exception header, it bears ClickHouse's marks
+ * ({@link ServerIdentity}), its end is proven by a length or by chunks, and its body is nothing but whole rows, as many
+ * as the server counted where it says so. Everything else is a {@link Failure}; `call` rejects only with QrunError
+ * `LOG_WRITE` (spool). When `stop` aborts, the connection is cut and the answer is a failure; the statement runs on at
+ * the server. At most `connections` requests run at once; more wait in the agent.
  */
 export class HttpChannel {
   readonly #client: ReturnType<typeof createClient>;
 
-  constructor(endpoint: HttpEndpoint, connections: number) {
+  readonly #identity: ServerIdentity;
+
+  /** `fresh`: each request goes over a connection of its own. */
+  constructor(
+    endpoint: HttpEndpoint,
+    connections: number,
+    identity: ServerIdentity,
+    { fresh = false }: { readonly fresh?: boolean } = {},
+  ) {
     const { origin, path, user = 'default', password = '', ca } = endpoint;
+    this.#identity = identity;
     this.#client = createClient({
       url: origin,
-      connection: leanConnection({ origin, path, user, password, ca, connections }),
+      connection: leanConnection({ origin, path, user, password, ca, connections, fresh }),
       log: { level: ClickHouseLogLevel.OFF },
     });
   }
 
-  async call(call: HttpCall, stop: StopSignal): Promise<HttpAnswer> {
+  async call(call: HttpCall, stop: RequestSignal): Promise<HttpAnswer> {
     // The client ignores a signal that is aborted already.
     if (stop.aborted) return { ok: false, failure: ownFailure('ABORTED', 'transient', 'not sent') };
     let reply: Awaited<ReturnType<typeof this.exec>>;
@@ -94,18 +118,21 @@ export class HttpChannel {
     }
     // What our own connection gives, which the client hands through.
     const body = reply.stream as unknown as AnswerBody;
-    const headers: Headers = reply.response_headers;
+    const headers: AnswerHeaders = reply.response_headers;
+    const status = reply.http_status_code ?? 0;
+    const isRows = status === 200 && headers['x-clickhouse-exception-code'] === undefined;
+    const why = isRows ? this.#identity.foreign(headers, call.queryId) : undefined;
+    const isOurs = isRows ? why === undefined : this.#identity.isMarked(headers);
+    if (isOurs) stop.answered?.();
     // The connection stops listening to the signal when the headers are there.
     const cut = () => body.destroy();
     stop.addEventListener('abort', cut, { once: true });
     if (stop.aborted) cut();
     try {
-      return reply.http_status_code === 200 && headers['x-clickhouse-exception-code'] === undefined
+      if (why !== undefined) return { ok: false, status, failure: await readForeign(body, headers, why) };
+      return isRows
         ? await readRows(body, headers, call)
-        : {
-            ok: false,
-            failure: explained(await readError(body, reply.http_status_code ?? 0, headers), call),
-          };
+        : { ok: false, status, failure: explained(await readError(body, status, headers), call) };
     } finally {
       stop.removeEventListener('abort', cut);
     }
@@ -116,7 +143,7 @@ export class HttpChannel {
     await this.#client.close();
   }
 
-  private exec({ sql, data, form, queryId, query }: HttpCall, stop: StopSignal) {
+  private exec({ sql, data, form, queryId, query }: HttpCall, stop: RequestSignal) {
     const params = {
       query: sql,
       query_id: queryId,
@@ -142,28 +169,74 @@ function explained(failure: Failure, { form, query }: HttpCall): Failure {
   }));
 }
 
-type Headers = Readonly<Partial<Record<AnswerHeader, string | string[]>>>;
-
-async function readRows(body: AnswerBody, headers: Headers, { spool, shape }: HttpCall): Promise<HttpAnswer> {
+async function readRows(
+  body: AnswerBody,
+  headers: AnswerHeaders,
+  { spool, shape, limitBytes = Number.POSITIVE_INFINITY }: HttpCall,
+): Promise<HttpAnswer> {
+  const status = 200;
   const writer = new ResultWriter(spool, shape);
-  const error = await body.read(chunk => writer.write(chunk));
+  let sizeBytes = 0;
+  const error = await body.read(chunk => {
+    sizeBytes += chunk.length;
+    if (sizeBytes <= limitBytes) return writer.write(chunk);
+    body.destroy();
+    return undefined;
+  });
+  if (sizeBytes > limitBytes) {
+    await writer.discard();
+    const message = `the answer is larger than ${limitBytes} bytes`;
+    return { ok: false, status, failure: ownFailure('ANSWER_TOO_LARGE', 'permanent', message) };
+  }
   const broken = error === undefined ? undefined : transportError(error);
-  const tag = header(headers, 'x-clickhouse-exception-tag');
+  const tag = headerOf(headers, 'x-clickhouse-exception-tag');
   if (broken !== undefined || !isFramed(headers)) {
     await writer.discard();
     const exception = parseExceptionTail(writer.tail, tag);
-    return { ok: false, failure: exception ? serverFailure(exception) : cutAnswer(broken, headers) };
+    return {
+      ok: false,
+      status,
+      failure: exception ? serverFailure(exception) : cutAnswer(broken, headers),
+    };
   }
   const result = await writer.finish();
   if (!('reason' in result)) {
     const error = shape?.mayEndWithException ? exceptionInLastRow(writer.tail) : undefined;
-    if (error === undefined) return { ok: true, body: result, stats: statsOf(headers) };
+    if (error === undefined) return whole(result, headers, shape);
     await result.dispose();
-    return { ok: false, failure: serverFailure(error) };
+    return { ok: false, status, failure: serverFailure(error) };
   }
   const exception = parseExceptionTail(result.tail, tag);
-  if (exception !== undefined) return { ok: false, failure: serverFailure(exception) };
-  return { ok: false, failure: notRows(result, headers) };
+  if (exception !== undefined) return { ok: false, status, failure: serverFailure(exception) };
+  return { ok: false, status, failure: notRows(result, headers) };
+}
+
+async function whole(
+  body: ResultBody,
+  headers: AnswerHeaders,
+  shape: RowShape | undefined,
+): Promise<HttpAnswer> {
+  const summary = summaryOf(headers);
+  // Rows of an array, or with an exception behind them, are counted in another way.
+  const why = shape === undefined ? contradiction(headers, summary, body.rows) : undefined;
+  if (why === undefined) return { ok: true, body, stats: statsOf(summary) };
+  await body.dispose();
+  return {
+    ok: false,
+    status: 200,
+    failure: ownFailure('RESULT_CUT', 'unknown', `the result is not whole: ${why}`),
+  };
+}
+
+/** Something between qrun and the server has answered: whether the statement ran is not known. */
+async function readForeign(body: AnswerBody, headers: AnswerHeaders, why: string): Promise<Failure> {
+  const encoding = headerOf(headers, 'content-encoding') ?? 'identity';
+  const isHtml = /\bhtml\b/i.test(headerOf(headers, 'content-type') ?? '');
+  const text = await firstOf(body);
+  const what = isHtml ? ' with an HTML page in place of a result' : '';
+  const shown = encoding === 'identity' ? excerpt(text) : `(compressed: ${encoding.slice(0, 50)})`;
+  const message = `HTTP 200${what}, which is no answer of ClickHouse: ${why}; it says ${shown}`;
+  return { ...ownFailure('NOT_CLICKHOUSE', 'transient', message), serverGone: true };
 }
 
 function exceptionInLastRow(tail: string): ServerErrorText | undefined {
@@ -172,13 +245,14 @@ function exceptionInLastRow(tail: string): ServerErrorText | undefined {
 }
 
 // A body that ends with the connection cannot be told from one that was cut.
-function isFramed(headers: Headers): boolean {
+function isFramed(headers: AnswerHeaders): boolean {
   return (
-    /\bchunked\b/i.test(header(headers, 'transfer-encoding') ?? '') || headers['content-length'] !== undefined
+    /\bchunked\b/i.test(headerOf(headers, 'transfer-encoding') ?? '') ||
+    headers['content-length'] !== undefined
   );
 }
 
-function cutAnswer(broken: TransportError | undefined, headers: Headers): Failure {
+function cutAnswer(broken: TransportError | undefined, headers: AnswerHeaders): Failure {
   if (broken === undefined && !isFramed(headers)) {
     return ownFailure(
       'RESULT_CUT',
@@ -195,10 +269,10 @@ function cutAnswer(broken: TransportError | undefined, headers: Headers): Failur
 
 function notRows(
   result: { readonly reason: string; readonly cut: boolean; readonly tail: string },
-  headers: Headers,
+  headers: AnswerHeaders,
 ): Failure {
-  const type = header(headers, 'content-type') ?? '';
-  const encoding = header(headers, 'content-encoding') ?? 'identity';
+  const type = headerOf(headers, 'content-type') ?? '';
+  const encoding = headerOf(headers, 'content-encoding') ?? 'identity';
   if (encoding !== 'identity') {
     const message = `the answer is compressed (${encoding}), although qrun asked for plain text: a proxy rewrites it`;
     return ownFailure('NOT_CLICKHOUSE', 'permanent', message);
@@ -214,13 +288,13 @@ function notRows(
   return ownFailure('RESULT_INVALID', 'permanent', message);
 }
 
-async function readError(answer: AnswerBody, status: number, headers: Headers): Promise<Failure> {
+async function readError(answer: AnswerBody, status: number, headers: AnswerHeaders): Promise<Failure> {
   // Behind a status of 200 rows may stand before the error; else the body begins with it.
   const body = status === 200 ? await lastOf(answer) : await firstOf(answer);
   const error =
-    parseServerError(body) ?? parseExceptionTail(body, header(headers, 'x-clickhouse-exception-tag'));
+    parseServerError(body) ?? parseExceptionTail(body, headerOf(headers, 'x-clickhouse-exception-tag'));
   if (error !== undefined) return serverFailure(error);
-  const code = Number(header(headers, 'x-clickhouse-exception-code'));
+  const code = Number(headerOf(headers, 'x-clickhouse-exception-code'));
   if (Number.isInteger(code) && code > 0) {
     const message = `Code: ${code}. The server gave no text: ${excerpt(body)}`;
     return serverFailure({ code, name: errorName(code), message });
@@ -229,8 +303,8 @@ async function readError(answer: AnswerBody, status: number, headers: Headers): 
     {
       status,
       body,
-      retryAfter: header(headers, 'retry-after'),
-      location: header(headers, 'location'),
+      retryAfter: headerOf(headers, 'retry-after'),
+      location: headerOf(headers, 'location'),
     },
     Date.now(),
   );
@@ -256,11 +330,6 @@ async function lastOf(answer: AnswerBody): Promise<string> {
   return writer.tail;
 }
 
-function header(headers: Headers, name: AnswerHeader): string | undefined {
-  const value = headers[name];
-  return Array.isArray(value) ? value[0] : value;
-}
-
 const STATS = [
   ['read_rows', 'read_rows', 1],
   ['read_bytes', 'read_bytes', 1],
@@ -268,14 +337,8 @@ const STATS = [
   ['elapsed_ns', 'elapsed_ms', 1e-6],
 ] as const;
 
-// X-ClickHouse-Summary: numbers as texts; which of them are there depends on the version (18.16 has no header).
-function statsOf(headers: Headers): QueryStats | undefined {
-  let summary: Record<string, unknown>;
-  try {
-    summary = JSON.parse(header(headers, 'x-clickhouse-summary') ?? '{}') as Record<string, unknown>;
-  } catch {
-    return undefined;
-  }
+// Numbers as texts.
+function statsOf(summary: Summary): QueryStats | undefined {
   const stats: Record<string, number> = {};
   for (const [from, to, factor] of STATS) {
     const value = Number(summary[from] ?? Number.NaN);

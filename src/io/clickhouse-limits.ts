@@ -3,6 +3,7 @@ import { QrunError } from '../core/errors.js';
 import type { EngineLimits } from '../core/sizing.js';
 import { type ClickHouseOptions, endpointOf, openError } from './clickhouse-connect.js';
 import { HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
+import { ServerIdentity } from './clickhouse-identity.js';
 
 /** What a server tells of its limits; what it does not tell is `undefined`, and 0 means none, as it has it. */
 export interface ServerLimits extends EngineLimits {
@@ -24,6 +25,8 @@ type LimitsOptions = Pick<ClickHouseOptions, 'url' | 'user' | 'password' | 'caFi
 
 // These are for people who wait for the answer; a server that is too busy to give one in this time tells enough.
 const LIMIT_MS = 5_000;
+// A few rows; an answer that is longer is none.
+const ANSWER_BYTES = 1024 * 1024;
 const SETTINGS = ['max_threads', 'max_memory_usage'];
 const SERVER_SETTINGS = [
   'max_concurrent_queries',
@@ -39,7 +42,7 @@ export class ServerWatcher {
 
   private constructor(endpoint: HttpEndpoint) {
     this.#endpoint = endpoint;
-    this.#channel = new HttpChannel(endpoint, 2);
+    this.#channel = new HttpChannel(endpoint, 2, new ServerIdentity());
   }
 
   /** Errors: QrunError `CONFIG` for options that cannot be used. The server is not asked. */
@@ -114,7 +117,8 @@ export class ServerWatcher {
       sql,
       queryId: '',
       query: HTTP_PARAMETERS,
-      spool: { directory: '', thresholdBytes: 1 << 24 },
+      spool: { directory: '', thresholdBytes: ANSWER_BYTES },
+      limitBytes: ANSWER_BYTES,
     };
     const answer = await this.#channel.call(call, stop);
     signal?.throwIfAborted();

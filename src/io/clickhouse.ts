@@ -25,7 +25,7 @@ export async function openClickHouse(options: ClickHouseOptions, signal: AbortSi
 }
 
 const PING_TIMEOUT_MS = 5000;
-// For cancelling and pinging; each takes milliseconds.
+// For cancelling and pinging; each takes milliseconds, and has a connection of its own.
 const CONTROL_CONNECTIONS = 8;
 
 class ClickHouseEngine implements Engine {
@@ -42,14 +42,14 @@ class ClickHouseEngine implements Engine {
 
   constructor(options: ClickHouseOptions, profile: ServerProfile) {
     // Two more than run at once: a socket that is being closed still counts.
-    this.#queries = new HttpChannel(profile.endpoint, options.concurrency + 2);
-    this.#control = new HttpChannel(profile.endpoint, CONTROL_CONNECTIONS);
+    this.#queries = new HttpChannel(profile.endpoint, options.concurrency + 2, profile.identity);
+    this.#control = new HttpChannel(profile.endpoint, CONTROL_CONNECTIONS, profile.identity, { fresh: true });
     this.#context = {
       options,
       profile,
       queries: this.#queries,
       control: this.#control,
-      canceller: new Canceller(this.#control),
+      canceller: new Canceller(this.#control, profile.identity),
       parameterPlace: new ParameterPlace(this.#control),
       limits: { executionTimeRefused: profile.executionTimeRefused },
       aliases: new SettingAliases(this.#control, options.spool),
@@ -63,6 +63,7 @@ class ClickHouseEngine implements Engine {
       user: profile.endpoint.user ?? 'default',
       supportsParameters: profile.supportsParameters,
       slots: options.concurrency,
+      ...(profile.parametersLost ? { parametersLost: true } : {}),
       ...(profile.notices.length === 0 ? {} : { notices: profile.notices }),
     };
   }

@@ -16,6 +16,8 @@ export interface EngineInfo {
   readonly notices?: readonly string[];
   /** Whether `{name:Type}` parameters work (ClickHouse 19.14 and later). */
   readonly supportsParameters: boolean;
+  /** The server knows parameters, but their values do not reach it: a proxy drops them. */
+  readonly parametersLost?: boolean;
   /** How many queries it runs at once; more than these wait inside qrun. */
   readonly slots: number;
   /**
@@ -56,9 +58,9 @@ export type EngineResult =
  * - A result is given out only when it is proven whole; an error inside an answer never becomes data.
  * - Concurrent calls are safe up to any number; the engine queues beyond its `slots`.
  * - Nothing leaks from one query to the next: settings, USE, temporary tables and sessions end with it.
- * - When the deadline passes or the signal aborts, the statement is cancelled on the server and checked to be
- *   gone (best effort, at most a few seconds) before `run` resolves with failure name `TIMEOUT` (permanent)
- *   or `ABORTED`. A signal that was aborted before the call sends nothing.
+ * - When the deadline passes or the signal aborts, the statement is cancelled on the server (best effort, at most a
+ *   few seconds) before `run` resolves with failure name `TIMEOUT` (permanent) or `ABORTED`; that it has ended is said
+ *   only where it is known. A signal that was aborted before the call sends nothing.
  * - Every row is one line of JSON that begins with `{` and ends with `}` and `\n`, in valid UTF-8; 64-bit
  *   integers are bare numbers, nan and inf are null, unless the user's settings say otherwise.
  */

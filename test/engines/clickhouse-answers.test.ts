@@ -7,6 +7,8 @@ import {
   type Cut,
   cutChunks,
   cutLength,
+  endAsKilled,
+  MARK,
   noHeaders,
   notHttp,
   OPENING,
@@ -276,7 +278,7 @@ describe('an error status', () => {
     [
       '301',
       status(301, '', { location: 'https://u:p@elsewhere/x' }),
-      { name: 'HTTP_301', kind: 'permanent' },
+      { name: 'HTTP_301', kind: 'permanent', serverGone: true },
     ],
     [
       'a user who is refused',
@@ -286,7 +288,7 @@ describe('an error status', () => {
     ['a login page', status(401, 'who are you'), { name: 'HTTP_401', kind: 'transient', neverStarted: true }],
     ['408', status(408, ''), { name: 'HTTP_408', kind: 'transient', neverStarted: false }],
     ['418', status(418, 'teapot'), { name: 'HTTP_418', kind: 'permanent' }],
-    ['204', status(204, ''), { name: 'HTTP_204', kind: 'permanent' }],
+    ['204', status(204, ''), { name: 'HTTP_204', kind: 'transient', serverGone: true }],
     [
       'ClickHouse saying that it has too many queries',
       status(500, 'Code: 202. DB::Exception: Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)'),
@@ -351,14 +353,30 @@ describe('a query that changes data', () => {
 
 describe('cancelling', () => {
   const halfBody: Shape = ({ socket }) =>
-    void socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{"a":1}\n\r\n');
+    void socket.write(
+      'HTTP/1.1 200 OK\r\nX-ClickHouse-Server-Display-Name: stub\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{"a":1}\n\r\n',
+    );
+
+  it('at the deadline kills the query, and waits for its own answer', async () => {
+    const late = await failure(noHeaders('hang'), 'SELECT 1', { queryId: 'late', timeoutMs: 50 });
+    expect(late).toMatchObject({
+      name: 'TIMEOUT',
+      kind: 'permanent',
+      neverStarted: false,
+      serverGone: false,
+    });
+    expect(late.message).toBe('no result within 50 ms; it has ended on the server');
+    expect(stub.killed).toContain('late');
+  });
 
   it.each<[string, Shape]>([
-    ['before the headers', noHeaders('hang')],
     ['in the middle of the body', halfBody],
     [
       'in the middle of an error text',
-      ({ socket }) => void socket.write('HTTP/1.1 500 E\r\nContent-Length: 9\r\n\r\nCode'),
+      ({ socket }) =>
+        void socket.write(
+          'HTTP/1.1 500 E\r\nX-ClickHouse-Server-Display-Name: stub\r\nContent-Length: 9\r\n\r\nCode',
+        ),
     ],
   ])('at the deadline cuts the connection and kills the query: %s', async (_, shape) => {
     const closed = new Promise<void>(resolve => {
@@ -401,12 +419,61 @@ describe('cancelling', () => {
     expect(new Set(stub.killed)).toEqual(new Set(["a'b\\c"]));
   });
 
-  it('waits until the server no longer knows the query', async () => {
-    stub.shape = noHeaders('hang');
-    stub.killShape = request =>
-      rows(stub.killed.length < 4 ? '{"kill_status":"waiting","query_id":"slow"}\n' : '')(request);
-    await run('SELECT 1', { queryId: 'slow', timeoutMs: 30 });
-    expect(stub.killed).toHaveLength(5);
+  it('goes on until the query answers, whether KILL meets it or not', async () => {
+    stub.killShape = request => {
+      rows(stub.killed.length < 3 ? '{"kill_status":"waiting","query_id":"slow"}\n' : '')(request);
+      const [slow] = stub.requests;
+      if (stub.killed.length >= 5 && slow !== undefined) endAsKilled(slow);
+    };
+    const late = await failure(noHeaders('hang'), 'SELECT 1', { queryId: 'slow', timeoutMs: 30 });
+    expect(late.message).toContain('it has ended on the server');
+    expect(stub.killed.length).toBeGreaterThanOrEqual(5);
+  });
+
+  it('does not say that a query has ended that no KILL meets and that does not answer', async () => {
+    stub.killShape = rows('');
+    const late = await failure(noHeaders('hang'), 'SELECT 1', { timeoutMs: 30 });
+    expect(late).toMatchObject({ name: 'TIMEOUT', kind: 'permanent', serverGone: false });
+    expect(late.message).toContain(
+      'may still run on the server: its end could not be confirmed: KILL QUERY does',
+    );
+  });
+
+  it('does not say so either when its connection breaks, and does not wait then', async () => {
+    stub.killShape = request => {
+      rows('')(request);
+      if (request.sql.includes("'broken'")) stub.requests[0]?.socket.destroy();
+    };
+    const startMs = performance.now();
+    const late = await failure(noHeaders('hang'), 'SELECT 1', { queryId: 'broken', timeoutMs: 30 });
+    expect(late.message).toContain(
+      'its end could not be confirmed: KILL QUERY does not find it, and its conn',
+    );
+    expect(performance.now() - startMs).toBeLessThan(2000);
+  });
+
+  it('does not take the page of a proxy for the end of a query', async () => {
+    stub.killShape = request => {
+      rows('')(request);
+      const first = stub.requests.find(each => request.sql.includes(`'${each.url.get('query_id')}'`));
+      if (first !== undefined && !first.response.headersSent) {
+        first.response.removeHeader(MARK);
+        first.response.writeHead(504, { 'content-type': 'text/html' });
+        first.response.end('<html>Gateway Timeout</html>');
+      }
+    };
+    const late = await failure(noHeaders('hang'), 'SELECT 1', { timeoutMs: 30 });
+    expect(late.message).toContain('may still run on the server');
+  });
+
+  it('takes an answer to KILL of any length for one that met the query', async () => {
+    stub.killShape = request => {
+      rows(`${JSON.stringify({ query_id: 'x', query: 'x'.repeat(3_000_000) })}\n`)(request);
+      const [first] = stub.requests;
+      if (stub.killed.length >= 2 && first !== undefined) endAsKilled(first);
+    };
+    const late = await failure(noHeaders('hang'), 'SELECT 1', { queryId: 'x', timeoutMs: 30 });
+    expect(late.message).toContain('it has ended on the server');
   });
 
   it.each<[string, Shape, object, string]>([

@@ -29,7 +29,9 @@ export interface StubServer {
   shape: Shape;
   /** What is done with the statements that open the engine; `undefined` answers as a modern server does. */
   openShape: Shape | undefined;
-  /** What is done with KILL QUERY; `undefined` answers that no such query runs. */
+  /** What is done with those of them that ask for what is in force; `undefined` answers that all of it is. */
+  inForceShape: Shape | undefined;
+  /** What is done with KILL QUERY; `undefined` ends the queries that hang, and answers that no such query runs. */
   killShape: Shape | undefined;
   /** Resolves when the given number of statements has arrived. */
   arrived(count: number): Promise<void>;
@@ -39,12 +41,60 @@ export interface StubServer {
 /** What the statements that open the engine are answered. */
 export const OPENING: Readonly<Record<string, string>> = {
   'SELECT version() AS v': '{"v":"25.11.1.1"}\n',
+  'SELECT version() AS v FORMAT JSONEachRow': '{"v":"25.11.1.1"}\n',
   'SELECT name AS v FROM system.settings':
     '{"v":"max_threads"}\n{"v":"max_execution_time"}\n{"v":"output_format_json_quote_64bit_integers"}\n',
   'SELECT {v:UInt8} AS v': '{"v":1}\n',
   'SELECT 1 AS v': '{"v":1}\n',
   'SELECT currentDatabase() AS v': '{"v":"default"}\n',
 };
+
+const IN_FORCE =
+  /^SELECT concat\(name, .*\) AS v FROM system\.settings WHERE name IN \((?<names>[^)]*)\)(?: SETTINGS (?<clause>.*))?$/;
+
+/**
+ * How ClickHouse answers one of the statements that open the engine, with the parameters of the URL in force;
+ * `undefined` for any other statement.
+ */
+export function opening({ sql, url }: Pick<StubRequest, 'sql' | 'url'>): Shape | undefined {
+  if (sql === 'SELECT 1 AS v' && url.get('session_check') === '1') {
+    return status(404, 'Code: 372. DB::Exception: Session not found. (SESSION_NOT_FOUND)');
+  }
+  const line = (v: string) => `${JSON.stringify({ v })}\n`;
+  if (sql === 'SELECT currentDatabase() AS v') return rows(line(url.get('database') ?? 'default'));
+  const known = OPENING[sql];
+  if (known !== undefined) return rows(known);
+  if (sql.startsWith('SELECT query_id AS v FROM system.processes')) {
+    return rows(line(url.get('query_id') ?? ''));
+  }
+  if (sql === 'SELECT queryID() AS v') return rows(line(url.get('query_id') ?? ''));
+  if (sql.startsWith('SELECT arrayJoin([concat('))
+    return status(404, 'Code: 46. DB::Exception: (UNKNOWN_FUNCTION)');
+  if (sql.startsWith("SELECT toFixedString('', 5000) AS v, throwIf")) {
+    return status(500, 'Code: 395. DB::Exception: (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)');
+  }
+  const asked = IN_FORCE.exec(sql)?.groups;
+  if (asked === undefined) return undefined;
+  const clause = new Map(
+    [...(asked.clause ?? '').matchAll(/(\w+) = (?:'([^']*)'|([^,]*))/g)].map(([, name, text, number]) => [
+      name ?? '',
+      text ?? number ?? '',
+    ]),
+  );
+  return rows(
+    [...(asked.names ?? '').matchAll(/'([^']*)'/g)]
+      .map(([, name = '']) => line(`${name}\t1\t${clause.get(name) ?? url.get(name) ?? 'default'}`))
+      .join(''),
+  );
+}
+
+/** Whether a statement asks the server for what is in force. */
+function isInForce({ sql, url }: StubRequest): boolean {
+  return OPENING[sql] === undefined || url.get('session_check') === '1';
+}
+
+/** What stands on each answer of ClickHouse, and so on each of this server that a shape does not take it from. */
+export const MARK = 'X-ClickHouse-Server-Display-Name';
 
 /** Starts an HTTP server that opens like ClickHouse 25.11 and then answers in any shape. */
 export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise<StubServer> {
@@ -66,6 +116,7 @@ export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise
   });
 
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    response.setHeader(MARK, 'stub');
     const body = await textOf(request);
     const { pathname: path, searchParams: url } = new URL(request.url ?? '/', 'http://stub');
     const inUrl = url.get('query');
@@ -79,14 +130,21 @@ export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise
       response,
       socket: request.socket,
     };
-    const opening = OPENING[stubRequest.sql];
+    writtenBefore.set(response, request.socket.bytesWritten);
+    const open = opening(stubRequest);
     const kill = /^KILL QUERY WHERE query_id IN \((.*)\) ASYNC$/.exec(stubRequest.sql);
-    if (opening !== undefined) (stub.openShape ?? rows(opening))(stubRequest);
-    else if (kill !== null) {
+    if (open !== undefined) {
+      const shape = isInForce(stubRequest) ? stub.inForceShape : stub.openShape;
+      (shape ?? open)(stubRequest);
+    } else if (kill !== null) {
       for (const [, id = ''] of (kill[1] ?? '').matchAll(/'((?:\\.|[^'\\])*)'/g)) {
         killed.push(id.replace(/\\(.)/g, '$1'));
       }
-      (stub.killShape ?? rows(''))(stubRequest);
+      if (stub.killShape !== undefined) stub.killShape(stubRequest);
+      else {
+        rows('')(stubRequest);
+        for (const each of requests) if (killed.includes(each.url.get('query_id') ?? '')) endAsKilled(each);
+      }
     } else {
       requests.push(stubRequest);
       for (const entry of waiting) if (entry.count <= requests.length) entry.resolve();
@@ -103,6 +161,7 @@ export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise
     killed,
     shape,
     openShape: undefined,
+    inForceShape: undefined,
     killShape: undefined,
     arrived: count =>
       new Promise(resolve => {
@@ -116,6 +175,17 @@ export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise
       }),
   };
   return stub;
+}
+
+// Of earlier answers on the same connection.
+const writtenBefore = new WeakMap<ServerResponse, number>();
+
+/** A statement that has had no answer ends as on a server where it was killed. */
+export function endAsKilled({ response, socket }: StubRequest): void {
+  if (response.headersSent || socket.bytesWritten > (writtenBefore.get(response) ?? 0) || socket.destroyed)
+    return;
+  response.writeHead(500);
+  response.end('Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED)');
 }
 
 function formOf(contentType: string, body: string): Record<string, string> | undefined {
@@ -157,7 +227,7 @@ function writeThen(socket: Socket, bytes: string, how: Cut): void {
 
 const chunk = (text: string) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 const head = (headers: readonly string[], status = '200 OK') =>
-  `HTTP/1.1 ${status}\r\n${headers.map(line => `${line}\r\n`).join('')}\r\n`;
+  `HTTP/1.1 ${status}\r\n${[`${MARK}: stub`, ...headers].map(line => `${line}\r\n`).join('')}\r\n`;
 const CHUNKED = 'Transfer-Encoding: chunked';
 
 /** A proper answer with status 200. */
@@ -173,6 +243,14 @@ export function status(code: number, body: string, headers: Readonly<Record<stri
   return ({ response }) => {
     response.writeHead(code, headers);
     response.end(body);
+  };
+}
+
+/** An answer of something else than ClickHouse. */
+export function foreign(code: number, body: string, headers: Readonly<Record<string, string>> = {}): Shape {
+  return request => {
+    request.response.removeHeader(MARK);
+    status(code, body, headers)(request);
   };
 }
 

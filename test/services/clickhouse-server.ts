@@ -61,7 +61,7 @@ export function servicesRequired(): boolean {
  * when it answers. Any number may run side by side. With QRUN_TEST_URL that server is used and nothing started.
  */
 export async function startClickHouseServer(
-  options: { maxQueries?: number } = {},
+  options: { maxQueries?: number; displayName?: string } = {},
 ): Promise<ClickHouseServer> {
   const external = process.env.QRUN_TEST_URL;
   if (external !== undefined) return externalServer(external);
@@ -71,7 +71,7 @@ export async function startClickHouseServer(
   await writeFile(join(directory, 'users.xml'), usersXml());
   // A free port can be taken between finding and using it.
   for (let attempt = 1; ; attempt += 1) {
-    const server = new OwnServer(directory, await freePort(), await freePort(), options.maxQueries ?? 100);
+    const server = new OwnServer(directory, await freePort(), await freePort(), options);
     try {
       await server.restart();
       return server;
@@ -108,7 +108,7 @@ class OwnServer implements ClickHouseServer {
     readonly directory: string,
     readonly port: number,
     readonly nativePort: number,
-    readonly maxQueries: number,
+    readonly options: { readonly maxQueries?: number; readonly displayName?: string },
   ) {
     this.url = `http://127.0.0.1:${port}`;
   }
@@ -123,7 +123,7 @@ class OwnServer implements ClickHouseServer {
 
   async restart(): Promise<void> {
     const config = join(this.directory, 'config.xml');
-    await writeFile(config, configXml(this.directory, this.port, this.nativePort, this.maxQueries));
+    await writeFile(config, configXml(this.directory, this.port, this.nativePort, this.options));
     const child = spawn(BINARY ?? '', ['--config-file', config], {
       cwd: this.directory,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -193,8 +193,13 @@ function externalServer(url: string): ClickHouseServer {
   };
 }
 
-function configXml(directory: string, port: number, nativePort: number, maxQueries: number): string {
-  return `<yandex>
+function configXml(
+  directory: string,
+  port: number,
+  nativePort: number,
+  { maxQueries = 100, displayName }: { readonly maxQueries?: number; readonly displayName?: string },
+): string {
+  return `<yandex>${displayName === undefined ? '' : `<display_name>${displayName}</display_name>`}
   <logger><level>warning</level><console>1</console></logger>
   <http_port>${port}</http_port>
   <tcp_port>${nativePort}</tcp_port>
@@ -243,7 +248,8 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-function freePort(): Promise<number> {
+/** A port of 127.0.0.1 on which nothing listens now. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once('error', reject);

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { MARK, opening } from '../engines/stub-server.js';
 import { kindOf, parseSql, rowsOf } from './expected.js';
 
 /** A server that speaks as much of ClickHouse's HTTP interface as qrun uses, and knows the results by heart. */
@@ -22,14 +23,6 @@ export interface AnsweringServer {
   stop(): Promise<void>;
 }
 
-const OPENING: Readonly<Record<string, string>> = {
-  'SELECT version() AS v': '{"v":"25.11.1.1"}\n',
-  'SELECT name AS v FROM system.settings': '{"v":"max_threads"}\n{"v":"max_execution_time"}\n',
-  'SELECT {v:UInt8} AS v': '{"v":1}\n',
-  'SELECT 1 AS v': '{"v":1}\n',
-  'SELECT 1': '{"1":1}\n',
-};
-
 /** Starts the server on a free port of 127.0.0.1. */
 export async function startAnswers(): Promise<AnsweringServer> {
   const sockets = new Set<Socket>();
@@ -48,14 +41,19 @@ export async function startAnswers(): Promise<AnsweringServer> {
     } catch {
       return;
     }
-    const inUrl = new URL(request.url ?? '/', 'http://answers').searchParams.get('query');
-    const sql = inUrl ?? Buffer.concat(chunks).toString('utf8');
+    response.setHeader(MARK, 'answers');
+    const url = new URL(request.url ?? '/', 'http://answers').searchParams;
+    const sql = url.get('query') ?? Buffer.concat(chunks).toString('utf8');
     const query = parseSql(sql);
     if (answers.stream !== undefined && (await answers.stream(sql, response))) return;
     if (query === undefined) {
-      const opening = OPENING[sql.trim()];
-      if (opening === undefined) answers.other += 1;
-      response.end(opening ?? '');
+      const open = opening({ sql: sql.trim(), url });
+      if (open !== undefined)
+        open({ sql, url, data: undefined, form: undefined, path: '/', response, socket: request.socket });
+      else {
+        if (sql.trim() !== 'SELECT 1') answers.other += 1;
+        response.end(sql.trim() === 'SELECT 1' ? '{"1":1}\n' : '');
+      }
       return;
     }
     answers.arrived.push(query.name);

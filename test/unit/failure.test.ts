@@ -183,6 +183,7 @@ describe('httpFailure', () => {
     [502, 'transient', false, true],
     [503, 'transient', true, true],
     [504, 'transient', false, true],
+    [204, 'transient', false, true],
     [301, 'permanent', true, true],
     [400, 'permanent', false, true],
     [404, 'permanent', false, true],
@@ -227,6 +228,32 @@ describe('httpFailure', () => {
     expect(excerpt(' a\n\tb ')).toBe('"a b"');
     expect(excerpt('x'.repeat(1000))).toBe(`"${'x'.repeat(300)}..."`);
   });
+});
+
+it.each([
+  ['letters', 'a'.repeat(1_000_000)],
+  ['slashes', '/'.repeat(1_000_000)],
+  ['users', '//a@'.repeat(250_000)],
+  ['digits', '1'.repeat(1_000_000)],
+  ['spaces', ' '.repeat(1_000_000)],
+  ['names', `Code: 1. DB::Exception: ${'(AA) (version a'.repeat(70_000)}`],
+  ['codes', '\nCode: 1'.repeat(120_000)],
+  ['blocks', '\n__exception__\r\n1 a'.repeat(50_000)],
+])('takes no time by the square of what a server says: %s', (_, text) => {
+  const startMs = performance.now();
+  parseServerError(text);
+  parseExceptionTail(text, 'tag');
+  httpFailure({ status: 302, body: text, location: text, retryAfter: text }, NOW_MS);
+  withoutCredentials(text);
+  excerpt(text);
+  // 400 s before; the rest is for a machine with other work.
+  expect(performance.now() - startMs).toBeLessThan(2000);
+});
+
+it('does not wait longer than an hour because a server says so', () => {
+  for (const retryAfter of ['99999999', '9'.repeat(400), 'Fri, 31 Dec 9999 23:59:59 GMT']) {
+    expect(httpFailure({ status: 503, body: '', retryAfter }, NOW_MS).retryAfterMs).toBe(3_600_000);
+  }
 });
 
 it('withoutCredentials takes users and passwords from URLs, and nothing else', () => {
