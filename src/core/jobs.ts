@@ -3,7 +3,7 @@ import { parseSize, SIZE_EXAMPLES } from './bytes.js';
 import { QrunError } from './errors.js';
 import { shortHash } from './fingerprint.js';
 import { checkedSweepName } from './labels.js';
-import { expandMatrix } from './matrix.js';
+import { countCombinations, expandMatrix, MAX_COMBINATIONS } from './matrix.js';
 import type { Parameters } from './model.js';
 import { logName, ownersOfOneFile, unitId } from './names.js';
 
@@ -52,9 +52,6 @@ export interface JobFiles {
   readonly state: string;
 }
 
-// More jobs than this are a mistake in a matrix: each is a task in pueue's state, which pueue rewrites whole with
-// each change.
-const MAX_JOBS = 100_000;
 const NAME = /^[A-Za-z_]\w*$/;
 const OWN_VARIABLE = /^QRUN_(PARAM_.*|JOB|CHECKPOINT|COMMAND_ID)$/;
 
@@ -298,8 +295,10 @@ function matrixProblems(matrix: Checked['matrix']): string[] {
     if (looksSecret(key))
       problems.push(`matrix.${key}: parameters stand in labels and file names; ${SECRETS}`);
   }
-  const count = Object.values(matrix).reduce((product, values) => product * values.length, 1);
-  if (count > MAX_JOBS) problems.push(`matrix: has ${count} combinations; ${MAX_JOBS} are the limit`);
+  const count = countCombinations(matrix);
+  if (count > MAX_COMBINATIONS) {
+    problems.push(`matrix: has ${count} combinations; ${MAX_COMBINATIONS} are the limit`);
+  }
   return problems;
 }
 

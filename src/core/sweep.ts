@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { QrunError } from './errors.js';
 import { checkedSweepName } from './labels.js';
-import { expandMatrix } from './matrix.js';
+import { countCombinations, expandMatrix, MAX_COMBINATIONS } from './matrix.js';
 import type { Parameters } from './model.js';
 import { nameMatcher } from './selection.js';
 
@@ -60,7 +60,10 @@ export const SWEEP_KEYS: readonly string[] = Object.keys(SCHEMA.shape);
 /** What is wrong with a `[sweep]` table, one line each, for messages that list everything at once. */
 export function sweepProblems(label: string, value: unknown): string[] {
   const result = SCHEMA.safeParse(value);
-  if (result.success) return namesGivenTwice(label, result.data as SweepTable);
+  if (result.success) {
+    const table = result.data as SweepTable;
+    return [...namesGivenTwice(label, table), ...tooManySets(label, table)];
+  }
   return result.error.issues.flatMap(issue => {
     const at = [label, ...issue.path.map(String)].join('.');
     if (issue.code === 'unrecognized_keys') {
@@ -75,6 +78,13 @@ function namesGivenTwice(label: string, table: SweepTable): string[] {
   return Object.keys(table.matrix ?? {})
     .filter(name => inEpochs.has(name))
     .map(name => `${label}.matrix.${name}: stands in epochs too`);
+}
+
+// Counted before they are made: eight parameters of a hundred values each would take all memory.
+function tooManySets(label: string, { epochs = [{}], matrix = {} }: SweepTable): string[] {
+  const count = epochs.length * countCombinations(matrix);
+  if (count <= MAX_COMBINATIONS) return [];
+  return [`${label}: has ${count} sets of parameters (epochs x matrix); ${MAX_COMBINATIONS} are the limit`];
 }
 
 /** Reads a `[sweep]` table. Errors: QrunError `CONFIG` with all problems. */

@@ -46,6 +46,15 @@ describe('parseSweepTable', () => {
     ['nested values', { matrix: { a: [[1]] } }, 'sweep.matrix.a'],
     ['an epoch that is no table', { epochs: [3] }, 'sweep.epochs.0: must be a table of parameters'],
     [
+      'a matrix that would take all memory',
+      {
+        matrix: Object.fromEntries(
+          [...'abcdefgh'].map(name => [name, Array.from({ length: 100 }, (_, index) => index)]),
+        ),
+      },
+      'f: sweep: has 10000000000000000 sets of parameters (epochs x matrix); 100000 are the limit',
+    ],
+    [
       'a parameter in both',
       { epochs: [{ a: 1 }], matrix: { a: [1] } },
       'sweep.matrix.a: stands in epochs too',

@@ -12,7 +12,8 @@ import { fingerprinter } from '../../core/fingerprint.js';
 import { jsonLine } from '../../core/json.js';
 import { openEventsFile } from '../../io/events-file.js';
 import { FileLock } from '../../io/flock.js';
-import { gitCommit, whoAndWhere } from '../../io/identity.js';
+import { gitCommit } from '../../io/git-commit.js';
+import { whoAndWhere } from '../../io/identity.js';
 import { takeLease } from '../../io/lease.js';
 import { ResultLog } from '../../io/log.js';
 import { localDisk, makeDirectories } from '../../io/log-file.js';
@@ -159,7 +160,7 @@ function runSession(
         qrun: version(),
         node: terminal.proc.versions.node,
         arguments: shownArguments(terminal.proc.argv.slice(2)),
-        git_commit: await gitCommit(directory),
+        git_commit: await gitCommit(directory, terminal.env),
       }),
       takeLease: () => {
         makeDirectory(context.logDirectory, 'the log directory');
