@@ -82,7 +82,7 @@ describe.skipIf(cannotRun).each(modes)(
     }
 
     const running = async () => {
-      const sql = `SELECT count() FROM system.processes WHERE query_id LIKE 'qrun-balancer-%'`;
+      const sql = `SELECT count() FROM system.processes WHERE query_id LIKE 'qrun-balancer-%' AND query NOT LIKE 'KILL%'`;
       const counts = await Promise.all(servers.map(server => on(server, sql)));
       return counts.map(Number);
     };

@@ -56,12 +56,18 @@ const IN_FORCE =
  * How ClickHouse answers one of the statements that open the engine, with the parameters of the URL in force;
  * `undefined` for any other statement.
  */
-export function opening({ sql, url }: Pick<StubRequest, 'sql' | 'url'>): Shape | undefined {
+export function opening({
+  sql,
+  url,
+  path = '/',
+}: Pick<StubRequest, 'sql' | 'url'> & { readonly path?: string }): Shape | undefined {
   if (sql === 'SELECT 1 AS v' && url.get('session_check') === '1') {
     return status(404, 'Code: 372. DB::Exception: Session not found. (SESSION_NOT_FOUND)');
   }
   const line = (v: string) => `${JSON.stringify({ v })}\n`;
-  if (sql === 'SELECT currentDatabase() AS v') return rows(line(url.get('database') ?? 'default'));
+  // Under a path its name is asked for as a database, which is not there.
+  if (sql === 'SELECT currentDatabase() AS v' && path === '/')
+    return rows(line(url.get('database') ?? 'default'));
   const known = OPENING[sql];
   if (known !== undefined) return rows(known);
   if (sql.startsWith('SELECT query_id AS v FROM system.processes')) {
