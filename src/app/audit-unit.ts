@@ -13,6 +13,8 @@ export interface AuditRequest {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly source: UnitSource;
+  /** Parameters that the setup uses. */
+  readonly usedElsewhere?: ReadonlySet<string>;
   /** Reads the log; `undefined` when there is none. */
   readonly readLog: (visitor: LogVisitor) => Promise<LogTail | undefined>;
 }
@@ -34,6 +36,7 @@ export async function auditUnit(request: AuditRequest): Promise<AuditReport> {
       limit: undefined,
       rerun: 'errors',
       allowPlaceholders: true,
+      ...(request.usedElsewhere === undefined ? {} : { usedElsewhere: request.usedElsewhere }),
     },
     new Map(),
   );

@@ -34,6 +34,8 @@ export interface PlanOptions {
   readonly limit: number | undefined;
   readonly rerun: Rerun;
   readonly allowPlaceholders: boolean;
+  /** Parameters that something else than a query uses: the setup. */
+  readonly usedElsewhere?: ReadonlySet<string>;
 }
 
 // Reading and lexing is synchronous (it is the fastest way); Ctrl-C must not wait for 300,000 files.
@@ -109,7 +111,7 @@ async function readPlan(
       yieldedAt = performance.now();
     }
   }
-  check.finish(names.length === all.length);
+  check.finish(names.length === all.length, options.usedElsewhere);
   return { settled, keptErrors, usesParameters: check.usedParameters.size > 0 };
 }
 
@@ -182,7 +184,7 @@ class Checks {
     return read;
   }
 
-  finish(wholeUnit: boolean): void {
+  finish(wholeUnit: boolean, usedElsewhere?: ReadonlySet<string>): void {
     if (this.#badSql) {
       throw new QrunError('SQL_INVALID', `${count(this.#badFiles.size, 'query file')} cannot run`, {
         details: this.#problems,
@@ -192,7 +194,9 @@ class Checks {
       });
     }
     const unused = wholeUnit
-      ? Object.keys(this.#parameters).filter(name => !this.usedParameters.has(name))
+      ? Object.keys(this.#parameters).filter(
+          name => !this.usedParameters.has(name) && usedElsewhere?.has(name) !== true,
+        )
       : [];
     const details = [...this.#problems, ...unused.map(name => `--param ${name}: no query uses it`)];
     if (details.length > 0) {

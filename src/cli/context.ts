@@ -13,6 +13,7 @@ import { logName, unitId } from '../core/names.js';
 import { parseSweepTable, type SweepTable } from '../core/sweep.js';
 import { readDotEnv, readSecretFile, readToml } from '../io/config-files.js';
 import { type JobConfig, readJobConfig } from '../io/job-config.js';
+import { localTimeZone } from '../io/time-zone.js';
 import { findSweepRoot, type SweepRoot, unitName } from '../io/unit-files.js';
 
 /** The surroundings of the process, as far as the configuration depends on them. */
@@ -31,8 +32,10 @@ export interface SweepContext {
   readonly given: ResolvedConfig['given'];
   readonly table: SweepTable;
   readonly logDirectory: string;
-  /** Where the embedded engine keeps its data, unless a unit of a sweep has its own. */
+  /** The directory that the user manages the embedded engine's data in, or else the one that holds all of it. */
   readonly dataDirectory: string;
+  /** The time zone that the embedded engine works in; undefined with a server, which has its own. */
+  readonly timeZone: string | undefined;
   /** Units that a job's configuration names; see {@link JobConfig}. */
   readonly jobUnits: readonly string[] | undefined;
   /** Read when it is needed, and never kept in anything that is printed. */
@@ -115,6 +118,7 @@ export function sweepContext(
     table: parseSweepTable(configFile ?? '', values.sweep),
     logDirectory: absolute.log_dir ?? join(root, 'results'),
     dataDirectory: absolute.data_dir ?? join(root, '.qrun', 'data'),
+    timeZone: timeZoneOf(config, job, env),
     jobUnits: job?.units,
     password: () => (fileWins ? readSecretFile(absolute.password_file as string) : secret),
     passwordSurvives: () => fileWins || secret === undefined || dotEnv.CLICKHOUSE_PASSWORD === secret,
@@ -141,7 +145,7 @@ export function unitIn(
     unit,
     logPath,
     logDirectory: dirname(logPath),
-    inputs: { parameters: config.parameters, settings: resultSettings(config) },
+    inputs: { parameters: config.parameters, settings: resultSettings(config, sweep.timeZone) },
   };
 }
 
@@ -156,10 +160,27 @@ function sweepRootOf(directory: string, cwd: string): SweepRoot {
   }
 }
 
-// The database decides what an unqualified table name means, as a setting would.
-function resultSettings(config: Config): Settings {
-  const settings = Object.entries(config.settings).filter(([name]) => changesResult(name));
-  return Object.fromEntries(
-    config.database === undefined ? settings : [...settings, ['database', config.database]],
-  );
+// Of the embedded engine the time zone of this process would decide; a job keeps the one of its submission. Where the
+// user sets one for his queries, that of the process is to decide nothing.
+function timeZoneOf(
+  config: Config,
+  job: JobConfig | undefined,
+  env: Surroundings['env'],
+): string | undefined {
+  if (config.engine !== 'embedded') return undefined;
+  if ((config.settings.session_timezone ?? '') !== '') return 'UTC';
+  return job?.timeZone ?? localTimeZone(env);
 }
+
+// The database decides what an unqualified table name means, as a setting would; so does the time zone for all dates
+// without one. UTC is what an engine has that is told nothing: it adds nothing to fingerprints.
+function resultSettings(config: Config, timeZone: string | undefined): Settings {
+  return Object.fromEntries([
+    ...Object.entries(config.settings).filter(([name]) => changesResult(name)),
+    ...(config.database === undefined ? [] : [['database', config.database]]),
+    ...(timeZone === undefined || timeZone === 'UTC' ? [] : [[TIME_ZONE_INPUT, timeZone]]),
+  ]);
+}
+
+// No setting of ClickHouse has this name.
+const TIME_ZONE_INPUT = 'timezone';

@@ -8,7 +8,7 @@ import type { UnitContext } from './context.js';
 
 /** A unit to plan, as plain data for a thread. */
 export interface PlanQuestion
-  extends Pick<PlanOptions, 'inputs' | 'selection' | 'rerun' | 'allowPlaceholders'> {
+  extends Pick<PlanOptions, 'inputs' | 'selection' | 'rerun' | 'allowPlaceholders' | 'usedElsewhere'> {
   readonly unit: string;
   readonly directory: string;
   readonly logPath: string;
@@ -53,13 +53,17 @@ export class PlanPool {
     }
   }
 
-  /** Plans one unit when a thread is free. Errors: as `previewUnit`; the signal's reason when it is aborted. */
-  plan(unit: UnitContext, signal: AbortSignal): Promise<PlannedUnit> {
+  /**
+   * Plans one unit when a thread is free. `usedElsewhere`: parameters that its setup uses.
+   *
+   * Errors: as `previewUnit`; the signal's reason when it is aborted.
+   */
+  plan(unit: UnitContext, usedElsewhere: ReadonlySet<string>, signal: AbortSignal): Promise<PlannedUnit> {
     return this.#limit(async () => {
       // As many are idle as the limit lets in.
       const worker = this.#idle.pop() as Worker;
       try {
-        return planned(await ask(worker, questionOf(unit), signal));
+        return planned(await ask(worker, questionOf(unit, usedElsewhere), signal));
       } finally {
         this.#idle.push(worker);
       }
@@ -72,7 +76,10 @@ export class PlanPool {
   }
 }
 
-function questionOf({ unit, directory, logPath, inputs, config }: UnitContext): PlanQuestion {
+function questionOf(
+  { unit, directory, logPath, inputs, config }: UnitContext,
+  usedElsewhere: ReadonlySet<string>,
+): PlanQuestion {
   return {
     unit,
     directory,
@@ -81,6 +88,7 @@ function questionOf({ unit, directory, logPath, inputs, config }: UnitContext): 
     selection: { include: config.include, exclude: config.exclude, shard: undefined, shuffle: undefined },
     rerun: config.rerun,
     allowPlaceholders: config.allow_placeholders,
+    usedElsewhere,
   };
 }
 

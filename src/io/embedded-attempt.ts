@@ -91,6 +91,7 @@ export class EmbeddedAttempt {
       const opened = await this.#openSession();
       if (!opened.ok) return this.#failed({ ...opened.failure, neverStarted: true });
       for (const [index, statement] of statements.entries()) {
+        if (index > 0 && this.#request.drain?.aborted) return this.#failed(stoppedBetween());
         const answer = await this.#execute(opened.session, statement, index === resultIndex);
         if (answer.ok) body ??= answer.body;
         const changes = !(statement.readOnly || readOnly);
@@ -250,6 +251,11 @@ export class EmbeddedAttempt {
     );
     return { ok: false, failure: { ...stopped, neverStarted: !this.#wasSent } };
   }
+}
+
+// What is left of a file was not sent, what stands before it has ended.
+function stoppedBetween(): Failure {
+  return ownFailure('ABORTED', 'transient', 'stopped between two statements');
 }
 
 function intoPipe(pipe: ResultPipe): string {

@@ -7,6 +7,7 @@ import { directorySource } from '../../io/unit-files.js';
 import { type UnitContext, unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { renderAudits } from '../render/audit.js';
+import { usedBySetup } from '../setup-files.js';
 import type { Terminal } from '../terminal.js';
 
 /** `qrun audit DIR...`: proves or refutes that each unit is complete; gives 0, 20 (only errors stand) or 21. */
@@ -58,6 +59,7 @@ export function auditOne(context: UnitContext, bySidecar: boolean): Promise<Audi
     rowsPerQuery: rows,
     include: context.config.include,
     exclude: context.config.exclude,
+    usedElsewhere: usedBySetup(context),
     source: directorySource(context.directory),
     readLog: visitor => readLog(context.logPath, context.unit, visitor),
   });

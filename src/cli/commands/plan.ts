@@ -1,10 +1,12 @@
 import { previewUnit } from '../../app/preview-unit.js';
+import { checkSetupFiles } from '../../app/setup.js';
 import { isDue, type PlanReason, REASON_TEXT } from '../../core/plan.js';
 import { readLog } from '../../io/log-read.js';
 import { directorySource } from '../../io/unit-files.js';
 import { unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { formatCount } from '../render/format.js';
+import { setupFilesOf, usedBySetup } from '../setup-files.js';
 import type { Terminal } from '../terminal.js';
 
 const LIMITED = 'no (--limit)';
@@ -19,6 +21,10 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
     terminal,
     flagName,
   );
+  checkSetupFiles(setupFilesOf({ config, ...context }), {
+    parameters: inputs.parameters,
+    allowPlaceholders: config.allow_placeholders,
+  });
   const plan = await previewUnit(
     {
       source: directorySource(context.directory),
@@ -27,6 +33,7 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
       limit: config.limit,
       rerun: config.rerun,
       allowPlaceholders: config.allow_placeholders,
+      usedElsewhere: usedBySetup({ config, ...context }),
     },
     visitor => readLog(logPath, unit, visitor),
   );

@@ -1,5 +1,6 @@
 import { planSweep, type UnitOutlook } from '../../app/plan-sweep.js';
 import { previewUnit } from '../../app/preview-unit.js';
+import { checkSetupFiles } from '../../app/setup.js';
 import { type SubmitReport, submitTasks } from '../../app/submit.js';
 import { tasksByName } from '../../core/labels.js';
 import { isLive, type PueueState } from '../../core/pueue-state.js';
@@ -17,6 +18,7 @@ import { PlanPool } from '../plan-pool.js';
 import { createCounter } from '../render/counter.js';
 import { formatSizing } from '../render/probe.js';
 import { renderSubmission, type Submission } from '../render/submission.js';
+import { type ReadSetups, setupFilesOf, usedBySetup } from '../setup-files.js';
 import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
 import { prepareJobs, submitDeps } from '../sweep-jobs.js';
@@ -126,10 +128,14 @@ async function planUnits(
     return task === undefined || !isLive(task) || task.directory !== sweep.root;
   });
   if (units.length === 0) return [];
+  const setups = checkedSetups(units);
   const pool = new PlanPool(units.length);
   try {
     return await planSweep(
-      units.map(unit => ({ unit: unit.unit, plan: () => pool.plan(unit, signal) })),
+      units.map(unit => ({
+        unit: unit.unit,
+        plan: () => pool.plan(unit, setups.get(unit.unit) ?? NONE, signal),
+      })),
       done => show('checked', done, units.length),
     );
   } finally {
@@ -137,8 +143,25 @@ async function planUnits(
   }
 }
 
+const NONE: ReadonlySet<string> = new Set();
+
+// The parameters that the setup of each unit uses, after all of it was checked.
+function checkedSetups(units: readonly UnitContext[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const read: ReadSetups = new Map();
+  return new Map(
+    units.map(unit => {
+      checkSetupFiles(setupFilesOf(unit, read), {
+        parameters: unit.inputs.parameters,
+        allowPlaceholders: unit.config.allow_placeholders,
+      });
+      return [unit.unit, usedBySetup(unit, read)];
+    }),
+  );
+}
+
 // One unit here: most have ended long before anybody submits again.
-function planOf({ unit, directory, inputs, config, logPath }: UnitContext, signal: AbortSignal) {
+function planOf(context: UnitContext, signal: AbortSignal) {
+  const { unit, directory, inputs, config, logPath } = context;
   return previewUnit(
     {
       source: directorySource(directory),
@@ -147,6 +170,7 @@ function planOf({ unit, directory, inputs, config, logPath }: UnitContext, signa
       limit: undefined,
       rerun: config.rerun,
       allowPlaceholders: config.allow_placeholders,
+      usedElsewhere: usedBySetup(context),
     },
     visitor => readLog(logPath, unit, visitor),
     { signal, refuseDamage: true },

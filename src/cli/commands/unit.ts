@@ -1,13 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../app/run-unit.js';
-import { readSetupFile } from '../../app/setup.js';
 import { runUnitSession, type UnitRequest } from '../../app/unit-session.js';
 import { type ExitCode, QrunError } from '../../core/errors.js';
 import type { EventSink, RunEvent, RunSummary } from '../../core/events.js';
-import { fingerprinter } from '../../core/fingerprint.js';
 import { openEventsFile } from '../../io/events-file.js';
 import { FileLock } from '../../io/flock.js';
 import { gitCommit, whoAndWhere } from '../../io/identity.js';
@@ -15,17 +12,18 @@ import { takeLease } from '../../io/lease.js';
 import { ResultLog } from '../../io/log.js';
 import { localDisk, makeDirectories } from '../../io/log-file.js';
 import { appendRun, readRuns } from '../../io/run-sidecar.js';
-import { readAppliedSetup, withSetupLock, writeAppliedSetup } from '../../io/setup-state.js';
-import { directorySource, findSetupFiles, KEPT_BYTES } from '../../io/unit-files.js';
+import { withSetupLock } from '../../io/setup-state.js';
+import { directorySource, KEPT_BYTES } from '../../io/unit-files.js';
 import { withConcurrency } from '../advice.js';
 import { type RunnableContext, type UnitContext, unitContext } from '../context.js';
-import { openEngine } from '../engine.js';
+import { openEmbeddedData, openServer } from '../engine.js';
 import { collectGarbage } from '../garbage.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { createProgressView } from '../render/progress.js';
 import { wantsLive } from '../render/style.js';
 import { renderSummary } from '../render/summary.js';
 import { shownArguments } from '../secrets.js';
+import { setupFilesOf, usedBySetup } from '../setup-files.js';
 import { listenForStops, SIGNAL_EXIT, type Stops } from '../signals.js';
 import { runUnderCap } from '../supervise.js';
 import type { Terminal } from '../terminal.js';
@@ -123,12 +121,12 @@ function runSession(
     outageLimitMs: config.max_outage,
     halt: config.halt,
     rowsPerQuery: config.rows_per_query,
+    usedElsewhere: usedBySetup(context),
     setup: config.setup,
     drain: stops.drain,
     abort: stops.abort,
     stopExitCode: () => signalExit(stops),
   };
-  const setupPrint = fingerprinter({ parameters: {}, settings: {} });
   return runUnitSession(
     {
       source: directorySource(directory, KEPT_BYTES),
@@ -159,16 +157,17 @@ function runSession(
         }),
       readRuns: () => readRuns(logPath),
       appendRun: entry => appendRun(logPath, entry),
-      readSetupFiles: () =>
-        findSetupFiles(directory, context.root).map(path =>
-          readSetupFile(relative(context.root, path), readFileSync(path), setupPrint),
-        ),
-      openEngine: () => openEngine(context, stops.drain),
-      setupNotes: {
-        read: () => readAppliedSetup(context.dataDirectory),
-        write: applied => writeAppliedSetup(context.dataDirectory, applied),
-      },
-      withSetupLock: work => withSetupLock(context.root, work),
+      readSetupFiles: () => setupFilesOf(context),
+      openEngine: setup =>
+        config.engine === 'embedded'
+          ? openEmbeddedData(context, setup, { clock: systemClock, emit, pid, ...stops })
+          : openServer(context, stops.drain),
+      withSetupLock: (work, signal) =>
+        withSetupLock(context.root, work, {
+          signal,
+          onWait: () =>
+            emit({ type: 'warning', message: "waiting for another qrun that prepares this sweep's server" }),
+        }),
       clock: systemClock,
       random: Math.random,
       emit,
