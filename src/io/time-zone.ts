@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
 /** What libc takes for the time zone of the machine. */
@@ -69,7 +69,7 @@ function read(path: string): string | undefined {
 export function isTimeZone(name: string): boolean {
   if (name === 'UTC') return true;
   if (!/^[A-Za-z][\w+-]*(?:\/[\w+-]+)*$/.test(name)) return false;
-  if (existsSync(join(ZONES, name))) return true;
+  if (statSync(join(ZONES, name), { throwIfNoEntry: false })?.isFile() === true) return true;
   try {
     // It takes any spelling, and may call the zone by another name; a name in another spelling is none.
     const known = new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone;
