@@ -15,6 +15,9 @@ import { renderTable } from '../render/table.js';
 import { chainAt, type ReadSetups } from '../setup-files.js';
 import type { Terminal } from '../terminal.js';
 
+// A pipe has no width: what is read by a program is not cut.
+const WIDE = 10_000;
+
 /**
  * `qrun prune [ROOT]`: lists what qrun keeps beneath a sweep's root and nothing needs any more; with `--remove`
  * removes it. Gives 0, or 2 when something could not be removed.
@@ -97,7 +100,7 @@ function render(pruned: readonly Pruned[], root: string, terminal: Terminal): st
   const would = pruned.some(({ fate }) => fate === 'would be removed');
   const removed = pruned.some(({ fate }) => fate === 'removed');
   return [
-    renderTable(columns, rows, style),
+    renderTable(columns, rows, terminal.proc.stdout.isTTY === true ? style : { ...style, columns: WIDE }),
     ...(would ? ['', `${formatBytes(total('would be removed'))} would be freed: qrun prune --remove`] : []),
     ...(removed ? ['', `${formatBytes(total('removed'))} freed`] : []),
     '',
