@@ -444,19 +444,6 @@ embedded('a data directory of the user', () => {
     await ok(unit('--data-dir', 'd', '--rerun', 'all'));
     expect(rowsOf('u')).toEqual([{ c: 3 }, { c: 3 }]);
   });
-
-  it('is in use by one process at a time: who, and what to do; exit 24', async () => {
-    put(root, 'u/q.sql', 'SELECT sleep(2) AS c');
-    put(root, 'v/q.sql', 'SELECT 1 AS a');
-    const first = watchQrun(['unit', 'u', '--data-dir', 'd'], { cwd: root });
-    await first.event(({ type }) => type === 'query_started');
-    const second = await run('unit', 'v', '--data-dir', 'd');
-    expect(second).toMatchObject({ code: 24, stdout: '' });
-    expect(second.stderr).toContain(String(first.process.pid));
-    // Without one each has its own.
-    await ok(run('unit', 'v'));
-    await ok(first.end());
-  });
 });
 
 embedded('the time zone of the embedded engine', () => {
