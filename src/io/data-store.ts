@@ -179,7 +179,7 @@ export class HeldData {
     await this.#writing(this.directory, async () => {
       await removeAll(remainsOf(this.directory));
       await removeTreeAtOnce(this.directory, random());
-      const path = `${this.directory}${NEW_SUFFIX}${random()}`;
+      const path = newNameOf(this.directory);
       try {
         await copyDataTree(from, path);
         await syncTree(path);
@@ -203,7 +203,7 @@ export class HeldData {
   }
 
   async #newDirectory(of: string): Promise<string> {
-    const path = `${of}${NEW_SUFFIX}${random()}`;
+    const path = newNameOf(of);
     await this.#writing(path, async () => {
       await removeAll(remainsOf(of));
       await mkdir(path);
@@ -238,6 +238,10 @@ export function readNote(directory: string): DataNote | undefined {
 
 async function removeAll(paths: readonly string[]): Promise<void> {
   for (const path of paths) await rm(path, { recursive: true, force: true });
+}
+
+function newNameOf(path: string): string {
+  return `${path}${NEW_SUFFIX}${random()}`;
 }
 
 function random(): string {
