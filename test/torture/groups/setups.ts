@@ -23,6 +23,8 @@ const QUERIES_A_ROUND = 4;
 const ROUNDS = 3;
 // So many calls change something in the data directory in an undisturbed run: the chain, the copy, the opening of both.
 const STEPS = { own: 206, managed: 132 };
+// Has no divisor in common with either number.
+const SPREAD = 37;
 // Before the call, after it, and for a write in its middle.
 const PARTS = [0, 500, 1000] as const;
 
@@ -76,8 +78,8 @@ async function killedSetup(context: Context, row: Row, n: number, managed: boole
         const broken = round === 1;
         writeFileSync(join(unit.directory, '_setup.sql'), broken ? BROKEN : INNER);
         const own = names.slice(round * QUERIES_A_ROUND, (round + 1) * QUERIES_A_ROUND);
-        // Each trial has a step of its own in one round; the others of its rounds end by themselves, or anywhere.
-        const step = round === n % ROUNDS ? 1 + (n % steps) : random.int(1, 2 * steps);
+        // Each trial has a step of its own in one round, all over a run; the others end by themselves, or anywhere.
+        const step = round === n % ROUNDS ? 1 + ((n * SPREAD) % steps) : random.int(1, 4 * steps);
         const part = PARTS[(n + round) % PARTS.length];
         const ended = await unit.run({
           concurrency: random.int(1, 4),
