@@ -14,11 +14,18 @@ const DURATIONS: ReadonlySet<ConfigKey> = new Set(['timeout', 'max_outage']);
 /** `qrun config [DIR]`: prints the configuration in force and where each value comes from; never a password. */
 export async function configCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   const context = unitContext(directory, configFlags(flags), terminal, flagName);
-  const { config, sources, unit, root, logPath, dataDirectory, configFile } = context;
+  const { config, sources, unit, root, logPath, dataDirectory, configFile, timeZone } = context;
   const password = context.password() !== undefined;
   const values = { ...config, url: config.url === undefined ? undefined : shownUrl(config.url) };
   if (flags.json === true) {
-    const paths = { unit, root, config_file: configFile ?? null, log: logPath, data_dir: dataDirectory };
+    const paths = {
+      unit,
+      root,
+      config_file: configFile ?? null,
+      log: logPath,
+      data_dir: dataDirectory,
+      time_zone: timeZone ?? null,
+    };
     terminal.out.write(`${JSON.stringify({ ...paths, config: values, sources, password_set: password })}\n`);
     return 0;
   }
@@ -42,6 +49,7 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
       `qrun.toml    ${configFile ?? 'none'}`,
       `log          ${logPath}`,
       `data         ${dataDirectory}`,
+      ...(timeZone === undefined ? [] : [`time zone    ${timeZone}`]),
       '',
       `${renderTable(columns, rows, terminal.proc.stdout.isTTY === true ? style : { ...style, columns: WIDE })}`,
       '',

@@ -128,13 +128,13 @@ async function planUnits(
     return task === undefined || !isLive(task) || task.directory !== sweep.root;
   });
   if (units.length === 0) return [];
-  const setups = checkedSetups(units);
+  const read: ReadSetups = new Map();
   const pool = new PlanPool(units.length);
   try {
     return await planSweep(
       units.map(unit => ({
         unit: unit.unit,
-        plan: () => pool.plan(unit, setups.get(unit.unit) ?? NONE, signal),
+        plan: async () => await pool.plan(unit, checkedSetup(unit, read), signal),
       })),
       done => show('checked', done, units.length),
     );
@@ -143,20 +143,13 @@ async function planUnits(
   }
 }
 
-const NONE: ReadonlySet<string> = new Set();
-
-// The parameters that the setup of each unit uses, after all of it was checked.
-function checkedSetups(units: readonly UnitContext[]): ReadonlyMap<string, ReadonlySet<string>> {
-  const read: ReadSetups = new Map();
-  return new Map(
-    units.map(unit => {
-      checkSetupFiles(setupFilesOf(unit, read), {
-        parameters: unit.inputs.parameters,
-        allowPlaceholders: unit.config.allow_placeholders,
-      });
-      return [unit.unit, usedBySetup(unit, read)];
-    }),
-  );
+// The parameters that the setup of a unit uses, after all of it was checked.
+function checkedSetup(unit: UnitContext, read: ReadSetups): ReadonlySet<string> {
+  checkSetupFiles(setupFilesOf(unit, read), {
+    parameters: unit.inputs.parameters,
+    allowPlaceholders: unit.config.allow_placeholders,
+  });
+  return usedBySetup(unit, read);
 }
 
 // One unit here: most have ended long before anybody submits again.

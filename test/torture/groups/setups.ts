@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { queryNames } from '../expected.js';
 import { describe } from '../log-trial.js';
@@ -22,8 +22,8 @@ SELECT throwIf(1);`;
 const QUERIES_A_ROUND = 4;
 const ROUNDS = 3;
 // So many calls change something in the data directory in an undisturbed run: the chain, the copy, the opening of both.
-const STEPS = { own: 206, managed: 132 };
-// Has no divisor in common with either number.
+const STEPS = { own: 206, managed: 132, copy: 77 };
+// Has no divisor in common with any of these numbers.
 const SPREAD = 37;
 // Before the call, after it, and for a write in its middle.
 const PARTS = [0, 500, 1000] as const;
@@ -45,6 +45,12 @@ export const setupKill: Group = {
     }
   },
 };
+
+function removeCopies(data: string): void {
+  if (!existsSync(data)) return;
+  for (const name of readdirSync(data).filter(each => each.endsWith('.units')))
+    rmSync(join(data, name), { recursive: true });
+}
 
 async function hasChdb(): Promise<boolean> {
   try {
@@ -69,7 +75,6 @@ async function killedSetup(context: Context, row: Row, n: number, managed: boole
         ),
         rows: name => [JSON.stringify({ q: name, ...RESULT })],
       });
-      const steps = managed ? STEPS.managed : STEPS.own;
       const random = context.random(`setup-${managed}-${n}`);
       const data = managed ? join(place.directory, 'data') : join(place.directory, '.qrun', 'data');
       const args = managed ? ['--data-dir', data] : [];
@@ -78,6 +83,9 @@ async function killedSetup(context: Context, row: Row, n: number, managed: boole
         const broken = round === 1;
         writeFileSync(join(unit.directory, '_setup.sql'), broken ? BROKEN : INNER);
         const own = names.slice(round * QUERIES_A_ROUND, (round + 1) * QUERIES_A_ROUND);
+        // Then the last round has to copy what stands.
+        if (round === ROUNDS - 1 && !managed) removeCopies(data);
+        const steps = managed ? STEPS.managed : round === ROUNDS - 1 ? STEPS.copy : STEPS.own;
         // Each trial has a step of its own in one round, all over a run; the others end by themselves, or anywhere.
         const step = round === n % ROUNDS ? 1 + ((n * SPREAD) % steps) : random.int(1, 4 * steps);
         const part = PARTS[(n + round) % PARTS.length];
