@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { ftruncateSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, ftruncateSync, readFileSync, statSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type DataInputs, type DataNote, decodeDataNote, encodeDataNote } from '../core/data-note.js';
@@ -14,6 +14,8 @@ export const DATA_NOTE_FILE = 'qrun-data.json';
 export const COPIES_SUFFIX = '.units';
 /** What a lock file is called, behind the name of what it locks. */
 export const LOCK_SUFFIX = '.lock';
+
+const LOCK_TRIES = 10;
 
 /** Who works on a copy; for people. */
 export interface DataOwner {
@@ -59,21 +61,7 @@ export class DataStore {
   async hold(identity: string, key: string, owner: DataOwner): Promise<HeldData> {
     const copies = join(this.directory, `${identity}${COPIES_SUFFIX}`);
     const path = join(copies, key);
-    let lock: FileLock;
-    try {
-      makeDirectories(copies);
-      lock = await FileLock.open(`${path}${LOCK_SUFFIX}`);
-    } catch (cause) {
-      throw unusable(this.directory, cause);
-    }
-    if (!(await lock.tryAcquire())) {
-      lock.close();
-      throw new QrunError(
-        'DATA_LOCKED',
-        `the data directory ${path} is in use by ${lockHolder(`${path}${LOCK_SUFFIX}`) ?? 'another process'}`,
-        { hint: 'wait until it has ended: one process at a time can have it open' },
-      );
-    }
+    const lock = await this.#lock(copies, `${path}${LOCK_SUFFIX}`);
     try {
       ftruncateSync(lock.fd, 0);
       writeWhole(lock.fd, `${JSON.stringify(owner)}\n`);
@@ -82,6 +70,28 @@ export class DataStore {
       throw unusable(this.directory, cause);
     }
     return new HeldData(join(this.directory, identity), path, lock);
+  }
+
+  async #lock(directory: string, path: string): Promise<FileLock> {
+    for (let tries = 1; ; tries += 1) {
+      let lock: FileLock | undefined;
+      try {
+        makeDirectories(directory);
+        lock = await FileLock.open(path);
+        if (await lock.tryAcquire()) return lock;
+      } catch (cause) {
+        lock?.close();
+        // Somebody may be removing what nobody used.
+        if (tries < LOCK_TRIES && !existsSync(directory)) continue;
+        throw unusable(this.directory, cause);
+      }
+      lock.close();
+      throw new QrunError(
+        'DATA_LOCKED',
+        `the data directory ${path.slice(0, -LOCK_SUFFIX.length)} is in use by ${lockHolder(path) ?? 'another process'}`,
+        { hint: 'wait until it has ended: one process at a time can have it open' },
+      );
+    }
   }
 }
 
