@@ -45,6 +45,8 @@ const PROGRAMS = {
   fish: 'fish',
   git: 'git',
   python3: 'python3',
+  jq: 'jq',
+  'lowntfs-3g': 'ntfs-3g',
   'systemd-run': 'systemd',
   'dbus-daemon': 'dbus-daemon',
 };

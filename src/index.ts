@@ -19,6 +19,14 @@ export { type ErrorCode, EXIT_TABLE, type ExitCode, QrunError } from './core/err
 export type { EventSink, RunEvent, RunSummary } from './core/events.js';
 export type { Failure } from './core/failure.js';
 export { type FingerprintInputs, fingerprinter } from './core/fingerprint.js';
+export {
+  type AllowedPlaceholders,
+  type CannotRun,
+  Judge,
+  type Judgement,
+  type JudgeRules,
+  type Refusal,
+} from './core/judge.js';
 export { LogScanner, type LogTail, type LogVisitor } from './core/log-scan.js';
 export type {
   FailureKind,

@@ -37,13 +37,44 @@ const PURE = new Set(['zod', 'picomatch', 'node:crypto', 'node:buffer', 'node:ut
 // written in commander's terms, and each file that people write has its schema beside what it means.
 const IN_FOLDER: Readonly<Record<string, string>> = { commander: 'cli/', zod: 'core/' };
 
-// What else reads the process, member by member: libchdb lives in the process, with its threads and its end, and
-// a lock of its data directory names a process.
+// What else reads the process, member by member: libchdb lives in the process, with its threads and its end, a lock of
+// its data directory names a process, and signals are sent to others from here.
 const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
   'io/embedded.ts': ['env', 'once', 'off'],
   'io/embedded-open.ts': ['pid', 'kill'],
   'io/embedded-pipe.ts': ['platform'],
+  'io/process-tree.ts': ['pid', 'kill'],
 };
+
+// What opens a file by its name. Everything goes through one module, which waits for nothing and takes nothing but a
+// regular file, but for what is made new here under a name of its own, and for the kernel's own files.
+const OPENS: ReadonlySet<string> = new Set([
+  ...['open', 'openSync', 'openAsBlob', 'readFile', 'readFileSync', 'writeFile', 'writeFileSync'],
+  ...['appendFile', 'appendFileSync', 'createReadStream', 'createWriteStream'],
+  ...['cp', 'cpSync', 'copyFile', 'copyFileSync'],
+]);
+const MAY_OPEN: ReadonlySet<string> = new Set([
+  // Copies and syncs what the engine made, file by file, after it has looked what each is.
+  'io/file-tree.ts',
+  'io/open-file.ts',
+  // A pipe or a terminal is as good there.
+  'io/events-file.ts',
+  // Under names that nobody else has (O_EXCL), directories, and what was opened before.
+  'io/atomic-file.ts',
+  'io/log-file.ts',
+  'io/result-body.ts',
+  'io/embedded-pipe.ts',
+  // /proc and /sys.
+  'io/cgroup.ts',
+  'io/flock.ts',
+  'io/host.ts',
+  'io/process-tree.ts',
+  'io/systemd.ts',
+  // The engine's own files.
+  'io/embedded-open.ts',
+  // The package's own.
+  'cli/version.ts',
+]);
 
 const IMPURE =
   /\b(?:Date\.now|new Date\(\)|performance\.now|Math\.random|setTimeout|setInterval|setImmediate|fetch)\b/;
@@ -68,6 +99,7 @@ describe('the sources', () => {
       for (const member of members) expect(sources[path], path).toContain(`process.${member}`);
     }
     for (const name of Object.keys(IN_FOLDER)) expect(imports.map(({ to }) => to)).toContain(name);
+    for (const path of MAY_OPEN) expect(namesFromFs(sources[path] ?? '').some(isOpening), path).toBe(true);
   });
 
   it('use every package that is installed with qrun, and no other', () => {
@@ -140,6 +172,26 @@ describe('a breach', () => {
       { 'app/x.ts': "import { env } from 'node:process';" },
       'app/x.ts imports node:process',
     ],
+    [
+      'a file that is opened by itself',
+      { 'io/x.ts': "import { closeSync, readFileSync as read } from 'node:fs';" },
+      'io/x.ts opens files by itself: readFileSync',
+    ],
+    [
+      'a file that is opened by a promise',
+      { 'io/x.ts': "import { open } from 'node:fs/promises';" },
+      'io/x.ts opens files by itself: open',
+    ],
+    [
+      'all of node:fs',
+      { 'cli/x.ts': "import * as fs from 'node:fs';" },
+      'cli/x.ts opens files by itself: * as fs',
+    ],
+    [
+      'a directory made with those above it, which never returns below /proc',
+      { 'io/x.ts': "import { mkdirSync } from 'node:fs';\nmkdirSync('x', { recursive: true });" },
+      'io/x.ts makes directories recursively',
+    ],
     ['a default export', { 'io/x.ts': 'export default 1;' }, 'io/x.ts has a default export'],
     [
       'a default export by name',
@@ -201,6 +253,9 @@ function breaches(sources: Sources): string[] {
       const extra = new Set(used.filter(member => OF_PROCESS[path]?.includes(member) !== true));
       for (const member of extra) found.push(`${path} uses process.${member}`);
     }
+    const opens = layer === 'core' || MAY_OPEN.has(path) ? [] : namesFromFs(text).filter(isOpening);
+    if (opens.length > 0) found.push(`${path} opens files by itself: ${opens.join(', ')}`);
+    if (/\bmkdir\w*\([^;]*\brecursive\s*:/.test(code)) found.push(`${path} makes directories recursively`);
     const impure = layer === 'core' ? IMPURE.exec(code)?.[0] : undefined;
     if (impure !== undefined) found.push(`${path} uses ${impure}`);
     for (const { to, relative, typeOnly } of own) {
@@ -219,6 +274,23 @@ function breaches(sources: Sources): string[] {
     }
   }
   return [...found, ...cyclesOf(imports), ...packagesInManyFiles(imports)];
+}
+
+// What a source takes from node:fs, by the names there.
+function namesFromFs(text: string): string[] {
+  return [...text.matchAll(/^import\s+(?!type\b)([^;]*?)\s+from\s*'node:fs(?:\/promises)?'/gm)].flatMap(
+    ([, names = '']) =>
+      names
+        .replace(/[{}]/g, '')
+        .split(',')
+        .map(name => name.trim())
+        .filter(name => name !== '' && !name.startsWith('type '))
+        .map(name => (name.startsWith('*') ? name : (name.split(/\s+as\s+/)[0] as string))),
+  );
+}
+
+function isOpening(name: string): boolean {
+  return name.startsWith('*') || OPENS.has(name);
 }
 
 function layerOf(path: string): string | undefined {

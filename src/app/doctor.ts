@@ -1,6 +1,7 @@
 import { type ExitCode, QrunError } from '../core/errors.js';
 import { sweepInLabel } from '../core/labels.js';
 import { isLive, type PueueState } from '../core/pueue-state.js';
+import { pasteableWord } from '../core/shell.js';
 
 /** `note`: worth knowing, hinders nothing. `problem`: a sweep cannot run before it is mended. */
 export type FindingState = 'ok' | 'note' | 'problem';
@@ -128,7 +129,7 @@ function pausedGroups({ groups, tasks }: PueueState): Finding[] {
       what: 'group',
       state: 'problem',
       says: `${name} is paused: nothing in it starts`,
-      mend: `pueue start --group ${name}`,
+      mend: `pueue start ${pasteableWord(`--group=${name}`, true)}`,
       class: 'pueue',
     }));
 }
@@ -143,7 +144,10 @@ function stateSize({ sizeBytes, tasks }: PueueState): Finding[] {
   const says = `${size}: written whole with each change, so that pueue becomes slow`;
   const finished = new Set(tasks.filter(task => !isLive(task)).map(task => task.group));
   const ours = [...finished].find(group => group.startsWith('qrun-'));
-  const mend = ours === undefined ? 'pueue clean (removes finished tasks)' : `pueue clean --group ${ours}`;
+  const mend =
+    ours === undefined
+      ? 'pueue clean (removes finished tasks)'
+      : `pueue clean ${pasteableWord(`--group=${ours}`, true)}`;
   return [{ ...about, state: 'note', says, mend }];
 }
 

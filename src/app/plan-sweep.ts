@@ -4,6 +4,8 @@ import { type ErrorCode, QrunError } from '../core/errors.js';
 export interface PlannedUnit {
   readonly queries: number;
   readonly due: number;
+  /** Queries that cannot run and are left out (`--skip-bad`). */
+  readonly bad: number;
 }
 
 /** One unit as the preflight of a sweep looks at it. */
@@ -15,11 +17,13 @@ export interface UnitToPlan {
 
 export interface UnitOutlook extends PlannedUnit {
   readonly unit: string;
+  /** Why nothing of it can run; only where such units are left out. The counts are 0 then. */
+  readonly problem?: string;
 }
 
 /**
  * Plans all units, as many at once as `plan` lets, and gives them in their order. Nothing of a sweep is submitted if one of
- * its units cannot run.
+ * its units cannot run; with `skipBad`, units whose files are why are left out, unless there are no others.
  *
  * Errors: one QrunError with the problems of all units: `SQL_INVALID`, `PARAMETERS`, `UNIT_*`, `USAGE` or the code
  * of a log that cannot be trusted (which wins, because it is about data); what
@@ -28,18 +32,19 @@ export interface UnitOutlook extends PlannedUnit {
 export async function planSweep(
   units: readonly UnitToPlan[],
   onPlanned: (planned: number) => void,
+  skipBad = false,
 ): Promise<UnitOutlook[]> {
   const problems: { unit: string; error: QrunError }[] = [];
   let planned = 0;
   const outlooks = await Promise.all(
-    units.map(async ({ unit, plan }): Promise<UnitOutlook | undefined> => {
+    units.map(async ({ unit, plan }): Promise<UnitOutlook> => {
       try {
-        const { queries, due } = await plan();
-        return { unit, queries, due };
+        return { unit, ...(await plan()) };
       } catch (error) {
         if (!(error instanceof QrunError)) throw error;
         problems.push({ unit, error });
-        return undefined;
+        const problem = [error.message, ...error.details].join('; ');
+        return { unit, queries: 0, due: 0, bad: 0, problem };
       } finally {
         planned += 1;
         onPlanned(planned);
@@ -47,8 +52,14 @@ export async function planSweep(
     }),
   );
   problems.sort((a, b) => (a.unit < b.unit ? -1 : 1));
-  if (problems.length > 0) throw collected(problems, units.length);
-  return outlooks.filter(outlook => outlook !== undefined);
+  const mayLeaveOut =
+    skipBad && problems.length < units.length && problems.every(({ error }) => isAboutFiles(error.code));
+  if (problems.length > 0 && !mayLeaveOut) throw collected(problems, units.length);
+  return outlooks;
+}
+
+function isAboutFiles(code: ErrorCode): boolean {
+  return code === 'SQL_INVALID' || code === 'PARAMETERS' || code.startsWith('UNIT_');
 }
 
 function collected(problems: readonly { unit: string; error: QrunError }[], units: number): QrunError {

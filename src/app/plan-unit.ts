@@ -1,13 +1,10 @@
-import { setImmediate } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
-import { type FingerprintInputs, fingerprinter } from '../core/fingerprint.js';
-import type { Parameters } from '../core/model.js';
+import { type CannotRun, Judge, type Judgement, type JudgeRules } from '../core/judge.js';
 import { type FinalState, isDue, planQuery, type Rerun } from '../core/plan.js';
-import { type Selection, selectNames } from '../core/selection.js';
-import { decodeSql, parseQuery } from '../core/sql/parse.js';
 import type { ParsedQuery } from '../core/sql/statement.js';
 import type { UnitSource } from '../io/unit-files.js';
 import { DueQueries, type PlannedQuery } from './due-queries.js';
+import { judgeFile, refusal, type SurveyOptions, surveyUnit, unreadable } from './survey.js';
 
 /** All selected queries of a unit, checked, with what is to be done about each. */
 export interface UnitPlan {
@@ -20,6 +17,12 @@ export interface UnitPlan {
   readonly keptErrors: number;
   /** Whether any query takes parameters, which old servers do not know. */
   readonly usesParameters: boolean;
+  /** Query files that cannot run, with each of their problems; empty unless `bad` says that they may be there. */
+  readonly cannotRun: readonly CannotRun[];
+  /** How many files these are. */
+  readonly refused: number;
+  /** Files that hold only comments or nothing, and are no queries. */
+  readonly noStatement: readonly string[];
 }
 
 /** What one run has to do, and what it need not. */
@@ -27,28 +30,23 @@ export interface RunPlan extends Omit<UnitPlan, 'queries' | 'due'> {
   readonly due: DueQueries;
 }
 
-export interface PlanOptions {
-  readonly source: UnitSource;
-  readonly inputs: FingerprintInputs;
-  readonly selection: Selection;
+export interface PlanOptions extends SurveyOptions {
   readonly limit: number | undefined;
   readonly rerun: Rerun;
-  readonly allowPlaceholders: boolean;
-  /** Parameters that something else than a query uses: the setup. */
-  readonly usedElsewhere?: ReadonlySet<string>;
+  /**
+   * What follows from files that cannot run. `refuse` (the default): nothing runs. `skip`: the others run, if there are
+   * any. `tell`: they are listed, and nothing is thrown.
+   */
+  readonly bad?: 'refuse' | 'skip' | 'tell';
 }
 
-// Reading and lexing is synchronous (it is the fastest way); Ctrl-C must not wait for 300,000 files.
-const YIELD_AFTER_MS = 25;
-
 /**
- * Reads and checks every selected query and compares it with the log. Nothing runs if one of them cannot.
+ * Reads and checks every selected query and compares it with the log. Nothing runs if one of them cannot, unless `bad`
+ * says otherwise.
  *
- * Cost: about 10 microseconds a small file in the page cache. Memory: name and fingerprint of each query; no file stays
- * open or, unless `source` keeps it, in memory.
+ * Cost and memory: as {@link surveyUnit}, and name and fingerprint of each query.
  *
- * Errors: QrunError `UNIT_*` for the directory, `USAGE` when the selection is empty, `SQL_INVALID` and
- * `PARAMETERS` with one line for each bad file.
+ * Errors: those of {@link surveyUnit}; QrunError `SQL_INVALID` and `PARAMETERS` with the problems of all bad files.
  */
 export async function planUnit(
   options: PlanOptions,
@@ -75,44 +73,29 @@ export async function planRun(
 }
 
 async function readPlan(
-  options: PlanOptions,
+  { bad = 'refuse', ...options }: PlanOptions,
   final: Pick<ReadonlyMap<string, FinalState>, 'get'>,
   signal: AbortSignal | undefined,
   visit: (query: PlannedQuery) => void,
 ): Promise<Omit<UnitPlan, 'queries' | 'due'>> {
-  const all = options.source.list();
-  const names = selectNames(all, options.selection);
-  if (names.length === 0) {
-    throw new QrunError(
-      'USAGE',
-      `none of the ${all.length} queries of ${options.source.directory} is selected`,
-      {
-        hint: 'look at --include, --exclude and --shard; globs match query names such as 2down/x (see qrun plan)',
-      },
-    );
-  }
-  const check = new Checks(options.inputs.parameters, options.allowPlaceholders);
-  const fingerprint = fingerprinter(options.inputs);
   let settled = 0;
   let keptErrors = 0;
-  let yieldedAt = performance.now();
-  for (const name of names) {
-    const read = check.read(options.source, name);
-    if (read !== undefined) {
-      const print = fingerprint(read.bytes);
-      const reason = planQuery(final.get(name), print, options.rerun);
+  const survey = await surveyUnit(
+    options,
+    (name, fingerprint, { overrides }) => {
+      const reason = planQuery(final.get(name), fingerprint, options.rerun);
       if (reason === 'settled') settled += 1;
       if (reason === 'kept_error') keptErrors += 1;
-      visit({ name, fingerprint: print, reason, rows: read.query.overrides.rows });
-    }
-    if (performance.now() - yieldedAt > YIELD_AFTER_MS) {
-      await setImmediate();
-      signal?.throwIfAborted();
-      yieldedAt = performance.now();
-    }
-  }
-  check.finish(names.length === all.length, options.usedElsewhere);
-  return { settled, keptErrors, usesParameters: check.usedParameters.size > 0 };
+      visit({ name, fingerprint, reason, rows: overrides.rows });
+    },
+    signal,
+  );
+  const { cannotRun, refused, noStatement, usesParameters } = survey;
+  if (bad === 'refuse' && cannotRun.length > 0) throw refusal(survey);
+  // Without one that can run, or with a parameter that nothing takes, it is not the file that is bad.
+  const nothingRuns = refused + noStatement.length === survey.selected;
+  if (bad === 'skip' && (nothingRuns || cannotRun.some(({ query }) => query === null))) throw refusal(survey);
+  return { settled, keptErrors, usesParameters, cannotRun, refused, noStatement };
 }
 
 /** A query file that was read, with its bytes as they are fingerprinted. */
@@ -124,95 +107,41 @@ export interface ReadQuery {
 }
 
 /**
- * Reads one query.
+ * A function that reads a query of the plan when its turn comes: the file's present text, judged as the plan has judged
+ * it. Gives `undefined` for a file that holds no statement any more; a promise only where the file may never be read, so
+ * that whoever waits for it listens to a signal as well.
  *
- * Errors: QrunError `SQL_INVALID` (what is wrong with the SQL, and where), `UNIT_UNREADABLE`.
+ * Errors of that function: QrunError `SQL_INVALID`, `PARAMETERS` or `UNIT_UNREADABLE` when the text cannot run.
  */
-export function readQuery(source: UnitSource, name: string): ReadQuery {
-  let bytes: Buffer;
-  try {
-    bytes = source.read(name);
-  } catch (cause) {
-    throw new QrunError('UNIT_UNREADABLE', `cannot be read: ${(cause as Error).message}`, { cause });
-  }
-  return { bytes, query: parseQuery(decodeSql(bytes)) };
-}
-
-/** Reads a query of the plan when its turn comes: the file's present text. Errors: as {@link readQuery}. */
-export function readAgain(source: UnitSource, name: string): ReadQuery {
-  const bytes = source.unchanged?.(name);
-  return bytes === undefined
-    ? readQuery(source, name)
-    : { bytes, query: parseQuery(decodeSql(bytes)), asPlanned: true };
-}
-
-class Checks {
-  readonly usedParameters = new Set<string>();
-  readonly #parameters: Parameters;
-  readonly #allowPlaceholders: boolean;
-  readonly #problems: string[] = [];
-  readonly #badFiles = new Set<string>();
-  #badSql = false;
-  #placeholders = false;
-
-  constructor(parameters: Parameters, allowPlaceholders: boolean) {
-    this.#parameters = parameters;
-    this.#allowPlaceholders = allowPlaceholders;
-  }
-
-  read(source: UnitSource, name: string): ReadQuery | undefined {
-    let read: ReadQuery;
-    try {
-      read = readQuery(source, name);
-    } catch (error) {
-      if (!(error instanceof QrunError)) throw error;
-      this.#badSql = true;
-      this.#bad(name, error.message);
-      return undefined;
+export function queryReader(
+  source: UnitSource,
+  rules: JudgeRules,
+): (name: string) => ReadQuery | undefined | Promise<ReadQuery | undefined> {
+  const judge = new Judge(rules);
+  const runnable = (
+    bytes: Buffer | undefined,
+    judgement: Judgement,
+    asPlanned?: true,
+  ): ReadQuery | undefined => {
+    if (judgement.kind === 'no_statement') return undefined;
+    if (judgement.kind === 'refused') throw new QrunError(judgement.code, judgement.problems.join('; '));
+    return {
+      bytes: bytes as Buffer,
+      query: judgement.query,
+      ...(asPlanned === undefined ? {} : { asPlanned }),
+    };
+  };
+  return name => {
+    const later = source.readLater?.(name);
+    if (later !== undefined) {
+      return later.then(
+        bytes => runnable(bytes, judge.judge(bytes)),
+        cause => runnable(undefined, unreadable(cause as Error)),
+      );
     }
-    const { placeholders, statements } = read.query;
-    if (placeholders.length > 0 && !this.#allowPlaceholders) {
-      this.#badSql = true;
-      this.#placeholders = true;
-      this.#bad(name, `unreplaced placeholder ${placeholders.join(', ')}`);
-    }
-    for (const parameter of statements.flatMap(statement => statement.parameters)) {
-      this.usedParameters.add(parameter.name);
-      if (Object.hasOwn(this.#parameters, parameter.name)) continue;
-      this.#bad(name, `{${parameter.name}:${parameter.type}} has no value`);
-    }
-    return read;
-  }
-
-  finish(wholeUnit: boolean, usedElsewhere?: ReadonlySet<string>): void {
-    if (this.#badSql) {
-      throw new QrunError('SQL_INVALID', `${count(this.#badFiles.size, 'query file')} cannot run`, {
-        details: this.#problems,
-        hint: this.#placeholders
-          ? 'correct them, or leave them out with --exclude; --allow-placeholders runs __PLACEHOLDER__ words as they are'
-          : 'correct them, or leave them out with --exclude',
-      });
-    }
-    const unused = wholeUnit
-      ? Object.keys(this.#parameters).filter(
-          name => !this.usedParameters.has(name) && usedElsewhere?.has(name) !== true,
-        )
-      : [];
-    const details = [...this.#problems, ...unused.map(name => `--param ${name}: no query uses it`)];
-    if (details.length > 0) {
-      throw new QrunError('PARAMETERS', 'the parameters do not fit the queries', {
-        details,
-        hint: 'give each {name:Type} of the SQL one value: --param name=value',
-      });
-    }
-  }
-
-  #bad(name: string, problem: string): void {
-    this.#badFiles.add(name);
-    this.#problems.push(`${name}.sql: ${problem}`);
-  }
-}
-
-function count(n: number, noun: string): string {
-  return `${n} ${noun}${n === 1 ? '' : 's'}`;
+    const kept = source.unchanged?.(name);
+    if (kept !== undefined) return runnable(kept, judge.judge(kept), true);
+    const { bytes, judgement } = judgeFile(judge, source, name);
+    return runnable(bytes, judgement);
+  };
 }

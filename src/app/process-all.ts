@@ -86,6 +86,7 @@ export async function processAll(
     command: deps.jobCommand(job, config),
   }));
   const report = await deps.submit({
+    kind: 'job',
     sweep: jobs.sweep,
     root: jobs.directory,
     group: request.group,

@@ -1,13 +1,20 @@
 import { createHistogram } from 'node:perf_hooks';
 import type { ExitCode } from '../core/errors.js';
 import type { RunSummary } from '../core/events.js';
+import type { CannotRun } from '../core/judge.js';
 import type { Outcome, QueryError } from '../core/model.js';
+import type { RunPlan } from './plan-unit.js';
 import type { RunOptions } from './run-unit.js';
 
 const SLOWEST = 5;
 
 // 1, 2, 5, 10, 20, 50 ms and so on to 5e6 ms (83 minutes); the last takes all above.
 const BOUNDS_MS = [0, 1, 2, 3, 4, 5, 6].flatMap(power => [1, 2, 5].map(digit => digit * 10 ** power));
+
+/** How many queries of the unit the selection left in, also those that cannot run. */
+export function selectedBy(plan: RunPlan): number {
+  return plan.settled + plan.keptErrors + plan.due.total + plan.refused;
+}
 
 /** Collects what a run does, in bounded memory whatever its size. */
 export class SummaryBuilder {
@@ -24,6 +31,8 @@ export class SummaryBuilder {
   #slowest: { query: string; duration_ms: number }[] = [];
   #retries = 0;
   #elsewhere = 0;
+  readonly #leftOut: CannotRun[] = [];
+  readonly #noQueries: string[] = [];
 
   constructor(options: RunOptions, log: string) {
     this.#options = options;
@@ -55,6 +64,16 @@ export class SummaryBuilder {
     this.#elsewhere += 1;
   }
 
+  /** Counts a query whose file can no longer run, and that is not recorded. */
+  leftOut(query: string, problem: string): void {
+    this.#leftOut.push({ query, problem });
+  }
+
+  /** Counts a query whose file holds no statement any more. */
+  noQuery(query: string): void {
+    this.#noQueries.push(query);
+  }
+
   retried(): void {
     this.#retries += 1;
   }
@@ -67,8 +86,11 @@ export class SummaryBuilder {
   }): RunSummary {
     const { plan, run, unit } = this.#options;
     const { normal, skipped, error } = this.#counts;
-    const done = normal + skipped + error + this.#elsewhere;
-    const standing = error + plan.keptErrors;
+    const done = normal + skipped + error + this.#elsewhere + this.#leftOut.length + this.#noQueries.length;
+    const refused = plan.refused + this.#leftOut.length;
+    const standing = error + plan.keptErrors + refused;
+    const cannotRun = [...plan.cannotRun, ...this.#leftOut];
+    const noStatement = [...plan.noStatement, ...this.#noQueries];
     const notRun = plan.due.total - done;
     // A stop that came when all was done has stopped nothing.
     const stop = notRun > 0 ? end : undefined;
@@ -76,7 +98,7 @@ export class SummaryBuilder {
       run,
       unit,
       log: this.#log,
-      selected: plan.settled + plan.keptErrors + plan.due.total,
+      selected: selectedBy(plan) - this.#noQueries.length,
       settled_before: plan.settled,
       recorded: { normal, skipped, error },
       records: end.records,
@@ -84,11 +106,14 @@ export class SummaryBuilder {
       retries: this.#retries,
       elapsed_ms: Math.round(end.elapsedMs),
       durations: normal + skipped + error === 0 ? undefined : this.#quantiles(),
-      ...(normal + skipped + error === 0 ? {} : { histogram: this.#buckets() }),
+      histogram: normal + skipped + error === 0 ? undefined : this.#buckets(),
       slowest: this.#slowest,
       errors: [...this.#errors.values()].sort((a, b) => b.count - a.count),
+      ...(cannotRun.length === 0 ? {} : { cannot_run: cannotRun }),
+      ...(noStatement.length === 0 ? {} : { no_statement: noStatement }),
       stopped: stop?.stopped,
-      exit_code: stop?.exitCode ?? (standing > 0 ? 20 : 0),
+      // A drain that says no more is the caller's own policy.
+      exit_code: notRun > 0 ? (end.exitCode ?? 25) : standing > 0 ? 20 : 0,
     };
   }
 

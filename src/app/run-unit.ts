@@ -1,17 +1,19 @@
 import { setMaxListeners } from 'node:events';
 import { type ExitCode, QrunError } from '../core/errors.js';
 import type { EventSink, RunSummary } from '../core/events.js';
-import { type Failure, ownFailure } from '../core/failure.js';
-import { type HaltPolicy, haltThreshold } from '../core/halt.js';
-import type { Parameters, Settings } from '../core/model.js';
+import { excerpt, type Failure, isForeignPage, ownFailure } from '../core/failure.js';
+import { type HaltPolicy, haltThreshold, likelyReason, SameFailures } from '../core/halt.js';
+import type { Parameters, QueryError, Settings } from '../core/model.js';
 import type { GroupHead } from '../core/record.js';
-import { backoffMs, isServerFull, mayRetry } from '../core/retry.js';
+import { quotaEndsInMs, refusalOf } from '../core/refusal.js';
+import { backoffMs, mayRetry } from '../core/retry.js';
+import { unlessAborted } from '../core/unless-aborted.js';
 import type { Engine, EngineResult } from '../io/engine.js';
 import type { GroupContent, ResultLog } from '../io/log.js';
 import type { ResultBody } from '../io/result-body.js';
 import type { PlannedQuery } from './due-queries.js';
 import { LightSlots } from './light-slots.js';
-import { Outage } from './outage.js';
+import { Outage, REFUSED_LIMIT_MS } from './outage.js';
 import type { ReadQuery, RunPlan } from './plan-unit.js';
 import { SummaryBuilder } from './run-summary.js';
 import { Turnstile } from './turnstile.js';
@@ -25,6 +27,10 @@ export interface Clock {
   /** Resolves after `ms`, or at once when the signal aborts; never rejects. */
   delay(ms: number, signal: AbortSignal): Promise<void>;
 }
+
+// QUERY_WAS_CANCELLED: somebody killed the query, or the server ends and kills them all.
+const KILLED = 394;
+const NO_HALT: HaltPolicy = { errors: undefined, same: undefined };
 
 // Full jitter may be no wait at all, and a full server must not be asked again at once without end.
 const FULL_WAIT_MS = 50;
@@ -41,14 +47,21 @@ export interface RunOptions {
   readonly timeoutMs: number;
   /** Further attempts after the first. */
   readonly retries: number;
+  /** `undefined`: never. */
   readonly halt: HaltPolicy | undefined;
+  /** Setup files that exist and do not run on this server; for the reasons that a halt gives. */
+  readonly setupNotRun?: readonly string[];
+  /** The database that queries run in, where one is named; for the same. */
+  readonly database?: string | undefined;
+  /** Whether a file that can no longer run is left out, in place of being recorded as error. */
+  readonly skipBad?: boolean;
   /** How long the engine may be away. */
   readonly outageLimitMs: number;
   /** First stop: start nothing new, finish what runs. */
   readonly drain: AbortSignal;
   /** Second stop: cancel what runs. */
   readonly abort: AbortSignal;
-  /** The exit code of a run that one of these stops ended before its end. */
+  /** The exit code of a run that one of these stops ended before its end; 25 (a policy of the caller's) without one. */
   readonly stopExitCode?: () => ExitCode | undefined;
 }
 
@@ -56,8 +69,8 @@ export interface RunOptions {
 export interface RunDeps {
   readonly engine: Engine;
   readonly log: Pick<ResultLog, 'append' | 'records' | 'path'>;
-  /** Reads and parses a query; throws QrunError when it can no longer run. */
-  readonly read: (name: string) => ReadQuery;
+  /** Reads a query and judges it anew; `undefined`: it is none any more. Throws QrunError when it can no longer run. */
+  readonly read: (name: string) => ReadQuery | undefined | Promise<ReadQuery | undefined>;
   readonly fingerprint: (bytes: Uint8Array) => string;
   readonly clock: Clock;
   readonly random: () => number;
@@ -77,7 +90,8 @@ export function queriesAtOnce({ info }: Engine, concurrency: number): number {
  *
  * A query counts as recorded only when the log has acknowledged it. Files are opened one by one as slots get
  * free. Failed attempts are followed by others by the rules of `core/retry`; while the engine is away nothing
- * is attempted, and refusals of a full one are waited out for as long. Resolves with the summary when every query is recorded, or after a drain, an abort or a halt,
+ * is attempted, and refusals of a full one are waited out for as long. A server that refuses the user, or all queries
+ * for longer than that, ends the run: what it refused stays due. Resolves with the summary when every query is recorded, or after a drain, an abort or a halt,
  * with the exit code that the process should have.
  *
  * Errors: QrunError of the log (`LOG_*`), after the queries in flight were cancelled.
@@ -109,6 +123,9 @@ class UnitRun {
   readonly #slots: LightSlots;
   readonly #summary: SummaryBuilder;
   readonly #haltAt: number;
+  readonly #same = new SameFailures();
+  // When an answer last said something of a query, and not only that it is not taken.
+  #answeredMs = Number.NEGATIVE_INFINITY;
   #failure: unknown;
   #lost: QrunError | undefined;
   #halted = false;
@@ -123,8 +140,7 @@ class UnitRun {
     setMaxListeners(0, this.#stops.drain.signal, this.#stops.abort.signal);
     this.#slots = new LightSlots(deps.engine.info.heavySlots ?? Number.POSITIVE_INFINITY);
     this.#summary = new SummaryBuilder(options, deps.log.path);
-    this.#haltAt =
-      options.halt === undefined ? Infinity : haltThreshold(options.halt, options.plan.due.total);
+    this.#haltAt = haltThreshold(options.halt ?? NO_HALT, options.plan.due.total);
     this.#outage = new Outage({
       ping: deps.engine.ping.bind(deps.engine),
       clock: deps.clock,
@@ -195,14 +211,27 @@ class UnitRun {
   async #runQuery(planned: PlannedQuery): Promise<void> {
     const { emit, read, fingerprint } = this.#deps;
     const number = ++this.#sequence;
-    let query: ReadQuery;
+    let query: ReadQuery | undefined;
     try {
-      query = read(planned.name);
+      const reading = read(planned.name);
+      query = reading instanceof Promise ? await unlessAborted(reading, this.#stops.drain.signal) : reading;
+      // Nothing of it was begun.
+      if (query === undefined) return;
     } catch (error) {
       if (!(error instanceof QrunError)) throw error;
+      if (this.#options.skipBad === true) {
+        this.#summary.leftOut(planned.name, error.message);
+        emit({ type: 'warning', message: `${planned.name}.sql is left out: ${error.message}` });
+        return;
+      }
       const head = this.#head(planned, planned.fingerprint, number, 1);
       const failure = ownFailure(error.code, 'permanent', error.message);
       await this.#record(head, { outcome: 'error', error: failure }, failure);
+      return;
+    }
+    if (query === undefined) {
+      this.#summary.noQuery(planned.name);
+      emit({ type: 'warning', message: `${planned.name}.sql holds no statement any more, and is left out` });
       return;
     }
     // The file may have changed since it was planned: what is recorded is what is sent.
@@ -257,22 +286,26 @@ class UnitRun {
         ended = { ...head, durationMs: clock.monotonicMs() - startedMs };
         this.#slots.note(ended.durationMs);
         // Before it leaves, so that nobody who waits for it starts on the engine that it killed.
-        if (!result.ok && result.failure.serverGone) {
+        if (!result.ok && (result.failure.serverGone || result.failure.code === KILLED)) {
           away = await this.#outage.report(result.failure, drain.signal);
         }
       } finally {
         leave();
       }
       if (result.ok) {
+        this.#answeredMs = clock.monotonicMs();
         const recorded = this.#recordResult(ended, result);
         // One at a time means one after the other, recorded before the next begins.
         if (this.#options.concurrency === 1) await recorded;
         return;
       }
-      const { failure } = result;
+      // What an engine that is away has said of a query is nothing of the query's; nor is that it said nothing in time.
+      const failure: Failure =
+        away && result.failure.kind === 'permanent' ? { ...result.failure, kind: 'unknown' } : result.failure;
       if (failure.name === 'ABORTED' && abort.signal.aborted) return;
-      if (failure.serverGone) {
-        if (!failure.neverStarted) {
+      if (failure.serverGone || away) {
+        // A page of a proxy in front of a server that answers is no sign of a query that kills it.
+        if (!failure.neverStarted && (away || failure.name === 'HTTP_502' || !isForeignPage(failure))) {
           lostTimes += 1;
           sawOutage ||= away;
         }
@@ -280,10 +313,19 @@ class UnitRun {
         // Nothing was sent to a server that is away: that is no attempt of this query.
         if (failure.neverStarted && (away || drain.signal.aborted)) continue;
       }
-      refusals = isServerFull(failure) ? refusals + 1 : 0;
-      if (refusals === 1) fullSinceMs = clock.monotonicMs();
-      // No attempt of this query either, for as long as a lost server is waited for.
-      const isFree = refusals > 0 && clock.monotonicMs() - fullSinceMs < this.#options.outageLimitMs;
+      const nowMs = clock.monotonicMs();
+      const isRefused = saysNothingOfQuery(failure);
+      if (!isRefused && failure.code > 0) this.#answeredMs = nowMs;
+      refusals = isRefused ? refusals + 1 : 0;
+      if (refusals === 1) fullSinceMs = nowMs;
+      // No attempt of this query either, for as long as a lost server is waited for. After that it is one where other
+      // queries were taken meanwhile; where none was, the server is of no use to this run.
+      const noneTaken = this.#answeredMs < fullSinceMs;
+      const isFree = refusals > 0 && nowMs - fullSinceMs < this.#refusalLimitMs(failure, noneTaken);
+      if (refusals > 0 && !isFree && noneTaken) {
+        this.#giveUp(failure, nowMs - fullSinceMs);
+        return;
+      }
       if (!isFree && (tries > retries || !mayRetry(failure, query.readOnly))) {
         await this.#record(ended, { outcome: 'error', error: failure }, failure);
         return;
@@ -301,6 +343,14 @@ class UnitRun {
       });
       await clock.delay(waitMs, drain.signal);
     }
+  }
+
+  // Whom none of all queries is taken from is not waited for as long as a full server is.
+  #refusalLimitMs(failure: Failure, noneTaken: boolean): number {
+    const { outageLimitMs } = this.#options;
+    return noneTaken && refusalOf(failure) === 'credentials'
+      ? Math.min(REFUSED_LIMIT_MS, outageLimitMs)
+      : outageLimitMs;
   }
 
   // A query that may have killed the engine must not do so twice beside others: not when it was there both times,
@@ -375,6 +425,8 @@ class UnitRun {
       this.#halted = true;
       this.#drain(`halted: ${errors} ${errors === 1 ? 'query has' : 'queries have'} failed (--halt)`);
     }
+    const same = this.#same.next(error);
+    if (error !== undefined && same === this.#options.halt?.same) this.#haltSame(same, error);
   }
 
   #head(planned: PlannedQuery, fingerprint: string, number: number, attempt: number): GroupHead {
@@ -406,13 +458,52 @@ class UnitRun {
     this.#deps.emit({ type: 'stopping', how: 'abort', reason });
   }
 
+  // Where all fail the same from the first on, the reason is not in the queries.
+  #haltSame(count: number, error: QueryError): void {
+    const { setupNotRun = [], database } = this.#options;
+    const { target, version, user } = this.#deps.engine.info;
+    const reason = likelyReason(error, { setupNotRun, target, version, user, database });
+    const first =
+      count === 1 ? 'the first query has failed' : `the first ${count} queries have failed in the same way`;
+    const text = `${first}: ${excerpt(error.message)}. ${reason}`.trimEnd();
+    if (this.#options.plan.due.left === 0) {
+      this.#deps.emit({ type: 'warning', message: text });
+      return;
+    }
+    this.#halted = true;
+    this.#drain(`halted: ${text} (--halt same=${count}; same=off goes on)`);
+  }
+
   #giveUp(failure: Failure, afterMs: number): void {
-    const seconds = Math.round(afterMs / 1000);
+    if (this.#lost !== undefined) return;
+    const refusal = refusalOf(failure);
     this.#lost = new QrunError(
-      'ENGINE_LOST',
-      `the engine did not answer for ${seconds} s: ${failure.message}`,
+      refusal === 'credentials' || refusal === 'quota' ? 'ENGINE_REFUSED' : 'ENGINE_LOST',
+      this.#whyGivenUp(failure, Math.round(afterMs / 1000)),
     );
     this.#drain(this.#lost.message);
+  }
+
+  #whyGivenUp(failure: Failure, seconds: number): string {
+    const { target, user = 'default' } = this.#deps.engine.info;
+    const { message } = failure;
+    const refusal = refusalOf(failure);
+    if (refusal === 'credentials') {
+      return (
+        `${target} refuses the user "${user}" in the middle of the run: ${message}. ` +
+        'Check the user and the password; what was not run stays due'
+      );
+    }
+    if (refusal === 'quota') {
+      const endsInMs = quotaEndsInMs(message, this.#deps.clock.nowMs());
+      const when =
+        endsInMs === undefined
+          ? ''
+          : ` The run can go on in ${Math.ceil(endsInMs / 1000)} s (at ${new Date(this.#deps.clock.nowMs() + endsInMs).toISOString()})`;
+      return `the quota of the user "${user}" on ${target} is used up: ${message.replace(/\.$/, '')}.${when}`;
+    }
+    if (refusal === 'full') return `${target} took no query for ${seconds} s: ${message}`;
+    return `the engine did not answer for ${seconds} s: ${message}`;
   }
 
   // A failure of the log, or a bug: nothing that is still running could be recorded.
@@ -421,6 +512,12 @@ class UnitRun {
     // The error itself is told once, by whoever gets it.
     this.#abort(error instanceof QrunError ? `the run failed (${error.code})` : 'an unexpected failure');
   }
+}
+
+// Refused before it began, whatever it asks for. A login page is none of these: a firewall may give it for one text.
+function saysNothingOfQuery(failure: Failure): boolean {
+  const refusal = refusalOf(failure);
+  return failure.neverStarted && (refusal === 'full' || (refusal !== undefined && failure.code > 0));
 }
 
 function follow(signal: AbortSignal, act: (reason: unknown) => void): () => void {

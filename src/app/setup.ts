@@ -1,6 +1,7 @@
 import type { ChainFile } from '../core/data-note.js';
 import { QrunError } from '../core/errors.js';
 import type { EventSink } from '../core/events.js';
+import { type AllowedPlaceholders, Judge } from '../core/judge.js';
 import type { Parameters, Settings } from '../core/model.js';
 import { decodeSql, parseQuery } from '../core/sql/parse.js';
 import type { ParsedQuery } from '../core/sql/statement.js';
@@ -12,6 +13,7 @@ export interface SetupFile {
   /** Relative to the sweep root, as people see it. */
   readonly name: string;
   readonly fingerprint: string;
+  readonly bytes: Buffer;
   readonly query: ParsedQuery;
 }
 
@@ -26,7 +28,7 @@ export function readSetupFile(
   fingerprint: (bytes: Uint8Array) => string,
 ): SetupFile {
   try {
-    return { name, fingerprint: fingerprint(bytes), query: parseQuery(decodeSql(bytes)) };
+    return { name, fingerprint: fingerprint(bytes), bytes, query: parseQuery(decodeSql(bytes)) };
   } catch (error) {
     if (!(error instanceof QrunError)) throw error;
     throw new QrunError('SQL_INVALID', `${name}: ${error.message}`, { hint: 'correct the setup file' });
@@ -45,7 +47,7 @@ function parametersOf(files: readonly SetupFile[]) {
 /** What setup files are checked with: that with which the queries are. */
 export interface SetupInputs {
   readonly parameters: Parameters;
-  readonly allowPlaceholders: boolean;
+  readonly allowPlaceholders: AllowedPlaceholders;
 }
 
 /**
@@ -58,28 +60,25 @@ export function checkSetupFiles(
   files: readonly SetupFile[],
   { parameters, allowPlaceholders }: SetupInputs,
 ): void {
-  const unreplaced = allowPlaceholders
-    ? []
-    : files.flatMap(({ name, query }) =>
-        query.placeholders.length === 0
-          ? []
-          : [`${name}: unreplaced placeholder ${query.placeholders.join(', ')}`],
-      );
-  if (unreplaced.length > 0) {
-    throw new QrunError('SQL_INVALID', 'the setup would prepare other data than it is meant to', {
-      details: unreplaced,
-      hint: 'put the values in; --allow-placeholders runs __PLACEHOLDER__ words as they are',
+  const judge = new Judge({ inputs: { parameters, settings: {} }, allowPlaceholders });
+  const details: string[] = [];
+  let onlyParameters = true;
+  for (const { name, bytes } of files) {
+    const judgement = judge.judge(bytes);
+    if (judgement.kind !== 'refused') continue;
+    onlyParameters &&= judgement.code === 'PARAMETERS';
+    for (const problem of judgement.problems) details.push(`${name}: ${problem}`);
+  }
+  if (details.length === 0) return;
+  if (onlyParameters) {
+    throw new QrunError('PARAMETERS', 'the parameters do not fit the setup files', {
+      details,
+      hint: 'give each {name:Type} of the SQL one value: --param name=value',
     });
   }
-  const missing = files.flatMap(file =>
-    parametersOf([file])
-      .filter(({ name }) => !Object.hasOwn(parameters, name))
-      .map(({ name, type }) => `${file.name}: {${name}:${type}} has no value`),
-  );
-  if (missing.length === 0) return;
-  throw new QrunError('PARAMETERS', 'the parameters do not fit the setup files', {
-    details: [...new Set(missing)],
-    hint: 'give each {name:Type} of the SQL one value: --param name=value',
+  throw new QrunError('SQL_INVALID', 'the setup would prepare other data than it is meant to', {
+    details,
+    hint: 'put the values in; --allow-placeholder NAME runs a word that only looks like a placeholder',
   });
 }
 

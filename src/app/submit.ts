@@ -1,5 +1,5 @@
 import { QrunError } from '../core/errors.js';
-import { AUDIT, taskLabel, tasksByName } from '../core/labels.js';
+import { AUDIT, nameOfTask, type TaskKind, taskLabel, tasksByName } from '../core/labels.js';
 import { isLive, type PueueState, type TaskPhase } from '../core/pueue-state.js';
 import type { Pueue } from '../io/pueue.js';
 
@@ -12,6 +12,7 @@ export interface WantedTask {
 }
 
 export interface SubmitRequest {
+  readonly kind: TaskKind;
   readonly sweep: string;
   /** Absolute; where every task starts. */
   readonly root: string;
@@ -84,10 +85,10 @@ export async function submitTasks(deps: SubmitDeps, request: SubmitRequest): Pro
 
 async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<SubmitReport> {
   const { pueue } = deps;
-  const { sweep, group } = request;
+  const { kind, sweep, group } = request;
   const state = await pueue.status();
   refuseNamesake(state, request);
-  const present = tasksByName(state.tasks, sweep);
+  const present = tasksByName(kind, state.tasks, sweep);
   const queued: string[] = [];
   const running: string[] = [];
   const ended: string[] = [];
@@ -109,16 +110,16 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
       command,
       directory: request.root,
       group,
-      label: taskLabel(sweep, name),
+      label: taskLabel(kind, sweep, name),
       priority,
       ...(request.delay === undefined ? {} : { delay: request.delay }),
     });
   };
   const submitted: string[] = [];
-  const label = taskLabel(sweep, AUDIT);
   // One of other units, or with other commands behind it, is another audit.
   const waiting = state.tasks.some(
-    task => task.label === label && isWaiting(task.phase) && task.command === request.audit,
+    task =>
+      nameOfTask(kind, sweep, task) === AUDIT && isWaiting(task.phase) && task.command === request.audit,
   );
   const audit = { name: AUDIT, command: request.audit };
   try {
@@ -172,8 +173,8 @@ async function cleanGroup({ pueue }: SubmitDeps, group: string): Promise<void> {
   if (group !== 'default') await pueue.clean(group);
 }
 
-function refuseNamesake(state: PueueState, { sweep, root, tasks }: SubmitRequest): void {
-  const present = tasksByName(state.tasks, sweep);
+function refuseNamesake(state: PueueState, { kind, sweep, root, tasks }: SubmitRequest): void {
+  const present = tasksByName(kind, state.tasks, sweep);
   for (const { name } of [...tasks, { name: AUDIT }]) {
     const task = present.get(name);
     if (task === undefined || !isLive(task) || task.directory === root) continue;

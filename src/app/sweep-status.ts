@@ -10,6 +10,8 @@ export interface UnitToWatch {
   readonly unit: string;
   /** The names of its queries. */
   readonly queries: () => readonly string[];
+  /** Whether a file holds a statement, so that it is a query at all. */
+  readonly isQuery?: (name: string) => boolean;
   readonly rowsPerQuery: number | undefined;
   /** Follows its log; gives what it reads to the visitor of `newProgress`. */
   readonly follow: (newProgress: () => UnitProgress) => Pick<LogFollower, 'catchUp'>;
@@ -33,7 +35,7 @@ export interface SweepStatus {
   /** `undefined` when pueue could not be read, or has no such group. */
   readonly slots: number | undefined;
   /** Groups that hold tasks of the sweep and start nothing until somebody says so. */
-  readonly pausedGroups: readonly string[];
+  readonly paused_groups: readonly string[];
   readonly units: readonly UnitStatus[];
   readonly audit: AuditStatus;
   readonly queries_per_second: number;
@@ -70,12 +72,14 @@ export class SweepWatch {
 
   async look(sweep: string, group: string): Promise<SweepStatus> {
     const state = await this.#deps.readPueue();
-    const tasks = tasksByName(state?.tasks ?? [], sweep);
+    const tasks = tasksByName('unit', state?.tasks ?? [], sweep);
     const units: UnitStatus[] = [];
     await this.#readLogs();
     const widths = this.#units.flatMap(({ progress }) => progress.width ?? []);
     const usualRows = widths.length === 0 ? 1 : widths.reduce((sum, width) => sum + width, 0) / widths.length;
-    for (const { unit, names, progress } of this.#units) {
+    for (const watched of this.#units) {
+      const { unit, progress } = watched;
+      const names = watched.queries();
       const start = unit.lastStart();
       const counts = progress.counts(
         names,
@@ -99,7 +103,7 @@ export class SweepWatch {
       sweep,
       group,
       slots: mine?.slots,
-      pausedGroups: pausedGroups(state, [...tasks.values()], mine),
+      paused_groups: pausedGroups(state, [...tasks.values()], mine),
       units,
       audit: auditStatus(tasks.get(AUDIT), this.#deps.readAudit()),
       queries_per_second: rate,
@@ -124,17 +128,36 @@ export class SweepWatch {
   }
 }
 
+// Files of comments alone are few, and nothing else is left without a result in the end: more are not read for it.
+const READ_FILES = 100;
+
 class WatchedUnit {
-  readonly names: readonly string[];
+  #names: readonly string[];
+  readonly #known = new Set<string>();
   readonly follower: Pick<LogFollower, 'catchUp'>;
   progress = new UnitProgress();
 
   constructor(readonly unit: UnitToWatch) {
-    this.names = unit.queries();
+    this.#names = unit.queries();
     this.follower = unit.follow(() => {
       this.progress = new UnitProgress();
       return this.progress;
     });
+  }
+
+  /** The names of its queries, as far as is known; each file is read once at most, and only if it has no result. */
+  queries(): readonly string[] {
+    const { isQuery } = this.unit;
+    const left = isQuery === undefined ? [] : this.progress.unrecorded(this.#names, READ_FILES + 1);
+    if (isQuery === undefined || left.length > READ_FILES) return this.#names;
+    const none = new Set<string>();
+    for (const name of left) {
+      if (this.#known.has(name)) continue;
+      if (isQuery(name)) this.#known.add(name);
+      else none.add(name);
+    }
+    if (none.size > 0) this.#names = this.#names.filter(name => !none.has(name));
+    return this.#names;
   }
 }
 

@@ -1,8 +1,9 @@
 import { sameChain } from '../core/data-note.js';
-import { type ExitCode, QrunError } from '../core/errors.js';
+import { type ExitCode, isInterruption, QrunError } from '../core/errors.js';
 import type { EventSink, RunSummary } from '../core/events.js';
 import { type FingerprintInputs, fingerprinter } from '../core/fingerprint.js';
 import type { HaltPolicy } from '../core/halt.js';
+import { type AllowedPlaceholders, sharedLines } from '../core/judge.js';
 import type { Settings } from '../core/model.js';
 import type { Rerun } from '../core/plan.js';
 import { RECORD_SCHEMA_VERSION } from '../core/record.js';
@@ -12,7 +13,8 @@ import type { Lease } from '../io/lease.js';
 import type { ResultLog } from '../io/log.js';
 import type { RunEntry, RunSetup, RunStart } from '../io/run-sidecar.js';
 import type { UnitSource } from '../io/unit-files.js';
-import { planRun, type RunPlan, readAgain } from './plan-unit.js';
+import { planRun, queryReader, type RunPlan } from './plan-unit.js';
+import { selectedBy } from './run-summary.js';
 import { type Clock, queriesAtOnce, runUnit } from './run-unit.js';
 import { ask, chainOf, checkSetupFiles, runChain, type SetupFile } from './setup.js';
 
@@ -27,15 +29,20 @@ export interface UnitRequest {
   readonly selection: Selection;
   readonly limit: number | undefined;
   readonly rerun: Rerun;
-  readonly allowPlaceholders: boolean;
+  readonly allowPlaceholders: AllowedPlaceholders;
+  /** Whether files that cannot run are left out, in place of refusing the unit. */
+  readonly skipBad?: boolean;
   readonly concurrency: number;
   readonly timeoutMs: number;
   readonly retries: number;
   readonly outageLimitMs: number;
   readonly halt: HaltPolicy | undefined;
+  readonly database?: string | undefined;
   readonly rowsPerQuery: number | undefined;
   /** Parameters that the setup uses. */
   readonly usedElsewhere?: ReadonlySet<string>;
+  /** Of all setup files, whether they are to run or not. */
+  readonly setupNames?: readonly string[];
   /** Whether setup files run on a server. */
   readonly setup: boolean;
   readonly drain: AbortSignal;
@@ -96,7 +103,9 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
       }
       const setup = deps.readSetupFiles();
       checkSetupFiles(setup, { ...request, parameters: request.inputs.parameters });
-      const plan = await planRun({ ...request, source: deps.source }, log.final, request.drain);
+      const bad = request.skipBad === true ? 'skip' : 'refuse';
+      const plan = await planRun({ ...request, source: deps.source, bad }, log.final, request.drain);
+      tellOfOtherFiles(plan, emit);
       deps.onPlanned?.(plan.due.total);
       if (plan.due.total === 0) return await runPlanned(deps, request, plan, log, NO_ENGINE);
       const engine = await openUnlessStopped(deps, request, setup);
@@ -119,15 +128,17 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
           version: engine.info.version,
           target: engine.info.target,
           concurrency: queriesAtOnce(engine, request.concurrency),
-          selected: plan.settled + plan.keptErrors + plan.due.total,
+          selected: selectedBy(plan),
           settled: plan.settled,
           due: plan.due.total,
         });
+        for (const message of engine.info.notices ?? []) emit({ type: 'warning', message });
         const prepared = await prepare(deps, request, engine, setup);
         if (prepared === 'stopped') return await runPlanned(deps, request, plan, log, engine);
         tellOfChange(deps, plan, setup, runs, engine);
         await deps.appendRun(startEntry(deps, request, engine, await identity, prepared));
-        const summary = await runPlanned(deps, request, plan, log, engine);
+        const notRun = engine.info.kind === 'embedded' || request.setup ? [] : (request.setupNames ?? []);
+        const summary = await runPlanned(deps, request, plan, log, engine, notRun);
         await deps.appendRun({
           event: 'end',
           run: request.run,
@@ -149,6 +160,28 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
   }
 }
 
+// So many lines of what is left out; the summary has all.
+const TOLD = 10;
+
+function tellOfOtherFiles({ refused, cannotRun, noStatement }: RunPlan, emit: EventSink): void {
+  const files = (n: number): string => `${n} file${n === 1 ? '' : 's'}`;
+  const told = (lines: readonly string[], separator: string): string => {
+    const more = lines.length > TOLD ? [`and ${lines.length - TOLD} more`] : [];
+    return [...lines.slice(0, TOLD), ...more].join(separator);
+  };
+  if (refused > 0) {
+    const message = `${files(refused)} left out (--skip-bad): ${told(sharedLines(cannotRun), '; ')}`;
+    emit({ type: 'warning', message });
+  }
+  if (noStatement.length > 0) {
+    const names = told(
+      noStatement.map(name => `${name}.sql`),
+      ', ',
+    );
+    emit({ type: 'warning', message: `${files(noStatement.length)} without a statement left out: ${names}` });
+  }
+}
+
 // A stop that comes before the engine is there leaves nothing to end and nothing to record.
 async function openUnlessStopped(
   deps: UnitDeps,
@@ -158,7 +191,7 @@ async function openUnlessStopped(
   try {
     return drain.aborted ? undefined : await deps.openEngine(setup);
   } catch (error) {
-    if (drain.aborted) return undefined;
+    if (isInterruption(error, drain)) return undefined;
     throw error;
   }
 }
@@ -169,19 +202,20 @@ async function runPlanned(
   plan: RunPlan,
   log: ResultLog,
   engine: Engine,
+  setupNotRun: readonly string[] = [],
 ): Promise<RunSummary> {
   const { clock, emit, random } = deps;
   const summary = await runUnit(
     {
       engine,
       log,
-      read: name => readAgain(deps.source, name),
+      read: queryReader(deps.source, request),
       fingerprint: fingerprinter(request.inputs),
       clock,
       random,
       emit,
     },
-    { ...request, plan, parameters: request.inputs.parameters },
+    { ...request, plan, parameters: request.inputs.parameters, setupNotRun },
   );
   emit({ type: 'run_ended', ...summary });
   return summary;

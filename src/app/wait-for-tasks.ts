@@ -1,10 +1,11 @@
 import { QrunError } from '../core/errors.js';
-import { AUDIT, nameInLabel, taskLabel } from '../core/labels.js';
+import { AUDIT, nameOfTask, type TaskKind, taskLabel } from '../core/labels.js';
 import { isLive, type PueueTask } from '../core/pueue-state.js';
 import type { NewTask, Pueue } from '../io/pueue.js';
 import type { Clock } from './run-unit.js';
 
 export interface WaitRequest {
+  readonly kind: TaskKind;
   readonly sweep: string;
   readonly group: string;
   /**
@@ -49,7 +50,8 @@ const AGAIN_SECONDS = { queued: 15, delayed: 60 };
  * do the work. The signal's reason when it is aborted.
  */
 export async function waitForTasks(deps: WaitDeps, request: WaitRequest): Promise<WaitResult> {
-  const { sweep, group, signal } = request;
+  const { kind, sweep, group, signal } = request;
+  const nameOf = (task: PueueTask): string | undefined => nameOfTask(kind, sweep, task);
   let told = '';
   const tell = (text: string): void => {
     if (text !== told) deps.onWaiting(text);
@@ -74,14 +76,14 @@ export async function waitForTasks(deps: WaitDeps, request: WaitRequest): Promis
     const state = await attempt(() => deps.pueue.status());
     if (state === undefined) continue;
     seen = true;
-    const live = state.tasks.filter(task => isLive(task) && nameInLabel(sweep, task.label) !== undefined);
-    const units = live.filter(task => nameInLabel(sweep, task.label) !== AUDIT);
+    const live = state.tasks.filter(task => isLive(task) && nameOf(task) !== undefined);
+    const units = live.filter(task => nameOf(task) !== AUDIT);
     const { again } = request;
     if (again !== undefined && units.some(task => task.group === group && waitsForSlot(task))) {
       if (await attempt(() => makeRoom(deps, { ...request, again }, live))) return 'left';
       continue;
     }
-    const names = new Set(units.map(task => nameInLabel(sweep, task.label) as string));
+    const names = new Set(units.map(task => nameOf(task) as string));
     for (const name of await deps.orphans()) names.add(name);
     if (names.size === 0) return 'ended';
     tell(
@@ -93,11 +95,11 @@ export async function waitForTasks(deps: WaitDeps, request: WaitRequest): Promis
 
 async function makeRoom(
   { pueue, onWaiting }: WaitDeps,
-  { sweep, group, again }: WaitRequest & { readonly again: object },
+  { kind, sweep, group, again }: WaitRequest & { readonly again: object },
   live: readonly PueueTask[],
 ): Promise<true> {
   const later = live.some(
-    task => nameInLabel(sweep, task.label) === AUDIT && waitsForSlot(task) && task.command === again.command,
+    task => nameOfTask(kind, sweep, task) === AUDIT && waitsForSlot(task) && task.command === again.command,
   );
   onWaiting(
     later
@@ -109,7 +111,7 @@ async function makeRoom(
   await pueue.add({
     ...again,
     group,
-    label: taskLabel(sweep, AUDIT),
+    label: taskLabel(kind, sweep, AUDIT),
     delay: String(queued ? AGAIN_SECONDS.queued : AGAIN_SECONDS.delayed),
   });
   return true;

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import {
   type Config,
@@ -6,13 +7,16 @@ import {
   type ResolvedConfig,
   resolveConfig,
 } from '../core/config.js';
-import { changesResult } from '../core/engine-settings.js';
+import { splitSettings } from '../core/engine-settings.js';
+import { QrunError } from '../core/errors.js';
 import { type FingerprintInputs, shortHash } from '../core/fingerprint.js';
 import type { Parameters, Settings } from '../core/model.js';
 import { logName, unitId } from '../core/names.js';
 import { parseSweepTable, type SweepTable } from '../core/sweep.js';
+import type { NumberUse, Respelled } from '../core/toml-numbers.js';
 import { readDotEnv, readSecretFile, readToml } from '../io/config-files.js';
 import { type JobConfig, readJobConfig } from '../io/job-config.js';
+import { realLogPath } from '../io/log-place.js';
 import { localTimeZone } from '../io/time-zone.js';
 import { findSweepRoot, type SweepRoot, unitName } from '../io/unit-files.js';
 
@@ -36,9 +40,11 @@ export interface SweepContext {
   readonly dataDirectory: string;
   /** The time zone that the embedded engine works in; undefined with a server, which has its own. */
   readonly timeZone: string | undefined;
+  /** Numbers in qrun.toml that stood in the ids of units with other digits; see {@link refuseRespelled}. */
+  readonly respelled: readonly Respelled[];
   /** Units that a job's configuration names; see {@link JobConfig}. */
   readonly jobUnits: readonly string[] | undefined;
-  /** Read when it is needed, and never kept in anything that is printed. */
+  /** Read when it is first needed, once, and never kept in anything that is printed. */
   readonly password: () => string | undefined;
   /** Whether the password would be there in a process that starts with an empty environment. */
   readonly passwordSurvives: () => boolean;
@@ -84,7 +90,8 @@ export function sweepContext(
     job === undefined
       ? sweepRootOf(resolve(cwd, directory), cwd)
       : { directory: job.root, configFile: job.file };
-  const values = job?.values ?? (configFile === undefined ? {} : readToml(configFile));
+  const toml = job !== undefined || configFile === undefined ? undefined : readToml(configFile, numberUse);
+  const values = job?.values ?? toml?.values ?? {};
   const dotEnv = readDotEnv(join(root, '.env'));
   // An empty variable counts as none, and hides nothing.
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
@@ -109,6 +116,7 @@ export function sweepContext(
   const fileWins =
     absolute.password_file !== undefined &&
     (secret === undefined || job !== undefined || sources.password_file !== 'qrun.toml');
+  let read: { readonly password: string | undefined } | undefined;
   return {
     root,
     configFile,
@@ -120,7 +128,11 @@ export function sweepContext(
     dataDirectory: absolute.data_dir ?? join(root, '.qrun', 'data'),
     timeZone: timeZoneOf(config, job, env),
     jobUnits: job?.units,
-    password: () => (fileWins ? readSecretFile(absolute.password_file as string) : secret),
+    respelled: toml?.respelled ?? [],
+    password: () => {
+      read ??= { password: fileWins ? readSecretFile(absolute.password_file as string) : secret };
+      return read.password;
+    },
     passwordSurvives: () => fileWins || secret === undefined || dotEnv.CLICKHOUSE_PASSWORD === secret,
   };
 }
@@ -136,8 +148,8 @@ export function unitIn(
 ): UnitContext {
   const config = { ...sweep.config, parameters: { ...sweep.config.parameters, ...parameters } };
   const unit = unitId(unitName(directory, sweep.root), config.parameters);
-  const logPath =
-    config.log === undefined ? join(sweep.logDirectory, logName(unit, shortHash)) : resolve(cwd, config.log);
+  const logPath = config.log === undefined ? logPathOf(sweep, unit) : realLogPath(resolve(cwd, config.log));
+  if (config.log === undefined) refuseRespelled(sweep, directory, config.parameters, logPath);
   return {
     ...sweep,
     config,
@@ -145,8 +157,48 @@ export function unitIn(
     unit,
     logPath,
     logDirectory: dirname(logPath),
-    inputs: { parameters: config.parameters, settings: resultSettings(config, sweep.timeZone) },
+    inputs: {
+      parameters: config.parameters,
+      settings: resultSettings(config, sweep.timeZone),
+      limits: splitSettings(config.settings).limits,
+    },
   };
+}
+
+/** What a number in qrun.toml is for. */
+function numberUse([table, key]: readonly string[]): NumberUse {
+  if (table === 'settings') return 'setting';
+  const isParameter = table === 'parameters' || (table === 'sweep' && (key === 'epochs' || key === 'matrix'));
+  return isParameter ? 'parameter' : 'number';
+}
+
+// Up to version 0.1.0 a parameter that qrun.toml gives as 1.0 was sent as 1, under an id with that. Its results are
+// neither silently left behind nor taken for those of another text.
+function refuseRespelled(
+  { root, logDirectory, respelled }: SweepContext,
+  directory: string,
+  parameters: Parameters,
+  logPath: string,
+): void {
+  const found = respelled.filter(({ name, written }) => parameters[name] === written);
+  if (found.length === 0) return;
+  const before = Object.fromEntries(found.map(one => [one.name, one.before]));
+  const old = unitId(unitName(directory, root), { ...parameters, ...before });
+  const oldLog = join(logDirectory, logName(old, shortHash));
+  if (!existsSync(oldLog) || existsSync(logPath)) return;
+  throw new QrunError(
+    'CONFIG',
+    'qrun.toml gives parameters as numbers that were sent in other digits before',
+    {
+      details: found.map(one => `${one.name} = ${one.written} was sent as ${one.before}: ${oldLog}`),
+      hint: `write them as texts: ${found.map(one => `"${one.before}"`).join(', ')} to go on with that log, or ${found.map(one => `"${one.written}"`).join(', ')} for new results`,
+    },
+  );
+}
+
+/** Where the log of a unit lies by its id; see {@link realLogPath}. */
+export function logPathOf({ logDirectory }: Pick<SweepContext, 'logDirectory'>, unit: string): string {
+  return realLogPath(join(logDirectory, logName(unit, shortHash)));
 }
 
 // What is wrong with a file in place of a directory, or with one that may not be entered, is said when its queries
@@ -176,7 +228,7 @@ function timeZoneOf(
 // without one. UTC is what an engine has that is told nothing: it adds nothing to fingerprints.
 function resultSettings(config: Config, timeZone: string | undefined): Settings {
   return Object.fromEntries([
-    ...Object.entries(config.settings).filter(([name]) => changesResult(name)),
+    ...Object.entries(splitSettings(config.settings).result),
     ...(config.database === undefined ? [] : [['database', config.database]]),
     ...(timeZone === undefined || timeZone === 'UTC' ? [] : [[TIME_ZONE_INPUT, timeZone]]),
   ]);

@@ -1,4 +1,4 @@
-import { readFileSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import {
@@ -11,7 +11,9 @@ import {
   resolvedName,
   resolveJobs,
 } from '../core/jobs.js';
+import type { NumberUse } from '../core/toml-numbers.js';
 import { readToml } from '../io/config-files.js';
+import { readState } from '../io/read-file.js';
 
 /** What process-all resolved lies here, beneath the results. */
 export const RESOLVED_DIRECTORY = '.jobs';
@@ -23,10 +25,15 @@ export const RESOLVED_DIRECTORY = '.jobs';
  */
 export function readJobs(file: string, cwd: string, memoryMax?: string): ResolvedJobs {
   const path = resolve(cwd, file);
-  const checked = parseJobsFile(readToml(path), path);
+  const checked = parseJobsFile(readToml(path, numberUse).values, path);
   const directory = realpathSync(dirname(path));
   const results = resolve(directory, checked.results ?? 'results');
   return resolveJobs(checked, { directory, results, memoryMax });
+}
+
+// What becomes part of names and of the environment is text; all else is none of numbers.
+function numberUse([table]: readonly string[]): NumberUse {
+  return table === 'matrix' || table === 'env' ? 'parameter' : 'number';
 }
 
 /**
@@ -39,7 +46,7 @@ export function readStoredJobs(file: string, cwd: string): ResolvedJobs {
   if (path.endsWith('.toml')) return readJobs(path, cwd);
   let content: string;
   try {
-    content = readFileSync(path, 'utf8');
+    content = readState(path, 'state');
   } catch (cause) {
     throw unusable(path, `cannot be read: ${(cause as Error).message}`, cause);
   }

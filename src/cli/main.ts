@@ -1,13 +1,16 @@
 import { setImmediate } from 'node:timers/promises';
 import { CommanderError } from 'commander';
 import { QrunError } from '../core/errors.js';
+import { endSoon } from './end-now.js';
 import { createProgram, isHelpOrVersion } from './program.js';
 import { renderError } from './render/error.js';
 import { SIGNAL_EXIT } from './signals.js';
 import { openTerminal, type Terminal } from './terminal.js';
 
-// All work is done and closed; what then still keeps the process alive is a leak, not a reason to hang.
+// All work is done and closed; what then still keeps the process alive is a leak, or a disk that does not answer, and
+// not a reason to hang. Whoever sent a signal waits.
 const EXIT_GRACE_MS = 5_000;
+const SIGNALLED_GRACE_MS = 1_000;
 
 /**
  * Runs the command line of a process and sets its exit code; never rejects. The process ends by itself, so
@@ -29,7 +32,9 @@ export async function main(proc: NodeJS.Process): Promise<void> {
   // is left to do, so the signal that took the terminal away may end the process.
   const onTerminal = [proc.stdin, proc.stdout, proc.stderr].some(stream => stream.isTTY === true);
   if (proc.exitCode === SIGNAL_EXIT.SIGHUP && onTerminal) proc.kill(proc.pid, 'SIGHUP');
-  setTimeout(() => proc.exit(), EXIT_GRACE_MS).unref();
+  const code = proc.exitCode;
+  const isSignalled = Object.values<number>(SIGNAL_EXIT).includes(code);
+  setTimeout(() => void endSoon(proc, code), isSignalled ? SIGNALLED_GRACE_MS : EXIT_GRACE_MS).unref();
 }
 
 async function runCommandLine(args: readonly string[], terminal: Terminal): Promise<number> {

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import { Command, Option } from 'commander';
 import type { ConfigKey } from '../core/config.js';
 import { QrunError } from '../core/errors.js';
 
@@ -8,9 +8,18 @@ export type Flags = Readonly<Record<string, unknown>>;
 /** Gathers the values of a repeatable option. */
 export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
-/** Options that say which results of a unit count: they go into unit id, log name and fingerprints. */
-export function addUnitOptions(command: Command): Command {
-  command.addOption(new Option('--log <file>', 'the log of this unit').helpGroup(UNIT_GROUP));
+/**
+ * Options that say which results of a unit count: they go into unit id, log name and fingerprints. `severalLogs`: `--log`
+ * can be repeated.
+ */
+export function addUnitOptions(command: Command, { severalLogs = false } = {}): Command {
+  const log = severalLogs
+    ? new Option(
+        '--log <file>',
+        'the log of the unit; all of them (repeatable), where shards of it have logs of their own',
+      ).argParser(collect)
+    : new Option('--log <file>', 'the log of this unit');
+  command.addOption(log.helpGroup(UNIT_GROUP));
   addSharedUnitOptions(command);
   return command.addOption(
     new Option('--config <file>', 'configuration that submit-all wrote for its jobs').hideHelp(),
@@ -40,9 +49,25 @@ export function addSharedUnitOptions(command: Command): Command {
     .addOption(new Option('--rows-per-query <n>', 'rows that each normal result has').helpGroup(group));
 }
 
+const SELECTION_GROUP = 'Selection:';
+
 /** Options that choose among the queries of a unit. */
 export function addSelectionOptions(command: Command): Command {
-  const group = 'Selection:';
+  const group = SELECTION_GROUP;
+  addChoiceOptions(command)
+    .addOption(new Option('--limit <n>', 'run at most n queries').helpGroup(group))
+    .addOption(new Option('--shuffle <seed>', 'random order, the same for the same seed').helpGroup(group))
+    .addOption(
+      new Option('--rerun <which>', 'run again what is recorded: errors (default), all or none')
+        .choices(['errors', 'all', 'none'])
+        .helpGroup(group),
+    );
+  return addBadFileOptions(command);
+}
+
+/** Those of {@link addSelectionOptions} that say which queries are meant, and not in which order or how often they run. */
+export function addChoiceOptions(command: Command): Command {
+  const group = SELECTION_GROUP;
   return command
     .addOption(
       new Option('--include <glob>', 'only queries whose name matches (repeatable)')
@@ -54,19 +79,51 @@ export function addSelectionOptions(command: Command): Command {
         .argParser(collect)
         .helpGroup(group),
     )
-    .addOption(new Option('--shard <i/n>', 'part i of n, chosen by a hash of the name').helpGroup(group))
-    .addOption(new Option('--limit <n>', 'run at most n queries').helpGroup(group))
-    .addOption(new Option('--shuffle <seed>', 'random order, the same for the same seed').helpGroup(group))
+    .addOption(new Option('--shard <i/n>', 'part i of n, chosen by a hash of the name').helpGroup(group));
+}
+
+/** Options about files that cannot run. */
+export function addBadFileOptions(command: Command): Command {
+  const group = 'Bad files:';
+  return command
     .addOption(
-      new Option('--rerun <which>', 'run again what is recorded: errors (default), all or none')
-        .choices(['errors', 'all', 'none'])
+      new Option(
+        '--skip-bad',
+        'leave files that cannot run out and run the others; exit code 20 (also skip_bad)',
+      ).helpGroup(group),
+    )
+    .addOption(
+      new Option('--allow-placeholder <word>', 'run files that hold this word, such as __X__ (repeatable)')
+        .argParser(collect)
         .helpGroup(group),
     )
     .addOption(
-      new Option('--allow-placeholders', 'run files that hold unreplaced __PLACEHOLDER__ words').helpGroup(
-        group,
-      ),
+      new Option('--allow-placeholders', 'run files that hold any unreplaced placeholder').helpGroup(group),
     );
+}
+
+/** How `qrun unit` shows what it does. */
+export function addShowOptions(command: Command): Command {
+  return command
+    .option('-q, --quiet', 'no progress, only warnings and the summary')
+    .option('--why', 'print for each query why it runs or not, then run')
+    .option('--dry-run', 'print what would run, and run nothing')
+    .option('--events <file>', 'append events to a file, one JSON line each')
+    .option('--json', 'the summary as one JSON line');
+}
+
+/**
+ * Adds, hidden, the options of a command that starts queries to one that only looks at them: so that the command line
+ * of the one can be given to the other, and both resolve the same configuration from it. What only says how queries run
+ * has no effect there.
+ */
+export function acceptOptions(command: Command, adders: readonly ((command: Command) => Command)[]): Command {
+  const others = new Command();
+  for (const add of adders) add(others);
+  for (const option of others.options) {
+    if (command.options.every(own => own.long !== option.long)) command.addOption(option.hideHelp());
+  }
+  return command;
 }
 
 /** Options that choose among the units of a sweep. */
@@ -154,12 +211,18 @@ export function addRunOptions(command: Command): Command {
         group,
       ),
     )
-    .addOption(new Option('--halt <policy>', 'stop at errors=N or errors=N%').helpGroup(group));
+    .addOption(
+      new Option(
+        '--halt <policy>',
+        'stop at errors=N, errors=N%, or same=N|off equal first failures',
+      ).helpGroup(group),
+    );
 }
 
 const KEY_OF_FLAG: Readonly<Record<string, ConfigKey>> = {
   param: 'parameters',
   set: 'settings',
+  allowPlaceholder: 'allow_placeholders',
 };
 
 // Not configuration: how a command shows itself.
@@ -179,6 +242,8 @@ export function configFlags(flags: Flags): Record<string, unknown> {
   const result: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(flags)) {
     if (value === undefined || PRESENTATION.has(name)) continue;
+    // All, where both are given.
+    if (name === 'allowPlaceholder' && flags.allowPlaceholders === true) continue;
     // Not a key of the configuration, but where one comes from.
     if (name === 'config') {
       result.config = value;

@@ -8,7 +8,10 @@ import type { UnitContext } from './context.js';
 
 /** A unit to plan, as plain data for a thread. */
 export interface PlanQuestion
-  extends Pick<PlanOptions, 'inputs' | 'selection' | 'rerun' | 'allowPlaceholders' | 'usedElsewhere'> {
+  extends Pick<
+    PlanOptions,
+    'inputs' | 'selection' | 'rerun' | 'allowPlaceholders' | 'usedElsewhere' | 'bad'
+  > {
   readonly unit: string;
   readonly directory: string;
   readonly logPath: string;
@@ -32,25 +35,27 @@ const UNITS_FOR_A_THREAD = 20;
 // Reading and lexing 300,000 files is work for the processor; more threads than this wait for the disk.
 const MAX_THREADS = 8;
 
+const NONE: ReadonlySet<string> = new Set();
+
 /**
  * Plans units on as many threads as there are cores; the same as planning them here, in a fraction of the time.
+ *
+ * A thread answers one question after the other. One that owes an answer nobody waits for any more (the question was
+ * given up, or the thread failed) is ended and replaced, so that no answer is taken for that of another question.
  */
 export class PlanPool {
-  readonly #all: Worker[] = [];
+  readonly #all = new Set<Worker>();
   readonly #idle: Worker[] = [];
   readonly #limit: LimitFunction;
+  readonly #program: URL;
 
-  constructor(units: number) {
+  /** `program` is what the threads run. */
+  constructor(units: number, program = new URL('./plan-worker.js', import.meta.url)) {
     const wanted = Math.min(MAX_THREADS, availableParallelism(), Math.ceil(units / UNITS_FOR_A_THREAD));
     const size = Math.max(1, wanted);
     this.#limit = pLimit(size);
-    for (let n = 0; n < size; n += 1) {
-      const worker = new Worker(new URL('./plan-worker.js', import.meta.url));
-      // One that died has said so to whoever waits for its answer.
-      worker.on('error', () => {});
-      this.#all.push(worker);
-      this.#idle.push(worker);
-    }
+    this.#program = program;
+    for (let n = 0; n < size; n += 1) this.#idle.push(this.#start());
   }
 
   /**
@@ -58,21 +63,38 @@ export class PlanPool {
    *
    * Errors: as `previewUnit`; the signal's reason when it is aborted.
    */
-  plan(unit: UnitContext, usedElsewhere: ReadonlySet<string>, signal: AbortSignal): Promise<PlannedUnit> {
+  plan(
+    unit: UnitContext,
+    signal: AbortSignal,
+    usedElsewhere: ReadonlySet<string> = NONE,
+  ): Promise<PlannedUnit> {
     return this.#limit(async () => {
-      // As many are idle as the limit lets in.
-      const worker = this.#idle.pop() as Worker;
+      signal.throwIfAborted();
+      const worker = this.#idle.pop() ?? this.#start();
+      let answer: PlanAnswer;
       try {
-        return planned(await ask(worker, questionOf(unit, usedElsewhere), signal));
-      } finally {
-        this.#idle.push(worker);
+        answer = await ask(worker, questionOf(unit, usedElsewhere), signal);
+      } catch (error) {
+        this.#all.delete(worker);
+        void worker.terminate();
+        throw error;
       }
+      this.#idle.push(worker);
+      return planned(answer);
     });
   }
 
   /** Ends the threads, whatever they are at. */
   async close(): Promise<void> {
-    await Promise.all(this.#all.map(worker => worker.terminate()));
+    await Promise.all([...this.#all].map(worker => worker.terminate()));
+  }
+
+  #start(): Worker {
+    const worker = new Worker(this.#program);
+    // One that died has said so to whoever waits for its answer.
+    worker.on('error', () => {});
+    this.#all.add(worker);
+    return worker;
   }
 }
 
@@ -89,6 +111,7 @@ function questionOf(
     rerun: config.rerun,
     allowPlaceholders: config.allow_placeholders,
     usedElsewhere,
+    bad: config.skip_bad ? 'skip' : 'refuse',
   };
 }
 
@@ -104,16 +127,18 @@ function ask(worker: Worker, question: PlanQuestion, signal: AbortSignal): Promi
     const settle = (end: () => void): void => {
       worker.off('message', onMessage);
       worker.off('error', onError);
+      worker.off('exit', onExit);
       signal.removeEventListener('abort', onAbort);
       end();
     };
     const onMessage = (answer: PlanAnswer): void => settle(() => resolve(answer));
     const onError = (error: Error): void => settle(() => reject(error));
+    const onExit = (): void => settle(() => reject(new Error('a thread ended without an answer')));
     const onAbort = (): void => settle(() => reject(signal.reason));
     worker.once('message', onMessage);
     worker.once('error', onError);
+    worker.once('exit', onExit);
     signal.addEventListener('abort', onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    else worker.postMessage(question);
+    worker.postMessage(question);
   });
 }

@@ -17,7 +17,7 @@ async function answer({ unit, directory, logPath, ...options }: PlanQuestion): P
       visitor => readLog(logPath, unit, visitor),
       { refuseDamage: true },
     );
-    return { queries: plan.queries.length, due: plan.due.length };
+    return { queries: plan.queries.length + plan.refused, due: plan.due.length, bad: plan.refused };
   } catch (error) {
     if (!(error instanceof QrunError)) return { bug: (error as Error).stack ?? String(error) };
     const { code, message, hint, details } = error;

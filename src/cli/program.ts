@@ -2,10 +2,14 @@ import { Argument, Command, type CommanderError, Option } from 'commander';
 import { EXIT_TABLE, QrunError } from '../core/errors.js';
 import { addJobCommands } from './job-commands.js';
 import {
+  acceptOptions,
+  addBadFileOptions,
+  addChoiceOptions,
   addEngineOptions,
   addRunOptions,
   addSelectionOptions,
   addSharedUnitOptions,
+  addShowOptions,
   addSweepOptions,
   addUnitOptions,
   collect,
@@ -47,13 +51,8 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
       '<dir>',
       'directory of *.sql files (with subdirectories; names that begin with "_" do not count)',
     )
-    .option('-q, --quiet', 'no progress, only warnings and the summary')
-    .option('--why', 'print for each query why it runs or not, then run')
-    .option('--dry-run', 'print what would run, and run nothing')
-    .option('--events <file>', 'append events to a file, one JSON line each')
-    .option('--json', 'the summary as one JSON line')
     .addHelpText('after', `\n${UNIT_EXAMPLES}`);
-  for (const add of [addRunOptions, addEngineOptions, addUnitOptions, addSelectionOptions]) add(unit);
+  for (const add of UNIT_OPTIONS) add(unit);
   unit.action(async (directory: string, flags: Flags) => {
     refusePassword(flags);
     const { unitCommand } = await import('./commands/unit.js');
@@ -64,7 +63,8 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     .argument('<dir>', 'directory of the unit')
     .option('--json', 'the plan as one JSON line');
   for (const add of [addUnitOptions, addSelectionOptions]) add(plan);
-  plan.action(async (directory: string, flags: Flags) => {
+  acceptOptions(plan, UNIT_OPTIONS).action(async (directory: string, flags: Flags) => {
+    refusePassword(flags);
     const { showPlan } = await import('./commands/plan.js');
     done(await showPlan(directory, flags, terminal));
   });
@@ -73,7 +73,10 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     .argument('<dir...>', 'directories of the units')
     .option('--json', 'the report as JSON: an object, or an array for several units')
     .addHelpText('after', `\n${AUDIT_HELP}`);
-  addUnitOptions(audit).action(async (directories: string[], flags: Flags) => {
+  addUnitOptions(audit, { severalLogs: true });
+  for (const add of [addChoiceOptions, addBadFileOptions]) add(audit);
+  acceptOptions(audit, UNIT_OPTIONS).action(async (directories: string[], flags: Flags) => {
+    refusePassword(flags);
     const { auditCommand } = await import('./commands/audit.js');
     done(await auditCommand(directories, flags, terminal));
   });
@@ -107,7 +110,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     )
     .addOption(new Option('--resume-group', 'start the group when it is paused').helpGroup(SUBMIT_GROUP))
     .addHelpText('after', `\n${SUBMIT_HELP}`);
-  for (const add of [addSweepOptions, addRunOptions, addEngineOptions, addSharedUnitOptions]) add(submitAll);
+  for (const add of [addSweepOptions, ...SHARED_OPTIONS]) add(submitAll);
   submitAll.action(async (directory: string, flags: Flags) => {
     refusePassword(flags);
     const { submitAllCommand } = await import('./commands/submit-all.js');
@@ -136,8 +139,9 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     )
     .option('--when-ended', 'first wait until no unit of the sweep runs (submit-all uses it)')
     .addOption(new Option('--priority <n>').hideHelp());
-  for (const add of [addSweepOptions, addSharedUnitOptions]) add(auditAll);
-  auditAll.action(async (directory: string, flags: Flags) => {
+  for (const add of [addSweepOptions, addSharedUnitOptions, addBadFileOptions]) add(auditAll);
+  acceptOptions(auditAll, SHARED_OPTIONS).action(async (directory: string, flags: Flags) => {
+    refusePassword(flags);
     const { auditAllCommand } = await import('./commands/audit-all.js');
     done(await auditAllCommand(directory, flags, terminal));
   });
@@ -223,6 +227,10 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
   return program;
 }
 
+// Those of `qrun unit`, and those of them that all units of a sweep can share.
+const SHARED_OPTIONS = [addRunOptions, addEngineOptions, addSharedUnitOptions, addBadFileOptions];
+const UNIT_OPTIONS = [addShowOptions, addRunOptions, addEngineOptions, addUnitOptions, addSelectionOptions];
+
 function command(program: Command, name: string, description: string): Command {
   return program.command(name).description(description).copyInheritedSettings(program);
 }
@@ -269,7 +277,9 @@ A query file may set its own limits in its first line: -- qrun: timeout=30s rows
 Run it again to resume: a query runs again only if its SQL, parameters or settings changed, or if it failed.`;
 
 const AUDIT_HELP = `The formula is: lines = N_normal x rows_per_query + N_skipped + N_error.
-Settings and database of the last run are taken from the log's sidecar unless they are given.`;
+It judges by the same configuration as a run: what a run would refuse or run again is not complete. Give it the
+options of the run (--set, --param, --log, --shard, ...); those that only say how queries run have no effect.
+Shards in logs of their own are one unit: qrun audit ./sql --log a.ndjson --log b.ndjson`;
 
 const PRUNE_HELP = `Looked at are the data directories of the embedded engine in .qrun/data: each is named by what the setup files
 that made it hold, and stays when they change. Data of a directory given with --data-dir is yours.`;

@@ -1,9 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { readSetupFile, type SetupFile, setupParameterNames } from '../app/setup.js';
-import { QrunError } from '../core/errors.js';
 import { fingerprinter } from '../core/fingerprint.js';
-import { findSetupFiles } from '../io/unit-files.js';
+import { findSetupFiles, readSetupBytes } from '../io/unit-files.js';
 import type { UnitContext } from './context.js';
 
 /** Setup files that were read already, by path: those above many units are read once. */
@@ -28,7 +26,7 @@ export function chainAt(directory: string, root: string, read: ReadSetups = new 
   return findSetupFiles(directory, root).map(path => {
     const known = read.get(path);
     if (known !== undefined) return known;
-    const file = readSetupFile(relative(root, path), bytesOf(path), print);
+    const file = readSetupFile(relative(root, path), readSetupBytes(path), print);
     read.set(path, file);
     return file;
   });
@@ -47,14 +45,3 @@ export function usedBySetup(
 }
 
 const print = fingerprinter({ parameters: {}, settings: {} });
-
-function bytesOf(path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    throw new QrunError('UNIT_UNREADABLE', `cannot read ${path}: ${(cause as Error).message}`, {
-      hint: 'make it readable for the user that runs qrun',
-      cause,
-    });
-  }
-}

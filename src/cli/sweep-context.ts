@@ -1,10 +1,12 @@
 import { realpathSync } from 'node:fs';
-import { basename, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import { AUDIT, defaultGroup, sweepNameOf } from '../core/labels.js';
 import type { Parameters } from '../core/model.js';
+import { ownersOfOneFile } from '../core/names.js';
 import { nameMatcher } from '../core/selection.js';
 import { chooseUnits, parameterSets } from '../core/sweep.js';
+import { foldsCase } from '../io/case.js';
 import { findSqlDirectories } from '../io/sweep-files.js';
 import { unitName } from '../io/unit-files.js';
 import { type Surroundings, type SweepContext, sweepContext, type UnitContext, unitIn } from './context.js';
@@ -30,7 +32,8 @@ export interface UnitSelection {
  * directory, times epochs and matrix. With an embedded engine and `data_dir` each unit has a directory of its own
  * below that, because only one process can open one.
  *
- * Errors: QrunError `CONFIG`, `UNIT_*`; `CONFIG` when two units would share a log.
+ * Errors: QrunError `CONFIG`, `UNIT_*`; `CONFIG` when two units would share a log, also where
+ * its disk does not tell upper from lower case.
  */
 export function openSweep(
   directory: string,
@@ -80,17 +83,24 @@ function unitOf(sweep: SweepContext, directory: string, parameters: Parameters):
 }
 
 function refuseSharedNames(units: readonly UnitContext[]): void {
-  const byLog = new Map<string, string>();
-  const problems: string[] = [];
-  for (const { unit, logPath } of units) {
-    const other = byLog.get(logPath);
-    if (other !== undefined) problems.push(`${other} and ${unit} would share ${logPath}`);
-    byLog.set(logPath, unit);
-    if (unit === AUDIT) problems.push(`no unit can be called ${AUDIT}`);
-  }
+  const logs = units.map(({ unit, logPath }) => [unit, logPath] as const);
+  const path = new Map(logs);
+  const problems = sharing(logs).map(
+    ([one, other]) =>
+      `${one} and ${other} would share ${path.get(other)}${path.get(one) === path.get(other) ? '' : ', because its disk does not tell upper from lower case'}`,
+  );
+  if (units.some(({ unit }) => unit === AUDIT)) problems.push(`no unit can be called ${AUDIT}`);
   if (problems.length > 0) {
     throw new QrunError('CONFIG', 'the units of the sweep are not usable', { details: problems });
   }
+}
+
+// The disk is asked only where that matters.
+function sharing(logs: readonly (readonly [string, string])[]): [string, string][] {
+  const folded = ownersOfOneFile(logs, true);
+  const [, first] = logs[0] ?? [];
+  if (folded.length === 0 || first === undefined || foldsCase(dirname(first))) return folded;
+  return ownersOfOneFile(logs, false);
 }
 
 function isWithin(path: string, directory: string): boolean {

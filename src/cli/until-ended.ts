@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type WaitDeps, waitForTasks } from '../app/wait-for-tasks.js';
+import type { TaskKind } from '../core/labels.js';
 import { Pueue } from '../io/pueue.js';
 import type { Flags } from './options.js';
 import { repeatedTask } from './sweep-jobs.js';
@@ -8,6 +9,7 @@ import type { Terminal } from './terminal.js';
 
 /** Whose tasks are waited for. */
 export interface Awaited {
+  readonly kind: TaskKind;
   readonly sweep: string;
   /** By its configuration; what pueue says of the group that this task runs in counts more. */
   readonly group: string;
@@ -21,7 +23,7 @@ export interface Awaited {
  * process's: a later task may have taken it. Errors: as `waitForTasks`.
  */
 export async function untilEnded(
-  { sweep, group, directory, orphans }: Awaited,
+  { kind, sweep, group, directory, orphans }: Awaited,
   flags: Flags,
   terminal: Terminal,
   signal: AbortSignal,
@@ -34,6 +36,7 @@ export async function untilEnded(
       onWaiting: text => terminal.err.write(`${text}\n`),
     },
     {
+      kind,
       sweep,
       group: terminal.env.PUEUE_GROUP ?? group,
       again: repeatedTask(terminal, directory, wholeNumberFlag(flags, 'priority', AUDIT_PRIORITY)),

@@ -1,6 +1,8 @@
-import { twice } from './columns.js';
-import { FinalStates } from './final-states.js';
+import type { CannotRun } from './judge.js';
 import type { LogVisitor } from './log-scan.js';
+import { LogStates, type Standing } from './log-states.js';
+import type { Settings } from './model.js';
+import { planQuery } from './plan.js';
 import type { RecordHead } from './record.js';
 
 /** A query as the audit expects it. */
@@ -11,9 +13,19 @@ export interface ExpectedQuery {
   readonly rows: number | undefined;
 }
 
+/** What a unit has besides the queries that can run. */
+export interface OtherFiles {
+  /** Files that cannot run as they are now, with each of their problems. */
+  readonly cannotRun: readonly CannotRun[];
+  /** Files that hold only comments or nothing: no queries. */
+  readonly noStatement: readonly string[];
+  /** Queries that the selection left out, and that the log holds nothing of. */
+  readonly leftOut: number;
+}
+
 /**
  * `complete`: every query has one whole, present result. `errors`: the same, but some stand as error.
- * `incomplete`: results are missing or stale. `inconsistent`: the log holds what it must not hold.
+ * `incomplete`: results are missing or stale, or files cannot run. `inconsistent`: the log holds what it must not hold.
  */
 export type Verdict = 'complete' | 'errors' | 'incomplete' | 'inconsistent';
 
@@ -27,7 +39,10 @@ export interface NormalTerm {
 export interface AuditReport {
   readonly unit: string;
   readonly log: string;
+  /** Only where several logs were judged together: each with its lines, `null` where there is no such file. */
+  readonly logs?: readonly { readonly log: string; readonly lines: number | null }[];
   readonly verdict: Verdict;
+  /** What is judged: queries that can run or not, without those that the selection leaves out. */
   readonly queries: number;
   readonly normal: readonly NormalTerm[];
   readonly skipped: number;
@@ -46,11 +61,19 @@ export interface AuditReport {
   readonly duplicate: readonly { readonly query: string; readonly times: number; readonly lines: number }[];
   /** Recorded for other SQL, parameters or settings than the present ones. */
   readonly stale: readonly string[];
+  /** Files that a run would refuse as they are now; `query` is null for a problem of the whole unit. */
+  readonly cannot_run: readonly CannotRun[];
+  /** Files that hold only comments or nothing. They are no queries, and nothing of them is missing. */
+  readonly no_statement: readonly string[];
+  /** Queries that the selection left out, unless the log holds results of them. */
+  readonly left_out: number;
   /** Recorded queries that the unit does not have, and lines that are no records of the unit. */
   readonly foreign: readonly {
     readonly query: string | null;
     readonly lines: number;
     readonly offset: number;
+    /** Where several logs were judged. */
+    readonly log?: string;
   }[];
   readonly wrong_width: readonly {
     readonly query: string;
@@ -63,95 +86,78 @@ export interface AuditReport {
     readonly offset: number;
     readonly bytes: number;
     readonly reason: string;
+    readonly log?: string;
   }[];
+  /** The settings that decided what is stale: those that a run with this configuration would have. */
+  readonly settings?: Settings;
+  /** The last run, where it had others. */
+  readonly last_run?: { readonly run: string; readonly settings: Settings };
 }
 
+const NO_OTHERS: OtherFiles = { cannotRun: [], noStatement: [], leftOut: 0 };
+
 /**
- * Collects a log (as visitor of a LogScanner) and compares it with the queries that a unit has. Pure: neither
- * the order of the queries nor the time plays a part.
+ * Collects a log, or several one after the other (as visitor of LogScanners), and compares them with the queries that a
+ * unit has. Pure: neither the order of the queries nor that of the logs, nor the time, plays a part. Of the states that
+ * a query has in several logs the one with the highest run id is its final state, because run ids begin with the time;
+ * settled with the same fingerprint in another log, it is there twice.
  */
 export class Audit implements LogVisitor {
-  readonly #states = new FinalStates();
-  // By the number of a query: the attempt of its last group, and where that begins.
-  #attempts = new Float64Array(16);
-  #offsets = new Float64Array(16);
-  readonly #duplicates = new Map<number, { readonly times: number; readonly lines: number }>();
-  // The newest group of the query is not whole.
-  readonly #partial = new Map<number, { readonly found: number; readonly parts: number }>();
-  // Queries of which no group was ever whole.
-  readonly #neverWhole = new Set<number>();
-  readonly #foreignLines: { offset: number; unit: string | undefined }[] = [];
-  readonly #unreadable: { offset: number; bytes: number; reason: string }[] = [];
-  #lines = 0;
-  #supersededGroups = 0;
-  #supersededLines = 0;
+  readonly #logs: LogStates[] = [];
+
+  /** What is visited from here on stands in this log; not needed for a single one. */
+  begin(log: string): void {
+    this.#logs.push(new LogStates(log));
+  }
+
+  /** The log that was begun last does not exist. */
+  noLog(): void {
+    this.#log.lines = null;
+  }
 
   group(head: RecordHead, start: number): void {
-    this.#lines += head.parts;
-    const number = this.#states.numberOf(head);
-    const before = this.#states.at(number);
-    if (before !== undefined) {
-      const settledTwice =
-        before.fingerprint === head.fingerprint &&
-        before.outcome !== 'error' &&
-        !this.#partial.has(number) &&
-        head.outcome !== 'error' &&
-        !head.rerun;
-      // An attempt ends once: its records, or some of them, were copied.
-      const copied = before.run === head.run && this.#attempts[number] === head.attempt;
-      const lines = this.#partial.get(number)?.found ?? before.parts;
-      if (settledTwice || copied) {
-        const earlier = this.#duplicates.get(number) ?? { times: 0, lines: 0 };
-        this.#duplicates.set(number, { times: earlier.times + 1, lines: earlier.lines + lines });
-      } else this.#supersede(lines);
-      this.#partial.delete(number);
-      this.#neverWhole.delete(number);
-    }
-    this.#note(number, head, start);
+    this.#log.group(head, start);
   }
 
   partial(head: RecordHead, seen: number, start: number): void {
-    this.#lines += seen;
-    const number = this.#states.numberOf(head);
-    const before = this.#states.at(number);
-    if (before === undefined) this.#neverWhole.add(number);
-    else this.#supersede(this.#partial.get(number)?.found ?? before.parts);
-    this.#partial.set(number, { found: seen, parts: head.parts });
-    this.#note(number, head, start);
+    this.#log.partial(head, seen, start);
   }
 
-  foreign(start: number, unit: string | undefined): void {
-    this.#lines += 1;
-    this.#foreignLines.push({ offset: start, unit });
+  foreign(start: number, _unit?: string): void {
+    this.#log.foreign(start);
   }
 
   newer(start: number, schema: number): void {
-    this.#lines += 1;
-    this.#unreadable.push({
-      offset: start,
-      bytes: 0,
-      reason: `record of schema ${schema}, newer than this qrun`,
-    });
+    this.#log.newer(start, schema);
   }
 
   unreadable(start: number, bytes: number): void {
-    this.#lines += 1;
-    this.#unreadable.push({ offset: start, bytes, reason: 'no JSON' });
+    this.#log.unreadable(start, bytes);
   }
 
   /** A torn end of the log: a writer died there, or is writing at this moment. */
   torn(start: number, bytes: number, reason: string): void {
-    this.#unreadable.push({ offset: start, bytes, reason: `torn end: ${reason}` });
+    this.#log.torn(start, bytes, reason);
+  }
+
+  get #log(): LogStates {
+    if (this.#logs.length === 0) this.begin('');
+    return this.#logs[this.#logs.length - 1] as LogStates;
   }
 
   /** The fingerprint of a query's newest group; `undefined` unless any group of it is whole. */
   fingerprintOf(query: string): string | undefined {
-    const number = this.#states.find(query);
-    return this.#neverWhole.has(number) ? undefined : this.#states.at(number)?.fingerprint;
+    const isWhole = this.#logs.some(log => log.hasWhole(log.find(query)));
+    return isWhole ? this.#standing(query)?.state.fingerprint : undefined;
   }
 
   /** The comparison with what the unit has; everything must have been visited. */
-  report(unit: string, log: string, expected: readonly ExpectedQuery[]): AuditReport {
+  report(
+    unit: string,
+    log: string,
+    expected: readonly ExpectedQuery[],
+    { cannotRun, noStatement, leftOut }: OtherFiles = NO_OTHERS,
+  ): AuditReport {
     const missing: string[] = [];
     const failed: { query: string; attempt: number }[] = [];
     const partial: { query: string; found: number; parts: number }[] = [];
@@ -159,35 +165,41 @@ export class Audit implements LogVisitor {
     const stale: string[] = [];
     const wrongWidth: { query: string; rows: number; expected: number }[] = [];
     const widths = new Map<number, number>();
-    const known = new Uint8Array(this.#states.numbers);
+    const known = this.#logs.map(({ numbers }) => new Uint8Array(numbers));
+    const superseded = { groups: 0, lines: 0 };
+    for (const { supersededGroups, supersededLines } of this.#logs) {
+      superseded.groups += supersededGroups;
+      superseded.lines += supersededLines;
+    }
     let skipped = 0;
     let expectedLines = 0;
     let foundLines = 0;
+    const refused = new Set(cannotRun.flatMap(({ query }) => query ?? []));
+    for (const name of refused) this.#standing(name, known);
     for (const query of expected) {
-      const number = this.#states.find(query.name);
-      const state = this.#states.at(number);
-      if (state === undefined) {
+      const standing = this.#standing(query.name, known, superseded);
+      if (standing === undefined) {
         missing.push(query.name);
         continue;
       }
-      known[number] = 1;
-      const duplicates = this.#duplicates.get(number);
-      if (duplicates !== undefined) {
-        duplicate.push({ query: query.name, times: duplicates.times + 1, lines: duplicates.lines });
+      const { state, again } = standing;
+      if (again !== undefined) {
+        duplicate.push({ query: query.name, times: again.times + 1, lines: again.lines });
       }
-      const incomplete = this.#partial.get(number);
-      if (incomplete !== undefined) {
-        partial.push({ query: query.name, ...incomplete });
-        foundLines += incomplete.found;
+      if (standing.partial !== undefined) {
+        partial.push({ query: query.name, ...standing.partial });
+        foundLines += standing.partial.found;
         continue;
       }
-      if (state.fingerprint !== query.fingerprint) {
+      // The question that a run asks, so that what is due there is not complete here.
+      const reason = planQuery(state, query.fingerprint, 'errors');
+      if (reason === 'changed') {
         stale.push(query.name);
         continue;
       }
-      foundLines += state.parts + (duplicates?.lines ?? 0);
-      if (state.outcome === 'error') {
-        failed.push({ query: query.name, attempt: this.#attempts[number] as number });
+      foundLines += state.parts + (again?.lines ?? 0);
+      if (reason === 'failed') {
+        failed.push({ query: query.name, attempt: standing.attempt });
         expectedLines += 1;
       } else if (state.outcome === 'skipped') {
         skipped += 1;
@@ -200,11 +212,15 @@ export class Audit implements LogVisitor {
       }
     }
     const foreign = this.#foreign(known);
-    const inconsistent = duplicate.length + foreign.length + wrongWidth.length + this.#unreadable.length > 0;
-    const incomplete = missing.length + partial.length + stale.length > 0;
+    const unreadable = this.#logs.flatMap(one =>
+      one.unreadableParts.map(part => ({ ...part, ...this.#named(one) })),
+    );
+    const inconsistent = duplicate.length + foreign.length + wrongWidth.length + unreadable.length > 0;
+    const incomplete = missing.length + partial.length + stale.length + cannotRun.length > 0;
     return {
       unit,
       log,
+      ...(this.#logs.length > 1 ? { logs: this.#logs.map(one => ({ log: one.log, lines: one.lines })) } : {}),
       verdict: inconsistent
         ? 'inconsistent'
         : incomplete
@@ -212,53 +228,85 @@ export class Audit implements LogVisitor {
           : failed.length > 0
             ? 'errors'
             : 'complete',
-      queries: expected.length,
+      queries: expected.length + refused.size,
       normal: [...widths].map(([rows, queries]) => ({ queries, rows })).sort((a, b) => b.queries - a.queries),
       skipped,
       errors: failed.length,
       expected_lines: expectedLines,
       found_lines: foundLines,
-      total_lines: this.#lines,
+      total_lines: this.#logs.reduce((sum, { lines }) => sum + (lines ?? 0), 0),
       missing,
       failed,
       partial,
       duplicate,
       stale,
+      cannot_run: cannotRun,
+      no_statement: noStatement,
+      left_out: leftOut,
       foreign,
       wrong_width: wrongWidth,
-      superseded: { groups: this.#supersededGroups, lines: this.#supersededLines },
-      unreadable: this.#unreadable,
+      superseded,
+      unreadable,
     };
   }
 
-  #note(number: number, head: RecordHead, start: number): void {
-    this.#states.set(head, number);
-    if (number >= this.#attempts.length) {
-      this.#attempts = twice(this.#attempts);
-      this.#offsets = twice(this.#offsets);
+  // How a query stands in all logs together. Marks it as known, and counts what its state in other logs is then.
+  #standing(
+    query: string,
+    known?: readonly Uint8Array[],
+    superseded = { groups: 0, lines: 0 },
+  ): Standing | undefined {
+    let final: Standing | undefined;
+    for (const [index, log] of this.#logs.entries()) {
+      const number = log.find(query);
+      const standing = log.standing(number);
+      if (standing === undefined) continue;
+      const marks = known?.[index];
+      if (marks !== undefined) marks[number] = 1;
+      final = final === undefined ? standing : together(final, standing, superseded);
     }
-    this.#attempts[number] = head.attempt;
-    this.#offsets[number] = start;
+    return final;
   }
 
-  #supersede(lines: number): void {
-    this.#supersededGroups += 1;
-    this.#supersededLines += lines;
-  }
-
-  #foreign(known: Uint8Array): AuditReport['foreign'] {
-    const found: { query: string | null; lines: number; offset: number }[] = [];
-    for (let number = 0; number < known.length; number += 1) {
-      if (known[number] === 1) continue;
-      found.push({
-        query: this.#states.name(number),
-        lines: this.#partial.get(number)?.found ?? this.#states.partsOf(number),
-        offset: this.#offsets[number] as number,
-      });
+  #foreign(known: readonly Uint8Array[]): AuditReport['foreign'] {
+    const found: { query: string | null; lines: number; offset: number; log?: string }[] = [];
+    for (const [index, log] of this.#logs.entries()) {
+      const marks = known[index] as Uint8Array;
+      for (let number = 0; number < marks.length; number += 1) {
+        if (marks[number] === 0) found.push({ ...log.unknown(number), ...this.#named(log) });
+      }
+      for (const offset of log.foreignLines) {
+        found.push({ query: null, lines: 1, offset, ...this.#named(log) });
+      }
     }
-    for (const { offset } of this.#foreignLines) found.push({ query: null, lines: 1, offset });
     return found;
   }
+
+  #named({ log }: LogStates): { log?: string } {
+    return this.#logs.length > 1 ? { log } : {};
+  }
+}
+
+// The later of two states in different logs, with what the other one is beside it: the same once more, or replaced.
+function together(one: Standing, other: Standing, superseded: { groups: number; lines: number }): Standing {
+  const [final, older] = one.state.run < other.state.run ? [other, one] : [one, other];
+  const copied = final.state.run === older.state.run && final.attempt === older.attempt;
+  const settledTwice =
+    final.state.fingerprint === older.state.fingerprint &&
+    [final, older].every(({ state, partial }) => state.outcome !== 'error' && partial === undefined);
+  const lines = older.partial?.found ?? older.state.parts;
+  if (!copied && !settledTwice) {
+    superseded.groups += 1;
+    superseded.lines += lines;
+  }
+  const again = [final.again, older.again, copied || settledTwice ? { times: 1, lines } : undefined].reduce(
+    (sum, more) =>
+      sum === undefined || more === undefined
+        ? (sum ?? more)
+        : { times: sum.times + more.times, lines: sum.lines + more.lines },
+    undefined,
+  );
+  return { ...final, again };
 }
 
 /** The formula with its numbers: `290 = 95 x 3 + 5 x 1 + 0 x 1`; one term for each width of normal results. */

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { parseSize, SIZE_EXAMPLES } from './bytes.js';
 import { parseDuration } from './duration.js';
 import { QrunError } from './errors.js';
-import { type HaltPolicy, parseHalt } from './halt.js';
+import { DEFAULT_HALT, HALT_FORMS, type HaltPolicy, parseHalt } from './halt.js';
+import type { AllowedPlaceholders } from './judge.js';
 import type { Rerun } from './plan.js';
 import type { Shard } from './selection.js';
 import { sweepProblems } from './sweep.js';
@@ -22,10 +23,18 @@ const flag = z.preprocess(
   value => (value === '1' || value === 'true' ? true : value === '0' || value === 'false' ? false : value),
   z.boolean('must be true or false'),
 );
+const ALLOWED = 'must be true, false or placeholders as they stand in the SQL, such as __WORD__';
+const placeholders = z.preprocess(
+  value => (typeof value === 'string' && !/^(?:1|true|0|false)$/.test(value) ? [value] : value),
+  z.union([flag, z.array(z.string(ALLOWED).regex(/^(?:__.+__|\$\{.+\}|\{\{.+\}\})$/s, ALLOWED))], ALLOWED),
+);
 const pairs = z
   .record(
     z.string(),
-    z.union([z.string(), z.number(), z.boolean()], 'must be a text, a number or true/false'),
+    z.union(
+      [z.string(), z.number(), z.boolean()],
+      'must be a text, a number or true/false (a date as a text)',
+    ),
     'must be a table of names and values',
   )
   .transform(values => Object.fromEntries(Object.entries(values).map(([k, v]) => [k, settingText(v)])));
@@ -104,10 +113,11 @@ const FIELDS = {
   timeout: field(duration, { env: 'QRUN_TIMEOUT' }),
   retries: field(wholeNumber(0, 100), { env: 'QRUN_RETRIES' }),
   max_outage: field(duration, { env: 'QRUN_MAX_OUTAGE' }),
-  halt: field(parsed(parseHalt, 'must be errors=N or errors=N%'), { env: 'QRUN_HALT' }),
+  halt: field(parsed(parseHalt, `must be ${HALT_FORMS}`), { env: 'QRUN_HALT' }),
   rows_per_query: field(wholeNumber(1, 1_000_000_000), { env: 'QRUN_ROWS_PER_QUERY' }),
   log_dir: field(text, { env: 'QRUN_LOG_DIR' }),
-  allow_placeholders: field(flag),
+  allow_placeholders: field(placeholders),
+  skip_bad: field(flag, { env: 'QRUN_SKIP_BAD' }),
   include: field(list),
   exclude: field(list),
   settings: field(pairs),
@@ -150,10 +160,13 @@ export interface Config {
   readonly timeout: number;
   readonly retries: number;
   readonly max_outage: number;
-  readonly halt: HaltPolicy | undefined;
+  readonly halt: HaltPolicy;
   readonly rows_per_query: number | undefined;
   readonly log_dir: string | undefined;
-  readonly allow_placeholders: boolean;
+  /** All, none, or those named. */
+  readonly allow_placeholders: AllowedPlaceholders;
+  /** Whether queries run although files beside them cannot. */
+  readonly skip_bad: boolean;
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly settings: Readonly<Record<string, string>>;
@@ -174,7 +187,9 @@ const DEFAULTS = {
   timeout: 3_600_000,
   retries: 3,
   max_outage: 600_000,
+  halt: DEFAULT_HALT,
   allow_placeholders: false,
+  skip_bad: false,
   include: [],
   exclude: [],
   settings: {},

@@ -139,10 +139,59 @@ const EXECUTION_ONLY: ReadonlySet<string> = new Set([
  * Whether another value of this setting can give another result of the same query on the same data; such
  * settings are part of the fingerprint. Unknown names count as `true`: the worst that follows is that a query
  * runs again. Limits that make a query fail, and never change what it gives, count as `false`; so does the
- * number of threads, although it may change the last digits of a sum of floats.
+ * number of threads, although it may change the last digits of a sum of floats. What holds where limits do not make a
+ * query fail, see {@link splitSettings}.
  */
 export function changesResult(name: string): boolean {
-  return !EXECUTION_ONLY.has(name) && !name.startsWith('log_') && !name.startsWith('query_profiler_');
+  return !EXECUTION_ONLY.has(name) && !isInert(name);
+}
+
+function isInert(name: string): boolean {
+  return name.startsWith('log_') || name.startsWith('query_profiler_');
+}
+
+/**
+ * What in the name of a setting says that a limit, or a server that does not answer in time, makes a result shorter in
+ * place of an error: `timeout_overflow_mode`, `result_overflow_mode`, ..., `skip_unavailable_shards`,
+ * `partial_result_on_first_cancel`.
+ */
+export const CUTTING_NAMES: readonly string[] = [
+  'overflow_mode',
+  'skip_unavailable_shards',
+  'partial_result',
+];
+
+// What these settings have where nothing is cut.
+const CUTS_NOTHING: ReadonlySet<string> = new Set(['throw', '0', 'false', '']);
+
+function cuts([name, value]: [string, string]): boolean {
+  const isOne = CUTTING_NAMES.some(part => name.includes(part));
+  return isOne && !CUTS_NOTHING.has(value.trim().toLowerCase());
+}
+
+/** Settings by what they have to do with a fingerprint. */
+export interface SplitSettings {
+  /** Part of every fingerprint. */
+  readonly result: Settings;
+  /**
+   * Limits, threads and the like, which change no result unless a query's own text lets a limit cut it: part of the
+   * fingerprints of such queries alone.
+   */
+  readonly limits: Settings;
+}
+
+/**
+ * Splits a user's settings into those that can change every result and those that cannot. Where one of them says that a
+ * limit cuts a result in place of failing, the limits count too, and what decides how far a query comes within one (the
+ * threads, the size of a block): a result cut at one second is not that of thirty.
+ */
+export function splitSettings(settings: Settings): SplitSettings {
+  const entries = Object.entries(settings).filter(([name]) => !isInert(name));
+  if (entries.some(cuts)) return { result: Object.fromEntries(entries), limits: {} };
+  return {
+    result: Object.fromEntries(entries.filter(([name]) => changesResult(name))),
+    limits: Object.fromEntries(entries.filter(([name]) => !changesResult(name))),
+  };
 }
 
 /** The known name that a mistyped one is closest to, or `undefined` where none is close. */
@@ -178,8 +227,9 @@ function editDistance(from: string, to: string): number {
 // Types whose text form holds quoted strings with escapes of their own; the server reads them as they stand.
 const READ_AS_IT_STANDS =
   /^(?:Nullable\(\s*)?(?:Identifier|Array|Tuple|Map|Nested|Point|Ring|LineString|MultiLineString|Polygon|MultiPolygon)\b/i;
+// A backslash takes the character behind it along: `\` and a tab are a tab.
+const ESCAPED_OR_BARE = /\\(.)|[\t\n\r\0\b\f]/gs;
 const ESCAPES: Readonly<Record<string, string>> = {
-  '\\': '\\\\',
   '\t': '\\t',
   '\n': '\\n',
   '\r': '\\r',
@@ -189,12 +239,17 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * A parameter's value as ClickHouse must get it so that it arrives unchanged.
+ * A parameter's value as ClickHouse must get it so that it means what clickhouse-client's `--param_x` means.
  *
- * ClickHouse reads the value of `{name:Type}` as a field of TSV: without escapes a tab ends it and `\N` is NULL.
- * Arrays, tuples, maps and identifiers are read as they stand (`['a','b']`); their strings escape themselves.
+ * ClickHouse reads the value of `{name:Type}` as a field of TSV: `\N` is NULL, `\t`, `\n` and `\\` stand for one
+ * character, and both engines and clickhouse-client decode that alike. A tab or line end as such would end the field;
+ * they are written as their escapes, so that they arrive. Arrays, tuples, maps and identifiers are read as they stand
+ * (`['a','b']`); their strings escape themselves.
  */
 export function encodeParameter(value: string, type: string): string {
   if (READ_AS_IT_STANDS.test(type.trim())) return value;
-  return value.replace(/[\\\t\n\r\0\b\f]/g, character => ESCAPES[character] ?? character);
+  return value.replace(
+    ESCAPED_OR_BARE,
+    (found, escaped: string | undefined) => ESCAPES[escaped ?? found] ?? found,
+  );
 }

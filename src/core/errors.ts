@@ -6,7 +6,11 @@ export const EXIT_TABLE = [
   { code: 0, meaning: 'every query of the unit is settled / the audit is complete' },
   { code: 1, meaning: 'a bug in qrun: the stack and where to report it are on stderr' },
   { code: 2, meaning: 'usage or configuration: nothing was started, all problems are listed' },
-  { code: 20, meaning: 'ran to the end (or audit: nothing is missing), some queries stand as error' },
+  {
+    code: 20,
+    meaning:
+      'ran to the end (or audit: nothing is missing), some queries stand as error or were left out (--skip-bad)',
+  },
   { code: 21, meaning: 'audit: incomplete or inconsistent' },
   { code: 22, meaning: 'the unit is running elsewhere (who, where, since when)' },
   { code: 23, meaning: 'the log cannot be trusted or written (damage, disk full, failed fsync)' },
@@ -85,4 +89,23 @@ export class QrunError extends Error {
   get exitCode(): ExitCode {
     return EXIT_OF[this.code];
   }
+}
+
+// A chain of causes is a few links long; a ring of them must not hang the end of a process.
+const MAX_CAUSES = 16;
+
+/**
+ * Whether an error says no more than that `signal` interrupted something: it is the signal's reason, or an
+ * `AbortError`, or was caused by one of them. Whatever else fails after a signal is a failure of its own.
+ */
+export function isInterruption(error: unknown, signal: AbortSignal): boolean {
+  if (!signal.aborted) return false;
+  let one = error;
+  for (let depth = 0; depth < MAX_CAUSES; depth += 1) {
+    if (one === signal.reason) return true;
+    if (!(one instanceof Error)) return false;
+    if (one.name === 'AbortError') return true;
+    one = one.cause;
+  }
+  return false;
 }

@@ -1,4 +1,5 @@
 import type { ExitCode } from './errors.js';
+import type { CannotRun } from './judge.js';
 import type { Outcome, QueryError } from './model.js';
 
 /** How often each outcome was recorded. */
@@ -40,7 +41,7 @@ export interface RunSummary {
    * How the same durations are spread, in ascending order: each count holds those above the bound before and
    * at or below `up_to_ms`. Bounds in the steps 1, 2, 5 of each power of ten are easiest to read.
    */
-  readonly histogram?: readonly { readonly up_to_ms: number; readonly count: number }[];
+  readonly histogram?: readonly { readonly up_to_ms: number; readonly count: number }[] | undefined;
   /** At most five, slowest first. */
   readonly slowest: readonly { readonly query: string; readonly duration_ms: number }[];
   /** Failed queries by error, most frequent first; `example` is one query of each. */
@@ -51,6 +52,10 @@ export interface RunSummary {
     readonly example: string;
     readonly message: string;
   }[];
+  /** Files that were left out because they cannot run (`--skip-bad`), with each of their problems. */
+  readonly cannot_run?: readonly CannotRun[];
+  /** Files that hold only comments or nothing, and are no queries. */
+  readonly no_statement?: readonly string[];
   /** Why the run ended before its end, where it did. */
   readonly stopped: string | undefined;
   readonly exit_code: ExitCode;

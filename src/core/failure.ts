@@ -9,7 +9,10 @@ export interface Failure extends QueryError {
    * execution): running it again is always safe.
    */
   readonly neverStarted: boolean;
-  /** `true` when the failure says that the server is down or not reachable, and not that the query is bad. */
+  /**
+   * `true` when the failure may be about the server and not about the query: it is down, not reachable, something else
+   * answers in its place, or it refuses us whatever we ask. Whoever gets it asks the server whether it is there.
+   */
   readonly serverGone: boolean;
   /** Wait at least so long before the next attempt (an HTTP `Retry-After`). */
   readonly retryAfterMs?: number;
@@ -184,6 +187,14 @@ const REFUSED_BEFORE_START: ReadonlySet<number> = new Set([
   202, 216, 364, 373, 745, 749, 762, 700, 192, 193, 194, 516,
 ]);
 
+// A quota of queries or errors is looked at before a query begins; others (rows, time) also while it runs.
+const QUOTA_BEFORE_START = /\bhas been exceeded[.:] (?:queries|query_selects|query_inserts|errors)\b/i;
+
+/** Whether the server only hands on what another one has told it: then it is about the query that asks that one. */
+export function isFromElsewhere(message: string): boolean {
+  return message.includes('Received from ');
+}
+
 // The limit of the statement itself is met again each time; the server's or the user's total passes when other
 // queries have ended. `Memory limit (for query) exceeded` up to 24.x, `Query memory limit exceeded` later.
 const MEMORY_OF_QUERY = /Memory limit \(for query\)|Query memory limit exceeded|\(for query\) memory limit/i;
@@ -202,16 +213,25 @@ export function classifyServerError(error: ServerErrorText): FailureKind {
 
 /** The failure that a ClickHouse error text stands for. */
 export function serverFailure(error: ServerErrorText): Failure {
+  const { code, message } = error;
+  const own = !isFromElsewhere(message);
   return {
     ...error,
     kind: classifyServerError(error),
-    neverStarted: REFUSED_BEFORE_START.has(error.code),
-    serverGone: false,
+    neverStarted:
+      own && (REFUSED_BEFORE_START.has(code) || (code === 201 && QUOTA_BEFORE_START.test(message))),
+    serverGone: own && (REFUSED_CODES.has(code) || code === 201),
   };
 }
 
 // Statuses that load balancers and proxies give for a passing state; 500 only when its body is not ClickHouse's.
-const TRANSIENT_STATUS: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+// The login pages of proxies may pass too; a firewall gives 403 for one text each time.
+const TRANSIENT_STATUS: ReadonlySet<number> = new Set([401, 403, 407, 408, 425, 429, 500, 502, 503, 504]);
+// These are given before a request is handed on. Every other status may stand in place of an error of ClickHouse, where
+// a proxy writes pages of its own: of a statement that began.
+const REFUSING_STATUS: ReadonlySet<number> = new Set([401, 403, 407, 413, 414, 429, 431, 503]);
+// About this one request, whoever answers: its body or its URL is too large, or it came too soon after others.
+const OWN_STATUS: ReadonlySet<number> = new Set([413, 414, 429, 431]);
 
 /** An HTTP answer that is not ClickHouse's. */
 export interface ForeignAnswer {
@@ -231,14 +251,15 @@ export function httpFailure(answer: ForeignAnswer, nowMs: number): Failure {
   const { status, location } = answer;
   const retryAfterMs = parseRetryAfter(answer.retryAfter, nowMs);
   const where = location === undefined ? '' : ` (to ${withoutCredentials(location)})`;
+  const redirects = status >= 300 && status < 400;
   return {
     code: 0,
     name: `HTTP_${status}`,
     kind: TRANSIENT_STATUS.has(status) ? 'transient' : 'permanent',
     message: `HTTP ${status}${where} without a ClickHouse error: ${excerpt(answer.body)}`,
-    // 429 and 503 refuse before execution; a 502 or 504 may have cut a running query off.
-    neverStarted: status === 429 || status === 503,
-    serverGone: status === 502 || status === 503,
+    // A 502 or 504 may have cut a running query off.
+    neverStarted: redirects || REFUSING_STATUS.has(status),
+    serverGone: !OWN_STATUS.has(status),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   };
 }
@@ -289,14 +310,14 @@ export interface TransportError {
 
 /**
  * The failure of a request at the transport. With `ECONNREFUSED`, a failed `connect` and the like nothing was
- * sent; with every other error the statement may have run and only its answer is lost (`unknown`). A refused
- * certificate is permanent.
+ * sent, and nothing with a certificate that is not accepted; with every other error the statement may have run and
+ * only its answer is lost (`unknown`).
  */
 export function transportFailure({ code, syscall, message }: TransportError): Failure {
   const text = code === undefined || message.includes(code) ? message : `${message} (${code})`.trimStart();
   if (code !== undefined && TLS_REFUSED.test(code)) {
     const name = 'TLS_FAILED';
-    return { code: 0, name, kind: 'permanent', message: text, neverStarted: true, serverGone: true };
+    return { code: 0, name, kind: 'transient', message: text, neverStarted: true, serverGone: true };
   }
   const neverStarted =
     syscall === 'connect' || syscall === 'getaddrinfo' || (code !== undefined && NEVER_SENT.has(code));
@@ -308,6 +329,11 @@ export function transportFailure({ code, syscall, message }: TransportError): Fa
     neverStarted,
     serverGone: code === undefined || !OUT_OF_SOCKETS.has(code),
   };
+}
+
+/** Whether something in front of the server answered in its place, so that the server itself may know of nothing. */
+export function isForeignPage({ name }: Failure): boolean {
+  return name.startsWith('HTTP_');
 }
 
 /** A failure that qrun itself finds: a cut body, a timeout, rows that are no rows. */

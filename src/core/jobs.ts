@@ -5,7 +5,7 @@ import { shortHash } from './fingerprint.js';
 import { checkedSweepName } from './labels.js';
 import { expandMatrix } from './matrix.js';
 import type { Parameters } from './model.js';
-import { logName, unitId } from './names.js';
+import { logName, ownersOfOneFile, unitId } from './names.js';
 
 /** The content of a jobs.toml, checked. Values of the matrix and of `env` are texts. */
 export interface JobsFile {
@@ -56,7 +56,7 @@ export interface JobFiles {
 // each change.
 const MAX_JOBS = 100_000;
 const NAME = /^[A-Za-z_]\w*$/;
-const OWN_VARIABLE = /^QRUN_(PARAM_.*|JOB|CHECKPOINT)$/;
+const OWN_VARIABLE = /^QRUN_(PARAM_.*|JOB|CHECKPOINT|COMMAND_ID)$/;
 
 const text = z.string('must be a text').min(1, 'must not be empty');
 const printable = (value: string): boolean => !/\p{Cc}/u.test(value);
@@ -151,15 +151,10 @@ export function resolveJobs(
   return resolved;
 }
 
+// Whatever disk this one is on: the file may be used on another machine.
 function refuseCollisions(jobs: readonly Job[]): void {
-  const owners = new Map<string, string>();
-  const problems: string[] = [];
-  for (const { name } of jobs) {
-    const file = jobFiles(name).log.toLowerCase();
-    const other = owners.get(file);
-    if (other !== undefined) problems.push(`${other} and ${name}`);
-    owners.set(file, name);
-  }
+  const files = jobs.map(({ name }) => [name, jobFiles(name).log] as const);
+  const problems = ownersOfOneFile(files, true).map(([one, other]) => `${one} and ${other}`);
   if (problems.length === 0) return;
   throw new QrunError('CONFIG', 'jobs would share their log, state and checkpoint', {
     details: problems,

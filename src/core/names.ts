@@ -32,6 +32,26 @@ export function logName(unit: string, hash: (text: string) => string): string {
   return `${name.slice(0, MAX_NAME_BYTES - 17)}~${hash(unit)}.ndjson`;
 }
 
+/**
+ * The pairs of owners whose files are one file, in the order of the list; `foldsCase` for a disk that does not tell
+ * upper from lower case. Names are those of {@link logName}, which are ASCII, so that it does not matter how a disk
+ * folds or normalizes other letters.
+ */
+export function ownersOfOneFile(
+  files: Iterable<readonly [owner: string, file: string]>,
+  foldsCase: boolean,
+): [string, string][] {
+  const owners = new Map<string, string>();
+  const pairs: [string, string][] = [];
+  for (const [owner, file] of files) {
+    const key = foldsCase ? file.toLowerCase() : file;
+    const other = owners.get(key);
+    if (other === undefined) owners.set(key, owner);
+    else pairs.push([other, owner]);
+  }
+  return pairs;
+}
+
 function encodeCharacter(character: string): string {
   return [...new TextEncoder().encode(character)]
     .map(byte => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`)

@@ -22,13 +22,15 @@ export function mayRetry(failure: Failure, readOnly: boolean): boolean {
   return failure.kind !== 'permanent' && (readOnly || failure.neverStarted);
 }
 
-// TOO_MANY_SIMULTANEOUS_QUERIES, SERVER_OVERLOADED, TCP_ and HTTP_CONNECTION_LIMIT_REACHED (ErrorCodes.cpp).
+// TOO_MANY_SIMULTANEOUS_QUERIES, SERVER_OVERLOADED, TCP_ and HTTP_CONNECTION_LIMIT_REACHED
+// (ErrorCodes.cpp), and what proxies say in their place.
 const FULL_CODES: ReadonlySet<number> = new Set([202, 745, 749, 762]);
+const FULL_PAGES: ReadonlySet<string> = new Set(['HTTP_429', 'HTTP_503']);
 
 /**
- * Whether the server turned a query away because it has too many, before it began: that says nothing of the
+ * Whether the server, or a proxy, turned a query away because it has too many, before it began: that says nothing of the
  * query, which may ask again as long as a lost server would be waited for.
  */
 export function isServerFull(failure: Failure): boolean {
-  return failure.neverStarted && FULL_CODES.has(failure.code);
+  return failure.neverStarted && (FULL_CODES.has(failure.code) || FULL_PAGES.has(failure.name));
 }

@@ -53,7 +53,7 @@ function shardOf(name: string, count: number): number {
 export function nameMatcher(globs: readonly string[], whenEmpty: boolean): (name: string) => boolean {
   if (globs.length === 0) return () => whenEmpty;
   const tests = globs.map(glob =>
-    picomatch(glob.replace(/(?<=.)\.sql$/, ''), { basename: !glob.includes('/'), dot: true }),
+    picomatch(glob.replace(/(?<=[\s\S])\.sql$/, ''), { basename: !glob.includes('/'), dot: true }),
   );
   return name => tests.some(test => test(name));
 }

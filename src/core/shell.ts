@@ -1,8 +1,7 @@
-const SAFE = /^[\w@%+=:,./-]+$/;
+const SAFE = /^(?!=)[\w@%+=:,./-]+$/;
 
-/** A text as one word of a POSIX shell. */
+/** A text as one word of a POSIX shell, for a command that is run and not shown: it may hold raw control characters. */
 export function shellWord(text: string): string {
-  // A `=` in front of a command would be an assignment, but no word here stands there unquoted with one.
   return SAFE.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
@@ -12,4 +11,42 @@ export function shellWord(text: string): string {
  */
 export function shellCommand(args: readonly string[]): string {
   return `exec ${args.map(shellWord).join(' ')} </dev/null`;
+}
+
+// What a terminal may act on, what is not seen, and what reorders the text around it.
+const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u;
+const NOT_ASCII = /[^\x20-\x7e]/u;
+const SHORT_ESCAPES: Readonly<Record<string, string>> = {
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\\': '\\\\',
+  "'": "\\'",
+};
+
+/**
+ * A text as one word of a command that a person copies from the screen into bash, zsh or ksh: on one line, with all
+ * that cannot be seen as bytes in `$'...'`, which the shell makes into the same text again; with `asciiOnly` also what
+ * a terminal that is not UTF-8 would not show.
+ */
+export function pasteableWord(text: string, asciiOnly = false): string {
+  const hidden = asciiOnly ? NOT_ASCII : UNSEEN;
+  if (!hidden.test(text)) return shellWord(text);
+  const inner = [...text].map(character => {
+    const short = SHORT_ESCAPES[character];
+    return short ?? (hidden.test(character) ? octalBytes(character) : character);
+  });
+  return `$'${inner.join('')}'`;
+}
+
+/** As {@link pasteableWord}, for a path that stands among options: one that begins with `-` gets `./` in front. */
+export function pasteablePath(path: string, asciiOnly = false): string {
+  return pasteableWord(path.startsWith('-') ? `./${path}` : path, asciiOnly);
+}
+
+// Three digits each, so that what follows is never taken for one more.
+function octalBytes(character: string): string {
+  return [...new TextEncoder().encode(character)]
+    .map(byte => `\\${byte.toString(8).padStart(3, '0')}`)
+    .join('');
 }

@@ -1,4 +1,5 @@
 import type { AuditReport, NormalTerm, Verdict } from './audit.js';
+import { sharedLines } from './judge.js';
 
 /** One unit in the audit of a sweep: the report of its own audit, with counts in place of lists. */
 export interface UnitAudit {
@@ -15,11 +16,18 @@ export interface UnitAudit {
   readonly partial: number;
   readonly duplicate: number;
   readonly stale: number;
+  /** Files that cannot run as they are now. */
+  readonly cannot_run: number;
   readonly foreign: number;
   readonly wrong_width: number;
   readonly unreadable: number;
-  /** Why the unit could not be audited: then it is incomplete, whatever its log holds, and the counts are 0. */
-  readonly problem?: string;
+  /**
+   * What is wrong with files that cannot run, or why the unit could not be audited: then it is incomplete, whatever its
+   * log holds, and the counts are 0.
+   */
+  readonly problem: string | null;
+  /** When it was audited, where that was before the sweep's own time; see {@link keptAudit}. */
+  readonly at?: string;
 }
 
 /** The audit of all units that were asked for. */
@@ -42,6 +50,29 @@ export function sweepAudit(sweep: string, at: string, units: readonly UnitAudit[
   return { sweep, at, verdict: SEVERITY[worst] as Verdict, units };
 }
 
+/**
+ * What is kept of an audit: its units, and those of the one before that it was not about, with their time. So the audit
+ * of a part never hides what is known of the rest. `covers`: ids of which all that exist are in the audit; what the one
+ * before says of others among them is of units that are gone.
+ */
+export function keptAudit(
+  before: SweepAudit | undefined,
+  audit: SweepAudit,
+  covers: (unit: string) => boolean,
+): SweepAudit {
+  const audited = new Set(audit.units.map(({ unit }) => unit));
+  const rest = (before?.units ?? []).filter(({ unit }) => !audited.has(unit) && !covers(unit));
+  const older = rest.map(unit => ({ ...unit, at: unit.at ?? (before as SweepAudit).at }));
+  return sweepAudit(audit.sweep, audit.at, [...audit.units, ...older]);
+}
+
+/** What a kept audit says of some units: without the others, and with the worst verdict of these. */
+export function auditOf(audit: SweepAudit, units: Iterable<string>): SweepAudit {
+  const asked = new Set(units);
+  const about = audit.units.filter(({ unit }) => asked.has(unit));
+  return { ...audit, ...sweepAudit(audit.sweep, audit.at, about) };
+}
+
 /** A unit that was asked for and cannot be audited: its directory is gone, or one of its files is bad. */
 export function unaudited(unit: string, log: string, problem: string): UnitAudit {
   const none = { queries: 0, normal: [], skipped: 0, errors: 0, expected_lines: 0, found_lines: 0 };
@@ -50,6 +81,7 @@ export function unaudited(unit: string, log: string, problem: string): UnitAudit
     partial: 0,
     duplicate: 0,
     stale: 0,
+    cannot_run: 0,
     foreign: 0,
     wrong_width: 0,
     unreadable: 0,
@@ -73,10 +105,21 @@ export function unitAudit(report: AuditReport): UnitAudit {
     partial: report.partial.length,
     duplicate: report.duplicate.length,
     stale: report.stale.length,
+    cannot_run: new Set(report.cannot_run.map(({ query }) => query)).size,
     foreign: report.foreign.length,
     wrong_width: report.wrong_width.length,
     unreadable: report.unreadable.length,
+    problem: report.cannot_run.length === 0 ? null : problemOf(report),
   };
+}
+
+// So many problems of a unit are told; its own audit has all.
+const TOLD = 3;
+
+function problemOf({ cannot_run }: AuditReport): string {
+  const lines = sharedLines(cannot_run);
+  const more = lines.length > TOLD ? [`and ${lines.length - TOLD} more`] : [];
+  return [...lines.slice(0, TOLD), ...more].join('; ');
 }
 
 /** The sums of a sweep as one unit would have them, for the formula. */

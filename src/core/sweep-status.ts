@@ -69,6 +69,16 @@ export class UnitProgress implements LogVisitor {
   newer(): void {}
   unreadable(): void {}
 
+  /** The first of these queries that have no result; at most `limit`. */
+  unrecorded(queries: readonly string[], limit: number): string[] {
+    const found: string[] = [];
+    for (const query of queries) {
+      if (found.length === limit) break;
+      if (!this.#final.has(query)) found.push(query);
+    }
+    return found;
+  }
+
   /** Rows that a normal result has on average; `undefined` without one. */
   get width(): number | undefined {
     let lines = 0;

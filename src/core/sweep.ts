@@ -21,7 +21,7 @@ export interface SweepTable {
 }
 
 const scalar = z
-  .union([z.string(), z.number(), z.boolean()], 'must be a text, a number or true/false')
+  .union([z.string(), z.number(), z.boolean()], 'must be a text, a number or true/false (a date as a text)')
   .transform(value => (typeof value === 'boolean' ? (value ? '1' : '0') : String(value)));
 const values = z
   .union([scalar, z.array(scalar).min(1, 'must not be empty')], 'must be a value or a list of values')

@@ -1,9 +1,10 @@
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import type { SweepAudit } from '../core/sweep-audit.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { makeDirectories, reasonOf } from './log-file.js';
+import { readState } from './read-file.js';
 
 /** Where the last audit of a sweep is kept: beside its logs, whole or not at all. */
 export function auditReportPath(logDirectory: string, sweep: string): string {
@@ -26,7 +27,7 @@ export async function writeAuditReport(path: string, audit: SweepAudit): Promise
 /** The last audit, or `undefined` when there is none that can be read. */
 export function readAuditReport(path: string): SweepAudit | undefined {
   try {
-    const audit = JSON.parse(readFileSync(path, 'utf8')) as Partial<SweepAudit> | null;
+    const audit = JSON.parse(readState(path, 'state')) as Partial<SweepAudit> | null;
     const known =
       typeof audit?.at === 'string' && typeof audit.verdict === 'string' && Array.isArray(audit.units);
     return known ? (audit as SweepAudit) : undefined;
@@ -37,10 +38,10 @@ export function readAuditReport(path: string): SweepAudit | undefined {
 
 /** Whether any of the logs was changed after the audit, or an audited unit is not among those asked for. */
 export function isOutdated(audit: SweepAudit, logs: ReadonlyMap<string, string>): boolean {
-  const audited = new Set(audit.units.map(({ unit }) => unit));
-  const atMs = Date.parse(audit.at);
+  const audited = new Map(audit.units.map(({ unit, at }) => [unit, at ?? audit.at]));
   return [...logs].some(([unit, path]) => {
+    const at = audited.get(unit);
     const changedMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-    return !audited.has(unit) || changedMs > atMs;
+    return at === undefined || changedMs > Date.parse(at);
   });
 }

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { link, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { QrunError } from '../core/errors.js';
+import { withoutMark } from '../core/text-bytes.js';
 import { writeFileAtomic } from './atomic-file.js';
-import { reasonOf } from './log-file.js';
+import { makeDirectories, reasonOf } from './log-file.js';
+import { readBytesAsync } from './read-file.js';
 
 export interface CheckpointOptions {
   /** Told when a checkpoint that cannot be read as JSON was set aside: where it is now, and what is wrong with it. */
@@ -78,7 +80,7 @@ export function openCheckpoint(path: string, options: CheckpointOptions = {}): C
 
 async function store(path: string, text: string): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    makeDirectories(dirname(path));
     await writeFileAtomic(path, `${text}\n`);
   } catch (cause) {
     throw new QrunError('LOG_WRITE', `cannot write the checkpoint ${path}: ${reasonOf(cause)}`, {
@@ -90,7 +92,7 @@ async function store(path: string, text: string): Promise<void> {
 
 async function contentOf(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    return withoutMark(await readBytesAsync(path, 'checkpoint')).toString('utf8');
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw unusable('read', path, cause);

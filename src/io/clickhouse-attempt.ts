@@ -2,12 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeParameter, HTTP_PARAMETERS } from '../core/engine-settings.js';
 import { type Failure, failureOfQuery, ownFailure } from '../core/failure.js';
 import type { QueryStats, Settings } from '../core/model.js';
+import { setStatement } from '../core/sql/set-statement.js';
 import type { Statement } from '../core/sql/statement.js';
 import type { Canceller } from './clickhouse-cancel.js';
 import type { ClickHouseOptions, ServerProfile } from './clickhouse-connect.js';
+import type { ParameterPlace } from './clickhouse-form.js';
 import type { HttpAnswer, HttpCall, HttpChannel } from './clickhouse-http.js';
+import { refusesSetting } from './clickhouse-readonly.js';
 import type { EngineRequest, EngineResult } from './engine.js';
-import { type ResultBody, ResultWriter } from './result-body.js';
+import { ResultChoice } from './result-choice.js';
+import { SessionChanges } from './session-changes.js';
+import type { SettingAliases } from './setting-aliases.js';
 import type { Stop } from './stop.js';
 
 /** What an attempt works with. */
@@ -18,8 +23,10 @@ export interface AttemptContext {
   /** For what must not queue behind queries. */
   readonly control: HttpChannel;
   readonly canceller: Canceller;
+  readonly parameterPlace: ParameterPlace;
   /** Shared by all attempts. */
   readonly limits: ServerLimits;
+  readonly aliases: SettingAliases;
   /** What stood in the URL of the last query that needed nothing of its own there. */
   url: UrlParameters | undefined;
 }
@@ -32,6 +39,8 @@ interface UrlParameters {
 
 /** What the server has refused and is therefore not sent again. */
 export interface ServerLimits {
+  /** Versions before 20.7 take no strings for settings that are numbers. */
+  numbersAreBare?: boolean;
   /** Some users may not set max_execution_time, or not as high as the deadline asks. */
   executionTimeRefused: boolean;
 }
@@ -46,8 +55,10 @@ const END_SESSION_LIMIT_MS = 1000;
 // The server's own limit lies behind ours, so that the failure is always named TIMEOUT; it ends the query of a
 // qrun that has died or could not cancel it.
 const SERVER_LIMIT_MARGIN_S = 1;
-// READONLY and SETTING_CONSTRAINT_VIOLATION.
-const SETTING_REFUSED: ReadonlySet<number> = new Set([164, 452]);
+// CANNOT_CONVERT_TYPE, TYPE_MISMATCH and BAD_GET.
+const WRONG_TYPE: ReadonlySet<number> = new Set([70, 53, 170]);
+// It decides how an exception looks and never how rows do; as qrun sets it, an exception cannot look like a row.
+const ALWAYS_SENT = 'http_write_exception_in_output_format';
 
 /**
  * One run of one query: its statements one after the other, in one session of their own where they need one.
@@ -58,8 +69,12 @@ export class Attempt {
   readonly #request: EngineRequest;
   readonly #stop: Stop;
   readonly #context: AttemptContext;
-  // What SET has changed in the session so far: it wins over what would go into the URL.
-  readonly #setInSession = new Set<string>();
+  // It wins over what would go into the URL.
+  readonly #changes = new SessionChanges();
+  // The settings of qrun and of the user are set in the session too.
+  #areSettingsInSession = false;
+  // `readonly` is set in the session, and with it no setting may stand in the URL.
+  #isReadOnly = false;
   #usedDatabase = false;
 
   constructor(request: EngineRequest, stop: Stop, context: AttemptContext) {
@@ -70,14 +85,13 @@ export class Attempt {
 
   async run(): Promise<EngineResult> {
     const { statements } = this.#request.query;
-    const resultIndex = statements.findLastIndex(statement => statement.returnsRows);
+    const choice = new ResultChoice(statements);
     const stats: QueryStats[] = [];
-    let result: ResultBody | undefined;
     let changedBefore = false;
     try {
       for (let index = 0; index < statements.length; index += 1) {
         const statement = statements[index] as Statement;
-        const answer = await this.#execute(statement, index, index === resultIndex);
+        const answer = await this.#execute(statement, index, choice.mayBe(index));
         const changes = !(statement.readOnly || this.#request.query.readOnly);
         if (!answer.ok) {
           await this.#endSession(index, answer.failure);
@@ -85,15 +99,12 @@ export class Attempt {
         }
         changedBefore ||= changes;
         if (answer.stats !== undefined) stats.push(answer.stats);
-        if (index === resultIndex) result = answer.body;
-        else await answer.body.dispose();
+        await choice.take(index, answer.body);
       }
-      const body = result ?? (await emptyBody());
-      result = undefined;
-      return { ok: true, body, stats: totalOf(stats) };
+      return { ok: true, body: await choice.finish(), stats: totalOf(stats) };
     } finally {
-      // Still held only when a later statement failed.
-      await result?.dispose();
+      // Something is still held only where a later statement failed.
+      await choice.dispose();
     }
   }
 
@@ -113,7 +124,12 @@ export class Attempt {
         failure: { ...ownFailure('PARAMETERS', 'permanent', message), neverStarted: true },
       };
     }
+    if (statement.sets?.others && !this.#areSettingsInSession) {
+      const answer = await this.#putSettingsInSession(index);
+      if (!answer.ok) return answer;
+    }
     const ownId = index === 0 ? queryId : `${queryId}-${index}`;
+    const shape = this.#changes.shapeOf(statement);
     const send = () =>
       this.#call(
         {
@@ -122,32 +138,70 @@ export class Attempt {
           queryId: ownId,
           query: this.#urlParameters(statement, index),
           ...(isResult ? { spool: this.#context.options.spool } : {}),
+          ...(shape === undefined ? {} : { shape }),
         },
         index,
+        statement.parameters.length > 0,
       );
     let answer = await send();
-    if (!answer.ok && this.#refusesExecutionTime(answer.failure)) answer = await send();
+    if (!answer.ok && this.#mayGoWithoutSetting(answer.failure)) answer = await send();
     if (answer.ok) {
-      if (this.#request.query.needsSession) this.#remember(statement);
+      if (this.#request.query.needsSession) await this.#remember(statement);
       return answer;
     }
     if (this.#stop.why === undefined) return answer;
     return this.#stopped(false, await this.#context.canceller.cancel(ownId));
   }
 
-  // The limit is only a safety net behind our own deadline: without it the query can still run.
-  #refusesExecutionTime({ code, message }: Failure): boolean {
+  // Before a statement that may forbid to send settings later, or change what it does not name.
+  async #putSettingsInSession(index: number): Promise<HttpAnswer> {
     const { limits } = this.#context;
-    if (limits.executionTimeRefused || !SETTING_REFUSED.has(code)) return false;
-    limits.executionTimeRefused = message.includes('max_execution_time');
+    const queryId = `${this.#request.queryId}-set`;
+    const send = () =>
+      this.#call(
+        {
+          sql: setStatement(new Map(Object.entries(this.#settings(this.#limitS()))), limits.numbersAreBare),
+          queryId,
+          query: { ...this.#sessionParameters(index, false), ...HTTP_PARAMETERS },
+        },
+        index,
+      );
+    let answer = await send();
+    if (!answer.ok && WRONG_TYPE.has(answer.failure.code) && limits.numbersAreBare !== true) {
+      limits.numbersAreBare = true;
+      answer = await send();
+    }
+    if (!answer.ok && this.#refusesExecutionTime(answer.failure)) answer = await send();
+    this.#areSettingsInSession = answer.ok;
+    if (answer.ok || this.#stop.why === undefined) return answer;
+    return this.#stopped(false, await this.#context.canceller.cancel(queryId));
+  }
+
+  // What was refused was not executed.
+  #mayGoWithoutSetting(failure: Failure): boolean {
+    if (this.#areSettingsInSession && !this.#isReadOnly && refusesSetting(failure)) {
+      // A profile may set readonly. What else it sets then wins over what cannot be sent any more.
+      this.#isReadOnly = true;
+      return true;
+    }
+    return this.#refusesExecutionTime(failure);
+  }
+
+  // The limit is only a safety net behind our own deadline: without it the query can still run.
+  #refusesExecutionTime(failure: Failure): boolean {
+    const { limits } = this.#context;
+    if (limits.executionTimeRefused || !refusesSetting(failure)) return false;
+    limits.executionTimeRefused = failure.message.includes('max_execution_time');
     return limits.executionTimeRefused;
   }
 
   // Only a statement that follows another in the session can meet it locked, and was then not executed.
-  async #call(call: HttpCall, index: number): Promise<HttpAnswer> {
+  async #call(call: HttpCall, index: number, hasParameters = false): Promise<HttpAnswer> {
+    const placed = hasParameters ? this.#context.parameterPlace.of(call, this.#stop) : call;
+    const sent = placed instanceof Promise ? await placed : placed;
     const limitMs = performance.now() + SESSION_LOCKED_LIMIT_MS;
     for (let waitMs = 2; ; waitMs *= 2) {
-      const answer = await this.#context.queries.call(call, this.#stop);
+      const answer = await this.#context.queries.call(sent, this.#stop);
       const locked = index > 0 && !answer.ok && answer.failure.code === SESSION_IS_LOCKED;
       if (!locked || this.#stop.why !== undefined || performance.now() > limitMs) return answer;
       await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
@@ -155,21 +209,15 @@ export class Attempt {
   }
 
   #urlParameters(statement: Statement, index: number): Readonly<Record<string, string>> {
-    const { options, profile } = this.#context;
+    const { options, url: last } = this.#context;
     const { parameters, query, settings } = this.#request;
-    const leftMs = this.#context.limits.executionTimeRefused ? undefined : this.#stop.leftMs();
-    const limitS =
-      leftMs === undefined ? undefined : Math.max(1, Math.ceil(leftMs / 1000)) + SERVER_LIMIT_MARGIN_S;
-    const { url: last } = this.#context;
+    const limitS = this.#limitS();
     const isPlain = !query.needsSession && statement.parameters.length === 0;
     // Most queries of a run differ in their text alone.
     if (isPlain && last !== undefined && last.settings === settings && last.limitS === limitS) {
       return last.parameters;
     }
-    const url: Record<string, string> = { ...profile.settings };
-    if (limitS !== undefined) url.max_execution_time = String(limitS);
-    Object.assign(url, options.settings, settings);
-    for (const name of this.#setInSession) delete url[name];
+    const url: Record<string, string> = this.#isReadOnly ? {} : this.#settings(limitS);
     for (const { name, type } of statement.parameters) {
       const value = parameters[name];
       if (value !== undefined) url[`param_${name}`] = encodeParameter(value, type);
@@ -177,35 +225,58 @@ export class Attempt {
     // After USE the session knows the database; a parameter would override it.
     if (options.database !== undefined && !this.#usedDatabase) url.database = options.database;
     if (query.needsSession) {
-      Object.assign(url, this.#sessionParameters(index === query.statements.length - 1));
-      // Without this a server that has lost the session (restart, another server behind a load balancer) would
-      // begin a new one, and run the rest without its SETs.
-      if (index > 0) url.session_check = '1';
+      Object.assign(url, this.#sessionParameters(index, index === query.statements.length - 1));
     }
     Object.assign(url, HTTP_PARAMETERS);
     if (isPlain) this.#context.url = { settings, limitS, parameters: url };
     return url;
   }
 
+  #limitS(): number | undefined {
+    const leftMs = this.#context.limits.executionTimeRefused ? undefined : this.#stop.leftMs();
+    return leftMs === undefined ? undefined : Math.max(1, Math.ceil(leftMs / 1000)) + SERVER_LIMIT_MARGIN_S;
+  }
+
+  // Those of qrun, and over them those of the user, without those that the file has set itself.
+  #settings(limitS: number | undefined): Record<string, string> {
+    const { options, profile } = this.#context;
+    const settings: Record<string, string> = { ...profile.settings };
+    if (limitS !== undefined) settings.max_execution_time = String(limitS);
+    Object.assign(settings, options.settings, this.#request.settings);
+    for (const name of this.#changes.names) if (name !== ALWAYS_SENT) delete settings[name];
+    return settings;
+  }
+
   // A session ends with its file, so that its temporary tables do not stay in the server's memory. Old servers
   // cannot close one, but take the timeout of the last request.
-  #sessionParameters(last: boolean): Record<string, string> {
-    const session = { session_id: this.#request.queryId };
+  #sessionParameters(index: number, last: boolean): Record<string, string> {
+    const session = {
+      session_id: this.#request.queryId,
+      // Without this a server that has lost the session (restart, another server behind a load balancer) would
+      // begin a new one, and run the rest without its SETs.
+      ...(index > 0 || this.#areSettingsInSession ? { session_check: '1' } : {}),
+    };
     if (last && this.#context.profile.closesSessions) return { ...session, close_session: '1' };
     return { ...session, session_timeout: last ? '1' : SESSION_TIMEOUT_S };
   }
 
-  #remember(statement: Statement): void {
+  async #remember(statement: Statement): Promise<void> {
     if (statement.keyword === 'USE') this.#usedDatabase = true;
-    if (statement.keyword === 'SET')
-      for (const name of namesInSet(statement.text)) this.#setInSession.add(name);
+    const { sets } = statement;
+    if (sets === undefined) return;
+    this.#changes.note(statement);
+    if (sets.names.includes('readonly')) this.#isReadOnly = true;
+    const { aliases, options } = this.#context;
+    // Those of qrun have one name each, those of the user may have others.
+    if (Object.keys(options.settings).length + Object.keys(this.#request.settings).length === 0) return;
+    for (const name of await aliases.of(sets.names, this.#stop)) this.#changes.names.add(name);
   }
 
   /** Frees what the session of a failed file holds on the server; best effort. */
   async #endSession(index: number, failure: Failure): Promise<void> {
     if (!this.#request.query.needsSession || failure.serverGone || (index === 0 && failure.neverStarted))
       return;
-    const query = { ...HTTP_PARAMETERS, ...this.#sessionParameters(true), session_check: '1' };
+    const query = { ...HTTP_PARAMETERS, ...this.#sessionParameters(1, true) };
     const call = { sql: 'SELECT 1', queryId: `${this.#request.queryId}-end`, query };
     await this.#context.control.call(call, AbortSignal.timeout(END_SESSION_LIMIT_MS));
   }
@@ -227,18 +298,6 @@ export class Attempt {
     const serverGone = notCancelled?.serverGone ?? false;
     return { ok: false, failure: { ...failure, neverStarted, serverGone } };
   }
-}
-
-// `SET a = 1, b = 'x, c = 2'` names a and b.
-function namesInSet(text: string): string[] {
-  const withoutStrings = text.replace(/'(?:\\.|''|[^'\\])*'/gs, "''");
-  return [...withoutStrings.matchAll(/(?:^\s*SET\s+|,\s*)([A-Za-z_]\w*)/gi)].map(match => match[1] ?? '');
-}
-
-async function emptyBody(): Promise<ResultBody> {
-  const body = await new ResultWriter(undefined).finish();
-  if ('reason' in body) throw new Error('no bytes were taken for rows that are not whole');
-  return body;
 }
 
 // The cost of a query is that of all its statements.

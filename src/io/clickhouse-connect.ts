@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -9,14 +8,19 @@ import {
   suggest,
 } from '../core/engine-settings.js';
 import { QrunError } from '../core/errors.js';
-import { type Failure, ownFailure, REFUSED_CODES } from '../core/failure.js';
+import { type Failure, ownFailure } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
+import { quotaEndsInMs, refusalOf } from '../core/refusal.js';
+import { tlsHint } from '../core/tls-hint.js';
+import { unlessAborted } from '../core/unless-aborted.js';
 import { type HttpAnswer, HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
+import { type AllowedSettings, allowedSettings, refusesSetting } from './clickhouse-readonly.js';
+import { readBytesAsync } from './read-file.js';
 import type { SpoolOptions } from './result-body.js';
 
 /** Which server to use and how. */
 export interface ClickHouseOptions {
-  /** `http://host:8123` or `https://host:8443`, nothing behind it; a user before the `@` is accepted. */
+  /** `http://host:8123` or `https://host/path/`, without parameters; a user before the `@` is accepted. */
   readonly url: string;
   readonly user?: string;
   readonly password?: string;
@@ -39,8 +43,12 @@ export interface ServerProfile {
   readonly supportsParameters: boolean;
   /** Knows `close_session`, so that a session's temporary tables go at once. */
   readonly closesSessions: boolean;
-  /** qrun's own settings, as far as the server knows them. */
+  /** qrun's own settings, as far as the server knows them and the user may set them, less those of the user. */
   readonly settings: Settings;
+  /** `true` where the user may not set max_execution_time; otherwise that is found out when it matters. */
+  readonly executionTimeRefused: boolean;
+  /** What the person who starts a run should know. */
+  readonly notices: readonly string[];
 }
 
 // A server that is overloaded may queue a query for 5 s (queue_max_wait_ms of 18.16) before it refuses it; this
@@ -55,10 +63,14 @@ const PROBE_SPOOL: SpoolOptions = { directory: tmpdir(), thresholdBytes: 16 * 10
  * Rejects with QrunError `CONFIG` (options: URL, CA file, settings; all bad settings at once),
  * `ENGINE_UNREACHABLE` (nothing answers, or something that is not ClickHouse, or not in time) or
  * `ENGINE_REFUSED` (user, password, database, settings that the user may not change). Overload (code 202, HTTP
- * 429, 503) is waited for within the time limit. No error shows the password.
+ * 429, 503) is waited for within the time limit, and so is a quota whose interval ends in it. No error shows the password.
  */
 export async function connect(options: ClickHouseOptions, signal: AbortSignal): Promise<ServerProfile> {
-  const endpoint = await endpointOf(options);
+  // Its CA file may lie on a disk that does not answer.
+  const endpoint = await unlessAborted(endpointOf(options), signal);
+  if (endpoint === undefined) {
+    throw new QrunError('ENGINE_UNREACHABLE', 'opening the engine was interrupted');
+  }
   refuseFixed(options.settings);
   const channel = new HttpChannel(endpoint, 4);
   const timeoutMs = options.openTimeoutMs ?? OPEN_TIMEOUT_MS;
@@ -69,9 +81,11 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
   const timer = setTimeout(abort, timeoutMs);
   const probe = new Probe(channel, endpoint, options, stop.signal, () =>
     signal.aborted
-      ? new QrunError('ENGINE_UNREACHABLE', `connecting to ${endpoint.origin} was interrupted`)
-      : new QrunError('ENGINE_UNREACHABLE', `${endpoint.origin} did not answer within ${timeoutMs} ms`, {
-          hint: endpoint.origin.startsWith('https:')
+      ? new QrunError('ENGINE_UNREACHABLE', `connecting to ${endpoint.url} was interrupted`, {
+          cause: signal.reason,
+        })
+      : new QrunError('ENGINE_UNREACHABLE', `${endpoint.url} did not answer within ${timeoutMs} ms`, {
+          hint: endpoint.url.startsWith('https:')
             ? 'check the host, the port (HTTPS is 8443, 8123 speaks only http) and firewalls'
             : 'check the host, the port (HTTP is 8123) and firewalls',
         }),
@@ -98,6 +112,7 @@ class Probe {
     // Bare, so that a failure is about the server or the user, and about nothing that qrun asked for.
     const version = await this.rows('SELECT version() AS v', {});
     if (!version.ok) throw openError(version.failure, this.endpoint, this.options);
+    await this.refuseDatabaseAsPath();
     const [names, parameters, closing] = await Promise.all([
       this.rows('SELECT name AS v FROM system.settings', {}),
       this.rows('SELECT {v:UInt8} AS v', { param_v: '1' }),
@@ -105,28 +120,32 @@ class Probe {
     ]);
     // Without the right to read system.settings the server itself is asked about each setting.
     const known = names.ok ? new Set(names.values) : undefined;
-    const settings = await this.acceptedSettings(known);
-    await this.checkUserSettings(settings, known);
+    const allowed = await this.acceptedSettings(known);
+    await this.checkUserSettings(allowed.settings, known);
     return {
       version: version.values[0] ?? 'unknown',
       supportsParameters: parameters.ok,
       closesSessions: closing.ok,
-      settings,
+      ...allowed,
     };
   }
 
-  /** qrun's own settings less those that the server does not know; the database is checked with them. */
-  private async acceptedSettings(known: ReadonlySet<string> | undefined): Promise<Settings> {
-    const { database } = this.options;
+  /**
+   * qrun's own settings less those that the server does not know, or that the user has given himself; the database is
+   * checked with them.
+   */
+  private async acceptedSettings(known: ReadonlySet<string> | undefined): Promise<AllowedSettings> {
+    const { database, settings: given } = this.options;
     const wanted = Object.entries({ ...ENGINE_SETTINGS, ...HTTP_SETTINGS });
-    let left = wanted.filter(([name]) => known?.has(name) ?? true);
+    let left = wanted.filter(([name]) => (known?.has(name) ?? true) && !Object.hasOwn(given, name));
     for (;;) {
       const settings = Object.fromEntries(left);
       const tried = await this.rows(
         'SELECT 1 AS v',
         database === undefined ? settings : { ...settings, database },
       );
-      if (tried.ok) return settings;
+      if (tried.ok) return { settings, executionTimeRefused: false, notices: [] };
+      if (refusesSetting(tried.failure)) return await this.allowedSettings(settings);
       const { code, message } = tried.failure;
       const unknown = left.filter(([name]) => message.includes(name));
       if (code !== 115 || unknown.length === 0) throw openError(tried.failure, this.endpoint, this.options);
@@ -134,23 +153,62 @@ class Probe {
     }
   }
 
+  // Other clients take the path for a database, and ClickHouse answers under every path: without a word the queries
+  // would run in another database than was meant.
+  private async refuseDatabaseAsPath(): Promise<void> {
+    const { path, url } = this.endpoint;
+    const word = /^\/(\w+)\/?$/.exec(path)?.[1];
+    if (word === undefined || this.options.database !== undefined) return;
+    const there = await this.rows('SELECT currentDatabase() AS v', { database: word });
+    if (!there.ok || there.values[0] !== word) return;
+    throw new QrunError('CONFIG', `the path of ${url} is also the name of a database there`, {
+      hint: `say which database is meant: --database ${word} (and leave the path away unless a proxy needs it)`,
+    });
+  }
+
+  private async allowedSettings(wanted: Settings): Promise<AllowedSettings> {
+    const { database } = this.options;
+    const allowed = await allowedSettings(wanted, this, this.endpoint);
+    const query = database === undefined ? allowed.settings : { ...allowed.settings, database };
+    const tried = await this.rows('SELECT 1 AS v', query);
+    if (!tried.ok) throw openError(tried.failure, this.endpoint, this.options);
+    return allowed;
+  }
+
+  /** Why a setting cannot be set, if so. */
+  async trySetting(name: string, value: string): Promise<Failure | undefined> {
+    const answer = await this.rows('SELECT 1 AS v', { [name]: value });
+    return answer.ok ? undefined : answer.failure;
+  }
+
+  async valueInForce(name: string): Promise<string | undefined> {
+    const answer = await this.rows(
+      `SELECT toString(value) AS v FROM system.settings WHERE name = '${name.replace(/['\\]/g, '\\$&')}'`,
+      {},
+    );
+    return answer.ok ? answer.values[0] : undefined;
+  }
+
   private async checkUserSettings(own: Settings, known: ReadonlySet<string> | undefined): Promise<void> {
     const user = Object.entries(this.options.settings);
     if (user.length === 0) return;
     const all = await this.rows('SELECT 1 AS v', { ...own, ...this.options.settings });
     if (all.ok) return;
+    if (all.failure.name === 'URL_TOO_LONG') throw openError(all.failure, this.endpoint, this.options);
     const problems: string[] = [];
     let refused = false;
     for (const [name, value] of user) {
       const alone = await this.rows('SELECT 1 AS v', { [name]: value });
       if (alone.ok) continue;
       const { code, message } = alone.failure;
-      refused ||= code === 164 || code === 452;
+      const isRefused = refusesSetting(alone.failure);
+      refused ||= isRefused;
+      const inForce = isRefused ? await this.valueInForce(name) : undefined;
       const close = code === 115 && known !== undefined ? suggest(name, known) : undefined;
       problems.push(
         code === 115
           ? `the server knows no setting "${name}"${close === undefined ? '' : `; did you mean "${close}"?`}`
-          : `the server does not accept ${name}=${value}: ${message}`,
+          : `the server does not accept ${name}=${value}${inForce === undefined ? '' : ` (${inForce} is in force)`}: ${message}`,
       );
     }
     if (problems.length === 0) problems.push(`the settings do not go together: ${all.failure.message}`);
@@ -167,13 +225,16 @@ class Probe {
       const answer = await this.channel.call(call, this.stop);
       if (this.stop.aborted) throw this.whyStopped();
       if (answer.ok) return await values(answer);
-      const { kind, neverStarted, name } = answer.failure;
-      if (kind !== 'transient' || !neverStarted || name === 'CONNECTION_FAILED') return answer;
-      await sleep(Math.max(waitMs, answer.failure.retryAfterMs ?? 0), undefined, { signal: this.stop }).catch(
-        () => {
-          throw openError(answer.failure, this.endpoint, this.options);
-        },
-      );
+      const { kind, neverStarted, serverGone, name } = answer.failure;
+      const passes = neverStarted && kind === 'transient' && !serverGone && name !== 'CONNECTION_FAILED';
+      const refusal = refusalOf(answer.failure);
+      const quotaMs = refusal === 'quota' ? quotaEndsInMs(answer.failure.message, Date.now()) : undefined;
+      const soon = quotaMs !== undefined && quotaMs < (this.options.openTimeoutMs ?? OPEN_TIMEOUT_MS);
+      if (!passes && refusal !== 'full' && !soon) return answer;
+      const asked = soon ? quotaMs + 1_000 : (answer.failure.retryAfterMs ?? 0);
+      await sleep(Math.max(waitMs, asked), undefined, { signal: this.stop }).catch(() => {
+        throw openError(answer.failure, this.endpoint, this.options);
+      });
     }
   }
 }
@@ -225,7 +286,10 @@ export async function endpointOf(
       'give it in CLICKHOUSE_PASSWORD (environment or .env) or in a password file',
     );
   }
-  if (url.pathname !== '/') throw bad('has a path', 'a database is given with --database, not in the URL');
+  // `http://me:1/2@host` is a host "me" to every reader of URLs, and the rest of a password its path.
+  if (url.pathname.includes('@')) {
+    throw bad('has an @ behind the host', 'write / and @ in a user or a path as %2F and %40');
+  }
   if (url.search !== '' || url.hash !== '')
     throw bad('has parameters', 'settings are given with --set name=value');
   if (userInUrl !== '' && options.user !== undefined && options.user !== userInUrl) {
@@ -236,6 +300,8 @@ export async function endpointOf(
   }
   return {
     origin: url.origin,
+    path: url.pathname,
+    url: url.pathname === '/' ? url.origin : `${url.origin}${url.pathname}`,
     user: options.user ?? (userInUrl === '' ? undefined : userInUrl),
     password: options.password,
     ca: options.caFile === undefined ? undefined : await readCa(options.caFile, url),
@@ -250,7 +316,7 @@ async function readCa(path: string, url: URL): Promise<Buffer> {
   }
   let ca: Buffer;
   try {
-    ca = await readFile(path);
+    ca = await readBytesAsync(path, 'certificates');
   } catch (cause) {
     throw new QrunError('CONFIG', `cannot read the CA file ${path}: ${(cause as Error).message}`, { cause });
   }
@@ -271,19 +337,33 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
     /wrong version number|packet length too long|EPROTO/i,
     'the port does not speak TLS: use http://, or another port',
   ],
-  [/socket hang up|ECONNRESET/, 'the connection was closed without an answer: an https port, or a proxy?'],
+  [
+    /socket hang up|ECONNRESET/,
+    'the connection was closed without an answer: an https port, a proxy, or a server that asks for a certificate of the client?',
+  ],
   [/^HTTP 3\d\d/, 'give the URL that it leads to; redirects are not followed'],
 ];
 
 /** A failure of a first request, saying what answered and what to do: `ENGINE_UNREACHABLE` or `ENGINE_REFUSED`. */
 export function openError(
   failure: Failure,
-  { origin, user }: HttpEndpoint,
+  { url: origin, user, ca, path }: HttpEndpoint,
   { database }: Pick<ClickHouseOptions, 'database'>,
 ): QrunError {
   const { code, name, message } = failure;
   const who = `"${user ?? 'default'}"`;
-  if (REFUSED_CODES.has(code) || name === 'HTTP_401' || name === 'HTTP_403' || name === 'HTTP_407') {
+  if (name === 'URL_TOO_LONG') return new QrunError('CONFIG', `${origin} refuses the request: ${message}`);
+  const refusal = refusalOf(failure);
+  if (refusal === 'quota') {
+    return new QrunError(
+      'ENGINE_REFUSED',
+      `the quota of the user ${who} on ${origin} is used up: ${message}`,
+      {
+        hint: 'run the same command again when the interval has ended',
+      },
+    );
+  }
+  if (refusal === 'credentials') {
     return new QrunError('ENGINE_REFUSED', `${origin} refuses the user ${who}: ${message}`, {
       hint: 'check the user and the password',
     });
@@ -293,7 +373,7 @@ export function openError(
       hint: 'SHOW DATABASES lists those that the user may see',
     });
   }
-  if (code === 164 || code === 452) {
+  if (refusesSetting(failure)) {
     return new QrunError(
       'ENGINE_REFUSED',
       `the user ${who} may not change settings on ${origin}: ${message}`,
@@ -306,11 +386,17 @@ export function openError(
     return new QrunError('ENGINE_REFUSED', `${origin} answers, but does not run a simple query: ${message}`);
   }
   if (name === 'TLS_FAILED' && !/EPROTO|wrong version|packet length/i.test(message)) {
-    return new QrunError('ENGINE_UNREACHABLE', `the certificate of ${origin} is not accepted: ${message}`, {
-      hint: 'give the certificate of its issuer with --ca-file',
-    });
+    const hint = tlsHint(message, ca !== undefined);
+    return new QrunError(
+      'ENGINE_UNREACHABLE',
+      `the certificate of ${origin} is not accepted: ${message}`,
+      hint === undefined ? {} : { hint },
+    );
   }
-  const hint = HINTS.find(([pattern]) => pattern.test(message))?.[1];
+  const hint =
+    name === 'HTTP_404' && path !== '/'
+      ? 'check the path of the URL, with or without a slash at its end; a database is given with --database'
+      : HINTS.find(([pattern]) => pattern.test(message))?.[1];
   const foreign = name.startsWith('HTTP_') || name === 'NOT_CLICKHOUSE' || name.startsWith('RESULT_');
   const text = foreign
     ? `what answers at ${origin} is not ClickHouse`

@@ -5,6 +5,7 @@ import type * as undici from 'undici';
 // Only what is used: the whole package, with fetch, WebSocket and caches, would take 45 ms and 7 MB more at each start.
 import buildConnector from 'undici/lib/core/connect.js';
 import Pool from 'undici/lib/dispatcher/pool.js';
+import { encodeSql } from '../core/sql/encoding.js';
 import { AnswerBody } from './clickhouse-answer.js';
 
 /** What `createClient` takes in place of its own connection. */
@@ -14,11 +15,19 @@ export type ClientConnection = NonNullable<ClickHouseClientConfigOptions['connec
 export interface ConnectionOptions {
   /** Scheme, host and port; nothing else. */
   readonly origin: string;
+  /** The path that requests go to; `/` where it is not given. */
+  readonly path?: string;
   readonly user: string;
   readonly password: string;
   /** Certificates in PEM that are trusted in place of the system's. */
   readonly ca: Buffer | undefined;
   readonly connections: number;
+}
+
+/** What stands in a request in place of the SQL alone. `exec` takes it as its `values`. */
+export interface RequestBody {
+  readonly bytes: string | Buffer;
+  readonly contentType?: string;
 }
 
 // Idle sockets are closed after this time; the shortest keep-alive in use is 3 s (18.16's default).
@@ -71,6 +80,7 @@ export function leanConnection(options: ConnectionOptions): ClientConnection {
   const credentials = Buffer.from(`${options.user}:${options.password}`).toString('base64');
   const headers = { authorization: `Basic ${credentials}`, 'user-agent': 'qrun' };
   const pairs = new PairEncoder();
+  const base = `${options.path ?? '/'}?`;
   const exec: ClientConnection['exec'] = ({
     query,
     values,
@@ -80,12 +90,22 @@ export function leanConnection(options: ConnectionOptions): ClientConnection {
   }) =>
     new Promise((resolve, reject) => {
       // 18.16 takes nothing between two `&` for a setting without a name.
-      let path = `/?${pairs.encode(clickhouse_settings as Record<string, string>)}`;
+      let path = `${base}${pairs.encode(clickhouse_settings as Record<string, string>)}`;
       if (query_id !== '') path += `query_id=${encodeURIComponent(query_id)}&`;
-      if (values !== undefined) path += `query=${encodeURIComponent(query)}&`;
       path = path.slice(0, -1);
       const handler = new Handler(query_id, resolve, reject, abort_signal);
-      pool.dispatch({ method: 'POST', path, headers, body: values ?? query }, handler);
+      // The client hands it through without touching it.
+      const body = values as unknown as RequestBody | undefined;
+      const type = body?.contentType;
+      pool.dispatch(
+        {
+          method: 'POST',
+          path,
+          headers: type === undefined ? headers : { ...headers, 'content-type': type },
+          body: body?.bytes ?? encodeSql(query),
+        },
+        handler,
+      );
     });
   return {
     exec,

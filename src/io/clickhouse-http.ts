@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import {
   errorName,
@@ -8,20 +8,34 @@ import {
   ownFailure,
   parseExceptionTail,
   parseServerError,
+  type ServerErrorText,
   serverFailure,
   type TransportError,
   transportFailure,
 } from '../core/failure.js';
+import { explainLongUrl } from '../core/long-url.js';
 import type { QueryStats } from '../core/model.js';
+import { encodeSql } from '../core/sql/encoding.js';
 import type { AnswerBody } from './clickhouse-answer.js';
 import { type AnswerHeader, leanConnection } from './clickhouse-connection.js';
-import { type ResultBody, ResultWriter, type SpoolOptions, TAIL_BYTES } from './result-body.js';
+import { formBody, textOf } from './clickhouse-form.js';
+import {
+  type ResultBody,
+  ResultWriter,
+  type RowShape,
+  type SpoolOptions,
+  TAIL_BYTES,
+} from './result-body.js';
 import type { StopSignal } from './stop.js';
 
 /** Where a server is and who asks. */
 export interface HttpEndpoint {
   /** Scheme, host and port; nothing else. */
   readonly origin: string;
+  /** The path that requests go to: `/`, or what a proxy serves the server under. */
+  readonly path: string;
+  /** Both, for people. */
+  readonly url: string;
   readonly user: string | undefined;
   readonly password: string | undefined;
   /** Certificates in PEM that are trusted in place of the system's. */
@@ -31,13 +45,17 @@ export interface HttpEndpoint {
 /** One statement to send. */
 export interface HttpCall {
   readonly sql: string;
-  /** Inline data of an INSERT: the body of the request; the SQL then goes into the URL. */
+  /** Inline data of an INSERT; it follows the SQL in the body, byte for byte. */
   readonly data?: string | undefined;
+  /** Fields of a form that is the body in their place; the SQL is the field `query`. */
+  readonly form?: Readonly<Record<string, string>>;
   readonly queryId: string;
   /** Settings, parameters and everything else that stands in the URL. */
   readonly query: Readonly<Record<string, string>>;
   /** Where a large result goes; without it the rows are proven and thrown away. */
   readonly spool?: SpoolOptions;
+  /** How the rows may look, where not as usual. */
+  readonly shape?: RowShape;
 }
 
 /** How a statement ended; the caller owns `body`. */
@@ -57,10 +75,10 @@ export class HttpChannel {
   readonly #client: ReturnType<typeof createClient>;
 
   constructor(endpoint: HttpEndpoint, connections: number) {
-    const { origin, user = 'default', password = '', ca } = endpoint;
+    const { origin, path, user = 'default', password = '', ca } = endpoint;
     this.#client = createClient({
       url: origin,
-      connection: leanConnection({ origin, user, password, ca, connections }),
+      connection: leanConnection({ origin, path, user, password, ca, connections }),
       log: { level: ClickHouseLogLevel.OFF },
     });
   }
@@ -72,7 +90,7 @@ export class HttpChannel {
     try {
       reply = await this.exec(call, stop);
     } catch (error) {
-      return { ok: false, failure: transportFailure(transportError(error)) };
+      return { ok: false, failure: explained(transportFailure(transportError(error)), call) };
     }
     // What our own connection gives, which the client hands through.
     const body = reply.stream as unknown as AnswerBody;
@@ -83,8 +101,11 @@ export class HttpChannel {
     if (stop.aborted) cut();
     try {
       return reply.http_status_code === 200 && headers['x-clickhouse-exception-code'] === undefined
-        ? await readRows(body, headers, call.spool)
-        : { ok: false, failure: await readError(body, reply.http_status_code ?? 0, headers) };
+        ? await readRows(body, headers, call)
+        : {
+            ok: false,
+            failure: explained(await readError(body, reply.http_status_code ?? 0, headers), call),
+          };
     } finally {
       stop.removeEventListener('abort', cut);
     }
@@ -95,7 +116,7 @@ export class HttpChannel {
     await this.#client.close();
   }
 
-  private exec({ sql, data, queryId, query }: HttpCall, stop: StopSignal) {
+  private exec({ sql, data, form, queryId, query }: HttpCall, stop: StopSignal) {
     const params = {
       query: sql,
       query_id: queryId,
@@ -107,18 +128,24 @@ export class HttpChannel {
       ignore_error_response: true,
       decompress_response_stream: false,
     };
-    return this.#client.exec(data === undefined ? params : { ...params, values: Readable.from([data]) });
+    if (data === undefined && form === undefined) return this.#client.exec(params);
+    // Of `query` the client would take blanks and `;` away at its end, which may belong to the data.
+    const body = form === undefined ? { bytes: encodeSql(textOf({ sql, data })) } : formBody(form);
+    return this.#client.exec({ ...params, values: body as unknown as Readable });
   }
+}
+
+function explained(failure: Failure, { form, query }: HttpCall): Failure {
+  return explainLongUrl(failure, () => ({
+    urlBytes: new URLSearchParams(query).toString().length,
+    pairs: form ?? query,
+  }));
 }
 
 type Headers = Readonly<Partial<Record<AnswerHeader, string | string[]>>>;
 
-async function readRows(
-  body: AnswerBody,
-  headers: Headers,
-  spool: SpoolOptions | undefined,
-): Promise<HttpAnswer> {
-  const writer = new ResultWriter(spool);
+async function readRows(body: AnswerBody, headers: Headers, { spool, shape }: HttpCall): Promise<HttpAnswer> {
+  const writer = new ResultWriter(spool, shape);
   const error = await body.read(chunk => writer.write(chunk));
   const broken = error === undefined ? undefined : transportError(error);
   const tag = header(headers, 'x-clickhouse-exception-tag');
@@ -128,10 +155,20 @@ async function readRows(
     return { ok: false, failure: exception ? serverFailure(exception) : cutAnswer(broken, headers) };
   }
   const result = await writer.finish();
-  if (!('reason' in result)) return { ok: true, body: result, stats: statsOf(headers) };
+  if (!('reason' in result)) {
+    const error = shape?.mayEndWithException ? exceptionInLastRow(writer.tail) : undefined;
+    if (error === undefined) return { ok: true, body: result, stats: statsOf(headers) };
+    await result.dispose();
+    return { ok: false, failure: serverFailure(error) };
+  }
   const exception = parseExceptionTail(result.tail, tag);
   if (exception !== undefined) return { ok: false, failure: serverFailure(exception) };
   return { ok: false, failure: notRows(result, headers) };
+}
+
+function exceptionInLastRow(tail: string): ServerErrorText | undefined {
+  const rows = tail.trimEnd();
+  return parseServerError(rows.slice(rows.lastIndexOf('\n') + 1));
 }
 
 // A body that ends with the connection cannot be told from one that was cut.
@@ -258,5 +295,16 @@ function transportError(error: unknown): TransportError {
       message: all.map(each => each.message).join(', '),
     };
   }
-  return { code, syscall, message: message ?? String(error) };
+  return { code, syscall, message: `${message ?? String(error)}${namesOf(error)}` };
+}
+
+// Where the host stands in none of the certificate's names, Node does not always say which there are.
+function namesOf(error: unknown): string {
+  const { code, cert } = error as {
+    code?: unknown;
+    cert?: { subjectaltname?: string; subject?: { CN?: string } };
+  };
+  if (code !== 'ERR_TLS_CERT_ALTNAME_INVALID' || cert === undefined) return '';
+  const names = cert.subjectaltname ?? cert.subject?.CN;
+  return ` (the certificate is for ${names === undefined || names === '' ? 'no name' : names})`;
 }

@@ -70,7 +70,7 @@ export class ServerWatcher {
     const server = await read('system.server_settings', SERVER_SETTINGS);
     return {
       kind: 'clickhouse',
-      target: this.#endpoint.origin,
+      target: this.#endpoint.url,
       version: String(version.rows[0]?.name ?? 'unknown'),
       maxQueries: number(server.get('max_concurrent_queries')),
       maxServerMemoryBytes: number(server.get('max_server_memory_usage')),
@@ -121,7 +121,7 @@ export class ServerWatcher {
     if (limit.aborted) {
       throw new QrunError(
         'ENGINE_UNREACHABLE',
-        `${this.#endpoint.origin} did not answer within ${LIMIT_MS} ms`,
+        `${this.#endpoint.url} did not answer within ${LIMIT_MS} ms`,
         { hint: 'check the host, the port (HTTP is 8123) and firewalls' },
       );
     }

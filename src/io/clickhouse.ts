@@ -1,11 +1,15 @@
+import { randomUUID } from 'node:crypto';
 import { HTTP_PARAMETERS } from '../core/engine-settings.js';
-import { type Failure, ownFailure, REFUSED_CODES } from '../core/failure.js';
+import { type Failure, ownFailure } from '../core/failure.js';
+import { refusalOf } from '../core/refusal.js';
 import { Attempt, type AttemptContext } from './clickhouse-attempt.js';
 import { Canceller } from './clickhouse-cancel.js';
 import { type ClickHouseOptions, connect, type ServerProfile } from './clickhouse-connect.js';
+import { ParameterPlace } from './clickhouse-form.js';
 import { HttpChannel } from './clickhouse-http.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
 import { Running } from './running.js';
+import { SettingAliases } from './setting-aliases.js';
 import { Stop, type StopSignal } from './stop.js';
 
 export type { ClickHouseOptions } from './clickhouse-connect.js';
@@ -32,6 +36,8 @@ class ClickHouseEngine implements Engine {
   readonly #slots: Slots;
   readonly #closing = new AbortController();
   readonly #running = new Running();
+  readonly #pingId = `qrun-ping-${randomUUID()}`;
+  #pings = 0;
   #closed: Promise<void> | undefined;
 
   constructor(options: ClickHouseOptions, profile: ServerProfile) {
@@ -44,16 +50,20 @@ class ClickHouseEngine implements Engine {
       queries: this.#queries,
       control: this.#control,
       canceller: new Canceller(this.#control),
-      limits: { executionTimeRefused: false },
+      parameterPlace: new ParameterPlace(this.#control),
+      limits: { executionTimeRefused: profile.executionTimeRefused },
+      aliases: new SettingAliases(this.#control, options.spool),
       url: undefined,
     };
     this.#slots = new Slots(options.concurrency);
     this.info = {
       kind: 'clickhouse',
       version: profile.version,
-      target: profile.endpoint.origin,
+      target: profile.endpoint.url,
+      user: profile.endpoint.user ?? 'default',
       supportsParameters: profile.supportsParameters,
       slots: options.concurrency,
+      ...(profile.notices.length === 0 ? {} : { notices: profile.notices }),
     };
   }
 
@@ -93,7 +103,10 @@ class ClickHouseEngine implements Engine {
 
   async #ping(stop: Stop): Promise<Failure | undefined> {
     stop.startDeadline(PING_TIMEOUT_MS);
-    const call = { sql: 'SELECT 1', queryId: '', query: HTTP_PARAMETERS };
+    // With an id, as queries have one: what stands before the server may treat requests without one otherwise.
+    this.#pings += 1;
+    const queryId = `${this.#pingId}-${this.#pings}`;
+    const call = { sql: 'SELECT 1', queryId, query: HTTP_PARAMETERS };
     const answer = await this.#control.call(call, stop);
     if (answer.ok) return undefined;
     if (stop.why === 'TIMEOUT') {
@@ -101,9 +114,10 @@ class ClickHouseEngine implements Engine {
       return { ...ownFailure('TIMEOUT', 'transient', message), serverGone: true };
     }
     if (stop.why === 'ABORTED') return ownFailure('ABORTED', 'transient', 'the ping was cancelled');
-    // A server that says it is overloaded answers; one that refuses the user is of no use.
-    const { code } = answer.failure;
-    return code > 0 && !REFUSED_CODES.has(code) ? undefined : answer.failure;
+    // A server that says it is overloaded answers; one that refuses the user, or has no quota left, is of no use.
+    const refusal = refusalOf(answer.failure);
+    const isThere = answer.failure.code > 0 && (refusal === undefined || refusal === 'full');
+    return isThere ? undefined : answer.failure;
   }
 
   async #track<T>(running: Promise<T>, stop: Stop): Promise<T> {

@@ -1,42 +1,79 @@
-import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import { parse, TomlError } from 'smol-toml';
 import { QrunError } from '../core/errors.js';
+import { type NumberUse, readTomlNumbers, type TomlContent } from '../core/toml-numbers.js';
+import { readText } from './read-file.js';
 
 /**
- * The content of a `qrun.toml`.
+ * The content of a `qrun.toml`, or of another file in TOML; `useOf` as in {@link readTomlNumbers}.
  *
- * Errors: QrunError `CONFIG` with line and column when it is not TOML or cannot be read.
+ * Errors: QrunError `CONFIG` with line and column when it is not TOML; when it cannot be read, or is no regular file
+ * of at most 1 MiB in UTF-8.
  */
-export function readToml(path: string): Record<string, unknown> {
-  const text = readText(path);
+export function readToml(
+  path: string,
+  useOf: (path: readonly string[]) => NumberUse = () => 'number',
+): TomlContent {
+  const text = reading(path, () => readText(path, 'configuration'));
   try {
-    return parse(text);
+    return readTomlNumbers(text, source => parse(source, { integersAsBigInt: true }), useOf);
   } catch (cause) {
     const at = cause instanceof TomlError ? `:${cause.line}:${cause.column}` : '';
     const reason = (cause as Error).message.split('\n')[0];
-    throw new QrunError('CONFIG', `${path}${at} is not TOML: ${reason}`, { cause });
+    throw new QrunError('CONFIG', `${path}${at} is not TOML: ${reason}`, {
+      ...(cause instanceof TomlError ? quotingHint(text.split('\n')[cause.line - 1] ?? '') : {}),
+      cause,
+    });
   }
 }
 
-/** The variables of a `.env` file, or none when there is no such file. Nothing is put into the environment. */
+// `007` and `1.` are no numbers of TOML, and the words of other formats no values. What may be a secret is not repeated.
+function quotingHint(line: string): { hint?: string } {
+  const key = /^\s*([\w.-]+)\s*=\s*[^\s"'[{#]/.exec(line)?.[1];
+  return key === undefined
+    ? {}
+    : { hint: `a value that is no number, true, false or date of TOML is written in quotes: ${key} = "..."` };
+}
+
+// The variables that are looked at; the file may be made for other programs as well.
+const OURS = /^(?:CLICKHOUSE|QRUN)_/;
+
+/**
+ * The variables of a `.env` file, or none when there is no such file. Nothing is put into the environment.
+ *
+ * Errors: QrunError `CONFIG` when it cannot be read, is no regular file of at most 1 MiB, or UTF-16; when a value of
+ * ours is not UTF-8.
+ */
 export function readDotEnv(path: string): Record<string, string | undefined> {
-  try {
-    return parseEnv(readFileSync(path, 'utf8')) as Record<string, string | undefined>;
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw new QrunError('CONFIG', `cannot read ${path}: ${(cause as Error).message}`, { cause });
-  }
+  return reading(path, () => {
+    let text: string;
+    try {
+      text = readText(path, 'configuration', { lenient: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+      throw error;
+    }
+    const variables = parseEnv(text) as Record<string, string | undefined>;
+    const damaged = Object.keys(variables).find(
+      name => OURS.test(name) && variables[name]?.includes('\ufffd') === true,
+    );
+    if (damaged === undefined) return variables;
+    throw new Error(`the value of ${damaged} is not UTF-8: save it as UTF-8`);
+  });
 }
 
-/** A secret that a file holds, without the line end. */
+/**
+ * A secret that a file holds, without the line end; of a pipe too, as `<(command)` in a shell makes it.
+ *
+ * Errors: QrunError `CONFIG` when it cannot be read, is no text in UTF-8, or longer than 4 KiB.
+ */
 export function readSecretFile(path: string): string {
-  return readText(path).replace(/\r?\n$/, '');
+  return reading(path, () => readText(path, 'password', { pipe: true })).replace(/\r?\n$/, '');
 }
 
-function readText(path: string): string {
+function reading<T>(path: string, read: () => T): T {
   try {
-    return readFileSync(path, 'utf8');
+    return read();
   } catch (cause) {
     throw new QrunError('CONFIG', `cannot read ${path}: ${(cause as Error).message}`, { cause });
   }

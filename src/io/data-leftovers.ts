@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, statSync, unlinkSync } from 'node:fs';
+import { readdirSync, statSync, unlinkSync } from 'node:fs';
 import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DataNote, dataIdentity } from '../core/data-note.js';
@@ -7,6 +7,7 @@ import { COPIES_SUFFIX, type DataOwner, isRemains, LOCK_SUFFIX, readNote } from 
 import { diskUsage, removeTreeAtOnce } from './file-tree.js';
 import { FileLock, lockHolder } from './flock.js';
 import type { Leftover } from './leftovers.js';
+import { readState } from './read-file.js';
 
 const NO_SETUP = dataIdentity({ chain: [], parameters: {}, settings: {}, engine: '' });
 const IDENTITY = /^[0-9a-f]{16}(?=$|\.)/;
@@ -175,7 +176,7 @@ async function whileClosed(path: string, work: () => Promise<void>): Promise<str
 
 function readOwner(path: string): DataOwner | undefined {
   try {
-    const owner = JSON.parse(readFileSync(path, 'utf8')) as Partial<DataOwner> | null;
+    const owner = JSON.parse(readState(path, 'state')) as Partial<DataOwner> | null;
     return typeof owner?.unit === 'string' && typeof owner.log === 'string'
       ? (owner as DataOwner)
       : undefined;

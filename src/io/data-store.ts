@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, ftruncateSync, readFileSync, statSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync, ftruncateSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type DataInputs, type DataNote, decodeDataNote, encodeDataNote } from '../core/data-note.js';
 import { QrunError } from '../core/errors.js';
+import { writeFileAtomic } from './atomic-file.js';
 import { copyDataTree, NEW_SUFFIX, OLD_SUFFIX, remainsOf, removeTreeAtOnce, syncTree } from './file-tree.js';
 import { FileLock, lockHolder } from './flock.js';
 import { makeDirectories, reasonOf, syncDirectory, writeWhole } from './log-file.js';
+import { readState } from './read-file.js';
 
 /** The file in a data directory that says what it was made of. */
 export const DATA_NOTE_FILE = 'qrun-data.json';
@@ -166,7 +168,7 @@ export class HeldData {
     const build = randomBytes(8).toString('hex');
     const note: DataNote = { version: 1, identity, build, lasting, made_at: madeAt, ...inputs };
     await this.#writing(path, async () => {
-      await writeFile(join(path, DATA_NOTE_FILE), encodeDataNote(note), { flag: 'wx' });
+      await writeFileAtomic(join(path, DATA_NOTE_FILE), encodeDataNote(note));
       await syncTree(path);
     });
   }
@@ -235,15 +237,11 @@ export class HeldData {
 
 /** The note of a data directory; `undefined` where there is none that can be read. */
 export function readNote(directory: string): DataNote | undefined {
-  let text: string;
   try {
-    const path = join(directory, DATA_NOTE_FILE);
-    if (!statSync(path).isFile()) return undefined;
-    text = readFileSync(path, 'utf8');
+    return decodeDataNote(readState(join(directory, DATA_NOTE_FILE), 'state'));
   } catch {
     return undefined;
   }
-  return decodeDataNote(text);
 }
 
 async function removeAll(paths: readonly string[]): Promise<void> {

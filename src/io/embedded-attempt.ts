@@ -1,12 +1,16 @@
 import { encodeParameter } from '../core/engine-settings.js';
 import { type Failure, failureOfQuery, ownFailure } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
+import { escapeRawBytes, hasRawBytes } from '../core/sql/encoding.js';
+import { literal, setStatement } from '../core/sql/set-statement.js';
 import type { Statement } from '../core/sql/statement.js';
 import { type CallAnswer, type Connections, NO_OUTPUT } from './embedded-connections.js';
 import type { ResultPipe } from './embedded-pipe.js';
-import { literal, Session, type SettingsMap, setStatement } from './embedded-session.js';
+import { Session, type SettingsMap } from './embedded-session.js';
 import type { EngineRequest, EngineResult } from './engine.js';
-import { type ResultBody, ResultWriter, type SpoolOptions } from './result-body.js';
+import { type ResultBody, ResultWriter, type RowShape, type SpoolOptions } from './result-body.js';
+import { ResultChoice } from './result-choice.js';
+import { SessionChanges } from './session-changes.js';
 import type { Stop } from './stop.js';
 
 /** What one query at a time runs in. */
@@ -46,6 +50,7 @@ export class EmbeddedAttempt {
   #halt: () => void = () => undefined;
   #wasSent = false;
   #elapsedMs = 0;
+  readonly #changes = new SessionChanges();
   // A call that could not be cancelled, and runs on.
   #lost: Promise<CallAnswer> | undefined;
 
@@ -83,8 +88,7 @@ export class EmbeddedAttempt {
 
   async #run(): Promise<EngineResult> {
     const { statements, readOnly } = this.#request.query;
-    const resultIndex = statements.findLastIndex(statement => statement.returnsRows);
-    let body: ResultBody | undefined;
+    const choice = new ResultChoice(statements);
     let changedBefore = false;
     try {
       if (this.#stop.why !== undefined) return this.#failed(undefined);
@@ -92,19 +96,18 @@ export class EmbeddedAttempt {
       if (!opened.ok) return this.#failed({ ...opened.failure, neverStarted: true });
       for (const [index, statement] of statements.entries()) {
         if (index > 0 && this.#request.drain?.aborted) return this.#failed(stoppedBetween());
-        const answer = await this.#execute(opened.session, statement, index === resultIndex);
-        if (answer.ok) body ??= answer.body;
+        const answer = await this.#execute(opened.session, statement, choice.mayBe(index));
+        if (answer.ok && answer.body !== undefined) await choice.take(index, answer.body);
         const changes = !(statement.readOnly || readOnly);
         if (!answer.ok) return this.#failed(failureOfQuery(answer.failure, { changedBefore, changes }));
         if (this.#stop.why !== undefined) return this.#failed(undefined);
         changedBefore ||= changes;
       }
-      const result = body ?? (await emptyBody());
-      body = undefined;
-      return { ok: true, body: result, stats: { elapsed_ms: Math.round(this.#elapsedMs * 1000) / 1000 } };
+      const stats = { elapsed_ms: Math.round(this.#elapsedMs * 1000) / 1000 };
+      return { ok: true, body: await choice.finish(), stats };
     } finally {
-      // Still held only where something failed after it.
-      await body?.dispose();
+      // Something is still held only where a later statement failed.
+      await choice.dispose();
     }
   }
 
@@ -160,24 +163,35 @@ export class EmbeddedAttempt {
       const set = await this.#set(session, this.#parametersOf(statement));
       if (!set.ok) return set;
     }
+    const sql = this.#sqlOf(session, statement);
+    if (typeof sql !== 'string') return { ok: false, failure: sql };
     this.#wasSent = true;
     if (isResult) {
-      if (!LARGE_RESULTS.has(statement.keyword)) return await this.#resultInMemory(session, statement);
-      const answer = await this.#resultByPipe(session, statement);
+      const shape = this.#changes.shapeOf(statement);
+      // Only these take INTO OUTFILE, and only in ClickHouse's own dialect.
+      const isQuery = statement.rows === 'yes' && LARGE_RESULTS.has(statement.keyword);
+      if (!isQuery) return await this.#resultInMemory(session, sql, shape);
+      const answer = await this.#resultByPipe(session, sql, shape);
       // The clause that names the pipe may be what the parser stumbles over, and is in the text of the error.
       if (answer.ok || answer.failure.code !== SYNTAX_ERROR || !statement.readOnly) return answer;
-      return await this.#resultInMemory(session, statement);
+      return await this.#resultInMemory(session, sql, shape);
     }
-    // A line end before the data, because the format is read up to one; to VALUES it means nothing.
-    const sql = statement.data === undefined ? statement.text : `${statement.text}\n${statement.data}`;
     const answer = await this.#call(session, sql, NO_OUTPUT);
     if (!answer.ok) return answer;
-    if (statement.keyword === 'SET' && /log_comment/i.test(sql)) {
-      session.forgetMark();
-      // Where that fails, the query has set readonly too, and is found by its end only.
-      await this.#set(session, new Map());
-    }
+    this.#changes.note(statement);
     return { ok: true, body: undefined };
+  }
+
+  // Where the file has a log_comment of its own, the mark is in the text.
+  #sqlOf(session: Session, statement: Statement): string | Failure {
+    const { text, data } = statement;
+    if (data !== undefined && hasRawBytes(data) && !/\bvalues[`"]?$/i.test(text)) {
+      const message = 'the embedded engine takes inline data of this format only in UTF-8';
+      return ownFailure('SQL_INVALID', 'permanent', `${message}: save the file as UTF-8, or use VALUES`);
+    }
+    // A line end before the data, because the format is read up to one; to VALUES it means nothing.
+    const sql = escapeRawBytes(data === undefined ? text : `${text}\n${data}`);
+    return this.#changes.mayHaveSet(statement, 'log_comment') ? `${markComment(session)}${sql}` : sql;
   }
 
   #parametersOf(statement: Statement): SettingsMap {
@@ -189,11 +203,15 @@ export class EmbeddedAttempt {
     return values;
   }
 
-  async #resultByPipe(session: Session, { text }: Statement): Promise<Answer<{ body: ResultBody }>> {
+  async #resultByPipe(
+    session: Session,
+    sql: string,
+    shape: RowShape | undefined,
+  ): Promise<Answer<{ body: ResultBody }>> {
     const { pipe } = this.#slot;
-    const writer = new ResultWriter(this.#context.spool);
+    const writer = new ResultWriter(this.#context.spool, shape);
     pipe.collect(writer, this.#halt);
-    const answer = await this.#call(session, `${text}\n${intoPipe(pipe)}`, NO_OUTPUT);
+    const answer = await this.#call(session, `${sql}\n${intoPipe(pipe)}`, NO_OUTPUT);
     if (this.#lost !== undefined) {
       pipe.drop();
       await writer.discard();
@@ -205,10 +223,14 @@ export class EmbeddedAttempt {
     return answer;
   }
 
-  async #resultInMemory(session: Session, { text }: Statement): Promise<Answer<{ body: ResultBody }>> {
-    const answer = await this.#call(session, text, 'JSONEachRow');
+  async #resultInMemory(
+    session: Session,
+    sql: string,
+    shape: RowShape | undefined,
+  ): Promise<Answer<{ body: ResultBody }>> {
+    const answer = await this.#call(session, sql, 'JSONEachRow');
     if (!answer.ok) return answer;
-    const writer = new ResultWriter(this.#context.spool);
+    const writer = new ResultWriter(this.#context.spool, shape);
     const bytes = answer.result.bytes();
     await writer.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     return await proven(writer, answer.result.rowsRead);
@@ -226,9 +248,8 @@ export class EmbeddedAttempt {
   }
 
   #cancel(session: Session, call: Promise<CallAnswer>): Promise<CallAnswer | undefined> {
-    // A query may have a log_comment of its own, among its SETTINGS.
-    const byEnd = `endsWith(query, ${literal(intoPipe(this.#slot.pipe))})`;
-    const which = `Settings['log_comment'] = ${literal(session.mark)} OR ${byEnd}`;
+    const byText = `endsWith(query, ${literal(intoPipe(this.#slot.pipe))}) OR startsWith(query, ${literal(markComment(session))})`;
+    const which = `Settings['log_comment'] = ${literal(session.mark)} OR ${byText}`;
     return this.#context.connections.cancel(call, which, this.#context.cancelLimitMs);
   }
 
@@ -262,10 +283,8 @@ function intoPipe(pipe: ResultPipe): string {
   return `INTO OUTFILE ${literal(pipe.target)} APPEND FORMAT JSONEachRow`;
 }
 
-async function emptyBody(): Promise<ResultBody> {
-  const body = await new ResultWriter(undefined).finish();
-  if ('reason' in body) throw new Error('no bytes were taken for rows that are not whole');
-  return body;
+function markComment(session: Session): string {
+  return `/* ${session.mark} */ `;
 }
 
 /**

@@ -4,9 +4,9 @@ import { join, resolve } from 'node:path';
 import { fixedSetting, suggest } from '../core/engine-settings.js';
 import { QrunError } from '../core/errors.js';
 import type { Settings } from '../core/model.js';
+import { setStatement } from '../core/sql/set-statement.js';
 import type { Connect } from './embedded-chdb.js';
 import { type CallAnswer, Connections, NO_OUTPUT } from './embedded-connections.js';
-import { setStatement } from './embedded-session.js';
 import { makeDirectories } from './log-file.js';
 
 /**

@@ -55,23 +55,4 @@ export class Session {
   isFor(settings: Settings, timeoutMs: number): boolean {
     return this.#isFor?.settings === settings && this.#isFor.timeoutMs === timeoutMs;
   }
-
-  /** Notes that a SET of the user has changed the mark. */
-  forgetMark(): void {
-    this.#set.delete(MARK);
-  }
-}
-
-/** `SET a = '1', b = '2'`. */
-export function setStatement(settings: SettingsMap): string {
-  return `SET ${Array.from(settings, ([name, value]) => `${identifier(name)} = ${literal(value)}`).join(', ')}`;
-}
-
-/** A text as a string of ClickHouse's SQL. */
-export function literal(text: string): string {
-  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
-}
-
-function identifier(text: string): string {
-  return `\`${text.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``;
 }

@@ -37,8 +37,6 @@ export interface EmbeddedOptions {
 
 const EMBEDDED_SETTINGS: Settings = {
   ...ENGINE_SETTINGS,
-  // chDB's own default is 1, a server's is 0: with it `1+2` is a query.
-  implicit_select: '0',
   // Two threads for each query that format nothing: 2,000 in place of 1,550 light queries a second on 2 cores.
   // A result of 300 MB takes 1.5 s in place of 1.2 s.
   output_format_parallel_formatting: '0',
@@ -85,7 +83,9 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
   const path = resolve(options.dataDirectory);
   const goOn = () => {
     if (!signal.aborted) return;
-    throw new QrunError('ENGINE_UNREACHABLE', `opening the data directory ${path} was interrupted`);
+    throw new QrunError('ENGINE_UNREACHABLE', `opening the data directory ${path} was interrupted`, {
+      cause: signal.reason,
+    });
   };
   goOn();
   const cores = availableParallelism();

@@ -10,6 +10,10 @@ export interface EngineInfo {
   readonly version: string;
   /** Where it is, for people: a URL without user and password, or the data directory. */
   readonly target: string;
+  /** Who asks, where the engine knows users. */
+  readonly user?: string;
+  /** What the person who starts a run on it should know, a sentence each. */
+  readonly notices?: readonly string[];
   /** Whether `{name:Type}` parameters work (ClickHouse 19.14 and later). */
   readonly supportsParameters: boolean;
   /** How many queries it runs at once; more than these wait inside qrun. */
@@ -63,7 +67,10 @@ export type EngineResult =
 export interface Engine {
   readonly info: EngineInfo;
   run(request: EngineRequest): Promise<EngineResult>;
-  /** Resolves with `undefined` when the engine answers, else with the reason; never rejects. */
+  /**
+   * Resolves with `undefined` when the engine answers, also that it is full; else, and when it refuses the user or his
+   * quota is used up, with the reason. Never rejects.
+   */
   ping(signal: AbortSignal): Promise<Failure | undefined>;
   /** Cancels what still runs and releases everything. Safe to call twice. */
   close(): Promise<void>;

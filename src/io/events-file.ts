@@ -1,39 +1,158 @@
-import { createWriteStream } from 'node:fs';
+import { closeSync, constants, createWriteStream, fstatSync, openSync, type Stats } from 'node:fs';
+import { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isatty, WriteStream as TerminalStream } from 'node:tty';
 import type { EventSink } from '../core/events.js';
+import { jsonLine } from '../core/json.js';
+import { explained, FileRefused, strangeness } from './open-file.js';
 
 /** Events of a run as NDJSON in a file. */
 export interface EventsFile {
   readonly sink: EventSink;
-  /** Waits until everything is handed to the operating system. */
+  /**
+   * Waits until everything is handed to the operating system, as long as it takes something: a second without that is
+   * told as a failure, and what is left is dropped.
+   */
   close(): Promise<void>;
 }
 
+// What is kept for a reader who is slow: the events of some 50,000 queries.
+const HELD_CHARS = 32 * 1024 * 1024;
+// What a pipe holds.
+const PIECE_CHARS = 64 * 1024;
+// How long nothing may move at the end. What is behind a pipe or a disk has had the whole run.
+const STUCK_MS = 1_000;
+const LOOK_MS = 10;
+// A shell starts the reader of a pipe and qrun at the same time.
+const READER_WAIT_MS = 2_000;
+
 /**
- * Appends events to a file, one JSON line each, with the time in `at` first. For machines that watch a run: it
- * is not durable and never fails a run; the first failure is told once, and the rest is dropped.
+ * Appends events to a file, one JSON line each, with the time in `at` first; the file is made when it is missing. A
+ * named pipe, a terminal and a device such as /dev/null are as good. For machines that watch a run: it is not durable,
+ * never fails a run and never waits for a reader; the first failure is told once, and the rest is dropped.
+ *
+ * `refuse` gives what is wrong with the file that was opened, if anything is.
  */
 export function openEventsFile(
   path: string,
   nowMs: () => number,
   onFailure: (error: Error) => void,
+  refuse: (stat: Stats) => string | undefined = () => undefined,
 ): EventsFile {
-  const stream = createWriteStream(path, { flags: 'a' });
-  let failed = false;
-  stream.on('error', error => {
-    if (!failed) onFailure(error);
-    failed = true;
-  });
+  const writer = new EventsWriter(path, onFailure, refuse);
   return {
-    sink: event => {
-      if (!failed) stream.write(`${JSON.stringify({ at: new Date(nowMs()).toISOString(), ...event })}\n`);
-    },
-    close: () =>
-      new Promise(resolve => {
-        if (failed) resolve();
-        else {
-          stream.once('close', resolve);
-          stream.end();
-        }
-      }),
+    sink: event => writer.write(jsonLine({ at: new Date(nowMs()).toISOString(), ...event })),
+    close: () => writer.close(),
   };
+}
+
+class EventsWriter {
+  readonly #path: string;
+  readonly #onFailure: (error: Error) => void;
+  readonly #refuse: (stat: Stats) => string | undefined;
+  readonly #deadlineMs = performance.now() + READER_WAIT_MS;
+  #target: Writable | undefined;
+  #failed = false;
+  #lines: string[] = [];
+  #heldChars = 0;
+  #isWriting = false;
+  #movedMs = 0;
+
+  constructor(path: string, onFailure: (error: Error) => void, refuse: (stat: Stats) => string | undefined) {
+    this.#path = path;
+    this.#onFailure = onFailure;
+    this.#refuse = refuse;
+    this.#open();
+  }
+
+  write(line: string): void {
+    if (this.#failed) return;
+    this.#lines.push(line);
+    this.#heldChars += line.length;
+    if (this.#heldChars > HELD_CHARS) this.#fail(new Error('what reads it does not take it'));
+    else this.#pump();
+  }
+
+  async close(): Promise<void> {
+    this.#movedMs = performance.now();
+    while (!this.#failed && (this.#target === undefined || this.#isWriting)) {
+      await delay(LOOK_MS);
+      const isStuck = this.#isWriting && performance.now() - this.#movedMs > STUCK_MS;
+      if (isStuck) this.#fail(new Error('what reads it takes no more'));
+    }
+    this.#target?.destroy();
+  }
+
+  #open(): void {
+    try {
+      this.#target = openTarget(this.#path, this.#refuse);
+    } catch (error) {
+      this.#fail(error as Error);
+      return;
+    }
+    if (this.#target !== undefined) {
+      this.#target.on('error', error => this.#fail(error));
+      this.#pump();
+    } else if (performance.now() < this.#deadlineMs) setTimeout(() => this.#open(), LOOK_MS);
+    else this.#fail(new FileRefused('it is a named pipe (FIFO) that nobody reads'));
+  }
+
+  // A piece at a time: the next one when the system has taken this one.
+  #pump(): void {
+    if (this.#isWriting || this.#target === undefined || this.#lines.length === 0) return;
+    let count = 0;
+    let chars = 0;
+    while (count < this.#lines.length && chars < PIECE_CHARS) {
+      chars += this.#lines[count]?.length ?? 0;
+      count += 1;
+    }
+    this.#isWriting = true;
+    this.#target.write(this.#lines.splice(0, count).join(''), error => {
+      this.#isWriting = false;
+      this.#heldChars -= chars;
+      this.#movedMs = performance.now();
+      if (error == null) this.#pump();
+      else this.#fail(error);
+    });
+  }
+
+  #fail(error: Error): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#lines = [];
+    this.#target?.destroy();
+    this.#onFailure(error);
+  }
+}
+
+// `undefined`: a pipe that nobody reads (yet).
+function openTarget(path: string, refuse: (stat: Stats) => string | undefined): Writable | undefined {
+  let fd: number;
+  try {
+    const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_NOCTTY } = constants;
+    fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0o666);
+  } catch (error) {
+    const reason = explained(error, path, 'log');
+    if (reason instanceof FileRefused && reason.found?.isFIFO() === true) return undefined;
+    throw reason;
+  }
+  try {
+    const stat = fstatSync(fd);
+    const problem = stat.isBlockDevice() ? `it is ${strangeness(stat)}` : refuse(stat);
+    if (problem !== undefined) throw new FileRefused(problem);
+    // A pipe and a terminal take what they have room for; the event loop waits for more of it.
+    if (stat.isFIFO() || isatty(fd)) {
+      const socket = stat.isFIFO()
+        ? new Socket({ fd, readable: false, writable: true })
+        : new TerminalStream(fd);
+      // No reason for the process to stay.
+      socket.unref();
+      return socket;
+    }
+    return createWriteStream('', { fd });
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
 }

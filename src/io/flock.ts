@@ -1,7 +1,8 @@
-import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
-import { platform } from 'node:os';
+import { closeSync, fstatSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
+import { loadLibc } from './libc.js';
+import { openToAppend } from './open-file.js';
 
 /** How flock(2) is called: through the FFI library koffi, or by a `flock` child that locks an inherited fd. */
 export type FlockMechanism = 'koffi' | 'child';
@@ -31,40 +32,24 @@ interface Flock {
 
 let koffiFlock: Promise<Flock | undefined> | undefined;
 
+// Without the C library the child does the same, 500 times slower.
 async function loadKoffi(): Promise<Flock | undefined> {
-  try {
-    const { default: koffi } = await import('koffi');
-    const names = platform() === 'darwin' ? ['libSystem.B.dylib'] : ['libc.so.6', 'libc.so'];
-    for (const name of names) {
-      const flock = tryLoad(() => koffi.load(name).func('int flock(int fd, int operation)'));
-      if (flock === undefined) continue;
-      const tryLockNow = (fd: number): boolean => {
-        if (flock(fd, LOCK_EX_NB) === 0) return true;
-        const errno = koffi.errno();
-        if (WOULD_BLOCK.has(errno)) return false;
-        throw new QrunError('LOG_LOCK', `the file system refuses flock(2) (errno ${errno})`, {
-          hint: 'put the log on a file system with working locks (--log-dir)',
-        });
-      };
-      return {
-        mechanism: 'koffi',
-        tryLockNow,
-        tryLock: async fd => tryLockNow(fd),
-        unlock: fd => flock(fd, LOCK_UN),
-      };
-    }
-  } catch {
-    // No prebuilt binary for this platform: the child does the same, 500 times slower.
-  }
-  return undefined;
-}
-
-function tryLoad<T>(load: () => T): T | undefined {
-  try {
-    return load();
-  } catch {
-    return undefined;
-  }
+  const libc = await loadLibc();
+  if (libc === undefined) return undefined;
+  const tryLockNow = (fd: number): boolean => {
+    if (libc.flock(fd, LOCK_EX_NB) === 0) return true;
+    const errno = libc.errno();
+    if (WOULD_BLOCK.has(errno)) return false;
+    throw new QrunError('LOG_LOCK', `the file system refuses flock(2) (errno ${errno})`, {
+      hint: 'put the log on a file system with working locks (--log-dir)',
+    });
+  };
+  return {
+    mechanism: 'koffi',
+    tryLockNow,
+    tryLock: async fd => tryLockNow(fd),
+    unlock: fd => libc.flock(fd, LOCK_UN),
+  };
 }
 
 // util-linux's flock locks the open file that it inherits as fd 0 and exits; the lock belongs to the open
@@ -212,7 +197,7 @@ export class FileLock {
 
 function openLockFile(path: string): number {
   try {
-    return openSync(path, 'a+', 0o666);
+    return openToAppend(path, 'log', { follow: false }).fd;
   } catch (cause) {
     throw new QrunError('LOG_LOCK', `cannot open the lock file ${path}: ${(cause as Error).message}`, {
       hint: 'make its directory writable, or choose another with --log-dir',
@@ -231,19 +216,49 @@ function sameFile(fd: number, path: string): boolean {
  * Who holds a flock(2) on the file, as "pid 4242 (name)", from /proc/locks; `undefined` where the system does
  * not tell. The pid is that of the process that took the lock, which may have ended: the one of the child with the
  * child mechanism, and that of an owner whose command has inherited the file and goes on.
+ *
+ * For the message about a lock that is held: whether it is held, {@link listedLock} tells.
  */
 export function lockHolder(path: string): string | undefined {
+  return listedLock(path)?.holder;
+}
+
+/**
+ * What /proc/locks says of locks on the file; `undefined` when it lists none that could be on it, or is not there.
+ *
+ * `isCertain`: the device is that of the file too. Inodes are unique on one device only, and there are file systems
+ * (btrfs, overlay) whose files have another device in the table than in stat(2): for these nothing is certain. Locks
+ * of other machines, and of other containers, are never listed.
+ */
+export function listedLock(
+  path: string,
+): { readonly holder: string; readonly isCertain: boolean } | undefined {
   try {
-    const inode = statSync(path).ino;
+    const { ino, dev } = statSync(path);
+    const device = deviceInTable(dev);
+    let pid: string | undefined;
     for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
-      const match = /^\d+: FLOCK\s+\S+\s+(?:WRITE|READ)\s+(\d+) \S+?:(\d+) /.exec(line);
-      if (match === null || Number(match[2]) !== inode) continue;
-      return `pid ${match[1]} (${commandOf(match[1] ?? '')})`;
+      const match = /^\d+: FLOCK\s+\S+\s+(?:WRITE|READ)\s+(\d+) ([\da-f]+:[\da-f]+):(\d+) /.exec(line);
+      if (match === null || Number(match[3]) !== ino) continue;
+      pid = match[1] as string;
+      if (match[2] === device) return { holder: `pid ${pid} (${commandOf(pid)})`, isCertain: true };
     }
+    if (pid !== undefined) return { holder: `pid ${pid} (${commandOf(pid)})`, isCertain: false };
   } catch {
     // Not Linux, or the holder has just gone.
   }
   return undefined;
+}
+
+// As the kernel prints it, from the number that stat(2) gives (gnu_dev_major and gnu_dev_minor of glibc). A number,
+// because a device has at most 44 bits there.
+function deviceInTable(dev: number): string {
+  const high = Math.floor(dev / 2 ** 32);
+  const low = dev % 2 ** 32;
+  const major = ((low >>> 8) & 0xfff) + (high & ~0xfff);
+  const minor = (low & 0xff) + ((low >>> 12) & 0xfff00);
+  const hex = (n: number): string => n.toString(16).padStart(2, '0');
+  return `${hex(major)}:${hex(minor)}`;
 }
 
 // The lock belongs to the open file: the process that took it may have ended, and one that shares the file hold it.

@@ -58,13 +58,20 @@ async function git(directory: string, ...args: string[]): Promise<string | undef
   const { execFile } = await import('node:child_process');
   return await new Promise(resolve => {
     // Optional locks: to refresh the index is not ours to do beside a git that is at work.
-    execFile(
-      'git',
-      ['--no-optional-locks', '-C', directory, ...args],
-      { timeout: 2_000 },
-      (error, stdout) => {
-        resolve(error === null ? stdout.trim() : undefined);
-      },
-    );
+    const child = execFile('git', ['--no-optional-locks', '-C', directory, ...args], (error, stdout) => {
+      clearTimeout(timer);
+      resolve(error === null ? stdout.trim() : undefined);
+    });
+    // Whether or not it ends then: on a dead file system it may not, and what it started (a monitor of files) may
+    // hold its output.
+    const timer = setTimeout(async () => {
+      resolve(undefined);
+      const { ProcessTree } = await import('./process-tree.js');
+      new ProcessTree(child).signal('SIGKILL');
+      for (const stream of [child.stdout, child.stderr]) stream?.destroy();
+      child.unref();
+    }, GIT_LIMIT_MS);
   });
 }
+
+const GIT_LIMIT_MS = 2_000;

@@ -1,6 +1,8 @@
-import { spawn } from 'node:child_process';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, readSync } from 'node:fs';
 import { parseSize } from '../core/bytes.js';
+import { openToAppend, openToRead } from './open-file.js';
+import { COMMAND_ID, newCommandId, ProcessTree } from './process-tree.js';
 
 /** A command with its surroundings. */
 export interface JobCommand {
@@ -33,25 +35,48 @@ export interface CommandEnd {
 /** Runs a command to its end. Errors: those of opening its output file. */
 export type RunCommand = (command: JobCommand) => Promise<CommandEnd>;
 
+// What a command leaves behind that was asked to stop may be saving what it has.
+const GRACE_MS = 30_000;
+
 /**
  * Runs a command as a child in the process group of this process, so that what kills the group kills it too, under
  * its memory cap where it has one; resolves with how it ended.
  *
+ * A signal goes to the command alone, which may need what it started to save its state, and takes as long to end as it
+ * likes. What it leaves behind then gets SIGTERM, and SIGKILL after half a minute, so that a command that was stopped
+ * is wholly at its end.
+ *
  * It writes into the output file by itself: nothing that it printed is lost when this process dies, and it does not
  * die of a closed pipe then. SIGKILL of this process alone leaves it running, with `held`.
  */
-export const runCommand: RunCommand = async request => {
-  const output = openSync(request.outputPath, 'a', 0o666);
+export const runCommand: RunCommand = async given => {
+  const id = newCommandId();
+  const request = { ...given, env: { ...given.env, [COMMAND_ID]: id } };
+  const { fd: output } = openToAppend(request.outputPath, 'log');
+  let stopped: ProcessTree | undefined;
+  const onChild = (child: ChildProcess): void => {
+    const tree = new ProcessTree(child, id);
+    request.onStarted(signal => {
+      stopped = tree;
+      // While it is the parent of what it may leave behind.
+      tree.remember();
+      child.kill(signal);
+    });
+  };
   try {
-    return await (request.memoryMax === null
-      ? runFree(request, output)
-      : runWithCap(request, output, request.memoryMax));
+    const end = await (request.memoryMax === null
+      ? runFree(request, output, onChild)
+      : runWithCap(request, output, request.memoryMax, onChild));
+    await stopped?.stop('SIGTERM', GRACE_MS);
+    return end;
   } finally {
     closeSync(output);
   }
 };
 
-function runFree(request: JobCommand, output: number): Promise<CommandEnd> {
+type OnChild = (child: ChildProcess) => void;
+
+function runFree(request: JobCommand, output: number, onChild: OnChild): Promise<CommandEnd> {
   const child = spawn(request.command, [...request.args], {
     cwd: request.cwd,
     env: { ...request.env },
@@ -68,12 +93,17 @@ function runFree(request: JobCommand, output: number): Promise<CommandEnd> {
       resolve({ exitCode, signal, killedAtCap: false, startError: undefined });
     });
   });
-  if (child.pid !== undefined) request.onStarted(signal => child.kill(signal));
+  if (child.pid !== undefined) onChild(child);
   return ended;
 }
 
-async function runWithCap(request: JobCommand, output: number, memoryMax: string): Promise<CommandEnd> {
-  const { command, args, env, cwd, held, onStarted, onUncapped } = request;
+async function runWithCap(
+  request: JobCommand,
+  output: number,
+  memoryMax: string,
+  onChild: OnChild,
+): Promise<CommandEnd> {
+  const { command, args, env, cwd, held, onUncapped } = request;
   // Loaded here, because most jobs have no cap, and each job is a process that loads what it imports.
   const { runCapped } = await import('./systemd.js');
   const memoryMaxBytes = parseSize(memoryMax);
@@ -86,7 +116,7 @@ async function runWithCap(request: JobCommand, output: number, memoryMax: string
     memoryMaxBytes,
     stdio: ['ignore', output, output],
     ...(held === undefined ? {} : { held }),
-    onStarted,
+    onStarted: (_, child) => onChild(child),
     onUncapped,
   });
   return { exitCode, signal, killedAtCap, startError: undefined };
@@ -104,7 +134,7 @@ export interface Follower {
 
 /** Passes the bytes of a file behind `from` on to `onBytes`, in order, within 200 ms. The file must exist. */
 export function followFile(path: string, from: number, onBytes: (bytes: Buffer) => void): Follower {
-  const fd = openSync(path, 'r');
+  const { fd } = openToRead(path, 'log');
   let position = from;
   const look = (): void => {
     for (;;) {

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import { shortHash } from '../core/fingerprint.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { makeDirectories, reasonOf } from './log-file.js';
+import { readState } from './read-file.js';
 
 /** The configuration that the jobs of one submission share: what stood in qrun.toml, environment and flags then. */
 export interface JobConfig {
@@ -51,7 +51,7 @@ export async function writeJobConfig(
 export function readJobConfig(file: string): JobConfig {
   let content: Partial<Record<'version' | 'root' | 'values' | 'units' | 'time_zone', unknown>> | null;
   try {
-    content = JSON.parse(readFileSync(file, 'utf8')) as typeof content;
+    content = JSON.parse(readState(file, 'state')) as typeof content;
   } catch (cause) {
     throw new QrunError('CONFIG', `cannot read ${file}: ${(cause as Error).message}`, {
       hint: '--config takes a file that qrun submit-all wrote; submit again',

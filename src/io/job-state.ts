@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { QrunError } from '../core/errors.js';
 import { type JobEntry, parseJobEntry } from '../core/job-state.js';
 import { appendLine } from './append-line.js';
 import { reasonOf } from './log-file.js';
+import { readState } from './read-file.js';
 
 /**
  * Appends one entry to a job's state, durably. Only the holder of the job's lease may call it.
@@ -29,7 +29,7 @@ export async function appendJobEntry(path: string, entry: JobEntry): Promise<voi
 export function readJobState(path: string): JobEntry[] {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readState(path, 'state');
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new QrunError('LOG_UNUSABLE', `cannot read ${path}: ${reasonOf(cause)}`, {

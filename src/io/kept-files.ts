@@ -47,7 +47,8 @@ export class KeptFiles {
     this.#kept += 1;
     this.#numbers.set(name, number);
     this.#usedBytes += needed;
-    if (this.#blockUsed + bytes.length > BLOCK_BYTES) {
+    // A text without bytes needs no room, but a block that it stands in.
+    if (this.#blockUsed === BLOCK_BYTES || this.#blockUsed + bytes.length > BLOCK_BYTES) {
       this.#blocks.push(Buffer.allocUnsafeSlow(BLOCK_BYTES));
       this.#blockUsed = 0;
     }

@@ -1,7 +1,8 @@
-import { existsSync, ftruncateSync, readFileSync } from 'node:fs';
+import { existsSync, ftruncateSync, statSync } from 'node:fs';
 import { QrunError } from '../core/errors.js';
-import { FileLock, type FlockMechanism, lockHolder } from './flock.js';
+import { FileLock, type FlockMechanism, listedLock } from './flock.js';
 import { reasonOf, writeWhole } from './log-file.js';
+import { readState } from './read-file.js';
 
 /** Who runs a unit. */
 export interface LeaseOwner {
@@ -26,6 +27,11 @@ export interface FileLease extends Lease {
   readonly fd: number;
 }
 
+/** The path of the lease of the unit (or job) with this log. */
+export function leasePath(logPath: string): string {
+  return `${logPath}.lease`;
+}
+
 /**
  * Takes the lease of the unit (or job) whose log is `logPath`, for the life of this process.
  *
@@ -42,7 +48,7 @@ export async function takeLease(
   mechanism?: FlockMechanism,
   what: 'unit' | 'job' = 'unit',
 ): Promise<FileLease> {
-  const path = `${logPath}.lease`;
+  const path = leasePath(logPath);
   const lock = await FileLock.open(path, mechanism);
   if (!(await lock.tryAcquire())) {
     lock.close();
@@ -88,18 +94,27 @@ function describeOwner(path: string): string {
 }
 
 /**
- * Who holds the lease of the unit whose log this is, for people; `undefined` when nobody does. The lease is not
- * touched for it where the system lists its locks (Linux): to try it would make a unit fail that starts now.
+ * Who holds the lease of the unit whose log this is, for people; `undefined` when nobody does.
+ *
+ * The lease is tried only where nothing else tells: to try it makes a unit fail that starts at this moment. It need
+ * not be where the system lists a lock on this very file, and where it lists none and the file is empty, as each
+ * owner leaves it. A file that names an owner is one that was killed, or that runs on another machine or in another
+ * container, whose locks are not listed.
  */
 export async function leaseHolder(logPath: string): Promise<string | undefined> {
-  const path = `${logPath}.lease`;
-  if (!existsSync(path)) return undefined;
-  const held = existsSync('/proc/locks') ? lockHolder(path) !== undefined : !(await isFree(path));
-  return held ? describeOwner(path) : undefined;
+  const path = leasePath(logPath);
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return undefined;
+  const listed = listedLock(path);
+  if (listed?.isCertain === true) return describeOwner(path);
+  const isKnownFree = listed === undefined && stat.size === 0 && existsSync('/proc/locks');
+  return isKnownFree || (await isFree(path, listed === undefined)) ? undefined : describeOwner(path);
 }
 
-async function isFree(path: string): Promise<boolean> {
-  const lock = await FileLock.open(path);
+// `otherwise`: what is said of the lease of another user, which may not be opened.
+async function isFree(path: string, otherwise: boolean): Promise<boolean> {
+  const lock = await FileLock.open(path).catch(() => undefined);
+  if (lock === undefined) return otherwise;
   try {
     return await lock.tryAcquire();
   } finally {
@@ -110,7 +125,7 @@ async function isFree(path: string): Promise<boolean> {
 /** The owner that a lease file names, or `undefined` where it names none (not held, or just being taken). */
 export function readOwner(path: string): LeaseOwner | undefined {
   try {
-    const owner = JSON.parse(readFileSync(path, 'utf8')) as Partial<LeaseOwner> | null;
+    const owner = JSON.parse(readState(path, 'lease', { follow: false })) as Partial<LeaseOwner> | null;
     return isOwner(owner) ? owner : undefined;
   } catch {
     return undefined;

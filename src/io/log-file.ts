@@ -15,6 +15,7 @@ import { open, statfs, unlink } from 'node:fs/promises';
 import { constants as systemConstants } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { openToAppend } from './open-file.js';
 
 const readAsync = promisify(read);
 const writeAsync = promisify(write);
@@ -54,6 +55,11 @@ export interface LogDisk {
   writeNew(path: string, bytes: AsyncIterable<Buffer>): Promise<void>;
   /** Whether a file that exists lies on a network file system, where a kept file descriptor loses appends. */
   isNetwork(path: string): Promise<boolean>;
+  /**
+   * Resolves when a file on a network file system can be reached (or is gone), and does not as long as its server does
+   * not answer: what then follows on the event loop does not have to wait for it, deaf to signals.
+   */
+  reached?(path: string): Promise<void>;
 }
 
 /** The disk of this machine. */
@@ -85,6 +91,11 @@ export const localDisk: LogDisk = {
   },
   async isNetwork(path) {
     return NETWORK_FILE_SYSTEMS.has((await statfs(path)).type);
+  },
+  async reached(path) {
+    // The open asks the server, where a state may come from a cache.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
+    await file?.close();
   },
 };
 
@@ -135,7 +146,7 @@ const SYNC_WRITE_BYTES = 128 * 1024;
 
 const REWRITE_BYTES = 1024 * 1024;
 
-const APPEND_MODE = constants.O_RDWR | constants.O_APPEND;
+const APPEND_MODE = constants.O_RDWR | constants.O_APPEND | constants.O_NONBLOCK;
 
 class NodeLogFile implements LogFile {
   readonly #path: string;
@@ -145,13 +156,16 @@ class NodeLogFile implements LogFile {
 
   constructor(path: string) {
     this.#path = path;
-    this.#fd = openSync(path, APPEND_MODE | constants.O_CREAT, 0o666);
-    const stat = fstatSync(this.#fd);
+    const { fd, stat } = openToAppend(path, 'log');
+    this.#fd = fd;
     this.#ino = stat.ino;
     this.#dev = stat.dev;
-    if (!stat.isFile()) {
+    // Its lock goes by its name: a run by another name would neither see this one nor wait for its appends.
+    if (stat.nlink > 1) {
       closeSync(this.#fd);
-      throw new Error(`${basename(path)} is not a regular file`);
+      throw new Error(
+        `${basename(path)} has ${stat.nlink} names (hard links), and a log may have one: copy it, and move the copy to this name`,
+      );
     }
   }
 

@@ -1,7 +1,33 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { localDisk, reasonOf } from './log-file.js';
+
+// As many as Linux follows.
+const MAX_LINKS = 40;
+
+/**
+ * The one name of a log, by whatever links it was named: its lease, its lock and its sidecar are called after it, so that
+ * two names of one file are one unit at work. A log that does not exist yet has the name that it will have. What cannot
+ * be followed stays as it is, for whoever opens it to say why. Only hard links have no one name; a run refuses them.
+ */
+export function realLogPath(path: string): string {
+  let at = path;
+  for (let links = 0; links < MAX_LINKS; links += 1) {
+    try {
+      return realpathSync.native(at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(at) === at) return at;
+    }
+    const directory = realLogPath(dirname(at));
+    try {
+      at = resolve(directory, readlinkSync(at));
+    } catch {
+      return join(directory, basename(at));
+    }
+  }
+  return path;
+}
 
 /**
  * Whether logs can be written in a directory, and what kind of disk that is; a directory that does not exist is

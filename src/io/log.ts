@@ -213,6 +213,7 @@ export class ResultLog {
 
   async #flush(batch: readonly Pending[]): Promise<void> {
     const { lock, lockLimitMs = LOCK_LIMIT_MS } = this.#options;
+    if (this.#network) await this.#options.disk.reached?.(this.path);
     if (lock.tryAcquireNow() !== true) await lock.acquire({ limitMs: lockLimitMs });
     let end: number;
     try {

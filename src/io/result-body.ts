@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QrunError } from '../core/errors.js';
+import { ArrayOfRows } from './array-of-rows.js';
 
 /**
  * Rows of one result: lines of JSON, each proven to begin with `{` and to end with `}` and a newline, in valid
@@ -42,6 +43,14 @@ const NEWLINE = 10;
 const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
 
+/** What a file may have made of its rows by settings of its own. */
+export interface RowShape {
+  /** They may be the elements of an array; then these are the rows. */
+  readonly mayBeArray?: boolean;
+  /** The last of them may be `{"exception": "Code: ..."}`. */
+  readonly mayEndWithException?: boolean;
+}
+
 /** Why the bytes so far are not rows. */
 export interface NotRows {
   readonly reason: string;
@@ -76,15 +85,22 @@ export class ResultWriter {
   // The newest chunks, together just over TAIL_BYTES: where an exception that ends the body stands.
   #recent: Buffer[] = [];
   #recentBytes = 0;
+  readonly #array: ArrayOfRows | undefined;
 
-  constructor(spool: SpoolOptions | undefined) {
+  constructor(spool: SpoolOptions | undefined, shape?: RowShape) {
     this.#spool = spool;
+    this.#array = shape?.mayBeArray ? new ArrayOfRows() : undefined;
   }
 
   /** Adds bytes. A promise is returned only while the bytes go to the spool: awaiting it is the back-pressure. */
   write(chunk: Buffer): Promise<void> | undefined {
     if (chunk.length === 0) return undefined;
     this.#remember(chunk);
+    return this.#add(this.#array === undefined ? chunk : this.#array.take(chunk));
+  }
+
+  #add(chunk: Buffer): Promise<void> | undefined {
+    if (chunk.length === 0) return undefined;
     if (this.#bad === undefined) this.#scan(chunk);
     if (this.#bad !== undefined) {
       this.#chunks = [];
@@ -108,7 +124,8 @@ export class ResultWriter {
 
   /** The body, or why the bytes are not rows. The writer is of no use afterwards. */
   async finish(): Promise<ResultBody | NotRows> {
-    if (this.#bad !== undefined || this.#openLine) {
+    const isCut = this.#openLine || this.#array?.isWhole === false;
+    if (this.#bad !== undefined || isCut) {
       await this.discard();
       const cut = this.#bad === undefined;
       return { reason: this.#bad ?? 'its last line has no end', cut, tail: this.tail };

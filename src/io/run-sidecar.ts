@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { ChainFile } from '../core/data-note.js';
 import { QrunError } from '../core/errors.js';
 import type { OutcomeCounts } from '../core/events.js';
@@ -6,6 +5,7 @@ import type { Settings } from '../core/model.js';
 import { RECORD_SCHEMA_VERSION } from '../core/record.js';
 import { appendLine } from './append-line.js';
 import { reasonOf } from './log-file.js';
+import { readState } from './read-file.js';
 
 /** The setup that a run found or made: the chain of the embedded data, or what it ran on a server. */
 export interface RunSetup {
@@ -87,7 +87,7 @@ export async function appendRun(logPath: string, entry: RunEntry): Promise<void>
 export function readRuns(logPath: string): RunEntry[] {
   let text: string;
   try {
-    text = readFileSync(sidecarPath(logPath), 'utf8');
+    text = readState(sidecarPath(logPath), 'state', { follow: false });
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new QrunError('LOG_UNUSABLE', `cannot read ${sidecarPath(logPath)}: ${reasonOf(cause)}`, {

@@ -1,10 +1,11 @@
-import { readFileSync, unlinkSync } from 'node:fs';
+import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { syncTree } from './file-tree.js';
 import { makeDirectories, reasonOf, syncDirectory } from './log-file.js';
+import { readState } from './read-file.js';
 
 const FILE = 'qrun-setup.json';
 const NOTE_VERSION = 2;
@@ -16,7 +17,7 @@ const NOTE_VERSION = 2;
 export function readSetupNote(dataDirectory: string): string | undefined {
   let note: unknown;
   try {
-    note = JSON.parse(readFileSync(join(dataDirectory, FILE), 'utf8'));
+    note = JSON.parse(readState(join(dataDirectory, FILE), 'state'));
   } catch {
     return undefined;
   }

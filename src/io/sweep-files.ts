@@ -1,6 +1,7 @@
 import { join, relative, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
-import { readDirectory, realPathOf, statOf } from './unit-files.js';
+import { sqlFilesIn } from './foreign-names.js';
+import { isForeign, readDirectory, realPathOf, statOf } from './unit-files.js';
 
 /** A directory below a sweep's root that holds SQL files, directly or deeper. */
 export interface SqlDirectory {
@@ -14,7 +15,8 @@ export interface SqlDirectory {
 
 /**
  * Every directory at or below `start` that holds SQL files, directly or deeper, by the rules of a unit's own
- * listing: names with a leading `_` or `.` do not count, links are followed, never in a circle.
+ * listing: names with a leading `_` or `.` do not count, links are followed, never in a circle. One whose name is not
+ * UTF-8 is listed as it looks, all that is in it as one.
  *
  * Errors: QrunError `UNIT_NOT_FOUND`, `UNIT_UNREADABLE`.
  */
@@ -43,10 +45,19 @@ function walk(directory: string, root: string, found: SqlDirectory[], above: Rea
     const isDirectory = entry.isSymbolicLink()
       ? statOf(join(directory, entry.name))?.isDirectory()
       : entry.isDirectory();
-    if (isDirectory) holds = walk(join(directory, entry.name), root, found, seen) || holds;
+    if (isDirectory && isForeign(directory, entry.name)) {
+      const below = sqlFilesIn(directory, entry.name).length;
+      if (below > 0)
+        found.push({ path: pathIn(root, join(directory, entry.name)), files: below, above: false });
+      holds ||= below > 0;
+    } else if (isDirectory) holds = walk(join(directory, entry.name), root, found, seen) || holds;
     else if (entry.name.endsWith('.sql')) files += 1;
   }
   if (files === 0 && !holds) return false;
-  found.push({ path: relative(root, directory).split(sep).join('/'), files, above: holds });
+  found.push({ path: pathIn(root, directory), files, above: holds });
   return true;
+}
+
+function pathIn(root: string, directory: string): string {
+  return relative(root, directory).split(sep).join('/');
 }

@@ -5,6 +5,7 @@ import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { formatSize } from '../core/bytes.js';
 import { type CgroupPlace, cgroupPlace, killedAtLimit, memoryLimit } from './cgroup.js';
+import { COMMAND_ID } from './process-tree.js';
 import { type ProgramEnd, runProgram } from './program.js';
 
 /** A command to run under a memory cap. */
@@ -20,8 +21,8 @@ export interface CappedCommand {
   readonly stdio?: readonly ['ignore' | 'inherit', number | 'inherit', number | 'inherit'];
   /** A descriptor that it inherits besides, so that a file that is locked stays locked until it has ended. */
   readonly held?: number;
-  /** Told when the command is being started, with the way to send it a signal. */
-  readonly onStarted?: (send: (signal: NodeJS.Signals) => void) => void;
+  /** Told when the command is being started, with the way to send it a signal, and the process that becomes it. */
+  readonly onStarted?: (send: (signal: NodeJS.Signals) => void, child: ChildProcess) => void;
   /** Told once, before the command starts, when it runs without a cap, and why. */
   readonly onUncapped?: (reason: string) => void;
 }
@@ -55,10 +56,10 @@ const TRIAL_BYTES = 256 * 1024 * 1024;
 // is told to. It leaves a `cat` behind that ends when descriptor 3 is closed on the other side: while it lives,
 // systemd keeps the scope's group, so that its counters can be read after the command has ended. `cat` is no child
 // of the command (which may wait for all its children), survives the signals that end the command, and holds none
-// of its descriptors.
+// of its descriptors; nor is it one of its processes, which are found by COMMAND_ID.
 const IN_SCOPE = `cat /proc/self/cgroup >&3; echo >&3
 read -r go <&3 || exit 1
-( ( trap '' HUP INT QUIT TERM; exec cat <&3 >/dev/null 2>&1 3>&- ) & )
+( ( trap '' HUP INT QUIT TERM; unset ${COMMAND_ID}; exec cat <&3 >/dev/null 2>&1 3>&- ) & )
 exec "$@" 3>&-`;
 
 /**
@@ -104,7 +105,7 @@ export async function runCapped(request: CappedCommand, usability?: Usability): 
   const found = usability ?? (await systemdUsable(env));
   if (!found.usable) return await runUncapped(request, found.reason);
   const scope = startScope(request, found.version, 'inherit');
-  request.onStarted?.(signal => scope.child.kill(signal));
+  request.onStarted?.(signal => scope.child.kill(signal), scope.child);
   const entered = await scope.entered;
   if (entered === undefined) {
     const { signal } = await scope.ended;
@@ -135,7 +136,7 @@ async function runUncapped(request: CappedCommand, reason: string): Promise<Capp
     stdio: [...stdioOf(request), ...heldOf(request)],
   });
   const ended = endOf(child);
-  request.onStarted?.(signal => child.kill(signal));
+  request.onStarted?.(signal => child.kill(signal), child);
   return { ...(await ended), killedAtCap: false, capped: false };
 }
 

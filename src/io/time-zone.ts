@@ -1,5 +1,6 @@
-import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { existsSync, readlinkSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { readState } from './read-file.js';
 
 /** What libc takes for the time zone of the machine. */
 const LOCAL_TIME = '/etc/localtime';
@@ -56,7 +57,7 @@ function ofPath(path: string): string | undefined {
 
 function read(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readState(path, 'state');
   } catch {
     return undefined;
   }

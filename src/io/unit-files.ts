@@ -1,17 +1,12 @@
-import {
-  closeSync,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  realpathSync,
-  type Stats,
-  statSync,
-} from 'node:fs';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { closeSync, lstatSync, readdirSync, readSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { basename, dirname, join, parse, relative, resolve, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
+import { pasteablePath, pasteableWord } from '../core/shell.js';
+import { foreignName, mayBeForeign, sqlFilesIn } from './foreign-names.js';
 import { KeptFiles } from './kept-files.js';
+import { LocalDisks } from './local-disks.js';
+import { FileRefused, openToRead, strangeness } from './open-file.js';
+import { readBytes, readBytesAsync, readOpened } from './read-file.js';
 
 /** The sweep that a unit belongs to. */
 export interface SweepRoot {
@@ -27,7 +22,7 @@ export interface SweepRoot {
 export function findSweepRoot(unitDirectory: string, cwd: string): SweepRoot {
   for (let at = resolve(unitDirectory); ; at = dirname(at)) {
     const configFile = join(at, 'qrun.toml');
-    if (statOf(configFile)?.isFile()) return { directory: at, configFile };
+    if (isNamed(configFile)) return { directory: at, configFile };
     if (dirname(at) === at) break;
   }
   const unit = resolve(unitDirectory);
@@ -41,6 +36,12 @@ export function unitName(unitDirectory: string, root: string): string {
   return name === '' ? basename(resolve(unitDirectory)) : name.split(sep).join('/');
 }
 
+// Relative to nothing: the path is as it was given, or absolute. Of a glob every special character is one of the name.
+function fileCommand(path: string): string {
+  const glob = basename(path).replace(/[\\*?[\]{}()!+@|^$]/g, '\\$&');
+  return `qrun unit ${pasteablePath(dirname(path), true)} ${pasteableWord(`--include=${glob}`, true)}`;
+}
+
 /**
  * The names of all queries in a directory and below it, sorted: paths of `*.sql` files relative to it, without
  * `.sql`, with `/`. Files and directories whose names begin with `_` or `.` are left out; links are followed,
@@ -51,14 +52,19 @@ export function unitName(unitDirectory: string, root: string): string {
 export function listQueries(unitDirectory: string): string[] {
   const stat = statOf(unitDirectory);
   if (stat === undefined) {
+    refuseForeign(unitDirectory);
     throw new QrunError('UNIT_NOT_FOUND', `there is no directory ${unitDirectory}`, {
       hint: 'name the directory that holds the SQL files',
     });
   }
   if (!stat.isDirectory()) {
-    throw new QrunError('UNIT_NOT_FOUND', `${unitDirectory} is a file, not a directory`, {
-      hint: `name its directory, and choose the file with --include: qrun unit ${dirname(unitDirectory)} --include ${basename(unitDirectory)}`,
-    });
+    throw new QrunError(
+      'UNIT_NOT_FOUND',
+      `${unitDirectory} is ${strangeness(stat) ?? 'a file'}, not a directory`,
+      {
+        hint: `name its directory, and choose the file with --include: ${fileCommand(unitDirectory)}`,
+      },
+    );
   }
   const names: string[] = [];
   collect(unitDirectory, '', names, new Set());
@@ -67,7 +73,9 @@ export function listQueries(unitDirectory: string): string[] {
       hint: 'files and directories that begin with "_" or "." do not count',
     });
   }
-  return compact(names.sort((a, b) => (a < b ? -1 : 1)));
+  const sorted = names.sort((a, b) => (a < b ? -1 : 1));
+  // Two names that are not UTF-8 may look alike.
+  return compact(names.some(mayBeForeign) ? [...new Set(sorted)] : sorted);
 }
 
 // A name that was put together from parts keeps them all in memory, 150 bytes of them in place of 50: cut out of one
@@ -86,9 +94,27 @@ function collect(directory: string, prefix: string, names: string[], seen: Set<s
     const isDirectory = entry.isSymbolicLink()
       ? statOf(join(directory, entry.name))?.isDirectory()
       : entry.isDirectory();
-    if (isDirectory) collect(join(directory, entry.name), `${prefix}${entry.name}/`, names, seen);
+    if (isDirectory && isForeign(directory, entry.name)) {
+      // Listed as they look, so that they can be left out by name, or are told when they are read.
+      const files = sqlFilesIn(directory, entry.name);
+      names.push(...files.map(file => `${prefix}${entry.name}/${file.slice(0, -'.sql'.length)}`));
+    } else if (isDirectory) collect(join(directory, entry.name), `${prefix}${entry.name}/`, names, seen);
     else if (entry.name.endsWith('.sql')) names.push(`${prefix}${entry.name.slice(0, -'.sql'.length)}`);
   }
+}
+
+/** Whether the name that an entry of a directory was decoded to leads to nothing, because it is not UTF-8. */
+export function isForeign(directory: string, name: string): boolean {
+  return mayBeForeign(name) && statOf(join(directory, name)) === undefined;
+}
+
+function refuseForeign(path: string): void {
+  const { root } = parse(path);
+  const shown = mayBeForeign(path) ? foreignName(root, relative(root, path)) : undefined;
+  if (shown === undefined) return;
+  throw new QrunError('UNIT_NOT_FOUND', `the name of the directory ${root}${shown} is not UTF-8`, {
+    hint: 'rename it, or leave it out with --exclude',
+  });
 }
 
 /** The entries of a directory. Errors: QrunError `UNIT_UNREADABLE`. */
@@ -126,6 +152,17 @@ export function statOf(path: string) {
   }
 }
 
+// Also a pipe, a device, and a link that leads nowhere: whoever reads it says what is wrong with it. To pass over it
+// would be to run without what it was meant to say. A directory of that name is something else.
+function isNamed(path: string): boolean {
+  try {
+    const own = lstatSync(path, { throwIfNoEntry: false });
+    return own !== undefined && !(own.isSymbolicLink() ? statOf(path) : own)?.isDirectory();
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The `_setup.sql` files that prepare data for a unit, outermost first: those in the sweep root, in the unit,
  * and in the directories between them.
@@ -134,8 +171,28 @@ export function findSetupFiles(unitDirectory: string, root: string): string[] {
   const found: string[] = [];
   for (let at = resolve(unitDirectory); ; at = dirname(at)) {
     const path = join(at, '_setup.sql');
-    if (statOf(path)?.isFile()) found.unshift(path);
+    if (isNamed(path)) found.unshift(path);
     if (at === resolve(root) || dirname(at) === at) return found;
+  }
+}
+
+/**
+ * The bytes of a setup file, as {@link findSetupFiles} finds them.
+ *
+ * Errors: QrunError `UNIT_UNREADABLE` when it cannot be read, or is no regular file of at most 64 MiB.
+ */
+export function readSetupBytes(path: string): Buffer {
+  try {
+    return readBytes(path, 'query');
+  } catch (cause) {
+    throw new QrunError(
+      'UNIT_UNREADABLE',
+      `cannot read the setup file ${path}: ${(cause as Error).message}`,
+      {
+        hint: 'make it a file that qrun can read, or remove it: without it nothing is prepared',
+        cause,
+      },
+    );
   }
 }
 
@@ -144,13 +201,18 @@ export interface UnitSource {
   readonly directory: string;
   /** As {@link listQueries}. */
   list(): string[];
-  /** The bytes of a query's file, not to be written to; throws the error of the system call. */
+  /** The bytes of a query's file, not to be written to. Errors: as `openToRead` of open-file.ts; those of read(2). */
   read(name: string): Buffer;
   /**
    * The bytes that the first `read` of this name since `list` gave, where they were kept and the file has not
    * changed since: for whoever would read it again. They must not be written to.
    */
   unchanged?(name: string): Buffer | undefined;
+  /**
+   * As `read`, on a thread, where a file that was read so far lies on a file system that may never answer; `undefined`
+   * where `read` is as good: for whoever must not be kept from hearing a signal.
+   */
+  readLater?(name: string): Promise<Buffer> | undefined;
 }
 
 /** How much of a unit's SQL `qrun unit` keeps from the plan until it runs: the text of 80,000 small queries. */
@@ -166,10 +228,18 @@ const KEPT_QUERIES = 100_000;
 export function directorySource(directory: string, keptBytes = 0): UnitSource {
   const prefix = join(directory, sep);
   const pathOf = (name: string): string => `${prefix}${name}.sql`;
+  const readNamed = (name: string, keep?: Keep): Buffer => {
+    try {
+      return readSmallFile(pathOf(name), keep);
+    } catch (error) {
+      throw namedError(error, directory, name);
+    }
+  };
   if (keptBytes === 0) {
-    return { directory, list: () => listQueries(directory), read: name => readSmallFile(pathOf(name)) };
+    return { directory, list: () => listQueries(directory), read: name => readNamed(name) };
   }
   let kept = new KeptFiles(keptBytes);
+  const disks = new LocalDisks();
   return {
     directory,
     list() {
@@ -177,7 +247,13 @@ export function directorySource(directory: string, keptBytes = 0): UnitSource {
       kept = new KeptFiles(names.length > KEPT_QUERIES ? 0 : keptBytes);
       return names;
     },
-    read: name => readSmallFile(pathOf(name), (bytes, stat) => kept.keep(name, bytes, stat, Date.now())),
+    read(name) {
+      return readNamed(name, (bytes, stat) => {
+        disks.note(pathOf(name), stat.dev);
+        return kept.keep(name, bytes, stat, Date.now());
+      });
+    },
+    readLater: name => (disks.allLocal ? undefined : readBytesAsync(pathOf(name), 'query')),
     unchanged(name) {
       if (!kept.has(name)) return undefined;
       const stat = statOf(pathOf(name));
@@ -186,26 +262,39 @@ export function directorySource(directory: string, keptBytes = 0): UnitSource {
   };
 }
 
+type Keep = (bytes: Buffer, stat: Stats) => Buffer | undefined;
+
+function namedError(error: unknown, directory: string, name: string): unknown {
+  if (!mayBeForeign(name) || (error as NodeJS.ErrnoException).code !== 'ENOENT') return error;
+  const shown = foreignName(directory, `${name}.sql`.split('/').join(sep));
+  return shown === undefined
+    ? error
+    : new FileRefused(`its name is not UTF-8 (${shown}): rename it`, { cause: error });
+}
+
 const smallFile = Buffer.allocUnsafeSlow(64 * 1024);
 
-// Without asking for the size first, and with one buffer for all: two thirds of the time of readFileSync. Where the
-// file's state is wanted, from before it is read, the size saves asking whether more follows.
-function readSmallFile(path: string, keep?: (bytes: Buffer, stat: Stats) => Buffer | undefined): Buffer {
-  const fd = openSync(path, 'r');
+// With one buffer for all, and without asking whether more follows what the size says: two thirds of the time of
+// readFileSync.
+function readSmallFile(path: string, keep?: Keep): Buffer {
+  const { fd, stat } = openToRead(path, 'query');
   try {
-    const stat = keep === undefined ? undefined : fstatSync(fd);
+    if (stat.size >= smallFile.length) {
+      const bytes = readOpened(fd, stat.size, 'query');
+      return keep?.(bytes, stat) ?? bytes;
+    }
     let length = 0;
     for (let got = -1; got !== 0 && length < smallFile.length; length += got) {
       got = readSync(fd, smallFile, length, smallFile.length - length, null);
-      // Of a regular file this is all.
-      if (got > 0 && length + got === stat?.size && stat.isFile()) {
+      if (got > 0 && length + got === stat.size) {
         length += got;
         break;
       }
     }
-    if (length === smallFile.length) return readFileSync(path);
+    // It has grown meanwhile.
+    if (length === smallFile.length) return readBytes(path, 'query');
     const bytes = smallFile.subarray(0, length);
-    return (stat === undefined ? undefined : keep?.(bytes, stat)) ?? Buffer.from(bytes);
+    return keep?.(bytes, stat) ?? Buffer.from(bytes);
   } finally {
     closeSync(fd);
   }

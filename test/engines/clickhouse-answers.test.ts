@@ -9,6 +9,7 @@ import {
   cutLength,
   noHeaders,
   notHttp,
+  OPENING,
   rows,
   type Shape,
   type StubServer,
@@ -277,6 +278,12 @@ describe('an error status', () => {
       status(301, '', { location: 'https://u:p@elsewhere/x' }),
       { name: 'HTTP_301', kind: 'permanent' },
     ],
+    [
+      'a user who is refused',
+      status(403, 'Code: 516. DB::Exception: default: Authentication failed. (AUTHENTICATION_FAILED)'),
+      { code: 516, neverStarted: true, serverGone: true },
+    ],
+    ['a login page', status(401, 'who are you'), { name: 'HTTP_401', kind: 'transient', neverStarted: true }],
     ['408', status(408, ''), { name: 'HTTP_408', kind: 'transient', neverStarted: false }],
     ['418', status(418, 'teapot'), { name: 'HTTP_418', kind: 'permanent' }],
     ['204', status(204, ''), { name: 'HTTP_204', kind: 'permanent' }],
@@ -530,25 +537,141 @@ describe('what is sent', () => {
   it('carries parameters so that the server reads them as they are', async () => {
     stub.shape = rows(ROWS);
     await run('SELECT {s:String}, {a:Array(String)}, {n:Nullable(String)}', {
-      parameters: { s: "tab\tline\n'q'\\N", a: "['a','b']", n: '\\N', unused: '1' },
+      parameters: { s: "tab\tline\n'q'\\\\N", a: "['a','b']", n: '\\N', unused: '1' },
     });
     const url = stub.requests[0]?.url;
     expect(url?.get('param_s')).toBe("tab\\tline\\n'q'\\\\N");
     expect(url?.get('param_a')).toBe("['a','b']");
-    expect(url?.get('param_n')).toBe('\\\\N');
+    expect(url?.get('param_n')).toBe('\\N');
     expect(url?.has('param_unused')).toBe(false);
   });
 
   it('keeps inline data byte for byte in the body', async () => {
     stub.shape = rows('');
     await run('INSERT INTO t FORMAT TSV\na\t\nb;\t\n');
-    expect(stub.requests[0]).toMatchObject({ sql: 'INSERT INTO t FORMAT TSV', data: 'a\t\nb;\t\n' });
+    expect(stub.requests[0]?.sql).toBe('INSERT INTO t FORMAT TSV\na\t\nb;\t\n');
+    expect(stub.requests[0]?.url.has('query')).toBe(false);
+    stub.requests.length = 0;
+    await run("INSERT INTO t VALUES ('a'), ('b;')\n");
+    expect(stub.requests[0]?.sql).toBe("INSERT INTO t VALUES\n('a'), ('b;')");
+  });
+
+  describe('parameters that are long', () => {
+    const long = `tab\t${'x'.repeat(5_000)}ü`;
+    const sent = `tab\\t${'x'.repeat(5_000)}ü`;
+    const sql = 'SELECT {s:String} AS s, {n:UInt8} AS n';
+    const parameters = { s: long, n: '1' };
+    const fresh = (changes = {}) => openClickHouse(options(changes), new AbortController().signal);
+    const request = (changes = {}) => ({
+      query: parseQuery(sql),
+      queryId: 'long',
+      parameters,
+      settings: {},
+      timeoutMs: 0,
+      signal: new AbortController().signal,
+      ...changes,
+    });
+
+    it('travel in a form, with the SQL, when the server reads parameters from one; it is asked once', async () => {
+      const own = await fresh();
+      stub.shape = rows(ROWS);
+      for (let i = 0; i < 3; i += 1) expect(await text(await own.run(request()))).toBe(ROWS);
+      expect(stub.requests).toHaveLength(3);
+      for (const { form, url } of stub.requests) {
+        expect(form).toEqual({ query: sql, param_s: sent, param_n: '1' });
+        expect(url.has('param_s')).toBe(false);
+        expect(Object.fromEntries(url)).toMatchObject({
+          query_id: 'long',
+          wait_end_of_query: '1',
+          default_format: 'JSONEachRow',
+        });
+      }
+      await own.close();
+    });
+
+    it('stay in the URL when it does not, when a setting would be overlooked, and when one is no field', async () => {
+      const old = status(
+        500,
+        'Code: 456. DB::Exception: Substitution `v` is not set (UNKNOWN_QUERY_PARAMETER)',
+      );
+      stub.openShape = asked => (asked.form === undefined ? rows(OPENING[asked.sql] ?? '') : old)(asked);
+      const own = await fresh();
+      stub.shape = rows(ROWS);
+      await own.run(request());
+      stub.openShape = undefined;
+      await own.run(request());
+      const modern = await fresh();
+      await modern.run(request({ settings: { date_time_output_format: 'iso' } }));
+      await modern.run(request({ parameters: { s: 'y'.repeat(140_000), n: '1' } }));
+      expect(stub.requests.map(({ form }) => form)).toEqual([undefined, undefined, undefined, undefined]);
+      expect(stub.requests.map(({ url }) => url.get('param_s')?.length)).toEqual([
+        5_006, 5_006, 5_006, 140_000,
+      ]);
+      await Promise.all([own.close(), modern.close()]);
+    });
+
+    it('bring inline data along, byte for byte', async () => {
+      stub.shape = rows('');
+      const insert = 'INSERT INTO t SELECT {s:String}; INSERT INTO t VALUES ({n:UInt8}), ({n:UInt8})';
+      await run(insert, { parameters });
+      expect(stub.requests.map(({ form }) => form?.query)).toEqual([
+        'INSERT INTO t SELECT {s:String}',
+        undefined,
+      ]);
+      expect(stub.requests[1]?.sql).toBe('INSERT INTO t VALUES\n({n:UInt8}), ({n:UInt8})');
+    });
+  });
+
+  describe('a request whose URL is too long', () => {
+    const parameters = { ids: 'z'.repeat(140_000), n: '1' };
+    const sql = 'SELECT {ids:String}, {n:UInt8}';
+
+    it.each<[string, Shape]>([
+      ['414', status(414, '<h1>414 Request-URI Too Large</h1>')],
+      ['431', status(431, '')],
+      ['400 without a word', status(400, '')],
+    ])('is refused with %s: the failure names the longest parameter', async (_, shape) => {
+      stub.shape = shape;
+      const result = await run(sql, { parameters });
+      expect(result).toMatchObject({
+        ok: false,
+        failure: { name: 'URL_TOO_LONG', kind: 'permanent', neverStarted: true, serverGone: false },
+      });
+      const message = result.ok ? '' : result.failure.message;
+      expect(message).toContain('the parameter "ids" (140,000 bytes)');
+      expect(message).toContain('22.8');
+    });
+
+    it('may be why a connection was cut', async () => {
+      stub.shape = noHeaders('rst');
+      const result = await run(sql, { parameters });
+      expect(result).toMatchObject({ ok: false, failure: { name: 'CONNECTION_LOST', kind: 'unknown' } });
+      expect(result.ok ? '' : result.failure.message).toContain('the parameter "ids"');
+    });
+
+    it('or has a value that is: as the server says', async () => {
+      stub.shape = status(
+        500,
+        'Code: 1000. DB::Exception: HTML Form Exception: Field value too long. (POCO_EXCEPTION)',
+      );
+      const result = await run(sql, { parameters });
+      expect(result.ok ? '' : result.failure.message).toContain('http_max_field_value_size');
+    });
+
+    it('is not, when it is short or the failure has another reason', async () => {
+      stub.shape = status(400, '');
+      expect(await failure(stub.shape)).toMatchObject({ name: 'HTTP_400' });
+      stub.shape = status(404, '');
+      const result = await run(sql, { parameters });
+      expect(result).toMatchObject({ failure: { name: 'HTTP_404' } });
+    });
   });
 
   it('uses one session for a file, checks that it still exists, and ends it with the last statement', async () => {
     stub.shape = rows('');
     await run('SET max_threads = 3; SELECT 1; SELECT 2', { queryId: 's', settings: { max_threads: '1' } });
-    const sent = stub.requests.map(({ url }) => ({
+    const inSession = stub.requests.filter(({ url }) => url.has('session_id'));
+    const sent = inSession.map(({ url }) => ({
       session: url.get('session_id'),
       check: url.get('session_check'),
       close: url.get('close_session'),
@@ -560,6 +683,85 @@ describe('what is sent', () => {
       { session: 's', check: '1', close: null, threads: null, id: 's-1' },
       { session: 's', check: '1', close: '1', threads: null, id: 's-2' },
     ]);
+  });
+
+  it('leaves out what a SET of the file has set by another name of the setting', async () => {
+    const own = await openClickHouse(options(), new AbortController().signal);
+    const aliases = '{"n":"enable_analyzer","a":"allow_experimental_analyzer"}\n{"n":"b","a":"c"}\n';
+    stub.shape = request => rows(request.sql.includes('alias_for') ? aliases : ROWS)(request);
+    const sent = async (sql: string, settings: Record<string, string>) => {
+      stub.requests.length = 0;
+      const query = parseQuery(`${sql}; SELECT 1`);
+      ids += 1;
+      const { signal } = new AbortController();
+      await text(
+        await own.run({ query, queryId: `q${ids}`, parameters: {}, settings, timeoutMs: 0, signal }),
+      );
+      const { url } = stub.requests.at(-1) ?? { url: new URLSearchParams() };
+      return Object.keys(settings).filter(name => url.has(name));
+    };
+    const both = { allow_experimental_analyzer: '1', enable_analyzer: '1', c: '1' };
+    expect(await sent('SET enable_analyzer = 0', both)).toEqual(['c']);
+    expect(await sent('SET allow_experimental_analyzer = 0', both)).toEqual(['c']);
+    expect(await sent('SET d = 0', both)).toEqual(Object.keys(both));
+    // Asked once.
+    expect(stub.requests.filter(({ sql }) => sql.includes('alias_for'))).toEqual([]);
+    await own.close();
+  });
+
+  it('sets everything in the session before a SET that may forbid it, and sends nothing any more', async () => {
+    stub.shape = rows(ROWS);
+    await run('SET readonly = 1; SELECT 1; SELECT 2', {
+      queryId: 'r',
+      settings: { max_threads: '1', o: "it's" },
+      timeoutMs: 9000,
+    });
+    const [first, ...others] = stub.requests.filter(({ url }) => url.has('session_id'));
+    expect(first?.sql).toBe(
+      "SET `output_format_json_quote_64bit_integers` = '0', `max_execution_time` = '10', `max_threads` = '1', `o` = 'it\\'s'",
+    );
+    expect(first?.url.get('query_id')).toBe('r-set');
+    expect(others.map(({ sql }) => sql)).toEqual(['SET readonly = 1', 'SELECT 1', 'SELECT 2']);
+    for (const { url } of others) expect(url.get('session_check')).toBe('1');
+    for (const { url } of others.slice(1)) {
+      const known = ['default_format', 'wait_end_of_query', 'buffer_size', 'session_id', 'session_check'];
+      const own = [...known, 'session_timeout', 'close_session', 'query_id'];
+      expect([...url.keys()].filter(name => !own.includes(name))).toEqual([]);
+    }
+  });
+
+  it('sends no settings after a profile that forbids them', async () => {
+    const refused = status(500, "Code: 164. DB::Exception: Cannot modify 'max_threads' setting (READONLY)");
+    stub.shape = request => {
+      const isRefused = request.sql.startsWith('SELECT') && request.url.has('max_threads');
+      (isRefused ? refused : rows(ROWS))(request);
+    };
+    expect(
+      await text(await run("SET profile = 'p'; SELECT 1; SELECT 2", { settings: { max_threads: '1' } })),
+    ).toBe(ROWS);
+    // Refused once.
+    expect(stub.requests.filter(({ sql }) => sql === 'SELECT 1')).toHaveLength(2);
+    expect(stub.requests.filter(({ sql }) => sql === 'SELECT 2')).toHaveLength(1);
+  });
+
+  it('takes no exception for a row where the file has set that it looks like one', async () => {
+    const row = '{"exception": "Code: 395. DB::Exception: no (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)"}\n';
+    const setting = 'http_write_exception_in_output_format';
+    const bad = await failure(rows(ROWS + row), `SELECT 1 SETTINGS ${setting} = 1`);
+    expect(bad).toMatchObject({ code: 395 });
+    expect(await failure(rows(row), `SET ${setting} = 1; SELECT 1`)).toMatchObject({ code: 395 });
+    expect(await text(await run('SELECT 1'))).toBe(row);
+  });
+
+  it('gives the rows of statements that it does not know', async () => {
+    const table = new Map([
+      ['CALL p', rows('{"c":1}\n')],
+      ['ALTER TABLE t FREEZE', rows('{"f":1}\n')],
+    ]);
+    stub.shape = request => (table.get(request.sql) ?? rows(request.sql === 'SELECT 1' ? ROWS : ''))(request);
+    expect(await text(await run('SELECT 1; CALL p'))).toBe('{"c":1}\n');
+    expect(await text(await run('CALL p; SELECT 1; OPTIMIZE TABLE t'))).toBe(ROWS);
+    expect(await text(await run('CALL p; ALTER TABLE t FREEZE; SYSTEM FLUSH LOGS'))).toBe('{"f":1}\n');
   });
 
   it('needs no session for statements that share nothing', async () => {
@@ -632,6 +834,11 @@ describe('ping', () => {
     expect(await engine.ping(signal)).toMatchObject({ name: 'HTTP_502', serverGone: true });
     stub.shape = status(403, 'Code: 516. DB::Exception: no (AUTHENTICATION_FAILED)');
     expect(await engine.ping(signal)).toMatchObject({ code: 516 });
+    stub.shape = status(
+      500,
+      'Code: 201. DB::Exception: Quota for user `u` for 20s has been exceeded (QUOTA_EXCEEDED)',
+    );
+    expect(await engine.ping(signal)).toMatchObject({ code: 201 });
     expect(await engine.ping(AbortSignal.abort())).toMatchObject({ name: 'ABORTED' });
   });
 });

@@ -1,8 +1,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { QrunError } from '../../src/core/errors.js';
+import { parseQuery } from '../../src/core/sql/parse.js';
 import { type ClickHouseOptions, openClickHouse } from '../../src/io/clickhouse.js';
 import {
   noHeaders,
@@ -55,7 +56,7 @@ it.each<[string, string, RegExp]>([
   ['clickhouse://localhost', 'CONFIG', /must begin with http/],
   ['http://', 'CONFIG', /is not a URL/],
   ['', 'CONFIG', /is not a URL/],
-  ['http://127.0.0.1:8123/db', 'CONFIG', /has a path/],
+  [`http://u:1/${PASSWORD}@127.0.0.1`, 'CONFIG', /"http:\/\/127\.0\.0\.1" has an @ behind the host/],
   ['http://127.0.0.1:8123?max_threads=1', 'CONFIG', /has parameters/],
   [`http://u:${PASSWORD}@127.0.0.1:8123`, 'CONFIG', /"http:\/\/127\.0\.0\.1:8123" holds a password/],
   [`http://u:${PASSWORD}@127.0.0.1:notaport`, 'CONFIG', /"http:\/\/127\.0\.0\.1:notaport" is not a URL/],
@@ -85,6 +86,25 @@ it('takes a user from the URL, and refuses two different ones', async () => {
   expect((await refusal({ url, user: 'other' })).message).toMatch(/the user "usér", and the user "other"/);
 });
 
+it.each([
+  ['/clickhouse', '/clickhouse', '/clickhouse'],
+  ['/a/clickhouse/', '/a/clickhouse/', '/a/clickhouse/'],
+  ['/gr%C3%BC%C3%9Fe/', '/gr%C3%BC%C3%9Fe/', '/gr%C3%BC%C3%9Fe/'],
+  ['/', '/', ''],
+  ['', '/', ''],
+])('keeps the path %j, under which a proxy serves the server', async (given, sent, shown) => {
+  const url = `${stub.url.replace('//', '//me@')}${given}`;
+  const engine = await openClickHouse(
+    { url, concurrency: 1, spool: { directory, thresholdBytes: 1 }, settings: {} },
+    signal,
+  );
+  expect(engine.info.target).toBe(`${stub.url}${shown}`);
+  stub.requests.length = 0;
+  await engine.ping(signal);
+  expect(stub.requests.map(({ path }) => path)).toEqual([sent]);
+  await engine.close();
+});
+
 it('opens with what the server knows', async () => {
   const engine = await openClickHouse(
     { url: stub.url, concurrency: 3, spool: { directory, thresholdBytes: 1 }, settings: {} },
@@ -94,6 +114,7 @@ it('opens with what the server knows', async () => {
     kind: 'clickhouse',
     version: '25.11.1.1',
     target: stub.url,
+    user: 'default',
     supportsParameters: true,
     slots: 3,
   });
@@ -133,6 +154,153 @@ it('refuses a CA file that is missing, holds no certificate, or belongs to no ht
   expect(await refusal({ caFile: empty })).toMatchObject({
     code: 'CONFIG',
     message: expect.stringContaining('of no use'),
+  });
+});
+
+it('says which setting makes a URL too long', async () => {
+  stub.openShape = asked =>
+    (asked.url.toString().length > 6_000 ? status(414, '') : rows('{"v":"max_threads"}\n'))(asked);
+  const error = await refusal({ settings: { additional_result_filter: 'x'.repeat(7_000) } });
+  expect(error.code).toBe('CONFIG');
+  expect(error.message).toContain('the setting "additional_result_filter" (7,000 bytes)');
+});
+
+describe('a quota that is used up', () => {
+  const quota = (seconds: number, end: string) =>
+    status(
+      500,
+      `Code: 201. DB::Exception: Quota for user \`u\` for ${seconds}s has been exceeded: queries = 13/12. Interval will end at ${end}.`,
+    );
+
+  it('is told at once when its interval ends later', async () => {
+    // Longer than a day ahead in every time zone.
+    const end = new Date(Date.now() + 100 * 3_600_000).toISOString().slice(0, 19).replace('T', ' ');
+    stub.openShape = quota(1_000_000, end);
+    const startedMs = performance.now();
+    expect(await refusal({})).toMatchObject({
+      code: 'ENGINE_REFUSED',
+      message: expect.stringContaining('the quota of the user "default"'),
+      hint: expect.stringContaining('interval'),
+    });
+    expect(performance.now() - startedMs).toBeLessThan(5_000);
+  });
+
+  it('is waited for when its interval ends soon', async () => {
+    const end = new Date(Date.now() + 1_000).toISOString().slice(0, 19).replace('T', ' ');
+    let refused = 1;
+    stub.openShape = request => {
+      refused -= 1;
+      (refused >= 0 ? quota(5, end) : rows('{"v":"1"}\n'))(request);
+    };
+    const options = { url: stub.url, concurrency: 1, spool: { directory, thresholdBytes: 1 }, settings: {} };
+    await (await openClickHouse(options, signal)).close();
+    expect(refused).toBeLessThan(-1);
+  });
+});
+
+describe('a user who may not change settings', () => {
+  // As servers of 20.x and later have it: a setting that has the value already may be set.
+  const inForce: Record<string, string> = {
+    output_format_json_quote_64bit_integers: '0',
+    output_format_json_escape_forward_slashes: '1',
+    max_execution_time: '0',
+    max_threads: '8',
+  };
+  const readonly: Shape = asked => {
+    const known = Object.keys(inForce).map(name => JSON.stringify({ v: name }));
+    if (asked.sql === 'SELECT name AS v FROM system.settings') return rows(`${known.join('\n')}\n`)(asked);
+    const name = [...asked.url.keys()].find(
+      key => inForce[key] !== undefined && inForce[key] !== asked.url.get(key),
+    );
+    if (name === undefined) return rows('{"v":1}\n')(asked);
+    status(
+      500,
+      `Code: 164. DB::Exception: Cannot modify '${name}' setting in readonly mode. (READONLY)`,
+    )(asked);
+  };
+  const values: Shape = asked => {
+    const name = /WHERE name = '(\w+)'$/.exec(asked.sql)?.[1];
+    (name === undefined ? rows('{"a":1}\n') : rows(`{"v":"${inForce[name]}"}\n`))(asked);
+  };
+
+  afterEach(() => {
+    inForce.output_format_json_quote_64bit_integers = '0';
+    stub.shape = rows('{"a":1}\n');
+  });
+
+  it('works where what is in force is as it must be; the rest is left out and told', async () => {
+    stub.openShape = readonly;
+    const engine = await openClickHouse(
+      { url: stub.url, concurrency: 1, spool: { directory, thresholdBytes: 1 }, settings: {} },
+      signal,
+    );
+    expect(engine.info.notices).toEqual([
+      expect.stringContaining('output_format_json_escape_forward_slashes'),
+      expect.stringContaining('max_execution_time'),
+    ]);
+    stub.requests.length = 0;
+    await engine.run({
+      query: parseQuery('SELECT 1'),
+      queryId: 'q',
+      parameters: {},
+      settings: {},
+      timeoutMs: 5_000,
+      signal,
+    });
+    const sent = stub.requests.map(({ url }) => [...url.keys()].sort());
+    expect(sent).toEqual([
+      [
+        'buffer_size',
+        'default_format',
+        'output_format_json_quote_64bit_integers',
+        'query_id',
+        'wait_end_of_query',
+      ],
+    ]);
+    await engine.close();
+  });
+
+  it('is refused by the name of what would be recorded otherwise, with the way out', async () => {
+    inForce.output_format_json_quote_64bit_integers = '1';
+    stub.openShape = readonly;
+    stub.shape = values;
+    const error = await refusal({});
+    expect(error.code).toBe('ENGINE_REFUSED');
+    expect(error.message).toContain('output_format_json_quote_64bit_integers must be 0, and is 1');
+    expect(error.hint).toContain('readonly = 2');
+    expect(error.hint).toContain('--set output_format_json_quote_64bit_integers=1');
+  });
+
+  it('hears of an unknown database all the same', async () => {
+    stub.openShape = asked =>
+      (asked.url.get('database') === 'nosuch'
+        ? asked.url.has('output_format_json_escape_forward_slashes')
+          ? readonly
+          : status(404, "Code: 81. DB::Exception: Database nosuch doesn't exist")
+        : readonly)(asked);
+    expect(await refusal({ database: 'nosuch' })).toMatchObject({
+      code: 'ENGINE_REFUSED',
+      message: expect.stringContaining('no database "nosuch"'),
+    });
+  });
+
+  it('may say that he takes it as it is', async () => {
+    inForce.output_format_json_quote_64bit_integers = '1';
+    stub.openShape = readonly;
+    const settings = { output_format_json_quote_64bit_integers: '1' };
+    const engine = await openClickHouse(
+      { url: stub.url, concurrency: 1, spool: { directory, thresholdBytes: 1 }, settings },
+      signal,
+    );
+    await engine.close();
+  });
+
+  it('is told the value in force of a setting of his own', async () => {
+    stub.openShape = readonly;
+    stub.shape = values;
+    const error = await refusal({ settings: { max_threads: '2' } });
+    expect(error.code).toBe('ENGINE_REFUSED');
+    expect(error.message).toContain('max_threads=2 (8 is in force)');
   });
 });
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import {
   createServer as createHttpServer,
   request as httpRequest,
@@ -341,6 +341,22 @@ DROP TABLE qrun_data;`;
       expect(error.message).toBe(`${server.url} has no database "nosuch"`);
     });
 
+    it('takes a path that is no database, and asks which is meant when it is one', async () => {
+      const own = await openClickHouse(options({ url: `${server.url}/clickhouse/` }), signal);
+      expect(await rows('SELECT currentDatabase() AS d', {}, own)).toBe('{"d":"default"}\n');
+      await own.close();
+      const error = await refusal({ url: `${server.url}/system` });
+      expect(error.code).toBe('CONFIG');
+      expect(error.message).toContain('/system is also the name of a database');
+      expect(error.hint).toContain('--database system');
+      const named = await openClickHouse(
+        options({ url: `${server.url}/system`, database: 'default' }),
+        signal,
+      );
+      expect(await rows('SELECT currentDatabase() AS d', {}, named)).toBe('{"d":"default"}\n');
+      await named.close();
+    });
+
     it('refuses a wrong user, without showing the password', async () => {
       const error = await refusal({ user: 'nobody', password: 'hunter2' });
       expect(error).toMatchObject({ code: 'ENGINE_REFUSED', message: expect.stringContaining('"nobody"') });
@@ -404,6 +420,63 @@ DROP TABLE qrun_data;`;
         /certificate of https:\/\/127\.0\.0\.1:\d+ is not accepted: .*self.signed/,
       );
       expect(error.hint).toContain('--ca-file');
+    });
+
+    // One authority, and what it signed: for this name, for others, and for a time that is over.
+    describe('with certificates of an authority', () => {
+      const at = (name: string) => join(directory, name);
+      const openssl = async (...args: string[]) => await promisify(execFile)('openssl', args);
+      const sign = async (name: string, extension: string, ...dates: string[]) => {
+        await writeFile(at(`${name}.ext`), extension);
+        const request = ['req', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${name}.example`];
+        await openssl(...request, '-keyout', at(`${name}.key`), '-out', at(`${name}.csr`));
+        const authority = ['-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial'];
+        const files = ['-in', at(`${name}.csr`), '-out', at(`${name}.pem`), '-extfile', at(`${name}.ext`)];
+        await openssl('x509', '-req', ...authority, ...files, ...dates);
+      };
+
+      beforeAll(async () => {
+        const kind = [
+          'req',
+          '-x509',
+          '-newkey',
+          'rsa:2048',
+          '-nodes',
+          '-days',
+          '2',
+          '-subj',
+          '/CN=authority',
+        ];
+        await openssl(...kind, '-keyout', at('ca.key'), '-out', at('ca.pem'));
+        await sign('here', 'subjectAltName=IP:127.0.0.1', '-days', '2');
+        await sign('there', 'subjectAltName=DNS:db.example.com,DNS:*.example.org', '-days', '2');
+        await sign('plain', '', '-days', '2');
+        await sign('over', 'subjectAltName=IP:127.0.0.1', '-days', '-1');
+      });
+
+      it.each([
+        ['there', 'ca.pem', /it is for DNS:db\.example\.com, DNS:\*\.example\.org/],
+        ['plain', 'ca.pem', /it is for plain\.example/],
+        ['over', 'ca.pem', /renewed/],
+        ['here', 'there.pem', /does not hold the certificate of its issuer/],
+        ['here', undefined, /issuer is not known here.*--ca-file/],
+      ])('the one %s with %s gets its own hint', async (name, ca, hint) => {
+        const tls = { key: await readFile(at(`${name}.key`)), cert: await readFile(at(`${name}.pem`)) };
+        const other = createHttpsServer(tls, (request, response) => {
+          forward(`${server.url}${request.url}`, request, response);
+        });
+        await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve));
+        const { port } = other.address() as AddressInfo;
+        const error = await refusal({
+          url: `https://127.0.0.1:${port}`,
+          ...(ca === undefined ? {} : { caFile: at(ca) }),
+        });
+        expect(error.code).toBe('ENGINE_UNREACHABLE');
+        expect(error.message).toContain('is not accepted');
+        expect(error.hint).toMatch(hint);
+        if (ca === 'ca.pem') expect(error.hint).not.toContain('--ca-file');
+        await new Promise(resolve => other.close(resolve));
+      });
     });
 
     it('says that http and https are mixed up', async () => {

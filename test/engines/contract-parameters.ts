@@ -6,22 +6,58 @@ export function parameterTests(client: ContractClient): void {
   const { rows, failure } = client;
 
   describe('parameters', () => {
+    test.each(["it's", 'a\tb', 'a\nb\r\nc', '{x:String}', '', 'Grüße 😀', "'; drop table x; --", '"`$$'])(
+      '%j arrives as it is',
+      async value => {
+        const sql = 'select hex({v:String}) as v';
+        const expected = Buffer.from(value).toString('hex').toUpperCase();
+        expect(await rows(sql, { parameters: { v: value } })).toBe(`{"v":"${expected}"}\n`);
+      },
+    );
+
+    // As clickhouse-client --param_v reads them.
     test.each([
-      "it's",
-      'a\tb',
-      'a\nb\r\nc',
-      'back\\slash \\n \\N',
-      '\\',
-      '\\N',
-      '{x:String}',
-      '',
-      'Grüße 😀',
-      "'; drop table x; --",
-      '"`$$',
-    ])('%j arrives as it is', async value => {
-      const sql = 'select hex({v:String}) as v';
-      const expected = Buffer.from(value).toString('hex').toUpperCase();
-      expect(await rows(sql, { parameters: { v: value } })).toBe(`{"v":"${expected}"}\n`);
+      ['\\t|\\n|\\r|\\0|\\b|\\f', '\t|\n|\r|\0|\b|\f'],
+      ['C:\\\\temp', 'C:\\temp'],
+      ["\\'", "'"],
+      ['\\x41\\x42', 'AB'],
+      // What is no escape keeps its backslash.
+      ['^\\d+\\.\\w$', '^\\d+\\.\\w$'],
+      // A tab behind a backslash is a tab.
+      ['a\\\tb', 'a\tb'],
+      ['a\\\\\tb', 'a\\\tb'],
+    ])('%j is decoded', async (value, decoded) => {
+      const sql = 'select hex({v:String}) as v, hex({l:LowCardinality(String)}) as l';
+      const expected = Buffer.from(decoded).toString('hex').toUpperCase();
+      expect(await rows(sql, { parameters: { v: value, l: value } })).toBe(
+        `{"v":"${expected}","l":"${expected}"}\n`,
+      );
+    });
+
+    test('may be NULL', async () => {
+      const types = [
+        'Nullable(String)',
+        'Nullable(UInt8)',
+        'Nullable(Date)',
+        'LowCardinality(Nullable(String))',
+      ];
+      for (const type of types) {
+        const sql = `select {n:${type}} is null as isnull`;
+        expect(await rows(sql, { parameters: { n: '\\N' } })).toBe('{"isnull":1}\n');
+      }
+      const list = 'select {a:Array(Nullable(String))} as a';
+      expect(await rows(list, { parameters: { a: "['\\\\N',NULL,'x\\ty']" } })).toBe(
+        '{"a":["\\\\N",null,"x\\ty"]}\n',
+      );
+      expect(await rows('select {n:Nullable(String)} as n', { parameters: { n: '\\\\N' } })).toBe(
+        '{"n":"\\\\N"}\n',
+      );
+    });
+
+    test('an escape that breaks off is refused', async () => {
+      expect(await failure('select {v:String} as v', { parameters: { v: 'C:\\' } })).toMatchObject({
+        kind: 'permanent',
+      });
     });
 
     test('have types', async () => {

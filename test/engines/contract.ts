@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { decodeSql } from '../../src/core/sql/encoding.js';
 import type { Engine } from '../../src/io/engine.js';
 import { cancellingTests } from './contract-cancelling.js';
 import { bytesOf, ContractClient, ENDLESS, failureOf } from './contract-client.js';
@@ -114,6 +115,15 @@ export function engineContract(
         expect(await rows('describe table system.one')).toContain('"name":"dummy"');
       });
 
+      test.each([
+        ['select 5 as a; select number from system.numbers limit 100000 format Null', '{"a":5}\n'],
+        ['select number from system.numbers limit 100000\nFORMAT\n`Null`;', ''],
+        ['select 5 as a; show databases format Null; set max_threads = 1', '{"a":5}\n'],
+        ['select 5 as a; select 6 as a where 0', ''],
+      ])('are not printed by FORMAT Null: %s', async (sql, expected) => {
+        expect(await rows(sql)).toBe(expected);
+      });
+
       test('of each of 64 queries at once are its own', async () => {
         const all = Array.from({ length: 64 }, (_, index) =>
           rows(`select ${index} as i, number ${ROW_LIMIT} ${index}`),
@@ -166,6 +176,55 @@ export function engineContract(
           select (select sum(a) from qrun_contract_temporary) as s, currentDatabase() as d,
             (select toUInt32OrZero(value) from settings where name = 'max_block_size') as m`;
         expect(await rows(sql)).toBe('{"s":6,"d":"system","m":1234}\n');
+      });
+
+      const nulls =
+        'select k, v from (select 1 as k) as a any left join (select 2 as k, 3 as v) as b using k';
+      test.each([
+        'set join_use_nulls = 1',
+        'SET\n  max_threads = 2, -- keep the machine free\n  join_use_nulls = 1; -- NULL where nothing matches',
+        'set "join_use_nulls" = 1',
+        'set /* a, */ `join_use_nulls` /* = 0 */ = /* 0 */ 1 -- , join_use_nulls = 0',
+        "set format_schema = 'a, b = 1', max_threads=1,join_use_nulls=1",
+        "set format_schema = 'it\\'s -- ', join_use_nulls = 1",
+        "set format_schema = '''', join_use_nulls = 1",
+        'set max_threads = 1; set join_use_nulls = 0; set join_use_nulls = 1',
+      ])('win over the settings of the user: %s', async sql => {
+        const settings = { join_use_nulls: '0', max_block_size: '777' };
+        expect(await rows(`${sql}\n; ${nulls}`, { settings })).toBe('{"k":1,"v":null}\n');
+        expect(await rows(`${nulls} settings max_threads = 2, join_use_nulls = 1`, { settings })).toBe(
+          '{"k":1,"v":null}\n',
+        );
+        expect(await rows(nulls, { settings })).toBe('{"k":1,"v":0}\n');
+      });
+
+      test.each([
+        'set readonly = 1',
+        'SET max_threads = 1, -- a\n "readonly" = 1',
+        'set readonly = 2',
+        'set max_threads = 3; set readonly = 1',
+      ])('may forbid all settings from then on: %s', async sql => {
+        const values = `select toUInt64(5) as n, (select value from system.settings where name = 'max_block_size') as b`;
+        const settings = { max_block_size: '777', join_use_nulls: '1' };
+        expect(await rows(`${sql}; ${nulls}; ${values}`, { settings })).toBe('{"n":5,"b":"777"}\n');
+        expect(await rows(`${sql}; ${values}; ${nulls}`, { settings })).toBe('{"k":1,"v":null}\n');
+        const never = 'create table qrun_contract_readonly (a Int8) engine = Memory';
+        if (!sql.endsWith('2')) expect((await failure(`${sql}; ${never}`)).code).toBe(164);
+        expect(await rows(values, { settings })).toBe('{"n":5,"b":"777"}\n');
+      });
+
+      test('may hold bytes that are not UTF-8 in comments, strings and inline data', async () => {
+        const raw = (sql: string) => decodeSql(Buffer.from(sql, 'latin1'));
+        expect(
+          await rows(raw("select hex('caf\xe9\\\\\xe9\\'') as h -- \xe9\n, 2 as \"b\" /* \xff */")),
+        ).toBe('{"h":"636166E95CE927","b":2}\n');
+        const table = 'create temporary table qrun_contract_raw (a String);';
+        const read = 'select hex(a) as h from qrun_contract_raw';
+        expect(await rows(raw(`${table} insert into qrun_contract_raw values ('\xe9;'); ${read}`))).toBe(
+          '{"h":"E93B"}\n',
+        );
+        const result = await run(raw("select 'caf\xe9' as a"));
+        expect(await failureOf(result)).toMatchObject({ name: 'RESULT_INVALID', kind: 'permanent' });
       });
 
       test('leave nothing of their session to others', async () => {
@@ -254,9 +313,13 @@ export function engineContract(
           expect(await rows("select hex(unhex('ff')) as v")).toBe('{"v":"FF"}\n');
         });
 
-        test('a result that is not lines of rows is refused', async () => {
-          const sql = 'select 1 as a settings output_format_json_array_of_rows = 1';
-          expect(await failure(sql)).toMatchObject({ name: 'RESULT_INVALID', kind: 'permanent' });
+        test.each([
+          'select number as a from numbers(3) settings output_format_json_array_of_rows = 1',
+          'set output_format_json_array_of_rows = 1; select number as a from numbers(3)',
+          'set output_format_json_array_of_rows = 1; select 7 as b; select number as a from numbers(3)',
+        ])('rows that the file puts into an array are rows: %s', async sql => {
+          expect(await rows(sql)).toBe('{"a":0}\n{"a":1}\n{"a":2}\n');
+          expect(await rows(sql.replace('(3)', '(0)'))).toBe('');
           expect(await rows('select 1 as a')).toBe('{"a":1}\n');
         });
       }

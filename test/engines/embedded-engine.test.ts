@@ -225,8 +225,31 @@ describe('settings', () => {
     expect(await run(on, 'create table t (a Int8) engine = Memory')).toBe('READONLY');
   });
 
-  test('that a server has by default hold: an expression is no query', async () => {
-    expect(await run(await open(), '1 + 2')).toBe('SYNTAX_ERROR');
+  test('are those of chDB: an expression is a query, where the user does not say otherwise', async () => {
+    const on = await open();
+    expect(await run(on, "upper('Hello') as u")).toBe('{"u":"HELLO"}\n');
+    expect(await run(on, 'number from numbers(2)')).toBe('{"number":0}\n{"number":1}\n');
+    expect(await run(on, 'select 1 as a; number from numbers(2) where number > 5')).toBe('');
+    expect(await run(on, 'nonsense')).toBe('UNKNOWN_IDENTIFIER');
+    expect(await run(on, 'selec 1 from t')).toBe('SYNTAX_ERROR');
+    expect(await run(await open({ settings: { implicit_select: '0' } }), '1 + 2')).toBe('SYNTAX_ERROR');
+  });
+
+  test('of the file win, the comment by which qrun finds a query among them', async () => {
+    const sql = "set log_comment = 'own'; select getSetting('log_comment') as c";
+    expect(await run(await open(), sql)).toBe('{"c":"own"}\n');
+  });
+
+  test.each([
+    "set log_comment = 'own'; sum(sipHash64(number)) from system.numbers",
+    "set log_comment = 'own'; create temporary table t as select sum(sipHash64(number)) as s from system.numbers",
+    "set log_comment = 'own'; select sum(sipHash64(number)) as s from system.numbers",
+    "sum(sipHash64(number)) from system.numbers settings log_comment = 'own'",
+  ])('a query with a comment of its own can be cancelled: %s', async sql => {
+    const on = await open();
+    const startMs = performance.now();
+    expect(await run(on, sql, { timeoutMs: 300 })).toBe('TIMEOUT');
+    expect(performance.now() - startMs).toBeLessThan(4500);
   });
 });
 

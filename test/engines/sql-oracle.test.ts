@@ -45,10 +45,10 @@ function runWhole(sql: string): string {
 function runPieces(statements: readonly Statement[]): string {
   return inSession(session => {
     let output = '';
-    for (const { text, data, format, returnsRows } of statements) {
+    for (const { text, data, format, rows } of statements) {
       const query = format === undefined ? text : `${text} FORMAT ${format}`;
       output += session.query(data === undefined ? query : `${query}\n${data}`, 'TSV');
-      if (!returnsRows) continue;
+      if (rows !== 'yes') continue;
       for (const line of session.query(`${text} FORMAT JSONEachRow`, 'TSV').split('\n')) {
         expect(line).toMatch(/^(?:\{.*\})?$/);
       }

@@ -6,6 +6,10 @@ export interface StubRequest {
   readonly sql: string;
   /** The body where the SQL stands in the URL: inline data. */
   readonly data: string | undefined;
+  /** The fields of a multipart/form-data body, as a server reads them; the SQL is its field `query`. */
+  readonly form: Readonly<Record<string, string>> | undefined;
+  /** The path of the request, without its parameters. */
+  readonly path: string;
   readonly url: URLSearchParams;
   readonly response: ServerResponse;
   readonly socket: Socket;
@@ -32,12 +36,14 @@ export interface StubServer {
   stop(): Promise<void>;
 }
 
-const OPENING: Readonly<Record<string, string>> = {
+/** What the statements that open the engine are answered. */
+export const OPENING: Readonly<Record<string, string>> = {
   'SELECT version() AS v': '{"v":"25.11.1.1"}\n',
   'SELECT name AS v FROM system.settings':
     '{"v":"max_threads"}\n{"v":"max_execution_time"}\n{"v":"output_format_json_quote_64bit_integers"}\n',
   'SELECT {v:UInt8} AS v': '{"v":1}\n',
   'SELECT 1 AS v': '{"v":1}\n',
+  'SELECT currentDatabase() AS v': '{"v":"default"}\n',
 };
 
 /** Starts an HTTP server that opens like ClickHouse 25.11 and then answers in any shape. */
@@ -46,7 +52,11 @@ export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise
   const killed: string[] = [];
   const waiting: { count: number; resolve: () => void }[] = [];
   const sockets = new Set<Socket>();
-  const server = createServer((request, response) => void answer(request, response));
+  // As long a URL as ClickHouse takes.
+  const server = createServer(
+    { maxHeaderSize: 2 ** 20 },
+    (request, response) => void answer(request, response),
+  );
   // Nothing here may end a connection but the shapes.
   server.keepAliveTimeout = 0;
   server.on('connection', socket => {
@@ -57,11 +67,14 @@ export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise
 
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const body = await textOf(request);
-    const url = new URL(request.url ?? '/', 'http://stub').searchParams;
+    const { pathname: path, searchParams: url } = new URL(request.url ?? '/', 'http://stub');
     const inUrl = url.get('query');
+    const form = formOf(request.headers['content-type'] ?? '', body);
     const stubRequest: StubRequest = {
-      sql: inUrl ?? body,
+      sql: inUrl ?? form?.query ?? body,
       data: inUrl === null ? undefined : body,
+      form,
+      path,
       url,
       response,
       socket: request.socket,
@@ -103,6 +116,20 @@ export async function startStubServer(shape: Shape = rows('{"a":1}\n')): Promise
       }),
   };
   return stub;
+}
+
+function formOf(contentType: string, body: string): Record<string, string> | undefined {
+  const boundary = /^multipart\/form-data; boundary=(\S+)$/.exec(contentType)?.[1];
+  if (boundary === undefined) return undefined;
+  const parts = `\r\n${body}`.split(`\r\n--${boundary}`);
+  if (parts.shift() !== '' || parts.pop() !== '--\r\n') throw new Error(`no form: ${JSON.stringify(body)}`);
+  return Object.fromEntries(
+    parts.map(part => {
+      const match = /^\r\nContent-Disposition: form-data; name="(\w+)"\r\n\r\n(.*)$/s.exec(part);
+      if (match === null) throw new Error(`no field: ${JSON.stringify(part)}`);
+      return [match[1], match[2]];
+    }),
+  );
 }
 
 async function textOf(request: IncomingMessage): Promise<string> {

@@ -114,8 +114,6 @@ describe('query files', () => {
     bad('UTF-16', Buffer.from('\ufeffSELECT 1', 'utf16le'), 'b.sql: 1:1', 'UTF-16'),
     bad('UTF-16 big endian', Buffer.from('\ufeffSELECT 1', 'utf16le').swap16(), 'b.sql: 1:1', 'UTF-16'),
     bad('a NUL byte', 'SELECT 1\n\0', 'b.sql: 2:1', 'NUL byte'),
-    bad('an empty file', '', 'b.sql: 1:1', 'no statement', 'empty'),
-    bad('only comments', '-- nothing\n/* here */ ;', 'no statement', 'comments'),
     bad('an open string', "SELECT 1,\n  'abc", 'b.sql: 2:3', 'not closed'),
     bad('an open comment', 'SELECT 1 /* abc', 'b.sql: 1:10', 'not closed'),
     bad('INTO OUTFILE', "SELECT 1 INTO OUTFILE 'x.tsv'", 'b.sql: 1:10', 'INTO OUTFILE'),
@@ -144,9 +142,14 @@ describe('query files', () => {
 
   it('300 bad files are a short message', async () => {
     root = tree(
-      Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`u/${n}.sql`, `SELECT 'open ${n}`])),
+      Object.fromEntries(
+        Array.from({ length: 300 }, (_, n) => [`u/${n}.sql`, `SELECT ${' '.repeat(n)}'open`]),
+      ),
     );
     await refused([], { code: 2, says: ['300 query files cannot run', 'and 280 more'], lines: 23 });
+    // Many with one problem are one line.
+    for (let n = 0; n < 300; n += 1) put(root, `u/${n}.sql`, "SELECT 'open");
+    await refused([], { code: 2, says: ['300 query files', '10.sql and 297 more: 1:8'], lines: 3 });
   });
 
   it('a UTF-8 byte order mark runs', async () => {
@@ -216,7 +219,7 @@ describe('options', () => {
     [['--retries', '-1'], '--retries', 'from 0 to 100', '"-1"'],
     [['--shard', '3/2'], '--shard', 'i/n with 1 <= i <= n', '"3/2"'],
     [['--shard', '0/2'], '--shard', '"0/2"'],
-    [['--halt', 'x'], '--halt', 'errors=N or errors=N%', '"x"'],
+    [['--halt', 'x'], '--halt', 'errors=N, errors=N%, same=N or same=off', '"x"'],
     [['--halt', 'errors=0'], '--halt', '"errors=0"'],
     [['--rerun', 'some'], '--rerun', 'errors, all, none', 'some'],
     [['--limit', '0'], '--limit', '"0"'],
@@ -247,7 +250,8 @@ describe('options', () => {
     ['--memory-max', '63M'],
     ['--url', ''],
     ['--url', 'localhost:8123'],
-    ['--url', 'http://127.0.0.1:1/db'],
+    ['--url', 'http://127.0.0.1:1/db?user=me'],
+    ['--url', 'http://127.0.0.1:1/p@ss'],
     ['--url', 'ftp://127.0.0.1'],
     ['--url', '--setup'],
   ])('%s %s', async (...args) => {

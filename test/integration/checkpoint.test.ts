@@ -111,6 +111,16 @@ describe('qrun checkpoint', () => {
   let root = '';
   afterEach(() => removeTree(root));
 
+  it.runIf(process.platform === 'linux')('says that it cannot be where no directory can be', async () => {
+    root = tree({});
+    const end = await qrun(['checkpoint', 'set', '--file', '/proc/x/y/c.json', '1'], {
+      cwd: root,
+      prefix: ['timeout', '-s', 'KILL', '30'],
+    });
+    expect(end, end.stderr).toMatchObject({ code: 23, signal: undefined });
+    expect(end.stderr).toMatch(/cannot write the checkpoint \/proc\/x\/y\/c\.json: ENOENT/);
+  });
+
   const TOML = 'name = "n"\ncommand = ["true"]\n[matrix]\nx = [1, 10, "*"]\nside = ["up"]\n';
   const run = (args: string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> =>
     qrun(['checkpoint', ...args], { cwd: root, env });

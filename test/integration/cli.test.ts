@@ -186,7 +186,10 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('the sample on
     expect(last()).toEqual({ db: 'default', v: '777' });
     await qrun([...args, '--database', 'system'], { cwd: root, env });
     expect(last()).toMatchObject({ db: 'system' });
-    expect(await qrun(['audit', 'u', '--rows-per-query', '1'], { cwd: root })).toMatchObject({ code: 0 });
+    // The audit takes the same configuration as a run, and no other.
+    const audit = ['audit', 'u', '--rows-per-query', '1'];
+    expect(await qrun(audit, { cwd: root })).toMatchObject({ code: 21 });
+    expect(await qrun([...audit, '--database', 'system'], { cwd: root })).toMatchObject({ code: 0 });
   });
 
   it('clickhouse-client is not needed, and a file written for it runs as it is', async () => {
@@ -347,7 +350,7 @@ describe('without a real server', () => {
   it('queries that qrun.toml excludes are not due: not in a run, not in an audit', async () => {
     put(root, 'u/draft.sql', "SELECT 'not yet");
     const before = await qrun(['audit', 'u'], { cwd: root });
-    expect(before).toMatchObject({ code: 2 });
+    expect(before).toMatchObject({ code: 21 });
     put(root, 'qrun.toml', 'exclude = ["draft*"]\n');
     expect(await qrun(unit('-q'), { cwd: root })).toMatchObject({ code: 0 });
     expect(await qrun(['audit', 'u', '--rows-per-query', '1'], { cwd: root })).toMatchObject({ code: 0 });
@@ -426,7 +429,7 @@ describe('config', () => {
       user: 'environment',
       settings: 'flag',
     });
-    expect(sources.max_outage).toBeUndefined();
+    expect(sources.max_outage).toBe('default');
     // A path in qrun.toml is relative to it.
     expect(log).toBe(join(root, 'logs/u.ndjson'));
     expect(config_file).toBe(join(root, 'qrun.toml'));

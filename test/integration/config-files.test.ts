@@ -15,26 +15,36 @@ describe('readToml', () => {
     const path = file(
       'url = "http://h:8123" # here\nconcurrency = 4\n[settings]\nmax_threads = 4\nfinal = true\n',
     );
-    expect(readToml(path)).toEqual({
+    expect(readToml(path).values).toEqual({
       url: 'http://h:8123',
       concurrency: 4,
       settings: { max_threads: 4, final: true },
     });
-    expect(readToml(file(''))).toEqual({});
-    expect(readToml(file('a = 1\r\nb = 2\r\n'))).toEqual({ a: 1, b: 2 });
+    expect(readToml(file('')).values).toEqual({});
+    expect(readToml(file('a = 1\r\nb = 2\r\n')).values).toEqual({ a: 1, b: 2 });
   });
 
   it.each([
     ['url = \n', 1],
     ['a = 1\na = 2\n', 2],
     ['[settings\n', 1],
-    ['a = 1\nb = 99999999999999999999\n', 2],
+    ['a = 1\nb = 007\n', 2],
+    ['a = 1.10\nb = 1.\n', 2],
+    ['[settings]\na = 18446744073709551615\nb = 5s\n', 3],
   ])('says where %j is not TOML', async (content, line) => {
     const path = file(content);
     const { code, message } = await failureOf(() => readToml(path));
     expect(code).toBe('CONFIG');
     expect(message).toMatch(new RegExp(`^${path}:${line}:\\d+ is not TOML: \\S[^\\n]*$`));
   });
+
+  it.each(['max_threads = 007', 'version = 1.10.2', 'when = 5s', '  a.b=1.'])(
+    'says that %j is written in quotes, and names the key',
+    async line => {
+      const { hint } = await failureOf(() => readToml(file(`[settings]\n${line}\n`)));
+      expect(hint).toContain(`is written in quotes: ${line.split('=')[0]?.trim()} = "..."`);
+    },
+  );
 
   it('does not repeat the line that is wrong: it may hold a secret', async () => {
     for (const line of [
@@ -44,7 +54,7 @@ describe('readToml', () => {
       'p = "hunter2\\q"',
     ]) {
       const path = file(`${line}\n`);
-      expect((await failureOf(() => readToml(path))).message).not.toContain('hunter2');
+      expect(JSON.stringify(await failureOf(() => readToml(path)))).not.toContain('hunter2');
     }
   });
 
@@ -52,7 +62,10 @@ describe('readToml', () => {
     const directory = scratch();
     mkdirSync(join(directory, 'qrun.toml'));
     const { code, message } = await failureOf(() => readToml(join(directory, 'qrun.toml')));
-    expect([code, message]).toEqual(['CONFIG', expect.stringMatching(/^cannot read .*qrun\.toml: EISDIR/)]);
+    expect([code, message]).toEqual([
+      'CONFIG',
+      expect.stringMatching(/^cannot read .*qrun\.toml: it is a directory, not a regular file/),
+    ]);
   });
 });
 
@@ -71,7 +84,10 @@ describe('readDotEnv', () => {
     const path = join(scratch(), '.env');
     mkdirSync(path);
     const { code, message } = await failureOf(() => readDotEnv(path));
-    expect([code, message]).toEqual(['CONFIG', expect.stringMatching(/^cannot read .*\.env: EISDIR/)]);
+    expect([code, message]).toEqual([
+      'CONFIG',
+      expect.stringMatching(/^cannot read .*\.env: it is a directory, not a regular file/),
+    ]);
   });
 });
 

@@ -169,7 +169,7 @@ describe.each(MECHANISMS)('FileLock through %s', mechanism => {
   });
 
   it.each([
-    ['a directory', 'EISDIR', '.'],
+    ['a directory', 'it is a directory, not a regular file', '.'],
     ['in a directory that is missing', 'ENOENT', 'missing/a.lock'],
     ['below a file', 'ENOTDIR', 'file/a.lock'],
   ])('says why a lock file %s cannot be opened', async (_, reason, name) => {

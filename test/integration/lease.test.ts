@@ -1,8 +1,9 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { FlockMechanism } from '../../src/io/flock.js';
-import { readOwner, takeLease } from '../../src/io/lease.js';
+import { leaseHolder, readOwner, takeLease } from '../../src/io/lease.js';
 import {
   CAN_MOUNT,
   failureOf,
@@ -111,5 +112,89 @@ describe('a lease', () => {
         expect([code, message]).toEqual(['LOG_WRITE', expect.stringMatching(/x\.ndjson\.lease: ENOSPC/)]);
       }
     });
+  });
+});
+
+describe('leaseHolder', () => {
+  // Two fresh disks in memory give their first files the same inode.
+  async function withTwins(work: (log: string, twin: string) => Promise<void>): Promise<void> {
+    await withSmallDisk(async one => {
+      await withSmallDisk(async other => {
+        const [log, twin] = [join(one, 'x.ndjson'), join(other, 'twin')];
+        writeFileSync(`${log}.lease`, '');
+        writeFileSync(twin, '');
+        expect(statSync(twin).ino).toBe(statSync(`${log}.lease`).ino);
+        await work(log, twin);
+      });
+    });
+  }
+
+  async function lockedBy(path: string): Promise<Worker> {
+    const holder = new Worker('flock', [path, 'sh', '-c', 'echo locked; read _']);
+    expect(await holder.line()).toBe('locked');
+    return holder;
+  }
+
+  it.runIf(CAN_MOUNT)('takes no lock of a file on another disk for one on the lease', async () => {
+    await withTwins(async (log, twin) => {
+      await lockedBy(twin);
+      expect(await leaseHolder(log)).toBeUndefined();
+      // Also with the name of an owner that was killed.
+      writeFileSync(`${log}.lease`, `${JSON.stringify(OWNER)}\n`);
+      expect(await leaseHolder(log)).toBeUndefined();
+      const lease = await takeLease(log, UNIT, OWNER);
+      expect(await leaseHolder(log)).toContain('pid 4242 on host7');
+      lease.release();
+    });
+  });
+
+  it.runIf(CAN_MOUNT)('finds its own lock beside one of the same inode', async () => {
+    await withTwins(async (log, twin) => {
+      await lockedBy(twin);
+      await lockedBy(`${log}.lease`);
+      expect(await leaseHolder(log)).toBe('its owner is just starting');
+    });
+  });
+
+  it.runIf(CAN_MOUNT)('knows a lease on an overlay, where the table names other devices', async () => {
+    const [lower, merged] = [scratch(), scratch()];
+    await withSmallDisk(async disk => {
+      for (const name of ['upper', 'work']) mkdirSync(join(disk, name));
+      writeFileSync(join(lower, 'x.ndjson.lease'), '');
+      const options = `lowerdir=${lower},upperdir=${join(disk, 'upper')},workdir=${join(disk, 'work')}`;
+      execFileSync('mount', ['-t', 'overlay', '-o', options, 'overlay', merged]);
+      try {
+        const log = join(merged, 'x.ndjson');
+        expect(await leaseHolder(log)).toBeUndefined();
+        const lease = await takeLease(log, UNIT, OWNER);
+        expect(await leaseHolder(log)).toContain('pid 4242 on host7');
+        lease.release();
+        expect(await leaseHolder(log)).toBeUndefined();
+      } finally {
+        execFileSync('umount', ['-l', merged]);
+      }
+    });
+  });
+
+  it('trusts the lock, not the name that a killed owner left', async () => {
+    const log = freshPath();
+    expect(await leaseHolder(log)).toBeUndefined();
+    writeFileSync(`${log}.lease`, `${JSON.stringify(OWNER)}\n`);
+    expect(await leaseHolder(log)).toBeUndefined();
+    const holder = await lockedBy(`${log}.lease`);
+    expect(await leaseHolder(log)).toContain('pid 4242 on host7');
+    holder.tell('go on');
+    await holder.ended;
+    expect(await leaseHolder(log)).toBeUndefined();
+  });
+
+  it('does not follow a link in place of the lease', async () => {
+    const log = freshPath();
+    const victim = join(dirname(log), 'victim');
+    writeFileSync(victim, 'precious');
+    symlinkSync(victim, `${log}.lease`);
+    const { code, message } = await failureOf(takeLease(log, UNIT, OWNER));
+    expect([code, message]).toEqual(['LOG_LOCK', expect.stringContaining('it is a symbolic link')]);
+    expect(readFileSync(victim, 'utf8')).toBe('precious');
   });
 });

@@ -117,9 +117,13 @@ describe('a file on the local disk', () => {
     const directory = scratch();
     mkdirSync(join(directory, 'directory'));
     makeFifo(join(directory, 'fifo'));
-    await expect(localDisk.open(join(directory, 'directory'))).rejects.toThrow(/EISDIR/);
-    await expect(localDisk.open(join(directory, 'fifo'))).rejects.toThrow('fifo is not a regular file');
-    await expect(localDisk.open('/dev/null')).rejects.toThrow('null is not a regular file');
+    await expect(localDisk.open(join(directory, 'directory'))).rejects.toThrow(
+      'it is a directory, not a regular file',
+    );
+    await expect(localDisk.open(join(directory, 'fifo'))).rejects.toThrow(
+      'it is a named pipe (FIFO), not a regular file',
+    );
+    await expect(localDisk.open('/dev/null')).rejects.toThrow('it is a device, not a regular file');
   });
 
   it('lies on no network', async () => {
@@ -261,8 +265,8 @@ describe('readLog', () => {
   });
 
   it.each<[string, (path: string) => void, RegExp]>([
-    ['a directory', path => mkdirSync(path), /is not a regular file/],
-    ['a FIFO', makeFifo, /is not a regular file/],
+    ['a directory', path => mkdirSync(path), /it is a directory, not a regular file/],
+    ['a FIFO', makeFifo, /it is a named pipe \(FIFO\), not a regular file/],
   ])('refuses %s', async (_, make, reason) => {
     const path = join(scratch(), 'x');
     make(path);

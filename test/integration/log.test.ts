@@ -482,8 +482,8 @@ describe('a log that cannot be trusted', () => {
 
 describe('a log that cannot be used', () => {
   it.each<[string, (path: string) => void, RegExp]>([
-    ['a directory', path => mkdirSync(path), /EISDIR/],
-    ['a FIFO', path => makeFifo(path), /is not a regular file/],
+    ['a directory', path => mkdirSync(path), /it is a directory, not a regular file/],
+    ['a FIFO', path => makeFifo(path), /it is a named pipe \(FIFO\), not a regular file/],
     ['in a missing directory', path => rmSync(dirname(path), { recursive: true }), /ENOENT/],
   ])('is refused when it is %s', async (_, make, reason) => {
     const path = freshLog();

@@ -30,6 +30,12 @@ export interface ClickHouseServer {
   readonly second: ServerUser;
   /** A user whose profile has readonly=1. Only on a server of our own. */
   readonly readonly: ServerUser;
+  /** One with readonly=1 whose profile has the values that qrun wants. Only on a server of our own. */
+  readonly careful: ServerUser;
+  /** One who may do twelve queries in five seconds. Only on a server of our own. */
+  readonly limited: ServerUser;
+  /** Gives `second` another password, which counts when it resolves. Only on a server of our own. */
+  changePassword(password: string): Promise<void>;
   /** What the server has written so far. */
   log(): string;
   /** Ends the server and removes its directories. */
@@ -82,8 +88,10 @@ export async function startClickHouseServer(
 class OwnServer implements ClickHouseServer {
   readonly external = false;
   readonly admin = {};
-  readonly second = { user: 'second', password: "s3cret'\\ü" };
+  readonly second = { user: 'second', password: SECOND_PASSWORD };
   readonly readonly = { user: 'reader', password: 'reader' };
+  readonly careful = { user: 'careful', password: 'careful' };
+  readonly limited = { user: 'limited', password: 'limited' };
   readonly url: string;
   #child: ChildProcess | undefined;
   #log = '';
@@ -148,6 +156,12 @@ class OwnServer implements ClickHouseServer {
     await ended;
   }
 
+  async changePassword(password: string): Promise<void> {
+    await writeFile(join(this.directory, 'users.xml'), usersXml(password));
+    const reloaded = await fetch(this.url, { method: 'POST', body: 'SYSTEM RELOAD CONFIG' });
+    if (!reloaded.ok) throw new Error(await reloaded.text());
+  }
+
   // An orderly end takes 3 seconds; the data is thrown away, so that nothing is lost without one.
   async stop(): Promise<void> {
     await this.kill();
@@ -169,6 +183,9 @@ function externalServer(url: string): ClickHouseServer {
     admin: { ...(user === undefined ? {} : { user }), ...(password === undefined ? {} : { password }) },
     second: { user: 'second', password: 'unknown here' },
     readonly: { user: 'reader', password: 'unknown here' },
+    careful: { user: 'careful', password: 'unknown here' },
+    limited: { user: 'limited', password: 'unknown here' },
+    changePassword: cannot,
     log: () => '',
     stop: async () => undefined,
     kill: cannot,
@@ -199,15 +216,21 @@ function configXml(directory: string, port: number, nativePort: number, maxQueri
 `;
 }
 
-function usersXml(): string {
-  const user = (name: string, password: string, profile: string) => `
+const SECOND_PASSWORD = "s3cret'\\ü";
+
+function usersXml(secondPassword = SECOND_PASSWORD): string {
+  const user = (name: string, password: string, profile = 'default', quota = 'default') => `
     <${name}><password>${password}</password><networks><ip>127.0.0.1</ip></networks>
-      <profile>${profile}</profile><quota>default</quota></${name}>`;
+      <profile>${profile}</profile><quota>${quota}</quota></${name}>`;
   return `<yandex>
-  <profiles><default></default><reader><readonly>1</readonly></reader></profiles>
-  <users>${user('default', '', 'default')}${user('second', "s3cret'\\ü", 'default')}${user('reader', 'reader', 'reader')}
+  <profiles><default></default><reader><readonly>1</readonly></reader>
+    <careful><output_format_json_quote_64bit_integers>0</output_format_json_quote_64bit_integers>
+      <readonly>1</readonly></careful></profiles>
+  <users>${user('default', '')}${user('second', secondPassword)}${user('reader', 'reader', 'reader')}
+    ${user('careful', 'careful', 'careful')}${user('limited', 'limited', 'default', 'twelve')}
   </users>
-  <quotas><default></default></quotas>
+  <quotas><default></default><twelve><interval><duration>5</duration><queries>12</queries><errors>0</errors>
+    <result_rows>0</result_rows><read_rows>0</read_rows><execution_time>0</execution_time></interval></twelve></quotas>
 </yandex>
 `;
 }

@@ -62,7 +62,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('doctor, on a real daemon and
     await daemon.pueue('pause', '-g', 'qrun-x');
     const { code, by } = await doctor(daemon.env);
     expect(code).toBe(26);
-    expect(by('group')).toMatchObject({ state: 'problem', mend: 'pueue start --group qrun-x' });
+    expect(by('group')).toMatchObject({ state: 'problem', mend: 'pueue start --group=qrun-x' });
     expect(by('engine')?.state).toBe('problem');
     await daemon.pueue('start', '-g', 'qrun-x');
     const after = await doctor(daemon.env);

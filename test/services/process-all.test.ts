@@ -96,12 +96,12 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
       queued: ['once@x=3'],
       done: [],
     });
-    expect((await tasks()).filter(task => task.label.startsWith('qrun:once:'))).toHaveLength(4);
+    expect((await tasks()).filter(task => task.label.startsWith('qrun-job:once:'))).toHaveLength(4);
     put(root, 'go-1', '0');
-    await ended('qrun:once:once@x=1');
+    await ended('qrun-job:once:once@x=1');
     expect(await submit(root)).toMatchObject({ submitted: [], done: ['once@x=1'] });
     for (const n of [2, 3]) put(root, `go-${n}`, '0');
-    const audit = await ended('qrun:once:#audit');
+    const audit = await ended('qrun-job:once:#audit');
     expect(audit.result).toEqual({ kind: 'success' });
     expect((await started(root, 3)).length).toBe(3);
     expect(await submit(root)).toMatchObject({ submitted: [], check: 'not due' });
@@ -113,25 +113,25 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     await submit(root, '--parallel', '2');
     await started(root, 2);
     put(root, 'go-1', '7');
-    expect((await ended('qrun:checked:checked@x=1')).result).toEqual({ kind: 'failed', exitCode: 20 });
+    expect((await ended('qrun-job:checked:checked@x=1')).result).toEqual({ kind: 'failed', exitCode: 20 });
     await until(async () =>
-      (await tasks()).find(({ label, phase }) => label === 'qrun:checked:#audit' && phase === 'running'),
+      (await tasks()).find(({ label, phase }) => label === 'qrun-job:checked:#audit' && phase === 'running'),
     );
-    const [audit] = (await tasks()).filter(task => task.label === 'qrun:checked:#audit');
+    const [audit] = (await tasks()).filter(task => task.label === 'qrun-job:checked:#audit');
     await until(() =>
       daemon.taskLog(audit?.id ?? -1).includes('waiting for 1 of the sweep to end: checked@x=2')
         ? true
         : undefined,
     );
     put(root, 'go-2', '0');
-    const end = await ended('qrun:checked:#audit');
+    const end = await ended('qrun-job:checked:#audit');
     expect(end.result).toEqual({ kind: 'failed', exitCode: 20 });
     const said = daemon.taskLog(end.id);
     expect(said).toMatch(/done +1 {2}checked@x=2\n/);
     expect(said).toContain('checked@x=1 (exit 7, attempt 1)');
     put(root, 'go-1', '0');
     expect(await submit(root)).toMatchObject({ submitted: ['checked@x=1'], done: ['checked@x=2'] });
-    expect((await ended('qrun:checked:checked@x=1')).result).toEqual({ kind: 'success' });
+    expect((await ended('qrun-job:checked:checked@x=1')).result).toEqual({ kind: 'success' });
     expect(await run(root, '--check')).toMatchObject({ code: 0 });
   });
 
@@ -141,7 +141,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     await started(root, 1);
     put(root, 'jobs.toml', 'name = "fixed"\ncommand = ["false"]\n[matrix]\nx = [1, 2]\n');
     for (const n of [1, 2]) put(root, `go-${n}`, '0');
-    expect((await ended('qrun:fixed:fixed@x=2')).result).toEqual({ kind: 'success' });
+    expect((await ended('qrun-job:fixed:fixed@x=2')).result).toEqual({ kind: 'success' });
     expect(await started(root, 2)).toEqual(['1 30', '2 30']);
     // Recorded for other inputs, so that it is due now.
     expect((await run(root, '--check')).stdout).toMatch(/missing +2 /);
@@ -151,8 +151,8 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     const root = waitingSweep('recycled', '[1]');
     put(root, 'go-1', '3');
     await submit(root);
-    const { id } = await ended('qrun:recycled:recycled@x=1');
-    await ended('qrun:recycled:#audit');
+    const { id } = await ended('qrun-job:recycled:recycled@x=1');
+    await ended('qrun-job:recycled:#audit');
     await daemon.pueue('clean', '-g', 'qrun-recycled');
     const other: string[] = [];
     // Other people's tasks, until one of them has the number.
@@ -162,7 +162,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     }
     put(root, 'go-1', '0');
     expect(await submit(root)).toMatchObject({ submitted: ['recycled@x=1'], running: [], queued: [] });
-    expect((await ended('qrun:recycled:recycled@x=1')).result).toEqual({ kind: 'success' });
+    expect((await ended('qrun-job:recycled:recycled@x=1')).result).toEqual({ kind: 'success' });
     for (const task of other) await daemon.pueue('kill', task);
   });
 
@@ -170,8 +170,8 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     const root = waitingSweep('cloned', '[1]');
     put(root, 'go-1', '3');
     await submit(root);
-    const first = await ended('qrun:cloned:cloned@x=1');
-    await ended('qrun:cloned:#audit');
+    const first = await ended('qrun-job:cloned:cloned@x=1');
+    await ended('qrun-job:cloned:#audit');
     rmSync(join(root, 'go-1'));
     await daemon.pueue('restart', String(first.id));
     await started(root, 2);
@@ -210,10 +210,10 @@ printf %s "$said"
     expect(reports.flatMap(({ stdout }) => JSON.parse(stdout).submitted)).toHaveLength(3);
     const labels = (await tasks())
       .map(task => task.label)
-      .filter(label => label.startsWith('qrun:race:race'));
-    expect(labels.sort()).toEqual([1, 2, 3].map(n => `qrun:race:race@x=${n}`));
+      .filter(label => label.startsWith('qrun-job:race:race'));
+    expect(labels.sort()).toEqual([1, 2, 3].map(n => `qrun-job:race:race@x=${n}`));
     for (const n of [1, 2, 3]) put(root, `go-${n}`, '0');
-    await ended('qrun:race:#audit');
+    await ended('qrun-job:race:#audit');
   });
 
   it('says that a group is paused, and starts it when asked', async () => {
@@ -223,7 +223,7 @@ printf %s "$said"
     await daemon.pueue('pause', '-g', 'qrun-paused');
     expect((await run(root)).stdout).toContain('the group qrun-paused is paused');
     expect(await submit(root, '--resume-group')).toMatchObject({ group_paused: false });
-    expect((await ended('qrun:paused:#audit')).result).toEqual({ kind: 'success' });
+    expect((await ended('qrun-job:paused:#audit')).result).toEqual({ kind: 'success' });
     // What is done can be asked for again, and is then done again once.
     expect(await submit(root)).toMatchObject({ submitted: [], done: ['paused@x=1'] });
     expect(await submit(root, '--rerun=all')).toMatchObject({ submitted: ['paused@x=1'], done: [] });
@@ -237,10 +237,66 @@ printf %s "$said"
       '.env': 'DB_PASSWORD=never-stored\n',
     });
     await submit(root);
-    await ended('qrun:secret:#audit');
+    await ended('qrun-job:secret:#audit');
     expect(readFileSync(join(root, 'got'), 'utf8')).toBe('never-stored\n');
     expect(daemon.savedState()).not.toContain('never-stored');
     expect(readFileSync(join(root, 'results', 'secret.runs'), 'utf8')).not.toContain('never-stored');
+  });
+
+  it('shares name, directory and even ids with a sweep of units, and neither waits for nor shows the other', async () => {
+    const root = waitingSweep('shared', '[1]');
+    put(root, 'qrun.toml', '[sweep]\nname = "shared"\n[sweep.matrix]\nx = [1]\n');
+    // The unit's id is the job's name.
+    put(root, 'shared/q.sql', 'SELECT {x:UInt8} AS x');
+    await submit(root, '--parallel', '3');
+    await started(root, 1);
+    const submitUnits = () => qrun(['submit-all', '--json'], { cwd: root, env: daemon.env });
+    const units = await submitUnits();
+    expect({ code: units.code, stderr: units.stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(units.stdout)).toMatchObject({ submitted: ['shared@x=1'], running: [], queued: [] });
+    // Its audit ends while the job still runs, and the check of the jobs has not.
+    expect((await ended('qrun:shared:#audit')).result).toEqual({ kind: 'success' });
+    const status = await qrun(['status', '--json'], { cwd: root, env: daemon.env });
+    expect(JSON.parse(status.stdout)).toMatchObject({
+      units: [{ unit: 'shared@x=1', state: 'complete' }],
+      audit: { state: 'done', verdict: 'complete' },
+    });
+    expect(await submit(root)).toMatchObject({ submitted: [], running: ['shared@x=1'] });
+    expect(JSON.parse((await submitUnits()).stdout)).toMatchObject({
+      submitted: [],
+      complete: ['shared@x=1'],
+    });
+    put(root, 'go-1', '0');
+    expect((await ended('qrun-job:shared:#audit')).result).toEqual({ kind: 'success' });
+  });
+
+  it('knows the tasks that version 0.1.0 added, and submits none of them again', async () => {
+    const root = waitingSweep('upgrade', '[1, 2]');
+    await daemon.pueue('group', 'add', 'qrun-upgrade');
+    await daemon.pueue('pause', '-g', 'qrun-upgrade');
+    await submit(root);
+    // As they were then: the same commands, and the labels that units have.
+    for (const { id, label, ...task } of (await tasks()).filter(({ group }) => group === 'qrun-upgrade')) {
+      await daemon.pueue('remove', String(id));
+      const { command, directory, group } = task;
+      const priority = label.endsWith('#audit') ? -1 : 0;
+      await pueue.add({ command, directory, group, label: label.replace('qrun-job:', 'qrun:'), priority });
+    }
+    await daemon.pueue('start', '-g', 'qrun-upgrade');
+    await started(root, 1);
+    expect(await submit(root)).toMatchObject({
+      submitted: [],
+      running: ['upgrade@x=1'],
+      queued: ['upgrade@x=2'],
+      check: 'waiting',
+    });
+    // A sweep of that name does not take them for its own.
+    put(root, 'qrun.toml', '[sweep]\nname = "upgrade"\n[sweep.matrix]\nx = [1]\n');
+    put(root, 'upgrade/q.sql', 'SELECT {x:UInt8} AS x');
+    const dry = await qrun(['submit-all', '--dry-run', '--json'], { cwd: root, env: daemon.env });
+    expect(JSON.parse(dry.stdout)).toMatchObject({ submitted: ['upgrade@x=1'], running: [], queued: [] });
+    for (const n of [1, 2]) put(root, `go-${n}`, '0');
+    expect((await ended('qrun:upgrade:#audit')).result).toEqual({ kind: 'success' });
   });
 
   it('ends with 26 when there is no daemon, and writes nothing into pueue', async () => {
@@ -269,8 +325,8 @@ printf %s "$said"
       // In the middle of the second pair: two are done, two have come some way.
       await until(() => (names.slice(2).every(name => step(name) >= 5) ? true : undefined));
       await daemon.pueue('kill', '-g', 'qrun-features');
-      await ended(`qrun:features:${names[3]}`);
-      await ended(`qrun:features:${names[2]}`);
+      await ended(`qrun-job:features:${names[3]}`);
+      await ended(`qrun-job:features:${names[2]}`);
       const before = names.map(step);
       expect(before.slice(0, 2)).toEqual([40, 40]);
       for (const reached of before.slice(2)) expect(reached).toBeLessThan(40);

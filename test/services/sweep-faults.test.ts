@@ -136,7 +136,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep that goes wrong', ()
       expect(logsAlone.units.map(({ state }) => state).slice(0, 2)).toEqual(['running', 'running']);
       await own.restart();
       const after = await all.status();
-      expect(after.pausedGroups).toEqual([all.group]);
+      expect(after.paused_groups).toEqual([all.group]);
       expect(after.units.slice(0, 2).map(({ state, note }) => [state, note.slice(0, 13)])).toEqual([
         ['running', 'outside pueue'],
         ['running', 'outside pueue'],

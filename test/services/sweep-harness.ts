@@ -28,7 +28,7 @@ export interface Status {
   readonly sweep: string;
   readonly units: readonly UnitStatus[];
   readonly audit: { readonly state: string; readonly verdict?: string; readonly note: string };
-  readonly pausedGroups: readonly string[];
+  readonly paused_groups: readonly string[];
   readonly pueue_problem: string | null;
 }
 

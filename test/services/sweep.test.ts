@@ -126,6 +126,39 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     expect(await all.tasks()).toEqual([]);
   });
 
+  it('leaves out what cannot run with --skip-bad, says so, and its jobs and its audit know it', async () => {
+    const all = sweep('partly', {
+      ...quick('a', 1),
+      ...quick('b', 1),
+      'b/x.sql': "SELECT 'open",
+      'c/y.sql': 'SELECT __HOLE__',
+      'd/later.sql': '-- nothing yet',
+    });
+    const submission = await all.submit('--json', '--skip-bad');
+    expect(submission).toMatchObject({ code: 0 });
+    expect(JSON.parse(submission.stdout)).toMatchObject({
+      submitted: ['a', 'b'],
+      complete: [],
+      cannot_run: [
+        { unit: 'b', queries: 1, problem: null },
+        { unit: 'c', queries: 0, problem: expect.stringContaining('__HOLE__') },
+        { unit: 'd', queries: 0, problem: expect.stringContaining('holds no query') },
+      ],
+    });
+    expect((await all.ended()).result).toEqual({ kind: 'failed', exitCode: 21 });
+    expect((await all.task('a')).result).toEqual({ kind: 'success' });
+    expect((await all.task('b')).result).toEqual({ kind: 'failed', exitCode: 20 });
+    const text = await all.submit('--dry-run', '--skip-bad');
+    expect(text.stdout).toMatch(/complete\s+1\n/);
+    expect(text.stdout).toContain('cannot run  b: 1 query left out');
+    // Mended, they are due; what was done is not.
+    put(all.root, 'b/x.sql', 'SELECT 1 AS n');
+    put(all.root, 'c/y.sql', 'SELECT 1 AS n');
+    put(all.root, 'd/later.sql', 'SELECT 1 AS n');
+    expect(await all.submitted()).toMatchObject({ submitted: ['b', 'c', 'd'], complete: ['a'] });
+    expect((await all.ended()).result).toEqual({ kind: 'success' });
+  });
+
   it('asks the server before it submits anything', async () => {
     const all = sweep('away', quick('u', 1));
     const { code, stderr } = await all.submit('--url', 'http://127.0.0.1:1');
@@ -228,9 +261,9 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     await daemon.pueue('group', 'add', all.group);
     await daemon.pueue('pause', '--group', all.group);
     const { stdout } = await all.submit();
-    expect(stdout).toContain(`the group is paused: pueue start -g ${all.group}`);
-    expect((await all.status()).pausedGroups).toEqual([all.group]);
-    expect((await all.qrun('status', '.')).stdout).toContain(`pueue start -g ${all.group}`);
+    expect(stdout).toContain(`the group is paused: pueue start --group=${all.group}`);
+    expect((await all.status()).paused_groups).toEqual([all.group]);
+    expect((await all.qrun('status', '.')).stdout).toContain(`pueue start --group=${all.group}`);
     await all.submitted('--resume-group');
     expect((await all.ended()).result).toEqual({ kind: 'success' });
   });

@@ -435,3 +435,86 @@ describe('the fingerprint that an audit found', () => {
     expect(found).toEqual([NOW, NOW, NOW, undefined, undefined, undefined]);
   });
 });
+
+describe('several logs', () => {
+  function auditLogs(logs: readonly (readonly Buffer[])[], names: readonly string[]): AuditReport {
+    const collected = new Audit();
+    for (const [index, log] of logs.entries()) {
+      collected.begin(`${index}.ndjson`);
+      const scanner = new LogScanner(UNIT, collected);
+      scanner.push(Buffer.concat([...log]));
+      const { goodEnd, tornBytes, reason } = scanner.tail();
+      if (reason !== undefined) collected.torn(goodEnd, tornBytes, reason);
+    }
+    return collected.report(
+      UNIT,
+      '0.ndjson',
+      names.map(name => expected(name)),
+    );
+  }
+  const run = (id: number, fingerprint = NOW) => ({ run: `2026013${id}T120000-0`, fingerprint });
+  /** The reports of both orders, which must not differ in what they find. */
+  function bothWays(one: readonly Buffer[], other: readonly Buffer[], names: readonly string[]): AuditReport {
+    const [first, second] = [auditLogs([one, other], names), auditLogs([other, one], names)];
+    for (const key of [
+      'verdict',
+      'duplicate',
+      'stale',
+      'partial',
+      'failed',
+      'superseded',
+      'found_lines',
+    ] as const) {
+      expect(second[key], key).toEqual(first[key]);
+    }
+    return first;
+  }
+
+  it('of shards are one unit', () => {
+    const report = bothWays([normal('a'), skipped('b')], [normal('c')], ['a', 'b', 'c']);
+    expect(report).toMatchObject({ verdict: 'complete', total_lines: 7, found_lines: 7, expected_lines: 7 });
+    expect(auditLogs([[normal('a')], [skipped('b')]], ['a', 'b']).logs).toEqual([
+      { log: '0.ndjson', lines: 3 },
+      { log: '1.ndjson', lines: 1 },
+    ]);
+  });
+
+  it('that settle a query with one fingerprint hold it twice, a wanted repetition among them', () => {
+    const report = bothWays([normal('a', 3, run(1))], [normal('a', 3, { ...run(2), rerun: true })], ['a']);
+    expect(report).toMatchObject({
+      verdict: 'inconsistent',
+      duplicate: [{ query: 'a', times: 2, lines: 3 }],
+      found_lines: 6,
+    });
+    // The very same attempt, copied.
+    expect(bothWays([normal('a')], [normal('a')], ['a']).duplicate).toHaveLength(1);
+    expect(bothWays([normal('a')], [normal('a')], ['a']).verdict).toBe('inconsistent');
+  });
+
+  it('are judged by the newest run of each query', () => {
+    const newer = bothWays([normal('a', 3, run(1, BEFORE))], [normal('a', 2, run(2))], ['a']);
+    expect(newer).toMatchObject({ verdict: 'complete', superseded: { groups: 1, lines: 3 }, found_lines: 2 });
+    const stale = bothWays([normal('a', 3, run(1))], [normal('a', 2, run(2, BEFORE))], ['a']);
+    expect(stale).toMatchObject({ verdict: 'incomplete', stale: ['a'] });
+    const failedLast = bothWays([normal('a', 3, run(1, BEFORE))], [failed('a', run(2))], ['a']);
+    expect(failedLast).toMatchObject({ verdict: 'errors', failed: [{ query: 'a' }] });
+    const between = bothWays(
+      [normal('a', 1, run(1, BEFORE)), normal('a', 3, run(3))],
+      [normal('a', 2, run(2, BEFORE))],
+      ['a'],
+    );
+    expect(between).toMatchObject({ verdict: 'complete', superseded: { groups: 2, lines: 3 } });
+  });
+
+  it('name the log of what stands in none of them rightly', () => {
+    const report = auditLogs(
+      [[normal('a')], [Buffer.from('no JSON\n'), Buffer.from('{"x":1}\n'), normal('b')]],
+      ['a'],
+    );
+    expect(report.unreadable).toMatchObject([{ offset: 0, log: '1.ndjson' }]);
+    expect(report.foreign).toMatchObject([
+      { query: 'b', log: '1.ndjson' },
+      { query: null, offset: 8, log: '1.ndjson' },
+    ]);
+  });
+});

@@ -8,6 +8,7 @@ import {
   TOML_KEYS,
 } from '../../src/core/config.js';
 import { QrunError } from '../../src/core/errors.js';
+import { HALT_FORMS } from '../../src/core/halt.js';
 
 const FILE = '/sweep/qrun.toml';
 interface Given {
@@ -43,10 +44,11 @@ const DEFAULTS: Config = {
   timeout: 3_600_000,
   retries: 3,
   max_outage: 600_000,
-  halt: undefined,
+  halt: { errors: undefined, same: 20 },
   rows_per_query: undefined,
   log_dir: undefined,
   allow_placeholders: false,
+  skip_bad: false,
   include: [],
   exclude: [],
   settings: {},
@@ -80,10 +82,16 @@ const KEYS: Record<ConfigKey, Accepted> = {
   timeout: { toml: '30s', env: '30s', flag: '30s', means: 30_000 },
   retries: { toml: 0, env: '0', flag: '0', means: 0 },
   max_outage: { toml: '1.5m', env: '1.5m', flag: '1.5m', means: 90_000 },
-  halt: { toml: 'errors=5%', env: 'errors=5%', flag: 'errors=5%', means: { errors: 5, unit: 'percent' } },
+  halt: {
+    toml: 'errors=5%',
+    env: 'errors=5%',
+    flag: 'errors=5%',
+    means: { errors: { count: 5, unit: 'percent' }, same: 20 },
+  },
   rows_per_query: { toml: 3, env: '3', flag: '3', means: 3 },
   log_dir: { toml: 'l', env: 'l', flag: 'l', means: 'l' },
   allow_placeholders: { toml: true, flag: true, means: true },
+  skip_bad: { toml: true, env: '1', flag: true, means: true },
   include: { toml: ['a', 'b'], flag: ['a', 'b'], means: ['a', 'b'] },
   exclude: { toml: 'a', flag: ['a'], means: ['a'] },
   settings: {
@@ -164,6 +172,14 @@ describe('resolveConfig', () => {
     });
   });
 
+  it('takes placeholders that may stand by their names', () => {
+    const allowed = (value: unknown): unknown =>
+      resolve({ toml: { allow_placeholders: value } }).config.allow_placeholders;
+    expect(allowed('__X__')).toEqual(['__X__']);
+    const names = ['__HIVE_DEFAULT_PARTITION__', '\u0024{X}', '{{ x }}'];
+    expect(allowed(names)).toEqual(names);
+  });
+
   it('prefers flags to the environment to qrun.toml to the defaults', () => {
     const toml = { concurrency: 1, retries: 1, user: 'toml', include: ['toml'] };
     const env = { QRUN_CONCURRENCY: '2', QRUN_RETRIES: '2' };
@@ -197,6 +213,7 @@ describe('resolveConfig', () => {
 
 describe('a value that cannot be used', () => {
   const WHOLE = 'must be a whole number from';
+  const ALLOWED = 'must be true, false or placeholders as they stand in the SQL, such as __WORD__';
   it.each<[ConfigKey, unknown, string]>([
     ['engine', 'postgres', 'must be clickhouse or embedded, not "postgres"'],
     ['engine', 1, 'must be clickhouse or embedded, not 1'],
@@ -220,13 +237,15 @@ describe('a value that cannot be used', () => {
     ['timeout', '30', 'must be a duration with a unit: 500ms, 30s, 5m or 2h, not "30"'],
     ['timeout', 30, 'must be a duration with a unit: 500ms, 30s, 5m or 2h, not 30'],
     ['max_outage', '1d', 'must be a duration with a unit: 500ms, 30s, 5m or 2h, not "1d"'],
-    ['halt', 'errors', 'must be errors=N or errors=N%, not "errors"'],
-    ['halt', 5, 'must be errors=N or errors=N%, not 5'],
+    ['halt', 'errors', `must be ${HALT_FORMS}, not "errors"`],
+    ['halt', 5, `must be ${HALT_FORMS}, not 5`],
     ['shard', '3/2', 'must be i/n with 1 <= i <= n, such as 2/8, not "3/2"'],
     ['shard', '0/2', 'must be i/n with 1 <= i <= n, such as 2/8, not "0/2"'],
     ['shard', '1', 'must be i/n with 1 <= i <= n, such as 2/8, not "1"'],
     ['rerun', 'some', 'must be errors, all or none, not "some"'],
-    ['allow_placeholders', 'yes', 'must be true or false, not "yes"'],
+    ['allow_placeholders', 'yes', `${ALLOWED}, not "yes"`],
+    ['allow_placeholders', ['__X__', 'yes'], `${ALLOWED}, not "yes"`],
+    ['allow_placeholders', 1, `${ALLOWED}, not 1`],
     ['setup', 1, 'must be true or false, not 1'],
     ['include', [1], 'must be a text, not 1'],
     ['include', [''], 'must not be empty, not ""'],
@@ -244,7 +263,7 @@ describe('a value that cannot be used', () => {
     const toml = { settings: { max_threads: [4], ok: 1 }, include: ['a', 2] };
     const [settings, include] = problems({ toml });
     expect(settings).toBe(
-      `${FILE}: settings.max_threads: must be a text, a number or true/false, not a list`,
+      `${FILE}: settings.max_threads: must be a text, a number or true/false (a date as a text), not a list`,
     );
     expect(include).toBe(`${FILE}: include.1: must be a text, not 2`);
     expect(problems({ env: { QRUN_RETRIES: 'x' } })[0]).toMatch(/^QRUN_RETRIES: must be a whole number/);

@@ -122,12 +122,12 @@ describe('diagnose', () => {
     const { findings, exitCode } = await diagnose({ ...HEALTHY, pueue });
     expect(exitCode).toBe(26);
     expect(findings.filter(({ what }) => what === 'group').map(({ mend }) => mend)).toEqual([
-      'pueue start --group nightly',
-      'pueue start --group qrun-a',
+      'pueue start --group=nightly',
+      'pueue start --group=qrun-a',
     ]);
     expect(findings.find(({ what }) => what === 'pueue state')).toMatchObject({
       state: 'note',
-      mend: 'pueue clean --group qrun-a',
+      mend: 'pueue clean --group=qrun-a',
     });
   });
 

@@ -6,6 +6,7 @@ import {
   fixedSetting,
   HTTP_PARAMETERS,
   HTTP_SETTINGS,
+  splitSettings,
   suggest,
 } from '../../src/core/engine-settings.js';
 
@@ -28,6 +29,50 @@ it.each([
   'SQL_custom',
   'login',
 ])('%s can change a result', name => expect(changesResult(name)).toBe(true));
+
+describe('splitSettings', () => {
+  const LIMITS = { max_execution_time: '1', max_threads: '2', max_memory_usage: '5' };
+  const LOGS = { log_comment: 'x', query_profiler_real_time_period_ns: '0' };
+
+  it('leaves limits out of the fingerprint as long as they only make queries fail', () => {
+    const settings = { ...LIMITS, ...LOGS, join_use_nulls: '1', timeout_overflow_mode: 'throw' };
+    expect(splitSettings(settings)).toEqual({
+      result: { join_use_nulls: '1', timeout_overflow_mode: 'throw' },
+      limits: LIMITS,
+    });
+    expect(splitSettings(LOGS)).toEqual({ result: {}, limits: {} });
+  });
+
+  it.each([
+    ['timeout_overflow_mode', 'break'],
+    ['timeout_overflow_mode_leaf', 'break'],
+    ['read_overflow_mode', 'break'],
+    ['read_overflow_mode_leaf', 'BREAK'],
+    ['result_overflow_mode', 'break'],
+    ['group_by_overflow_mode', 'any'],
+    ['sort_overflow_mode', 'break'],
+    ['set_overflow_mode', 'break'],
+    ['join_overflow_mode', 'break'],
+    ['distinct_overflow_mode', 'break'],
+    ['transfer_overflow_mode', 'break'],
+    ['an_overflow_mode_of_tomorrow', 'cut'],
+    ['skip_unavailable_shards', '1'],
+    ['skip_unavailable_shards', 'true'],
+    ['partial_result_on_first_cancel', '1'],
+  ])('with %s = %s they are part of it', (name, value) => {
+    const settings = { ...LIMITS, [name]: value };
+    expect(splitSettings({ ...settings, ...LOGS })).toEqual({ result: settings, limits: {} });
+  });
+
+  it.each([
+    ['timeout_overflow_mode', 'throw'],
+    ['timeout_overflow_mode', ' Throw '],
+    ['skip_unavailable_shards', '0'],
+    ['skip_unavailable_shards', 'false'],
+  ])('with %s = %s they are not', (name, value) => {
+    expect(splitSettings({ ...LIMITS, [name]: value }).limits).toEqual(LIMITS);
+  });
+});
 
 describe('fixedSetting', () => {
   it.each([
@@ -102,10 +147,14 @@ describe('encodeParameter', () => {
     "Enum8('a' = 1)",
     'JSON',
     ' UInt8 ',
-  ])('escapes as TSV does for %s', type => {
-    expect(encodeParameter('a\tb\nc\rd\\e\'f"g\0h\bi\fj', type)).toBe('a\\tb\\nc\\rd\\\\e\'f"g\\0h\\bi\\fj');
-    expect(encodeParameter('\\N', type)).toBe('\\\\N');
-    expect(encodeParameter('', type)).toBe('');
+  ])('writes what would end a field as its escape, and leaves escapes alone, for %s', type => {
+    expect(encodeParameter('a\tb\nc\rd\'f"g\0h\bi\fj', type)).toBe('a\\tb\\nc\\rd\'f"g\\0h\\bi\\fj');
+    for (const value of ['\\N', '\\t\\n\\\\', '^\\d+$', 'C:\\\\temp', '', '\\', '\\x41']) {
+      expect(encodeParameter(value, type)).toBe(value);
+    }
+    // A backslash takes one character along, and a pair of them none.
+    expect(encodeParameter('\\\t', type)).toBe('\\t');
+    expect(encodeParameter('\\\\\t', type)).toBe('\\\\\\t');
   });
 
   it.each([

@@ -173,17 +173,23 @@ describe('classification of ClickHouse errors', () => {
 
 describe('httpFailure', () => {
   it.each([
-    [408, 'transient', false, false],
-    [425, 'transient', false, false],
+    [401, 'transient', true, true],
+    [403, 'transient', true, true],
+    [407, 'transient', true, true],
+    [408, 'transient', false, true],
+    [425, 'transient', false, true],
     [429, 'transient', true, false],
-    [500, 'transient', false, false],
+    [500, 'transient', false, true],
     [502, 'transient', false, true],
     [503, 'transient', true, true],
-    [504, 'transient', false, false],
-    [301, 'permanent', false, false],
-    [400, 'permanent', false, false],
-    [404, 'permanent', false, false],
-    [501, 'permanent', false, false],
+    [504, 'transient', false, true],
+    [301, 'permanent', true, true],
+    [400, 'permanent', false, true],
+    [404, 'permanent', false, true],
+    [413, 'permanent', true, false],
+    [414, 'permanent', true, false],
+    [431, 'permanent', true, false],
+    [501, 'permanent', false, true],
   ])('%i', (status, kind, neverStarted, serverGone) => {
     expect(httpFailure({ status, body: 'page' }, NOW_MS)).toEqual({
       code: 0,
@@ -274,11 +280,11 @@ describe('transportFailure', () => {
   });
 
   it.each(['DEPTH_ZERO_SELF_SIGNED_CERT', 'CERT_HAS_EXPIRED', 'ERR_TLS_CERT_ALTNAME_INVALID', 'EPROTO'])(
-    '%s is permanent',
+    '%s was never sent, and may pass with another certificate',
     code => {
       expect(transportFailure({ code, message: 'tls' })).toMatchObject({
         name: 'TLS_FAILED',
-        kind: 'permanent',
+        kind: 'transient',
         neverStarted: true,
         serverGone: true,
       });

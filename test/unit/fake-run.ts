@@ -123,6 +123,8 @@ export class FakeEngine implements Engine {
   };
   readonly calls: Call[] = [];
   readonly pings: number[] = [];
+  /** What a ping is told while the engine is down. */
+  whyDown: Failure = REFUSED;
   /** Calls that came while the engine was down. */
   whileDown = 0;
   running = 0;
@@ -168,7 +170,7 @@ export class FakeEngine implements Engine {
     if (request.signal.aborted) return failed({ ...ABORTED, neverStarted: true });
     if (this.down) {
       this.whileDown += 1;
-      return failed(REFUSED);
+      return failed(this.whyDown);
     }
     this.running += 1;
     this.maxRunning = Math.max(this.maxRunning, this.running);
@@ -189,7 +191,7 @@ export class FakeEngine implements Engine {
     this.pings.push(this.clock.monotonicMs());
     await this.clock.delay(1);
     if (signal.aborted) return ABORTED;
-    return this.down ? REFUSED : undefined;
+    return this.down ? this.whyDown : undefined;
   }
 
   async close(): Promise<void> {}
@@ -251,14 +253,15 @@ export function planOf(files: Files, reason: PlanReason = 'new'): UnitPlan {
     reason,
     rows: undefined,
   }));
-  return { queries, due: queries, settled: 0, keptErrors: 0, usesParameters: false };
+  const others = { usesParameters: false, cannotRun: [], refused: 0, noStatement: [] };
+  return { queries, due: queries, settled: 0, keptErrors: 0, ...others };
 }
 
 /** The same for a run. */
-export function runPlanOf({ due, settled, keptErrors, usesParameters }: UnitPlan): RunPlan {
+export function runPlanOf({ queries: _, due, ...counts }: UnitPlan): RunPlan {
   const queries = new DueQueries();
   for (const query of due) queries.add(query);
-  return { due: queries, settled, keptErrors, usesParameters };
+  return { ...counts, due: queries };
 }
 
 export function readOf(sql: string): ReadQuery {
@@ -271,7 +274,7 @@ export interface FakeRun {
   readonly script: Script;
   readonly options?: Partial<RunOptions>;
   readonly log?: Pick<ResultLog, 'append' | 'records' | 'path'>;
-  readonly read?: (name: string) => ReadQuery;
+  readonly read?: (name: string) => ReadQuery | undefined;
   readonly random?: () => number;
   /** How many queries the engine runs at once. */
   readonly slots?: number;

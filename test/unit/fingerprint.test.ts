@@ -18,6 +18,28 @@ describe('fingerprinter', () => {
     expect(print('SELECT 1')).toBe('38da4c52093df5f3');
   });
 
+  it('is another than before where a parameter has a backslash, which has begun to mean something', () => {
+    const text = JSON.stringify([[['a', '\\N']], []]);
+    const before = createHash('sha256').update(`SELECT 1\0${text}`).digest('hex').slice(0, 16);
+    expect(print('SELECT 1', { a: '\\N' })).not.toBe(before);
+    expect(print('SELECT 1', { a: '\\N' })).toBe(print('SELECT 1', { a: '\\N' }));
+  });
+
+  it.each([
+    ["SELECT 1 SETTINGS timeout_overflow_mode = 'break'"],
+    ["SET `result_overflow_mode` = 'break'; SELECT 1"],
+    ['SELECT 1 SETTINGS skip_unavailable_shards = 1'],
+  ])('counts limits for a text that may let them cut its result: %s', sql => {
+    const limited = (limits: Record<string, string>, text = sql) =>
+      fingerprinter({ parameters: {}, settings: { a: '1' }, limits })(Buffer.from(text));
+    expect(limited({ max_execution_time: '1' })).not.toBe(limited({ max_execution_time: '2' }));
+    expect(limited({})).toBe(print(sql, {}, { a: '1' }));
+    // No other text, and not for a file of any size.
+    expect(limited({ max_execution_time: '1' }, 'SELECT 1')).toBe(print('SELECT 1', {}, { a: '1' }));
+    const long = `${sql} -- ${'x'.repeat(100_000)}`;
+    expect(limited({ max_execution_time: '1' }, long)).not.toBe(limited({ max_execution_time: '2' }, long));
+  });
+
   it('is the same for the same inputs in any order', () => {
     fc.assert(
       fc.property(fc.dictionary(anyName, anyName), values => {

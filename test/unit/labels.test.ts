@@ -3,7 +3,7 @@ import {
   AUDIT,
   checkedSweepName,
   defaultGroup,
-  nameInLabel,
+  nameOfTask,
   sweepInLabel,
   sweepNameOf,
   taskLabel,
@@ -14,16 +14,49 @@ import { pueueTask } from './pueue-samples.js';
 
 describe('labels', () => {
   it('hold sweep and name, and give both back', () => {
-    const label = taskLabel('gen600', '2down/BTC@a=1,b=x:y');
-    expect(label).toBe('qrun:gen600:2down/BTC@a=1,b=x:y');
-    expect(nameInLabel('gen600', label)).toBe('2down/BTC@a=1,b=x:y');
-    expect(sweepInLabel(label)).toBe('gen600');
+    for (const [kind, prefix] of [
+      ['unit', 'qrun'],
+      ['job', 'qrun-job'],
+    ] as const) {
+      const label = taskLabel(kind, 'gen600', '2down/BTC@a=1,b=x:y');
+      expect(label).toBe(`${prefix}:gen600:2down/BTC@a=1,b=x:y`);
+      expect(nameOfTask(kind, 'gen600', { label, command: '' })).toBe('2down/BTC@a=1,b=x:y');
+      expect(sweepInLabel(label)).toBe('gen600');
+    }
   });
 
   it('of other sweeps and other tools are told apart', () => {
-    expect(nameInLabel('gen', 'qrun:gen600:x')).toBeUndefined();
-    expect(nameInLabel('gen600', 'gen600:x')).toBeUndefined();
+    for (const label of ['qrun:gen600:x', 'qrun-job:gen600:x', 'gen:x', 'xqrun:gen:x', 'qrun-jobs:gen:x']) {
+      for (const kind of ['unit', 'job'] as const) {
+        expect(nameOfTask(kind, 'gen', { label, command: '' })).toBeUndefined();
+      }
+    }
     expect(sweepInLabel('nightly backup')).toBeUndefined();
+  });
+
+  it('of units and of jobs are told apart, also where both sweeps have one name', () => {
+    const unit = { label: taskLabel('unit', 's', AUDIT), command: '' };
+    const job = { label: taskLabel('job', 's', AUDIT), command: '' };
+    expect([unit, job].map(task => nameOfTask('unit', 's', task))).toEqual([AUDIT, undefined]);
+    expect([unit, job].map(task => nameOfTask('job', 's', task))).toEqual([undefined, AUDIT]);
+  });
+
+  it.each([
+    ['job', 'exec /usr/bin/node /opt/qrun/bin/qrun.cjs job --config=/r/a.json --name=s@x=1 </dev/null'],
+    ['job', "exec '/my node' '/my qrun/bin/qrun.cjs' job '--config=/my r/a.json' --name=s@x=1 </dev/null"],
+    [
+      'job',
+      'exec /usr/bin/node /opt/qrun/bin/qrun.cjs process-all /r/a.json --check --when-ended </dev/null',
+    ],
+    [
+      'unit',
+      "exec /usr/bin/node /opt/qrun/bin/qrun.cjs unit '/x/qrun.cjs job /' --config=/r/a.json </dev/null",
+    ],
+    ['unit', "exec /usr/bin/node /opt/qrun/bin/qrun.cjs audit-all /r '--then=qrun.cjs job ' </dev/null"],
+  ] as const)('of version 0.1.0 are known as those of a %s by what they run: %s', (kind, command) => {
+    const task = { label: 'qrun:s:s@x=1', command };
+    expect(nameOfTask(kind, 's', task)).toBe('s@x=1');
+    expect(nameOfTask(kind === 'job' ? 'unit' : 'job', 's', task)).toBeUndefined();
   });
 
   it('give a sweep a group of its own', () => {
@@ -53,7 +86,7 @@ describe('tasksByName', () => {
       task(2, 'qrun:other:a', 'queued'),
       task(3, `qrun:s:${AUDIT}`, 'queued'),
     ];
-    expect([...tasksByName(tasks, 's')].map(([name, { id }]) => [name, id])).toEqual([
+    expect([...tasksByName('unit', tasks, 's')].map(([name, { id }]) => [name, id])).toEqual([
       ['a', 1],
       [AUDIT, 3],
     ]);
@@ -64,6 +97,6 @@ describe('tasksByName', () => {
     ['a live one behind finished ones', [task(1, 'qrun:s:a', 'done'), task(2, 'qrun:s:a', 'queued')], 2],
     ['the last of finished ones', [task(1, 'qrun:s:a', 'done'), task(2, 'qrun:s:a', 'done')], 2],
   ])('counts %s', (_what, tasks, id) => {
-    expect(tasksByName(tasks, 's').get('a')?.id).toBe(id);
+    expect(tasksByName('unit', tasks, 's').get('a')?.id).toBe(id);
   });
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { shortHash } from '../../src/core/fingerprint.js';
-import { logName, unitId } from '../../src/core/names.js';
+import { logName, ownersOfOneFile, unitId } from '../../src/core/names.js';
 import { anyName } from './log-samples.js';
 
 const name = (unit: string): string => logName(unit, shortHash);
@@ -97,3 +97,36 @@ function isId(text: string): boolean {
 function sorted(values: Record<string, string>): [string, string][] {
   return Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
 }
+
+describe('ownersOfOneFile', () => {
+  it('finds owners of one name, and of names that differ in case only where a disk folds it', () => {
+    const files = [
+      ['one', 'a.ndjson'],
+      ['two', 'A.ndjson'],
+      ['three', 'b.ndjson'],
+      ['four', 'a.ndjson'],
+    ] as const;
+    expect(ownersOfOneFile(files, false)).toEqual([['one', 'four']]);
+    expect(ownersOfOneFile(files, true)).toEqual([
+      ['one', 'two'],
+      ['one', 'four'],
+    ]);
+  });
+
+  it('gets names that no disk folds or normalizes in another way: they are ASCII', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', maxLength: 40 }), unit => {
+        expect(logName(unit, () => '0123456789abcdef')).toMatch(/^[ -~]+$/);
+      }),
+    );
+    // Two spellings of one letter, and letters that fold together, are units of their own in either case.
+    for (const pair of [
+      ['caf\u00e9', 'cafe\u0301'],
+      ['\u212a', 'K'],
+      ['stra\u00dfe', 'STRASSE'],
+    ]) {
+      const files = pair.map(unit => [unit, logName(unit, () => '')] as const);
+      expect(ownersOfOneFile(files, true)).toEqual([]);
+    }
+  });
+});

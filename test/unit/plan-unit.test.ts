@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type PlanOptions, planUnit, readQuery, type UnitPlan } from '../../src/app/plan-unit.js';
+import { type PlanOptions, planUnit, queryReader, type UnitPlan } from '../../src/app/plan-unit.js';
 import { previewUnit } from '../../src/app/preview-unit.js';
 import { QrunError } from '../../src/core/errors.js';
 import { fingerprinter } from '../../src/core/fingerprint.js';
@@ -143,7 +143,7 @@ describe('what cannot run', () => {
           b: 'SELECT __X__, __Y__, {p:UInt8}',
           c: 'SELECT {q:String}, {q:String}, {r:String}',
           d: 'SELECT 1',
-          e: Buffer.from([0x53, 0xff]),
+          e: Buffer.from([0xff, 0xfe, 0x53, 0]),
         }),
         new Map(),
       ),
@@ -239,11 +239,56 @@ describe('what cannot run', () => {
   });
 });
 
-describe('readQuery', () => {
-  it('gives the bytes as they are and the parsed query', () => {
-    const { bytes, query } = readQuery(sourceOf({ q: '\ufeffSELECT 1; -- end\n' }), 'q');
-    expect(bytes.toString()).toBe('\ufeffSELECT 1; -- end\n');
-    expect(query.statements.map(({ text }) => text)).toEqual(['SELECT 1']);
+describe('a query whose turn comes', () => {
+  const rules = { inputs, allowPlaceholders: false };
+  const readerOf = (sql: string | Buffer, more = {}) =>
+    queryReader(sourceOf({ q: sql }), { ...rules, ...more });
+
+  it('is read as it is now', async () => {
+    const read = await readerOf('\ufeffSELECT 1; -- end\n')('q');
+    expect(read?.bytes.toString()).toBe('\ufeffSELECT 1; -- end\n');
+    expect(read?.query.statements.map(({ text }) => text)).toEqual(['SELECT 1']);
+    expect(read?.asPlanned).toBeUndefined();
+  });
+
+  it('is taken from the plan while its file is unchanged', () => {
+    const kept = Buffer.from('SELECT 2');
+    const source = { ...sourceOf({}), unchanged: () => kept };
+    expect(queryReader(source, rules)('q')).toMatchObject({ bytes: kept, asPlanned: true });
+  });
+
+  it.each([
+    ['a placeholder', "SELECT '__SYMBOL__'", 'SQL_INVALID', 'unreplaced placeholder __SYMBOL__'],
+    ['a parameter without a value', 'SELECT {p:UInt8}', 'PARAMETERS', '{p:UInt8} has no value'],
+    [
+      'both',
+      'SELECT {p:UInt8}, __X__',
+      'SQL_INVALID',
+      'unreplaced placeholder __X__; {p:UInt8} has no value',
+    ],
+    ['an open quote', "SELECT 'a", 'SQL_INVALID', '1:8'],
+    ['INTO OUTFILE', "SELECT 1 INTO OUTFILE 'x'", 'SQL_INVALID', 'OUTFILE'],
+    ['UTF-16', Buffer.from('\ufeffSELECT 1', 'utf16le'), 'SQL_INVALID', 'UTF-16'],
+  ])('is refused by what the plan refuses: %s', async (_, sql, code, text) => {
+    let error: unknown;
+    try {
+      readerOf(sql)('q');
+    } catch (caught) {
+      error = caught;
+    }
+    expect(error).toMatchObject({ name: 'QrunError', code });
+    expect((error as QrunError).message).toContain(text);
+    await expect(planUnit(options({ q: sql }), new Map())).rejects.toMatchObject({ exitCode: 2 });
+  });
+
+  it('is none any more when only comments are left', () => {
+    expect(readerOf('-- SELECT 1\n;')('q')).toBeUndefined();
+  });
+
+  it('that is gone cannot be read', () => {
+    expect(() => queryReader(sourceOf({}), rules)('q')).toThrow(
+      expect.objectContaining({ code: 'UNIT_UNREADABLE' }),
+    );
   });
 });
 

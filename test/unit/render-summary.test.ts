@@ -192,6 +192,29 @@ describe('renderSummary', () => {
     },
   );
 
+  it('names what was left out, shared problems in one line, and says what is to be done', () => {
+    const cannot_run = [
+      ...Array.from({ length: 5 }, (_, n) => ({ query: `q${n}`, problem: 'unreplaced placeholder __X__' })),
+      { query: 'z', problem: '1:8: not closed' },
+    ];
+    const text = renderSummary(
+      { ...complete, cannot_run, no_statement: ['later', 'never'], exit_code: 20 },
+      style,
+    );
+    expect(text).toContain('ran to the end, 6 queries left out because they cannot run');
+    expect(text).toMatch(/left out {2}q0\.sql, q1\.sql, q2\.sql and 2 more: unreplaced placeholder __X__\n/);
+    expect(text).toMatch(/ z\.sql: 1:8: not closed\n/);
+    expect(text).toContain('2 files hold no statement, such as later.sql');
+    expect(text).toContain('correct the files, and start the same command again');
+    const both = renderSummary(
+      { ...complete, recorded: { ...complete.recorded, error: 2 }, cannot_run, exit_code: 20 },
+      createStyle({ color: false, unicode: true, columns: 100 }),
+    );
+    expect(both.replace(/\s+/g, ' ')).toContain(
+      'ran to the end, 2 of 1,368 queries stand as error, 6 queries left out because they cannot run',
+    );
+  });
+
   it('escapes what comes from elsewhere', () => {
     const evil = 'a\x1b[2J\r\nb';
     const text = renderSummary(

@@ -28,7 +28,7 @@ function status(units: UnitStatus[], more: Partial<SweepStatus> = {}): SweepStat
     sweep: 'gen600',
     group: 'qrun-gen600',
     slots: 4,
-    pausedGroups: [],
+    paused_groups: [],
     units,
     audit: { state: 'queued', note: '', verdict: undefined, at: undefined },
     queries_per_second: 0,
@@ -67,11 +67,11 @@ describe('renderStatus', () => {
   });
 
   it('names what somebody has to do', () => {
-    const text = renderStatus(status([unit('a', 'queued')], { pausedGroups: ['g'] }), plain, {
+    const text = renderStatus(status([unit('a', 'queued')], { paused_groups: ['g'] }), plain, {
       ...view,
       problem: 'no pueue daemon answers: x',
     });
-    expect(text).toContain('! the group g is paused, nothing starts: pueue start -g g');
+    expect(text).toContain('! the group g is paused, nothing starts: pueue start --group=g');
     expect(text).toContain('! without pueue: no pueue daemon answers: x');
   });
 
@@ -121,6 +121,7 @@ describe('renderSubmission', () => {
     group: 'qrun-gen600',
     complete: ['c'],
     elsewhere: [],
+    cannotRun: [],
     due: new Map([
       ['a', 1368],
       ['c', 0],
@@ -156,8 +157,19 @@ describe('renderSubmission', () => {
   it('warns of a paused group and of a state that slows pueue down', () => {
     const report = { ...submission.report, groupPaused: true, stateBytes: 94_000_000 };
     const text = renderSubmission({ ...submission, report }, plain, false);
-    expect(text).toContain('the group is paused: pueue start -g qrun-gen600');
+    expect(text).toContain('the group is paused: pueue start --group=qrun-gen600');
     expect(text).toContain("pueue's state has 94.0 MB");
+  });
+
+  it('names the units with queries that cannot run, and those of which nothing can', () => {
+    const cannotRun = [
+      { unit: 'a', queries: 1, problem: null },
+      { unit: 'b', queries: 0, problem: 'holds no query' },
+    ];
+    const text = renderSubmission({ ...submission, cannotRun }, plain, false);
+    expect(text).toContain(
+      '  cannot run  a: 1 query left out\n  cannot run  b: holds no query\n\n  the audit',
+    );
   });
 
   it('lists what a dry run would submit', () => {

@@ -57,7 +57,16 @@ beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), 'qrun-terminal-'));
   const compiler = [
     '--ignoreConfig',
-    ...['--module', 'nodenext', '--target', 'es2023', '--lib', 'es2023,esnext.disposable', '--types', 'node'],
+    ...[
+      '--module',
+      'nodenext',
+      '--target',
+      'es2023',
+      '--lib',
+      'es2023,esnext.string,esnext.disposable',
+      '--types',
+      'node',
+    ],
     ...['--skipLibCheck', '--esModuleInterop', '--strict'],
     ...['--rootDir', join(project, 'src'), '--outDir', join(directory, 'dist')],
     join(project, 'src/cli/render/progress.ts'),

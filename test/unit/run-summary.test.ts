@@ -76,11 +76,43 @@ describe('exit code', () => {
     ['an error stands', of('error', 1), [20, undefined]],
     ['an error of an earlier run stands', of('normal', 1, {}, 1), [20, undefined]],
     ['stopped', of('normal', 2, { stopped: 'why', exitCode: 24 }), [24, 'why']],
+    ['stopped by a caller who names no code', of('normal', 2, { stopped: 'why' }), [25, 'why']],
+    ['queries are left, whatever the reason', of('error', 3), [25, undefined]],
     ['stopped, errors stand too', of('error', 2, { stopped: 'why', exitCode: 130 }), [130, 'why']],
     ['stopped when all was done', of('normal', 1, { stopped: 'why', exitCode: 130 }), [0, undefined]],
     ['halted by the last query', of('error', 1, { stopped: 'why', exitCode: 25 }), [20, undefined]],
   ])('%s', (_title, got, expected) => {
     expect(got).toEqual(expected);
+  });
+
+  it('a file that cannot run leaves its query undone, one without a statement is no query', () => {
+    const plan = {
+      cannotRun: [
+        { query: 'x', problem: '1' },
+        { query: 'x', problem: '2' },
+      ],
+      refused: 1,
+      noStatement: ['y'],
+    };
+    expect(builder(0, plan).build(END)).toMatchObject({
+      selected: 1,
+      not_run: 0,
+      exit_code: 20,
+      cannot_run: plan.cannotRun,
+      no_statement: ['y'],
+    });
+    const during = builder(3);
+    during.recorded('q1', 'normal', 1, undefined);
+    during.leftOut('q2', 'bad');
+    during.noQuery('q3');
+    expect(during.build(END)).toMatchObject({
+      selected: 2,
+      not_run: 0,
+      exit_code: 20,
+      cannot_run: [{ query: 'q2', problem: 'bad' }],
+      no_statement: ['q3'],
+    });
+    expect(builder(0).build(END)).not.toHaveProperty('cannot_run');
   });
 });
 

@@ -6,7 +6,8 @@ import { execa } from 'execa';
 import { afterEach, describe, expect, it } from 'vitest';
 import { planRun } from '../../src/app/plan-unit.js';
 import { QrunError } from '../../src/core/errors.js';
-import { type Failure, httpFailure, ownFailure } from '../../src/core/failure.js';
+import { type Failure, httpFailure, ownFailure, serverFailure } from '../../src/core/failure.js';
+import { DEFAULT_HALT } from '../../src/core/halt.js';
 import { FileLock } from '../../src/io/flock.js';
 import { ResultLog } from '../../src/io/log.js';
 import { type LogDisk, localDisk } from '../../src/io/log-file.js';
@@ -218,7 +219,7 @@ describe('while the disk confirms', () => {
     const log = new SlowLog();
     const run = fakeRun({
       files: reads(5),
-      options: { concurrency: 1, halt: { errors: 1, unit: 'queries' } },
+      options: { concurrency: 1, halt: { errors: { count: 1, unit: 'queries' }, same: undefined } },
       log,
       script: () => failed(SYNTAX),
     });
@@ -299,17 +300,39 @@ describe('retries', () => {
     expect(clock.monotonicMs()).toBeGreaterThan(6 * 50);
   });
 
-  it('does so no longer than for a lost one, and then spends its attempts', async () => {
+  it('does so no longer than for a lost one, and then spends its attempts if others were taken', async () => {
     const { log, clock, engine } = await fakeRun({
-      files: { q1: "SELECT 'q1'" },
-      options: { retries: 1, outageLimitMs: 100_000 },
+      files: reads(200),
+      options: { concurrency: 2, retries: 1, outageLimitMs: 100_000 },
       random: () => 0.5,
-      script: () => failed(startless(OVERLOAD)),
+      script: async ({ name }, engine) => {
+        if (name === 'q1') return failed(startless(OVERLOAD));
+        await clockOf(engine).delay(1_000);
+        return success();
+      },
     });
     expect(log.error('q1')).toBe('TOO_MANY_SIMULTANEOUS_QUERIES');
-    expect(clock.monotonicMs()).toBeGreaterThan(100_000);
+    const last = engine.calls.findLast(call => call.name === 'q1')?.atMs ?? 0;
+    expect(last).toBeGreaterThan(100_000);
+    expect(last).toBeLessThan(131_000);
+    expect(engine.calls.filter(call => call.name === 'q1').length).toBeLessThan(20);
+    expect(clock.monotonicMs()).toBeLessThan(220_000);
+  });
+
+  it.each([
+    ['a full server', startless(OVERLOAD)],
+    ['a proxy that limits', httpFailure({ status: 429, body: 'slow down' }, 0)],
+    ['a proxy without a backend for queries', httpFailure({ status: 503, body: '' }, 0)],
+  ])('%s that takes none for so long ends the run: exit 24, all is due', async (_, failure) => {
+    const { summary, log, clock } = await fakeRun({
+      files: reads(50),
+      options: { outageLimitMs: 100_000 },
+      script: () => failed(failure),
+    });
+    expect(log.groups).toEqual([]);
+    expect(summary).toMatchObject({ exit_code: 24, not_run: 50 });
+    expect(summary.stopped).toContain('http://fake:8123 took no query for 1');
     expect(clock.monotonicMs()).toBeLessThan(131_000);
-    expect(engine.calls.length).toBeLessThan(20);
   });
 
   it('waits longer each time, with full jitter and a cap', async () => {
@@ -378,15 +401,16 @@ describe('Retry-After', () => {
   });
 
   it('a server that answers pings and refuses every query is no endless loop', async () => {
-    const { engine, log } = await fakeRun({
+    const { engine, log, summary } = await fakeRun({
       files: { q1: "SELECT 'q1'" },
       script: ({ nth }) => {
         if (nth > 50) throw new Error('asked for ever');
         return failed(busy(503, '1'));
       },
     });
-    expect(log.lines()).toEqual(['q1 error 4']);
-    expect(engine.calls).toHaveLength(4);
+    expect(log.lines()).toEqual([]);
+    expect(summary.exit_code).toBe(24);
+    expect(engine.calls.length).toBeGreaterThan(4);
   });
 });
 
@@ -517,6 +541,232 @@ describe('an engine that goes away', () => {
       },
     });
     expect(summary).toMatchObject({ exit_code: 20, not_run: 0, recorded: { error: 1 } });
+  });
+});
+
+// From the given query on, the server (or what stands before it) refuses whatever comes, also pings.
+const refusing = (failure: Failure, from: string, forMs = 3_600_000, total = 40) =>
+  fakeRun({
+    files: reads(total),
+    options: { concurrency: 4, outageLimitMs: 60_000 },
+    script: async ({ name, nth }, engine) => {
+      await clockOf(engine).delay(5);
+      if (name !== from || nth > 1) return success();
+      engine.whyDown = failure;
+      engine.refuse(forMs);
+      return failed(failure);
+    },
+  });
+
+const AUTH = serverFailure({
+  code: 516,
+  name: 'AUTHENTICATION_FAILED',
+  message: 'Code: 516. DB::Exception: default: Authentication failed.',
+});
+
+describe('a user who is refused in the middle of the run', () => {
+  it.each([
+    ['wrong password', AUTH],
+    ['unknown user (18.16)', serverFailure({ code: 192, name: 'UNKNOWN_USER', message: 'Code: 192, ...' })],
+    ['login page', httpFailure({ status: 401, body: '<html>who are you' }, 0)],
+    ['forbidden', httpFailure({ status: 403, body: '' }, 0)],
+    ['proxy login', httpFailure({ status: 407, body: '' }, 0)],
+  ])('%s: exit 24 after a few looks, nothing of it is recorded', async (_, failure) => {
+    const { summary, log, engine, clock } = await refusing(failure, 'q10');
+    expect(summary).toMatchObject({ exit_code: 24, recorded: { error: 0 } });
+    expect(summary.recorded.normal + summary.not_run).toBe(40);
+    expect(log.groups).toHaveLength(summary.recorded.normal);
+    expect(summary.stopped).toContain('http://fake:8123 refuses the user "default"');
+    expect(summary.stopped).toContain(failure.message);
+    // Nobody knocks on: the queries in flight, one ping for each, and the looks.
+    expect(engine.whileDown).toBeLessThanOrEqual(4);
+    expect(engine.pings.length).toBeLessThanOrEqual(4 + 4);
+    expect(clock.monotonicMs()).toBeLessThan(10_000);
+  });
+
+  it('and accepted again at the next look: the run goes on, and spends no attempt', async () => {
+    const { summary, log } = await refusing(AUTH, 'q10', 1_000);
+    expect(summary).toMatchObject({ exit_code: 0, not_run: 0, recorded: { error: 0, normal: 40 } });
+    expect(log.lines()).toContain('q10 normal 2');
+  });
+
+  it('by one proxy of two is asked again, and what is refused each time ends as an error of its own', async () => {
+    const { log, summary } = await fakeRun({
+      files: reads(3),
+      script: ({ name, nth }) => {
+        if (name === 'q1' && nth <= 2) return failed(httpFailure({ status: 401, body: '' }, 0));
+        // A firewall that dislikes one text.
+        if (name === 'q2') return failed(httpFailure({ status: 403, body: 'blocked' }, 0));
+        return success();
+      },
+    });
+    expect(log.lines().sort()).toEqual(['q1 normal 3', 'q2 error 4', 'q3 normal 1']);
+    expect(summary.exit_code).toBe(20);
+  });
+
+  it('is not one whose query asks another server with a wrong password, or for one table', async () => {
+    const remote = serverFailure({
+      code: 516,
+      name: 'AUTHENTICATION_FAILED',
+      message: 'Code: 516. DB::Exception: Received from 10.0.0.2:9000. DB::Exception: Authentication failed.',
+    });
+    const denied = serverFailure({ code: 497, name: 'ACCESS_DENIED', message: 'Code: 497. Not enough' });
+    const { log, engine } = await fakeRun({
+      files: reads(3),
+      script: ({ name }) => (name === 'q1' ? failed(remote) : name === 'q2' ? failed(denied) : success()),
+    });
+    expect(log.lines().sort()).toEqual(['q1 error 1', 'q2 error 1', 'q3 normal 1']);
+    expect(engine.pings).toEqual([]);
+  });
+
+  it('while pings are answered ends the run as quickly, when no query is taken any more', async () => {
+    let asked = 0;
+    const { summary, clock, log } = await fakeRun({
+      files: reads(40),
+      options: { concurrency: 4 },
+      script: ({ name }) => {
+        if (Number(name.slice(1)) < 10) return success();
+        asked += 1;
+        return failed(AUTH);
+      },
+    });
+    expect(summary).toMatchObject({ exit_code: 24, not_run: 31, recorded: { normal: 9, error: 0 } });
+    expect(summary.stopped).toContain('refuses the user "default"');
+    expect(log.groups).toHaveLength(9);
+    expect(clock.monotonicMs()).toBeLessThan(20_000);
+    expect(asked).toBeLessThan(4 * 8);
+  });
+
+  it('by one server of two behind a balancer is asked for as long as a full one', async () => {
+    const { log, summary } = await fakeRun({
+      files: reads(20),
+      options: { retries: 0 },
+      script: ({ nth }) => (nth <= 3 ? failed(AUTH) : success()),
+    });
+    expect(summary).toMatchObject({ exit_code: 0, recorded: { normal: 20, error: 0 } });
+    expect(log.lines()).toContain('q1 normal 4');
+  });
+});
+
+describe('pages of something else', () => {
+  it.each([302, 400, 404, 405, 500, 501, 504])('HTTP %i for everybody is an outage', async status => {
+    const page = httpFailure({ status, body: 'default backend', location: '/login' }, 0);
+    const back = await refusing(page, 'q10', 20_000);
+    expect(back.summary).toMatchObject({ exit_code: 0, recorded: { normal: 40, error: 0 } });
+    const gone = await refusing(page, 'q10');
+    expect(gone.summary).toMatchObject({ exit_code: 24, recorded: { error: 0 } });
+    expect(gone.summary.stopped).toContain(`HTTP ${status}`);
+  });
+
+  it('in place of the answer to a query that changes data leave open whether it ran', async () => {
+    const page = httpFailure({ status: 404, body: '' }, 0);
+    const { log } = await fakeRun({
+      files: { q1: "INSERT INTO t SELECT 'q1'", q2: "SELECT 'q2'" },
+      options: { concurrency: 1 },
+      script: ({ name, nth }, engine) => {
+        if (name !== 'q1' || nth > 1) return success();
+        engine.whyDown = page;
+        engine.refuse(5_000);
+        return failed(page);
+      },
+    });
+    expect(log.lines()).toEqual(['q1 error 1', 'q2 normal 1']);
+    expect(log.groups[0]?.content).toMatchObject({ error: { name: 'HTTP_404', kind: 'unknown' } });
+  });
+
+  it('for one query are its own: too large, or not liked', async () => {
+    const { log, engine } = await fakeRun({
+      files: reads(3),
+      options: { concurrency: 1 },
+      script: ({ name }) => {
+        if (name === 'q1') return failed(httpFailure({ status: 413, body: '' }, 0));
+        if (name === 'q2') return failed(httpFailure({ status: 404, body: '' }, 0));
+        return success();
+      },
+    });
+    expect(log.lines()).toEqual(['q1 error 1', 'q2 error 1', 'q3 normal 1']);
+    expect(engine.pings).toHaveLength(1);
+  });
+});
+
+it('queries that a server hung on are no timeouts of theirs', async () => {
+  const late = ownFailure('TIMEOUT', 'permanent', 'no result within 1000 ms; it may still run on the server');
+  const { log, summary } = await fakeRun({
+    files: reads(8),
+    script: async ({ name, nth }, engine) => {
+      await clockOf(engine).delay(5);
+      if (name === 'q8') return failed(late);
+      if (name !== 'q2' || nth > 1) return success();
+      engine.refuse(5_000);
+      return failed({ ...late, serverGone: true });
+    },
+  });
+  expect(log.lines()).toContain('q2 normal 2');
+  expect(log.lines()).toContain('q8 error 1');
+  expect(summary.recorded).toEqual({ normal: 7, skipped: 0, error: 1 });
+});
+
+it('queries that a server kills as it ends run again; one that somebody killed is an error', async () => {
+  const killed = serverFailure({ code: 394, name: 'QUERY_WAS_CANCELLED', message: 'Code: 394. cancelled' });
+  const { log, summary } = await fakeRun({
+    files: reads(8),
+    script: async ({ name, nth }, engine) => {
+      await clockOf(engine).delay(5);
+      if (name === 'q8') return failed(killed);
+      if (name !== 'q2' || nth > 1) return success();
+      engine.refuse(5_000);
+      return failed(killed);
+    },
+  });
+  expect(log.lines()).toContain('q2 normal 2');
+  expect(log.lines()).toContain('q8 error 1');
+  expect(summary.recorded).toEqual({ normal: 7, skipped: 0, error: 1 });
+});
+
+describe('a quota that is used up', () => {
+  // Ends at a multiple of its length, in the server's zone (UTC+2).
+  const usedUp = (seconds: number, end: string): Failure =>
+    serverFailure({
+      code: 201,
+      name: 'QUOTA_EXCEEDED',
+      message: `Code: 201, e.displayText() = DB::Exception: Quota for user 'u' for ${seconds} seconds has been exceeded. Queries: 13, max: 12. Interval will end at ${end}. Name of quota template: 'small'., e.what() = DB::Exception`,
+    });
+
+  it('is waited for by all together when its interval ends in time', async () => {
+    const { summary, engine, events } = await refusing(usedUp(40, '2026-01-31 14:00:40'), 'q10', 39_000);
+    expect(summary).toMatchObject({ exit_code: 0, recorded: { normal: 40, error: 0 } });
+    expect(engine.whileDown).toBeLessThanOrEqual(4);
+    expect(engine.pings.length).toBeLessThanOrEqual(4 + 1);
+    expect(eventsOf(events, 'engine_back')[0]?.after_ms).toBeLessThan(42_000);
+  });
+
+  it('ends the run at once when it does not: exit 24, and when it can go on', async () => {
+    const { summary, log, clock } = await refusing(usedUp(3600, '2026-01-31 15:00:00'), 'q10');
+    expect(summary).toMatchObject({ exit_code: 24, recorded: { error: 0 } });
+    expect(summary.stopped).toContain('the quota of the user "default"');
+    expect(summary.stopped).toContain('2026-01-31T13:00:00.000Z');
+    expect(log.groups.length + summary.not_run).toBe(40);
+    expect(clock.monotonicMs()).toBeLessThan(1_000);
+  });
+
+  it('of rows read is also met by a query that reads more than there is in an interval: it ends as an error', async () => {
+    const rows: Failure = serverFailure({
+      code: 201,
+      name: 'QUOTA_EXCEEDED',
+      message:
+        'Code: 201. DB::Exception: Quota for user `u` for 40s has been exceeded: read_rows = 5/4. Interval will end at 2026-01-31 12:00:40.',
+    });
+    const { log } = await fakeRun({
+      files: reads(2),
+      options: { concurrency: 1, retries: 2 },
+      script: ({ name }, engine) => {
+        if (name !== 'q1') return success();
+        engine.whyDown = rows;
+        engine.refuse(1_000);
+        return failed(rows);
+      },
+    });
+    expect(log.lines()).toEqual(['q1 error 3', 'q2 normal 1']);
   });
 });
 
@@ -756,10 +1006,10 @@ describe('stopping', () => {
 
 describe('--halt', () => {
   const bad = new Set(['q3', 'q5', 'q7', 'q9', 'q11']);
-  const run = (halt: { errors: number; unit: 'queries' | 'percent' }) =>
+  const run = (errors: { count: number; unit: 'queries' | 'percent' }) =>
     fakeRun({
       files: reads(50),
-      options: { concurrency: 2, halt },
+      options: { concurrency: 2, halt: { errors, same: undefined } },
       script: async ({ name }, engine) => {
         await clockOf(engine).delay(1);
         return bad.has(name) ? failed(SYNTAX) : success();
@@ -767,7 +1017,7 @@ describe('--halt', () => {
     });
 
   it('errors=N: the Nth error stops the run, exit 25', async () => {
-    const { summary, engine, events } = await run({ errors: 3, unit: 'queries' });
+    const { summary, engine, events } = await run({ count: 3, unit: 'queries' });
     expect(summary).toMatchObject({ exit_code: 25, recorded: { error: 3 } });
     expect(summary.stopped).toBe('halted: 3 queries have failed (--halt)');
     expect(engine.calls.length).toBeLessThanOrEqual(9);
@@ -776,19 +1026,69 @@ describe('--halt', () => {
   });
 
   it('errors=N%: of the queries that were due', async () => {
-    const { summary } = await run({ errors: 10, unit: 'percent' });
+    const { summary } = await run({ count: 10, unit: 'percent' });
     expect(summary).toMatchObject({ exit_code: 25, recorded: { error: 5 } });
   });
 
   it('not reached: exit 20', async () => {
-    const { summary } = await run({ errors: 6, unit: 'queries' });
+    const { summary } = await run({ count: 6, unit: 'queries' });
     expect(summary).toMatchObject({ exit_code: 20, recorded: { error: 5, normal: 45 }, stopped: undefined });
+  });
+
+  const missing = (name: string): Failure =>
+    serverFailure({
+      code: 60,
+      name: 'UNKNOWN_TABLE',
+      message: `Code: 60. Table default.${name} is not there`,
+    });
+
+  it('same=N: the first N that fail alike stop the run, exit 25, and say why', async () => {
+    const { summary, engine } = await fakeRun({
+      files: reads(100),
+      options: { concurrency: 4, halt: DEFAULT_HALT, setupNotRun: ['u/_setup.sql'], database: 'prices' },
+      script: async ({ name }, engine) => {
+        await clockOf(engine).delay(1);
+        return failed(missing(name));
+      },
+    });
+    expect(summary.exit_code).toBe(25);
+    expect(summary.recorded.error).toBeGreaterThanOrEqual(20);
+    expect(summary.recorded.error).toBeLessThan(24);
+    expect(engine.calls).toHaveLength(summary.recorded.error);
+    expect(summary.not_run).toBe(100 - summary.recorded.error);
+    for (const part of ['first 20', 'default.q', 'u/_setup.sql', '--setup', '"prices"', 'same=off']) {
+      expect(summary.stopped).toContain(part);
+    }
+  });
+
+  it.each([
+    ['same=off', { errors: undefined, same: undefined }, () => true],
+    ['one success among them', DEFAULT_HALT, (name: string) => name !== 'q7'],
+    ['another error among them', DEFAULT_HALT, (name: string) => name !== 'q7'],
+  ])('same=N, %s: all run, exit 20', async (what, halt, isMissing) => {
+    const { summary } = await fakeRun({
+      files: reads(60),
+      options: { concurrency: 1, halt },
+      script: ({ name }) =>
+        isMissing(name) ? failed(missing(name)) : what.startsWith('one') ? success() : failed(SYNTAX),
+    });
+    expect(summary).toMatchObject({ exit_code: 20, not_run: 0 });
+  });
+
+  it('same=N: with nothing left to run it is a word and no halt', async () => {
+    const { summary, events } = await fakeRun({
+      files: reads(3),
+      options: { concurrency: 1, halt: { errors: undefined, same: 3 } },
+      script: ({ name }) => failed(missing(name)),
+    });
+    expect(summary).toMatchObject({ exit_code: 20, not_run: 0, stopped: undefined });
+    expect(eventsOf(events, 'warning').at(-1)?.message).toContain('the first 3 queries');
   });
 
   it('reached by the last query: nothing was left to halt, exit 20', async () => {
     const { summary } = await fakeRun({
       files: reads(2),
-      options: { concurrency: 1, halt: { errors: 1, unit: 'queries' } },
+      options: { concurrency: 1, halt: { errors: { count: 1, unit: 'queries' }, same: undefined } },
       script: ({ name }) => (name === 'q2' ? failed(SYNTAX) : success()),
     });
     expect(summary).toMatchObject({ exit_code: 20, not_run: 0, stopped: undefined });
@@ -809,6 +1109,19 @@ describe('files that change after planning', () => {
     expect(eventsOf(events, 'warning').map(event => event.message)).toEqual([
       'q1.sql changed after the run began; its present text runs',
     ]);
+  });
+
+  it('a drain by a caller who names no exit code is never 0', async () => {
+    const drain = new AbortController();
+    const { summary } = await fakeRun({
+      files: reads(5),
+      script: () => success(),
+      options: { concurrency: 1, drain: drain.signal },
+      onEvent: event => {
+        if (event.type === 'query_recorded') drain.abort('enough');
+      },
+    });
+    expect(summary).toMatchObject({ not_run: 4, exit_code: 25, stopped: 'enough' });
   });
 
   it('what was kept from the plan is recorded under its fingerprint, which is not computed again', async () => {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { parseQuery } from '../../src/core/sql/parse.js';
 
-// One letter each: r(eturns rows), o(nly reads), s(ession).
+// One letter each: r(ows) or m(aybe), o(nly reads), s(ession).
 function classes(sql: string): string[] {
   return parseQuery(sql).statements.map(
-    ({ keyword, returnsRows, readOnly, needsSession }) =>
-      `${keyword} ${returnsRows ? 'r' : '-'}${readOnly ? 'o' : '-'}${needsSession ? 's' : '-'}`,
+    ({ keyword, rows, readOnly, needsSession }) =>
+      `${keyword} ${{ yes: 'r', maybe: 'm', no: '-' }[rows]}${readOnly ? 'o' : '-'}${needsSession ? 's' : '-'}`,
   );
 }
 
@@ -26,9 +26,9 @@ describe('single statements', () => {
     ['set a = 1', 'SET -os'],
     ['set role none', 'SET -os'],
     ['set default role r to u', 'SET --s'],
-    ['begin transaction', 'BEGIN --s'],
-    ['commit', 'COMMIT --s'],
-    ['rollback', 'ROLLBACK --s'],
+    ['begin transaction', 'BEGIN m-s'],
+    ['commit', 'COMMIT m-s'],
+    ['rollback', 'ROLLBACK m-s'],
     ['check table t', 'CHECK r--'],
     ['kill query where 1', 'KILL r--'],
     ['backup table t to Null', 'BACKUP r--'],
@@ -38,14 +38,14 @@ describe('single statements', () => {
     ['explain insert into t select 1', 'EXPLAIN r--'],
     ['create table t (a Int8) engine = Memory', 'CREATE ---'],
     ['drop table t', 'DROP ---'],
-    ['truncate t', 'TRUNCATE ---'],
-    ['alter table t delete where 1', 'ALTER ---'],
-    ['optimize table t final', 'OPTIMIZE ---'],
-    ['system flush logs', 'SYSTEM ---'],
-    ['grant select on t to u', 'GRANT ---'],
-    ['nonsense', 'NONSENSE ---'],
-    ['1 + 1', ' r--'],
-    ["'a'", ' r--'],
+    ['truncate t', 'TRUNCATE m--'],
+    ['alter table t delete where 1', 'ALTER m--'],
+    ['optimize table t final', 'OPTIMIZE m--'],
+    ['system flush logs', 'SYSTEM m--'],
+    ['grant select on t to u', 'GRANT m--'],
+    ['nonsense', 'NONSENSE ro-'],
+    ['1 + 1', ' ro-'],
+    ["'a'", ' ro-'],
     ['exists temporary table t', 'EXISTS ros'],
     ['use db parallel with drop table t', 'USE --s'],
   ])('%j', (sql, expected) => {

@@ -62,14 +62,14 @@ describe('a trailing FORMAT is taken off', () => {
     ['explain select 1 format TSV', 'explain select 1', 'TSV'],
     ['insert into t select 1 format TSV', 'insert into t select 1', 'TSV'],
     [
-      'create table t (format String) engine = Memory format Null',
+      'create table t (format String) engine = Memory format TSV',
       'create table t (format String) engine = Memory',
-      'Null',
+      'TSV',
     ],
     [
-      'create view v as select table from t order by table format Null',
+      'create view v as select table from t order by table format TSV',
       'create view v as select table from t order by table',
-      'Null',
+      'TSV',
     ],
   ])('%j', (sql, text, format) => {
     expect(parse(sql)).toEqual({ text, format });
@@ -115,4 +115,26 @@ describe('what is only called format stays', () => {
   ])('%j', sql => {
     expect(parse(sql)).toEqual({ text: sql, format: undefined });
   });
+});
+
+describe('FORMAT Null', () => {
+  it.each([
+    'select 1 format Null',
+    'select 1 FORMAT null',
+    'select 1 format `Null`',
+    'select 1 format "NULL" settings max_threads = 1',
+    'show tables format Null',
+    'alter table t freeze format Null',
+    'number from numbers(3) format Null',
+  ])('stays, and there are no rows: %j', sql => {
+    expect(parse(sql)).toEqual({ text: sql, format: undefined });
+    expect(parseQuery(sql).statements[0]?.rows).toBe('no');
+  });
+
+  it.each(['select null format TSV', 'select format Null', 'select 1 format NullX', 'select 1 as null'])(
+    'is not in %j',
+    sql => {
+      expect(parseQuery(sql).statements[0]?.rows).toBe('yes');
+    },
+  );
 });

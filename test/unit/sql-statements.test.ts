@@ -102,6 +102,16 @@ describe('parameters', () => {
     ['insert into t format CSV {x:UInt8}', [[]]],
     ['create view v as select {x:UInt8}; create or replace view w as select {x:UInt8}', [[], []]],
     ['create table t as select {x:UInt8} as a', [['x UInt8']]],
+    // Names are identifiers, and these are maps.
+    ['insert into t values ({1: [1, 2], 2: [5, 6]}), ({0x1F:a, 1e5:b, 1_0:c, 0b1:d})', [[]]],
+    ['insert into t values ({\'a\': b, `c`: d, "e": f}), ({1:{x:UInt8}})', [['x UInt8']]],
+    ['insert into t values ({true: false, NULL: true, nan: inf}), ({a: 1, b: [1], c: (1), d: {1:2}})', [[]]],
+    ["select {a:'b'}, {a:.5}, {a:-1}, {a:*}", [[]]],
+    ['select {0x1G:UInt8}, {1_:UInt8}, {0b2:UInt8}', [['0x1G UInt8', '1_ UInt8', '0b2 UInt8']]],
+    [
+      'set `param_x` = 1, /* a */ "param_y" = \'a, param_z = 1\'; select {x:UInt8}, {y:String}, {z:UInt8}',
+      [[], ['z UInt8']],
+    ],
   ])('%j', (sql, expected) => {
     expect(parameters(sql)).toEqual(expected);
   });
@@ -120,6 +130,33 @@ describe('placeholders', () => {
     ["select '%__A____B__%', $$__C__$$", ['__A__', '__B__', '__C__']],
     ["insert into t values ('__A__'); insert into t format CSV\n__B__,1\n\nselect 1", ['__A__', '__B__']],
     ['select 1 -- __A__\n/* __B__ */ # __C__', []],
+    [
+      "select '__symbol__', '%__Col_1__%', \"__q__\", $$__h__$$, '2down__ofi_gt_p50', 'a__b__', '___c___'",
+      ['__symbol__', '__Col_1__', '__q__', '__h__'],
+    ],
+    [
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: that is what is looked for
+      "select ${A}, t_${B}, '${SYMBOL}', \"${c}\", $$${d}$$, '${X:-none}' from ${db.t}",
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: that is what is looked for
+      ['${A}', '${B}', '${SYMBOL}', '${c}', '${d}', '${X:-none}', '${db.t}'],
+    ],
+    [
+      "select {{ a }}, {{b}}, '{{ c }}', {{ var('d', 1) | e }} {% if f %} , 1 {%- endif %}",
+      ['{{ a }}', '{{b}}', '{{ c }}', "{{ var('d', 1) | e }}", '{% if f %}', '{%- endif %}'],
+    ],
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: that is what is looked for
+    ['insert into t format CSV\n__a__,${B},{{ c }}\n\nselect 1', ['${B}', '{{ c }}']],
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: that is what is looked for
+    ["select 1 -- ${A} {{ b }} '__c__'\n/* {% if x %} */", []],
+    // SQL of ClickHouse that is not to be refused.
+    [
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: it is none
+      "select format('{{}} {{0}}', 1), '${1}', '$', replaceRegexpOne('a', '^a{1}$', 'b'), $${a}$$, $t${a}$t$",
+      [],
+    ],
+    ["select a$b, $c, {x:UInt8}, { y : UInt8 } from t where j like '{%\"a\"%}' and k like '{%x%}'", []],
+    ["insert into t values ({{1: 2}: {3: 4}}), ({{k:String}: 1}), ({'a': {'b': {1: 2}}})", []],
+    ['select \'{"a":{"b":{"c":1}}}\', {\'a\':{1:2}}, a__b__c, x.__y__', []],
     ["select '2down__ofi_gt_p50', __table1.x, __x__, STG__ORDERS__V1, a__B, __1__, __A_", []],
     ['select A__B__c, a__B__C', []],
     ['select 1', []],
@@ -144,11 +181,6 @@ describe('decodeSql', () => {
   it.each([
     [[0xff, 0xfe, 's', 0], '1:1: the file is UTF-16: it begins with a UTF-16 byte order mark'],
     [[0xfe, 0xff, 0, 's'], '1:1: the file is UTF-16: it begins with a UTF-16 byte order mark'],
-    [['select\n ', 0xe9], '2:2: the file is not UTF-8: byte 0xE9 at byte offset 8'],
-    [['é\ufffd', 0xc3, 'x'], '1:3: the file is not UTF-8: byte 0xC3 at byte offset 5'],
-    [[0xef, 0xbb, 0xbf, 'a', 0x80], '1:2: the file is not UTF-8: byte 0x80 at byte offset 4'],
-    [['a', 0xe2, 0x82], '1:2: the file is not UTF-8: byte 0xE2 at byte offset 1'],
-    [['a', 0x05, 0xff], '1:3: the file is not UTF-8: byte 0xFF at byte offset 2'],
     [['a\nb', 0], '2:2: the file holds a NUL byte'],
     [['s', 0, 'e', 0], '1:2: the file holds a NUL byte'],
   ])('refuses %j', (bytes, message) => {

@@ -51,6 +51,7 @@ async function submit(
       },
     },
     {
+      kind: 'unit',
       sweep: 's',
       root: '/sweep',
       group: 'qrun-s',

@@ -2,7 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { createStyle } from '../../src/cli/render/style.js';
 import { renderSweepAudit } from '../../src/cli/render/sweep-audit.js';
 import { type AuditReport, formula, type Verdict } from '../../src/core/audit.js';
-import { sweepAudit, sweepTotals, type UnitAudit, unaudited, unitAudit } from '../../src/core/sweep-audit.js';
+import {
+  auditOf,
+  keptAudit,
+  sweepAudit,
+  sweepTotals,
+  type UnitAudit,
+  unaudited,
+  unitAudit,
+} from '../../src/core/sweep-audit.js';
 
 function report(unit: string, verdict: Verdict, more: Partial<AuditReport> = {}): UnitAudit {
   return unitAudit({
@@ -21,6 +29,9 @@ function report(unit: string, verdict: Verdict, more: Partial<AuditReport> = {})
     partial: [],
     duplicate: [],
     stale: [],
+    cannot_run: [],
+    no_statement: [],
+    left_out: 0,
     foreign: [],
     wrong_width: [],
     superseded: { groups: 0, lines: 0 },
@@ -58,6 +69,55 @@ describe('sweepAudit', () => {
       sweepAudit('s', AT, [report('u', 'complete'), report('w', 'complete'), two]).units,
     );
     expect(formula(totals)).toBe('595 = 190 x 3 + 10 x 1 + 15 x 1 + 0 x 1');
+  });
+});
+
+describe('keptAudit', () => {
+  const LATER = '2026-01-31T13:00:00.000Z';
+  const none = () => false;
+  const full = {
+    ...sweepAudit('s', AT, [report('a', 'complete'), report('b', 'incomplete'), report('c', 'complete')]),
+    then_done: ['x'],
+  };
+
+  it('is the audit itself where there was none, or where it covers all', () => {
+    const audit = sweepAudit('s', LATER, [report('a', 'complete')]);
+    expect(keptAudit(undefined, audit, none)).toEqual(audit);
+    expect(keptAudit(full, audit, () => true)).toEqual(audit);
+  });
+
+  it('keeps the units of the one before that it is not about, with their time, and the worst verdict', () => {
+    const first = keptAudit(full, sweepAudit('s', LATER, [report('a', 'errors')]), none);
+    expect(first).toMatchObject({ at: LATER, verdict: 'incomplete' });
+    expect(first).not.toHaveProperty('then_done');
+    const times = ({ units }: typeof first) => units.map(({ unit, verdict, at }) => [unit, verdict, at]);
+    expect(times(first)).toEqual([
+      ['a', 'errors', undefined],
+      ['b', 'incomplete', AT],
+      ['c', 'complete', AT],
+    ]);
+    // The time stays with the unit, however often others are audited.
+    const second = keptAudit(
+      first,
+      sweepAudit('s', '2026-01-31T14:00:00.000Z', [report('b', 'complete')]),
+      none,
+    );
+    expect(times(second)).toEqual([
+      ['b', 'complete', undefined],
+      ['a', 'errors', LATER],
+      ['c', 'complete', AT],
+    ]);
+    expect(second.verdict).toBe('errors');
+  });
+
+  it('forgets units that are gone from what it covers', () => {
+    const kept = keptAudit(full, sweepAudit('s', LATER, [report('a', 'complete')]), unit => unit !== 'c');
+    expect(kept.units.map(({ unit }) => unit)).toEqual(['a', 'c']);
+  });
+
+  it('says of some units what it says of them', () => {
+    expect(auditOf(full, ['a', 'c'])).toMatchObject({ at: AT, verdict: 'complete', then_done: ['x'] });
+    expect(auditOf(full, ['b']).verdict).toBe('incomplete');
   });
 });
 
@@ -99,6 +159,18 @@ describe('renderSweepAudit', () => {
     ]);
     expect(audit.verdict).toBe('incomplete');
     expect(renderSweepAudit(audit, plain)).toMatch(/ b\s+incomplete\s+0\s+0\s+its directory is gone\n/);
+  });
+
+  it('says what is wrong with files that cannot run, the first of many', () => {
+    const cannot_run = ['a', 'b', 'c', 'd', 'e'].map(query => ({ query, problem: `${query} is bad` }));
+    const one = report('u', 'incomplete', { cannot_run });
+    expect(one).toMatchObject({
+      cannot_run: 5,
+      problem: 'a.sql: a is bad; b.sql: b is bad; c.sql: c is bad; and 2 more',
+    });
+    const text = renderSweepAudit(sweepAudit('s', AT, [one]), plain);
+    expect(text).toMatch(/cannot run\s+problem\n.*5\s+a\.sql: a is bad; /);
+    expect(report('u', 'complete').problem).toBeNull();
   });
 
   it('cuts a long list and says so', () => {

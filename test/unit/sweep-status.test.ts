@@ -152,6 +152,31 @@ describe('SweepWatch', () => {
     expect(status.units.map(({ state: where }) => where)).toEqual(['running', 'not submitted']);
   });
 
+  it('counts no file without a statement, and reads each once, and only those without a result', async () => {
+    const read: string[] = [];
+    const isQuery = (name: string): boolean => {
+      read.push(name);
+      return name === 'c';
+    };
+    const watched = unit('u', [head('a', 'normal')], { isQuery });
+    const watch = new SweepWatch({
+      units: [watched],
+      readPueue: async () => pueueState([]),
+      readAudit: () => undefined,
+      nowMs,
+    });
+    for (let n = 0; n < 2; n += 1) {
+      const [status] = (await watch.look('s', 'qrun-s')).units;
+      expect(status).toMatchObject({ state: 'incomplete', queries: 2, settled: 1 });
+    }
+    expect(read).toEqual(['b', 'c', 'd']);
+    // A unit that has hardly begun is not read.
+    const names = Array.from({ length: 200 }, (_, n) => `q${n}`);
+    const [large] = (await look([unit('u', [], { queries: () => names, isQuery })])).units;
+    expect(large).toMatchObject({ queries: 200 });
+    expect(read).toHaveLength(3);
+  });
+
   it('takes no rate from a run that is over, or from one that recorded nothing yet', async () => {
     const state = pueueState([{ phase: 'running' }]);
     const status = await look([unit('a', [head('a', 'normal', 1, 'r0')])], state);
@@ -173,8 +198,8 @@ describe('SweepWatch', () => {
   });
 
   it('names paused groups that hold something of the sweep', async () => {
-    expect((await look([unit('a', [])], pueueState([], { paused: true }))).pausedGroups).toEqual(['qrun-s']);
-    expect((await look([unit('a', [])], pueueState([]))).pausedGroups).toEqual([]);
+    expect((await look([unit('a', [])], pueueState([], { paused: true }))).paused_groups).toEqual(['qrun-s']);
+    expect((await look([unit('a', [])], pueueState([]))).paused_groups).toEqual([]);
   });
 
   const AUDIT = { verdict: 'complete', at: '2026-01-31T12:00:00.000Z' } as SweepAudit;

@@ -17,6 +17,7 @@ async function wait(
   const pauses: number[] = [];
   const control = new AbortController();
   const request: WaitRequest = {
+    kind: 'unit',
     sweep: 's',
     group: 'qrun-s',
     again: inPueue ? { command: 'exec audit', directory: '/sweep', priority: -1 } : undefined,

@@ -1,8 +1,12 @@
+import { resolve } from 'node:path';
 import { auditUnit } from '../../app/audit-unit.js';
 import type { AuditReport, Verdict } from '../../core/audit.js';
 import { type ExitCode, QrunError } from '../../core/errors.js';
+import { jsonLine } from '../../core/json.js';
+import type { Settings } from '../../core/model.js';
+import { realLogPath } from '../../io/log-place.js';
 import { readLog } from '../../io/log-read.js';
-import { lastStart, readRuns } from '../../io/run-sidecar.js';
+import { lastStart, type RunStart, readRuns } from '../../io/run-sidecar.js';
 import { directorySource } from '../../io/unit-files.js';
 import { type UnitContext, unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
@@ -16,8 +20,9 @@ export async function auditCommand(
   flags: Flags,
   terminal: Terminal,
 ): Promise<number> {
-  const given = configFlags(flags);
-  if (directories.length > 1 && given.log !== undefined) {
+  const logs = (flags.log as readonly string[] | undefined) ?? [];
+  const given = configFlags({ ...flags, log: logs[0] });
+  if (directories.length > 1 && logs.length > 0) {
     throw new QrunError('USAGE', '--log names the log of one unit, and several units are given', {
       hint: 'name the directory of the logs with --log-dir, or audit one unit at a time',
     });
@@ -25,17 +30,29 @@ export async function auditCommand(
   const reports: AuditReport[] = [];
   for (const directory of directories) {
     const context = unitContext(directory, given, terminal, flagName);
-    // A run with --set or --database is audited without naming them again.
-    const named = given.settings !== undefined || given.database !== undefined;
-    reports.push(await auditOne(context, !named));
+    reports.push(await auditOne(context, realPaths(logs, terminal.cwd)));
   }
   if (flags.json === true) {
     const json = reports.length === 1 ? reports[0] : reports;
-    terminal.out.write(`${JSON.stringify(json)}\n`);
+    terminal.out.write(jsonLine(json));
   } else {
     terminal.out.write(renderAudits(reports, terminal.outStyle));
   }
   return verdictExit(reports.map(report => report.verdict));
+}
+
+// Read twice, a log would hold everything twice.
+function realPaths(logs: readonly string[], cwd: string): string[] {
+  const paths = new Map<string, string>();
+  for (const log of logs) {
+    const path = realLogPath(resolve(cwd, log));
+    const before = paths.get(path);
+    if (before !== undefined) {
+      throw new QrunError('USAGE', `--log ${before} and --log ${log} are the same file ${path}`);
+    }
+    paths.set(path, log);
+  }
+  return [...paths.keys()];
 }
 
 /** The exit code of an audit, by the worst verdict. */
@@ -45,22 +62,38 @@ export function verdictExit(verdicts: readonly Verdict[]): ExitCode {
 }
 
 /**
- * The audit of one unit: by the settings of its last run, which its sidecar knows, or by those of the configuration
- * (`bySidecar` false).
+ * The audit of one unit by its resolved configuration: the one that a run, a plan and the audit of the sweep have. It
+ * tells where the last run had other settings. `logs`: where they are not the one of the context.
  */
-export function auditOne(context: UnitContext, bySidecar: boolean): Promise<AuditReport> {
-  const start = lastStart(readRuns(context.logPath));
-  const settings = bySidecar && start !== undefined ? start.settings : context.inputs.settings;
-  const rows = context.config.rows_per_query ?? start?.rows_per_query ?? undefined;
-  return auditUnit({
-    unit: context.unit,
-    log: context.logPath,
-    inputs: { ...context.inputs, settings },
-    rowsPerQuery: rows,
-    include: context.config.include,
-    exclude: context.config.exclude,
+export async function auditOne(context: UnitContext, logs: readonly string[] = []): Promise<AuditReport> {
+  const { config, inputs, unit } = context;
+  const paths = logs.length === 0 ? [context.logPath] : logs;
+  const starts = paths.flatMap(path => lastStart(readRuns(path)) ?? []);
+  const report = await auditUnit({
+    unit,
+    log: paths[0] as string,
+    logs: paths,
+    inputs,
+    allowPlaceholders: config.allow_placeholders,
+    rowsPerQuery:
+      config.rows_per_query ??
+      starts.find(start => start.rows_per_query !== null)?.rows_per_query ??
+      undefined,
+    include: config.include,
+    exclude: config.exclude,
+    shard: config.shard,
     usedElsewhere: usedBySetup(context),
     source: directorySource(context.directory),
-    readLog: visitor => readLog(context.logPath, context.unit, visitor),
+    readLog: (visitor, log) => readLog(log, unit, visitor),
   });
+  return { ...report, settings: inputs.settings, ...otherSettings(starts, inputs.settings) };
+}
+
+function otherSettings(starts: readonly RunStart[], settings: Settings): Pick<AuditReport, 'last_run'> {
+  const other = starts.find(start => sorted(start.settings) !== sorted(settings));
+  return other === undefined ? {} : { last_run: { run: other.run, settings: other.settings } };
+}
+
+function sorted(settings: Settings): string {
+  return JSON.stringify(Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

@@ -3,6 +3,7 @@ import { autoscale } from '../../app/autoscale.js';
 import type { ScaleLimits } from '../../core/autoscale.js';
 import { DURATION_EXAMPLES, parseDuration } from '../../core/duration.js';
 import { QrunError } from '../../core/errors.js';
+import { jsonLine } from '../../core/json.js';
 import { sizeSlots } from '../../core/sizing.js';
 import type { ServerWatcher } from '../../io/clickhouse-limits.js';
 import { HostMeter } from '../../io/host.js';
@@ -13,7 +14,7 @@ import { jobSize } from '../job-size.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { decisionJson, renderDecision, renderStepBack, stepBackJson } from '../render/autoscale.js';
 import { formatAmount, formatSizing } from '../render/probe.js';
-import { listenForStops, SIGNAL_EXIT } from '../signals.js';
+import { listenForStops, stoppedExit } from '../signals.js';
 import type { Terminal } from '../terminal.js';
 
 const DEFAULT_INTERVAL = '60s';
@@ -43,7 +44,7 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
     );
   };
   const print = (text: string, object: Record<string, unknown>): void => {
-    terminal.out.write(json === true ? `${JSON.stringify(object)}\n` : `${text}\n`);
+    terminal.out.write(json === true ? jsonLine(object) : `${text}\n`);
   };
   let watcher: ServerWatcher | undefined;
   try {
@@ -92,9 +93,7 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
     );
     return 0;
   } catch (error) {
-    const signal = stops.received();
-    if (signal !== undefined && stops.drain.aborted) return SIGNAL_EXIT[signal];
-    throw error;
+    return stoppedExit(stops, error);
   } finally {
     stops.dispose();
     await watcher?.close();

@@ -1,6 +1,8 @@
 import { formatSize } from '../../core/bytes.js';
 import { type ConfigKey, environmentName, TOML_KEYS } from '../../core/config.js';
 import { formatDuration } from '../../core/duration.js';
+import { formatHalt } from '../../core/halt.js';
+import { jsonLine } from '../../core/json.js';
 import { unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { renderTable } from '../render/table.js';
@@ -16,8 +18,14 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
   const context = unitContext(directory, configFlags(flags), terminal, flagName);
   const { config, sources, unit, root, logPath, dataDirectory, configFile, timeZone } = context;
   const password = context.password() !== undefined;
-  const values = { ...config, url: config.url === undefined ? undefined : shownUrl(config.url) };
+  const values = {
+    ...config,
+    url: config.url === undefined ? undefined : shownUrl(config.url),
+    halt: formatHalt(config.halt),
+  };
   if (flags.json === true) {
+    const keys = Object.keys(values) as ConfigKey[];
+    const allSources = Object.fromEntries(keys.map(key => [key, sources[key] ?? 'default']));
     const paths = {
       unit,
       root,
@@ -26,7 +34,7 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
       data_dir: dataDirectory,
       time_zone: timeZone ?? null,
     };
-    terminal.out.write(`${JSON.stringify({ ...paths, config: values, sources, password_set: password })}\n`);
+    terminal.out.write(jsonLine({ ...paths, config: values, sources: allSources, password_set: password }));
     return 0;
   }
   const style = terminal.outStyle;

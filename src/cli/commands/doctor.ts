@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { diagnose, type EngineFacts } from '../../app/doctor.js';
+import { diagnose, type EngineFacts, type Finding } from '../../app/doctor.js';
+import { jsonLine } from '../../core/json.js';
 import { parseQuery } from '../../core/sql/parse.js';
 import { loadChdb } from '../../io/embedded-chdb.js';
 import { lockMechanism } from '../../io/flock.js';
@@ -48,10 +49,14 @@ export async function doctorCommand(directory: string, flags: Flags, terminal: T
   });
   terminal.out.write(
     flags.json === true
-      ? `${JSON.stringify({ exit_code: diagnosis.exitCode, findings: diagnosis.findings })}\n`
+      ? jsonLine({ exit_code: diagnosis.exitCode, findings: diagnosis.findings.map(withMend) })
       : renderDiagnosis(diagnosis, terminal.outStyle),
   );
   return diagnosis.exitCode;
+}
+
+function withMend(finding: Finding) {
+  return { ...finding, mend: finding.mend };
 }
 
 // With a configuration that cannot be used nobody knows, and nothing is lost by taking the stricter view.

@@ -37,7 +37,10 @@ export async function jobCommand(flags: Flags, terminal: Terminal): Promise<numb
     readState: () => readJobState(files.state),
     appendState: entry => appendJobEntry(files.state, entry),
     checkpoint: openCheckpoint(files.checkpoint),
-    run: runCommand,
+    run: command => {
+      stops.listen();
+      return runCommand(command);
+    },
     appendLog: line => appendLog(files.log, line),
     follow: from =>
       followFile(files.log, from, bytes => terminal.out.write(decoder.decode(bytes, { stream: true }))),
@@ -128,7 +131,8 @@ function newRunId(): string {
 
 async function appendLog(path: string, line: string): Promise<number> {
   try {
-    await appendLine(path, line);
+    // A job's log may lie elsewhere.
+    await appendLine(path, line, { follow: true });
     return statSync(path).size;
   } catch (cause) {
     throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
@@ -158,8 +162,13 @@ function plain(env: Readonly<Record<string, string | undefined>>): Record<string
 // What sends a signal to a process group, and then to its leader again, sends one.
 const REPEAT_MS = 100;
 
-/** Hears the signals that ask to stop, for as long as it is not disposed of. */
-function listenForSignals(proc: NodeJS.Process): RunJobDeps['stops'] & { readonly dispose: () => void } {
+/**
+ * Hears the signals that ask to stop, from `listen` on and for as long as it is not disposed of. Before, when no command
+ * runs, one ends the process.
+ */
+function listenForSignals(
+  proc: NodeJS.Process,
+): RunJobDeps['stops'] & { readonly listen: () => void; readonly dispose: () => void } {
   let received: StopSignal | undefined;
   let listener: ((signal: StopSignal) => void) | undefined;
   let lastMs = Number.NEGATIVE_INFINITY;
@@ -171,10 +180,12 @@ function listenForSignals(proc: NodeJS.Process): RunJobDeps['stops'] & { readonl
       received ??= name;
       listener?.(name);
     };
-    proc.on(name, handler);
     return { name, handler };
   });
   return {
+    listen: () => {
+      for (const { name, handler } of handlers) proc.on(name, handler);
+    },
     received: () => received,
     onSignal: tell => {
       listener = tell;

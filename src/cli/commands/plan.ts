@@ -1,5 +1,7 @@
 import { previewUnit } from '../../app/preview-unit.js';
 import { checkSetupFiles } from '../../app/setup.js';
+import { jsonLine } from '../../core/json.js';
+import { sharedLines } from '../../core/judge.js';
 import { isDue, type PlanReason, REASON_TEXT } from '../../core/plan.js';
 import { readLog } from '../../io/log-read.js';
 import { directorySource } from '../../io/unit-files.js';
@@ -9,11 +11,17 @@ import { formatCount } from '../render/format.js';
 import { setupFilesOf, usedBySetup } from '../setup-files.js';
 import type { Terminal } from '../terminal.js';
 
+const MAX_NAMES = 10;
 const LIMITED = 'no (--limit)';
 const RUNS_WIDTH = LIMITED.length;
 const REASON_WIDTH = Math.max(...Object.keys(REASON_TEXT).map(reason => reason.length));
 
-/** `qrun plan DIR`: prints what a run would do and why; starts nothing. Gives the exit code. */
+/**
+ * `qrun plan DIR`: prints what a run would do and why; starts nothing. Gives 0, or 2 where a run would refuse: then an
+ * error says why, or the JSON, which has all problems.
+ *
+ * Errors: QrunError of the configuration, the unit and its log.
+ */
 export async function showPlan(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   const { config, unit, logPath, inputs, ...context } = unitContext(
     directory,
@@ -34,19 +42,23 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
       rerun: config.rerun,
       allowPlaceholders: config.allow_placeholders,
       usedElsewhere: usedBySetup({ config, ...context }),
+      bad: config.skip_bad ? 'skip' : flags.json === true ? 'tell' : 'refuse',
     },
     visitor => readLog(logPath, unit, visitor),
   );
+  const refuses = !config.skip_bad && plan.cannotRun.length > 0;
   const due = new Set(plan.due);
   if (flags.json === true) {
     const queries = plan.queries.map(query => ({
       query: query.name,
       fingerprint: query.fingerprint,
       reason: query.reason,
-      runs: due.has(query),
+      runs: !refuses && due.has(query),
     }));
-    terminal.out.write(`${JSON.stringify({ unit, log: logPath, due: plan.due.length, queries })}\n`);
-    return 0;
+    const others = { cannot_run: plan.cannotRun, no_statement: plan.noStatement };
+    const count = refuses ? 0 : plan.due.length;
+    terminal.out.write(jsonLine({ unit, log: logPath, due: count, queries, ...others }));
+    return refuses ? 2 : 0;
   }
   const style = terminal.outStyle;
   // A unit may have 300,000 queries, and scripts read their names: plain lines, each name whole.
@@ -63,6 +75,16 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
       `${formatCount(n)} ${reason}${REASON_TEXT[reason] === reason ? '' : ` (${REASON_TEXT[reason]})`}`,
   );
   terminal.out.write(`${style.paint.faint(line('reason', 'runs', 'query'))}${lines.join('')}\n`);
+  for (const problem of sharedLines(plan.cannotRun)) {
+    terminal.out.write(`${style.paint.caution('left out')}  ${style.foreign(problem)}\n`);
+  }
+  if (plan.noStatement.length > 0) {
+    const names = plan.noStatement.slice(0, MAX_NAMES).map(name => style.foreign(`${name}.sql`));
+    const more = plan.noStatement.length - MAX_NAMES;
+    terminal.out.write(
+      `without a statement, and no queries: ${names.join(', ')}${more > 0 ? ` and ${formatCount(more)} more` : ''}\n`,
+    );
+  }
   terminal.out.write(
     `${formatCount(plan.due.length)} of ${formatCount(plan.queries.length)} queries of ${style.foreign(unit)} would run: ${counts.join(', ')}\n`,
   );

@@ -1,3 +1,4 @@
+import { jsonLine } from '../../core/json.js';
 import { HostMeter } from '../../io/host.js';
 import { recommend, serverLimits } from '../advice.js';
 import { unitContext } from '../context.js';
@@ -16,8 +17,6 @@ export async function probeCommand(directory: string, flags: Flags, terminal: Te
   const job = jobSize({ memoryPerJob, coresPerJob }, context.config.memory_max);
   const [host, server] = await Promise.all([new HostMeter().read(), serverLimits(context)]);
   const report = { host, server, ...recommend(host, server, job) };
-  terminal.out.write(
-    json === true ? `${JSON.stringify(probeJson(report))}\n` : renderProbe(report, terminal.outStyle),
-  );
+  terminal.out.write(json === true ? jsonLine(probeJson(report)) : renderProbe(report, terminal.outStyle));
   return 0;
 }

@@ -4,6 +4,7 @@ import { submitTasks } from '../../app/submit.js';
 import { QrunError } from '../../core/errors.js';
 import { isJobDue } from '../../core/job-state.js';
 import { type Job, type ResolvedJobs, resolvedName } from '../../core/jobs.js';
+import { jsonLine } from '../../core/json.js';
 import { defaultGroup, tasksByName } from '../../core/labels.js';
 import { isLive } from '../../core/pueue-state.js';
 import { shellCommand } from '../../core/shell.js';
@@ -28,10 +29,10 @@ export async function processAllCommand(file: string, flags: Flags, terminal: Te
     flags.check === true
       ? readStoredJobs(file, terminal.cwd)
       : readJobs(file, terminal.cwd, flags.memoryMax as string | undefined);
-  return await untilStopped(terminal.proc, async signal => {
+  return await untilStopped(terminal.proc, async (signal, listen) => {
     if (flags.check === true) return await check(jobs, flags, terminal, signal);
     if (flags.dryRun === true) return await showPlan(jobs, flags, terminal);
-    return await submit(jobs, flags, terminal, signal);
+    return await submit(jobs, flags, terminal, signal, listen);
   });
 }
 
@@ -40,6 +41,7 @@ async function submit(
   flags: Flags,
   terminal: Terminal,
   signal: AbortSignal,
+  listen: () => void,
 ): Promise<number> {
   const slots = wholeNumberFlag(flags, 'parallel', { min: 1, max: 10_000 });
   const priority = wholeNumberFlag(flags, 'priority', UNIT_PRIORITY) ?? 0;
@@ -59,7 +61,10 @@ async function submit(
           `--name=${job.name}`,
           ...(rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`]),
         ]),
-      submit: request => submitTasks(submitDeps(pueue, jobs.directory, terminal, signal), request),
+      submit: request => {
+        listen();
+        return submitTasks(submitDeps(pueue, jobs.directory, terminal, signal), request);
+      },
     },
     {
       jobs,
@@ -83,9 +88,7 @@ async function submit(
   if (flags.json === true) {
     const { groupPaused, stateBytes, audit, ...counts } = report;
     const named = { check: audit, group_paused: groupPaused, state_bytes: stateBytes };
-    terminal.out.write(
-      `${JSON.stringify({ sweep: jobs.sweep, results: jobs.results, ...counts, ...named })}\n`,
-    );
+    terminal.out.write(jsonLine({ sweep: jobs.sweep, results: jobs.results, ...counts, ...named }));
   } else {
     terminal.out.write(renderProcessAll(report, jobs.sweep, terminal.outStyle));
   }
@@ -99,6 +102,7 @@ async function check(
   signal: AbortSignal,
 ): Promise<number> {
   const awaited = {
+    kind: 'job' as const,
     sweep: jobs.sweep,
     group: groupOf(jobs, flags),
     directory: jobs.directory,
@@ -108,9 +112,7 @@ async function check(
   const judged = judgeJobs(stateReader(jobs), jobs, selectionOf(flags));
   const open = judged.filter(({ verdict }) => verdict.phase === 'interrupted').map(({ job }) => job);
   const report = checkReport(jobs.sweep, judged, new Set((await running(jobs, open)).keys()));
-  terminal.out.write(
-    flags.json === true ? `${JSON.stringify(report)}\n` : renderCheck(report, terminal.outStyle),
-  );
+  terminal.out.write(flags.json === true ? jsonLine(report) : renderCheck(report, terminal.outStyle));
   return report.complete ? 0 : 20;
 }
 
@@ -140,7 +142,7 @@ async function showPlan(jobs: ResolvedJobs, flags: Flags, terminal: Terminal): P
     pueue: live === undefined ? null : (live.get(job.name) ?? 'none'),
     submit: isJobDue(verdict, rerunBefore) && live?.get(job.name) === undefined,
   }));
-  terminal.out.write(`${JSON.stringify({ sweep: jobs.sweep, results: jobs.results, jobs: plan })}\n`);
+  terminal.out.write(jsonLine({ sweep: jobs.sweep, results: jobs.results, jobs: plan }));
   return 0;
 }
 
@@ -165,7 +167,7 @@ function rerunTime(flags: Flags): string | undefined {
 async function liveJobs(sweep: string, terminal: Terminal): Promise<Map<string, string> | undefined> {
   try {
     const { tasks } = await (await Pueue.open({ env: terminal.env })).status();
-    const live = [...tasksByName(tasks, sweep)].filter(([, task]) => isLive(task));
+    const live = [...tasksByName('job', tasks, sweep)].filter(([, task]) => isLive(task));
     return new Map(live.map(([name, task]) => [name, task.phase]));
   } catch (error) {
     if (error instanceof QrunError) return undefined;

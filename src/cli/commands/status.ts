@@ -1,15 +1,21 @@
+import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isQuery } from '../../app/survey.js';
 import { type StatusDeps, type SweepStatus, SweepWatch } from '../../app/sweep-status.js';
 import { parseDuration } from '../../core/duration.js';
 import { QrunError } from '../../core/errors.js';
+import { jsonLine } from '../../core/json.js';
 import type { PueueState } from '../../core/pueue-state.js';
 import { selectNames } from '../../core/selection.js';
+import { auditOf } from '../../core/sweep-audit.js';
+import { unlessAborted } from '../../core/unless-aborted.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../io/audit-report.js';
-import { leaseHolder } from '../../io/lease.js';
+import { leaseHolder, leasePath } from '../../io/lease.js';
+import { reachable } from '../../io/local-disks.js';
 import { LogFollower } from '../../io/log-read.js';
 import { Pueue } from '../../io/pueue.js';
-import { lastStart, readRuns } from '../../io/run-sidecar.js';
-import { listQueries } from '../../io/unit-files.js';
+import { lastStart, readRuns, sidecarPath } from '../../io/run-sidecar.js';
+import { directorySource } from '../../io/unit-files.js';
 import type { UnitContext } from '../context.js';
 import type { Flags } from '../options.js';
 import { renderStatus } from '../render/status.js';
@@ -33,11 +39,23 @@ export async function statusCommand(directory: string, flags: Flags, terminal: T
     throw new QrunError('USAGE', '--interval: must be a duration of at least 100ms, such as 2s');
   }
   const sweep = sweepOf(directory, flags, terminal);
-  return await untilStopped(terminal.proc, async signal => {
+  return await untilStopped(terminal.proc, async (signal, listen) => {
     const pueue = pueueReader(terminal, signal);
     const watch = watchOf(sweep, pueue.state);
     const look = () => watch.look(sweep.name, sweep.group);
-    if (flags.watch === true) return await watchSweep({ look, pueue, intervalMs, flags, terminal, signal });
+    if (flags.watch === true) {
+      // From here on a signal is heard, so nothing may wait for a disk where it cannot be.
+      const reached = reachable(sweep.units.flatMap(({ logPath }) => [logPath, ...besidesLog(logPath)]));
+      listen();
+      return await watchSweep({
+        look: () => reached().then(look),
+        pueue,
+        intervalMs,
+        flags,
+        terminal,
+        signal,
+      });
+    }
     show(await look(), pueue.problem(), flags, terminal);
     return 0;
   });
@@ -56,7 +74,8 @@ async function watchSweep({ look, pueue, intervalMs, flags, terminal, signal }: 
   const screen = openScreen(terminal, flags.json !== true);
   try {
     for (;;) {
-      const status = await look();
+      const status = await unlessAborted(look(), signal);
+      if (status === undefined) return 0;
       if (flags.json === true) show(status, pueue.problem(), flags, terminal);
       else screen.draw(rendered(status, pueue.problem(), flags, terminal, screen.rows()));
       if (signal.aborted || hasEnded(status, pueue.problem())) return 0;
@@ -101,16 +120,23 @@ function watchOf(sweep: Sweep, readPueue: StatusDeps['readPueue']): SweepWatch {
     readPueue,
     readAudit: () => {
       const audit = readAuditReport(report);
-      return audit === undefined ? undefined : { audit, outdated: isOutdated(audit, logs) };
+      if (audit === undefined) return undefined;
+      return { audit: auditOf(audit, logs.keys()), outdated: isOutdated(audit, logs) };
     },
     nowMs: Date.now,
   });
 }
 
+function besidesLog(logPath: string): string[] {
+  return [leasePath(logPath), sidecarPath(logPath), dirname(logPath)];
+}
+
 function unitToWatch({ unit, directory, logPath, config }: UnitContext) {
+  const source = directorySource(directory);
   return {
     unit,
-    queries: () => selectNames(listQueries(directory), config),
+    queries: () => selectNames(source.list(), config),
+    isQuery: (name: string) => isQuery(source, name),
     rowsPerQuery: config.rows_per_query,
     follow: (newProgress: ConstructorParameters<typeof LogFollower>[2]) =>
       new LogFollower(logPath, unit, newProgress),
@@ -141,8 +167,7 @@ function rendered(
 }
 
 function show(status: SweepStatus, problem: string | undefined, flags: Flags, terminal: Terminal): void {
-  if (flags.json === true)
-    terminal.out.write(`${JSON.stringify({ ...status, pueue_problem: problem ?? null })}\n`);
+  if (flags.json === true) terminal.out.write(jsonLine({ ...status, pueue_problem: problem }));
   else terminal.out.write(rendered(status, problem, flags, terminal));
 }
 

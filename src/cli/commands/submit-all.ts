@@ -2,9 +2,11 @@ import { planSweep, type UnitOutlook } from '../../app/plan-sweep.js';
 import { previewUnit } from '../../app/preview-unit.js';
 import { checkSetupFiles } from '../../app/setup.js';
 import { type SubmitReport, submitTasks } from '../../app/submit.js';
+import { jsonLine } from '../../core/json.js';
 import { tasksByName } from '../../core/labels.js';
 import { isLive, type PueueState } from '../../core/pueue-state.js';
 import { sizeSlots } from '../../core/sizing.js';
+import { auditOf } from '../../core/sweep-audit.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../io/audit-report.js';
 import { HostMeter } from '../../io/host.js';
 import { leaseHolder } from '../../io/lease.js';
@@ -34,7 +36,9 @@ import { checkServer } from './check-server.js';
  */
 export async function submitAllCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   // Tasks that were added before a signal stay; the next submit-all goes on from there.
-  return await untilStopped(terminal.proc, signal => submitAll(directory, flags, terminal, signal));
+  return await untilStopped(terminal.proc, (signal, listen) =>
+    submitAll(directory, flags, terminal, signal, listen),
+  );
 }
 
 async function submitAll(
@@ -42,6 +46,7 @@ async function submitAll(
   flags: Flags,
   terminal: Terminal,
   signal: AbortSignal,
+  listen: () => void,
 ): Promise<number> {
   const sweep = sweepOf(directory, flags, terminal);
   const priority = wholeNumberFlag(flags, 'priority', UNIT_PRIORITY) ?? sweep.table.priority ?? 0;
@@ -54,17 +59,23 @@ async function submitAll(
   const elsewhere = await runningElsewhere(sweep, byUnit);
   // Also the ones that pueue has already, so that they are counted; under the lock they are looked for again.
   const wanted = sweep.units.filter(({ unit }) => (byUnit.get(unit)?.due ?? 1) > 0 && !elsewhere.has(unit));
+  const isBad = ({ bad, problem }: UnitOutlook): boolean => bad > 0 || problem !== undefined;
   const submission = {
     sweep: sweep.name,
     root: sweep.root,
     group: sweep.group,
-    complete: outlooks.filter(({ due }) => due === 0).map(({ unit }) => unit),
+    complete: outlooks.filter(outlook => outlook.due === 0 && !isBad(outlook)).map(({ unit }) => unit),
+    cannotRun: outlooks
+      .filter(isBad)
+      .map(({ unit, bad, problem }) => ({ unit, queries: bad, problem: problem ?? null })),
     elsewhere: [...elsewhere.keys()],
     due: new Map(outlooks.map(({ unit, due }) => [unit, due])),
   };
   const planned = wanted.some(({ unit }) => byUnit.has(unit));
   const setup = flags.setup === true && flags.dryRun !== true;
   const jobs = flags.dryRun === true ? undefined : await prepareJobs(sweep, terminal, unitFlags(flags));
+  // Up to here files were read, and nothing was begun.
+  listen();
   if (setup || (planned && flags.delay === undefined)) await checkServer(sweep, setup, terminal, signal);
   if (jobs === undefined) {
     counter.clear();
@@ -77,6 +88,7 @@ async function submitAll(
       onAdded: (added, total) => counter.show('submitted', added, total),
     },
     {
+      kind: 'unit',
       sweep: sweep.name,
       root: sweep.root,
       group: sweep.group,
@@ -122,7 +134,7 @@ async function planUnits(
   show: (what: string, done: number, total: number) => void,
   signal: AbortSignal,
 ): Promise<UnitOutlook[]> {
-  const present = tasksByName(tasks, sweep.name);
+  const present = tasksByName('unit', tasks, sweep.name);
   const units = sweep.units.filter(({ unit }) => {
     const task = present.get(unit);
     return task === undefined || !isLive(task) || task.directory !== sweep.root;
@@ -134,9 +146,10 @@ async function planUnits(
     return await planSweep(
       units.map(unit => ({
         unit: unit.unit,
-        plan: async () => await pool.plan(unit, checkedSetup(unit, read), signal),
+        plan: async () => await pool.plan(unit, signal, checkedSetup(unit, read)),
       })),
       done => show('checked', done, units.length),
+      sweep.config.skip_bad,
     );
   } finally {
     await pool.close();
@@ -164,6 +177,7 @@ function planOf(context: UnitContext, signal: AbortSignal) {
       rerun: config.rerun,
       allowPlaceholders: config.allow_placeholders,
       usedElsewhere: usedBySetup(context),
+      bad: config.skip_bad ? 'skip' : 'refuse',
     },
     visitor => readLog(logPath, unit, visitor),
     { signal, refuseDamage: true },
@@ -190,7 +204,8 @@ function unitFlags(flags: Flags): string[] {
 function auditIsDue(sweep: Sweep): boolean {
   const audit = readAuditReport(auditReportPath(sweep.logDirectory, sweep.name));
   const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
-  return audit === undefined || audit.verdict !== 'complete' || isOutdated(audit, logs);
+  if (audit === undefined || isOutdated(audit, logs)) return true;
+  return auditOf(audit, logs.keys()).verdict !== 'complete';
 }
 
 function dryReport(
@@ -199,7 +214,7 @@ function dryReport(
   { tasks, groups, sizeBytes }: PueueState,
   slots: number | undefined,
 ): SubmitReport {
-  const present = tasksByName(tasks, sweep.name);
+  const present = tasksByName('unit', tasks, sweep.name);
   const phase = (unit: UnitContext): string => present.get(unit.unit)?.phase ?? 'done';
   const names = (fits: (phase: string) => boolean): string[] =>
     wanted.filter(unit => fits(phase(unit))).map(({ unit }) => unit);
@@ -219,10 +234,17 @@ function dryReport(
 
 function show(submission: Submission, flags: Flags, terminal: Terminal, dry: boolean): number {
   if (flags.json === true) {
-    const { due, report, ...rest } = submission;
+    const { due, report, cannotRun, ...rest } = submission;
     const { groupPaused, stateBytes, ended: _ended, ...counts } = report;
     terminal.out.write(
-      `${JSON.stringify({ ...rest, ...counts, group_paused: groupPaused, state_bytes: stateBytes, dry_run: dry })}\n`,
+      jsonLine({
+        ...rest,
+        cannot_run: cannotRun,
+        ...counts,
+        group_paused: groupPaused,
+        state_bytes: stateBytes,
+        dry_run: dry,
+      }),
     );
   } else terminal.out.write(renderSubmission(submission, terminal.outStyle, dry));
   return 0;

@@ -1,21 +1,26 @@
 import { randomBytes } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../app/run-unit.js';
 import { runUnitSession, type UnitRequest } from '../../app/unit-session.js';
+import type { Config } from '../../core/config.js';
 import { type ExitCode, QrunError } from '../../core/errors.js';
 import type { EventSink, RunEvent, RunSummary } from '../../core/events.js';
+import { jsonLine } from '../../core/json.js';
 import { openEventsFile } from '../../io/events-file.js';
 import { FileLock } from '../../io/flock.js';
 import { gitCommit, whoAndWhere } from '../../io/identity.js';
 import { takeLease } from '../../io/lease.js';
 import { ResultLog } from '../../io/log.js';
 import { localDisk, makeDirectories } from '../../io/log-file.js';
+import { realLogPath } from '../../io/log-place.js';
 import { appendRun, readRuns } from '../../io/run-sidecar.js';
 import { withSetupLock } from '../../io/setup-state.js';
-import { directorySource, KEPT_BYTES } from '../../io/unit-files.js';
+import { directorySource, findSetupFiles, KEPT_BYTES, statOf } from '../../io/unit-files.js';
 import { withConcurrency } from '../advice.js';
 import { type RunnableContext, type UnitContext, unitContext } from '../context.js';
+import { endNow } from '../end-now.js';
 import { openEmbeddedData, openServer } from '../engine.js';
 import { collectGarbage } from '../garbage.js';
 import { configFlags, type Flags, flagName } from '../options.js';
@@ -24,7 +29,7 @@ import { wantsLive } from '../render/style.js';
 import { renderSummary } from '../render/summary.js';
 import { shownArguments } from '../secrets.js';
 import { setupFilesOf, usedBySetup } from '../setup-files.js';
-import { listenForStops, SIGNAL_EXIT, type Stops } from '../signals.js';
+import { listenForStops, SIGNAL_EXIT, type Stops, stoppedExit } from '../signals.js';
 import { runUnderCap } from '../supervise.js';
 import type { Terminal } from '../terminal.js';
 import { version } from '../version.js';
@@ -50,7 +55,9 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     await showPlan(directory, { ...flags, json: undefined }, shown);
   }
   const context = await withConcurrency(given, terminal, flags.quiet === true);
-  const stops = listenForStops(terminal.proc, exitCode => endNow(terminal.proc, context, exitCode));
+  // Up to the plan nothing runs and nothing is to be finished: a signal then ends the process as any other, also while
+  // it waits for a file on a disk that does not answer.
+  const stops = listenForStops(terminal.proc, exitCode => endRun(terminal.proc, context, exitCode), 'later');
   const progress = await createProgressView({
     stream: terminal.proc.stderr,
     isTTY: wantsLive(terminal.env, terminal.proc.stderr.isTTY === true),
@@ -62,8 +69,12 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
   const events =
     eventsPath === undefined
       ? undefined
-      : openEventsFile(eventsPath, Date.now, error =>
-          progress.sink({ type: 'warning', message: `no more events to ${eventsPath}: ${error.message}` }),
+      : openEventsFile(
+          eventsPath,
+          Date.now,
+          error =>
+            progress.sink({ type: 'warning', message: `no more events to ${eventsPath}: ${error.message}` }),
+          stat => (isFile(stat, context.logPath) ? 'it is the log of the unit' : undefined),
         );
   const emit: EventSink = (event: RunEvent) => {
     progress.sink(event);
@@ -71,28 +82,30 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
   };
   try {
     const summary = await runSession(context, terminal, stops, emit);
+    await events?.close();
     progress.close();
     showSummary(summary, context, flags, terminal);
     return summary.exit_code;
   } catch (error) {
-    const exitCode = signalExit(stops);
-    // What a stop interrupts rejects with the reason of its signal.
-    const stopped = error === stops.drain.reason || error === stops.abort.reason;
-    if (exitCode !== undefined && stopped) return exitCode;
-    throw error;
+    return stoppedExit(stops, error);
   } finally {
-    progress.close();
     await events?.close();
+    progress.close();
     stops.dispose();
   }
 }
 
 // Events are appended without the lock of the log: between its records they would be damage.
 function refuseEventsInLog({ config, logPath }: UnitContext, cwd: string): void {
-  if (config.events === undefined || resolve(cwd, config.events) !== logPath) return;
+  if (config.events === undefined || realLogPath(resolve(cwd, config.events)) !== logPath) return;
   throw new QrunError('USAGE', `--events ${config.events}: that is the log of the unit`, {
     hint: 'name a file of its own for the events',
   });
+}
+
+function isFile({ dev, ino }: Stats, path: string): boolean {
+  const stat = statOf(path);
+  return stat?.dev === dev && stat.ino === ino;
 }
 
 function runSession(
@@ -115,13 +128,16 @@ function runSession(
     limit: config.limit,
     rerun: config.rerun,
     allowPlaceholders: config.allow_placeholders,
+    skipBad: config.skip_bad,
     concurrency: config.concurrency,
     timeoutMs: config.timeout,
     retries: config.retries,
     outageLimitMs: config.max_outage,
     halt: config.halt,
+    database: config.database,
     rowsPerQuery: config.rows_per_query,
     usedElsewhere: usedBySetup(context),
+    setupNames: findSetupFiles(directory, context.root).map(path => relative(context.root, path)),
     setup: config.setup,
     drain: stops.drain,
     abort: stops.abort,
@@ -132,6 +148,9 @@ function runSession(
       source: directorySource(directory, KEPT_BYTES),
       onPlanned: due => {
         if (due >= LARGE_UNIT) collectGarbage();
+        // Read while a signal still ends the process.
+        if (due > 0 && config.engine === 'clickhouse') context.password();
+        stops.listen();
       },
       identity: async () => ({
         user,
@@ -190,25 +209,33 @@ function newRunId(): string {
 
 function showSummary(summary: RunSummary, context: UnitContext, flags: Flags, terminal: Terminal): void {
   if (flags.json === true) {
-    terminal.out.write(`${JSON.stringify(summary)}\n`);
+    terminal.out.write(jsonLine(summary));
     return;
   }
   const directory = relative(terminal.cwd, context.directory) || '.';
   terminal.out.write(
-    renderSummary(summary, terminal.outStyle, { directory, auditOptions: auditOptions(flags) }),
+    renderSummary(summary, terminal.outStyle, {
+      directory,
+      auditOptions: auditOptions(flags, context.config),
+    }),
   );
 }
 
-// The options without which the audit would look for another log or another unit.
-function auditOptions(flags: Flags): string[] {
-  const { log, logDir, param, rowsPerQuery } = flags as Record<string, string | undefined> & {
-    param?: string[];
+// The options without which the audit would look for another log or another unit, or judge it by other rules.
+const AUDITED = ['log', 'log_dir', 'parameters', 'settings', 'database', 'rows_per_query', 'shard'] as const;
+const AUDITED_LISTS = ['include', 'exclude', 'allow_placeholder'] as const;
+
+function auditOptions(flags: Flags, { engine }: Config): string[] {
+  const words = (key: string): string[] => {
+    const option = flagName(key);
+    const name = option.slice(2).replace(/-[a-z]/g, letter => letter.charAt(1).toUpperCase());
+    const value = flags[name] as string | readonly string[] | undefined;
+    return [value ?? []].flat().map(one => `${option}=${one}`);
   };
   return [
-    ...(log === undefined ? [] : ['--log', log]),
-    ...(logDir === undefined ? [] : ['--log-dir', logDir]),
-    ...(param ?? []).flatMap(pair => ['--param', pair]),
-    ...(rowsPerQuery === undefined ? [] : ['--rows-per-query', rowsPerQuery]),
+    ...[...AUDITED, ...AUDITED_LISTS].flatMap(words),
+    ...(flags.allowPlaceholders === true ? ['--allow-placeholders'] : []),
+    ...(flags.url === undefined && flags.engine === undefined ? [] : [`--engine=${engine}`]),
   ];
 }
 
@@ -230,7 +257,7 @@ function signalExit(stops: Stops): ExitCode | undefined {
 
 // libchdb keeps process.exit from ending while a query runs; SIGKILL is the one way out at once. Nothing
 // recorded is lost by it.
-function endNow(proc: NodeJS.Process, context: UnitContext, exitCode: number): void {
+function endRun(proc: NodeJS.Process, context: UnitContext, exitCode: number): void {
   if (context.config.engine === 'embedded') proc.kill(proc.pid, 'SIGKILL');
-  else proc.exit(exitCode);
+  else endNow(proc, exitCode);
 }

@@ -1,5 +1,6 @@
 import type { CheckReport, JudgedJob, ProcessAllReport } from '../../app/process-all.js';
 import { isJobDue, type JobPhase } from '../../core/job-state.js';
+import { pasteableWord } from '../../core/shell.js';
 import { formatCount } from './format.js';
 import type { Style } from './style.js';
 import { renderTable, type TableColumn } from './table.js';
@@ -30,7 +31,7 @@ export function renderProcessAll(report: ProcessAllReport, sweep: string, style:
   if (report.groupPaused) {
     lines.push(
       paint.caution(
-        `the group ${style.foreign(report.group)} is paused: nothing starts before --resume-group, or pueue start --group ${style.foreign(report.group)}`,
+        `the group ${style.foreign(report.group)} is paused: nothing starts before --resume-group, or pueue start ${pasteableWord(`--group=${report.group}`, !style.unicode)}`,
       ),
     );
   }

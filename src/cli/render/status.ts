@@ -1,4 +1,5 @@
 import type { AuditStatus, SweepStatus } from '../../app/sweep-status.js';
+import { pasteableWord } from '../../core/shell.js';
 import type { UnitState, UnitStatus } from '../../core/sweep-status.js';
 import { formatCount, formatEstimate, formatRate, formatRateNumber } from './format.js';
 import type { Paint, Style } from './style.js';
@@ -160,9 +161,9 @@ function auditLine({ state, note, verdict, at }: AuditStatus, style: Style): str
 
 function notes(status: SweepStatus, style: Style, { problem }: StatusView): string[] {
   return [
-    ...status.pausedGroups.map(
+    ...status.paused_groups.map(
       group =>
-        `the group ${style.foreign(group)} is paused, nothing starts: pueue start -g ${style.foreign(group)}`,
+        `the group ${style.foreign(group)} is paused, nothing starts: pueue start ${pasteableWord(`--group=${group}`, !style.unicode)}`,
     ),
     ...(problem === undefined ? [] : [`without pueue: ${style.foreign(problem)}`]),
   ];

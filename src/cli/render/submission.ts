@@ -1,4 +1,5 @@
 import type { SubmitReport } from '../../app/submit.js';
+import { pasteableWord } from '../../core/shell.js';
 import { formatBytes, formatCount } from './format.js';
 import type { Style } from './style.js';
 import { renderTable } from './table.js';
@@ -11,6 +12,12 @@ export interface Submission {
   readonly report: SubmitReport;
   /** Units of which the log holds every result. */
   readonly complete: readonly string[];
+  /** Units with queries that cannot run and are left out (how many), or of which nothing can run (why). */
+  readonly cannotRun: readonly {
+    readonly unit: string;
+    readonly queries: number;
+    readonly problem: string | null;
+  }[];
   /** Units that run, but not as a task of pueue. */
   readonly elsewhere: readonly string[];
   /** Queries that are due, by unit; only of the units that were looked at. */
@@ -49,11 +56,12 @@ export function renderSubmission(submission: Submission, style: Style, dry: bool
     table,
     '',
     ...(dry ? listed(report.submitted, style) : []),
+    ...leftOut(submission, style),
     `  ${auditLine(report, dry)}`,
   ];
   if (report.groupPaused) {
     lines.push(
-      `  ${paint.caution(style.marks.caution)} the group is paused: pueue start -g ${style.foreign(group)}   (or submit with --resume-group)`,
+      `  ${paint.caution(style.marks.caution)} the group is paused: pueue start ${pasteableWord(`--group=${group}`, !style.unicode)}   (or submit with --resume-group)`,
     );
   }
   if (report.stateBytes > LARGE_STATE_BYTES) {
@@ -69,6 +77,23 @@ function listed(units: readonly string[], style: Style): string[] {
   const more = units.length - MAX_NAMES;
   return [
     ...units.slice(0, MAX_NAMES).map(unit => `  ${style.foreign(unit)}`),
+    ...(more > 0 ? [`  and ${formatCount(more)} more (--json has all)`] : []),
+    '',
+  ];
+}
+
+function leftOut({ cannotRun }: Submission, style: Style): string[] {
+  if (cannotRun.length === 0) return [];
+  const more = cannotRun.length - MAX_NAMES;
+  const count = (queries: number): string =>
+    `${formatCount(queries)} ${queries === 1 ? 'query' : 'queries'} left out`;
+  return [
+    ...cannotRun
+      .slice(0, MAX_NAMES)
+      .map(
+        ({ unit, queries, problem }) =>
+          `  ${style.paint.caution('cannot run')}  ${style.foreign(unit)}: ${problem === null ? count(queries) : style.foreign(problem)}`,
+      ),
     ...(more > 0 ? [`  and ${formatCount(more)} more (--json has all)`] : []),
     '',
   ];

@@ -1,5 +1,7 @@
 import { formatDuration } from '../../core/duration.js';
 import type { RunSummary } from '../../core/events.js';
+import { sharedLines } from '../../core/judge.js';
+import { pasteablePath, pasteableWord } from '../../core/shell.js';
 import { formatCount, formatLatency, formatRate } from './format.js';
 import { renderHistogram } from './histogram.js';
 import { errorTitle, shortMessage } from './progress-notes.js';
@@ -35,6 +37,7 @@ export function renderSummary(summary: RunSummary, style: Style, context: Summar
     labelled('spread', renderHistogram(summary.histogram ?? [], style, width), style),
     labelled('slowest', slowestLines(summary, style, width), style),
     labelled('errors', errorLines(summary, style, width), style),
+    labelled('left out', leftOutLines(summary, style, width), style),
     [...labelled('log', [style.foreign(summary.log)], style), ...nextLines(summary, style, context, width)],
   ];
   const text = blocks.filter(lines => lines.length > 0).map(lines => lines.join('\n'));
@@ -43,6 +46,11 @@ export function renderSummary(summary: RunSummary, style: Style, context: Summar
 
 function recordedTotal({ recorded }: RunSummary): number {
   return recorded.normal + recorded.skipped + recorded.error;
+}
+
+// A file may have several problems.
+function cannotRun({ cannot_run = [] }: RunSummary): number {
+  return new Set(cannot_run.map(({ query }) => query)).size;
 }
 
 function queries(count: number): string {
@@ -57,16 +65,17 @@ function stand(count: number): string {
 function verdict(summary: RunSummary): { readonly kind: 'good' | 'caution' | 'bad'; readonly text: string } {
   const { recorded, not_run, selected, stopped, exit_code } = summary;
   const { error } = recorded;
+  const refused = cannotRun(summary);
   if (stopped !== undefined || not_run > 0) {
     const why = stopped === undefined ? '' : ` (${stopped})`;
     const failed = error === 0 ? '' : `, ${formatCount(error)} ${stand(error)} as error`;
     return { kind: 'caution', text: `stopped early${why}: ${queries(not_run)} not run${failed}` };
   }
-  if (error > 0) {
-    return {
-      kind: 'bad',
-      text: `ran to the end, ${formatCount(error)} of ${queries(selected)} ${stand(error)} as error`,
-    };
+  if (error > 0 || refused > 0) {
+    const failed =
+      error === 0 ? [] : [`${formatCount(error)} of ${queries(selected)} ${stand(error)} as error`];
+    const out = refused === 0 ? [] : [`${queries(refused)} left out because they cannot run`];
+    return { kind: 'bad', text: ['ran to the end', ...failed, ...out].join(', ') };
   }
   if (exit_code !== 0) return { kind: 'bad', text: `ended with exit code ${exit_code}` };
   if (selected === 0) return { kind: 'caution', text: 'nothing to do, the selection holds no query' };
@@ -205,10 +214,35 @@ function errorLines(summary: RunSummary, style: Style, width: number): string[] 
     : lines;
 }
 
+function leftOutLines(
+  { cannot_run = [], no_statement = [] }: RunSummary,
+  style: Style,
+  width: number,
+): string[] {
+  const refused = sharedLines(cannot_run);
+  const shown = refused
+    .slice(0, MAX_ERRORS)
+    .flatMap(line => wrap(style.foreign(line), width).slice(0, MESSAGE_LINES));
+  const more = refused.length - MAX_ERRORS;
+  const empty = no_statement.length;
+  return [
+    ...shown,
+    ...(more > 0 ? [style.paint.faint(`and ${formatCount(more)} other problems (--json has all)`)] : []),
+    ...(empty > 0
+      ? wrap(
+          `${formatCount(empty)} ${empty === 1 ? 'file holds' : 'files hold'} no statement, such as ${style.foreign(`${no_statement[0]}.sql`)}`,
+          width,
+        )
+      : []),
+  ];
+}
+
 function nextLines(summary: RunSummary, style: Style, context: SummaryContext, width: number): string[] {
   const { recorded, not_run, exit_code } = summary;
-  const words = [context.directory ?? summary.unit, ...(context.auditOptions ?? [])];
-  const audit = `qrun audit ${words.map(word => shellWord(style.foreign(word))).join(' ')}`;
+  const asciiOnly = !style.unicode;
+  const options = (context.auditOptions ?? []).map(word => pasteableWord(word, asciiOnly));
+  const unit = pasteablePath(context.directory ?? summary.unit, asciiOnly);
+  const audit = ['qrun audit', unit, ...options].join(' ');
   const auditLines = (purpose: string): string[] => {
     const oneLine = displayWidth(audit) + 2 + purpose.length <= width;
     const faint = style.paint.faint(purpose);
@@ -217,12 +251,11 @@ function nextLines(summary: RunSummary, style: Style, context: SummaryContext, w
   if (exit_code === 0) return labelled('next', auditLines('checks the log against the files'), style);
   const left = not_run + recorded.error;
   const what = not_run === 0 ? `only the ${queries(left)} that failed` : `the ${queries(left)} left`;
-  const again = left === 0 ? 'start the same command again' : `the same command again runs ${what}`;
+  const corrected = cannotRun(summary) > 0 && left === 0;
+  const nothing = corrected
+    ? 'correct the files, and start the same command again'
+    : 'start the same command again';
+  const again = left === 0 ? nothing : `the same command again runs ${what}`;
   const text = exit_code === 24 ? `when the engine answers again, ${again}` : again;
   return labelled('next', [...wrap(text, width), ...auditLines('lists what is not settled')], style);
-}
-
-/** A word that a POSIX shell reads back as it is. */
-function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

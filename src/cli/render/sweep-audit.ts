@@ -12,6 +12,7 @@ const COLUMNS = [
   'partial',
   'duplicate',
   'stale',
+  'cannot_run',
   'foreign',
   'wrong_width',
   'unreadable',
@@ -41,7 +42,7 @@ function unitTable(units: readonly UnitAudit[], style: Style): string {
   const shown = units.slice(0, MAX_UNITS);
   // Only what occurs.
   const columns = COLUMNS.filter(name => shown.some(unit => unit[name] > 0));
-  const problems = shown.some(({ problem }) => problem !== undefined);
+  const problems = shown.some(({ problem }) => problem !== null);
   const table = renderTable(
     [
       { title: 'unit', shrink: 'middle' },

@@ -1,47 +1,106 @@
+import { isNullFormat } from './format-clause.js';
 import type { InsertTracker } from './insert.js';
 import { TokenKind } from './lexer.js';
+import { readSet } from './set-clause.js';
+import type { RowsOf, SessionChange } from './statement.js';
 import type { Tokens } from './tokens.js';
 
-const RETURNS_ROWS: ReadonlySet<string> = new Set(
+const ANSWERS: ReadonlySet<string> = new Set(
   'SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN CHECK KILL BACKUP RESTORE WATCH'.split(' '),
 );
+// Closed on purpose: ALTER answers with rows (FREEZE with alter_partition_verbose_result), OPTIMIZE (DRY RUN) and
+// SYSTEM too, and every version may add others.
+const SILENT: ReadonlySet<string> = new Set('SET USE CREATE DROP INSERT'.split(' '));
 const READS_ONLY: ReadonlySet<string> = new Set(
   'SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN USE SET'.split(' '),
 );
-const IN_SESSION: ReadonlySet<string> = new Set('SET USE BEGIN COMMIT ROLLBACK'.split(' '));
+const IN_SESSION: ReadonlySet<string> = new Set('SET USE BEGIN START COMMIT ROLLBACK'.split(' '));
+// What may follow the first word of an expression, where two words begin a statement (`ALTER TABLE`).
+const AFTER_OPERAND: ReadonlySet<string> = new Set(
+  'FROM AS AND OR NOT IN GLOBAL IS LIKE ILIKE REGEXP BETWEEN DIV MOD PREWHERE WHERE ORDER GROUP LIMIT UNION'.split(
+    ' ',
+  ),
+);
+const BEFORE_OPERAND: ReadonlySet<string> = new Set('NOT CASE DISTINCT INTERVAL DATE TIMESTAMP'.split(' '));
 
 /** What qrun must know of a statement to run it, and to run it again. */
 export interface StatementClass {
   readonly keyword: string;
-  readonly returnsRows: boolean;
+  readonly rows: RowsOf;
   readonly readOnly: boolean;
   readonly needsSession: boolean;
+  readonly sets: SessionChange | undefined;
+}
+
+/** A statement as {@link StatementClassifier} looks at it. */
+export interface Classified {
+  readonly tokens: Tokens;
+  readonly insert: InsertTracker;
+  /** Token indexes of the words outside of brackets. */
+  readonly outerWords: readonly number[];
 }
 
 /**
  * Classifies the statements of one file in their order; it remembers the file's temporary tables, because an
- * INSERT into one of them changes nothing that lasts. `outerWords` are the token indexes of the words outside
- * of brackets.
+ * INSERT into one of them changes nothing that lasts, and its dialect.
  *
  * `readOnly` errs on the side of `false`: unknown statements, DDL and everything that touches access rights count
  * as changes. It cannot see effects behind a SELECT (a table that consumes a queue, a function with a counter).
+ *
+ * After `SET dialect = 'kusto'` (or 'prql', 'polyglot') words mean other things: any statement may answer with
+ * rows and may change something, until the dialect is 'clickhouse' again. All dialects share the lexer.
  */
 export class StatementClassifier {
   readonly #temporaryTables = new Set<string>();
+  #hasAnswer = false;
+  #isForeign = false;
 
-  classify(tokens: Tokens, insert: InsertTracker, outerWords: readonly number[]): StatementClass {
+  /** Whether the next statement is in a dialect other than ClickHouse's own. */
+  get isForeign(): boolean {
+    return this.#isForeign;
+  }
+
+  /** `format` is the name in the statement's FORMAT clause, as written. */
+  classify(statement: Classified, format: string | undefined): StatementClass {
+    const { tokens, insert, outerWords } = statement;
     let first = 0;
     while (tokens.kind(first) === TokenKind.open) first += 1;
     const keyword = tokens.kind(first) === TokenKind.word ? tokens.written(first).toUpperCase() : '';
     const isQuery = keyword === 'SELECT' || keyword === 'WITH' || keyword === 'FROM';
     const isTemporary = !isQuery && [1, 2, 3].some(index => tokens.isWord(index, 'TEMPORARY'));
+    const set = isQuery ? undefined : readSet(tokens);
+    const needsSession = IN_SESSION.has(keyword) || isTemporary || set !== undefined;
+    if (this.#isForeign && set === undefined) {
+      return { keyword, rows: 'maybe', readOnly: false, needsSession, sets: undefined };
+    }
+    const isExpression = !ANSWERS.has(keyword) && beginsExpression(tokens, first, keyword);
+    const rows = this.#rowsOf(statement, keyword, isExpression, format);
+    if (rows === 'yes') this.#hasAnswer = true;
+    this.#isForeign = set?.foreignDialect ?? this.#isForeign;
     return {
       keyword,
-      // Only an expression can begin with something that is no word; servers with implicit_select run it.
-      returnsRows: keyword === '' || (RETURNS_ROWS.has(keyword) && !(insert.isInsert && keyword === 'WITH')),
-      readOnly: this.#isReadOnly(tokens, keyword, insert, isTemporary) && !runsInParallel(tokens, outerWords),
-      needsSession: IN_SESSION.has(keyword) || isTemporary,
+      rows,
+      readOnly:
+        (isExpression || this.#isReadOnly(tokens, keyword, insert, isTemporary)) &&
+        !joins(tokens, outerWords, 'PARALLEL', 'WITH'),
+      needsSession,
+      sets: set,
     };
+  }
+
+  #rowsOf(
+    { tokens, insert, outerWords }: Classified,
+    keyword: string,
+    isExpression: boolean,
+    format: string | undefined,
+  ): RowsOf {
+    if (format !== undefined && isNullFormat(format)) return 'no';
+    if (insert.isInsert && keyword !== 'EXPLAIN') return 'no';
+    if (ANSWERS.has(keyword) || isExpression) return 'yes';
+    // Of each host, how it went. It is no result beside rows that were asked for, as in SELECT ...; DROP ... ON CLUSTER.
+    if (joins(tokens, outerWords, 'ON', 'CLUSTER')) return this.#hasAnswer ? 'no' : 'maybe';
+    if (keyword === 'EXECUTE' && outerWords.some(index => tokens.isWord(index, 'SELECT'))) return 'yes';
+    return SILENT.has(keyword) ? 'no' : 'maybe';
   }
 
   #isReadOnly(tokens: Tokens, keyword: string, insert: InsertTracker, isTemporary: boolean): boolean {
@@ -65,9 +124,36 @@ export class StatementClassifier {
   }
 }
 
-// `... PARALLEL WITH ...` joins statements, and those that follow are not looked at.
-function runsInParallel(tokens: Tokens, outerWords: readonly number[]): boolean {
-  return outerWords.some(index => tokens.isWord(index, 'PARALLEL') && tokens.isWord(index + 1, 'WITH'));
+/**
+ * Whether the statement can only be an expression, which ClickHouse takes for a SELECT where `implicit_select` is on
+ * (as it is in chDB): `1 + 2`, `upper('x')`, `number FROM numbers(3)`.
+ */
+function beginsExpression(tokens: Tokens, first: number, keyword: string): boolean {
+  if (keyword === '') return true;
+  const second = first + 1;
+  switch (tokens.kind(second)) {
+    case TokenKind.word:
+      return (
+        (BEFORE_OPERAND.has(keyword) || AFTER_OPERAND.has(tokens.written(second).toUpperCase())) &&
+        !(IN_SESSION.has(keyword) || SILENT.has(keyword))
+      );
+    case TokenKind.quotedName:
+    case TokenKind.string:
+    case TokenKind.number:
+      return BEFORE_OPERAND.has(keyword) || keyword === 'X' || keyword === 'B';
+    case TokenKind.open:
+      // `{t:Identifier}` is a name.
+      return !tokens.isCharacter(second, '{');
+    case TokenKind.end:
+      return !IN_SESSION.has(keyword);
+    default:
+      return true;
+  }
+}
+
+// Two words in a row outside of brackets. What `... PARALLEL WITH ...` joins is not looked at.
+function joins(tokens: Tokens, outerWords: readonly number[], first: string, second: string): boolean {
+  return outerWords.some(index => tokens.isWord(index, first) && tokens.isWord(index + 1, second));
 }
 
 /**

@@ -30,6 +30,11 @@ export function findFormatClause(tokens: Tokens, outerWords: readonly number[]):
   );
 }
 
+/** Whether a format's name, as written, is Null, which prints nothing. Old servers know it in this spelling only. */
+export function isNullFormat(written: string): boolean {
+  return /^[`"“]?null[`"”]?$/i.test(written);
+}
+
 function beginsQuery(tokens: Tokens): boolean {
   if (tokens.kind(0) === TokenKind.open) return true;
   return ['SELECT', 'WITH', 'FROM', 'EXPLAIN', 'INSERT'].some(word => tokens.isWord(0, word));

@@ -63,6 +63,10 @@ const CURLY_CLOSE = 125;
 const UPPER_G = 71;
 const UPPER_E = 69;
 const CURLY_SINGLE = 0x2018;
+// A byte that is not UTF-8, as decodeSql gives it; it may also be half of a character.
+const FIRST_RAW = 0xdc80;
+const LAST_RAW = 0xdcff;
+const isHighSurrogate = (code: number): boolean => code >= 0xd800 && code <= 0xdbff;
 const CURLY_DOUBLE = 0x201c;
 
 /**
@@ -72,7 +76,8 @@ const CURLY_DOUBLE = 0x201c;
  * After each `next()`, `start` and `end` are the UTF-16 offsets of the token. `position` is where the next one is
  * looked for and may be moved by the caller, to step over inline data. Time is linear in the text.
  *
- * Throws QrunError `SQL_INVALID` for a quote, heredoc or comment that is never closed.
+ * Throws QrunError `SQL_INVALID` for a quote, heredoc or comment that is never closed, and for a byte that is not UTF-8
+ * outside of quotes and comments, which no version of ClickHouse reads.
  */
 export class Lexer {
   readonly text: string;
@@ -206,6 +211,11 @@ export class Lexer {
       case BACKSLASH:
         if (this.text.charCodeAt(at + 1) === UPPER_G) return this.#token(TokenKind.terminator, at, at + 2);
         break;
+    }
+    if (code >= FIRST_RAW && code <= LAST_RAW && !isHighSurrogate(this.text.charCodeAt(at - 1))) {
+      const byte = (code & 0xff).toString(16).toUpperCase();
+      const hint = 'save the file as UTF-8; other bytes can stand in comments, strings and quoted names only';
+      throw sqlInvalid(this.text, at, `the file is not UTF-8: byte 0x${byte}`, hint);
     }
     return this.#token(TokenKind.other, at, at + 1);
   }

@@ -1,64 +1,15 @@
-import { isUtf8 } from 'node:buffer';
-import { QrunError } from '../errors.js';
 import { StatementClassifier } from './classify.js';
 import { CodeScanner } from './code-scanner.js';
-import { findFormatClause } from './format-clause.js';
+import { findFormatClause, isNullFormat } from './format-clause.js';
 import { InsertTracker } from './insert.js';
 import { Lexer, TokenKind } from './lexer.js';
 import { parseOverrides } from './overrides.js';
-import { positionOf, sqlInvalid } from './position.js';
+import { sqlInvalid } from './position.js';
+import { namesInClause } from './set-clause.js';
 import type { ParsedQuery, QueryParameter, Statement } from './statement.js';
 import { Tokens } from './tokens.js';
 
-/**
- * The SQL in a file's bytes, without a UTF-8 byte order mark.
- *
- * Throws QrunError `SQL_INVALID`, with the place in the message, for UTF-16, for bytes that are not UTF-8 and for
- * NUL bytes: ClickHouse refuses all three, and not always with a message that tells why.
- */
-export function decodeSql(bytes: Uint8Array): string {
-  const hint = 'save the file as UTF-8';
-  if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
-    throw new QrunError('SQL_INVALID', '1:1: the file is UTF-16: it begins with a UTF-16 byte order mark', {
-      hint,
-    });
-  }
-  if (!isUtf8(bytes)) {
-    const { offset, before } = firstInvalidByte(bytes);
-    const value = (bytes[offset] ?? 0).toString(16).padStart(2, '0').toUpperCase();
-    const { line, column } = positionOf(before, before.length);
-    const message = `${line}:${column}: the file is not UTF-8: byte 0x${value} at byte offset ${offset}`;
-    throw new QrunError('SQL_INVALID', message, { hint });
-  }
-  const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const sql = text.toString('utf8', hasMark ? 3 : 0);
-  const nul = sql.indexOf('\0');
-  if (nul === -1) return sql;
-  throw sqlInvalid(
-    sql,
-    nul,
-    'the file holds a NUL byte',
-    'if an editor saved it as UTF-16, save it as UTF-8',
-  );
-}
-
-// The decoder does not say where it failed. It puts U+FFFD there when it does not throw, and the first one that
-// is not in the file itself marks the place.
-function firstInvalidByte(bytes: Uint8Array): { offset: number; before: string } {
-  const text = new TextDecoder('utf-8').decode(bytes);
-  const encoder = new TextEncoder();
-  let offset = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
-  let from = 0;
-  for (;;) {
-    const at = text.indexOf('\ufffd', from);
-    offset += encoder.encode(text.slice(from, at)).length;
-    const isInFile = bytes[offset] === 0xef && bytes[offset + 1] === 0xbf && bytes[offset + 2] === 0xbd;
-    if (!isInFile) return { offset, before: text.slice(0, at) };
-    offset += 3;
-    from = at + 1;
-  }
-}
+export { decodeSql } from './encoding.js';
 
 /**
  * The statements of a query file and what must be known of them to run it. Linear in the length of `sql`.
@@ -83,8 +34,11 @@ export function parseQuery(sql: string): ParsedQuery {
       const source = readStatement(lexer, scanner, tokens);
       if (tokens.length > 0) {
         const parameters = scanner.takeParameters().filter(({ name }) => !given.has(name));
-        statements.push(describe(source, classifier, parameters));
-        rememberGivenParameters(tokens, given);
+        const statement = describe(source, classifier, parameters);
+        statements.push(statement);
+        for (const name of statement.sets?.names ?? []) {
+          if (name.startsWith('param_')) given.add(name.slice('param_'.length));
+        }
       }
       if (source.isLast) break;
     }
@@ -105,11 +59,29 @@ export function parseQuery(sql: string): ParsedQuery {
   };
 }
 
+/**
+ * Whether a text holds no statement, only white space, comments and terminators, so that {@link parseQuery} refuses
+ * it. Reads no further than the first token; `false` where that cannot be read.
+ */
+export function holdsNoStatement(sql: string): boolean {
+  const lexer = new Lexer(sql);
+  try {
+    for (;;) {
+      const kind = lexer.next();
+      if (kind !== TokenKind.terminator) return kind === TokenKind.end;
+    }
+  } catch {
+    return false;
+  }
+}
+
 interface StatementSource {
   readonly tokens: Tokens;
   readonly insert: InsertTracker;
   /** Token indexes of the words outside of brackets. */
   readonly outerWords: readonly number[];
+  /** Token indexes of the words SETTINGS, within brackets too. */
+  readonly settingsWords: readonly number[];
   readonly data: string | undefined;
   /** Offset behind the last token, or behind the inline data. */
   readonly end: number;
@@ -119,22 +91,34 @@ interface StatementSource {
 function readStatement(lexer: Lexer, scanner: CodeScanner, tokens: Tokens): StatementSource {
   const insert = new InsertTracker(tokens);
   const outerWords: number[] = [];
+  const settingsWords: number[] = [];
   let depth = 0;
   for (;;) {
     const kind = lexer.next();
     if (kind === TokenKind.end || kind === TokenKind.terminator) {
       const end = tokens.end(tokens.length - 1);
-      return { tokens, insert, outerWords, data: undefined, end, isLast: kind === TokenKind.end };
+      return {
+        tokens,
+        insert,
+        outerWords,
+        settingsWords,
+        data: undefined,
+        end,
+        isLast: kind === TokenKind.end,
+      };
     }
     tokens.push(kind, lexer);
     scanner.pass(kind, lexer.start, lexer.end);
     if (kind === TokenKind.close && depth > 0) depth -= 1;
     if (kind === TokenKind.string) refuseOutfile(tokens);
-    if (kind === TokenKind.word && depth === 0) outerWords.push(tokens.length - 1);
+    if (kind === TokenKind.word) {
+      if (depth === 0) outerWords.push(tokens.length - 1);
+      if (tokens.isWord(tokens.length - 1, 'SETTINGS')) settingsWords.push(tokens.length - 1);
+    }
     const inlineData = insert.pass(depth);
     if (inlineData !== undefined) {
       const data = inlineData === 'values' ? readValues(lexer, scanner) : readToBlankLine(lexer, scanner);
-      return { tokens, insert, outerWords, ...data };
+      return { tokens, insert, outerWords, settingsWords, ...data };
     }
     if (kind === TokenKind.open) depth += 1;
   }
@@ -190,22 +174,35 @@ function describe(
   classifier: StatementClassifier,
   parameters: readonly QueryParameter[],
 ): Statement {
-  const { tokens, insert, outerWords, data, end } = source;
+  const { tokens, outerWords, data, end } = source;
   const start = tokens.start(0);
-  // Before inline data FORMAT names the format of the data, and stays.
-  const formatIndex = data === undefined ? findFormatClause(tokens, outerWords) : undefined;
+  // Before inline data FORMAT names the format of the data, and stays. Other dialects have no such clause.
+  const formatIndex =
+    data === undefined && !classifier.isForeign ? findFormatClause(tokens, outerWords) : undefined;
+  const format = formatIndex === undefined ? undefined : tokens.written(formatIndex + 1);
+  const isTakenOff = format !== undefined && !isNullFormat(format);
   return {
     text:
-      formatIndex === undefined
-        ? tokens.text.slice(start, tokens.end(tokens.length - 1))
-        : without(tokens, formatIndex),
+      isTakenOff && formatIndex !== undefined
+        ? without(tokens, formatIndex)
+        : tokens.text.slice(start, tokens.end(tokens.length - 1)),
     data,
-    format: formatIndex === undefined ? undefined : tokens.written(formatIndex + 1),
-    ...classifier.classify(tokens, insert, outerWords),
+    format: isTakenOff ? format : undefined,
+    ...classifier.classify(source, format),
+    settingNames: settingNames(source),
     parameters: definesView(tokens) ? [] : parameters,
     start,
     end,
   };
+}
+
+const NO_NAMES: readonly string[] = [];
+
+function settingNames({ tokens, settingsWords }: StatementSource): readonly string[] {
+  if (settingsWords.length === 0) return NO_NAMES;
+  return settingsWords.flatMap((index, place) =>
+    namesInClause(tokens, index, settingsWords[place + 1] ?? tokens.length),
+  );
 }
 
 function without(tokens: Tokens, formatIndex: number): string {
@@ -217,13 +214,4 @@ function without(tokens: Tokens, formatIndex: number): string {
 // The parameters in a view's definition are given by those who select from it.
 function definesView(tokens: Tokens): boolean {
   return tokens.isWord(0, 'CREATE') && tokens.isWord(tokens.isWord(1, 'OR') ? 3 : 1, 'VIEW');
-}
-
-function rememberGivenParameters(tokens: Tokens, given: Set<string>): void {
-  if (!tokens.isWord(0, 'SET')) return;
-  for (let index = 1; index < tokens.length; index += 1) {
-    const isName = index === 1 || tokens.kind(index - 1) === TokenKind.comma;
-    const name = isName && tokens.isCharacter(index + 1, '=') ? tokens.written(index) : '';
-    if (name.startsWith('param_')) given.add(name.slice('param_'.length));
-  }
 }

@@ -4,11 +4,30 @@ export interface QueryParameter {
   readonly type: string;
 }
 
+/**
+ * Whether a statement answers with rows: `yes` where that is what it is for (SELECT, SHOW, ..., an expression),
+ * however many there are; `no` where it surely gives none (SET, USE, CREATE, DROP, INSERT, FORMAT Null); `maybe`
+ * for all others.
+ *
+ * The result of a query is the answer of its last statement with `yes`, unless one with `maybe` behind it gives
+ * rows: then it is that of the last of these.
+ */
+export type RowsOf = 'yes' | 'maybe' | 'no';
+
+/** What a SET changes in its session. */
+export interface SessionChange {
+  /** The settings and `param_` parameters that it names, as the engine takes them. */
+  readonly names: readonly string[];
+  /** It also changes settings that it does not name, or forbids to change any: a profile, a role, `readonly`. */
+  readonly others: boolean;
+}
+
 /** One statement of a query file, ready to be sent. */
 export interface Statement {
   /**
    * The SQL to send: without comments before the first and after the last token, without the closing `;`, and
-   * without a trailing `FORMAT x` (which would decide what the server answers; qrun always asks for its own).
+   * without a trailing `FORMAT x` (which would decide what the server answers; qrun always asks for its own), except
+   * for `FORMAT Null`. A byte of the file that is not UTF-8 is a lone surrogate (see {@link encodeSql}).
    */
   readonly text: string;
   /**
@@ -24,8 +43,14 @@ export interface Statement {
   readonly keyword: string;
   /** The output format that was taken off, as written. */
   readonly format: string | undefined;
-  /** May answer with rows: SELECT, WITH, SHOW, DESCRIBE, EXISTS, EXPLAIN, ... and parenthesised SELECTs. */
-  readonly returnsRows: boolean;
+  readonly rows: RowsOf;
+  /** Of a SET, and of `EXECUTE AS user` for all that follows. */
+  readonly sets: SessionChange | undefined;
+  /**
+   * The names in all its SETTINGS clauses, in subqueries too, where they may have no effect on the result; what
+   * follows commas behind a clause may be among them.
+   */
+  readonly settingNames: readonly string[];
   /** Changes nothing on the server, so that running it again after a lost answer is safe. */
   readonly readOnly: boolean;
   /** Needs a session that outlives it: SET, USE, transactions, and all work on TEMPORARY tables. */
@@ -59,6 +84,6 @@ export interface ParsedQuery {
   readonly readOnly: boolean;
   /** `true` when the statements must share a session. */
   readonly needsSession: boolean;
-  /** Unreplaced `__PLACEHOLDER__` words, in order, each once. */
+  /** What looks like the unreplaced placeholder of a template, as written, in order, each once: see `CodeScanner`. */
   readonly placeholders: readonly string[];
 }

@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto';
+import { lstatSync, mkdirSync, readdirSync, rmdirSync, type Stats, statSync } from 'node:fs';
+import { platform } from 'node:os';
+import { dirname, join } from 'node:path';
+
+/**
+ * Whether names in a directory that differ only in case are one name, as on most disks of macOS, on FAT and NTFS, in
+ * network shares, and in single directories of ext4. A directory that does not exist is like the nearest one above it
+ * that does. It is found out from a name that is there; in an empty directory a directory is made for it, and removed. Where
+ * that is not possible it is what the system usually has. Never throws.
+ */
+export function foldsCase(directory: string): boolean {
+  const existing = nearest(directory);
+  for (const name of namesIn(existing)) {
+    const answer = isFolded(existing, name);
+    if (answer !== undefined) return answer;
+  }
+  const name = `.qrun-Case-${randomBytes(6).toString('hex')}`;
+  try {
+    mkdirSync(join(existing, name));
+    try {
+      return isFolded(existing, name) === true;
+    } finally {
+      rmdirSync(join(existing, name));
+    }
+  } catch {
+    return platform() === 'darwin';
+  }
+}
+
+function nearest(directory: string): string {
+  for (let at = directory; ; at = dirname(at)) {
+    if (isDirectory(at) || at === dirname(at)) return at;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/** Whether a name leads to the same file in other letters; `undefined` where that name does not tell. */
+function isFolded(directory: string, name: string): boolean | undefined {
+  const swapped = name.replace(/[a-z]/gi, letter =>
+    letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase(),
+  );
+  const one = statOf(join(directory, name));
+  if (swapped === name || one === undefined) return undefined;
+  const other = statOf(join(directory, swapped));
+  // Two files have one number only as names of one file, which a disk without case cannot list twice.
+  return (
+    other !== undefined && other.ino === one.ino && other.dev === one.dev && !isListed(directory, swapped)
+  );
+}
+
+function isListed(directory: string, name: string): boolean {
+  return namesIn(directory).includes(name);
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,54 @@
+import { platform } from 'node:os';
+
+/** The functions of the C library that Node does not offer, called through koffi. */
+export interface Libc {
+  /** flock(2); -1 on failure, with `errno`. */
+  flock(fd: number, operation: number): number;
+  /** That of the last call that failed. */
+  errno(): number;
+  /** _exit(2): ends the process at once, whatever its threads wait for, and runs nothing of it any more. */
+  exit(code: number): void;
+}
+
+let loading: Promise<Libc | undefined> | undefined;
+let loaded: Libc | undefined;
+
+/** The C library, loaded once; `undefined` where koffi has no binary for this platform. */
+export function loadLibc(): Promise<Libc | undefined> {
+  loading ??= load();
+  return loading;
+}
+
+/** The C library if it was loaded before. */
+export function loadedLibc(): Libc | undefined {
+  return loaded;
+}
+
+async function load(): Promise<Libc | undefined> {
+  try {
+    const { default: koffi } = await import('koffi');
+    const names = platform() === 'darwin' ? ['libSystem.B.dylib'] : ['libc.so.6', 'libc.so'];
+    for (const name of names) {
+      loaded = tryLoad(() => {
+        const library = koffi.load(name);
+        return {
+          flock: library.func('int flock(int fd, int operation)'),
+          errno: () => koffi.errno(),
+          exit: library.func('void _exit(int code)'),
+        };
+      });
+      if (loaded !== undefined) return loaded;
+    }
+  } catch {
+    // No prebuilt binary: whoever asked has another way.
+  }
+  return undefined;
+}
+
+function tryLoad<T>(load: () => T): T | undefined {
+  try {
+    return load();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,57 @@
+import { HTTP_PARAMETERS } from '../core/engine-settings.js';
+import type { HttpChannel } from './clickhouse-http.js';
+import type { SpoolOptions } from './result-body.js';
+import type { StopSignal } from './stop.js';
+
+// The unknown column of versions that have no aliases.
+const UNKNOWN_IDENTIFIER = 47;
+
+/**
+ * The names that mean the same setting on a server (`enable_analyzer` and `allow_experimental_analyzer`). Asked once,
+ * when first needed.
+ */
+export class SettingAliases {
+  readonly #channel: HttpChannel;
+  readonly #spool: SpoolOptions;
+  #canonical: Promise<ReadonlyMap<string, string> | undefined> | undefined;
+
+  constructor(channel: HttpChannel, spool: SpoolOptions) {
+    this.#channel = channel;
+    this.#spool = spool;
+  }
+
+  /** All names of these settings but those given; none where the server does not tell. */
+  async of(names: Iterable<string>, stop: StopSignal): Promise<readonly string[]> {
+    this.#canonical ??= this.#ask(stop);
+    const canonical = await this.#canonical;
+    if (canonical === undefined) {
+      this.#canonical = undefined;
+      return [];
+    }
+    const wanted = new Set(Array.from(names, name => canonical.get(name) ?? name));
+    const aliases = Array.from(canonical).flatMap(([alias, name]) => (wanted.has(name) ? [alias] : []));
+    return [...wanted, ...aliases];
+  }
+
+  async #ask(stop: StopSignal): Promise<ReadonlyMap<string, string> | undefined> {
+    const sql = "SELECT name AS n, alias_for AS a FROM system.settings WHERE alias_for != ''";
+    const answer = await this.#channel.call(
+      { sql, queryId: '', query: HTTP_PARAMETERS, spool: this.#spool },
+      stop,
+    );
+    if (!answer.ok) return answer.failure.code === UNKNOWN_IDENTIFIER ? new Map() : undefined;
+    const found = new Map<string, string>();
+    for await (const row of linesOf(answer.body.chunks())) {
+      const { n, a } = JSON.parse(row) as { n: string; a: string };
+      found.set(n, a);
+    }
+    await answer.body.dispose();
+    return found;
+  }
+}
+
+async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  const all: Buffer[] = [];
+  for await (const chunk of chunks) all.push(chunk);
+  yield* Buffer.concat(all).toString('utf8').split('\n').filter(Boolean);
+}
