@@ -54,6 +54,8 @@ const OPENS: ReadonlySet<string> = new Set([
   ...['cp', 'cpSync', 'copyFile', 'copyFileSync'],
 ]);
 const MAY_OPEN: ReadonlySet<string> = new Set([
+  // Copies and syncs what the engine made, file by file, after it has looked what each is.
+  'io/file-tree.ts',
   'io/open-file.ts',
   // A pipe or a terminal is as good there.
   'io/events-file.ts',

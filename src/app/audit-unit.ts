@@ -21,6 +21,8 @@ export interface AuditRequest {
   readonly exclude: readonly string[];
   readonly shard?: Shard | undefined;
   readonly source: UnitSource;
+  /** Parameters that the setup uses. */
+  readonly usedElsewhere?: ReadonlySet<string>;
   /** Reads a log; `undefined` when there is none. */
   readonly readLog: (visitor: LogVisitor, log: string) => Promise<LogTail | undefined>;
 }
@@ -40,7 +42,13 @@ export async function auditUnit(request: AuditRequest): Promise<AuditReport> {
   const { source, inputs, include, exclude, shard, allowPlaceholders = false } = request;
   const due: ExpectedQuery[] = [];
   const survey = await surveyUnit(
-    { source, inputs, selection: { include, exclude, shard, shuffle: undefined }, allowPlaceholders },
+    {
+      source,
+      inputs,
+      selection: { include, exclude, shard, shuffle: undefined },
+      allowPlaceholders,
+      ...(request.usedElsewhere === undefined ? {} : { usedElsewhere: request.usedElsewhere }),
+    },
     (name, fingerprint, { overrides }) =>
       due.push({ name, fingerprint, rows: overrides.rows ?? request.rowsPerQuery }),
   );

@@ -1,17 +1,19 @@
+import type { ChainFile } from '../core/data-note.js';
 import { QrunError } from '../core/errors.js';
 import type { EventSink } from '../core/events.js';
-import type { Settings } from '../core/model.js';
+import { type AllowedPlaceholders, Judge } from '../core/judge.js';
+import type { Parameters, Settings } from '../core/model.js';
 import { decodeSql, parseQuery } from '../core/sql/parse.js';
 import type { ParsedQuery } from '../core/sql/statement.js';
 import type { Engine } from '../io/engine.js';
-import type { AppliedSetup } from '../io/setup-state.js';
 import type { Clock } from './run-unit.js';
 
-/** A `_setup.sql` that was read and checked. */
+/** A `_setup.sql` that was read and parsed. */
 export interface SetupFile {
   /** Relative to the sweep root, as people see it. */
   readonly name: string;
   readonly fingerprint: string;
+  readonly bytes: Buffer;
   readonly query: ParsedQuery;
 }
 
@@ -26,78 +28,121 @@ export function readSetupFile(
   fingerprint: (bytes: Uint8Array) => string,
 ): SetupFile {
   try {
-    return { name, fingerprint: fingerprint(bytes), query: parseQuery(decodeSql(bytes)) };
+    return { name, fingerprint: fingerprint(bytes), bytes, query: parseQuery(decodeSql(bytes)) };
   } catch (error) {
     if (!(error instanceof QrunError)) throw error;
     throw new QrunError('SQL_INVALID', `${name}: ${error.message}`, { hint: 'correct the setup file' });
   }
 }
 
-export interface SetupDeps {
-  readonly engine: Engine;
-  readonly settings: Settings;
-  readonly clock: Clock;
-  readonly emit: EventSink;
-  readonly signal: AbortSignal;
+/** The names of the parameters that setup files use. */
+export function setupParameterNames(files: readonly SetupFile[]): ReadonlySet<string> {
+  return new Set(parametersOf(files).map(({ name }) => name));
 }
 
-/** How far an embedded data directory is prepared, and where that is noted. */
-export interface SetupNotes {
-  read(): AppliedSetup;
-  write(applied: AppliedSetup): Promise<void>;
+function parametersOf(files: readonly SetupFile[]) {
+  return files.flatMap(({ query }) => query.statements.flatMap(({ parameters }) => parameters));
+}
+
+/** What setup files are checked with: that with which the queries are. */
+export interface SetupInputs {
+  readonly parameters: Parameters;
+  readonly allowPlaceholders: AllowedPlaceholders;
 }
 
 /**
- * Runs the setup files that a data directory has not seen yet, or has seen with other content, and notes each
- * that succeeded. A file that was interrupted runs again, so setup files must be idempotent. Gives how many ran.
+ * Checks setup files as queries are checked, so that none prepares other data than it says.
  *
- * Errors: as {@link runSetup}.
+ * Errors: QrunError `SQL_INVALID` for unreplaced placeholders, `PARAMETERS` for parameters without a value; each
+ * with all problems of all files.
  */
-export async function prepareDataDirectory(
-  deps: SetupDeps,
+export function checkSetupFiles(
   files: readonly SetupFile[],
-  notes: SetupNotes,
-): Promise<number> {
-  let applied = notes.read();
-  let ran = 0;
-  for (const file of files) {
-    const before = applied[file.name];
-    if (before === file.fingerprint) continue;
-    await runSetup(deps, file);
-    ran += 1;
-    applied = { ...applied, [file.name]: file.fingerprint };
-    await notes.write(applied);
-    if (before === undefined) continue;
-    deps.emit({
-      type: 'warning',
-      message:
-        `${file.name} changed, so the data was prepared anew; results recorded on the old data stay settled ` +
-        '(--rerun all runs them again)',
+  { parameters, allowPlaceholders }: SetupInputs,
+): void {
+  const judge = new Judge({ inputs: { parameters, settings: {} }, allowPlaceholders });
+  const details: string[] = [];
+  let onlyParameters = true;
+  for (const { name, bytes } of files) {
+    const judgement = judge.judge(bytes);
+    if (judgement.kind !== 'refused') continue;
+    onlyParameters &&= judgement.code === 'PARAMETERS';
+    for (const problem of judgement.problems) details.push(`${name}: ${problem}`);
+  }
+  if (details.length === 0) return;
+  if (onlyParameters) {
+    throw new QrunError('PARAMETERS', 'the parameters do not fit the setup files', {
+      details,
+      hint: 'give each {name:Type} of the SQL one value: --param name=value',
     });
   }
-  return ran;
+  throw new QrunError('SQL_INVALID', 'the setup would prepare other data than it is meant to', {
+    details,
+    hint: 'put the values in; --allow-placeholder NAME runs a word that only looks like a placeholder',
+  });
+}
+
+/** Those of the parameters that setup files use. */
+export function usedParameters(files: readonly SetupFile[], parameters: Parameters): Parameters {
+  const names = setupParameterNames(files);
+  return Object.fromEntries(Object.entries(parameters).filter(([name]) => names.has(name)));
+}
+
+/** A chain as it is named and noted. */
+export function chainOf(files: readonly SetupFile[]): ChainFile[] {
+  return files.map(({ name, fingerprint }) => ({ file: name, fingerprint }));
+}
+
+/** What setup files are run with. */
+export interface SetupDeps {
+  readonly engine: Engine;
+  readonly settings: Settings;
+  readonly parameters: Parameters;
+  readonly clock: Clock;
+  readonly emit: EventSink;
+  /** Ends the chain before its next statement. */
+  readonly drain: AbortSignal;
+  /** Cancels the statement that runs. */
+  readonly abort: AbortSignal;
+  /** Where they run, for people, where that is not this machine. */
+  readonly where?: { readonly target: string; readonly database: string | undefined };
+}
+
+/**
+ * Runs setup files one after the other, each to its end.
+ *
+ * Errors: as {@link runSetup}, for the first that fails; those after it have not run.
+ */
+export async function runChain(deps: SetupDeps, files: readonly SetupFile[]): Promise<void> {
+  for (const file of files) await runSetup(deps, file);
 }
 
 /**
  * Runs one setup file to its end.
  *
- * Errors: QrunError `SETUP_FAILED` with ClickHouse's message, `ENGINE_LOST` when the engine went away.
+ * Errors: QrunError `SETUP_FAILED` with ClickHouse's message, `ENGINE_LOST` when the engine went away; the reason of
+ * the signal that stopped it.
  */
 export async function runSetup(deps: SetupDeps, file: SetupFile): Promise<void> {
-  const { engine, settings, clock, emit, signal } = deps;
+  const { engine, settings, parameters, clock, emit, drain, abort, where } = deps;
+  drain.throwIfAborted();
   emit({ type: 'setup_started', file: file.name });
   const startedMs = clock.monotonicMs();
   const result = await engine.run({
     query: file.query,
     queryId: `qrun-setup-${file.fingerprint}-${clock.nowMs().toString(36)}`,
-    parameters: {},
+    parameters,
     settings,
     timeoutMs: file.query.overrides.timeoutMs ?? 0,
-    signal,
+    signal: abort,
+    drain,
   });
   if (!result.ok) {
     const { failure } = result;
-    if (failure.name === 'ABORTED') signal.throwIfAborted();
+    if (failure.name === 'ABORTED') {
+      abort.throwIfAborted();
+      drain.throwIfAborted();
+    }
     throw new QrunError(
       failure.serverGone ? 'ENGINE_LOST' : 'SETUP_FAILED',
       `${file.name} failed: ${failure.message}`,
@@ -107,5 +152,49 @@ export async function runSetup(deps: SetupDeps, file: SetupFile): Promise<void> 
     );
   }
   await result.body.dispose();
-  emit({ type: 'setup_done', file: file.name, duration_ms: Math.round(clock.monotonicMs() - startedMs) });
+  const duration_ms = Math.round(clock.monotonicMs() - startedMs);
+  emit({
+    ...{ type: 'setup_done', file: file.name, duration_ms },
+    ...(where === undefined ? {} : { target: where.target }),
+    ...(where?.database === undefined ? {} : { database: where.database }),
+  });
 }
+
+/**
+ * The rows of a short question of qrun's own; `settings` lie over those that all queries have.
+ *
+ * Errors: QrunError `SETUP_FAILED` with what ClickHouse says; the reason of the signal that stopped it.
+ */
+export async function ask(
+  deps: Pick<SetupDeps, 'engine' | 'clock' | 'abort'>,
+  sql: string,
+  settings: Settings = {},
+): Promise<Record<string, unknown>[]> {
+  const { engine, clock, abort } = deps;
+  const result = await engine.run({
+    query: parseQuery(sql),
+    queryId: `qrun-setup-ask-${clock.nowMs().toString(36)}-${(asked++).toString(36)}`,
+    parameters: {},
+    settings,
+    timeoutMs: ASK_LIMIT_MS,
+    signal: abort,
+  });
+  if (!result.ok) {
+    if (result.failure.name === 'ABORTED') abort.throwIfAborted();
+    throw new QrunError('SETUP_FAILED', `cannot look at what the setup made: ${result.failure.message}`);
+  }
+  try {
+    let text = '';
+    for await (const chunk of result.body.chunks()) text += chunk.toString('utf8');
+    return text
+      .split('\n')
+      .filter(line => line !== '')
+      .map(line => JSON.parse(line) as Record<string, unknown>);
+  } finally {
+    await result.body.dispose();
+  }
+}
+
+// Each of them reads a small table of the system.
+const ASK_LIMIT_MS = 60_000;
+let asked = 0;

@@ -19,6 +19,8 @@ export interface SurveyOptions {
   readonly inputs: FingerprintInputs;
   readonly selection: Selection;
   readonly allowPlaceholders: AllowedPlaceholders;
+  /** Parameters that something else than a query uses: the setup. */
+  readonly usedElsewhere?: ReadonlySet<string>;
 }
 
 /** A unit's files as they are now. */
@@ -53,7 +55,7 @@ const YIELD_AFTER_MS = 25;
  * holds a statement; the signal's reason when it is aborted.
  */
 export async function surveyUnit(
-  { source, selection, ...rules }: SurveyOptions,
+  { source, selection, usedElsewhere, ...rules }: SurveyOptions,
   visit: (name: string, fingerprint: string, query: ParsedQuery) => void,
   signal?: AbortSignal,
 ): Promise<Survey> {
@@ -91,7 +93,7 @@ export async function surveyUnit(
   // A unit in part says nothing about the other queries. Nor does a file that could not be read.
   if (names.length === all.length && (refused === 0 || onlyParameters)) {
     for (const parameter of Object.keys(rules.inputs.parameters)) {
-      if (judge.usedParameters.has(parameter)) continue;
+      if (judge.usedParameters.has(parameter) || usedElsewhere?.has(parameter) === true) continue;
       cannotRun.push({ query: null, problem: `--param ${parameter}: no query uses it` });
     }
   }

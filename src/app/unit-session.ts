@@ -1,3 +1,4 @@
+import { sameChain } from '../core/data-note.js';
 import { type ExitCode, isInterruption, QrunError } from '../core/errors.js';
 import type { EventSink, RunSummary } from '../core/events.js';
 import { type FingerprintInputs, fingerprinter } from '../core/fingerprint.js';
@@ -10,12 +11,12 @@ import type { Selection } from '../core/selection.js';
 import type { Engine } from '../io/engine.js';
 import type { Lease } from '../io/lease.js';
 import type { ResultLog } from '../io/log.js';
-import type { RunEntry, RunStart } from '../io/run-sidecar.js';
+import type { RunEntry, RunSetup, RunStart } from '../io/run-sidecar.js';
 import type { UnitSource } from '../io/unit-files.js';
 import { planRun, queryReader, type RunPlan } from './plan-unit.js';
 import { selectedBy } from './run-summary.js';
 import { type Clock, queriesAtOnce, runUnit } from './run-unit.js';
-import { prepareDataDirectory, runSetup, type SetupFile, type SetupNotes } from './setup.js';
+import { ask, chainOf, checkSetupFiles, runChain, type SetupFile } from './setup.js';
 
 /** One unit with everything that decides what is run and recorded. */
 export interface UnitRequest {
@@ -38,6 +39,10 @@ export interface UnitRequest {
   readonly halt: HaltPolicy | undefined;
   readonly database?: string | undefined;
   readonly rowsPerQuery: number | undefined;
+  /** Parameters that the setup uses. */
+  readonly usedElsewhere?: ReadonlySet<string>;
+  /** Of all setup files, whether they are to run or not. */
+  readonly setupNames?: readonly string[];
   /** Whether setup files run on a server. */
   readonly setup: boolean;
   readonly drain: AbortSignal;
@@ -59,12 +64,14 @@ export interface UnitDeps {
   readonly openLog: () => Promise<ResultLog>;
   readonly readRuns: () => readonly RunEntry[];
   readonly appendRun: (entry: RunEntry) => Promise<void>;
+  /** The chain of setup files where it is to run: with the embedded engine always, on a server when asked. */
   readonly readSetupFiles: () => readonly SetupFile[];
-  readonly openEngine: () => Promise<Engine>;
-  readonly setupNotes: SetupNotes;
+  /** Opens the engine; the embedded one on data that the chain has made. */
+  readonly openEngine: (setup: readonly SetupFile[]) => Promise<Engine>;
   /** Told when the plan stands, with the number of queries that are due. */
   readonly onPlanned?: (due: number) => void;
-  readonly withSetupLock: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Runs `work` when no other one prepares the server; an abort of `signal` ends the wait for it. */
+  readonly withSetupLock: <T>(work: () => Promise<T>, signal: AbortSignal) => Promise<T>;
   readonly clock: Clock;
   readonly random: () => number;
   readonly emit: EventSink;
@@ -85,7 +92,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
   const identity = deps.identity();
   const lease = await deps.takeLease();
   try {
-    deps.readRuns();
+    const runs = deps.readRuns();
     const log = await deps.openLog();
     try {
       if (log.onNetwork) {
@@ -95,12 +102,13 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
         });
       }
       const setup = deps.readSetupFiles();
+      checkSetupFiles(setup, { ...request, parameters: request.inputs.parameters });
       const bad = request.skipBad === true ? 'skip' : 'refuse';
       const plan = await planRun({ ...request, source: deps.source, bad }, log.final, request.drain);
       tellOfOtherFiles(plan, emit);
       deps.onPlanned?.(plan.due.total);
       if (plan.due.total === 0) return await runPlanned(deps, request, plan, log, NO_ENGINE);
-      const engine = await openUnlessStopped(deps, request);
+      const engine = await openUnlessStopped(deps, request, setup);
       if (engine === undefined) return await runPlanned(deps, request, plan, log, NO_ENGINE);
       try {
         if (plan.usesParameters && engine.info.parametersLost === true) {
@@ -132,11 +140,12 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
           due: plan.due.total,
         });
         for (const message of engine.info.notices ?? []) emit({ type: 'warning', message });
-        await prepare(deps, request, engine, setup);
-        await deps.appendRun(startEntry(deps, request, engine, await identity));
-        const setupNotRun =
-          engine.info.kind === 'embedded' || request.setup ? [] : setup.map(({ name }) => name);
-        const summary = await runPlanned(deps, request, plan, log, engine, setupNotRun);
+        const prepared = await prepare(deps, request, engine, setup);
+        if (prepared === 'stopped') return await runPlanned(deps, request, plan, log, engine);
+        tellOfChange(deps, plan, setup, runs, engine);
+        await deps.appendRun(startEntry(deps, request, engine, await identity, prepared));
+        const notRun = engine.info.kind === 'embedded' || request.setup ? [] : (request.setupNames ?? []);
+        const summary = await runPlanned(deps, request, plan, log, engine, notRun);
         await deps.appendRun({
           event: 'end',
           run: request.run,
@@ -181,9 +190,13 @@ function tellOfOtherFiles({ refused, cannotRun, noStatement }: RunPlan, emit: Ev
 }
 
 // A stop that comes before the engine is there leaves nothing to end and nothing to record.
-async function openUnlessStopped(deps: UnitDeps, { drain }: UnitRequest): Promise<Engine | undefined> {
+async function openUnlessStopped(
+  deps: UnitDeps,
+  { drain }: UnitRequest,
+  setup: readonly SetupFile[],
+): Promise<Engine | undefined> {
   try {
-    return drain.aborted ? undefined : await deps.openEngine();
+    return drain.aborted ? undefined : await deps.openEngine(setup);
   } catch (error) {
     if (isInterruption(error, drain)) return undefined;
     throw error;
@@ -215,30 +228,78 @@ async function runPlanned(
   return summary;
 }
 
+// Runs the setup on a server. `stopped`: a signal has ended it before its end.
 async function prepare(
   deps: UnitDeps,
   request: UnitRequest,
   engine: Engine,
   files: readonly SetupFile[],
-): Promise<void> {
+): Promise<RunSetup | 'stopped' | undefined> {
   const { clock, emit } = deps;
-  const context = { engine, settings: request.settings, clock, emit, signal: request.abort };
-  if (engine.info.kind === 'embedded') {
-    await prepareDataDirectory(context, files, deps.setupNotes);
-    return;
-  }
-  if (!request.setup) return;
+  const { drain, abort, inputs, settings } = request;
+  const chain = chainOf(files);
+  if (engine.info.kind === 'embedded') return files.length === 0 ? undefined : { files: chain };
+  if (!request.setup) return undefined;
   if (files.length === 0) {
     throw new QrunError('USAGE', `--setup: there is no _setup.sql in ${request.directory} or above it`, {
       hint: 'leave --setup away, or write one',
     });
   }
-  await deps.withSetupLock(async () => {
-    for (const file of files) await runSetup(context, file);
+  const database = await currentDatabase(deps, request, engine);
+  const where = { target: engine.info.target, database };
+  const { parameters } = inputs;
+  try {
+    await deps.withSetupLock(
+      () => runChain({ engine, settings, parameters, clock, emit, drain, abort, where }, files),
+      drain,
+    );
+  } catch (error) {
+    if (error === drain.reason || error === abort.reason) return 'stopped';
+    throw error;
+  }
+  return { files: chain, ...(database === undefined ? {} : { database }) };
+}
+
+// Only people read it: a server that does not tell is prepared all the same.
+async function currentDatabase(
+  { clock }: UnitDeps,
+  { abort, inputs }: UnitRequest,
+  engine: Engine,
+): Promise<string | undefined> {
+  try {
+    const [row] = await ask({ engine, clock, abort }, 'SELECT currentDatabase() AS name');
+    return typeof row?.name === 'string' ? row.name : inputs.settings.database;
+  } catch {
+    return inputs.settings.database;
+  }
+}
+
+// Data is no part of a fingerprint: results on the data of another chain stay settled.
+function tellOfChange(
+  { emit }: UnitDeps,
+  plan: RunPlan,
+  setup: readonly SetupFile[],
+  runs: readonly RunEntry[],
+  engine: Engine,
+): void {
+  if (engine.info.kind !== 'embedded' || plan.settled === 0) return;
+  const before = runs.findLast((entry): entry is RunStart => entry.event === 'start')?.setup;
+  if (before === undefined || sameChain(before.files, chainOf(setup))) return;
+  emit({
+    type: 'warning',
+    message:
+      'the setup changed, so the data was prepared anew; results recorded on the old data stay settled ' +
+      '(--rerun all runs them again)',
   });
 }
 
-function startEntry(deps: UnitDeps, request: UnitRequest, engine: Engine, identity: RunIdentity): RunStart {
+function startEntry(
+  deps: UnitDeps,
+  request: UnitRequest,
+  engine: Engine,
+  identity: RunIdentity,
+  setup: RunSetup | undefined,
+): RunStart {
   return {
     event: 'start',
     schema: RECORD_SCHEMA_VERSION,
@@ -252,6 +313,7 @@ function startEntry(deps: UnitDeps, request: UnitRequest, engine: Engine, identi
     target: engine.info.target,
     settings: request.inputs.settings,
     rows_per_query: request.rowsPerQuery ?? null,
+    ...(setup === undefined ? {} : { setup }),
   };
 }
 

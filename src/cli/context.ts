@@ -17,6 +17,7 @@ import type { NumberUse, Respelled } from '../core/toml-numbers.js';
 import { readDotEnv, readSecretFile, readToml } from '../io/config-files.js';
 import { type JobConfig, readJobConfig } from '../io/job-config.js';
 import { realLogPath } from '../io/log-place.js';
+import { localTimeZone } from '../io/time-zone.js';
 import { findSweepRoot, type SweepRoot, unitName } from '../io/unit-files.js';
 
 /** The surroundings of the process, as far as the configuration depends on them. */
@@ -35,8 +36,10 @@ export interface SweepContext {
   readonly given: ResolvedConfig['given'];
   readonly table: SweepTable;
   readonly logDirectory: string;
-  /** Where the embedded engine keeps its data, unless a unit of a sweep has its own. */
+  /** The directory that the user manages the embedded engine's data in, or else the one that holds all of it. */
   readonly dataDirectory: string;
+  /** The time zone that the embedded engine works in; undefined with a server, which has its own. */
+  readonly timeZone: string | undefined;
   /** Numbers in qrun.toml that stood in the ids of units with other digits; see {@link refuseRespelled}. */
   readonly respelled: readonly Respelled[];
   /** Units that a job's configuration names; see {@link JobConfig}. */
@@ -123,6 +126,7 @@ export function sweepContext(
     table: parseSweepTable(configFile ?? '', values.sweep),
     logDirectory: absolute.log_dir ?? join(root, 'results'),
     dataDirectory: absolute.data_dir ?? join(root, '.qrun', 'data'),
+    timeZone: timeZoneOf(config, job, env),
     jobUnits: job?.units,
     respelled: toml?.respelled ?? [],
     password: () => {
@@ -155,7 +159,7 @@ export function unitIn(
     logDirectory: dirname(logPath),
     inputs: {
       parameters: config.parameters,
-      settings: resultSettings(config),
+      settings: resultSettings(config, sweep.timeZone),
       limits: splitSettings(config.settings).limits,
     },
   };
@@ -208,8 +212,27 @@ function sweepRootOf(directory: string, cwd: string): SweepRoot {
   }
 }
 
-// The database decides what an unqualified table name means, as a setting would.
-function resultSettings(config: Config): Settings {
-  const { result } = splitSettings(config.settings);
-  return config.database === undefined ? result : { ...result, database: config.database };
+// Of the embedded engine the time zone of this process would decide; a job keeps the one of its submission. Where the
+// user sets one for his queries, that of the process is to decide nothing.
+function timeZoneOf(
+  config: Config,
+  job: JobConfig | undefined,
+  env: Surroundings['env'],
+): string | undefined {
+  if (config.engine !== 'embedded') return undefined;
+  if ((config.settings.session_timezone ?? '') !== '') return 'UTC';
+  return job?.timeZone ?? localTimeZone(env);
 }
+
+// The database decides what an unqualified table name means, as a setting would; so does the time zone for all dates
+// without one. UTC is what an engine has that is told nothing: it adds nothing to fingerprints.
+function resultSettings(config: Config, timeZone: string | undefined): Settings {
+  return Object.fromEntries([
+    ...Object.entries(splitSettings(config.settings).result),
+    ...(config.database === undefined ? [] : [['database', config.database]]),
+    ...(timeZone === undefined || timeZone === 'UTC' ? [] : [[TIME_ZONE_INPUT, timeZone]]),
+  ]);
+}
+
+// No setting of ClickHouse has this name.
+const TIME_ZONE_INPUT = 'timezone';

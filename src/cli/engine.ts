@@ -1,4 +1,9 @@
+import { createRequire } from 'node:module';
+import { relative } from 'node:path';
+import type { EmbeddedDataDeps } from '../app/embedded-data.js';
+import type { SetupFile } from '../app/setup.js';
 import { QrunError } from '../core/errors.js';
+import { shortHash } from '../core/fingerprint.js';
 import type { Engine } from '../io/engine.js';
 import { SPOOL_THRESHOLD_BYTES } from '../io/result-body.js';
 import type { RunnableContext, UnitContext } from './context.js';
@@ -6,20 +11,20 @@ import { shownUrl } from './secrets.js';
 
 const DEFAULT_URL = 'http://localhost:8123';
 
-/** Opens the engine that a configuration names. Errors: QrunError `ENGINE_*`, `DATA_LOCKED`, `CONFIG`. */
-export async function openEngine(context: RunnableContext, signal: AbortSignal): Promise<Engine> {
-  const { config, dataDirectory, logDirectory } = context;
+/**
+ * Opens the server that a configuration names.
+ *
+ * Errors: QrunError `ENGINE_*`, `CONFIG`.
+ */
+export async function openServer(context: RunnableContext, signal: AbortSignal): Promise<Engine> {
+  const { config, logDirectory } = context;
   const common = {
     concurrency: config.concurrency,
     settings: config.settings,
     spool: { directory: logDirectory, thresholdBytes: SPOOL_THRESHOLD_BYTES },
   };
-  // Loaded here, because each brings a large package that the other engine and the other commands do not need.
-  if (config.engine === 'embedded') {
-    const { openEmbedded } = await import('../io/embedded.js');
-    return await openEmbedded({ ...common, dataDirectory }, signal);
-  }
   const url = serverUrl(context);
+  // Loaded here, because each engine brings a large package that the other one and most commands do not need.
   const { openClickHouse } = await import('../io/clickhouse.js');
   const password = context.password();
   return await openClickHouse(
@@ -33,6 +38,66 @@ export async function openEngine(context: RunnableContext, signal: AbortSignal):
     },
     signal,
   );
+}
+
+/**
+ * Opens the embedded engine on the data that a unit's chain of setup files makes; see `app/embedded-data.ts`.
+ *
+ * Errors: QrunError `ENGINE_*`, `DATA_LOCKED`, `CONFIG`, `SETUP_FAILED`; the reason of the signal that stopped it.
+ */
+export async function openEmbeddedData(
+  context: RunnableContext,
+  setup: readonly SetupFile[],
+  world: Omit<EmbeddedDataDeps, 'open'> & { readonly pid: number },
+): Promise<Engine> {
+  const { config, dataDirectory, logDirectory, timeZone, inputs, logPath, root, unit } = context;
+  const [{ openEmbedded }, { openManagedData, openOwnData }] = await Promise.all([
+    import('../io/embedded.js'),
+    import('../app/embedded-data.js'),
+  ]);
+  const open: EmbeddedDataDeps['open'] = (directory, brief) =>
+    openEmbedded(
+      {
+        concurrency: brief ? 1 : config.concurrency,
+        settings: config.settings,
+        spool: { directory: logDirectory, thresholdBytes: SPOOL_THRESHOLD_BYTES },
+        dataDirectory: directory,
+        ...(timeZone === undefined ? {} : { timeZone }),
+      },
+      world.drain,
+    );
+  const request = {
+    files: setup,
+    parameters: inputs.parameters,
+    settings: config.settings,
+    resultSettings: inputs.settings,
+    engine: engineVersion(),
+  };
+  if (config.data_dir !== undefined) {
+    const notes = await import('../io/setup-state.js');
+    const managed = {
+      directory: dataDirectory,
+      readNote: () => notes.readSetupNote(dataDirectory),
+      removeNote: () => notes.removeSetupNote(dataDirectory),
+      sync: () => notes.syncData(dataDirectory),
+      writeNote: (identity: string) => notes.writeSetupNote(dataDirectory, identity),
+    };
+    return await openManagedData({ ...world, open }, managed, request);
+  }
+  const { DataStore } = await import('../io/data-store.js');
+  // One log is written by one run at a time: so is the copy that belongs to it.
+  const owner = { key: shortHash(relative(root, logPath)), pid: world.pid, unit, log: logPath };
+  return await openOwnData({ ...world, open }, new DataStore(dataDirectory), owner, request);
+}
+
+/** The version of the package with the embedded engine; empty where it is not installed. */
+export function engineVersion(): string {
+  try {
+    const { version } = createRequire(import.meta.url)('chdb/package.json') as { version?: unknown };
+    return typeof version === 'string' ? version : '';
+  } catch {
+    return '';
+  }
 }
 
 /** The URL of the server that a configuration names. Errors: QrunError `CONFIG` for one with parameters. */

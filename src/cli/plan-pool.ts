@@ -8,7 +8,10 @@ import type { UnitContext } from './context.js';
 
 /** A unit to plan, as plain data for a thread. */
 export interface PlanQuestion
-  extends Pick<PlanOptions, 'inputs' | 'selection' | 'rerun' | 'allowPlaceholders' | 'bad'> {
+  extends Pick<
+    PlanOptions,
+    'inputs' | 'selection' | 'rerun' | 'allowPlaceholders' | 'usedElsewhere' | 'bad'
+  > {
   readonly unit: string;
   readonly directory: string;
   readonly logPath: string;
@@ -32,6 +35,8 @@ const UNITS_FOR_A_THREAD = 20;
 // Reading and lexing 300,000 files is work for the processor; more threads than this wait for the disk.
 const MAX_THREADS = 8;
 
+const NONE: ReadonlySet<string> = new Set();
+
 /**
  * Plans units on as many threads as there are cores; the same as planning them here, in a fraction of the time.
  *
@@ -53,14 +58,22 @@ export class PlanPool {
     for (let n = 0; n < size; n += 1) this.#idle.push(this.#start());
   }
 
-  /** Plans one unit when a thread is free. Errors: as `previewUnit`; the signal's reason when it is aborted. */
-  plan(unit: UnitContext, signal: AbortSignal): Promise<PlannedUnit> {
+  /**
+   * Plans one unit when a thread is free. `usedElsewhere`: parameters that its setup uses.
+   *
+   * Errors: as `previewUnit`; the signal's reason when it is aborted.
+   */
+  plan(
+    unit: UnitContext,
+    signal: AbortSignal,
+    usedElsewhere: ReadonlySet<string> = NONE,
+  ): Promise<PlannedUnit> {
     return this.#limit(async () => {
       signal.throwIfAborted();
       const worker = this.#idle.pop() ?? this.#start();
       let answer: PlanAnswer;
       try {
-        answer = await ask(worker, questionOf(unit), signal);
+        answer = await ask(worker, questionOf(unit, usedElsewhere), signal);
       } catch (error) {
         this.#all.delete(worker);
         void worker.terminate();
@@ -85,7 +98,10 @@ export class PlanPool {
   }
 }
 
-function questionOf({ unit, directory, logPath, inputs, config }: UnitContext): PlanQuestion {
+function questionOf(
+  { unit, directory, logPath, inputs, config }: UnitContext,
+  usedElsewhere: ReadonlySet<string>,
+): PlanQuestion {
   return {
     unit,
     directory,
@@ -94,6 +110,7 @@ function questionOf({ unit, directory, logPath, inputs, config }: UnitContext): 
     selection: { include: config.include, exclude: config.exclude, shard: undefined, shuffle: undefined },
     rerun: config.rerun,
     allowPlaceholders: config.allow_placeholders,
+    usedElsewhere,
     bad: config.skip_bad ? 'skip' : 'refuse',
   };
 }

@@ -202,6 +202,18 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     done(await autoscaleCommand(flags, terminal));
   });
 
+  const pruning = command(program, 'prune', 'list what nothing needs any more, and remove it with --remove')
+    .argument('[root]', 'directory of the sweep', '.')
+    .option('--dry-run', 'list only, remove nothing (the default)')
+    .option('--remove', 'remove what is listed; what is in use always stays')
+    .option('-a, --all', 'also what a run would use, which then makes it anew')
+    .option('--json', 'as one JSON line')
+    .addHelpText('after', `\n${PRUNE_HELP}`);
+  pruning.action(async (directory: string, flags: Flags) => {
+    const { pruneCommand } = await import('./commands/prune.js');
+    done(await pruneCommand(directory, flags, terminal));
+  });
+
   addJobCommands({ program, command, refusePassword, terminal, done });
 
   command(program, 'completion', 'print the completion script of a shell')
@@ -268,6 +280,9 @@ const AUDIT_HELP = `The formula is: lines = N_normal x rows_per_query + N_skippe
 It judges by the same configuration as a run: what a run would refuse or run again is not complete. Give it the
 options of the run (--set, --param, --log, --shard, ...); those that only say how queries run have no effect.
 Shards in logs of their own are one unit: qrun audit ./sql --log a.ndjson --log b.ndjson`;
+
+const PRUNE_HELP = `Looked at are the data directories of the embedded engine in .qrun/data: each is named by what the setup files
+that made it hold, and stays when they change. Data of a directory given with --data-dir is yours.`;
 
 const AUTOSCALE_HELP = `Each round: CPU < 40 % and memory < 60 %: a slot more; CPU > 80 % or memory > 80 %: a slot less; else as it is.
 A step up is watched for five minutes (--loop): load < 0.9 x cores, no swapping, no queries that fail while they

@@ -29,8 +29,8 @@ export interface UnitSelection {
 
 /**
  * The sweep that a directory belongs to, with the units at or below it: those that qrun.toml lists, else each leaf
- * directory, times epochs and matrix. With an embedded engine each unit has a data directory of its own (below
- * `data_dir`, where that is given), because only one process can open one.
+ * directory, times epochs and matrix. With an embedded engine and `data_dir` each unit has a directory of its own
+ * below that, because only one process can open one.
  *
  * Errors: QrunError `CONFIG`, `UNIT_*`; `CONFIG` when two units would share a log, also where
  * its disk does not tell upper from lower case.
@@ -77,9 +77,9 @@ export function openSweep(
 
 function unitOf(sweep: SweepContext, directory: string, parameters: Parameters): UnitContext {
   const unit = unitIn(sweep, directory, parameters);
-  if (sweep.config.engine !== 'embedded') return unit;
+  if (sweep.config.engine !== 'embedded' || sweep.config.data_dir === undefined) return unit;
   const own = basename(unit.logPath).replace(/\.ndjson$/, '');
-  return { ...unit, dataDirectory: join(sweep.config.data_dir ?? join(sweep.root, '.qrun', 'data-of'), own) };
+  return { ...unit, dataDirectory: join(sweep.config.data_dir, own) };
 }
 
 function refuseSharedNames(units: readonly UnitContext[]): void {

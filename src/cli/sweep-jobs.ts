@@ -72,6 +72,7 @@ export async function prepareJobs(
     sweep.root,
     { ...Object.fromEntries(kept), sweep: { ...sweep.table, name, group } },
     sweep.units.map(({ unit }) => unit),
+    sweep.timeZone,
   );
   const own = ownCommand(terminal);
   const shared = sweep.config.parameters;

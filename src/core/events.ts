@@ -81,7 +81,14 @@ export type RunEvent =
       readonly due: number;
     }
   | { readonly type: 'setup_started'; readonly file: string }
-  | { readonly type: 'setup_done'; readonly file: string; readonly duration_ms: number }
+  | {
+      readonly type: 'setup_done';
+      readonly file: string;
+      readonly duration_ms: number;
+      /** The server that it ran on, and its database there. */
+      readonly target?: string;
+      readonly database?: string;
+    }
   | {
       readonly type: 'query_started';
       readonly query: string;

@@ -119,6 +119,9 @@ export class Attempt {
   async #execute(statement: Statement, index: number, isResult: boolean): Promise<HttpAnswer> {
     const { queryId } = this.#request;
     if (this.#stop.why !== undefined) return this.#stopped(index === 0, undefined);
+    if (index > 0 && this.#request.drain?.aborted) {
+      return { ok: false, failure: ownFailure('ABORTED', 'transient', 'stopped between two statements') };
+    }
     const { supportsParameters, version } = this.#context.profile;
     const parameter = statement.parameters[0];
     if (parameter !== undefined && !supportsParameters) {

@@ -95,6 +95,7 @@ export class EmbeddedAttempt {
       const opened = await this.#openSession();
       if (!opened.ok) return this.#failed({ ...opened.failure, neverStarted: true });
       for (const [index, statement] of statements.entries()) {
+        if (index > 0 && this.#request.drain?.aborted) return this.#failed(stoppedBetween());
         const answer = await this.#execute(opened.session, statement, choice.mayBe(index));
         if (answer.ok && answer.body !== undefined) await choice.take(index, answer.body);
         const changes = !(statement.readOnly || readOnly);
@@ -271,6 +272,11 @@ export class EmbeddedAttempt {
     );
     return { ok: false, failure: { ...stopped, neverStarted: !this.#wasSent } };
   }
+}
+
+// What is left of a file was not sent, what stands before it has ended.
+function stoppedBetween(): Failure {
+  return ownFailure('ABORTED', 'transient', 'stopped between two statements');
 }
 
 function intoPipe(pipe: ResultPipe): string {

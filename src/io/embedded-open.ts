@@ -91,9 +91,13 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** The version of the engine, as `26.7.2.1`. */
-export async function engineVersion(connections: Connections): Promise<string> {
-  return (await column(connections, 'SELECT version() AS v'))[0] ?? 'unknown';
+/** The version of the engine, as `26.7.2.1`, and the time zone of dates that name none. */
+export async function engineFacts(
+  connections: Connections,
+): Promise<{ readonly version: string; readonly timeZone: string }> {
+  const facts = 'SELECT arrayJoin([version(), serverTimezone()]) AS v';
+  const [version = 'unknown', timeZone = 'unknown'] = await column(connections, facts);
+  return { version, timeZone };
 }
 
 /**

@@ -7,12 +7,13 @@ import type { Settings } from '../core/model.js';
 import { EmbeddedAttempt, type EmbeddedContext, type Slot } from './embedded-attempt.js';
 import { loadChdb } from './embedded-chdb.js';
 import type { Connections } from './embedded-connections.js';
-import { checkSettings, engineVersion, openConnections } from './embedded-open.js';
+import { checkSettings, engineFacts, openConnections } from './embedded-open.js';
 import { openPipes, type ResultPipes } from './embedded-pipe.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
 import type { SpoolOptions } from './result-body.js';
 import { Running } from './running.js';
 import { Stop, type StopSignal } from './stop.js';
+import { isTimeZone } from './time-zone.js';
 
 /** Where the data of the engine is and how it is used. */
 export interface EmbeddedOptions {
@@ -23,6 +24,8 @@ export interface EmbeddedOptions {
   readonly spool: SpoolOptions;
   /** The user's settings for all queries. */
   readonly settings: Settings;
+  /** For dates without one; that of the process where it is not given. One for the life of the process. */
+  readonly timeZone?: string;
   /** How many queries run at once, where it is not to be {@link embeddedSlots}. */
   readonly slots?: number;
   /**
@@ -70,7 +73,7 @@ function threads(): number {
  * Opens the engine `embedded`: ClickHouse inside this process (chDB), on a data directory.
  *
  * Rejects with QrunError `ENGINE_MISSING` (the package chdb is not there or not for this platform), `CONFIG`
- * (directory, settings; all bad settings at once), `DATA_LOCKED` (another process has the directory open) or
+ * (directory, time zone, settings; all bad settings at once), `DATA_LOCKED` (another process has the directory open) or
  * `ENGINE_UNREACHABLE` (`signal` aborted). It takes about 0.2 s and 250 MB, the first time in a process. Aborting
  * `signal` ends the opening; it does not close an open engine.
  *
@@ -93,11 +96,13 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
   opening.catch(() => undefined);
   let connections: Connections | undefined;
   try {
+    if (options.timeZone !== undefined) useTimeZone(options.timeZone);
     const connect = await loadChdb();
     goOn();
     connections = await openConnections(connect, path);
     goOn();
-    const version = await engineVersion(connections);
+    const { version, timeZone } = await engineFacts(connections);
+    refuseOtherTimeZone(timeZone, options.timeZone);
     await checkSettings(connections, options.settings);
     const pipes = await opening;
     const info = {
@@ -117,6 +122,23 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
     );
     throw error;
   }
+}
+
+// The engine reads the variable when it is opened for the first time; the system's own zone would decide without it.
+function useTimeZone(name: string): void {
+  if (!isTimeZone(name)) {
+    throw new QrunError('CONFIG', `the time zone ${JSON.stringify(name)} is none that ClickHouse knows`, {
+      hint: 'set TZ to a name of the tz database, such as UTC or Asia/Tokyo',
+    });
+  }
+  if (process.env.TZ !== name) process.env.TZ = name;
+}
+
+function refuseOtherTimeZone(is: string, wanted: string | undefined): void {
+  if (wanted === undefined || is === wanted) return;
+  throw new QrunError('CONFIG', `the embedded engine works in the time zone ${is}, not in ${wanted}`, {
+    hint: 'it keeps its first one for the life of the process: use a process for each time zone',
+  });
 }
 
 class EmbeddedEngine implements Engine {

@@ -39,6 +39,8 @@ export interface EngineRequest {
   readonly timeoutMs: number;
   /** Abort cancels the attempt on the server too. */
   readonly signal: AbortSignal;
+  /** Abort ends the attempt before its next statement, with failure name `ABORTED`; one that runs goes on. */
+  readonly drain?: AbortSignal;
 }
 
 /**

@@ -13,6 +13,8 @@ export interface JobConfig {
   readonly values: Readonly<Record<string, unknown>>;
   /** Ids of the units that the submission was about: what its audit judges, whatever is there then. */
   readonly units: readonly string[];
+  /** In which the embedded engine works; undefined where none was noted. */
+  readonly timeZone?: string;
 }
 
 const VERSION = 1;
@@ -27,8 +29,10 @@ export async function writeJobConfig(
   root: string,
   values: Readonly<Record<string, unknown>>,
   units: readonly string[],
+  timeZone?: string,
 ): Promise<string> {
-  const content = `${JSON.stringify({ version: VERSION, root, values, units }, null, 2)}\n`;
+  const zone = timeZone === undefined ? {} : { time_zone: timeZone };
+  const content = `${JSON.stringify({ version: VERSION, root, values, units, ...zone }, null, 2)}\n`;
   const directory = join(root, '.qrun', 'jobs');
   const path = join(directory, `${shortHash(content)}.json`);
   try {
@@ -45,7 +49,7 @@ export async function writeJobConfig(
 
 /** Reads what {@link writeJobConfig} wrote. Errors: QrunError `CONFIG`. */
 export function readJobConfig(file: string): JobConfig {
-  let content: Partial<Record<'version' | 'root' | 'values' | 'units', unknown>> | null;
+  let content: Partial<Record<'version' | 'root' | 'values' | 'units' | 'time_zone', unknown>> | null;
   try {
     content = JSON.parse(readState(file, 'state')) as typeof content;
   } catch (cause) {
@@ -54,10 +58,11 @@ export function readJobConfig(file: string): JobConfig {
       cause,
     });
   }
-  const { version, root, values, units } = content ?? {};
+  const { version, root, values, units, time_zone: zone } = content ?? {};
   const known = typeof values === 'object' && values !== null && Array.isArray(units);
   if (version === VERSION && typeof root === 'string' && known) {
-    return { file, root, values: values as Record<string, unknown>, units: units as string[] };
+    const timeZone = typeof zone === 'string' ? { timeZone: zone } : {};
+    return { file, root, values: values as Record<string, unknown>, units: units as string[], ...timeZone };
   }
   throw new QrunError('CONFIG', `${file} is not the configuration of a job that this qrun knows`, {
     hint: '--config takes a file that qrun submit-all wrote; submit again',

@@ -1,3 +1,4 @@
+import type { ChainFile } from '../core/data-note.js';
 import { QrunError } from '../core/errors.js';
 import type { OutcomeCounts } from '../core/events.js';
 import type { Settings } from '../core/model.js';
@@ -5,6 +6,13 @@ import { RECORD_SCHEMA_VERSION } from '../core/record.js';
 import { appendLine } from './append-line.js';
 import { reasonOf } from './log-file.js';
 import { readState } from './read-file.js';
+
+/** The setup that a run found or made: the chain of the embedded data, or what it ran on a server. */
+export interface RunSetup {
+  readonly files: readonly ChainFile[];
+  /** Of the server. */
+  readonly database?: string;
+}
 
 /** Written when a run begins. */
 export interface RunStart {
@@ -29,6 +37,8 @@ export interface RunStart {
   /** What went into the fingerprints besides SQL and parameters. */
   readonly settings: Settings;
   readonly rows_per_query: number | null;
+  /** Absent where no setup file has to do with the run. */
+  readonly setup?: RunSetup;
 }
 
 /** Written when a run ends by itself; a start without an end is a run that was killed. */

@@ -1,30 +1,82 @@
+import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
 import { writeFileAtomic } from './atomic-file.js';
-import { makeDirectories, reasonOf } from './log-file.js';
+import { syncTree } from './file-tree.js';
+import { makeDirectories, reasonOf, syncDirectory } from './log-file.js';
 import { readState } from './read-file.js';
 
-/** Which setup files an embedded data directory has seen: path relative to the sweep root -> fingerprint. */
-export type AppliedSetup = Readonly<Record<string, string>>;
-
 const FILE = 'qrun-setup.json';
+const NOTE_VERSION = 2;
 
-/** What was applied to a data directory; nothing for a fresh one, or when the note cannot be read. */
-export function readAppliedSetup(dataDirectory: string): AppliedSetup {
-  let applied: unknown;
+/**
+ * Which data a chain of setup files has made in a directory that the user manages: its identity. `undefined` for a
+ * fresh one, when the note cannot be read, and for those of earlier versions, which could outlive a failed setup.
+ */
+export function readSetupNote(dataDirectory: string): string | undefined {
+  let note: unknown;
   try {
-    applied = JSON.parse(readState(join(dataDirectory, FILE), 'state'));
+    note = JSON.parse(readState(join(dataDirectory, FILE), 'state'));
   } catch {
-    return {};
+    return undefined;
   }
-  if (typeof applied !== 'object' || applied === null || Array.isArray(applied)) return {};
-  return Object.values(applied).every(value => typeof value === 'string') ? (applied as AppliedSetup) : {};
+  const { version, identity } = (note ?? {}) as Partial<Record<'version' | 'identity', unknown>>;
+  return version === NOTE_VERSION && typeof identity === 'string' ? identity : undefined;
 }
 
-/** Notes what was applied, whole or not at all: temporary file, fsync, rename, fsync of the directory. */
-export async function writeAppliedSetup(dataDirectory: string, applied: AppliedSetup): Promise<void> {
-  await writeFileAtomic(join(dataDirectory, FILE), `${JSON.stringify(applied, null, 2)}\n`);
+/**
+ * Removes the note, durably: before the first statement of a setup, so that no note outlives one that fails.
+ *
+ * Errors: QrunError `SETUP_FAILED`: nothing may run then.
+ */
+export async function removeSetupNote(dataDirectory: string): Promise<void> {
+  try {
+    makeDirectories(dataDirectory);
+    try {
+      unlinkSync(join(dataDirectory, FILE));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+    await syncDirectory(dataDirectory);
+  } catch (cause) {
+    throw noteError(dataDirectory, cause);
+  }
+}
+
+/**
+ * Makes all data in a directory durable that no engine has open.
+ *
+ * Errors: QrunError `SETUP_FAILED`: the chain then runs again.
+ */
+export async function syncData(dataDirectory: string): Promise<void> {
+  try {
+    await syncTree(dataDirectory);
+  } catch (cause) {
+    throw noteError(dataDirectory, cause);
+  }
+}
+
+/**
+ * Notes, durably, what a whole chain has made; after {@link syncData}.
+ *
+ * Errors: QrunError `SETUP_FAILED`: the chain then runs again.
+ */
+export async function writeSetupNote(dataDirectory: string, identity: string): Promise<void> {
+  try {
+    const note = { version: NOTE_VERSION, identity };
+    await writeFileAtomic(join(dataDirectory, FILE), `${JSON.stringify(note, null, 2)}\n`);
+  } catch (cause) {
+    throw noteError(dataDirectory, cause);
+  }
+}
+
+function noteError(dataDirectory: string, cause: unknown): QrunError {
+  return new QrunError(
+    'SETUP_FAILED',
+    `cannot note in the data directory ${dataDirectory} what was prepared: ${reasonOf(cause)}`,
+    { hint: 'free space, or make the directory writable', cause },
+  );
 }
 
 // A setup may take minutes; the holder renews its lock every 15 s, so that a dead one is noticed in 30.
@@ -32,19 +84,29 @@ const STALE_MS = 30_000;
 const WAIT_MS = 600_000;
 const RETRY_MS = 250;
 
+/** How the setup of a server waits for another one. */
+export interface SetupWait {
+  /** Ends the wait; the work has a signal of its own. */
+  readonly signal: AbortSignal;
+  /** Told once when another one has the lock. */
+  readonly onWait?: () => void;
+  /** Ten minutes where it is not given. */
+  readonly limitMs?: number;
+}
+
 /**
  * Runs `work` while no other qrun of the same sweep on this machine prepares a server. This lock saves work
  * and confusion; it guards no data (setup files are idempotent, results have the kernel lock of their log).
  *
  * Errors: QrunError `SETUP_FAILED` when another one holds it for ten minutes (`limitMs`) or it cannot be taken at
- * all; the errors of `work`.
+ * all; the signal's reason when it aborts during the wait; the errors of `work`.
  */
 export async function withSetupLock<T>(
   sweepRoot: string,
   work: () => Promise<T>,
-  limitMs = WAIT_MS,
+  wait: SetupWait,
 ): Promise<T> {
-  const release = await acquireSetupLock(join(sweepRoot, '.qrun'), limitMs);
+  const release = await acquireSetupLock(join(sweepRoot, '.qrun'), wait);
   try {
     return await work();
   } finally {
@@ -53,11 +115,15 @@ export async function withSetupLock<T>(
   }
 }
 
-async function acquireSetupLock(directory: string, limitMs: number): Promise<() => Promise<void>> {
+async function acquireSetupLock(
+  directory: string,
+  { signal, onWait, limitMs = WAIT_MS }: SetupWait,
+): Promise<() => Promise<void>> {
   const { default: lockfile } = await import('proper-lockfile');
   const path = join(directory, 'setup.lock');
   const deadline = performance.now() + limitMs;
-  for (;;) {
+  for (let tries = 1; ; tries += 1) {
+    signal.throwIfAborted();
     try {
       makeDirectories(directory);
       return await lockfile.lock(directory, {
@@ -81,7 +147,9 @@ async function acquireSetupLock(directory: string, limitMs: number): Promise<() 
         });
       }
     }
-    await delay(RETRY_MS);
+    if (tries === 1) onWait?.();
+    // An abort ends the pause; the next round throws its reason.
+    await delay(RETRY_MS, undefined, { signal }).catch(() => {});
   }
 }
 

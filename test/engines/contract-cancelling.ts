@@ -45,6 +45,25 @@ export function cancellingTests(client: ContractClient): void {
       expect(await rows('exists table qrun_contract_aborted')).toBe('{"result":0}\n');
     });
 
+    test('a drain ends a file before its next statement; one that runs goes on', async () => {
+      const drain = new AbortController();
+      const sql = `create table qrun_contract_drained (a UInt64) engine = Memory;
+        insert into qrun_contract_drained select sleep(0.5) where 'mark_drain' != '';
+        insert into qrun_contract_drained select 2; select 1`;
+      await rows('drop table if exists qrun_contract_drained');
+      const result = run(sql, { drain: drain.signal });
+      while ((await running('mark_drain')) === 0);
+      drain.abort();
+      expect(await failureOf(await result)).toMatchObject({ name: 'ABORTED' });
+      expect(await rows('select a from qrun_contract_drained')).toBe('{"a":0}\n');
+      await rows('drop table qrun_contract_drained');
+    });
+
+    test('a drain that comes with the last statement changes nothing', async () => {
+      const drain = AbortSignal.abort();
+      expect(await bytesOf(await run('select 1 as a', { drain }))).toBe('{"a":1}\n');
+    });
+
     test('queries that wait for a slot can be aborted, and the others run on', async () => {
       const controller = new AbortController();
       const count = client.engine.info.slots + 8;

@@ -1,33 +1,81 @@
 import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readAppliedSetup, withSetupLock, writeAppliedSetup } from '../../src/io/setup-state.js';
+import {
+  readSetupNote,
+  removeSetupNote,
+  syncData,
+  withSetupLock,
+  writeSetupNote,
+} from '../../src/io/setup-state.js';
 import { failureOf, scratch } from './processes.js';
 
-const APPLIED = { '_setup.sql': '9f86d081884c7d65', '2down/_setup.sql': '0000000000000000' };
-
-describe('the note of what was applied', () => {
+describe('the note in a directory that the user manages', () => {
   it('is read as it was written, and is nothing for a fresh directory', async () => {
     const directory = scratch();
-    expect(readAppliedSetup(directory)).toEqual({});
-    await writeAppliedSetup(directory, APPLIED);
-    expect(readAppliedSetup(directory)).toEqual(APPLIED);
-    await writeAppliedSetup(directory, {});
-    expect(readAppliedSetup(directory)).toEqual({});
-    expect(readdirSync(directory)).toEqual(['qrun-setup.json']);
+    expect(readSetupNote(directory)).toBeUndefined();
+    await writeSetupNote(directory, '9f86d081884c7d65');
+    expect(readSetupNote(directory)).toBe('9f86d081884c7d65');
+    await removeSetupNote(directory);
+    expect(readSetupNote(directory)).toBeUndefined();
+    expect(readdirSync(directory)).toEqual([]);
+    await removeSetupNote(join(directory, 'new'));
+    expect(readdirSync(directory)).toEqual(['new']);
   });
 
-  it.each(['', 'null', '123', '[]', '"text"', '{"_setup.sql":1}', '{"_setup.sql":"9f86'])(
-    'counts as nothing when it is %j: the setup runs again',
-    content => {
-      const directory = scratch();
-      writeFileSync(join(directory, 'qrun-setup.json'), content);
-      expect(readAppliedSetup(directory)).toEqual({});
-    },
-  );
+  it.each([
+    '',
+    'null',
+    '123',
+    '[]',
+    '"text"',
+    '{"version":2}',
+    '{"version":2,"identity":1}',
+    '{"version":2,"identity":"9f86',
+    // Of earlier versions, which could outlive a setup that failed.
+    '{"_setup.sql":"9f86d081884c7d65"}',
+  ])('counts as nothing when it is %j: the setup runs again', content => {
+    const directory = scratch();
+    writeFileSync(join(directory, 'qrun-setup.json'), content);
+    expect(readSetupNote(directory)).toBeUndefined();
+  });
+
+  it('that cannot be removed or written ends the setup', async () => {
+    const directory = scratch();
+    mkdirSync(join(directory, 'qrun-setup.json', 'inside'), { recursive: true });
+    expect(await failureOf(removeSetupNote(directory))).toMatchObject({ code: 'SETUP_FAILED' });
+    expect(await failureOf(writeSetupNote(directory, 'x'))).toMatchObject({ code: 'SETUP_FAILED' });
+    expect(await failureOf(syncData(join(directory, 'none')))).toMatchObject({ code: 'SETUP_FAILED' });
+  });
 });
 
+const WAIT = { signal: new AbortController().signal };
+
 describe('withSetupLock', () => {
+  it('a wait ends with the signal, at once, and takes nothing', async () => {
+    const root = scratch();
+    const stop = new AbortController();
+    const told: string[] = [];
+    const waiting = () =>
+      withSetupLock(root, async () => told.push('worked'), {
+        signal: stop.signal,
+        onWait: () => {
+          told.push('waits');
+          stop.abort('Ctrl-C');
+        },
+      });
+    await withSetupLock(root, () => expect(waiting()).rejects.toBe('Ctrl-C'), WAIT);
+    expect(told).toEqual(['waits']);
+    expect(await withSetupLock(root, async () => 'free', WAIT)).toBe('free');
+  });
+
+  it('a signal that came before takes no lock', async () => {
+    const root = scratch();
+    const gone = AbortSignal.abort('Ctrl-C');
+    await expect(withSetupLock(root, async () => 'done', { signal: gone })).rejects.toBe('Ctrl-C');
+    expect(readdirSync(root)).toEqual([]);
+  });
+
   it('lets one work at a time, gives its result, and is free afterwards', async () => {
     const root = scratch();
     let inside = 0;
@@ -39,15 +87,17 @@ describe('withSetupLock', () => {
       inside -= 1;
       return value;
     };
-    const results = await Promise.all([1, 2, 3].map(value => withSetupLock(root, () => work(value))));
+    const results = await Promise.all([1, 2, 3].map(value => withSetupLock(root, () => work(value), WAIT)));
     expect([results, most]).toEqual([[1, 2, 3], 1]);
     expect(readdirSync(join(root, '.qrun'))).toEqual([]);
   });
 
   it('gives up when another holds it for too long', async () => {
     const root = scratch();
-    const { code, message } = await withSetupLock(root, () =>
-      failureOf(withSetupLock(root, async () => 'done', 100)),
+    const { code, message } = await withSetupLock(
+      root,
+      () => failureOf(withSetupLock(root, async () => 'done', { ...WAIT, limitMs: 100 })),
+      WAIT,
     );
     expect([code, message]).toEqual([
       'SETUP_FAILED',
@@ -57,10 +107,10 @@ describe('withSetupLock', () => {
 
   it('passes the error of the work on, and is free afterwards', async () => {
     const root = scratch();
-    await expect(withSetupLock(root, () => Promise.reject(new Error('no table')))).rejects.toThrow(
+    await expect(withSetupLock(root, () => Promise.reject(new Error('no table')), WAIT)).rejects.toThrow(
       'no table',
     );
-    expect(await withSetupLock(root, async () => 'free')).toBe('free');
+    expect(await withSetupLock(root, async () => 'free', WAIT)).toBe('free');
   });
 
   it('is taken over from a process that died', async () => {
@@ -69,7 +119,7 @@ describe('withSetupLock', () => {
     mkdirSync(lock, { recursive: true });
     const longAgo = new Date(Date.now() - 60_000);
     utimesSync(lock, longAgo, longAgo);
-    expect(await withSetupLock(root, async () => 'done')).toBe('done');
+    expect(await withSetupLock(root, async () => 'done', WAIT)).toBe('done');
   });
 
   it.each<[string, RegExp, (root: string) => void]>([
@@ -90,7 +140,7 @@ describe('withSetupLock', () => {
   ])('says what is wrong %s, and blames no other qrun', async (_, reason, spoil) => {
     const root = scratch();
     spoil(root);
-    const { code, message } = await failureOf(withSetupLock(root, async () => 'done'));
+    const { code, message } = await failureOf(withSetupLock(root, async () => 'done', WAIT));
     expect(code).toBe('SETUP_FAILED');
     expect(message).toMatch(reason);
     expect(message).not.toContain('another qrun');

@@ -461,15 +461,15 @@ describe.runIf(embeddedAvailable() || servicesRequired())('on the embedded engin
   it('a data directory that another process has open: who, and what to do; exit 24', async () => {
     fill(2, n => `SELECT ${n} AS n, sleep(2) AS s`);
     put(root, 'v/a.sql', 'SELECT 1 AS n');
-    const first = watchQrun(['unit', 'u', '-P2'], { cwd: root });
+    const first = watchQrun(['unit', 'u', '-P2', '--data-dir', 'own'], { cwd: root });
     await first.event(started, 2);
-    const second = await qrun(['unit', 'v'], { cwd: root });
+    const second = await qrun(['unit', 'v', '--data-dir', 'own'], { cwd: root });
     expect(second).toMatchObject({ code: 24, stdout: '' });
-    expect(second.stderr).toMatch(/^qrun: .*\.qrun\/data.*\nhint: .*--data-dir/s);
+    expect(second.stderr).toMatch(/^qrun: .*\/own .*\nhint: .*--data-dir/s);
     expect(second.stderr).toContain(String(first.process.pid));
     expect(second.stderr).not.toMatch(/bug|\n\s+at /);
-    // With a directory of its own it runs.
-    expect(await qrun(['unit', 'v', '--data-dir', 'other'], { cwd: root })).toMatchObject({ code: 0 });
+    // Without one each unit has its own.
+    expect(await qrun(['unit', 'v'], { cwd: root })).toMatchObject({ code: 0 });
     expect(await first.end()).toMatchObject({ code: 0 });
   });
 });

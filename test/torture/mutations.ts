@@ -18,9 +18,41 @@ const LOG = 'src/io/log.ts';
 const LOG_FILE = 'src/io/log-file.ts';
 const SCAN = 'src/core/log-scan.ts';
 const RUN = 'src/app/run-unit.ts';
+const DATA = 'src/app/embedded-data.ts';
+const STORE = 'src/io/data-store.ts';
+const NOTE = 'src/core/data-note.ts';
 
 /** All mutations. */
 export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'the note of a setup is gone before its first statement',
+    file: DATA,
+    line: '    await data.removeNote();\n',
+    without: '',
+    proof: { groups: 'setup-kill' },
+  },
+  {
+    name: 'a data directory gets its name when it is whole',
+    file: STORE,
+    line: 'const path = newNameOf(this.directory);',
+    without: 'const path = this.directory;',
+    proof: { groups: 'setup-kill' },
+  },
+  {
+    name: 'a setup counts when all of it has succeeded',
+    file: DATA,
+    line: '    const before = await buildIn(path, deps, request);\n    await held.seal(',
+    without:
+      '    const before = await buildIn(path, deps, request).catch((): Tables => new Map());\n    await held.seal(',
+    proof: { groups: 'setup-kill' },
+  },
+  {
+    name: 'data is named by the whole chain',
+    file: NOTE,
+    line: 'chain.map(({ fingerprint }) => fingerprint)',
+    without: 'chain.slice(-1).map(({ fingerprint }) => fingerprint)',
+    proof: { vitest: 'test/unit/data-note.test.ts' },
+  },
   {
     name: 'fdatasync before the acknowledgement',
     file: LOG,

@@ -1,15 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import {
-  prepareDataDirectory,
+  ask,
+  checkSetupFiles,
   readSetupFile,
+  runChain,
   runSetup,
   type SetupDeps,
-  type SetupNotes,
+  setupParameterNames,
+  usedParameters,
 } from '../../src/app/setup.js';
-import type { QrunError } from '../../src/core/errors.js';
 import type { RunEvent } from '../../src/core/events.js';
 import type { EngineResult } from '../../src/io/engine.js';
-import type { AppliedSetup } from '../../src/io/setup-state.js';
 import { ABORTED, FakeClock, FakeEngine, failed, fingerprint, LOST, SYNTAX, success } from './fake-run.js';
 
 const file = (name: string, sql: string) => readSetupFile(name, Buffer.from(sql), fingerprint);
@@ -18,6 +19,7 @@ function world(script: (text: string) => EngineResult | Promise<EngineResult> = 
   const clock = new FakeClock();
   const events: RunEvent[] = [];
   const abort = new AbortController();
+  const drain = new AbortController();
   const ran: string[] = [];
   const engine = new FakeEngine(clock, ({ request }) => {
     const text = request.query.statements[0]?.text ?? '';
@@ -29,18 +31,11 @@ function world(script: (text: string) => EngineResult | Promise<EngineResult> = 
     settings: { max_threads: '2' },
     clock,
     emit: event => events.push(event),
-    signal: abort.signal,
+    parameters: {},
+    drain: drain.signal,
+    abort: abort.signal,
   };
-  let noted: AppliedSetup = {};
-  const written: AppliedSetup[] = [];
-  const notes: SetupNotes = {
-    read: () => noted,
-    write: async applied => {
-      written.push(applied);
-      noted = applied;
-    },
-  };
-  return { deps, engine, events, ran, notes, written, abort };
+  return { deps, engine, events, ran, abort, drain };
 }
 
 describe('readSetupFile', () => {
@@ -107,49 +102,94 @@ describe('runSetup', () => {
   });
 });
 
-describe('prepareDataDirectory', () => {
+describe('runChain', () => {
   const outer = file('_setup.sql', 'CREATE DATABASE d');
   const inner = file('unit/_setup.sql', 'CREATE TABLE d.t (a UInt8)');
 
-  it('runs each file once, in order, and notes each when it has succeeded', async () => {
-    const { deps, ran, notes, written } = world();
-    expect(await prepareDataDirectory(deps, [outer, inner], notes)).toBe(2);
+  it('runs the files in order, each after the one before has ended', async () => {
+    const { deps, ran } = world();
+    await runChain(deps, [outer, inner]);
     expect(ran).toEqual(['CREATE DATABASE d', 'CREATE TABLE d.t (a UInt8)']);
-    expect(written).toEqual([
-      { '_setup.sql': outer.fingerprint },
-      { '_setup.sql': outer.fingerprint, 'unit/_setup.sql': inner.fingerprint },
-    ]);
-    expect(await prepareDataDirectory(deps, [outer, inner], notes)).toBe(0);
-    expect(ran).toHaveLength(2);
   });
 
-  it('a file that failed is not noted; the one before it is, and does not run again', async () => {
-    let broken = true;
-    const { deps, ran, notes } = world(text =>
-      broken && text.includes('TABLE') ? failed(SYNTAX) : success(0),
-    );
-    await expect(prepareDataDirectory(deps, [outer, inner], notes)).rejects.toMatchObject({
-      code: 'SETUP_FAILED',
+  it('nothing runs after a file that failed', async () => {
+    const { deps, ran } = world(() => failed(SYNTAX));
+    await expect(runChain(deps, [outer, inner])).rejects.toMatchObject({ code: 'SETUP_FAILED' });
+    expect(ran).toEqual(['CREATE DATABASE d']);
+  });
+
+  it('a drain stops it between two files, with the reason of the drain', async () => {
+    const { deps, ran, drain } = world(() => {
+      drain.abort('Ctrl-C');
+      return success(0);
     });
-    broken = false;
-    expect(await prepareDataDirectory(deps, [outer, inner], notes)).toBe(1);
-    expect(ran).toEqual(['CREATE DATABASE d', 'CREATE TABLE d.t (a UInt8)', 'CREATE TABLE d.t (a UInt8)']);
+    await expect(runChain(deps, [outer, inner])).rejects.toBe('Ctrl-C');
+    expect(ran).toEqual(['CREATE DATABASE d']);
   });
 
-  it('a changed file runs again, with a warning about results on the old data', async () => {
-    const { deps, ran, notes, events } = world();
-    await prepareDataDirectory(deps, [outer], notes);
-    expect(events.filter(event => event.type === 'warning')).toEqual([]);
-    await prepareDataDirectory(deps, [file('_setup.sql', 'CREATE DATABASE e')], notes);
-    expect(ran).toEqual(['CREATE DATABASE d', 'CREATE DATABASE e']);
-    const [warning] = events.filter(event => event.type === 'warning');
-    expect(warning?.type === 'warning' && warning.message).toMatch(/^_setup\.sql changed.*--rerun all/);
+  it('the engine is told of the drain, and what it stops is no failed setup', async () => {
+    const { deps, engine, drain } = world(() => {
+      drain.abort('Ctrl-C');
+      return failed(ABORTED);
+    });
+    await expect(runChain(deps, [outer])).rejects.toBe('Ctrl-C');
+    expect(engine.calls[0]?.request.drain).toBe(drain.signal);
   });
 
-  it('a note that cannot be written ends it', async () => {
-    const { deps, notes } = world();
-    const full = { ...notes, write: () => Promise.reject(new Error('ENOSPC')) };
-    const error: unknown = await prepareDataDirectory(deps, [outer], full).catch(caught => caught);
-    expect((error as QrunError).message).toBe('ENOSPC');
+  it('says where it ran, where that is a server', async () => {
+    const { deps, events } = world();
+    const where = { target: 'http://ch:8123', database: 'd' };
+    await runChain({ ...deps, where }, [outer]);
+    expect(events.at(-1)).toMatchObject({ type: 'setup_done', file: '_setup.sql', ...where });
+  });
+});
+
+describe('checkSetupFiles', () => {
+  const check = (sql: string, parameters = {}, allowPlaceholders = false) =>
+    checkSetupFiles([file('_setup.sql', 'SELECT 1'), file('u/_setup.sql', sql)], {
+      parameters,
+      allowPlaceholders,
+    });
+
+  it.each([
+    ["CREATE TABLE t AS SELECT '__SYMBOL__' AS s", 'SQL_INVALID', /u\/_setup\.sql: .*__SYMBOL__/],
+    ['CREATE TABLE t AS SELECT {s:String} AS s', 'PARAMETERS', /u\/_setup\.sql: \{s:String\} has no value/],
+  ])('%s', (sql, code, detail) => {
+    expect(() => check(sql)).toThrow(
+      expect.objectContaining({ code, details: [expect.stringMatching(detail)] }),
+    );
+  });
+
+  it('takes what has values, and placeholders that are allowed', () => {
+    check('CREATE TABLE t AS SELECT {s:String} AS s', { s: 'x' });
+    check("CREATE TABLE t AS SELECT '__SYMBOL__' AS s", {}, true);
+    check('SELECT 1');
+  });
+
+  it('knows which parameters are used', () => {
+    const files = [
+      file('_setup.sql', 'SELECT {a:UInt8}'),
+      file('u/_setup.sql', 'SELECT {b:UInt8}, {a:UInt8}'),
+    ];
+    expect([...setupParameterNames(files)].sort()).toEqual(['a', 'b']);
+    expect(usedParameters(files, { a: '1', b: '2', c: '3' })).toEqual({ a: '1', b: '2' });
+  });
+});
+
+describe('ask', () => {
+  it('gives the rows, in the settings that are asked for', async () => {
+    const { deps, engine } = world(() => success(1));
+    const rows = await ask(deps, 'SELECT 1 AS a', { limit: '0' });
+    expect(rows).toHaveLength(1);
+    expect(engine.calls[0]?.request.settings).toEqual({ limit: '0' });
+  });
+
+  it('fails with what the engine says, or with the reason of the stop', async () => {
+    const { deps, abort } = world(() => failed(SYNTAX));
+    await expect(ask(deps, 'SELECT 1')).rejects.toMatchObject({ code: 'SETUP_FAILED' });
+    abort.abort('Ctrl-C again');
+    await expect(ask({ ...deps, engine: world(() => failed(ABORTED)).deps.engine }, 'SELECT 1')).rejects.toBe(
+      'Ctrl-C again',
+    );
   });
 });

@@ -11,6 +11,7 @@ import { directorySource } from '../../io/unit-files.js';
 import { type UnitContext, unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { renderAudits } from '../render/audit.js';
+import { usedBySetup } from '../setup-files.js';
 import type { Terminal } from '../terminal.js';
 
 /** `qrun audit DIR...`: proves or refutes that each unit is complete; gives 0, 20 (only errors stand) or 21. */
@@ -81,6 +82,7 @@ export async function auditOne(context: UnitContext, logs: readonly string[] = [
     include: config.include,
     exclude: config.exclude,
     shard: config.shard,
+    usedElsewhere: usedBySetup(context),
     source: directorySource(context.directory),
     readLog: (visitor, log) => readLog(log, unit, visitor),
   });

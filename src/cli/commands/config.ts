@@ -16,7 +16,7 @@ const DURATIONS: ReadonlySet<ConfigKey> = new Set(['timeout', 'max_outage']);
 /** `qrun config [DIR]`: prints the configuration in force and where each value comes from; never a password. */
 export async function configCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   const context = unitContext(directory, configFlags(flags), terminal, flagName);
-  const { config, sources, unit, root, logPath, dataDirectory, configFile } = context;
+  const { config, sources, unit, root, logPath, dataDirectory, configFile, timeZone } = context;
   const password = context.password() !== undefined;
   const values = {
     ...config,
@@ -26,7 +26,14 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
   if (flags.json === true) {
     const keys = Object.keys(values) as ConfigKey[];
     const allSources = Object.fromEntries(keys.map(key => [key, sources[key] ?? 'default']));
-    const paths = { unit, root, config_file: configFile ?? null, log: logPath, data_dir: dataDirectory };
+    const paths = {
+      unit,
+      root,
+      config_file: configFile ?? null,
+      log: logPath,
+      data_dir: dataDirectory,
+      time_zone: timeZone ?? null,
+    };
     terminal.out.write(jsonLine({ ...paths, config: values, sources: allSources, password_set: password }));
     return 0;
   }
@@ -50,6 +57,7 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
       `qrun.toml    ${configFile ?? 'none'}`,
       `log          ${logPath}`,
       `data         ${dataDirectory}`,
+      ...(timeZone === undefined ? [] : [`time zone    ${timeZone}`]),
       '',
       `${renderTable(columns, rows, terminal.proc.stdout.isTTY === true ? style : { ...style, columns: WIDE })}`,
       '',

@@ -9,7 +9,7 @@ import { runProgram } from '../../io/program.js';
 import { Pueue } from '../../io/pueue.js';
 import { systemdUsable } from '../../io/systemd.js';
 import { type UnitContext, unitContext } from '../context.js';
-import { openEngine } from '../engine.js';
+import { openServer } from '../engine.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { renderDiagnosis } from '../render/doctor.js';
 import type { Terminal } from '../terminal.js';
@@ -78,7 +78,7 @@ async function engineFacts(context: UnitContext): Promise<EngineFacts> {
   }
   const signal = new AbortController().signal;
   // One query: how many a run would send at once is not the question.
-  const engine = await openEngine({ ...context, config: { ...context.config, concurrency: 1 } }, signal);
+  const engine = await openServer({ ...context, config: { ...context.config, concurrency: 1 } }, signal);
   try {
     const { target, version } = engine.info;
     return { says: `ClickHouse ${version} at ${target}`, limits: await limitsOf(engine, signal) };
@@ -89,7 +89,7 @@ async function engineFacts(context: UnitContext): Promise<EngineFacts> {
 
 /** The limits that the server tells this user about; none where it may not read them. */
 async function limitsOf(
-  engine: Awaited<ReturnType<typeof openEngine>>,
+  engine: Awaited<ReturnType<typeof openServer>>,
   signal: AbortSignal,
 ): Promise<Record<string, string>> {
   const names = LIMITS.map(name => `'${name}'`).join(', ');

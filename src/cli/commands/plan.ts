@@ -1,4 +1,5 @@
 import { previewUnit } from '../../app/preview-unit.js';
+import { checkSetupFiles } from '../../app/setup.js';
 import { jsonLine } from '../../core/json.js';
 import { sharedLines } from '../../core/judge.js';
 import { isDue, type PlanReason, REASON_TEXT } from '../../core/plan.js';
@@ -7,6 +8,7 @@ import { directorySource } from '../../io/unit-files.js';
 import { unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { formatCount } from '../render/format.js';
+import { setupFilesOf, usedBySetup } from '../setup-files.js';
 import type { Terminal } from '../terminal.js';
 
 const MAX_NAMES = 10;
@@ -27,6 +29,10 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
     terminal,
     flagName,
   );
+  checkSetupFiles(setupFilesOf({ config, ...context }), {
+    parameters: inputs.parameters,
+    allowPlaceholders: config.allow_placeholders,
+  });
   const plan = await previewUnit(
     {
       source: directorySource(context.directory),
@@ -35,6 +41,7 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
       limit: config.limit,
       rerun: config.rerun,
       allowPlaceholders: config.allow_placeholders,
+      usedElsewhere: usedBySetup({ config, ...context }),
       bad: config.skip_bad ? 'skip' : flags.json === true ? 'tell' : 'refuse',
     },
     visitor => readLog(logPath, unit, visitor),

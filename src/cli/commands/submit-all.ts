@@ -1,5 +1,6 @@
 import { planSweep, type UnitOutlook } from '../../app/plan-sweep.js';
 import { previewUnit } from '../../app/preview-unit.js';
+import { checkSetupFiles } from '../../app/setup.js';
 import { type SubmitReport, submitTasks } from '../../app/submit.js';
 import { jsonLine } from '../../core/json.js';
 import { tasksByName } from '../../core/labels.js';
@@ -19,6 +20,7 @@ import { PlanPool } from '../plan-pool.js';
 import { createCounter } from '../render/counter.js';
 import { formatSizing } from '../render/probe.js';
 import { renderSubmission, type Submission } from '../render/submission.js';
+import { type ReadSetups, setupFilesOf, usedBySetup } from '../setup-files.js';
 import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
 import { prepareJobs, submitDeps } from '../sweep-jobs.js';
@@ -138,10 +140,14 @@ async function planUnits(
     return task === undefined || !isLive(task) || task.directory !== sweep.root;
   });
   if (units.length === 0) return [];
+  const read: ReadSetups = new Map();
   const pool = new PlanPool(units.length);
   try {
     return await planSweep(
-      units.map(unit => ({ unit: unit.unit, plan: () => pool.plan(unit, signal) })),
+      units.map(unit => ({
+        unit: unit.unit,
+        plan: async () => await pool.plan(unit, signal, checkedSetup(unit, read)),
+      })),
       done => show('checked', done, units.length),
       sweep.config.skip_bad,
     );
@@ -150,8 +156,18 @@ async function planUnits(
   }
 }
 
+// The parameters that the setup of a unit uses, after all of it was checked.
+function checkedSetup(unit: UnitContext, read: ReadSetups): ReadonlySet<string> {
+  checkSetupFiles(setupFilesOf(unit, read), {
+    parameters: unit.inputs.parameters,
+    allowPlaceholders: unit.config.allow_placeholders,
+  });
+  return usedBySetup(unit, read);
+}
+
 // One unit here: most have ended long before anybody submits again.
-function planOf({ unit, directory, inputs, config, logPath }: UnitContext, signal: AbortSignal) {
+function planOf(context: UnitContext, signal: AbortSignal) {
+  const { unit, directory, inputs, config, logPath } = context;
   return previewUnit(
     {
       source: directorySource(directory),
@@ -160,6 +176,7 @@ function planOf({ unit, directory, inputs, config, logPath }: UnitContext, signa
       limit: undefined,
       rerun: config.rerun,
       allowPlaceholders: config.allow_placeholders,
+      usedElsewhere: usedBySetup(context),
       bad: config.skip_bad ? 'skip' : 'refuse',
     },
     visitor => readLog(logPath, unit, visitor),

@@ -3,12 +3,10 @@ import type { Stats } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../app/run-unit.js';
-import { readSetupFile } from '../../app/setup.js';
 import { runUnitSession, type UnitRequest } from '../../app/unit-session.js';
 import type { Config } from '../../core/config.js';
 import { type ExitCode, QrunError } from '../../core/errors.js';
 import type { EventSink, RunEvent, RunSummary } from '../../core/events.js';
-import { fingerprinter } from '../../core/fingerprint.js';
 import { jsonLine } from '../../core/json.js';
 import { openEventsFile } from '../../io/events-file.js';
 import { FileLock } from '../../io/flock.js';
@@ -19,18 +17,19 @@ import { ResultLog } from '../../io/log.js';
 import { localDisk, makeDirectories } from '../../io/log-file.js';
 import { realLogPath } from '../../io/log-place.js';
 import { appendRun, readRuns } from '../../io/run-sidecar.js';
-import { readAppliedSetup, withSetupLock, writeAppliedSetup } from '../../io/setup-state.js';
-import { directorySource, findSetupFiles, KEPT_BYTES, readSetupBytes, statOf } from '../../io/unit-files.js';
+import { withSetupLock } from '../../io/setup-state.js';
+import { directorySource, findSetupFiles, KEPT_BYTES, statOf } from '../../io/unit-files.js';
 import { withConcurrency } from '../advice.js';
 import { type RunnableContext, type UnitContext, unitContext } from '../context.js';
 import { endNow } from '../end-now.js';
-import { openEngine } from '../engine.js';
+import { openEmbeddedData, openServer } from '../engine.js';
 import { collectGarbage } from '../garbage.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { createProgressView } from '../render/progress.js';
 import { wantsLive } from '../render/style.js';
 import { renderSummary } from '../render/summary.js';
 import { shownArguments } from '../secrets.js';
+import { setupFilesOf, usedBySetup } from '../setup-files.js';
 import { listenForStops, SIGNAL_EXIT, type Stops, stoppedExit } from '../signals.js';
 import { runUnderCap } from '../supervise.js';
 import type { Terminal } from '../terminal.js';
@@ -138,12 +137,13 @@ function runSession(
     halt: config.halt,
     database: config.database,
     rowsPerQuery: config.rows_per_query,
+    usedElsewhere: usedBySetup(context),
+    setupNames: findSetupFiles(directory, context.root).map(path => relative(context.root, path)),
     setup: config.setup,
     drain: stops.drain,
     abort: stops.abort,
     stopExitCode: () => signalExit(stops),
   };
-  const setupPrint = fingerprinter({ parameters: {}, settings: {} });
   return runUnitSession(
     {
       source: directorySource(directory, KEPT_BYTES),
@@ -177,16 +177,17 @@ function runSession(
         }),
       readRuns: () => readRuns(logPath),
       appendRun: entry => appendRun(logPath, entry),
-      readSetupFiles: () =>
-        findSetupFiles(directory, context.root).map(path =>
-          readSetupFile(relative(context.root, path), readSetupBytes(path), setupPrint),
-        ),
-      openEngine: () => openEngine(context, stops.drain),
-      setupNotes: {
-        read: () => readAppliedSetup(context.dataDirectory),
-        write: applied => writeAppliedSetup(context.dataDirectory, applied),
-      },
-      withSetupLock: work => withSetupLock(context.root, work),
+      readSetupFiles: () => setupFilesOf(context),
+      openEngine: setup =>
+        config.engine === 'embedded'
+          ? openEmbeddedData(context, setup, { clock: systemClock, emit, pid, ...stops })
+          : openServer(context, stops.drain),
+      withSetupLock: (work, signal) =>
+        withSetupLock(context.root, work, {
+          signal,
+          onWait: () =>
+            emit({ type: 'warning', message: "waiting for another qrun that prepares this sweep's server" }),
+        }),
       clock: systemClock,
       random: Math.random,
       emit,

@@ -191,7 +191,7 @@ function swapLine({ swapBytes, swapUsedBytes, swapPages, windowMs }: HostFacts):
 }
 
 function engineLines(server: ProbeReport['server'], style: Style): string[] {
-  if (server === undefined) return ['embedded (no server is named): one unit at a time'];
+  if (server === undefined) return ['embedded (no server is named)'];
   if (server instanceof Error) {
     return [style.paint.caution(style.foreign(server.message)), 'its limits are not known and not counted'];
   }

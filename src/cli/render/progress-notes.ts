@@ -77,7 +77,9 @@ export function createNotes(style: Style): (event: RunEvent) => readonly Note[] 
       case 'setup_started':
         return [{ label: 'setup', level: 'plain', text: `${foreign(event.file)} started`, shown: 'log' }];
       case 'setup_done': {
-        const text = `${foreign(event.file)} done in ${formatDuration(event.duration_ms)}`;
+        const database = event.database === undefined ? '' : `, database ${foreign(event.database)}`;
+        const where = event.target === undefined ? '' : ` on ${foreign(event.target)}${database}`;
+        const text = `${foreign(event.file)} done in ${formatDuration(event.duration_ms)}${where}`;
         return [{ label: 'setup', level: 'plain', text, shown: 'normal' }];
       }
       case 'query_retry': {

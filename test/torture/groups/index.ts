@@ -5,6 +5,7 @@ import { lockHolder, mixed, stampede } from './locks.js';
 import { memory } from './memory.js';
 import { proxyCuts } from './network.js';
 import { restart, serverLimits } from './server.js';
+import { setupKill } from './setups.js';
 import { simulation } from './simulation.js';
 import { damage, tails, twice } from './tails.js';
 import { unitDisk, unitKill, unitOwner } from './units.js';
@@ -26,6 +27,7 @@ export const GROUPS: readonly Group[] = [
   unitKill,
   unitOwner,
   unitDisk,
+  setupKill,
   proxyCuts,
   restart,
   serverLimits,

@@ -1,7 +1,8 @@
 // Injects faults into the file calls of a process (LD_PRELOAD), and keeps a trace of them.
 //
 // QRUN_FAULTS        rules, separated by ";": CALL GLOB NTH ACTION [ARG]
-//   CALL             write, read, sync (fsync and fdatasync), fdatasync, fsync, truncate or create
+//   CALL             write, read, sync (fsync and fdatasync), fdatasync, fsync, truncate, create, rename, link, unlink
+//                    (also of a directory) or mkdir; change: any of them but read and sync
 //   GLOB             of the whole path, as fnmatch(3) takes it
 //   NTH              "3": only the third call that matches; "3+": this one and all after it
 //   ACTION           kill P       a write: P per mille of the bytes, then SIGKILL; P = 0 before the call, 1000 after it
@@ -31,9 +32,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum call { WRITE, READ, FDATASYNC, FSYNC, TRUNCATE, CREATE, CALLS };
+enum call { WRITE, READ, FDATASYNC, FSYNC, TRUNCATE, CREATE, RENAME, LINK, UNLINK, MKDIR, CALLS };
 enum action { KILL, STOP, SHORT, FULL, ERRNO, LIE, DELAY };
-static const char *const call_names[CALLS] = {"write", "read", "fdatasync", "fsync", "truncate", "create"};
+static const char *const call_names[CALLS] = {"write",  "read",   "fdatasync", "fsync",  "truncate",
+                                               "create", "rename", "link",      "unlink", "mkdir"};
 static const char *const action_names[] = {"kill", "stop", "short", "full", "errno", "lie", "delay"};
 
 struct rule {
@@ -69,6 +71,12 @@ static int (*real_fsync)(int);
 static int (*real_ftruncate)(int, off64_t);
 static int (*real_open)(const char *, int, ...);
 static int (*real_openat)(int, const char *, int, ...);
+static int (*real_rename)(const char *, const char *);
+static int (*real_link)(const char *, const char *);
+static int (*real_symlink)(const char *, const char *);
+static int (*real_unlink)(const char *);
+static int (*real_rmdir)(const char *);
+static int (*real_mkdir)(const char *, mode_t);
 
 static long errno_of(const char *name) {
   if (strcmp(name, "EIO") == 0) return EIO;
@@ -119,6 +127,12 @@ static void initialise(void) {
   real_ftruncate = dlsym(RTLD_NEXT, "ftruncate64");
   real_open = dlsym(RTLD_NEXT, "open64");
   real_openat = dlsym(RTLD_NEXT, "openat64");
+  real_rename = dlsym(RTLD_NEXT, "rename");
+  real_link = dlsym(RTLD_NEXT, "link");
+  real_symlink = dlsym(RTLD_NEXT, "symlink");
+  real_unlink = dlsym(RTLD_NEXT, "unlink");
+  real_rmdir = dlsym(RTLD_NEXT, "rmdir");
+  real_mkdir = dlsym(RTLD_NEXT, "mkdir");
   const char *text = getenv("QRUN_FAULTS");
   if (text) parse_rules(text);
   fired_path = getenv("QRUN_FAULTS_FIRED");
@@ -154,7 +168,8 @@ static int path_of(int fd, char *path, size_t size) {
 
 static int is_call(const struct rule *rule, enum call call) {
   if (strcmp(rule->call, call_names[call]) == 0) return 1;
-  return strcmp(rule->call, "sync") == 0 && (call == FDATASYNC || call == FSYNC);
+  int syncs = call == FDATASYNC || call == FSYNC;
+  return syncs ? strcmp(rule->call, "sync") == 0 : call != READ && strcmp(rule->call, "change") == 0;
 }
 
 static void fired(const struct rule *rule, const char *path) {
@@ -467,4 +482,63 @@ int openat(int directory, const char *path, int flags, ...) {
 int openat64(int directory, const char *path, int flags, ...) {
   WITH_MODE(flags, mode)
   return faulty_open(directory, path, flags, mode);
+}
+
+// Calls that name their file; of two names the new one counts.
+static int before_named(enum call call, const char *name, struct rule **later) {
+  char path[1024];
+  pthread_once(&once, initialise);
+  *later = NULL;
+  if (rule_count == 0) return -2;
+  snprintf(path, sizeof path, "%s", name);
+  struct rule *rule = match(call, path);
+  if (!rule) return -2;
+  fired(rule, path);
+  if (rule->action == KILL) {
+    if (rule->arg < 1000) end_here(SIGKILL);
+    *later = rule;
+    return -2;
+  }
+  if (rule->action == STOP) end_here(SIGSTOP);
+  if (rule->action == DELAY) usleep((useconds_t)rule->arg * 1000);
+  if (rule->action == STOP || rule->action == DELAY) return -2;
+  if (rule->action == LIE) return 0;
+  errno = rule->action == FULL ? ENOSPC : rule->action == ERRNO ? (int)rule->arg : EIO;
+  return -1;
+}
+
+static int after_named(int result, struct rule *later) {
+  if (later) end_here(SIGKILL);
+  return result;
+}
+
+int rename(const char *from, const char *to) {
+  struct rule *later;
+  int result = before_named(RENAME, to, &later);
+  return after_named(result == -2 ? real_rename(from, to) : result, later);
+}
+int link(const char *from, const char *to) {
+  struct rule *later;
+  int result = before_named(LINK, to, &later);
+  return after_named(result == -2 ? real_link(from, to) : result, later);
+}
+int symlink(const char *from, const char *to) {
+  struct rule *later;
+  int result = before_named(LINK, to, &later);
+  return after_named(result == -2 ? real_symlink(from, to) : result, later);
+}
+int unlink(const char *path) {
+  struct rule *later;
+  int result = before_named(UNLINK, path, &later);
+  return after_named(result == -2 ? real_unlink(path) : result, later);
+}
+int rmdir(const char *path) {
+  struct rule *later;
+  int result = before_named(UNLINK, path, &later);
+  return after_named(result == -2 ? real_rmdir(path) : result, later);
+}
+int mkdir(const char *path, mode_t mode) {
+  struct rule *later;
+  int result = before_named(MKDIR, path, &later);
+  return after_named(result == -2 ? real_mkdir(path, mode) : result, later);
 }

@@ -247,7 +247,6 @@ class Scenario {
       appendRun: () => world.call(process, 'append to the sidecar', () => {}),
       readSetupFiles: () => [],
       openEngine: () => world.call(process, 'open the engine', () => this.#server.for(process, run)),
-      setupNotes: { read: () => ({}), write: async () => {} },
       withSetupLock: work => work(),
       clock: world.clockOf(process),
       random: () => this.#random.next(),

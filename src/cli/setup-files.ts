@@ -1,0 +1,47 @@
+import { relative } from 'node:path';
+import { readSetupFile, type SetupFile, setupParameterNames } from '../app/setup.js';
+import { fingerprinter } from '../core/fingerprint.js';
+import { findSetupFiles, readSetupBytes } from '../io/unit-files.js';
+import type { UnitContext } from './context.js';
+
+/** Setup files that were read already, by path: those above many units are read once. */
+export type ReadSetups = Map<string, SetupFile>;
+
+/**
+ * The chain of setup files that a run of a unit would use, outermost first: with the embedded engine always, on a
+ * server when `--setup` asks for it; else none.
+ *
+ * Errors: QrunError `SQL_INVALID`, `UNIT_UNREADABLE`.
+ */
+export function setupFilesOf(
+  { config, directory, root }: Pick<UnitContext, 'config' | 'directory' | 'root'>,
+  read: ReadSetups = new Map(),
+): SetupFile[] {
+  if (config.engine !== 'embedded' && !config.setup) return [];
+  return chainAt(directory, root, read);
+}
+
+/** The chain of a directory, whoever would run it. Errors: as {@link setupFilesOf}. */
+export function chainAt(directory: string, root: string, read: ReadSetups = new Map()): SetupFile[] {
+  return findSetupFiles(directory, root).map(path => {
+    const known = read.get(path);
+    if (known !== undefined) return known;
+    const file = readSetupFile(relative(root, path), readSetupBytes(path), print);
+    read.set(path, file);
+    return file;
+  });
+}
+
+/**
+ * The parameters that the setup of a unit uses: they count as used although no query names them, also in a run that
+ * finds the data prepared. Errors: as {@link setupFilesOf}.
+ */
+export function usedBySetup(
+  { config, directory, root }: Pick<UnitContext, 'config' | 'directory' | 'root'>,
+  read?: ReadSetups,
+): ReadonlySet<string> {
+  const given = Object.keys(config.parameters).length > 0;
+  return given ? setupParameterNames(chainAt(directory, root, read)) : new Set();
+}
+
+const print = fingerprinter({ parameters: {}, settings: {} });
