@@ -41,7 +41,12 @@ const IN_FOLDER: Readonly<Record<string, string>> = { commander: 'cli/', zod: 'c
 // a lock of its data directory names a process.
 const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
   'io/embedded.ts': ['env', 'once', 'off'],
-  'io/embedded-open.ts': ['pid', 'kill'],
+  'io/embedded-open.ts': ['pid'],
+  'io/embedded-lock.ts': ['pid', 'kill'],
+  // How many files a process may open is in its report, where there is no /proc.
+  'io/descriptors.ts': ['report'],
+  // A process that exits by itself is no victim of what it had in flight.
+  'io/inflight.ts': ['once', 'off'],
   'io/embedded-pipe.ts': ['platform'],
 };
 

@@ -2,18 +2,21 @@ import { type ExitCode, QrunError } from '../core/errors.js';
 import type { EventSink, RunSummary } from '../core/events.js';
 import { type FingerprintInputs, fingerprinter } from '../core/fingerprint.js';
 import type { HaltPolicy } from '../core/halt.js';
+import { inflightName } from '../core/inflight.js';
 import type { Settings } from '../core/model.js';
 import type { Rerun } from '../core/plan.js';
 import { RECORD_SCHEMA_VERSION } from '../core/record.js';
 import type { Selection } from '../core/selection.js';
 import type { Engine } from '../io/engine.js';
+import type { InflightJournal, InflightOptions } from '../io/inflight.js';
 import type { Lease } from '../io/lease.js';
 import type { ResultLog } from '../io/log.js';
 import type { RunEntry, RunStart } from '../io/run-sidecar.js';
 import type { UnitSource } from '../io/unit-files.js';
 import { planRun, type RunPlan, readAgain } from './plan-unit.js';
-import { type Clock, queriesAtOnce, runUnit } from './run-unit.js';
+import { type Clock, queriesAtOnce, type RunDeps, runUnit } from './run-unit.js';
 import { prepareDataDirectory, runSetup, type SetupFile, type SetupNotes } from './setup.js';
+import { Suspects, suspectsNotice } from './suspects.js';
 
 /** One unit with everything that decides what is run and recorded. */
 export interface UnitRequest {
@@ -56,6 +59,9 @@ export interface UnitDeps {
   readonly appendRun: (entry: RunEntry) => Promise<void>;
   readonly readSetupFiles: () => readonly SetupFile[];
   readonly openEngine: () => Promise<Engine>;
+  readonly freeDescriptors?: () => number | undefined;
+  /** Opens the journal of what is in flight; called for an engine that dies with the process. */
+  readonly openInflight?: (options: Omit<InflightOptions, 'logPath'>) => Promise<InflightJournal>;
   readonly setupNotes: SetupNotes;
   /** Told when the plan stands, with the number of queries that are due. */
   readonly onPlanned?: (due: number) => void;
@@ -119,7 +125,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
         });
         await prepare(deps, request, engine, setup);
         await deps.appendRun(startEntry(deps, request, engine, await identity));
-        const summary = await runPlanned(deps, request, plan, log, engine);
+        const summary = await runWatched(deps, request, plan, log, engine);
         await deps.appendRun({
           event: 'end',
           run: request.run,
@@ -151,12 +157,62 @@ async function openUnlessStopped(deps: UnitDeps, { drain }: UnitRequest): Promis
   }
 }
 
+// With a journal of what is in flight, where the engine dies with the process.
+async function runWatched(
+  deps: UnitDeps,
+  request: UnitRequest,
+  plan: RunPlan,
+  log: ResultLog,
+  engine: Engine,
+): Promise<RunSummary> {
+  const { emit, openInflight } = deps;
+  if (engine.info.diesWithProcess !== true || openInflight === undefined)
+    return await runPlanned(deps, request, plan, log, engine);
+  const inflight = await openInflight({
+    run: request.run,
+    slots: queriesAtOnce(engine, request.concurrency),
+    finalOf: finalStates(log),
+    onTrouble: message => emit({ type: 'warning', message }),
+  });
+  const onDrain = (): void => inflight.stopping();
+  const onAbort = (): void => inflight.clear();
+  request.drain.addEventListener('abort', onDrain);
+  request.abort.addEventListener('abort', onAbort);
+  if (request.drain.aborted) onDrain();
+  if (request.abort.aborted) onAbort();
+  try {
+    const suspects = new Suspects(inflight.suspects);
+    if (suspects.size > 0) {
+      const last = plan.due.postpone((name, print) => suspects.rank(name, print));
+      const run = last.filter(({ name, fingerprint }) => suspects.verdict(name, fingerprint) === undefined);
+      const message = suspectsNotice(run.map(({ name }) => name));
+      if (message !== undefined) emit({ type: 'warning', message });
+    }
+    return await runPlanned(deps, request, plan, log, engine, { inflight, suspects });
+  } finally {
+    request.drain.removeEventListener('abort', onDrain);
+    request.abort.removeEventListener('abort', onAbort);
+    inflight.close();
+  }
+}
+
+// By a query's name in the journal, which is not the query's where that is too long.
+function finalStates({ final }: ResultLog): InflightOptions['finalOf'] {
+  return name => {
+    const known = final.get(name);
+    if (known !== undefined || !name.startsWith('sha256:')) return known;
+    for (const query of final.keys()) if (inflightName(query) === name) return final.get(query);
+    return undefined;
+  };
+}
+
 async function runPlanned(
   deps: UnitDeps,
   request: UnitRequest,
   plan: RunPlan,
   log: ResultLog,
   engine: Engine,
+  watch: Pick<RunDeps, 'inflight' | 'suspects'> = {},
 ): Promise<RunSummary> {
   const { clock, emit, random } = deps;
   const summary = await runUnit(
@@ -168,6 +224,8 @@ async function runPlanned(
       clock,
       random,
       emit,
+      ...(deps.freeDescriptors === undefined ? {} : { freeDescriptors: deps.freeDescriptors }),
+      ...watch,
     },
     { ...request, plan, parameters: request.inputs.parameters },
   );

@@ -11,6 +11,13 @@ export interface Failure extends QueryError {
   readonly neverStarted: boolean;
   /** `true` when the failure says that the server is down or not reachable, and not that the query is bad. */
   readonly serverGone: boolean;
+  /**
+   * What this process or machine had too little of, as the code of a system call (EMFILE, ENFILE, ENOMEM, ...): it says
+   * nothing of the query, and is never its result.
+   */
+  readonly shortage?: string;
+  /** `true` when the statement could not be cancelled and may run on beside what comes next. */
+  readonly mayStillRun?: boolean;
   /** Wait at least so long before the next attempt (an HTTP `Retry-After`). */
   readonly retryAfterMs?: number;
 }
@@ -271,8 +278,18 @@ const NEVER_SENT: ReadonlySet<string> = new Set([
   'EADDRNOTAVAIL',
   'EMFILE',
   'ENFILE',
+  'ENOBUFS',
+  'ENOMEM',
 ]);
-const OUT_OF_SOCKETS: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EMFILE', 'ENFILE']);
+const OUT_OF_SOCKETS: ReadonlySet<string> = new Set([
+  'EADDRNOTAVAIL',
+  'EMFILE',
+  'ENFILE',
+  'ENOBUFS',
+  'ENOMEM',
+]);
+// Node's word for the own end of a connection that was never made.
+const NO_LOCAL_END = / - Local \(undefined:undefined\)$/;
 
 // Node's codes of a certificate that was not accepted (X509_V_ERR_* without the prefix), and of a TLS handshake
 // with something that does not speak TLS.
@@ -298,6 +315,9 @@ export function transportFailure({ code, syscall, message }: TransportError): Fa
     const name = 'TLS_FAILED';
     return { code: 0, name, kind: 'permanent', message: text, neverStarted: true, serverGone: true };
   }
+  if (code !== undefined && OUT_OF_SOCKETS.has(code)) {
+    return localFailure(code, `no socket could be opened: ${text.replace(NO_LOCAL_END, '')}`);
+  }
   const neverStarted =
     syscall === 'connect' || syscall === 'getaddrinfo' || (code !== undefined && NEVER_SENT.has(code));
   return {
@@ -306,8 +326,14 @@ export function transportFailure({ code, syscall, message }: TransportError): Fa
     kind: neverStarted ? 'transient' : 'unknown',
     message: text,
     neverStarted,
-    serverGone: code === undefined || !OUT_OF_SOCKETS.has(code),
+    serverGone: true,
   };
+}
+
+/** The failure of something that this process needed before it sent anything, and had too little of. */
+export function localFailure(shortage: string, message: string): Failure {
+  const failure = ownFailure('LOCAL_SHORTAGE', 'transient', message);
+  return { ...failure, neverStarted: true, shortage };
 }
 
 /** A failure that qrun itself finds: a cut body, a timeout, rows that are no rows. */

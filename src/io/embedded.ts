@@ -7,7 +7,7 @@ import type { Settings } from '../core/model.js';
 import { EmbeddedAttempt, type EmbeddedContext, type Slot } from './embedded-attempt.js';
 import { loadChdb } from './embedded-chdb.js';
 import type { Connections } from './embedded-connections.js';
-import { checkSettings, engineVersion, openConnections } from './embedded-open.js';
+import { checkSettings, dieOfCrashes, engineVersion, openConnections } from './embedded-open.js';
 import { openPipes, type ResultPipes } from './embedded-pipe.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
 import type { SpoolOptions } from './result-body.js';
@@ -96,6 +96,7 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
     const connect = await loadChdb();
     goOn();
     connections = await openConnections(connect, path);
+    await dieOfCrashes();
     goOn();
     const version = await engineVersion(connections);
     await checkSettings(connections, options.settings);
@@ -107,6 +108,7 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
       supportsParameters: true,
       slots,
       heavySlots: Math.min(slots, options.slots ?? HEAVY_FOR_EACH_CORE * cores),
+      diesWithProcess: true,
     } as const;
     return new EmbeddedEngine(info, options, connections, pipes);
   } catch (error) {

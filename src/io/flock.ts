@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
-import { platform } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
+import { loadLibc } from './libc.js';
 
 /** How flock(2) is called: through the FFI library koffi, or by a `flock` child that locks an inherited fd. */
 export type FlockMechanism = 'koffi' | 'child';
@@ -31,40 +31,25 @@ interface Flock {
 
 let koffiFlock: Promise<Flock | undefined> | undefined;
 
+// Without it the child does the same, 500 times slower.
 async function loadKoffi(): Promise<Flock | undefined> {
-  try {
-    const { default: koffi } = await import('koffi');
-    const names = platform() === 'darwin' ? ['libSystem.B.dylib'] : ['libc.so.6', 'libc.so'];
-    for (const name of names) {
-      const flock = tryLoad(() => koffi.load(name).func('int flock(int fd, int operation)'));
-      if (flock === undefined) continue;
-      const tryLockNow = (fd: number): boolean => {
-        if (flock(fd, LOCK_EX_NB) === 0) return true;
-        const errno = koffi.errno();
-        if (WOULD_BLOCK.has(errno)) return false;
-        throw new QrunError('LOG_LOCK', `the file system refuses flock(2) (errno ${errno})`, {
-          hint: 'put the log on a file system with working locks (--log-dir)',
-        });
-      };
-      return {
-        mechanism: 'koffi',
-        tryLockNow,
-        tryLock: async fd => tryLockNow(fd),
-        unlock: fd => flock(fd, LOCK_UN),
-      };
-    }
-  } catch {
-    // No prebuilt binary for this platform: the child does the same, 500 times slower.
-  }
-  return undefined;
-}
-
-function tryLoad<T>(load: () => T): T | undefined {
-  try {
-    return load();
-  } catch {
-    return undefined;
-  }
+  const libc = await loadLibc();
+  if (libc === undefined) return undefined;
+  const { flock, errno } = libc;
+  const tryLockNow = (fd: number): boolean => {
+    if (flock(fd, LOCK_EX_NB) === 0) return true;
+    const reason = errno();
+    if (WOULD_BLOCK.has(reason)) return false;
+    throw new QrunError('LOG_LOCK', `the file system refuses flock(2) (errno ${reason})`, {
+      hint: 'put the log on a file system with working locks (--log-dir)',
+    });
+  };
+  return {
+    mechanism: 'koffi',
+    tryLockNow,
+    tryLock: async fd => tryLockNow(fd),
+    unlock: fd => void flock(fd, LOCK_UN),
+  };
 }
 
 // util-linux's flock locks the open file that it inherits as fd 0 and exits; the lock belongs to the open

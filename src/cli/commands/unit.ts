@@ -8,6 +8,7 @@ import { runUnitSession, type UnitRequest } from '../../app/unit-session.js';
 import { type ExitCode, QrunError } from '../../core/errors.js';
 import type { EventSink, RunEvent, RunSummary } from '../../core/events.js';
 import { fingerprinter } from '../../core/fingerprint.js';
+import { countDescriptors } from '../../io/descriptors.js';
 import { openEventsFile } from '../../io/events-file.js';
 import { FileLock } from '../../io/flock.js';
 import { gitCommit, whoAndWhere } from '../../io/identity.js';
@@ -19,6 +20,7 @@ import { readAppliedSetup, withSetupLock, writeAppliedSetup } from '../../io/set
 import { directorySource, findSetupFiles, KEPT_BYTES } from '../../io/unit-files.js';
 import { withConcurrency } from '../advice.js';
 import { type RunnableContext, type UnitContext, unitContext } from '../context.js';
+import { withinDescriptors } from '../descriptors.js';
 import { openEngine } from '../engine.js';
 import { collectGarbage } from '../garbage.js';
 import { configFlags, type Flags, flagName } from '../options.js';
@@ -51,7 +53,9 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
       flags.json === true ? { ...terminal, out: terminal.err, outStyle: terminal.errStyle } : terminal;
     await showPlan(directory, { ...flags, json: undefined }, shown);
   }
-  const context = await withConcurrency(given, terminal, flags.quiet === true);
+  const { context, warning } = withinDescriptors(
+    await withConcurrency(given, terminal, flags.quiet === true),
+  );
   const stops = listenForStops(terminal.proc, exitCode => endNow(terminal.proc, context, exitCode));
   const progress = await createProgressView({
     stream: terminal.proc.stderr,
@@ -72,6 +76,7 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     events?.sink(event);
   };
   try {
+    if (warning !== undefined) emit({ type: 'warning', message: warning });
     const summary = await runSession(context, terminal, stops, emit);
     progress.close();
     showSummary(summary, context, flags, terminal);
@@ -164,6 +169,14 @@ function runSession(
           readSetupFile(relative(context.root, path), readFileSync(path), setupPrint),
         ),
       openEngine: () => openEngine(context, stops.drain),
+      freeDescriptors: () => {
+        const count = countDescriptors();
+        return count === undefined ? undefined : count.limit - count.open;
+      },
+      openInflight: async options => {
+        const { InflightJournal } = await import('../../io/inflight.js');
+        return InflightJournal.open({ ...options, logPath });
+      },
       setupNotes: {
         read: () => readAppliedSetup(context.dataDirectory),
         write: applied => writeAppliedSetup(context.dataDirectory, applied),
