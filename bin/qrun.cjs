@@ -16,8 +16,10 @@ if (major < 20 || (major === 20 && minor < 12)) {
   load()
     .then(cli => cli.main(process))
     .catch(error => {
-      process.stderr.write(`qrun: cannot start: ${error?.stack ?? error}\n`);
-      process.exitCode = 1;
+      const isShort = error?.code === 'EMFILE' || error?.code === 'ENFILE';
+      const what = isShort ? `${error.message}\nhint: raise ulimit -n` : (error?.stack ?? error);
+      process.stderr.write(`qrun: cannot start: ${what}\n`);
+      process.exitCode = isShort ? 2 : 1;
     });
 }
 

@@ -41,7 +41,12 @@ const IN_FOLDER: Readonly<Record<string, string>> = { commander: 'cli/', zod: 'c
 // its data directory names a process, and signals are sent to others from here.
 const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
   'io/embedded.ts': ['env', 'once', 'off'],
-  'io/embedded-open.ts': ['pid', 'kill'],
+  'io/embedded-open.ts': ['pid'],
+  'io/embedded-lock.ts': ['pid', 'kill'],
+  // How many files a process may open is in its report, where there is no /proc.
+  'io/descriptors.ts': ['report'],
+  // A process that exits by itself is no victim of what it had in flight.
+  'io/inflight.ts': ['once', 'off'],
   'io/embedded-pipe.ts': ['platform'],
   'io/process-tree.ts': ['pid', 'kill'],
 };
@@ -64,8 +69,10 @@ const MAY_OPEN: ReadonlySet<string> = new Set([
   'io/log-file.ts',
   'io/result-body.ts',
   'io/embedded-pipe.ts',
+  'io/inflight.ts',
   // /proc and /sys.
   'io/cgroup.ts',
+  'io/descriptors.ts',
   'io/flock.ts',
   'io/host.ts',
   'io/process-tree.ts',

@@ -56,16 +56,39 @@ export class DueQueries {
     if (rows !== undefined) this.#rows.set(number, rows);
   }
 
+  /**
+   * Puts the queries for which `rank` gives more than 0 behind all others, by what it gives; gives them in that order.
+   * To be called before the first is taken.
+   */
+  postpone(rank: (name: string, fingerprint: string) => number): readonly PlannedQuery[] {
+    const all = Array.from(this.#names, (_, number) => this.#at(number));
+    const ranked = all
+      .map(query => ({ query, rank: rank(query.name, query.fingerprint) }))
+      .filter(each => each.rank > 0)
+      .sort((a, b) => a.rank - b.rank)
+      .map(({ query }) => query);
+    if (ranked.length === 0) return [];
+    const last = new Set(ranked);
+    this.#names.length = 0;
+    this.#rows.clear();
+    for (const query of [...all.filter(each => !last.has(each)), ...ranked]) this.add(query);
+    return ranked;
+  }
+
   /** The next query, or `undefined` after the last. */
   take(): PlannedQuery | undefined {
     const number = this.#taken;
-    const name = this.#names[number];
-    if (name === undefined) return undefined;
+    if (number === this.#names.length) return undefined;
+    const query = this.#at(number);
     this.#taken = number + 1;
     this.#names[number] = '';
+    return query;
+  }
+
+  #at(number: number): PlannedQuery {
     const from = number * PRINT_BYTES;
     return {
-      name,
+      name: this.#names[number] as string,
       fingerprint: this.#prints.toString('hex', from, from + PRINT_BYTES),
       reason: REASONS[this.#reasons[number] as number] as PlanReason,
       rows: this.#rows.get(number),

@@ -1,14 +1,17 @@
 import { setMaxListeners } from 'node:events';
+import { AMPLE_DESCRIPTORS } from '../core/descriptors.js';
 import { type ExitCode, QrunError } from '../core/errors.js';
 import type { EventSink, RunSummary } from '../core/events.js';
-import { excerpt, type Failure, isForeignPage, ownFailure } from '../core/failure.js';
+import { excerpt, type Failure, isForeignPage, localFailure, ownFailure } from '../core/failure.js';
 import { type HaltPolicy, haltThreshold, likelyReason, SameFailures } from '../core/halt.js';
 import type { Parameters, QueryError, Settings } from '../core/model.js';
 import type { GroupHead } from '../core/record.js';
 import { quotaEndsInMs, refusalOf } from '../core/refusal.js';
 import { backoffMs, mayRetry } from '../core/retry.js';
+import { shortageCode, shortageHint } from '../core/shortage.js';
 import { unlessAborted } from '../core/unless-aborted.js';
 import type { Engine, EngineResult } from '../io/engine.js';
+import type { InflightJournal } from '../io/inflight.js';
 import type { GroupContent, ResultLog } from '../io/log.js';
 import type { ResultBody } from '../io/result-body.js';
 import type { PlannedQuery } from './due-queries.js';
@@ -16,6 +19,8 @@ import { LightSlots } from './light-slots.js';
 import { Outage, REFUSED_LIMIT_MS } from './outage.js';
 import type { ReadQuery, RunPlan } from './plan-unit.js';
 import { SummaryBuilder } from './run-summary.js';
+import { Shortage } from './shortage.js';
+import type { Suspects } from './suspects.js';
 import { Turnstile } from './turnstile.js';
 
 /** Time, as the run sees it. */
@@ -75,6 +80,12 @@ export interface RunDeps {
   readonly clock: Clock;
   readonly random: () => number;
   readonly emit: EventSink;
+  /** Where what is in flight is noted, for an engine that dies with the process. */
+  readonly inflight?: Pick<InflightJournal, 'begin' | 'end'>;
+  /** How many file descriptors this process may still open; `undefined` where nobody knows. */
+  readonly freeDescriptors?: () => number | undefined;
+  /** The queries that were in flight when earlier processes died; the plan has them behind all others. */
+  readonly suspects?: Suspects;
 }
 
 /**
@@ -115,6 +126,7 @@ class UnitRun {
   readonly #options: RunOptions;
   readonly #stops: Stops = { drain: new AbortController(), abort: new AbortController() };
   readonly #outage: Outage;
+  readonly #shortage: Shortage;
   readonly #turnstile = new Turnstile();
   // Results whose record is not confirmed yet, as a number: a Set that changes with each query makes the garbage
   // collector keep what passed through it.
@@ -130,6 +142,10 @@ class UnitRun {
   #lost: QrunError | undefined;
   #halted = false;
   #sequence = 0;
+  // Queries that are not to run, because they kill the process.
+  readonly #convicted: { readonly head: GroupHead; readonly verdict: Failure }[] = [];
+  // A query that could not be cancelled may run beside any other.
+  #hasStray = false;
   // Whether a query of this run may change data.
   #changesData = false;
 
@@ -141,6 +157,16 @@ class UnitRun {
     this.#slots = new LightSlots(deps.engine.info.heavySlots ?? Number.POSITIVE_INFINITY);
     this.#summary = new SummaryBuilder(options, deps.log.path);
     this.#haltAt = haltThreshold(options.halt ?? NO_HALT, options.plan.due.total);
+    this.#shortage = new Shortage({
+      clock: deps.clock,
+      random: deps.random,
+      limitMs: options.outageLimitMs,
+      onShort: failure =>
+        deps.emit({
+          type: 'warning',
+          message: `this process is short of file descriptors or memory, queries wait: ${failure.message}`,
+        }),
+    });
     this.#outage = new Outage({
       ping: deps.engine.ping.bind(deps.engine),
       clock: deps.clock,
@@ -202,6 +228,13 @@ class UnitRun {
     const length = Math.min(concurrency, due.total);
     await Promise.all(Array.from({ length }, (_, slot) => work(slot)));
     while (this.#recording > 0) await this.#oneRecorded();
+    // Nothing runs behind these: were the process to die once more, the next run would try again what is recorded here.
+    for (const { head, verdict } of this.#convicted) {
+      if (signal.aborted) return;
+      await this.#record(head, { outcome: 'error', error: verdict }, verdict).catch(error =>
+        this.#fail(error),
+      );
+    }
   }
 
   #oneRecorded(): Promise<void> {
@@ -219,6 +252,13 @@ class UnitRun {
       if (query === undefined) return;
     } catch (error) {
       if (!(error instanceof QrunError)) throw error;
+      const short = shortageCode(error);
+      if (short !== undefined) {
+        const failure = localFailure(short, `${planned.name}.sql ${error.message}`);
+        if (await this.#waitForMore(failure, { mayTryAgain: true, alone: false }))
+          await this.#runQuery(planned);
+        return;
+      }
       if (this.#options.skipBad === true) {
         this.#summary.leftOut(planned.name, error.message);
         emit({ type: 'warning', message: `${planned.name}.sql is left out: ${error.message}` });
@@ -242,6 +282,11 @@ class UnitRun {
         message: `${planned.name}.sql changed after the run began; its present text runs`,
       });
     }
+    const verdict = this.#deps.suspects?.verdict(planned.name, print);
+    if (verdict !== undefined) {
+      this.#convicted.push({ head: this.#head(planned, print, number, 1), verdict });
+      return;
+    }
     await this.#attempts(planned, query, print, number);
   }
 
@@ -251,27 +296,33 @@ class UnitRun {
     fingerprint: string,
     number: number,
   ): Promise<void> {
-    const { clock, emit } = this.#deps;
+    const { clock, emit, inflight, suspects } = this.#deps;
     const { drain, abort } = this.#stops;
     const { query } = read;
+    const isSuspect = suspects?.has(planned.name, fingerprint) === true;
     const retries = query.overrides.retries ?? this.#options.retries;
     this.#changesData ||= !query.readOnly;
     let lostTimes = 0;
     let sawOutage = false;
     let isRetry = false;
+    let wasShort = false;
     // Refusals of a full server in a row, and when the first of them came.
     let refusals = 0;
     let fullSinceMs = 0;
     for (let attempt = 1, tries = 1; ; attempt += 1) {
-      const alone = this.#mustBeAlone({ lostTimes, sawOutage, isLast: tries > retries });
+      const alone =
+        isSuspect || wasShort || this.#mustBeAlone({ lostTimes, sawOutage, isLast: tries > retries });
       const leave = await this.#admission(alone);
       if (leave === undefined) return;
+      // Its death must cost nobody else a result.
+      if (isSuspect) while (this.#recording > 0) await this.#oneRecorded();
       if (isRetry) this.#summary.retried();
       isRetry = false;
       const head = this.#head(planned, fingerprint, number, attempt);
       let result: EngineResult;
       let ended: GroupHead;
       let away = false;
+      const place = inflight?.begin(planned.name, fingerprint, alone && !this.#hasStray);
       try {
         emit({ type: 'query_started', query: planned.name, attempt, query_id: head.queryId });
         const startedMs = clock.monotonicMs();
@@ -285,15 +336,18 @@ class UnitRun {
         });
         ended = { ...head, durationMs: clock.monotonicMs() - startedMs };
         this.#slots.note(ended.durationMs);
+        if (!result.ok && result.failure.mayStillRun === true) this.#hasStray = true;
         // Before it leaves, so that nobody who waits for it starts on the engine that it killed.
         if (!result.ok && (result.failure.serverGone || result.failure.code === KILLED)) {
           away = await this.#outage.report(result.failure, drain.signal);
         }
       } finally {
+        if (place !== undefined) inflight?.end(place);
         leave();
       }
       if (result.ok) {
         this.#answeredMs = clock.monotonicMs();
+        this.#shortage.over();
         const recorded = this.#recordResult(ended, result);
         // One at a time means one after the other, recorded before the next begins.
         if (this.#options.concurrency === 1) await recorded;
@@ -312,6 +366,12 @@ class UnitRun {
         if (this.#lost !== undefined && mayRetry(failure, query.readOnly)) return;
         // Nothing was sent to a server that is away: that is no attempt of this query.
         if (failure.neverStarted && (away || drain.signal.aborted)) continue;
+      }
+      if (failure.shortage !== undefined && !(alone && this.#needsTooMuch())) {
+        const mayTryAgain = mayRetry(failure, query.readOnly);
+        if (!(await this.#waitForMore(failure, { mayTryAgain, alone }))) return;
+        wasShort = true;
+        continue;
       }
       const nowMs = clock.monotonicMs();
       const isRefused = saysNothingOfQuery(failure);
@@ -351,6 +411,30 @@ class UnitRun {
     return noneTaken && refusalOf(failure) === 'credentials'
       ? Math.min(REFUSED_LIMIT_MS, outageLimitMs)
       : outageLimitMs;
+  }
+
+  // Gives whether there is to be another try: nothing is recorded, and when nothing works for too long, or what was
+  // begun cannot be begun again, the run ends.
+  async #waitForMore(failure: Failure, how: { mayTryAgain: boolean; alone: boolean }): Promise<boolean> {
+    const { drain } = this.#stops;
+    const { shortage = '', message } = failure;
+    // Descriptors of this process: what runs alone in it waits for nobody.
+    const isLast = how.alone && shortage === 'EMFILE';
+    const forMs = how.mayTryAgain ? await this.#shortage.wait(failure, isLast, drain.signal) : 0;
+    if (forMs === undefined) return !drain.signal.aborted;
+    const what = how.mayTryAgain
+      ? `nothing could run for ${Math.round(forMs / 1000)} s`
+      : 'a query could not be finished, and cannot be run again';
+    this.#lost ??= new QrunError('LOCAL_SHORTAGE', `${what}: ${message}; ${shortageHint(shortage)}`);
+    this.#drain(this.#lost.message);
+    return false;
+  }
+
+  // Whether a query that ran alone in this process failed although the process had enough for any other.
+  #needsTooMuch(): boolean {
+    const { engine, freeDescriptors } = this.#deps;
+    if (engine.info.diesWithProcess !== true) return false;
+    return (freeDescriptors?.() ?? Number.POSITIVE_INFINITY) >= AMPLE_DESCRIPTORS;
   }
 
   // A query that may have killed the engine must not do so twice beside others: not when it was there both times,
@@ -425,6 +509,8 @@ class UnitRun {
       this.#halted = true;
       this.#drain(`halted: ${errors} ${errors === 1 ? 'query has' : 'queries have'} failed (--halt)`);
     }
+    // What ends the process is no setting or table that all queries miss.
+    if (error?.name === 'ENGINE_DIED') return;
     const same = this.#same.next(error);
     if (error !== undefined && same === this.#options.halt?.same) this.#haltSame(same, error);
   }

@@ -3,20 +3,23 @@ import { type ExitCode, isInterruption, QrunError } from '../core/errors.js';
 import type { EventSink, RunSummary } from '../core/events.js';
 import { type FingerprintInputs, fingerprinter } from '../core/fingerprint.js';
 import type { HaltPolicy } from '../core/halt.js';
+import { inflightName } from '../core/inflight.js';
 import { type AllowedPlaceholders, sharedLines } from '../core/judge.js';
 import type { Settings } from '../core/model.js';
 import type { Rerun } from '../core/plan.js';
 import { RECORD_SCHEMA_VERSION } from '../core/record.js';
 import type { Selection } from '../core/selection.js';
 import type { Engine } from '../io/engine.js';
+import type { InflightJournal, InflightOptions } from '../io/inflight.js';
 import type { Lease } from '../io/lease.js';
 import type { ResultLog } from '../io/log.js';
 import type { RunEntry, RunSetup, RunStart } from '../io/run-sidecar.js';
 import type { UnitSource } from '../io/unit-files.js';
 import { planRun, queryReader, type RunPlan } from './plan-unit.js';
 import { selectedBy } from './run-summary.js';
-import { type Clock, queriesAtOnce, runUnit } from './run-unit.js';
+import { type Clock, queriesAtOnce, type RunDeps, runUnit } from './run-unit.js';
 import { ask, chainOf, checkSetupFiles, runChain, type SetupFile } from './setup.js';
+import { Suspects, suspectsNotice } from './suspects.js';
 
 /** One unit with everything that decides what is run and recorded. */
 export interface UnitRequest {
@@ -68,6 +71,9 @@ export interface UnitDeps {
   readonly readSetupFiles: () => readonly SetupFile[];
   /** Opens the engine; the embedded one on data that the chain has made. */
   readonly openEngine: (setup: readonly SetupFile[]) => Promise<Engine>;
+  readonly freeDescriptors?: () => number | undefined;
+  /** Opens the journal of what is in flight; called for an engine that dies with the process. */
+  readonly openInflight?: (options: Omit<InflightOptions, 'logPath'>) => Promise<InflightJournal>;
   /** Told when the plan stands, with the number of queries that are due. */
   readonly onPlanned?: (due: number) => void;
   /** Runs `work` when no other one prepares the server; an abort of `signal` ends the wait for it. */
@@ -145,7 +151,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
         tellOfChange(deps, plan, setup, runs, engine);
         await deps.appendRun(startEntry(deps, request, engine, await identity, prepared));
         const notRun = engine.info.kind === 'embedded' || request.setup ? [] : (request.setupNames ?? []);
-        const summary = await runPlanned(deps, request, plan, log, engine, notRun);
+        const summary = await runWatched(deps, request, plan, log, engine, notRun);
         await deps.appendRun({
           event: 'end',
           run: request.run,
@@ -203,6 +209,57 @@ async function openUnlessStopped(
   }
 }
 
+// With a journal of what is in flight, where the engine dies with the process.
+async function runWatched(
+  deps: UnitDeps,
+  request: UnitRequest,
+  plan: RunPlan,
+  log: ResultLog,
+  engine: Engine,
+  setupNotRun: readonly string[],
+): Promise<RunSummary> {
+  const { emit, openInflight } = deps;
+  if (engine.info.diesWithProcess !== true || openInflight === undefined) {
+    return await runPlanned(deps, request, plan, log, engine, setupNotRun);
+  }
+  const inflight = await openInflight({
+    run: request.run,
+    slots: queriesAtOnce(engine, request.concurrency),
+    finalOf: finalStates(log),
+    onTrouble: message => emit({ type: 'warning', message }),
+  });
+  const onDrain = (): void => inflight.stopping();
+  const onAbort = (): void => inflight.clear();
+  request.drain.addEventListener('abort', onDrain);
+  request.abort.addEventListener('abort', onAbort);
+  if (request.drain.aborted) onDrain();
+  if (request.abort.aborted) onAbort();
+  try {
+    const suspects = new Suspects(inflight.suspects);
+    if (suspects.size > 0) {
+      const last = plan.due.postpone((name, print) => suspects.rank(name, print));
+      const run = last.filter(({ name, fingerprint }) => suspects.verdict(name, fingerprint) === undefined);
+      const message = suspectsNotice(run.map(({ name }) => name));
+      if (message !== undefined) emit({ type: 'warning', message });
+    }
+    return await runPlanned(deps, request, plan, log, engine, setupNotRun, { inflight, suspects });
+  } finally {
+    request.drain.removeEventListener('abort', onDrain);
+    request.abort.removeEventListener('abort', onAbort);
+    inflight.close();
+  }
+}
+
+// By a query's name in the journal, which is not the query's where that is too long.
+function finalStates({ final }: ResultLog): InflightOptions['finalOf'] {
+  return name => {
+    const known = final.get(name);
+    if (known !== undefined || !name.startsWith('sha256:')) return known;
+    for (const query of final.keys()) if (inflightName(query) === name) return final.get(query);
+    return undefined;
+  };
+}
+
 async function runPlanned(
   deps: UnitDeps,
   request: UnitRequest,
@@ -210,6 +267,7 @@ async function runPlanned(
   log: ResultLog,
   engine: Engine,
   setupNotRun: readonly string[] = [],
+  watch: Pick<RunDeps, 'inflight' | 'suspects'> = {},
 ): Promise<RunSummary> {
   const { clock, emit, random } = deps;
   const summary = await runUnit(
@@ -221,6 +279,8 @@ async function runPlanned(
       clock,
       random,
       emit,
+      ...(deps.freeDescriptors === undefined ? {} : { freeDescriptors: deps.freeDescriptors }),
+      ...watch,
     },
     { ...request, plan, parameters: request.inputs.parameters, setupNotRun },
   );

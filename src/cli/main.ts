@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { CommanderError } from 'commander';
 import { QrunError } from '../core/errors.js';
+import { shortageCode } from '../core/shortage.js';
 import { endSoon } from './end-now.js';
 import { createProgram, isHelpOrVersion } from './program.js';
 import { renderError } from './render/error.js';
@@ -51,9 +52,16 @@ async function runCommandLine(args: readonly string[], terminal: Terminal): Prom
     return await withOutput(terminal, exitCode ?? 1);
   } catch (error) {
     if (error instanceof CommanderError) return isHelpOrVersion(error, args) ? 0 : 2;
-    terminal.err.write(renderError(error, terminal.errStyle));
-    return error instanceof QrunError ? error.exitCode : 1;
+    const told = asShortage(error);
+    terminal.err.write(renderError(told, terminal.errStyle));
+    return told instanceof QrunError ? told.exitCode : 1;
   }
+}
+
+// Whatever it was that could not be opened or started for want of file descriptors or memory: no bug.
+function asShortage(error: unknown): unknown {
+  if (error instanceof QrunError || shortageCode(error) === undefined) return error;
+  return new QrunError('LOCAL_SHORTAGE', (error as Error).message, { cause: error });
 }
 
 // A reader that left (EPIPE) wanted no more; a result that could not be written is no success.

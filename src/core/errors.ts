@@ -1,3 +1,5 @@
+import { shortageCode, shortageHint } from './shortage.js';
+
 /**
  * The exit codes of `qrun`. They are a contract with scripts: a code is never given a second meaning.
  * `--help`, the README and this table are compared with each other by a test.
@@ -47,6 +49,7 @@ const EXIT_OF = {
   ENGINE_REFUSED: 24,
   ENGINE_MISSING: 24,
   ENGINE_LOST: 24,
+  LOCAL_SHORTAGE: 24,
   DATA_LOCKED: 24,
   PUEUE_MISSING: 26,
   PUEUE_UNSUPPORTED: 26,
@@ -81,7 +84,9 @@ export class QrunError extends Error {
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.hint = options.hint;
+    // Whatever failed for it: no other advice would help.
+    const short = shortageCode(options.cause);
+    this.hint = short === undefined ? options.hint : shortageHint(short);
     this.details = options.details ?? [];
   }
 

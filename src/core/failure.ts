@@ -14,6 +14,13 @@ export interface Failure extends QueryError {
    * answers in its place, or it refuses us whatever we ask. Whoever gets it asks the server whether it is there.
    */
   readonly serverGone: boolean;
+  /**
+   * What this process or machine had too little of, as the code of a system call (EMFILE, ENFILE, ENOMEM, ...): it says
+   * nothing of the query, and is never its result.
+   */
+  readonly shortage?: string;
+  /** `true` when the statement could not be cancelled and may run on beside what comes next. */
+  readonly mayStillRun?: boolean;
   /** Wait at least so long before the next attempt (an HTTP `Retry-After`). */
   readonly retryAfterMs?: number;
 }
@@ -310,8 +317,18 @@ const NEVER_SENT: ReadonlySet<string> = new Set([
   'EADDRNOTAVAIL',
   'EMFILE',
   'ENFILE',
+  'ENOBUFS',
+  'ENOMEM',
 ]);
-const OUT_OF_SOCKETS: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EMFILE', 'ENFILE']);
+const OUT_OF_SOCKETS: ReadonlySet<string> = new Set([
+  'EADDRNOTAVAIL',
+  'EMFILE',
+  'ENFILE',
+  'ENOBUFS',
+  'ENOMEM',
+]);
+// Node's word for the own end of a connection that was never made.
+const NO_LOCAL_END = / - Local \(undefined:undefined\)$/;
 
 // Node's codes of a certificate that was not accepted (X509_V_ERR_* without the prefix), and of a TLS handshake
 // with something that does not speak TLS.
@@ -337,6 +354,9 @@ export function transportFailure({ code, syscall, message }: TransportError): Fa
     const name = 'TLS_FAILED';
     return { code: 0, name, kind: 'transient', message: text, neverStarted: true, serverGone: true };
   }
+  if (code !== undefined && OUT_OF_SOCKETS.has(code)) {
+    return localFailure(code, `no socket could be opened: ${text.replace(NO_LOCAL_END, '')}`);
+  }
   const neverStarted =
     syscall === 'connect' || syscall === 'getaddrinfo' || (code !== undefined && NEVER_SENT.has(code));
   return {
@@ -345,13 +365,19 @@ export function transportFailure({ code, syscall, message }: TransportError): Fa
     kind: neverStarted ? 'transient' : 'unknown',
     message: text,
     neverStarted,
-    serverGone: code === undefined || !OUT_OF_SOCKETS.has(code),
+    serverGone: true,
   };
 }
 
 /** Whether something in front of the server answered in its place, so that the server itself may know of nothing. */
 export function isForeignPage({ name }: Failure): boolean {
   return name.startsWith('HTTP_');
+}
+
+/** The failure of something that this process needed before it sent anything, and had too little of. */
+export function localFailure(shortage: string, message: string): Failure {
+  const failure = ownFailure('LOCAL_SHORTAGE', 'transient', message);
+  return { ...failure, neverStarted: true, shortage };
 }
 
 /** A failure that qrun itself finds: a cut body, a timeout, rows that are no rows. */

@@ -270,7 +270,8 @@ export class EmbeddedAttempt {
       timedOut ? 'permanent' : 'transient',
       `${what}; ${now}`,
     );
-    return { ok: false, failure: { ...stopped, neverStarted: !this.#wasSent } };
+    const mayStillRun = this.#lost !== undefined;
+    return { ok: false, failure: { ...stopped, neverStarted: !this.#wasSent, mayStillRun } };
   }
 }
 

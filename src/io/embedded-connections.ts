@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Failure, ownFailure, parseServerError, serverFailure } from '../core/failure.js';
+import { engineShortage } from '../core/shortage.js';
 import type { ChdbConnection, ChdbResult } from './embedded-chdb.js';
 
 /** How a call ended. The promise of a call never rejects. */
@@ -26,13 +27,16 @@ const LONGEST_WAIT_MS = 400;
 export class Connections {
   readonly #connect: () => ChdbConnection;
   readonly #control: ChdbConnection;
+  readonly #onClosed: () => void;
   #lastControl: Promise<unknown> = Promise.resolve();
   readonly #running = new Set<Promise<unknown>>();
   readonly #discarded: ChdbConnection[] = [];
   #isClosing = false;
 
-  constructor(connect: () => ChdbConnection) {
+  /** `onClosed`: called when the last connection was closed. */
+  constructor(connect: () => ChdbConnection, onClosed: () => void = () => {}) {
     this.#connect = connect;
+    this.#onClosed = onClosed;
     this.#control = connect();
   }
 
@@ -97,6 +101,7 @@ export class Connections {
     await this.#lastControl;
     for (const connection of this.#discarded.splice(0)) connection.close();
     this.#control.close();
+    this.#onClosed();
   }
 
   #closeDiscarded(): void {
@@ -114,5 +119,9 @@ export class Connections {
 function failureOf(error: unknown): Failure {
   const message = error instanceof Error ? error.message : String(error);
   const known = parseServerError(message);
-  return known === undefined ? ownFailure('ENGINE_FAILED', 'unknown', message) : serverFailure(known);
+  if (known === undefined) return ownFailure('ENGINE_FAILED', 'unknown', message);
+  const failure = serverFailure(known);
+  // It runs in this process.
+  const shortage = engineShortage(message);
+  return shortage === undefined ? failure : { ...failure, kind: 'transient', shortage };
 }

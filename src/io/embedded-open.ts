@@ -1,5 +1,6 @@
-import { constants, existsSync } from 'node:fs';
-import { access, readFile, stat } from 'node:fs/promises';
+import { existsSync, constants as fileConstants } from 'node:fs';
+import { access, readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fixedSetting, suggest } from '../core/engine-settings.js';
 import { QrunError } from '../core/errors.js';
@@ -7,6 +8,9 @@ import type { Settings } from '../core/model.js';
 import { setStatement } from '../core/sql/set-statement.js';
 import type { Connect } from './embedded-chdb.js';
 import { type CallAnswer, Connections, NO_OUTPUT } from './embedded-connections.js';
+import { type DataHolder, isAlive, lockDataDirectory } from './embedded-lock.js';
+import { FileLock, lockHolder } from './flock.js';
+import { loadLibc } from './libc.js';
 import { makeDirectories } from './log-file.js';
 
 /**
@@ -20,49 +24,69 @@ export async function openConnections(connect: Connect, path: string): Promise<C
   refuseForeignConfig();
   try {
     makeDirectories(path);
-    await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
+    await access(path, fileConstants.R_OK | fileConstants.W_OK | fileConstants.X_OK);
   } catch (cause) {
     throw new QrunError('CONFIG', `cannot use the data directory ${path}: ${(cause as Error).message}`, {
       hint: 'choose a directory that you may write to with --data-dir',
       cause,
     });
   }
-  // Asked before, because chDB writes why it could not open a directory to standard error, and nowhere else.
-  const holder = await lockHolder(path);
-  if (holder !== undefined) throw locked(path, holder);
+  const lock = await lockDataDirectory(path);
+  if (!('release' in lock)) throw locked(path, lock);
   try {
-    return new Connections(() => connect(path));
-  } catch (cause) {
-    const message = (cause as Error).message;
-    if (/one active data directory|still releasing/i.test(message)) {
-      throw new QrunError('CONFIG', `this process has another data directory open than ${path}`, {
-        hint: 'close the engine of the other directory first: chDB opens one directory in a process',
-        cause,
-      });
-    }
-    const writer = await statusFile(path);
-    if (writer !== undefined && writer.pid !== process.pid && isAlive(writer.pid)) throw locked(path, writer);
-    throw new QrunError('CONFIG', `chDB cannot open the data directory ${path}: ${message}`, {
-      hint: 'chDB has written the reason to standard error; a directory of another version may be the cause',
-      cause,
-    });
+    return await connectTo(connect, path, () => lock.release());
+  } catch (error) {
+    lock.release();
+    throw error;
   }
 }
 
-interface Holder {
-  readonly pid: number;
-  readonly since: string | undefined;
+// One that does not know qrun's lock (another program with chDB) may come and go meanwhile.
+const CONNECT_TRIES = 3;
+
+async function connectTo(connect: Connect, path: string, onClosed: () => void): Promise<Connections> {
+  for (let tries = 1; ; tries += 1) {
+    // Asked before, because chDB writes why it could not open a directory to standard error, and nowhere else.
+    const holder = await statusHolder(path);
+    if (holder !== undefined) throw locked(path, holder);
+    const before = await statusFile(path);
+    try {
+      return new Connections(() => connect(path), onClosed);
+    } catch (cause) {
+      const message = (cause as Error).message;
+      if (/one active data directory|still releasing/i.test(message)) {
+        throw new QrunError('CONFIG', `this process has another data directory open than ${path}`, {
+          hint: 'close the engine of the other directory first: chDB opens one directory in a process',
+          cause,
+        });
+      }
+      const writer = await statusFile(path);
+      if (writer !== undefined && writer.pid !== process.pid && isAlive(writer.pid)) {
+        throw locked(path, writer);
+      }
+      if (await isLocked(join(path, 'status'))) {
+        throw locked(path, (await statusHolder(path)) ?? { pid: undefined, since: undefined });
+      }
+      const isOther = writer?.pid !== before?.pid && writer?.pid !== process.pid;
+      if (isOther && tries < CONNECT_TRIES) continue;
+      throw new QrunError('CONFIG', `chDB cannot open the data directory ${path}: ${message}`, {
+        hint: 'chDB has written the reason to standard error; a directory of another version may be the cause',
+        cause,
+      });
+    }
+  }
 }
 
-function locked(path: string, { pid, since }: Holder): QrunError {
-  const who = `process ${pid}${since === undefined ? '' : `, since ${since}`}`;
-  return new QrunError('DATA_LOCKED', `the data directory ${path} is in use by ${who}`, {
+function locked(path: string, { pid, since }: DataHolder): QrunError {
+  const who = pid === undefined ? 'another process' : `process ${pid}`;
+  const when = since === undefined ? '' : `, since ${since}`;
+  return new QrunError('DATA_LOCKED', `the data directory ${path} is in use by ${who}${when}`, {
     hint: 'wait until it has ended, or use another directory with --data-dir: one process at a time can have it open',
   });
 }
 
-// The engine writes `PID: 123`, `Started at: ...` into the file `status`, and holds a lock on it.
-async function statusFile(path: string): Promise<Holder | undefined> {
+// The engine writes `PID: 123`, `Started at: ...` into the file `status`, behind taking a lock on it.
+async function statusFile(path: string): Promise<{ pid: number; since: string | undefined } | undefined> {
   const text = await readFile(join(path, 'status'), 'utf8').catch(() => '');
   const pid = Number(/^PID: (\d+)/m.exec(text)?.[1]);
   const since = /^Started at: (.+)/m.exec(text)?.[1];
@@ -70,24 +94,39 @@ async function statusFile(path: string): Promise<Holder | undefined> {
 }
 
 // Who holds the lock, where Linux tells; the file outlives a process that was killed, the lock does not.
-async function lockHolder(path: string): Promise<Holder | undefined> {
+async function statusHolder(path: string): Promise<DataHolder | undefined> {
+  const pid = Number(/^pid (\d+)/.exec(lockHolder(join(path, 'status')) ?? '')?.[1]);
+  if (!Number.isInteger(pid) || pid === process.pid) return undefined;
   const writer = await statusFile(path);
-  if (writer === undefined || writer.pid === process.pid) return undefined;
+  return { pid, since: writer?.pid === pid ? writer.since : undefined };
+}
+
+// By trying it: only where the engine has just failed to get it.
+async function isLocked(path: string): Promise<boolean> {
   try {
-    const { ino } = await stat(join(path, 'status'));
-    const lock = new RegExp(`FLOCK .* ${writer.pid} [0-9a-f]+:[0-9a-f]+:${ino} `);
-    return lock.test(await readFile('/proc/locks', 'utf8')) ? writer : undefined;
+    const lock = await FileLock.open(path);
+    try {
+      return !(await lock.tryAcquire());
+    } finally {
+      lock.close();
+    }
   } catch {
-    return undefined;
+    return false;
   }
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+const CRASHES = ['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS'] as const;
+
+/**
+ * Lets a crash of the engine end the process at once, with a core dump where the system makes one. The engine's own
+ * handlers wait five minutes in the crashed thread for a thread that would print a report, and which chDB does not
+ * start: a crash would look like a hang.
+ */
+export async function dieOfCrashes(): Promise<void> {
+  const libc = await loadLibc();
+  for (const name of CRASHES) {
+    const signal = constants.signals[name];
+    if (signal !== undefined) libc?.defaultSignal(signal);
   }
 }
 

@@ -7,7 +7,7 @@ import type { Settings } from '../core/model.js';
 import { EmbeddedAttempt, type EmbeddedContext, type Slot } from './embedded-attempt.js';
 import { loadChdb } from './embedded-chdb.js';
 import type { Connections } from './embedded-connections.js';
-import { checkSettings, engineFacts, openConnections } from './embedded-open.js';
+import { checkSettings, dieOfCrashes, engineFacts, openConnections } from './embedded-open.js';
 import { openPipes, type ResultPipes } from './embedded-pipe.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
 import type { SpoolOptions } from './result-body.js';
@@ -100,6 +100,7 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
     const connect = await loadChdb();
     goOn();
     connections = await openConnections(connect, path);
+    await dieOfCrashes();
     goOn();
     const { version, timeZone } = await engineFacts(connections);
     refuseOtherTimeZone(timeZone, options.timeZone);
@@ -112,6 +113,7 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
       supportsParameters: true,
       slots,
       heavySlots: Math.min(slots, options.slots ?? HEAVY_FOR_EACH_CORE * cores),
+      diesWithProcess: true,
     } as const;
     return new EmbeddedEngine(info, options, connections, pipes);
   } catch (error) {

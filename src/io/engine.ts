@@ -25,6 +25,8 @@ export interface EngineInfo {
    * it has, and more would only need more memory.
    */
   readonly heavySlots?: number;
+  /** It runs inside this process: a query that kills the engine takes the process and all that it has in flight along. */
+  readonly diesWithProcess?: boolean;
 }
 
 /** One attempt of one query. */

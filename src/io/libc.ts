@@ -8,7 +8,12 @@ export interface Libc {
   errno(): number;
   /** _exit(2): ends the process at once, whatever its threads wait for, and runs nothing of it any more. */
   exit(code: number): void;
+  /** Gives a signal back its default action. */
+  defaultSignal(signal: number): void;
 }
+
+// A pointer in the type of signal(2); this one is the number 0 everywhere.
+const SIG_DFL = 0;
 
 let loading: Promise<Libc | undefined> | undefined;
 let loaded: Libc | undefined;
@@ -35,6 +40,8 @@ async function load(): Promise<Libc | undefined> {
           flock: library.func('int flock(int fd, int operation)'),
           errno: () => koffi.errno(),
           exit: library.func('void _exit(int code)'),
+          defaultSignal: signal =>
+            void library.func('intptr_t signal(int signum, intptr_t handler)')(signal, SIG_DFL),
         };
       });
       if (loaded !== undefined) return loaded;

@@ -16,6 +16,8 @@ export const SIZE_LIMITS = {
   certificates: 16 * MIB,
   checkpoint: 64 * MIB,
   lease: 64 * 1024,
+  // 4,096 suspects and 1,024 slots of 512 bytes each take 2.6 MB.
+  journal: 4 * MIB,
   // What qrun writes itself and reads as one text: below V8's longest string (512 MiB).
   state: 256 * MIB,
   // Read and written piece by piece.

@@ -2,7 +2,9 @@ import { isUtf8 } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
+import { shortageCode } from '../core/shortage.js';
 import { ArrayOfRows } from './array-of-rows.js';
 
 /**
@@ -195,7 +197,7 @@ export class ResultWriter {
     const pending = this.#chunks;
     this.#chunks = [];
     try {
-      this.#file ??= await openUnnamed(directory);
+      this.#file ??= await openWhenPossible(directory);
       for (const chunk of pending) {
         for (let done = 0; done < chunk.length; ) {
           done += (await this.#file.write(chunk, done)).bytesWritten;
@@ -222,6 +224,21 @@ function cutCharacterBytes(text: Buffer): number {
     return length > back ? back : 0;
   }
   return 0;
+}
+
+// Other results give their files back when they are recorded. A run that cannot spool cannot go on.
+const SPOOL_TRIES = 300;
+const SPOOL_WAIT_MS = 100;
+
+async function openWhenPossible(directory: string): Promise<FileHandle> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await openUnnamed(directory);
+    } catch (error) {
+      if (shortageCode(error) === undefined || tries === SPOOL_TRIES) throw error;
+    }
+    await delay(SPOOL_WAIT_MS);
+  }
 }
 
 async function openUnnamed(directory: string): Promise<FileHandle> {

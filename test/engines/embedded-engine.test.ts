@@ -69,6 +69,7 @@ describe('opening', () => {
         supportsParameters: true,
         slots: 2,
         heavySlots: 2,
+        diesWithProcess: true,
       });
       if (process.platform === 'linux') expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
       await engine?.close();

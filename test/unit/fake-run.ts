@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { DueQueries, type PlannedQuery } from '../../src/app/due-queries.js';
 import type { ReadQuery, RunPlan, UnitPlan } from '../../src/app/plan-unit.js';
-import { type Clock, type RunOptions, runUnit } from '../../src/app/run-unit.js';
+import { type Clock, type RunDeps, type RunOptions, runUnit } from '../../src/app/run-unit.js';
 import type { RunEvent, RunSummary } from '../../src/core/events.js';
 import { type Failure, ownFailure, transportFailure } from '../../src/core/failure.js';
 import { fingerprinter } from '../../src/core/fingerprint.js';
@@ -134,10 +134,10 @@ export class FakeEngine implements Engine {
   #upAtMs = 0;
   #endAll = newLife();
 
-  constructor(clock: FakeClock, script: Script, slots = 1000, heavySlots = slots) {
+  constructor(clock: FakeClock, script: Script, slots = 1000, heavySlots = slots, diesWithProcess = false) {
     this.clock = clock;
     this.#script = script;
-    this.info = { ...this.info, slots, heavySlots };
+    this.info = { ...this.info, slots, heavySlots, diesWithProcess };
   }
 
   get down(): boolean {
@@ -274,6 +274,9 @@ export interface FakeRun {
   readonly script: Script;
   readonly options?: Partial<RunOptions>;
   readonly log?: Pick<ResultLog, 'append' | 'records' | 'path'>;
+  readonly deps?: Partial<Pick<RunDeps, 'inflight' | 'suspects' | 'freeDescriptors'>>;
+  /** The engine runs inside the process. */
+  readonly diesWithProcess?: boolean;
   readonly read?: (name: string) => ReadQuery | undefined;
   readonly random?: () => number;
   /** How many queries the engine runs at once. */
@@ -293,7 +296,7 @@ export interface FakeRunResult {
 /** Runs files on a fake engine with a fake clock; the log is in memory unless another one is given. */
 export async function fakeRun({ files, script, options, ...rest }: FakeRun): Promise<FakeRunResult> {
   const clock = new FakeClock();
-  const engine = new FakeEngine(clock, script, rest.slots, rest.heavySlots);
+  const engine = new FakeEngine(clock, script, rest.slots, rest.heavySlots, rest.diesWithProcess);
   const log = new MemoryLog();
   const events: RunEvent[] = [];
   const summary = await runUnit(
@@ -304,6 +307,7 @@ export async function fakeRun({ files, script, options, ...rest }: FakeRun): Pro
       fingerprint,
       clock,
       random: rest.random ?? (() => 0.5),
+      ...rest.deps,
       emit: event => {
         events.push(event);
         rest.onEvent?.(event, engine);

@@ -8,6 +8,7 @@ import type { Config } from '../../core/config.js';
 import { type ExitCode, QrunError } from '../../core/errors.js';
 import type { EventSink, RunEvent, RunSummary } from '../../core/events.js';
 import { jsonLine } from '../../core/json.js';
+import { countDescriptors } from '../../io/descriptors.js';
 import { openEventsFile } from '../../io/events-file.js';
 import { FileLock } from '../../io/flock.js';
 import { gitCommit } from '../../io/git-commit.js';
@@ -21,6 +22,7 @@ import { withSetupLock } from '../../io/setup-state.js';
 import { directorySource, findSetupFiles, KEPT_BYTES, statOf } from '../../io/unit-files.js';
 import { withConcurrency } from '../advice.js';
 import { type RunnableContext, type UnitContext, unitContext } from '../context.js';
+import { withinDescriptors } from '../descriptors.js';
 import { endNow } from '../end-now.js';
 import { openEmbeddedData, openServer } from '../engine.js';
 import { collectGarbage } from '../garbage.js';
@@ -55,7 +57,9 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
       flags.json === true ? { ...terminal, out: terminal.err, outStyle: terminal.errStyle } : terminal;
     await showPlan(directory, { ...flags, json: undefined }, shown);
   }
-  const context = await withConcurrency(given, terminal, flags.quiet === true);
+  const { context, warning } = withinDescriptors(
+    await withConcurrency(given, terminal, flags.quiet === true),
+  );
   // Up to the plan nothing runs and nothing is to be finished: a signal then ends the process as any other, also while
   // it waits for a file on a disk that does not answer.
   const stops = listenForStops(terminal.proc, exitCode => endRun(terminal.proc, context, exitCode), 'later');
@@ -82,6 +86,7 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     events?.sink(event);
   };
   try {
+    if (warning !== undefined) emit({ type: 'warning', message: warning });
     const summary = await runSession(context, terminal, stops, emit);
     await events?.close();
     progress.close();
@@ -188,6 +193,14 @@ function runSession(
           onWait: () =>
             emit({ type: 'warning', message: "waiting for another qrun that prepares this sweep's server" }),
         }),
+      freeDescriptors: () => {
+        const count = countDescriptors();
+        return count === undefined ? undefined : count.limit - count.open;
+      },
+      openInflight: async options => {
+        const { InflightJournal } = await import('../../io/inflight.js');
+        return InflightJournal.open({ ...options, logPath });
+      },
       clock: systemClock,
       random: Math.random,
       emit,

@@ -1,4 +1,5 @@
 import type { Group } from '../tally.js';
+import { deaths } from './deaths.js';
 import { diskFull, syncErrors, writeErrors } from './disk-errors.js';
 import { killRandom, killRepair, killWrite } from './kill.js';
 import { lockHolder, mixed, stampede } from './locks.js';
@@ -28,6 +29,7 @@ export const GROUPS: readonly Group[] = [
   unitOwner,
   unitDisk,
   setupKill,
+  deaths,
   proxyCuts,
   restart,
   serverLimits,

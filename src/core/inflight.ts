@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto';
+import { type FinalState, isSettled } from './plan.js';
+
+/**
+ * Bytes of a line of the journal of what is in flight. A divisor of the page size: SIGKILL cuts a write(2) at a page's
+ * border only, so that a line is whole or untouched.
+ */
+export const INFLIGHT_LINE_BYTES = 512;
+
+// What every journal begins with, whatever its version.
+const MAGIC = '{"qrun_inflight":';
+const VERSION = 1;
+// Leaves 150 bytes for all that stands beside it.
+const LONGEST_NAME_BYTES = 360;
+const NEWLINE = 10;
+const SPACE = 32;
+
+/** A query that was in flight when the process of a run died, and of which the log has no result since. */
+export interface Suspect {
+  /** The query's {@link inflightName}. */
+  readonly query: string;
+  readonly fingerprint: string;
+  /** How many processes have died while it was in flight. */
+  readonly deaths: number;
+  /** The last of them died while it ran alone, and not for the first time; nothing is recorded since. */
+  readonly proven: boolean;
+  /** The run of the query's final state when this was noted, `''` without one: another one there is news. */
+  readonly seen: string;
+}
+
+/** A query in flight. */
+export interface Inflight {
+  readonly query: string;
+  readonly fingerprint: string;
+  /** It ran with no other beside it. */
+  readonly alone: boolean;
+}
+
+/** What a journal says about the run that wrote it. */
+export interface InflightHeader {
+  readonly run: string;
+  /** Identifies the start of the machine; `''` where the system does not tell. */
+  readonly boot: string;
+  /** Somebody had asked the run to stop. */
+  readonly stopping: boolean;
+}
+
+/** The content of a journal. */
+export interface InflightJournalText extends InflightHeader {
+  readonly suspects: readonly Suspect[];
+  readonly inflight: readonly Inflight[];
+}
+
+/** A query's name as it stands in the journal: itself, or its hash where it is too long for a line. */
+export function inflightName(query: string): string {
+  if (query.length <= LONGEST_NAME_BYTES / 6) return query;
+  if (Buffer.byteLength(JSON.stringify(query)) <= LONGEST_NAME_BYTES) return query;
+  return `sha256:${createHash('sha256').update(query).digest('hex')}`;
+}
+
+/** The first line. */
+export function headerLine({ run, boot, stopping }: InflightHeader): Buffer {
+  return lineOf({ qrun_inflight: VERSION, run, boot, stopping });
+}
+
+/** The line of a suspect. */
+export function suspectLine({ query, fingerprint, deaths, proven, seen }: Suspect): Buffer {
+  return lineOf({ suspect: query, fingerprint, deaths, proven, seen });
+}
+
+/** A line with nothing in it. */
+export function idleLine(): Buffer {
+  const line = Buffer.alloc(INFLIGHT_LINE_BYTES, SPACE);
+  line[INFLIGHT_LINE_BYTES - 1] = NEWLINE;
+  return line;
+}
+
+function lineOf(value: object): Buffer {
+  const line = idleLine();
+  line.write(JSON.stringify(value));
+  return line;
+}
+
+/** Writes a query in flight over a line. */
+export function fillInflightLine(line: Buffer, { query, fingerprint, alone }: Inflight): void {
+  const name = JSON.stringify(inflightName(query));
+  const end = line.write(`{"query":${name},"fingerprint":"${fingerprint}","alone":${alone}}`);
+  line.fill(SPACE, end, INFLIGHT_LINE_BYTES - 1);
+}
+
+/**
+ * Reads a journal. `undefined` when the bytes are no journal of qrun, `'unknown'` when they are one that this version
+ * cannot read. Lines that make no sense are left out: a journal is advice.
+ */
+export function parseInflight(bytes: Buffer): InflightJournalText | 'unknown' | undefined {
+  const lines = bytes.toString('utf8').split('\n');
+  const first = lines[0] ?? '';
+  // Nothing, or what a power loss makes of a file that was just written.
+  if (bytes.length === 0 || bytes[0] === 0) return 'unknown';
+  if (!first.startsWith(MAGIC)) return undefined;
+  const header = jsonOf(first);
+  if (header?.qrun_inflight !== VERSION || typeof header.run !== 'string' || typeof header.boot !== 'string')
+    return 'unknown';
+  const suspects: Suspect[] = [];
+  const inflight: Inflight[] = [];
+  for (const text of lines.slice(1)) {
+    const line = text.startsWith('{') ? jsonOf(text) : undefined;
+    if (line === undefined || typeof line.fingerprint !== 'string') continue;
+    const { suspect, query, fingerprint, deaths, proven, seen, alone } = line;
+    if (typeof query === 'string') inflight.push({ query, fingerprint, alone: alone === true });
+    else if (typeof suspect === 'string' && Number.isSafeInteger(deaths) && typeof seen === 'string') {
+      suspects.push({ query: suspect, fingerprint, deaths: deaths as number, proven: proven === true, seen });
+    }
+  }
+  const { run, boot } = header;
+  return { run, boot, stopping: header.stopping === true, suspects, inflight };
+}
+
+function jsonOf(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+// With this many deaths, the last one while it ran alone, a query is the reason of them.
+const PROOF_DEATHS = 2;
+// Where the machine went down, or the process had been asked to stop, somebody else may have ended it.
+const DOUBTFUL_PROOF_DEATHS = 3;
+
+/**
+ * Whom to suspect after the run that left this journal, by what the log says now: it alone knows what is recorded.
+ *
+ * A query that was in flight has died with the process once more, unless that run recorded it. It is proven to be the
+ * reason only when that was not the first time, and it ran alone: whoever kills a process from outside meets some
+ * query. Settled queries, and those recorded with another text since, are no suspects.
+ */
+export function suspectsOf(
+  { run, boot, stopping, suspects, inflight }: InflightJournalText,
+  now: { readonly boot: string; readonly finalOf: (query: string) => FinalState | undefined },
+): Suspect[] {
+  const found = new Map<string, Suspect>();
+  for (const suspect of suspects) {
+    const final = now.finalOf(suspect.query);
+    if (isSettled(final, suspect.fingerprint)) continue;
+    const isNews = final !== undefined && final.run !== suspect.seen;
+    if (isNews && final.fingerprint !== suspect.fingerprint) continue;
+    found.set(suspect.query, {
+      ...suspect,
+      proven: suspect.proven && !isNews,
+      seen: final?.run ?? '',
+    });
+  }
+  const isDoubtful = stopping || boot !== now.boot;
+  for (const { query, fingerprint, alone } of inflight) {
+    const final = now.finalOf(query);
+    if (isSettled(final, fingerprint)) continue;
+    if (final?.run === run && final.fingerprint === fingerprint) continue;
+    const before = found.get(query);
+    const known = before?.fingerprint === fingerprint ? before : undefined;
+    const deaths = (known?.deaths ?? 0) + 1;
+    const isProof = alone && deaths >= (isDoubtful ? DOUBTFUL_PROOF_DEATHS : PROOF_DEATHS);
+    const proven = isProof || known?.proven === true;
+    found.set(query, { query, fingerprint, deaths, proven, seen: final?.run ?? '' });
+  }
+  return [...found.values()];
+}
