@@ -68,6 +68,7 @@ const MAY_OPEN: ReadonlySet<string> = new Set([
   'io/atomic-file.ts',
   'io/log-file.ts',
   'io/result-body.ts',
+  'io/embedded-config.ts',
   'io/embedded-pipe.ts',
   'io/inflight.ts',
   // /proc and /sys.

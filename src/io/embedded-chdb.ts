@@ -1,4 +1,5 @@
 import { QrunError } from '../core/errors.js';
+import { withOwnConfig } from './embedded-config.js';
 
 /** What one call of chDB gives: the bytes of the result and what the engine counted. */
 export interface ChdbResult {
@@ -21,10 +22,10 @@ export interface ChdbConnection {
 
 // What is used of the package.
 interface Chdb {
-  readonly Session: new (path: string) => ChdbConnection;
+  readonly Session: new (path: string, options: { readonly connectionArgs: string[] }) => ChdbConnection;
 }
 
-/** Opens a connection to a data directory; it throws where the directory cannot be opened. */
+/** Opens a connection to a data directory, under {@link withOwnConfig}; it throws where that cannot be opened. */
 export type Connect = (path: string) => ChdbConnection;
 
 /**
@@ -39,7 +40,8 @@ export type Connect = (path: string) => ChdbConnection;
 export async function loadChdb(load: () => Promise<Chdb> = () => import('chdb')): Promise<Connect> {
   try {
     const { Session } = await load();
-    return path => new Session(path);
+    return path =>
+      withOwnConfig(connectionArgs => new Session(path, { connectionArgs: [...connectionArgs] }));
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const isMissing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';

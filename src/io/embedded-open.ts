@@ -1,7 +1,7 @@
-import { existsSync, constants as fileConstants } from 'node:fs';
+import { constants as fileConstants } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import { constants } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { fixedSetting, suggest } from '../core/engine-settings.js';
 import { QrunError } from '../core/errors.js';
 import type { Settings } from '../core/model.js';
@@ -16,12 +16,9 @@ import { makeDirectories } from './log-file.js';
 /**
  * Connections to a data directory, which is made where it does not exist.
  *
- * Rejects with QrunError `CONFIG` where it cannot be made, read and written, is no data directory, or would not
- * be used because of a config.xml, and
- * `DATA_LOCKED` where another process has it open (one process at a time can, so it is not waited for).
+ * Rejects with QrunError `CONFIG` where it cannot be made, read and written, or is no data directory, and `DATA_LOCKED` where another process has it open (one process at a time can, so it is not waited for).
  */
 export async function openConnections(connect: Connect, path: string): Promise<Connections> {
-  refuseForeignConfig();
   try {
     makeDirectories(path);
     await access(path, fileConstants.R_OK | fileConstants.W_OK | fileConstants.X_OK);
@@ -200,14 +197,4 @@ async function column(connections: Connections, sql: string): Promise<string[]> 
   }
   const lines = Buffer.from(answer.result.bytes()).toString('utf8').split('\n').filter(Boolean);
   return lines.map(line => (JSON.parse(line) as { v: string }).v);
-}
-
-// libchdb reads a config.xml of the current directory, and its <path> wins over the path that it is given: the
-// data of a server could be written to.
-function refuseForeignConfig(): void {
-  const path = resolve('config.xml');
-  if (!existsSync(path)) return;
-  throw new QrunError('CONFIG', `the embedded engine would take its settings and data path from ${path}`, {
-    hint: 'start qrun in another directory, or run on a server with --url',
-  });
 }

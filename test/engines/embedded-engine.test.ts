@@ -136,20 +136,6 @@ describe('opening', () => {
     });
   });
 
-  test('refuses a config.xml in the current directory, which would move its data elsewhere', async () => {
-    const before = process.cwd();
-    const place = mkdtempSync(join(directory, 'place-'));
-    const elsewhere = join(place, 'elsewhere');
-    writeFileSync(join(place, 'config.xml'), `<clickhouse><path>${elsewhere}/</path></clickhouse>`);
-    process.chdir(place);
-    try {
-      await expect(open()).rejects.toMatchObject({ code: 'CONFIG' });
-    } finally {
-      process.chdir(before);
-    }
-    expect(existsSync(elsewhere)).toBe(false);
-  });
-
   test('lists all settings that the engine does not take', async () => {
     const settings = { max_thread: '2', max_block_size: 'many', default_format: 'CSV', max_threads: '1' };
     await expect(open({ settings })).rejects.toMatchObject({
