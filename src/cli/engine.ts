@@ -101,7 +101,7 @@ export function engineVersion(): string {
 }
 
 /** The URL of the server that a configuration names. Errors: QrunError `CONFIG` for one with parameters. */
-export function serverUrl({ config }: UnitContext): string {
+export function serverUrl({ config }: Pick<UnitContext, 'config'>): string {
   const url = config.url ?? DEFAULT_URL;
   // Refused here, because a password may stand there: no message about this URL shows it.
   if (/[?#]/.test(url)) {

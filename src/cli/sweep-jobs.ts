@@ -9,6 +9,7 @@ import { writeJobConfig } from '../io/job-config.js';
 import { makeDirectories } from '../io/log-file.js';
 import { Pueue } from '../io/pueue.js';
 import type { UnitContext } from './context.js';
+import { serverUrl } from './engine.js';
 import { shownUrl } from './secrets.js';
 import type { Sweep } from './sweep-context.js';
 import type { Terminal } from './terminal.js';
@@ -64,7 +65,7 @@ export async function prepareJobs(
     });
   }
   // Refuses a password in the URL, which would stand in the file.
-  if (sweep.config.engine === 'clickhouse') refusePasswordInUrl(sweep.config.url);
+  refusePasswordInUrl(serverUrl(sweep));
   const { given, name, group } = sweep;
   // Choices of one command line (--setup, --rerun) are none of a configuration; units get theirs as flags.
   const kept = TOML_KEYS.filter(key => given[key] !== undefined).map(key => [key, given[key]]);
@@ -103,8 +104,8 @@ export async function prepareJobs(
   };
 }
 
-function refusePasswordInUrl(url: string | undefined): void {
-  if (url === undefined || !/^[a-z][a-z\d+.-]*:\/\/[^/]*:.*@/i.test(url)) return;
+function refusePasswordInUrl(url: string): void {
+  if (!/^[a-z][a-z\d+.-]*:\/\/[^/]*:.*@/i.test(url)) return;
   throw new QrunError('CONFIG', `the ClickHouse URL "${shownUrl(url)}" holds a password`, {
     hint: 'give it in CLICKHOUSE_PASSWORD in .env or in a password file',
   });

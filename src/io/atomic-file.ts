@@ -7,11 +7,13 @@ import { syncDirectory } from './log-file.js';
  * Replaces a file so that a reader or a crash sees the old or the new content, never a mixture: a temporary file
  * of its own name beside it, fsync, rename, fsync of the directory. Of two writers at once the later one wins.
  *
+ * `mode` is that of the new file, less the umask.
+ *
  * Errors: those of the system; nothing is left behind then.
  */
-export async function writeFileAtomic(path: string, content: string): Promise<void> {
+export async function writeFileAtomic(path: string, content: string, mode = 0o666): Promise<void> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
-  const file = await open(temporary, 'wx', 0o666);
+  const file = await open(temporary, 'wx', mode);
   try {
     try {
       await file.writeFile(content);

@@ -1,4 +1,5 @@
-import { closeSync, fstatSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, fchmodSync, fstatSync, readFileSync, statSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
 import { loadLibc } from './libc.js';
@@ -195,9 +196,16 @@ export class FileLock {
   }
 }
 
+// To lock a file it is enough to be able to open it: whoever may read a lock or a lease could stop every run.
+const LOCK_MODE = 0o660;
+
 function openLockFile(path: string): number {
   try {
-    return openToAppend(path, 'log', { follow: false }).fd;
+    const { fd, stat } = openToAppend(path, 'log', { follow: false, mode: LOCK_MODE });
+    const isOpenToAll = (stat.mode & 0o007) !== 0;
+    // One that an earlier version made.
+    if (isOpenToAll && stat.uid === userInfo().uid) fchmodSync(fd, stat.mode & 0o770);
+    return fd;
   } catch (cause) {
     throw new QrunError('LOG_LOCK', `cannot open the lock file ${path}: ${(cause as Error).message}`, {
       hint: 'make its directory writable, or choose another with --log-dir',

@@ -37,7 +37,7 @@ export async function writeJobConfig(
   const path = join(directory, `${shortHash(content)}.json`);
   try {
     makeDirectories(directory);
-    await writeFileAtomic(path, content);
+    await writeFileAtomic(path, content, 0o600);
   } catch (cause) {
     throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
       hint: 'free space, or make the sweep root writable',

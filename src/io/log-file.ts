@@ -118,13 +118,14 @@ export function reasonOf(error: unknown): string {
 
 /**
  * Makes a directory and those above it. Step by step, because Node's recursive mkdir never returns where a
- * directory cannot exist at all (/proc/x, on Node 20).
+ * directory cannot exist at all (/proc/x, on Node 20). What is called `.qrun` is made for its owner alone: it holds data,
+ * and the configuration of submissions.
  */
 export function makeDirectories(path: string): void {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
   if (dirname(path) !== path) makeDirectories(dirname(path));
   try {
-    mkdirSync(path);
+    mkdirSync(path, basename(path) === '.qrun' ? 0o700 : 0o777);
   } catch (error) {
     // Another process was quicker.
     if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;

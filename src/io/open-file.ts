@@ -33,6 +33,8 @@ export interface FileChecks {
   readonly follow?: boolean;
   /** Whether a pipe is as good: for what a shell hands over as `<(command)`. `false` when it is left out. */
   readonly pipe?: boolean;
+  /** The mode with which it is made where it is missing, less the umask; 0666 when it is left out. */
+  readonly mode?: number;
   /** A further condition: what is wrong with the file, for a message, or `undefined`. */
   readonly refuse?: (stat: Stats) => string | undefined;
 }
@@ -119,7 +121,7 @@ export function tooLarge(kind: FileKind): FileRefused {
 function openChecked(path: string, access: number, kind: FileKind, checks: FileChecks): OpenFile {
   let fd: number;
   try {
-    fd = openSync(path, flagsOf(access, checks), 0o666);
+    fd = openSync(path, flagsOf(access, checks), checks.mode ?? 0o666);
   } catch (error) {
     throw explained(error, path, kind, checks);
   }
