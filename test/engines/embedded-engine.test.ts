@@ -136,6 +136,22 @@ describe('opening', () => {
     });
   });
 
+  test('obeys no configuration of somebody else in the current directory', async () => {
+    const before = process.cwd();
+    const place = mkdtempSync(join(directory, 'place-'));
+    const elsewhere = join(place, 'elsewhere');
+    for (const name of ['config.xml', 'clickhouse-local.xml']) {
+      writeFileSync(join(place, name), `<clickhouse><path>${elsewhere}/</path></clickhouse>`);
+    }
+    process.chdir(place);
+    try {
+      await expect(open()).resolves.toBeDefined();
+    } finally {
+      process.chdir(before);
+    }
+    expect(existsSync(elsewhere)).toBe(false);
+  });
+
   test('lists all settings that the engine does not take', async () => {
     const settings = { max_thread: '2', max_block_size: 'many', default_format: 'CSV', max_threads: '1' };
     await expect(open({ settings })).rejects.toMatchObject({

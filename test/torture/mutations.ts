@@ -337,8 +337,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'one judge: the audit refuses the placeholders that a run refuses',
     file: 'src/app/audit-unit.ts',
-    line: 'shuffle: undefined }, allowPlaceholders },',
-    without: 'shuffle: undefined }, allowPlaceholders: true },',
+    line: '      allowPlaceholders,\n      ...(request.usedElsewhere',
+    without: '      allowPlaceholders: true,\n      ...(request.usedElsewhere',
     proof: { vitest: 'test/unit/judge.test.ts', test: 'agree on every file' },
   },
   {
@@ -359,7 +359,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'one judge: a query is judged again when its turn comes',
     file: 'src/app/plan-unit.ts',
     line: "if (judgement.kind === 'refused') throw",
-    without: "if (judgement.kind === 'refused' && kept !== undefined) throw",
+    without: "if (judgement.kind === 'refused' && asPlanned !== undefined) throw",
     proof: { vitest: 'test/unit/plan-unit.test.ts', test: 'is refused by what the plan refuses' },
   },
   {
@@ -383,6 +383,50 @@ export const MUTATIONS: readonly Mutation[] = [
     line: 'copied || settledTwice ? { times: 1, lines } : undefined',
     without: 'undefined',
     proof: { vitest: 'test/unit/audit.test.ts', test: 'hold it twice' },
+  },
+  {
+    name: 'identity of the answer: the mark of the server',
+    file: 'src/io/clickhouse-identity.ts',
+    line: 'if (name === undefined) return false;',
+    without: 'if (name === undefined) return true;',
+    proof: { vitest: 'test/engines/clickhouse-foreign.test.ts', test: 'is told from its own' },
+  },
+  {
+    name: 'identity of the answer: the id of the query',
+    file: 'src/io/clickhouse-identity.ts',
+    line: "return queryId === '' || id === queryId",
+    without: 'return id.length >= 0',
+    proof: {
+      vitest: 'test/engines/clickhouse-foreign.test.ts',
+      test: 'is told from the answer to another query',
+    },
+  },
+  {
+    name: 'identity of the answer: the rows that the server counted',
+    file: 'src/io/clickhouse-identity.ts',
+    line: 'if (isInsert || !(counted > 0) || counted === rows) return undefined;',
+    without: 'if (counted >= 0) return undefined;',
+    proof: {
+      vitest: 'test/engines/clickhouse-foreign.test.ts',
+      test: 'what the server says of its own answer',
+    },
+  },
+  {
+    name: 'what was asked for is in force: settings that a proxy drops',
+    file: 'src/io/clickhouse-in-force.ts',
+    line: 'return names.filter(name => byUrl.get(name)?.value !== byClause.get(name)?.value);',
+    without: 'return [];',
+    proof: { vitest: 'test/engines/clickhouse-in-force.test.ts', test: 'is refused with all that it drops' },
+  },
+  {
+    name: 'the embedded engine obeys no configuration but that of qrun',
+    file: 'src/io/embedded-config.ts',
+    line: '      nameless = `/proc/self/fd/${written}`;\n      return use([`--config-file=${nameless}`]);',
+    without: '      return use([]);',
+    proof: {
+      vitest: 'test/engines/embedded-engine.test.ts',
+      test: 'obeys no configuration of somebody else',
+    },
   },
   {
     name: 'two names of a log are one',
