@@ -80,6 +80,8 @@ describe('single statements', () => {
     ['create table t on cluster c (a Int8) engine = Memory', 'CREATE m--'],
     ['drop table t on cluster c', 'DROP m--'],
     ['select 1 format Null', 'SELECT -o-'],
+    ['explain select 1 format Null', 'EXPLAIN mo-'],
+    ['explain ast select 1 format Null', 'EXPLAIN ro-'],
     ['exists temporary table t', 'EXISTS ros'],
     ['use db parallel with drop table t', 'USE --s'],
   ])('%j', (sql, expected) => {

@@ -117,6 +117,20 @@ describe('what is only called format stays', () => {
   });
 });
 
+describe('EXPLAIN AST', () => {
+  it.each([
+    ['explain ast select 1 format TSV', undefined],
+    ['EXPLAIN AST graph = 1 SELECT 1 FORMAT Null SETTINGS max_threads = 1', undefined],
+    ['explain ast select 1 format TSV format CSV', 'CSV'],
+    ['explain syntax select 1 format TSV', 'TSV'],
+    ['explain plan select ast format TSV', 'TSV'],
+  ])('shows the first FORMAT: %j', (sql, format) => {
+    const text = format === undefined ? sql : sql.slice(0, -` format ${format}`.length);
+    expect(parse(sql)).toEqual({ text, format });
+    expect(parseQuery(sql).statements[0]?.rows).toBe('yes');
+  });
+});
+
 describe('FORMAT Null', () => {
   it.each([
     'select 1 format Null',

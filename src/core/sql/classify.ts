@@ -100,7 +100,8 @@ export class StatementClassifier {
     isExpression: boolean,
     format: string | undefined,
   ): RowsOf {
-    if (format !== undefined && isNullFormat(format)) return 'no';
+    // From 26.2 on EXPLAIN overlooks it, so that a query can be explained as it is.
+    if (format !== undefined && isNullFormat(format)) return keyword === 'EXPLAIN' ? 'maybe' : 'no';
     if (insert.isInsert && keyword !== 'EXPLAIN') return 'no';
     if (ANSWERS.has(keyword) || isExpression) return 'yes';
     // Of each host, how it went. It is no result beside rows that were asked for, as in SELECT ...; DROP ... ON CLUSTER.

@@ -18,12 +18,17 @@ const BEFORE_OBJECT: ReadonlySet<string> = new Set('TABLE VIEW DATABASE DICTIONA
  * The index of the word FORMAT of the clause that decides a statement's output format, or `undefined`. The clause
  * is `FORMAT name`, outside of brackets, at the end or before SETTINGS. `outerWords` are the indexes of all words
  * outside of brackets, in order.
+ *
+ * `EXPLAIN AST SELECT 1 FORMAT x` has none: that one is shown in the tree.
  */
 export function findFormatClause(tokens: Tokens, outerWords: readonly number[]): number | undefined {
   const queryStart = beginsQuery(tokens) ? 0 : outerWords.find(index => tokens.isWord(index, 'SELECT'));
+  // The first FORMAT behind EXPLAIN AST belongs to the statement that is explained.
+  const ofExplained = tokens.isWord(0, 'EXPLAIN') && tokens.isWord(1, 'AST');
   return outerWords.find(
     index =>
       tokens.isWord(index, 'FORMAT') &&
+      (!ofExplained || tokens.isWord(index - 2, 'FORMAT')) &&
       (tokens.kind(index + 1) === TokenKind.word || tokens.kind(index + 1) === TokenKind.quotedName) &&
       (index + 2 === tokens.length || tokens.isWord(index + 2, 'SETTINGS')) &&
       !expectsOperand(tokens, index, queryStart),

@@ -7,7 +7,7 @@ export interface QueryParameter {
 /**
  * Whether a statement answers with rows: `yes` where that is what it is for (SELECT, SHOW, ..., an expression),
  * however many there are; `no` where it surely gives none (SET, USE, CREATE, DROP, INSERT, FORMAT Null); `maybe`
- * for all others.
+ * for all others, such as EXPLAIN with FORMAT Null, which some versions overlook.
  *
  * The result of a query is the answer of its last statement with `yes`, unless one with `maybe` behind it gives
  * rows: then it is that of the last of these.
