@@ -248,8 +248,8 @@ class UnitRun {
     try {
       const reading = read(planned.name);
       query = reading instanceof Promise ? await unlessAborted(reading, this.#stops.drain.signal) : reading;
-      // Nothing of it was begun.
-      if (query === undefined) return;
+      // Given up by a drain: nothing of it was begun.
+      if (query === undefined && this.#stops.drain.signal.aborted) return;
     } catch (error) {
       if (!(error instanceof QrunError)) throw error;
       const short = shortageCode(error);

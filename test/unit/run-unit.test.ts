@@ -1096,6 +1096,22 @@ describe('--halt', () => {
 });
 
 describe('files that change after planning', () => {
+  it.each([
+    ['at once', () => undefined],
+    ['later', () => Promise.resolve(undefined)],
+  ])('a file that holds no statement any more is left out, with a warning: read %s', async (_, none) => {
+    const files = reads(3);
+    const { summary, events } = await fakeRun({
+      files,
+      read: name => (name === 'q2' ? none() : readOf(files[name] ?? '')),
+      script: () => success(),
+    });
+    expect(summary).toMatchObject({ exit_code: 0, not_run: 0, recorded: { normal: 2 } });
+    expect(eventsOf(events, 'warning').map(event => event.message)).toEqual([
+      'q2.sql holds no statement any more, and is left out',
+    ]);
+  });
+
   it('a changed file runs as it is now, under its own fingerprint, with a warning', async () => {
     const files = reads(2);
     const now = readOf("SELECT 'q1', 'changed'");
