@@ -170,6 +170,7 @@ const PERMANENT: Readonly<Record<number, string>> = {
   192: 'UNKNOWN_USER',
   193: 'WRONG_PASSWORD',
   194: 'REQUIRED_PASSWORD',
+  195: 'IP_ADDRESS_NOT_ALLOWED',
   241: 'MEMORY_LIMIT_EXCEEDED',
   358: 'INTO_OUTFILE_NOT_ALLOWED',
   394: 'QUERY_WAS_CANCELLED',
@@ -179,6 +180,8 @@ const PERMANENT: Readonly<Record<number, string>> = {
   457: 'BAD_QUERY_PARAMETER',
   497: 'ACCESS_DENIED',
   516: 'AUTHENTICATION_FAILED',
+  720: 'USER_EXPIRED',
+  767: 'REQUIRED_SECOND_FACTOR',
   1000: 'POCO_EXCEPTION',
   1001: 'STD_EXCEPTION',
   1002: 'UNKNOWN_EXCEPTION',
@@ -189,12 +192,23 @@ export function errorName(code: number): string {
   return TRANSIENT[code] ?? PERMANENT[code] ?? `CODE_${code}`;
 }
 
-/** The codes with which a server refuses the user, as opposed to one query. */
-export const REFUSED_CODES: ReadonlySet<number> = new Set([192, 193, 194, 516]);
+/**
+ * The codes with which a server refuses the user, as opposed to one query: all that have to do with who asks, from
+ * where (195), until when (720) and with what (767).
+ */
+export const REFUSED_CODES: ReadonlySet<number> = new Set([192, 193, 194, 195, 516, 720, 767]);
 
-// The server refused these before it executed anything.
+// The server refused these before it executed anything. Not 364, which a query is told by somebody else's HTTP server
+// (`url()`, S3) while it runs.
 const REFUSED_BEFORE_START: ReadonlySet<number> = new Set([
-  202, 216, 364, 373, 745, 749, 762, 700, 192, 193, 194, 516,
+  202,
+  216,
+  373,
+  700,
+  745,
+  749,
+  762,
+  ...REFUSED_CODES,
 ]);
 
 // A quota of queries or errors is looked at before a query begins; others (rows, time) also while it runs.

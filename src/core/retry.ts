@@ -22,9 +22,9 @@ export function mayRetry(failure: Failure, readOnly: boolean): boolean {
   return failure.kind !== 'permanent' && (readOnly || failure.neverStarted);
 }
 
-// TOO_MANY_SIMULTANEOUS_QUERIES, SERVER_OVERLOADED, TCP_ and HTTP_CONNECTION_LIMIT_REACHED
-// (ErrorCodes.cpp), and what proxies say in their place.
-const FULL_CODES: ReadonlySet<number> = new Set([202, 745, 749, 762]);
+// TOO_MANY_SIMULTANEOUS_QUERIES, USER_SESSION_LIMIT_EXCEEDED, SERVER_OVERLOADED, TCP_ and
+// HTTP_CONNECTION_LIMIT_REACHED (ErrorCodes.cpp), and what proxies say in their place.
+const FULL_CODES: ReadonlySet<number> = new Set([202, 700, 745, 749, 762]);
 const FULL_PAGES: ReadonlySet<string> = new Set(['HTTP_429', 'HTTP_503']);
 
 /**

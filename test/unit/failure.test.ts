@@ -155,11 +155,14 @@ describe('classification of ClickHouse errors', () => {
     expect(serverFailure({ code, name: '', message: '' }).kind).toBe('permanent');
   });
 
-  it.each([202, 745, 749, 762, 700, 373, 216, 516])('%i was refused before it started', code => {
-    expect(serverFailure({ code, name: '', message: '' }).neverStarted).toBe(true);
-  });
+  it.each([202, 745, 749, 762, 700, 373, 216, 516, 195, 720, 767])(
+    '%i was refused before it started',
+    code => {
+      expect(serverFailure({ code, name: '', message: '' }).neverStarted).toBe(true);
+    },
+  );
 
-  it.each([241, 209, 252, 372, 62])('%i may have started', code => {
+  it.each([241, 209, 252, 364, 372, 62])('%i may have started', code => {
     expect(serverFailure({ code, name: '', message: '' }).neverStarted).toBe(false);
   });
 
@@ -167,7 +170,7 @@ describe('classification of ClickHouse errors', () => {
     expect(errorName(202)).toBe('TOO_MANY_SIMULTANEOUS_QUERIES');
     expect(errorName(60)).toBe('UNKNOWN_TABLE');
     expect(errorName(4711)).toBe('CODE_4711');
-    expect([...REFUSED_CODES]).toEqual([192, 193, 194, 516]);
+    expect([...REFUSED_CODES]).toEqual([192, 193, 194, 195, 516, 720, 767]);
   });
 });
 

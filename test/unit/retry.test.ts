@@ -48,6 +48,7 @@ describe('isServerFull', () => {
     // code, never started, full
     [202, true, true],
     [745, true, true],
+    [700, true, true],
     [762, true, true],
     [202, false, false],
     [241, true, false],

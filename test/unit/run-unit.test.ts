@@ -29,9 +29,9 @@ import {
 } from './fake-run.js';
 
 // USER_SESSION_LIMIT_EXCEEDED: a limit of the user, not of the server.
-const SESSIONS: Failure = {
-  ...ownFailure('USER_SESSION_LIMIT_EXCEEDED', 'transient', 'Code: 700.'),
-  code: 700,
+const LOCKED: Failure = {
+  ...ownFailure('SESSION_IS_LOCKED', 'transient', 'Code: 373.'),
+  code: 373,
 };
 
 const MEMORY: Failure = {
@@ -274,7 +274,7 @@ describe('retries', () => {
     ['unknown, only reads: retries + 1', "SELECT 'q1'", lostOnly(), 3, 4],
     ['its own retries win', "-- qrun: retries=1\nSELECT 'q1'", OVERLOAD, 3, 2],
     ['its own retries=0 win', "-- qrun: retries=0\nSELECT 'q1'", OVERLOAD, 3, 1],
-    ['never started, changes something', "INSERT INTO t SELECT 'q1'", startless(SESSIONS), 2, 3],
+    ['never started, changes something', "INSERT INTO t SELECT 'q1'", startless(LOCKED), 2, 3],
   ])('%s', async (_title, sql, failure, retries, attempts) => {
     const { summary, engine, log, events } = await once(sql, failure, 99, retries);
     expect(engine.calls).toHaveLength(attempts);
