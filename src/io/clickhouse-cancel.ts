@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HTTP_PARAMETERS } from '../core/engine-settings.js';
 import { type Failure, ownFailure } from '../core/failure.js';
+import { literal } from '../core/sql/set-statement.js';
 import type { RequestSignal } from './clickhouse-connection.js';
 import type { HttpChannel } from './clickhouse-http.js';
 import type { ServerIdentity } from './clickhouse-identity.js';
@@ -204,7 +205,7 @@ export class Canceller {
     // KILL is the check too: it answers with the queries that it met, and is exempt from the server's limit of
     // queries. ASYNC returns at once; SYNC would wait without a limit.
     const call = {
-      sql: `KILL QUERY WHERE query_id IN (${ids.map(quoted).join(', ')}) ASYNC`,
+      sql: `KILL QUERY WHERE query_id IN (${ids.map(literal).join(', ')}) ASYNC`,
       queryId: `${ids[0]}-kill-${name}`,
       query: HTTP_PARAMETERS,
       spool: KILL_SPOOL,
@@ -270,8 +271,4 @@ async function idsIn(body: ResultBody): Promise<ReadonlySet<string>> {
   await body.dispose();
   const lines = Buffer.concat(chunks).toString('utf8').split('\n').filter(Boolean);
   return new Set(lines.map(line => String((JSON.parse(line) as { query_id?: unknown }).query_id)));
-}
-
-function quoted(text: string): string {
-  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 }

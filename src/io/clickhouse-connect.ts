@@ -11,6 +11,7 @@ import { QrunError } from '../core/errors.js';
 import { type Failure, ownFailure } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
 import { quotaEndsInMs, refusalOf } from '../core/refusal.js';
+import { literal } from '../core/sql/set-statement.js';
 import { tlsHint } from '../core/tls-hint.js';
 import { unlessAborted } from '../core/unless-aborted.js';
 import { type HttpAnswer, HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
@@ -165,7 +166,7 @@ class Probe {
         ...(way.unproven.length === 0
           ? []
           : [
-              `whether ${way.unproven.join(', ')} reach the server could not be verified: the user may read neither system.settings nor call getSetting`,
+              `whether ${way.unproven.join(', ')} reach the server could not be verified: neither system.settings nor getSetting shows it to the user`,
             ]),
       ],
     };
@@ -224,7 +225,7 @@ class Probe {
 
   async valueInForce(name: string): Promise<string | undefined> {
     const answer = await this.rows(
-      `SELECT toString(value) AS v FROM system.settings WHERE name = '${name.replace(/['\\]/g, '\\$&')}'`,
+      `SELECT toString(value) AS v FROM system.settings WHERE name = ${literal(name)}`,
       {},
     );
     return answer.ok ? answer.values[0] : undefined;

@@ -169,7 +169,7 @@ class Handler implements undici.Dispatcher.DispatchHandlers {
   }
 
   onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
-    // 100 and 103 come before the answer.
+    // 103 comes before the answer; a 100 that nobody has asked for ends the connection before it comes here.
     if (status < 200) return true;
     this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#body = new AnswerBody(resume, error => this.#cut?.(error));

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Failure } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
+import { literal } from '../core/sql/set-statement.js';
 import type { ServerIdentity } from './clickhouse-identity.js';
 
 /** The column `v` of a first request, or why there is none. */
@@ -33,8 +34,9 @@ export interface OnTheWay {
  * Resolves with the names of what qrun asks for in the URL and the server does not get: a proxy such as chproxy drops
  * or replaces parameters, and the queries would run without them and look well.
  *
- * Each is proven by what it does, so that a value which is in force anyway is no loss. `unproven` are settings of a
- * user who may neither read `system.settings` nor call `getSetting`. A dozen small requests, most at the same time.
+ * Each is proven by what it does, so that a value which is in force anyway is no loss. `unproven` are settings that
+ * neither `system.settings` nor `getSetting` shows: of a user who may not ask, or of a kind that has no value
+ * (`profile`). A dozen small requests, most at the same time.
  */
 export async function lostOnTheWay(ask: Ask, asked: AskedFor): Promise<OnTheWay> {
   const unproven: string[] = [];
@@ -97,12 +99,12 @@ async function valuesOf(
   clause: Settings,
   names: readonly string[],
 ): Promise<ReadonlyMap<string, InForce> | undefined> {
-  const list = names.map(quoted).join(', ');
+  const list = names.map(literal).join(', ');
   const table = `SELECT concat(name, '\\t', toString(changed), '\\t', value) AS v FROM system.settings WHERE name IN (${list})`;
   let answer = await ask.rows(table + settingsClause(clause), url);
   if (!answer.ok && answer.failure.code === ACCESS_DENIED) {
     const each = names.map(
-      name => `concat(${quoted(name)}, '\\t1\\t', toString(getSetting(${quoted(name)})))`,
+      name => `concat(${literal(name)}, '\\t1\\t', toString(getSetting(${literal(name)})))`,
     );
     answer = await ask.rows(`SELECT arrayJoin([${each.join(', ')}]) AS v${settingsClause(clause)}`, url);
   }
@@ -118,8 +120,8 @@ async function valuesOf(
 function settingsClause(settings: Settings): string {
   const all = Object.entries(settings);
   if (all.length === 0) return '';
-  const literal = (value: string) => (/^-?\d+(\.\d+)?$/.test(value) ? value : quoted(value));
-  return ` SETTINGS ${all.map(([name, value]) => `${name} = ${literal(value)}`).join(', ')}`;
+  const written = (value: string) => (/^-?\d+(\.\d+)?$/.test(value) ? value : literal(value));
+  return ` SETTINGS ${all.map(([name, value]) => `${name} = ${written(value)}`).join(', ')}`;
 }
 
 async function lostDatabase(ask: Ask, database: string | undefined): Promise<string[]> {
@@ -132,7 +134,7 @@ async function lostDatabase(ask: Ask, database: string | undefined): Promise<str
 async function lostQueryId(ask: Ask): Promise<string[]> {
   const id = `qrun-open-${randomUUID()}`;
   const seen = await ask.rows(
-    `SELECT query_id AS v FROM system.processes WHERE query_id = ${quoted(id)}`,
+    `SELECT query_id AS v FROM system.processes WHERE query_id = ${literal(id)}`,
     {},
     id,
   );
@@ -178,8 +180,4 @@ export async function severalServers(ask: Ask, identity: ServerIdentity): Promis
   return [
     `several servers answer at this URL (${identity.servers.join(', ')}): each query goes to any of them, so all must hold the same data`,
   ];
-}
-
-function quoted(text: string): string {
-  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 }

@@ -277,7 +277,7 @@ export interface FakeRun {
   readonly deps?: Partial<Pick<RunDeps, 'inflight' | 'suspects' | 'freeDescriptors'>>;
   /** The engine runs inside the process. */
   readonly diesWithProcess?: boolean;
-  readonly read?: (name: string) => ReadQuery | undefined;
+  readonly read?: RunDeps['read'];
   readonly random?: () => number;
   /** How many queries the engine runs at once. */
   readonly slots?: number;
