@@ -23,6 +23,8 @@ export interface AuditRequest {
   readonly source: UnitSource;
   /** Parameters that the setup uses. */
   readonly usedElsewhere?: ReadonlySet<string>;
+  /** Why a run would refuse the setup of the unit; nothing of it runs then. */
+  readonly setupProblems?: readonly string[];
   /** Reads a log; `undefined` when there is none. */
   readonly readLog: (visitor: LogVisitor, log: string) => Promise<LogTail | undefined>;
 }
@@ -64,7 +66,9 @@ export async function auditUnit(request: AuditRequest): Promise<AuditReport> {
     return fingerprint === undefined ? [] : [{ name, fingerprint, rows: undefined }];
   });
   const leftOut = survey.all.length - survey.selected - recorded.length;
-  return audit.report(request.unit, request.log, [...due, ...recorded], { ...survey, leftOut });
+  const ofSetup = (request.setupProblems ?? []).map(problem => ({ query: null, problem }));
+  const cannotRun = [...survey.cannotRun, ...ofSetup];
+  return audit.report(request.unit, request.log, [...due, ...recorded], { ...survey, cannotRun, leftOut });
 }
 
 function leftOutOf(

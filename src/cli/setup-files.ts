@@ -1,5 +1,6 @@
 import { relative } from 'node:path';
-import { readSetupFile, type SetupFile, setupParameterNames } from '../app/setup.js';
+import { checkSetupFiles, readSetupFile, type SetupFile, setupParameterNames } from '../app/setup.js';
+import { QrunError } from '../core/errors.js';
 import { fingerprinter } from '../core/fingerprint.js';
 import { findSetupFiles, readSetupBytes } from '../io/unit-files.js';
 import type { UnitContext } from './context.js';
@@ -42,6 +43,26 @@ export function usedBySetup(
 ): ReadonlySet<string> {
   const given = Object.keys(config.parameters).length > 0;
   return given ? setupParameterNames(chainAt(directory, root, read)) : new Set();
+}
+
+/**
+ * What an audit has to know of the setup of a unit: why a run would refuse it, and the parameters that it uses. Where it
+ * cannot be read these are all that are given, because nobody knows which it would use.
+ */
+export function setupOutlook(
+  context: Pick<UnitContext, 'config' | 'directory' | 'root'>,
+  read: ReadSetups = new Map(),
+): { readonly problems: readonly string[]; readonly used: ReadonlySet<string> } {
+  const { parameters, allow_placeholders: allowPlaceholders } = context.config;
+  let used: ReadonlySet<string> = new Set(Object.keys(parameters));
+  try {
+    used = usedBySetup(context, read);
+    checkSetupFiles(setupFilesOf(context, read), { parameters, allowPlaceholders });
+    return { problems: [], used };
+  } catch (error) {
+    if (!(error instanceof QrunError)) throw error;
+    return { problems: error.details.length === 0 ? [error.message] : error.details, used };
+  }
 }
 
 const print = fingerprinter({ parameters: {}, settings: {} });
