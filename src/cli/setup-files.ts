@@ -2,6 +2,7 @@ import { relative } from 'node:path';
 import { checkSetupFiles, readSetupFile, type SetupFile, setupParameterNames } from '../app/setup.js';
 import { QrunError } from '../core/errors.js';
 import { fingerprinter } from '../core/fingerprint.js';
+import type { CannotRun } from '../core/judge.js';
 import { findSetupFiles, readSetupBytes } from '../io/unit-files.js';
 import type { UnitContext } from './context.js';
 
@@ -45,23 +46,30 @@ export function usedBySetup(
   return given ? setupParameterNames(chainAt(directory, root, read)) : new Set();
 }
 
-/**
- * What an audit has to know of the setup of a unit: why a run would refuse it, and the parameters that it uses. Where it
- * cannot be read these are all that are given, because nobody knows which it would use.
- */
+/** What plan and audit have to know of the setup of a unit. */
+export interface SetupOutlook {
+  /** The error with which a run would refuse it, and its problems; none where it would not. */
+  readonly error: QrunError | undefined;
+  readonly cannotRun: readonly CannotRun[];
+  /** The parameters that it uses; all that are given where it cannot be read, because nobody knows then. */
+  readonly used: ReadonlySet<string>;
+}
+
+/** Whether a run would refuse the setup of a unit, and why. */
 export function setupOutlook(
   context: Pick<UnitContext, 'config' | 'directory' | 'root'>,
   read: ReadSetups = new Map(),
-): { readonly problems: readonly string[]; readonly used: ReadonlySet<string> } {
+): SetupOutlook {
   const { parameters, allow_placeholders: allowPlaceholders } = context.config;
   let used: ReadonlySet<string> = new Set(Object.keys(parameters));
   try {
     used = usedBySetup(context, read);
     checkSetupFiles(setupFilesOf(context, read), { parameters, allowPlaceholders });
-    return { problems: [], used };
+    return { error: undefined, cannotRun: [], used };
   } catch (error) {
     if (!(error instanceof QrunError)) throw error;
-    return { problems: error.details.length === 0 ? [error.message] : error.details, used };
+    const problems = error.details.length === 0 ? [error.message] : error.details;
+    return { error, cannotRun: problems.map(problem => ({ query: null, problem })), used };
   }
 }
 

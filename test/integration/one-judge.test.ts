@@ -314,12 +314,15 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('on a real ser
       if (sql === undefined) symlinkSync('nothing', join(root, 'u/_setup.sql'));
       else put(root, 'u/_setup.sql', sql);
       expect((await unit(...embedded)).code).toBe(2);
-      expect((await run('plan', 'u', ...embedded)).code).toBe(2);
+      expect(await run('plan', 'u', ...embedded)).toMatchObject({ code: 2, stdout: '' });
+      const plan = await run('plan', 'u', '--json', ...embedded);
+      expect(plan.code).toBe(2);
       const [one, all] = await audits();
       expect([one.code, all.code]).toEqual([21, 21]);
       const report = JSON.parse(one.stdout) as AuditReport;
       expect(report).toMatchObject({ verdict: 'incomplete', missing: [], stale: [] });
       expect(report.cannot_run).toEqual([{ query: null, problem: expect.stringContaining(problem) }]);
+      expect(JSON.parse(plan.stdout)).toMatchObject({ due: 0, cannot_run: report.cannot_run });
       expect(all.stdout).toContain('_setup.sql');
     });
 

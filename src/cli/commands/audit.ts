@@ -89,7 +89,7 @@ export async function auditOne(
     exclude: config.exclude,
     shard: config.shard,
     usedElsewhere: setup.used,
-    setupProblems: setup.problems,
+    setupCannotRun: setup.cannotRun,
     source: directorySource(context.directory),
     readLog: (visitor, log) => readLog(log, unit, visitor),
   });
