@@ -1,6 +1,6 @@
 import { Audit, type AuditReport, type ExpectedQuery } from '../core/audit.js';
 import type { FingerprintInputs } from '../core/fingerprint.js';
-import type { AllowedPlaceholders } from '../core/judge.js';
+import type { AllowedPlaceholders, CannotRun } from '../core/judge.js';
 import type { LogTail, LogVisitor } from '../core/log-scan.js';
 import type { Shard } from '../core/selection.js';
 import type { UnitSource } from '../io/unit-files.js';
@@ -23,6 +23,8 @@ export interface AuditRequest {
   readonly source: UnitSource;
   /** Parameters that the setup uses. */
   readonly usedElsewhere?: ReadonlySet<string>;
+  /** Why a run would refuse the setup of the unit; nothing of it runs then. */
+  readonly setupCannotRun?: readonly CannotRun[];
   /** Reads a log; `undefined` when there is none. */
   readonly readLog: (visitor: LogVisitor, log: string) => Promise<LogTail | undefined>;
 }
@@ -64,7 +66,8 @@ export async function auditUnit(request: AuditRequest): Promise<AuditReport> {
     return fingerprint === undefined ? [] : [{ name, fingerprint, rows: undefined }];
   });
   const leftOut = survey.all.length - survey.selected - recorded.length;
-  return audit.report(request.unit, request.log, [...due, ...recorded], { ...survey, leftOut });
+  const cannotRun = [...survey.cannotRun, ...(request.setupCannotRun ?? [])];
+  return audit.report(request.unit, request.log, [...due, ...recorded], { ...survey, cannotRun, leftOut });
 }
 
 function leftOutOf(

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import {
   type Config,
   type ConfigKey,
@@ -149,6 +149,7 @@ export function unitIn(
   const config = { ...sweep.config, parameters: { ...sweep.config.parameters, ...parameters } };
   const unit = unitId(unitName(directory, sweep.root), config.parameters);
   const logPath = config.log === undefined ? logPathOf(sweep, unit) : realLogPath(resolve(cwd, config.log));
+  if (config.log !== undefined) refuseInput('--log', config.log, logPath);
   if (config.log === undefined) refuseRespelled(sweep, directory, config.parameters, logPath);
   return {
     ...sweep,
@@ -194,6 +195,21 @@ function refuseRespelled(
       hint: `write them as texts: ${found.map(one => `"${one.before}"`).join(', ')} to go on with that log, or ${found.map(one => `"${one.written}"`).join(', ')} for new results`,
     },
   );
+}
+
+// What qrun reads, by name: a file with one of these would be a query, a setup or a configuration by the next run.
+const INPUT = /\.sql$|^(?:qrun\.toml|\.env)$/i;
+
+/**
+ * Refuses to write to a file that qrun reads as an input, whether it exists or not. `path` is where `given` leads to.
+ *
+ * Errors: QrunError `USAGE`.
+ */
+export function refuseInput(option: string, given: string, path: string): void {
+  if (!INPUT.test(basename(path))) return;
+  throw new QrunError('USAGE', `${option} ${given}: qrun reads files of this name as its input`, {
+    hint: 'give the file another name, such as results.ndjson',
+  });
 }
 
 /** Where the log of a unit lies by its id; see {@link realLogPath}. */

@@ -260,6 +260,8 @@ export function configFlags(flags: Flags): Record<string, unknown> {
 export function flagName(key: string): string {
   if (key === 'parameters') return '--param';
   if (key === 'settings') return '--set';
+  // The one of its two flags that takes a value, which may be bad.
+  if (key === 'allow_placeholders') return '--allow-placeholder';
   return `--${key.replaceAll('_', '-')}`;
 }
 

@@ -1,6 +1,8 @@
 import { relative } from 'node:path';
-import { readSetupFile, type SetupFile, setupParameterNames } from '../app/setup.js';
+import { checkSetupFiles, readSetupFile, type SetupFile, setupParameterNames } from '../app/setup.js';
+import { QrunError } from '../core/errors.js';
 import { fingerprinter } from '../core/fingerprint.js';
+import type { CannotRun } from '../core/judge.js';
 import { findSetupFiles, readSetupBytes } from '../io/unit-files.js';
 import type { UnitContext } from './context.js';
 
@@ -42,6 +44,33 @@ export function usedBySetup(
 ): ReadonlySet<string> {
   const given = Object.keys(config.parameters).length > 0;
   return given ? setupParameterNames(chainAt(directory, root, read)) : new Set();
+}
+
+/** What plan and audit have to know of the setup of a unit. */
+export interface SetupOutlook {
+  /** The error with which a run would refuse it, and its problems; none where it would not. */
+  readonly error: QrunError | undefined;
+  readonly cannotRun: readonly CannotRun[];
+  /** The parameters that it uses; all that are given where it cannot be read, because nobody knows then. */
+  readonly used: ReadonlySet<string>;
+}
+
+/** Whether a run would refuse the setup of a unit, and why. */
+export function setupOutlook(
+  context: Pick<UnitContext, 'config' | 'directory' | 'root'>,
+  read: ReadSetups = new Map(),
+): SetupOutlook {
+  const { parameters, allow_placeholders: allowPlaceholders } = context.config;
+  let used: ReadonlySet<string> = new Set(Object.keys(parameters));
+  try {
+    used = usedBySetup(context, read);
+    checkSetupFiles(setupFilesOf(context, read), { parameters, allowPlaceholders });
+    return { error: undefined, cannotRun: [], used };
+  } catch (error) {
+    if (!(error instanceof QrunError)) throw error;
+    const problems = error.details.length === 0 ? [error.message] : error.details;
+    return { error, cannotRun: problems.map(problem => ({ query: null, problem })), used };
+  }
 }
 
 const print = fingerprinter({ parameters: {}, settings: {} });

@@ -24,9 +24,11 @@ const flag = z.preprocess(
   z.boolean('must be true or false'),
 );
 const ALLOWED = 'must be true, false or placeholders as they stand in the SQL, such as __WORD__';
+// In the forms that CodeScanner finds (src/core/sql/code-scanner.ts), one each.
+const PLACEHOLDER = /^\s*(?:__\w+__|\$\{[^{}]+\}|\{\{[^{}]+\}\}|\{%[^{}]+%\})\s*$/;
 const placeholders = z.preprocess(
   value => (typeof value === 'string' && !/^(?:1|true|0|false)$/.test(value) ? [value] : value),
-  z.union([flag, z.array(z.string(ALLOWED).regex(/^(?:__.+__|\$\{.+\}|\{\{.+\}\})$/s, ALLOWED))], ALLOWED),
+  z.union([flag, z.array(z.string(ALLOWED).regex(PLACEHOLDER, ALLOWED))], ALLOWED),
 );
 const pairs = z
   .record(
@@ -232,7 +234,9 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
     const result = FIELDS[key].schema.safeParse(raw);
     if (!result.success) {
       for (const issue of result.error.issues) {
-        const at = issue.path.length === 0 ? '' : `.${issue.path.join('.')}`;
+        // Of a flag that is given several times the value tells which one is meant.
+        const isPlain = issue.path.length === 0 || (source === 'flag' && typeof issue.path[0] === 'number');
+        const at = isPlain ? '' : `.${issue.path.join('.')}`;
         problems.push(`${label}${at}: ${issue.message}, not ${shown(key, valueAt(raw, issue.path))}`);
       }
       return;

@@ -53,6 +53,8 @@ const WRITE_BYTES = 1024 * 1024;
 // Larger results are encoded piece by piece: short rows become many times as long in the log.
 const SMALL_BYTES = 64 * 1024;
 const NO_BYTES = Buffer.alloc(0);
+// The first key of a record; see src/core/record.ts.
+const LOG_START = Buffer.from('{"unit":');
 
 interface Pending {
   readonly head: GroupHead;
@@ -353,6 +355,7 @@ export class ResultLog {
 
   // Order matters: the fragment is durable in its own file before it leaves the log.
   async #repair(goodEnd: number, size: number, reason: string): Promise<void> {
+    if (goodEnd === 0) await this.#expectLog(size);
     const savedAs = `${this.path}.torn-${goodEnd}-${randomBytes(4).toString('hex')}`;
     try {
       await this.#options.disk.writeNew(savedAs, this.#fragment(goodEnd, size));
@@ -371,6 +374,18 @@ export class ResultLog {
     this.#scanner = this.#newScanner(goodEnd);
     this.#options.onRepair?.({ bytes: size - goodEnd, savedAs, reason });
     await this.#sync(goodEnd);
+  }
+
+  // Without a single record it is a log only if it begins as one (or with the NULs that a crash of the machine leaves).
+  // Somebody's file that was named by mistake must not be cut.
+  async #expectLog(size: number): Promise<void> {
+    const start = Buffer.alloc(Math.min(size, LOG_START.length));
+    const got = await this.#file.read(start, start.length, 0);
+    const read = start.subarray(0, got);
+    if (read[0] === 0 || LOG_START.subarray(0, got).equals(read)) return;
+    throw new QrunError('LOG_UNUSABLE', `${this.path} is no log of qrun: it holds no record`, {
+      hint: 'name another file with --log; nothing was changed',
+    });
   }
 
   async *#fragment(from: number, to: number): AsyncGenerator<Buffer> {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, rmSync, symlinkSync, truncateSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, truncateSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -242,11 +242,27 @@ describe('--events', () => {
     ).toHaveLength(1);
   });
 
+  it.each(['u/q.sql', 'u/new.sql', '_setup.sql', 'qrun.toml', '.env', 'link'])(
+    'and --log never into what qrun reads: %s',
+    async name => {
+      symlinkSync('u/q.sql', at('link'));
+      const before = readFileSync(join(root, 'u/q.sql'), 'utf8');
+      for (const option of ['--events', '--log']) {
+        const end = await qrun(['unit', 'u', option, name], { cwd: root });
+        expect(end.code).toBe(2);
+        expect(end.stderr).toContain(`${option} ${name}: qrun reads files of this name as its input`);
+      }
+      expect(readFileSync(join(root, 'u/q.sql'), 'utf8')).toBe(before);
+      expect(existsSync(join(root, 'u/new.sql'))).toBe(false);
+    },
+  );
+
   it('by a link into the log is not done', async () => {
     await qrun(['unit', 'u'], { cwd: root });
     symlinkSync('results/u.ndjson', at('ev'));
     const end = await qrun(['unit', 'u', '--rerun', 'all', '--events', 'ev'], { cwd: root });
-    expect(end.stderr).toContain('no more events to ev: it is the log of the unit');
+    expect(end.code).toBe(2);
+    expect(end.stderr).toContain('--events ev: that is the log of the unit');
     expect((await qrun(['audit', 'u'], { cwd: root })).code).toBe(0);
   });
 });

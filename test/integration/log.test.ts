@@ -307,6 +307,26 @@ describe('a torn end', () => {
     expect((await auditLog(path, ['a', 'b', 'c'])).verdict).toBe('complete');
   });
 
+  it.each([1, 5, 40, last.length - 1])('of the first record of all is repaired (%i bytes)', async at => {
+    const path = freshLog(last.subarray(0, at));
+    await (await openLog(path)).close();
+    expect(readFileSync(path)).toHaveLength(0);
+    expect([...companions(path).values()].map(saved => saved.length)).toEqual([at]);
+  });
+
+  it.each(['SELECT 1', '{"units":1}', '{"a":', '-- a'])(
+    'that no record comes before, and that is none itself, is a file of somebody: %s',
+    async text => {
+      const path = freshLog(Buffer.from(text));
+      expect(await failureOf(openLog(path))).toMatchObject({
+        code: 'LOG_UNUSABLE',
+        message: `${path} is no log of qrun: it holds no record`,
+      });
+      expect(readFileSync(path, 'utf8')).toBe(text);
+      expect([...companions(path).keys()]).toEqual([]);
+    },
+  );
+
   it('that another writer leaves while the log is open is repaired before the next append', async () => {
     const path = freshLog(before);
     const repairs: number[] = [];

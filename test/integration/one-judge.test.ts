@@ -13,6 +13,8 @@ import { type Ended, endAll, put, qrun, records, removeTree, tree, watchQrun } f
 // Each test runs several processes, on a machine that may have other work.
 vi.setConfig({ testTimeout: 120_000 });
 
+const GOOD = { 'u/a.sql': 'SELECT 1 AS a', 'u/z.sql': 'SELECT 2 AS a' };
+
 interface Plan {
   readonly due: number;
   readonly queries: readonly { readonly query: string; readonly reason: string; readonly runs: boolean }[];
@@ -191,8 +193,6 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('on a real ser
       'u/param.sql': 'SELECT {p:UInt8} AS p',
       'u/wide.sql': Buffer.from('\ufeffSELECT 1', 'utf16le'),
     };
-    const GOOD = { 'u/a.sql': 'SELECT 1 AS a', 'u/z.sql': 'SELECT 2 AS a' };
-
     it('are all in the plan and in the audit, which end with 2 and 21', async () => {
       root = tree({ 'qrun.toml': '', ...GOOD, ...BAD });
       const { plan, audit, all } = await judged();
@@ -294,6 +294,42 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('on a real ser
       expect(code).toBe(21);
       expect(audit.cannot_run).toEqual([{ query: null, problem: '--param spare: no query uses it' }]);
       expect(await unit('--skip-bad')).toMatchObject({ code: 2 });
+    });
+  });
+
+  describe('a setup file that a run refuses', () => {
+    const embedded = ['--engine', 'embedded'];
+    const audits = () =>
+      Promise.all([run('audit', 'u', '--json', ...embedded), run('audit-all', '.', '--json', ...embedded)]);
+
+    it.each([
+      ['with a placeholder', "SELECT '__SYMBOL__'", 'u/_setup.sql: unreplaced placeholder __SYMBOL__'],
+      ['with a parameter that has no value', 'SELECT {day:Date}', 'u/_setup.sql: {day:Date} has no value'],
+      ['with a string that is not closed', "SELECT 'a", 'u/_setup.sql: 1:8: the string'],
+      ['that is not there', undefined, 'cannot read the setup file'],
+    ])('%s leaves no audit complete, although every query is settled', async (_, sql, problem) => {
+      root = tree({ 'qrun.toml': '', ...GOOD });
+      expect(await unit(...embedded)).toMatchObject({ code: 0 });
+      expect((await audits()).map(({ code }) => code)).toEqual([0, 0]);
+      if (sql === undefined) symlinkSync('nothing', join(root, 'u/_setup.sql'));
+      else put(root, 'u/_setup.sql', sql);
+      expect((await unit(...embedded)).code).toBe(2);
+      expect(await run('plan', 'u', ...embedded)).toMatchObject({ code: 2, stdout: '' });
+      const plan = await run('plan', 'u', '--json', ...embedded);
+      expect(plan.code).toBe(2);
+      const [one, all] = await audits();
+      expect([one.code, all.code]).toEqual([21, 21]);
+      const report = JSON.parse(one.stdout) as AuditReport;
+      expect(report).toMatchObject({ verdict: 'incomplete', missing: [], stale: [] });
+      expect(report.cannot_run).toEqual([{ query: null, problem: expect.stringContaining(problem) }]);
+      expect(JSON.parse(plan.stdout)).toMatchObject({ due: 0, cannot_run: report.cannot_run });
+      expect(all.stdout).toContain('_setup.sql');
+    });
+
+    it('says nothing of a server, on which it is not to run', async () => {
+      root = tree({ 'qrun.toml': '', ...GOOD, 'u/_setup.sql': "SELECT '__SYMBOL__'" });
+      expect(await unit()).toMatchObject({ code: 0 });
+      expect((await judged()).code).toBe(0);
     });
   });
 

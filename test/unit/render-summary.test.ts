@@ -215,6 +215,20 @@ describe('renderSummary', () => {
     );
   });
 
+  it('speaks of one file that was left out as of one', () => {
+    const one = { ...complete, cannot_run: [{ query: 'a', problem: 'x' }], exit_code: 20 } as const;
+    expect(renderSummary(one, style)).toContain('1 query left out because it cannot run');
+  });
+
+  it('says that errors of before stand, and how they would run again', () => {
+    const text = renderSummary(
+      { ...complete, recorded: { normal: 0, skipped: 0, error: 0 }, durations: undefined, exit_code: 20 },
+      style,
+    );
+    expect(text).toContain('errors of earlier runs stand (--rerun none)');
+    expect(text).toContain('start the same command again, without --rerun none');
+  });
+
   it('escapes what comes from elsewhere', () => {
     const evil = 'a\x1b[2J\r\nb';
     const text = renderSummary(

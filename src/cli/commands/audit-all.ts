@@ -19,6 +19,7 @@ import { unitName } from '../../io/unit-files.js';
 import { logPathOf, type UnitContext } from '../context.js';
 import type { Flags } from '../options.js';
 import { renderSweepAudit } from '../render/sweep-audit.js';
+import type { ReadSetups } from '../setup-files.js';
 import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
 import { sweepOf } from '../sweep-options.js';
@@ -27,10 +28,9 @@ import { untilEnded } from '../until-ended.js';
 import { auditOne, verdictExit } from './audit.js';
 
 /**
- * `qrun audit-all ROOT`: audits every unit of a sweep, keeps the result beside the logs (with what is known of units that it
- * was not about), and gives 0 only when all
- * are complete, 20 when only errors stand, else 21. The commands of `--then` run after a complete audit, one after
- * the other. With `--when-ended`, as the task behind the units, it first waits until none of them runs.
+ * `qrun audit-all ROOT`: audits every unit of a sweep, keeps the result beside the logs (with what is known of units
+ * that it was not about), and gives 0 only when all are complete, 20 when only errors stand, else 21. The commands of
+ * `--then` run after a complete audit, one after the other. With `--when-ended`, as the task behind the units, it first waits until none of them runs.
  *
  * Errors: QrunError of the units and logs; `FINALIZER_FAILED` when a command of `--then` fails.
  */
@@ -104,20 +104,26 @@ async function auditUnits(sweep: Sweep, signal: AbortSignal): Promise<SweepAudit
   const at = new Date().toISOString();
   const present = new Map(sweep.units.map(unit => [unit.unit, unit]));
   const audits: UnitAudit[] = [];
+  const read: ReadSetups = new Map();
   for (const id of sweep.jobUnits ?? present.keys()) {
     signal.throwIfAborted();
-    audits.push(await auditUnitOf(sweep, id, present.get(id)));
+    audits.push(await auditUnitOf(sweep, id, present.get(id), read));
   }
   return sweepAudit(sweep.name, at, audits);
 }
 
 // One bad unit must not hide what the others are like.
-async function auditUnitOf(sweep: Sweep, id: string, unit: UnitContext | undefined): Promise<UnitAudit> {
+async function auditUnitOf(
+  sweep: Sweep,
+  id: string,
+  unit: UnitContext | undefined,
+  read: ReadSetups,
+): Promise<UnitAudit> {
   if (unit === undefined) {
     return unaudited(id, logPathOf(sweep, id), 'its directory is gone');
   }
   try {
-    return unitAudit(await auditOne(unit));
+    return unitAudit(await auditOne(unit, [], read));
   } catch (error) {
     if (!(error instanceof QrunError)) throw error;
     return unaudited(id, unit.logPath, [error.message, ...error.details].join('; '));

@@ -11,7 +11,7 @@ import { directorySource } from '../../io/unit-files.js';
 import { type UnitContext, unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { renderAudits } from '../render/audit.js';
-import { usedBySetup } from '../setup-files.js';
+import { type ReadSetups, setupOutlook } from '../setup-files.js';
 import type { Terminal } from '../terminal.js';
 
 /** `qrun audit DIR...`: proves or refutes that each unit is complete; gives 0, 20 (only errors stand) or 21. */
@@ -64,11 +64,17 @@ export function verdictExit(verdicts: readonly Verdict[]): ExitCode {
 /**
  * The audit of one unit by its resolved configuration: the one that a run, a plan and the audit of the sweep have. It
  * tells where the last run had other settings. `logs`: where they are not the one of the context.
+ * `read`: setup files that the audits of other units have read.
  */
-export async function auditOne(context: UnitContext, logs: readonly string[] = []): Promise<AuditReport> {
+export async function auditOne(
+  context: UnitContext,
+  logs: readonly string[] = [],
+  read?: ReadSetups,
+): Promise<AuditReport> {
   const { config, inputs, unit } = context;
   const paths = logs.length === 0 ? [context.logPath] : logs;
   const starts = paths.flatMap(path => lastStart(readRuns(path)) ?? []);
+  const setup = setupOutlook(context, read);
   const report = await auditUnit({
     unit,
     log: paths[0] as string,
@@ -82,7 +88,8 @@ export async function auditOne(context: UnitContext, logs: readonly string[] = [
     include: config.include,
     exclude: config.exclude,
     shard: config.shard,
-    usedElsewhere: usedBySetup(context),
+    usedElsewhere: setup.used,
+    setupCannotRun: setup.cannotRun,
     source: directorySource(context.directory),
     readLog: (visitor, log) => readLog(log, unit, visitor),
   });

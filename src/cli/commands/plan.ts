@@ -1,5 +1,4 @@
 import { previewUnit } from '../../app/preview-unit.js';
-import { checkSetupFiles } from '../../app/setup.js';
 import { jsonLine } from '../../core/json.js';
 import { sharedLines } from '../../core/judge.js';
 import { isDue, type PlanReason, REASON_TEXT } from '../../core/plan.js';
@@ -8,7 +7,7 @@ import { directorySource } from '../../io/unit-files.js';
 import { unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { formatCount } from '../render/format.js';
-import { setupFilesOf, usedBySetup } from '../setup-files.js';
+import { setupOutlook } from '../setup-files.js';
 import type { Terminal } from '../terminal.js';
 
 const MAX_NAMES = 10;
@@ -29,10 +28,8 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
     terminal,
     flagName,
   );
-  checkSetupFiles(setupFilesOf({ config, ...context }), {
-    parameters: inputs.parameters,
-    allowPlaceholders: config.allow_placeholders,
-  });
+  const setup = setupOutlook({ config, ...context });
+  if (setup.error !== undefined && flags.json !== true) throw setup.error;
   const plan = await previewUnit(
     {
       source: directorySource(context.directory),
@@ -41,12 +38,12 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
       limit: config.limit,
       rerun: config.rerun,
       allowPlaceholders: config.allow_placeholders,
-      usedElsewhere: usedBySetup({ config, ...context }),
+      usedElsewhere: setup.used,
       bad: config.skip_bad ? 'skip' : flags.json === true ? 'tell' : 'refuse',
     },
     visitor => readLog(logPath, unit, visitor),
   );
-  const refuses = !config.skip_bad && plan.cannotRun.length > 0;
+  const refuses = setup.error !== undefined || (!config.skip_bad && plan.cannotRun.length > 0);
   const due = new Set(plan.due);
   if (flags.json === true) {
     const queries = plan.queries.map(query => ({
@@ -55,7 +52,8 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
       reason: query.reason,
       runs: !refuses && due.has(query),
     }));
-    const others = { cannot_run: plan.cannotRun, no_statement: plan.noStatement };
+    const cannot_run = [...plan.cannotRun, ...setup.cannotRun];
+    const others = { cannot_run, no_statement: plan.noStatement };
     const count = refuses ? 0 : plan.due.length;
     terminal.out.write(jsonLine({ unit, log: logPath, due: count, queries, ...others }));
     return refuses ? 2 : 0;

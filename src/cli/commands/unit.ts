@@ -21,7 +21,7 @@ import { appendRun, readRuns } from '../../io/run-sidecar.js';
 import { withSetupLock } from '../../io/setup-state.js';
 import { directorySource, findSetupFiles, KEPT_BYTES, statOf } from '../../io/unit-files.js';
 import { withConcurrency } from '../advice.js';
-import { type RunnableContext, type UnitContext, unitContext } from '../context.js';
+import { type RunnableContext, refuseInput, type UnitContext, unitContext } from '../context.js';
 import { withinDescriptors } from '../descriptors.js';
 import { endNow } from '../end-now.js';
 import { openEmbeddedData, openServer } from '../engine.js';
@@ -48,7 +48,7 @@ const LARGE_UNIT = 50_000;
 export async function unitCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   if (flags.dryRun === true) return await showPlan(directory, flags, terminal);
   const given = unitContext(directory, configFlags(flags), terminal, flagName);
-  refuseEventsInLog(given, terminal.cwd);
+  refuseEventsIn(given, terminal.cwd);
   const supervised = await runUnderCap(given, terminal);
   if (supervised !== undefined) return supervised;
   if (flags.why === true) {
@@ -102,8 +102,11 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
 }
 
 // Events are appended without the lock of the log: between its records they would be damage.
-function refuseEventsInLog({ config, logPath }: UnitContext, cwd: string): void {
-  if (config.events === undefined || realLogPath(resolve(cwd, config.events)) !== logPath) return;
+function refuseEventsIn({ config, logPath }: UnitContext, cwd: string): void {
+  if (config.events === undefined) return;
+  const path = realLogPath(resolve(cwd, config.events));
+  refuseInput('--events', config.events, path);
+  if (path !== logPath) return;
   throw new QrunError('USAGE', `--events ${config.events}: that is the log of the unit`, {
     hint: 'name a file of its own for the events',
   });

@@ -53,6 +53,12 @@ function cannotRun({ cannot_run = [] }: RunSummary): number {
   return new Set(cannot_run.map(({ query }) => query)).size;
 }
 
+// Nothing of this run says why it ends with 20: it has left what failed before.
+function keptErrors(summary: RunSummary): boolean {
+  const { exit_code, recorded, not_run } = summary;
+  return exit_code === 20 && recorded.error + not_run + cannotRun(summary) === 0;
+}
+
 function queries(count: number): string {
   return `${formatCount(count)} ${count === 1 ? 'query' : 'queries'}`;
 }
@@ -74,9 +80,13 @@ function verdict(summary: RunSummary): { readonly kind: 'good' | 'caution' | 'ba
   if (error > 0 || refused > 0) {
     const failed =
       error === 0 ? [] : [`${formatCount(error)} of ${queries(selected)} ${stand(error)} as error`];
-    const out = refused === 0 ? [] : [`${queries(refused)} left out because they cannot run`];
+    const out =
+      refused === 0
+        ? []
+        : [`${queries(refused)} left out because ${refused === 1 ? 'it' : 'they'} cannot run`];
     return { kind: 'bad', text: ['ran to the end', ...failed, ...out].join(', ') };
   }
+  if (keptErrors(summary)) return { kind: 'bad', text: 'errors of earlier runs stand (--rerun none)' };
   if (exit_code !== 0) return { kind: 'bad', text: `ended with exit code ${exit_code}` };
   if (selected === 0) return { kind: 'caution', text: 'nothing to do, the selection holds no query' };
   const all = selected === 1 ? 'the query is settled' : `all ${queries(selected)} are settled`;
@@ -255,7 +265,8 @@ function nextLines(summary: RunSummary, style: Style, context: SummaryContext, w
   const nothing = corrected
     ? 'correct the files, and start the same command again'
     : 'start the same command again';
-  const again = left === 0 ? nothing : `the same command again runs ${what}`;
+  const once = keptErrors(summary) ? `${nothing}, without --rerun none` : nothing;
+  const again = left === 0 ? once : `the same command again runs ${what}`;
   const text = exit_code === 24 ? `when the engine answers again, ${again}` : again;
   return labelled('next', [...wrap(text, width), ...auditLines('lists what is not settled')], style);
 }

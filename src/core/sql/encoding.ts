@@ -35,19 +35,17 @@ export function decodeSql(bytes: Uint8Array): string {
   );
 }
 
+// As UTF-16, in one piece: pieces of a text cost ten times as much, and a file may be a dump of a megabyte.
 function decodeBytes(bytes: Buffer): string {
-  const parts: string[] = [];
-  let from = 0;
+  const units = Buffer.allocUnsafe(bytes.length * 2);
+  let end = 0;
   for (let at = 0; at < bytes.length; ) {
     const length = characterLength(bytes, at);
-    if (length === 0) {
-      if (at > from) parts.push(bytes.toString('utf8', from, at));
-      parts.push(String.fromCharCode(RAW + (bytes[at] ?? 0)));
-      from = at + 1;
-    }
+    if (length > 1) end += units.write(bytes.toString('utf8', at, at + length), end, 'utf16le');
+    else end = units.writeUInt16LE((length === 0 ? RAW : 0) + (bytes[at] ?? 0), end);
     at += length || 1;
   }
-  return parts.join('') + bytes.toString('utf8', from);
+  return units.toString('utf16le', 0, end);
 }
 
 // The length of the UTF-8 character that begins at `at`, 0 where none does (Table 3-7 of the Unicode standard).
@@ -74,18 +72,22 @@ export function hasRawBytes(sql: string): boolean {
 
 /** What goes over the wire for a text of {@link decodeSql}, or for a piece of one: the very bytes of the file. */
 export function encodeSql(sql: string): string | Buffer {
-  return hasRawBytes(sql) ? Buffer.concat([...pieces(sql)]) : sql;
-}
-
-function* pieces(sql: string): Generator<Buffer> {
-  let from = 0;
-  for (const { 0: raw, index } of sql.matchAll(RAW_BYTES)) {
-    yield Buffer.from(sql.slice(from, index));
-    // The low half of each code unit is the byte.
-    yield Buffer.from(raw, 'latin1');
-    from = index + raw.length;
+  if (!hasRawBytes(sql)) return sql;
+  // A raw byte counts as the three of a character there.
+  const bytes = Buffer.allocUnsafe(Buffer.byteLength(sql));
+  let end = 0;
+  for (let at = 0; at < sql.length; at += 1) {
+    const unit = sql.codePointAt(at) as number;
+    if (unit < 0x80) end = bytes.writeUInt8(unit, end);
+    // The low half of the code unit is the byte.
+    else if (unit >= 0xdc80 && unit <= 0xdcff) end = bytes.writeUInt8(unit - RAW, end);
+    else {
+      const character = String.fromCodePoint(unit);
+      end += bytes.write(character, end);
+      at += character.length - 1;
+    }
   }
-  yield Buffer.from(sql.slice(from));
+  return bytes.subarray(0, end);
 }
 
 /**
@@ -113,18 +115,21 @@ function escapeToken(token: string): string {
   if (quote === "'" || quote === '"' || quote === '`') {
     // A backslash before any other character is a backslash.
     return token.replace(/(\\?)([\udc80-\udcff]+)|\\./gsu, (part, backslash: string, raw?: string) =>
-      raw === undefined ? part : `${backslash}${backslash}${hexOf(raw, '\\x')}`,
+      raw === undefined ? part : `${backslash}${backslash}${hexOf(raw)}`,
     );
   }
   // A heredoc or curly quotes, in which nothing is escaped.
   const mark = quote === '$' ? token.indexOf('$', 1) + 1 : 1;
   const inner = token.slice(mark, -mark).replaceAll('\\', '\\\\');
-  const escaped = inner.replace(RAW_BYTES, raw => hexOf(raw, '\\x'));
+  const escaped = inner.replace(RAW_BYTES, hexOf);
   return quote === '\u201c' ? `"${escaped.replaceAll('"', '\\"')}"` : `'${escaped.replaceAll("'", "\\'")}'`;
 }
 
-// Two digits for each byte, with `before` in front of them.
-function hexOf(raw: string, before: string): string {
-  const digits = Buffer.from(raw, 'latin1').toString('hex').toUpperCase();
-  return digits.replace(/../g, pair => before + pair);
+// `\x80` to `\xFF`. A table, because the digits of each byte of a large file take a second to print.
+const ESCAPES = Array.from({ length: 0x80 }, (_, n) => `\\x${(0x80 + n).toString(16).toUpperCase()}`);
+
+function hexOf(raw: string): string {
+  let text = '';
+  for (let at = 0; at < raw.length; at += 1) text += ESCAPES[raw.charCodeAt(at) - RAW - 0x80];
+  return text;
 }
