@@ -87,10 +87,10 @@ describe.skipIf(cannotRun).each(modes)(
       return counts.map(Number);
     };
 
-    it.runIf(named)('says that several servers answer', () => {
-      expect(engine.info.notices?.join()).toMatch(
-        /several servers answer at this URL \((left, right|right, left)\)/,
-      );
+    it('says that several servers answer, as far as their names tell', () => {
+      const notices = engine.info.notices?.join() ?? '';
+      const says = /several servers answer at this URL \((left, right|right, left)\)/;
+      expect(says.test(notices)).toBe(named);
     });
 
     it('ends queries at their deadline on the server where they run', async () => {

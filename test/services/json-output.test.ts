@@ -89,6 +89,8 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())(
       });
       await json('process-all', ['--check']);
       await json('autoscale', ['--dry-run']);
+      await json('prune', []);
+      await json('prune', ['--remove', '--all']);
       for (const file of [
         'events.ndjson',
         'results/u@BigName=1.ndjson.runs',

@@ -134,7 +134,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())(
       expect((JSON.parse(stdout) as { submitted: string[] }).submitted).toHaveLength(2);
       await until('the jobs to be done', async () => {
         const { tasks } = await (await daemon.client()).status();
-        const jobs = tasks.filter(({ label }) => label.startsWith('qrun:demo:'));
+        const jobs = tasks.filter(({ label }) => label.startsWith('qrun-job:demo:'));
         return jobs.length > 0 && jobs.every(({ phase }) => phase === 'done') ? true : undefined;
       });
       expect(JSON.parse((await task('jobs:process-all', '--json')).stdout)).toMatchObject({ submitted: [] });
