@@ -107,7 +107,10 @@ export class StatementClassifier {
     // Of each host, how it went. It is no result beside rows that were asked for, as in SELECT ...; DROP ... ON CLUSTER.
     if (joins(tokens, outerWords, 'ON', 'CLUSTER')) return this.#hasAnswer ? 'no' : 'maybe';
     if (keyword === 'EXECUTE' && outerWords.some(index => tokens.isWord(index, 'SELECT'))) return 'yes';
-    return SILENT.has(keyword) ? 'no' : 'maybe';
+    // `drop FROM t`: a column of this name is an expression too, and has to come from somewhere.
+    const source = outerWords.find(index => tokens.isWord(index, 'FROM') || tokens.isWord(index, 'SELECT'));
+    const isColumn = source !== undefined && tokens.isWord(source, 'FROM');
+    return SILENT.has(keyword) && !isColumn ? 'no' : 'maybe';
   }
 
   #isReadOnly(tokens: Tokens, keyword: string, insert: InsertTracker, isTemporary: boolean): boolean {
