@@ -214,9 +214,15 @@ class UnitRun {
     let query: ReadQuery | undefined;
     try {
       const reading = read(planned.name);
-      query = reading instanceof Promise ? await unlessAborted(reading, this.#stops.drain.signal) : reading;
-      // Nothing of it was begun.
-      if (query === undefined) return;
+      if (reading instanceof Promise) {
+        const waited = await unlessAborted(
+          reading.then(read => ({ read })),
+          this.#stops.drain.signal,
+        );
+        // The run stops; nothing of the query was begun.
+        if (waited === undefined) return;
+        query = waited.read;
+      } else query = reading;
     } catch (error) {
       if (!(error instanceof QrunError)) throw error;
       if (this.#options.skipBad === true) {

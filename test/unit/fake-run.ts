@@ -274,7 +274,7 @@ export interface FakeRun {
   readonly script: Script;
   readonly options?: Partial<RunOptions>;
   readonly log?: Pick<ResultLog, 'append' | 'records' | 'path'>;
-  readonly read?: (name: string) => ReadQuery | undefined;
+  readonly read?: (name: string) => ReadQuery | undefined | Promise<ReadQuery | undefined>;
   readonly random?: () => number;
   /** How many queries the engine runs at once. */
   readonly slots?: number;
