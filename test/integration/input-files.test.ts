@@ -132,7 +132,9 @@ describe.each(of(({ file }) => !['u/_setup.sql', 'qrun.toml', 'u/q.sql'].include
 describe.each(Object.entries(KINDS))('%s', (_, kind) => {
   it('that is a device without an end is refused', async () => {
     symlinkSync('/dev/zero', at(kind.file));
-    await refused(kind, /it is a device, not a regular file|it is a symbolic link/);
+    // A log is called by the one name that it has.
+    const named = kind.file.endsWith('.ndjson') ? { ...kind, file: '/dev/zero' } : kind;
+    await refused(named, /it is a device, not a regular file|it is a symbolic link/);
   });
 
   it('that is a socket is refused', async () => {

@@ -75,7 +75,7 @@ const SHELLS = ['bash', 'zsh'].filter(shell => {
 
 /** What programs see of command lines that are pasted into a shell, in which qrun and pueue only say what they got. */
 function pasted(shell: string, lines: readonly string[]): string[][] {
-  const says = `f() { printf '%s\\0' "$@"; printf '\\0\\n'; }; qrun() { f qrun "$@"; }; pueue() { f pueue "$@"; };`;
+  const says = `f() { printf '%s\\0' "$#" "$@"; }; qrun() { f qrun "$@"; }; pueue() { f pueue "$@"; };`;
   // From its input, line by line, as a terminal gives it.
   const args = shell === 'zsh' ? ['-f', '-s'] : ['--norc', '--noprofile', '-s'];
   const stdout = execFileSync(shell, args, {
@@ -83,10 +83,15 @@ function pasted(shell: string, lines: readonly string[]): string[][] {
     encoding: 'utf8',
     env: { PATH: process.env.PATH, HOME: '/nonexistent' },
   });
-  return stdout
-    .split('\0\0\n')
-    .slice(0, -1)
-    .map(one => one.split('\0'));
+  // Each with the number of its words in front, because a word may be anything that could stand between two of them.
+  const words = stdout.split('\0').slice(0, -1);
+  const programs: string[][] = [];
+  for (let at = 0; at < words.length; ) {
+    const next = at + 1 + Number(words[at]);
+    programs.push(words.slice(at + 1, next));
+    at = next;
+  }
+  return programs;
 }
 
 /** The commands in a text, which reach to the end of their line or to two spaces. */

@@ -1155,6 +1155,24 @@ describe('files that change after planning', () => {
   });
 
   it.each([
+    ['at once', undefined],
+    ['later, from a disk that may not answer', Promise.resolve(undefined)],
+  ])('a file found %s to hold no statement any more is no query: the run is whole', async (_, none) => {
+    const files = reads(3);
+    const { log, summary, events, engine } = await fakeRun({
+      files,
+      read: name => (name === 'q2' ? none : readOf(files[name] ?? '')),
+      script: () => success(),
+    });
+    expect(summary).toMatchObject({ selected: 2, not_run: 0, no_statement: ['q2'], exit_code: 0 });
+    expect(engine.names()).not.toContain('q2');
+    expect(log.groups).toHaveLength(2);
+    expect(eventsOf(events, 'warning').map(({ message }) => message)).toEqual([
+      'q2.sql holds no statement any more, and is left out',
+    ]);
+  });
+
+  it.each([
     ['vanished', 'UNIT_UNREADABLE'],
     ['broken', 'SQL_INVALID'],
   ] as const)('a file that is %s is an error of this query alone', async (what, code) => {

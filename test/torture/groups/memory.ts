@@ -67,7 +67,7 @@ async function sourceOf(
   }
   const answers = await startAnswers();
   answers.stream = async (sql, response) => {
-    if (!sql.includes('LIMIT')) return false;
+    if (!sql.includes('AS pad FROM system.numbers LIMIT')) return false;
     let lines: string[] = [];
     for (let i = 0; i < rows; i += 1) {
       lines.push(`{"i":${i},"pad":"${pad}"}\n`);
