@@ -133,7 +133,7 @@ describe.runIf(HAS_SHIM)('a disk that does not answer', () => {
   it('under a sidecar while a sweep is watched: a signal ends it', async () => {
     put(root, 'results/u.ndjson', '');
     put(root, 'results/u.ndjson.runs', '');
-    const dead = { path: 'results/u.ndjson.runs', when: 'gone', remote: 'results' };
+    const dead = { path: 'results/u.ndjson.runs', when: 'gone', remote: '.' };
     const child = start(['status', '.', '--watch', '--interval', '100ms', '--json'], dead);
     await new Promise(resolve => child.stdout.once('data', resolve));
     put(root, 'gone', '');
