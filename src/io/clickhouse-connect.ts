@@ -78,7 +78,7 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
   // Its CA file may lie on a disk that does not answer.
   const endpoint = await unlessAborted(endpointOf(options), signal);
   if (endpoint === undefined) {
-    throw new QrunError('ENGINE_UNREACHABLE', 'opening the engine was interrupted');
+    throw new QrunError('ENGINE_UNREACHABLE', 'opening the engine was interrupted', { cause: signal.reason });
   }
   refuseFixed(options.settings);
   const identity = new ServerIdentity();
