@@ -12,13 +12,13 @@ import { type Failure, ownFailure } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
 import { quotaEndsInMs, refusalOf } from '../core/refusal.js';
 import { literal } from '../core/sql/set-statement.js';
-import { tlsHint } from '../core/tls-hint.js';
 import { unlessAborted } from '../core/unless-aborted.js';
+import { endpointOf } from './clickhouse-endpoint.js';
 import { type HttpAnswer, HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
 import { ServerIdentity } from './clickhouse-identity.js';
 import { lostOnTheWay, type ProbeAnswer, severalServers } from './clickhouse-in-force.js';
+import { lostError, openError } from './clickhouse-open-error.js';
 import { type AllowedSettings, allowedSettings, refusesSetting } from './clickhouse-readonly.js';
-import { readBytesAsync } from './read-file.js';
 import type { SpoolOptions } from './result-body.js';
 
 /** Which server to use and how. */
@@ -319,162 +319,4 @@ function refuseFixed(settings: Settings): void {
   });
   const [first, ...details] = problems;
   if (first !== undefined) throw new QrunError('CONFIG', first, { details });
-}
-
-/** Where a server is and who asks, checked. Errors: QrunError `CONFIG`. */
-export async function endpointOf(
-  options: Pick<ClickHouseOptions, 'url' | 'user' | 'password' | 'caFile'>,
-): Promise<HttpEndpoint> {
-  // Everything up to the last @ may be a password, also in a text that is no URL.
-  const shown = options.url.replace(/^([a-z]+:\/\/)?.*@/is, '$1');
-  const bad = (what: string, hint = 'the form is http://host:8123 or https://host:8443') =>
-    new QrunError('CONFIG', `the ClickHouse URL "${shown}" ${what}`, { hint });
-  let url: URL;
-  let userInUrl: string;
-  try {
-    url = new URL(options.url);
-    userInUrl = decodeURIComponent(url.username);
-  } catch {
-    throw bad('is not a URL');
-  }
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw bad('must begin with http:// or https://');
-  if (url.password !== '') {
-    throw bad(
-      'holds a password, which would be seen in process lists and logs',
-      'give it in CLICKHOUSE_PASSWORD (environment or .env) or in a password file',
-    );
-  }
-  // `http://me:1/2@host` is a host "me" to every reader of URLs, and the rest of a password its path.
-  if (url.pathname.includes('@')) {
-    throw bad('has an @ behind the host', 'write / and @ in a user or a path as %2F and %40');
-  }
-  if (url.search !== '' || url.hash !== '')
-    throw bad('has parameters', 'settings are given with --set name=value');
-  if (userInUrl !== '' && options.user !== undefined && options.user !== userInUrl) {
-    throw bad(
-      `names the user "${userInUrl}", and the user "${options.user}" is given too`,
-      'give one of them',
-    );
-  }
-  return {
-    origin: url.origin,
-    path: url.pathname,
-    url: url.pathname === '/' ? url.origin : `${url.origin}${url.pathname}`,
-    user: options.user ?? (userInUrl === '' ? undefined : userInUrl),
-    password: options.password,
-    ca: options.caFile === undefined ? undefined : await readCa(options.caFile, url),
-  };
-}
-
-async function readCa(path: string, url: URL): Promise<Buffer> {
-  if (url.protocol !== 'https:') {
-    throw new QrunError('CONFIG', `a CA file (${path}) is of no use with ${url.origin}`, {
-      hint: 'use an https:// URL, or leave the CA file out',
-    });
-  }
-  let ca: Buffer;
-  try {
-    ca = await readBytesAsync(path, 'certificates');
-  } catch (cause) {
-    throw new QrunError('CONFIG', `cannot read the CA file ${path}: ${(cause as Error).message}`, { cause });
-  }
-  if (!ca.includes('-----BEGIN CERTIFICATE-----')) {
-    throw new QrunError('CONFIG', `the CA file ${path} holds no certificate`, {
-      hint: 'it must be in PEM form, with -----BEGIN CERTIFICATE-----',
-    });
-  }
-  return ca;
-}
-
-/** `ENGINE_REFUSED`: parameters of the URL do not reach the server. */
-export function lostError(lost: readonly string[], { origin }: HttpEndpoint): QrunError {
-  const names = lost.slice(0, 12).join(', ') + (lost.length > 12 ? ` and ${lost.length - 12} more` : '');
-  const verb = lost.length === 1 ? 'does' : 'do';
-  return new QrunError(
-    'ENGINE_REFUSED',
-    `a proxy at ${origin} drops or replaces what qrun asks for in the URL: ${names} ${verb} not reach ClickHouse`,
-    {
-      hint: "let the proxy pass all URL parameters on as they are, or give the server's own address; chproxy passes on only a few, whatever its configuration",
-    },
-  );
-}
-
-const HINTS: readonly (readonly [RegExp, string])[] = [
-  [/ECONNREFUSED/, 'start the server, or check host and port: HTTP is 8123, HTTPS 8443 (9000 is not HTTP)'],
-  [/ENOTFOUND|EAI_AGAIN/, 'the name of the host is not known here: check its spelling and DNS'],
-  [/9000/, 'use the HTTP port, 8123 by default'],
-  [/HPE_|Parse Error/, 'what answers there does not speak HTTP: check the port (HTTP is 8123, HTTPS 8443)'],
-  [
-    /wrong version number|packet length too long|EPROTO/i,
-    'the port does not speak TLS: use http://, or another port',
-  ],
-  [
-    /socket hang up|ECONNRESET/,
-    'the connection was closed without an answer: an https port, a proxy, or a server that asks for a certificate of the client?',
-  ],
-  [
-    /X-ClickHouse-Server-Display-Name/,
-    'every ClickHouse from 18.16 on sends this header: if there is one behind a proxy, let the X-ClickHouse-* headers of its answers through',
-  ],
-  [/^HTTP 3\d\d/, 'give the URL that it leads to; redirects are not followed'],
-];
-
-/** A failure of a first request, saying what answered and what to do: `ENGINE_UNREACHABLE` or `ENGINE_REFUSED`. */
-export function openError(
-  failure: Failure,
-  { url: origin, user, ca, path }: HttpEndpoint,
-  { database }: Pick<ClickHouseOptions, 'database'>,
-): QrunError {
-  const { code, name, message } = failure;
-  const who = `"${user ?? 'default'}"`;
-  if (name === 'URL_TOO_LONG') return new QrunError('CONFIG', `${origin} refuses the request: ${message}`);
-  const refusal = refusalOf(failure);
-  if (refusal === 'quota') {
-    return new QrunError(
-      'ENGINE_REFUSED',
-      `the quota of the user ${who} on ${origin} is used up: ${message}`,
-      {
-        hint: 'run the same command again when the interval has ended',
-      },
-    );
-  }
-  if (refusal === 'credentials') {
-    return new QrunError('ENGINE_REFUSED', `${origin} refuses the user ${who}: ${message}`, {
-      hint: 'check the user and the password',
-    });
-  }
-  if (code === 81) {
-    return new QrunError('ENGINE_REFUSED', `${origin} has no database "${database ?? ''}"`, {
-      hint: 'SHOW DATABASES lists those that the user may see',
-    });
-  }
-  if (refusesSetting(failure)) {
-    return new QrunError(
-      'ENGINE_REFUSED',
-      `the user ${who} may not change settings on ${origin}: ${message}`,
-      {
-        hint: 'qrun sends settings with each query; give the user a profile with readonly 0 or 2 in place of 1',
-      },
-    );
-  }
-  if (code > 0) {
-    return new QrunError('ENGINE_REFUSED', `${origin} answers, but does not run a simple query: ${message}`);
-  }
-  if (name === 'TLS_FAILED' && !/EPROTO|wrong version|packet length/i.test(message)) {
-    const hint = tlsHint(message, ca !== undefined);
-    return new QrunError(
-      'ENGINE_UNREACHABLE',
-      `the certificate of ${origin} is not accepted: ${message}`,
-      hint === undefined ? {} : { hint },
-    );
-  }
-  const hint =
-    name === 'HTTP_404' && path !== '/'
-      ? 'check the path of the URL, with or without a slash at its end; a database is given with --database'
-      : HINTS.find(([pattern]) => pattern.test(message))?.[1];
-  const foreign = name.startsWith('HTTP_') || name === 'NOT_CLICKHOUSE' || name.startsWith('RESULT_');
-  const text = foreign
-    ? `what answers at ${origin} is not ClickHouse`
-    : `no ClickHouse server answers at ${origin}`;
-  return new QrunError('ENGINE_UNREACHABLE', `${text}: ${message}`, hint === undefined ? {} : { hint });
 }

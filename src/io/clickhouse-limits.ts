@@ -1,9 +1,10 @@
 import { HTTP_PARAMETERS } from '../core/engine-settings.js';
 import { QrunError } from '../core/errors.js';
 import type { EngineLimits } from '../core/sizing.js';
-import { type ClickHouseOptions, endpointOf, openError } from './clickhouse-connect.js';
+import { type EndpointOptions, endpointOf } from './clickhouse-endpoint.js';
 import { HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
 import { ServerIdentity } from './clickhouse-identity.js';
+import { openError } from './clickhouse-open-error.js';
 
 /** What a server tells of its limits; what it does not tell is `undefined`, and 0 means none, as it has it. */
 export interface ServerLimits extends EngineLimits {
@@ -20,8 +21,6 @@ export interface ServerLimits extends EngineLimits {
   /** Tables that could not be read, and why: `system.server_settings: ...`. */
   readonly unknown: readonly string[];
 }
-
-type LimitsOptions = Pick<ClickHouseOptions, 'url' | 'user' | 'password' | 'caFile'>;
 
 // These are for people who wait for the answer; a server that is too busy to give one in this time tells enough.
 const LIMIT_MS = 5_000;
@@ -46,7 +45,7 @@ export class ServerWatcher {
   }
 
   /** Errors: QrunError `CONFIG` for options that cannot be used. The server is not asked. */
-  static async open(options: LimitsOptions): Promise<ServerWatcher> {
+  static async open(options: EndpointOptions): Promise<ServerWatcher> {
     return new ServerWatcher(await endpointOf(options));
   }
 
@@ -144,7 +143,7 @@ export class ServerWatcher {
  * QrunError `CONFIG`, and for an aborted signal.
  */
 export async function readServerLimits(
-  options: LimitsOptions,
+  options: EndpointOptions,
   signal?: AbortSignal,
 ): Promise<ServerLimits | QrunError> {
   let watcher: ServerWatcher | undefined;
