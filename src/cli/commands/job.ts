@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type JobOutcome, jobNamed, type RunJobDeps, runJob, type StopSignal } from '../../app/run-job.js';
@@ -14,6 +13,7 @@ import { makeDirectories, reasonOf } from '../../io/log-file.js';
 import { filesOf, readStoredJobs } from '../jobs-context.js';
 import type { Flags } from '../options.js';
 import { formatLatency } from '../render/format.js';
+import { newRunId } from '../run-id.js';
 import { SIGNAL_EXIT } from '../signals.js';
 import type { Terminal } from '../terminal.js';
 import { version } from '../version.js';
@@ -122,11 +122,6 @@ function howItFailed(exitCode: number | null, signal: string | null, startError:
 
 function leaseOwner(owner: { pid: number; host: string }, run: string) {
   return { pid: owner.pid, host: owner.host, run, since: new Date().toISOString() };
-}
-
-function newRunId(): string {
-  const time = new Date().toISOString().replace(/[-:]/g, '').slice(0, 15);
-  return `${time}-${randomBytes(4).toString('hex')}`;
 }
 
 async function appendLog(path: string, line: string): Promise<number> {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -30,6 +29,7 @@ import { configFlags, type Flags, flagName } from '../options.js';
 import { createProgressView } from '../render/progress.js';
 import { wantsLive } from '../render/style.js';
 import { renderSummary } from '../render/summary.js';
+import { newRunId } from '../run-id.js';
 import { shownArguments } from '../secrets.js';
 import { setupFilesOf, usedBySetup } from '../setup-files.js';
 import { listenForStops, SIGNAL_EXIT, type Stops, stoppedExit } from '../signals.js';
@@ -217,12 +217,6 @@ const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   delay: (ms, signal) => delay(ms, undefined, { signal }).catch(() => {}),
 };
-
-// Sorts by time, and is unique among processes that start in the same second.
-function newRunId(): string {
-  const time = new Date().toISOString().replace(/[-:]/g, '').slice(0, 15);
-  return `${time}-${randomBytes(4).toString('hex')}`;
-}
 
 function showSummary(summary: RunSummary, context: UnitContext, flags: Flags, terminal: Terminal): void {
   if (flags.json === true) {
