@@ -376,13 +376,13 @@ export class ResultLog {
     await this.#sync(goodEnd);
   }
 
-  // Without a single record it is a log only if it begins as one (or with the NULs that a crash of the machine leaves).
-  // Somebody's file that was named by mistake must not be cut.
+  // Without a single record it is a log only if it begins as one, whatever part of that a crash of the machine has made
+  // NULs of. Somebody's file that was named by mistake must not be cut.
   async #expectLog(size: number): Promise<void> {
     const start = Buffer.alloc(Math.min(size, LOG_START.length));
     const got = await this.#file.read(start, start.length, 0);
     const read = start.subarray(0, got);
-    if (read[0] === 0 || LOG_START.subarray(0, got).equals(read)) return;
+    if (read.every((byte, at) => byte === 0 || byte === LOG_START[at])) return;
     throw new QrunError('LOG_UNUSABLE', `${this.path} is no log of qrun: it holds no record`, {
       hint: 'name another file with --log; nothing was changed',
     });

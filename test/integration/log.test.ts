@@ -327,6 +327,18 @@ describe('a torn end', () => {
     },
   );
 
+  it.each(['{\0\0\0\0', '{"un\0\0', '\0"unit":"x', '\0\0\0\0\0\0\0\0\0\0', '{"unit":\0\0'])(
+    'that a crash of the machine has made NULs of, and that no record comes before, is one: %j',
+    async text => {
+      const path = freshLog(Buffer.from(text));
+      const repairs: number[] = [];
+      const log = await openLog(path, { onRepair: ({ bytes }) => repairs.push(bytes) });
+      expect(await log.append(head('c'), SKIPPED)).toBe(true);
+      expect(repairs).toEqual([text.length]);
+      expect([...log.final.keys()]).toEqual(['c']);
+    },
+  );
+
   it('that another writer leaves while the log is open is repaired before the next append', async () => {
     const path = freshLog(before);
     const repairs: number[] = [];
