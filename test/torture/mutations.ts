@@ -167,9 +167,9 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'O_APPEND',
-    file: LOG_FILE,
-    line: 'constants.O_RDWR | constants.O_APPEND',
-    without: 'constants.O_RDWR',
+    file: 'src/io/open-file.ts',
+    line: 'constants.O_RDWR | constants.O_APPEND | constants.O_CREAT',
+    without: 'constants.O_RDWR | constants.O_CREAT',
     proof: { groups: 'mixed' },
   },
   {
