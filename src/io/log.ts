@@ -341,13 +341,7 @@ export class ResultLog {
   }
 
   async #scan(size: number): Promise<void> {
-    const read = (buffer: Buffer, length: number, position: number): Promise<number> =>
-      this.#file.read(buffer, length, position).catch(cause => {
-        throw new QrunError('LOG_UNUSABLE', `cannot read the log ${this.path}: ${reasonOf(cause)}`, {
-          hint: 'check the disk (dmesg), then run again; nothing was changed',
-          cause,
-        });
-      });
+    const read = this.#read.bind(this);
     const range = { from: this.#scanner.position, end: size, pieceBytes: READ_BYTES };
     const end = await readAhead(read, range, bytes => this.#scanner.push(bytes));
     if (end < size) throw new QrunError('LOG_DAMAGED', `${this.path} shrank while it was read`);
@@ -376,11 +370,22 @@ export class ResultLog {
     await this.#sync(goodEnd);
   }
 
+  async #read(buffer: Buffer, length: number, position: number): Promise<number> {
+    try {
+      return await this.#file.read(buffer, length, position);
+    } catch (cause) {
+      throw new QrunError('LOG_UNUSABLE', `cannot read the log ${this.path}: ${reasonOf(cause)}`, {
+        hint: 'check the disk (dmesg), then run again; nothing was changed',
+        cause,
+      });
+    }
+  }
+
   // Without a single record it is a log only if it begins as one, whatever part of that a crash of the machine has made
   // NULs of. Somebody's file that was named by mistake must not be cut.
   async #expectLog(size: number): Promise<void> {
     const start = Buffer.alloc(Math.min(size, LOG_START.length));
-    const got = await this.#file.read(start, start.length, 0);
+    const got = await this.#read(start, start.length, 0);
     const read = start.subarray(0, got);
     if (read.every((byte, at) => byte === 0 || byte === LOG_START[at])) return;
     throw new QrunError('LOG_UNUSABLE', `${this.path} is no log of qrun: it holds no record`, {

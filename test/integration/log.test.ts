@@ -339,6 +339,23 @@ describe('a torn end', () => {
     },
   );
 
+  it('that no record comes before is told from a file of somebody, unless it cannot be read', async () => {
+    const path = freshLog(Buffer.from('{"unit":"u"'));
+    let reads = 0;
+    const disk = watchedDisk(({ name }, run) => {
+      if (name !== 'read') return run();
+      reads += 1;
+      // The scan has read it; then it is looked what it begins with.
+      if (reads === 2) throw new Error('EIO: i/o error, read');
+      return run();
+    });
+    expect(await failureOf(openLog(path, { disk }))).toMatchObject({
+      code: 'LOG_UNUSABLE',
+      message: expect.stringContaining('EIO'),
+    });
+    expect(reads).toBe(2);
+  });
+
   it('that another writer leaves while the log is open is repaired before the next append', async () => {
     const path = freshLog(before);
     const repairs: number[] = [];
