@@ -33,7 +33,7 @@ export interface DataNote extends DataInputs {
 }
 
 /** How qrun lays out and notes embedded data: data of another version is never used. */
-export const DATA_VERSION = 1;
+const DATA_VERSION = 1;
 
 /**
  * The name of the data that a chain makes: 16 hex digits of a hash over what is in the files, in their order, and

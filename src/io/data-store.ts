@@ -11,7 +11,7 @@ import { makeDirectories, reasonOf, syncDirectory, writeWhole } from './log-file
 import { readState } from './read-file.js';
 
 /** The file in a data directory that says what it was made of. */
-export const DATA_NOTE_FILE = 'qrun-data.json';
+const DATA_NOTE_FILE = 'qrun-data.json';
 /** What the directory with the copies of one data is called, behind its identity. */
 export const COPIES_SUFFIX = '.units';
 /** What a lock file is called, behind the name of what it locks. */
