@@ -1,0 +1,30 @@
+import { type Stats, statSync } from 'node:fs';
+
+/**
+ * Whether files of a user decide anything here: those of the user of this process and of root; where root was reached
+ * by sudo, also those of the user who called it.
+ */
+export function isOwn(uid: number): boolean {
+  const own = process.geteuid?.();
+  // Where there are no owners to compare (Windows).
+  if (own === undefined || uid === own || uid === 0) return true;
+  return own === 0 && process.env.SUDO_UID === String(uid);
+}
+
+/**
+ * Why a file or directory is not to be believed, for a message, or `undefined`: it belongs to another local user, or
+ * everybody may write to it (a directory with the sticky bit aside, in which files of others cannot be replaced). The
+ * group may write: trees of a group are shared on purpose. It fits {@link FileChecks.refuse} of open-file.ts.
+ */
+export function distrust(stat: Stats): string | undefined {
+  // By number: the name may stand in a database that is far away.
+  if (!isOwn(stat.uid)) return `it belongs to another user (uid ${stat.uid}), and neither to you nor to root`;
+  const isOpenToAll = (stat.mode & 0o002) !== 0 && !(stat.isDirectory() && (stat.mode & 0o1000) !== 0);
+  return isOpenToAll ? `every user of this machine may write to it: chmod o-w` : undefined;
+}
+
+/** As {@link distrust}, of what a path leads to; `undefined` also where nothing is there. Errors: those of stat(2). */
+export function distrustPath(path: string): string | undefined {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? undefined : distrust(stat);
+}
