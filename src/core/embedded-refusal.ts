@@ -7,7 +7,6 @@ import type { OutsideUse } from './sql/outside.js';
 export const FILE_FUNCTION_CLOSED = 'qrun has closed the function file()';
 
 const ACCESS_DENIED = 497;
-const THROWN = 395;
 const CONSTRAINT = 452;
 const WAYS: Readonly<Record<AccessNeeded, string>> = {
   files: 'SQL may use files only where qrun is started with --allow-files',
@@ -40,13 +39,17 @@ export function explained(failure: Failure): Failure {
   };
 }
 
+// It was called, with one argument or more, or stands where a table function does.
+const FUNCTION_OF_FILES = new RegExp(
+  `${FILE_FUNCTION_CLOSED.replace('()', '\\(\\)')}|Function file expects 1 arguments|Unknown table function CAST\\b`,
+);
 // `... it's necessary to have the grant READ ON FILE.`, `TABLE ENGINE ON URL`, `CLUSTER ON *.*`
 const GRANT = /necessary to have the grant (READ|WRITE|READ, WRITE|TABLE ENGINE|CLUSTER)(?: ON ([\w ]+))?/;
 const SETTING =
   /Setting (format_schema|format_avro_schema_registry_url|allow_experimental_ai_functions) should/;
 
 function deniedUse({ code, message }: Failure): OutsideUse | undefined {
-  if (code === THROWN && message.includes(FILE_FUNCTION_CLOSED)) {
+  if (FUNCTION_OF_FILES.test(message)) {
     return { what: 'the function file()', needed: 'files' };
   }
   if (code === CONSTRAINT) {

@@ -99,7 +99,7 @@ function refusal(path: string, name: string, why: string): QrunError {
 }
 
 const FUNCTION_FILE = `function_${CLOSED_FUNCTION}.sql`;
-const DEFINITION = `CREATE FUNCTION ${CLOSED_FUNCTION} AS path -> throwIf(true, ${literal(FILE_FUNCTION_CLOSED)})\n`;
+const DEFINITION = `CREATE FUNCTION ${CLOSED_FUNCTION} AS path -> CAST(throwIf(true, ${literal(FILE_FUNCTION_CLOSED)}) AS String)\n`;
 
 function closeFileFunction(path: string, access: EmbeddedAccess): void {
   const directory = join(path, FUNCTIONS);

@@ -44,7 +44,16 @@ const OWN_SOURCE_KEYS: ReadonlySet<string> = new Set(
 export function outsideUse(statement: Statement, access: EmbeddedAccess): OutsideUse | undefined {
   const { text, readOnly, keyword } = statement;
   if (readOnly && QUERIES.has(keyword) && !INFILE.test(text)) return undefined;
-  return find(text, access, (tokens, index) => useAt(tokens, index) ?? attachedAt(tokens, index));
+  const isDefinition = keyword !== 'INSERT' && keyword !== 'WITH';
+  return find(
+    text,
+    access,
+    (tokens, index) =>
+      useAt(tokens, index) ??
+      attachedAt(tokens, index) ??
+      // What is stored here is read again when the directory is opened: said now, and not then.
+      (isDefinition ? storedUseAt(tokens, index) : undefined),
+  );
 }
 
 /**
@@ -166,10 +175,21 @@ function storedUseAt(tokens: Tokens, index: number): OutsideUse | undefined {
     return tokens.isWord(index + 1, 'NONE') ? { what: 'SQL SECURITY NONE', needed: 'both' } : undefined;
   }
   if (!tokens.isName(index) || !tokens.isCharacter(index + 1, '(')) return undefined;
-  // What follows is a name of the table's own.
-  if (tokens.isWord(index - 1, 'PROJECTION')) return undefined;
+  if (isNamedHere(tokens, index)) return undefined;
   if (escaped(tokens, index)) return { what: `the function ${tokens.written(index)}`, needed: 'both' };
   const name = tokens.name(index) ?? '';
   const needed = OUTSIDE_FUNCTIONS.get(name.toLowerCase());
   return needed === undefined ? undefined : { what: `the function ${name}`, needed };
+}
+
+const BEFORE_NAMES: ReadonlySet<string> = new Set(
+  'TABLE VIEW DICTIONARY FUNCTION EXISTS INTO TO PROJECTION INDEX'.split(' '),
+);
+
+// Whether it is the name of what is defined, with columns or the like behind it, and no function.
+function isNamedHere(tokens: Tokens, index: number): boolean {
+  if (tokens.kind(index - 1) === TokenKind.dot) return true;
+  return (
+    tokens.kind(index - 1) === TokenKind.word && BEFORE_NAMES.has(tokens.written(index - 1).toUpperCase())
+  );
 }
