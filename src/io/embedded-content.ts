@@ -1,4 +1,4 @@
-import { type Dirent, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, type Dirent, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { join, relative, resolve, sep } from 'node:path';
 import type { EmbeddedAccess } from '../core/embedded-access.js';
 import { FILE_FUNCTION_CLOSED, refusalOf } from '../core/embedded-refusal.js';
@@ -6,14 +6,17 @@ import { QrunError } from '../core/errors.js';
 import { decodeSql } from '../core/sql/encoding.js';
 import { CLOSED_FUNCTION, outsideInStored } from '../core/sql/outside.js';
 import { literal } from '../core/sql/set-statement.js';
-import { makeDirectories } from './log-file.js';
+import { makeDirectories, writeWhole } from './log-file.js';
+import { openToAppend } from './open-file.js';
+import { readBytes } from './read-file.js';
 
 // What qrun's engine never uses, and what would act where something did: no data of SQL lies there.
 const NEVER_USED = ['user_scripts', 'named_collections', 'access', 'dictionaries_lib', 'workload'];
 const FUNCTIONS = 'user_defined';
 // A definition: metadata/db.sql, metadata/db/table.sql, store/abc/uuid/table.sql; or a change of a table's rows that
-// goes on when the directory is opened: store/abc/uuid/mutation_3.txt.
-const STORED = /\.sql$|^mutation_\d+\.txt$/;
+// goes on when the directory is opened: store/abc/uuid/mutation_3.txt. What was being dropped is loaded too
+// (table.sql.tmp_drop).
+const STORED = /\.sql(?:\.|$)|^mutation_\d+\.txt$/;
 // store/abc/uuid and data/db/table; what lies deeper are parts of tables.
 const DEPTH = 3;
 
@@ -24,12 +27,25 @@ const DEPTH = 3;
  * What this engine has made under the same access always passes; what was made with more access, or put there by
  * somebody else, and would reach outside when it is loaded or used, does not.
  *
- * Throws QrunError `CONFIG`; errors of the system where the directory cannot be read or written.
+ * Throws QrunError `CONFIG`, also where something in it cannot be read or written.
  */
 export function prepareContent(path: string, access: EmbeddedAccess): void {
+  try {
+    prepare(path, access);
+  } catch (cause) {
+    if (cause instanceof QrunError) throw cause;
+    throw new QrunError('CONFIG', `cannot use the data directory ${path}: ${(cause as Error).message}`, {
+      hint: 'choose a directory that you may read and write with --data-dir',
+      cause,
+    });
+  }
+}
+
+function prepare(path: string, access: EmbeddedAccess): void {
   for (const entry of entriesOf(path)) if (entry.isSymbolicLink()) refuseLinkOut(path, entry.name);
   for (const name of NEVER_USED) refuseUnlessEmpty(path, name);
-  for (const name of ['metadata', 'store', 'data', FUNCTIONS]) look(path, name, DEPTH, access);
+  for (const name of ['metadata', 'metadata_dropped', 'store', 'data', FUNCTIONS])
+    look(path, name, DEPTH, access);
   closeFileFunction(path, access);
 }
 
@@ -49,12 +65,11 @@ function look(path: string, name: string, depth: number, access: EmbeddedAccess)
 }
 
 function lookAt(path: string, name: string, access: EmbeddedAccess): void {
-  const stored = decodeSql(readFileSync(join(path, name)));
-  const text = name.endsWith('.sql') ? stored : unescaped(stored);
-  if (name === join(FUNCTIONS, FUNCTION_FILE) && text === DEFINITION) return;
   let use: ReturnType<typeof outsideInStored>;
   try {
-    use = outsideInStored(text, access);
+    const stored = decodeSql(readBytes(join(path, name), 'query', { follow: false }));
+    if (name === join(FUNCTIONS, FUNCTION_FILE) && stored === DEFINITION) return;
+    use = outsideInStored(name.endsWith('.txt') ? unescaped(stored) : stored, access);
   } catch (cause) {
     throw refusal(path, name, `it cannot be read: ${(cause as Error).message}`);
   }
@@ -108,12 +123,17 @@ function closeFileFunction(path: string, access: EmbeddedAccess): void {
     rmSync(file, { force: true });
     return;
   }
-  const is = entriesOf(directory).some(entry => entry.name === FUNCTION_FILE)
-    ? readFileSync(file, 'utf8')
-    : undefined;
-  if (is === DEFINITION) return;
+  if (entriesOf(directory).some(({ name }) => name === FUNCTION_FILE)) {
+    if (decodeSql(readBytes(file, 'query', { follow: false })) === DEFINITION) return;
+    // Never written into: it may be shared with other data.
+    rmSync(file);
+  }
   makeDirectories(directory);
-  // Never into the file that is there: it may be a link, or shared with other data. Not synced: each opening looks.
-  rmSync(file, { force: true });
-  writeFileSync(file, DEFINITION, { flag: 'wx', mode: 0o600 });
+  const { fd } = openToAppend(file, 'query', { follow: false, mode: 0o600 });
+  try {
+    // Not synced: each opening looks.
+    writeWhole(fd, DEFINITION);
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -540,18 +540,22 @@ describe('a data directory that holds more than is allowed is not opened', () =>
     await expect(withEngine(NO_ACCESS, async () => {}, data)).rejects.toMatchObject({ code: 'CONFIG' });
   });
 
-  test.each(['user_scripts/x.sh', 'named_collections/c.sql', 'access/u.sql', 'user_defined/function_f.sql'])(
-    '%s',
-    async name => {
-      const data = mkdtempSync(join(directory, 'data-'));
-      mkdirSync(join(data, name, '..'), { recursive: true });
-      writeFileSync(join(data, name), "CREATE FUNCTION f AS x -> file('/etc/passwd')");
-      await expect(withEngine(NO_ACCESS, async () => {}, data)).rejects.toMatchObject({
-        code: 'CONFIG',
-        hint: expect.stringContaining('--data-dir'),
-      });
-    },
-  );
+  test.each([
+    'user_scripts/x.sh',
+    'metadata/d/t.sql.tmp_drop',
+    'metadata_dropped/t.sql',
+    'named_collections/c.sql',
+    'access/u.sql',
+    'user_defined/function_f.sql',
+  ])('%s', async name => {
+    const data = mkdtempSync(join(directory, 'data-'));
+    mkdirSync(join(data, name, '..'), { recursive: true });
+    writeFileSync(join(data, name), "CREATE FUNCTION f AS x -> file('/etc/passwd')");
+    await expect(withEngine(NO_ACCESS, async () => {}, data)).rejects.toMatchObject({
+      code: 'CONFIG',
+      hint: expect.stringContaining('--data-dir'),
+    });
+  });
 
   test('what was made here is opened again, a change of rows and a view with it', async () => {
     const data = await filled();
