@@ -81,8 +81,13 @@ const PROBE_SPOOL: SpoolOptions = { directory: '', thresholdBytes: PROBE_BYTES }
  * `ENGINE_REFUSED` (user, password, database, settings that the user may not change, parameters of the URL that do not
  * reach the server). Overload (code 202, HTTP 429, 503) is waited for within the time limit, and so is a quota whose
  * interval ends in it. No error shows the password.
+ *
+ * `queries` is the way that was asked over, for the queries, with its connections still open; close it.
  */
-export async function connect(options: ClickHouseOptions, signal: AbortSignal): Promise<ServerProfile> {
+export async function connect(
+  options: ClickHouseOptions,
+  signal: AbortSignal,
+): Promise<{ readonly profile: ServerProfile; readonly queries: HttpChannel }> {
   // Its CA file may lie on a disk that does not answer.
   const endpoint = await unlessAborted(endpointOf(options), signal);
   if (endpoint === undefined) {
@@ -90,7 +95,8 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
   }
   refuseFixed(options.settings);
   const identity = new ServerIdentity();
-  const channel = new HttpChannel(endpoint, 4, identity);
+  // Two more than run at once: a socket that is being closed still counts.
+  const queries = new HttpChannel(endpoint, options.concurrency + 2, identity);
   const timeoutMs = options.openTimeoutMs ?? OPEN_TIMEOUT_MS;
   const stop = new AbortController();
   // Each request that is under way listens.
@@ -99,7 +105,7 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
   signal.addEventListener('abort', abort, { once: true });
   if (signal.aborted) abort();
   const timer = setTimeout(abort, timeoutMs);
-  const probe = new Probe(channel, identity, endpoint, options, stop.signal, () =>
+  const probe = new Probe(queries, identity, endpoint, options, stop.signal, () =>
     signal.aborted
       ? new QrunError('ENGINE_UNREACHABLE', `connecting to ${endpoint.url} was interrupted`, {
           cause: signal.reason,
@@ -113,11 +119,15 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
   try {
     const profile = await probe.run();
     identity.settle();
-    return { endpoint, identity, ...profile };
+    return { profile: { endpoint, identity, ...profile }, queries };
+  } catch (error) {
+    // What is still under way has no use any more.
+    abort();
+    await queries.close();
+    throw error;
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', abort);
-    await channel.close();
   }
 }
 
