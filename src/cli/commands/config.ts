@@ -17,7 +17,8 @@ const DURATIONS: ReadonlySet<ConfigKey> = new Set(['timeout', 'max_outage']);
 export async function configCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   const context = unitContext(directory, configFlags(flags), terminal, flagName);
   const { config, sources, unit, root, logPath, dataDirectory, configFile, timeZone } = context;
-  const password = context.password() !== undefined;
+  const { passwordSource, trust } = context;
+  const password = passwordSource !== undefined;
   const values = {
     ...config,
     url: config.url === undefined ? undefined : shownUrl(config.url),
@@ -33,8 +34,10 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
       log: logPath,
       data_dir: dataDirectory,
       time_zone: timeZone ?? null,
+      trusted: trust.trusted(),
     };
-    terminal.out.write(jsonLine({ ...paths, config: values, sources: allSources, password_set: password }));
+    const secret = { password_set: password, password_source: passwordSource ?? null };
+    terminal.out.write(jsonLine({ ...paths, config: values, sources: allSources, ...secret }));
     return 0;
   }
   const style = terminal.outStyle;
@@ -43,7 +46,8 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
     const environment = environmentName(key);
     return [key, shownValue(key, value), sources[key] ?? 'default', environment ?? ''];
   });
-  rows.push(['password', password ? '(set, not shown)' : '-', '', 'CLICKHOUSE_PASSWORD']);
+  const secret = password ? '(set, not shown)' : '-';
+  rows.push(['password', secret, passwordSource ?? '', 'CLICKHOUSE_PASSWORD']);
   const columns = [
     { title: 'key' },
     { title: 'value', shrink: 'end' as const },
@@ -58,6 +62,8 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
       `log          ${logPath}`,
       `data         ${dataDirectory}`,
       ...(timeZone === undefined ? [] : [`time zone    ${timeZone}`]),
+      `trusted      ${trust.trusted() ? 'yes' : `no: ${style.foreign(trust.command)}`}`,
+      ...context.notices.map(notice => `note         ${style.foreign(notice)}`),
       '',
       `${renderTable(columns, rows, terminal.proc.stdout.isTTY === true ? style : { ...style, columns: WIDE })}`,
       '',
