@@ -19,10 +19,10 @@ import type { Giver } from '../core/trust.js';
 import { readDotEnv, readToml } from '../io/config-files.js';
 import { type JobConfig, readJobConfig } from '../io/job-config.js';
 import { realLogPath } from '../io/log-place.js';
-import { findSweepRoot, type SweepRoot } from '../io/sweep-root.js';
+import { findSweepRoot, type SweepRoot, strangerIn } from '../io/sweep-root.js';
 import { localTimeZone } from '../io/time-zone.js';
 import { isBeneath, realOf } from '../io/trust-store.js';
-import { unitName } from '../io/unit-files.js';
+import { statOf, unitName } from '../io/unit-files.js';
 import {
   type Connection,
   type ConnectionInputs,
@@ -115,9 +115,10 @@ export function sweepContext(
       ? readJobConfig(resolve(cwd, jobFile), jobDigest as string | undefined)
       : undefined;
   const inputs: TrustInputs = { given: given === true || job?.made?.trusted === true, env };
+  const accepts = (at: string): boolean => acceptsRoot(at, inputs);
   const found: SweepRoot =
     job === undefined
-      ? sweepRootOf(resolve(cwd, directory), cwd, at => acceptsRoot(at, inputs))
+      ? sweepRootOf(resolve(cwd, directory), cwd, accepts)
       : { directory: job.root, configFile: job.file };
   const { directory: root, configFile } = found;
   const trust = new TreeTrust(root, inputs);
@@ -128,7 +129,11 @@ export function sweepContext(
   const values = job?.values ?? toml?.values ?? {};
   const dotEnvFile = join(root, '.env');
   // Of a root that is only the unit's parent nobody has said that it is one.
-  const dotEnv = found.guessed === true ? {} : withoutEmpty(readDotEnv(dotEnvFile, trust.checks(dotEnvFile)));
+  const passesOver = found.guessed === true ? undefined : strangerIn(dotEnvFile, statOf(root), accepts);
+  const dotEnv =
+    found.guessed === true || passesOver !== undefined
+      ? {}
+      : withoutEmpty(readDotEnv(dotEnvFile, trust.checks(dotEnvFile)));
   const set = withoutEmpty(env);
   const {
     config,
@@ -189,7 +194,10 @@ export function sweepContext(
     ],
     givers: known.givers,
     trust,
-    notices: noticesOf(found),
+    notices: [
+      ...(found.passedOver === undefined ? [] : [notUsed(found.passedOver)]),
+      ...(passesOver === undefined ? [] : [notUsed({ file: dotEnvFile, why: passesOver })]),
+    ],
   };
 }
 
@@ -249,8 +257,8 @@ function namedBy(
   return (source === '.env' ? files.dotEnvFile : files.configFile) ?? 'the default';
 }
 
-function noticesOf({ passedOver }: SweepRoot): string[] {
-  return passedOver === undefined ? [] : [`${passedOver.file} is not used: ${passedOver.why}`];
+function notUsed({ file, why }: { readonly file: string; readonly why: string }): string {
+  return `${file} is not used: ${why}`;
 }
 
 const PATH_KEYS = ['log_dir', 'data_dir', 'ca_file', 'password_file'] as const;

@@ -65,13 +65,17 @@ function borderTo(
   return `its directory belongs to another user (uid ${here.uid}) than those below it`;
 }
 
-// Who may put a file into a directory of all has no say over what others have there.
-function strangerIn(
+/**
+ * Why a file is passed over that another user has put into a directory of all (such as /tmp), unless the directory is
+ * accepted; else `undefined`. Who may put files there has no say over what others do, nor can he stop it.
+ */
+export function strangerIn(
   file: string,
   directory: Stats | undefined,
   accepts: (directory: string) => boolean,
 ): string | undefined {
   if (directory === undefined || (directory.mode & 0o1002) !== 0o1002) return undefined;
-  const uid = (statOf(file) ?? lstatSync(file)).uid;
+  const uid = (statOf(file) ?? lstatSync(file, { throwIfNoEntry: false }))?.uid;
+  if (uid === undefined) return undefined;
   return isOwn(uid) || accepts(dirname(file)) ? undefined : `it belongs to another user (uid ${uid})`;
 }

@@ -8,6 +8,7 @@ import { configFlags, type Flags, flagName } from '../options.js';
 import { renderTable } from '../render/table.js';
 import { shownUrl } from '../secrets.js';
 import type { Terminal } from '../terminal.js';
+import type { TreeTrust } from '../trust.js';
 
 // A pipe has no width: what is read by a program is not cut.
 const WIDE = 10_000;
@@ -62,7 +63,7 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
       `log          ${logPath}`,
       `data         ${dataDirectory}`,
       ...(timeZone === undefined ? [] : [`time zone    ${timeZone}`]),
-      `trusted      ${trust.trusted() ? 'yes' : `no: ${style.foreign(trust.command)}`}`,
+      `trusted      ${style.foreign(trustOf(trust))}`,
       ...context.notices.map(notice => `note         ${style.foreign(notice)}`),
       '',
       `${renderTable(columns, rows, terminal.proc.stdout.isTTY === true ? style : { ...style, columns: WIDE })}`,
@@ -70,6 +71,11 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
     ].join('\n'),
   );
   return 0;
+}
+
+function trustOf(trust: TreeTrust): string {
+  if (trust.trusted()) return 'yes';
+  return Object.keys(trust.settings).length === 0 ? 'no; the tree names no server' : `no: ${trust.command}`;
 }
 
 function shownValue(key: ConfigKey, value: unknown): string {
