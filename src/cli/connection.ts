@@ -41,6 +41,8 @@ export interface ConnectionInputs {
   /** qrun.toml, .env or the file of a submission, whichever names the URL; for messages. */
   readonly namedBy: (key: ConnectionKey) => string;
   readonly trust: TreeTrust;
+  /** Whether the values come from the configuration of a submission without a proof that it is one. */
+  readonly unproven: boolean;
 }
 
 const DEFAULT_URL = 'http://localhost:8123';
@@ -180,7 +182,9 @@ function refusedSecret(inputs: ConnectionInputs, secret: Secret, url: string): Q
     'CONFIG',
     `the password of ${secret.where} is not sent to ${shownUrl(url)}: ${inputs.namedBy('url')} names this server, and ${state}`,
     {
-      hint: `name the server yourself with --url or CLICKHOUSE_URL; or, if that is where the password belongs, ${trust.command} (QRUN_TRUST=${trust.root} or --trust in CI)`,
+      hint: inputs.unproven
+        ? 'the command line has no --config-digest, which proves that this file was submitted: submit again'
+        : `name the server yourself with --url or CLICKHOUSE_URL; or, if that is where the password belongs, ${trust.command} (QRUN_TRUST=${trust.root} or --trust in CI)`,
     },
   );
 }

@@ -167,6 +167,7 @@ export function sweepContext(
     variable,
     namedBy: key => namedBy(key, sources[key], { configFile, dotEnvFile }),
     trust,
+    unproven: job !== undefined && job.made === undefined,
   };
   let made: Connection | undefined;
   return {

@@ -84,7 +84,9 @@ export class TreeTrust {
     if (before === undefined) return undefined;
     const now = shownSettings(this.#settings);
     const changed = TRUSTED_KEYS.filter(key => before.settings[key] !== now[key]);
-    return changed.length === 0 ? ['the certificates of ca_file'] : changed;
+    if (changed.length > 0) return changed;
+    // What is not kept as it was: the user in a URL, and what a file holds.
+    return [now.ca_file === undefined ? 'url' : 'the certificates of ca_file'];
   }
 
   /** What trust is in. */

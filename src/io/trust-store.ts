@@ -141,7 +141,16 @@ export function realOf(path: string): string {
 function stateDirectory({ XDG_STATE_HOME: state, HOME: home }: Readonly<Record<string, string | undefined>>) {
   // A relative one is to be ignored (XDG Base Directory Specification): it would lie where qrun is started.
   if (state !== undefined && isAbsolute(state)) return state;
-  return join(home !== undefined && isAbsolute(home) ? home : homedir(), '.local', 'state');
+  return join(home !== undefined && isAbsolute(home) ? home : homeOf(), '.local', 'state');
+}
+
+// Of a user that the system does not know, as in some containers, nothing is remembered.
+function homeOf(): string {
+  try {
+    return homedir();
+  } catch {
+    return '/nonexistent';
+  }
 }
 
 function makePrivate(path: string): void {

@@ -76,6 +76,12 @@ describe.runIf(isRoot)('a file of another user decides nothing', () => {
     }
   });
 
+  it('and is not even taken apart', async () => {
+    put(root, 'qrun.toml', 'this is = not = toml');
+    give('qrun.toml');
+    expect((await run(['config', 'u'])).stderr).toContain('another user');
+  });
+
   it('unless qrun trust has seen it as it is', async () => {
     put(root, 'qrun.toml', 'url = "http://ch.example:1"\n');
     give('qrun.toml', '.', 'u');

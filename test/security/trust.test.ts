@@ -446,6 +446,16 @@ describe('trust', () => {
     expect([refused.code, refused.stdout + refused.stderr]).toEqual([2, expect.not.stringContaining(SECRET)]);
   });
 
+  it('is asked of a user without a home too', async () => {
+    put(root, 'qrun.toml', `url = "${REMOTE}"\n`);
+    const ended = await qrun(['probe', 'u'], {
+      cwd: root,
+      env: { ...PW, HOME: '' },
+      prefix: ['setpriv', '--reuid=65533', '--regid=65533', '--clear-groups', '--'],
+    });
+    expect([ended.code, ended.stderr]).toEqual([2, expect.not.stringContaining('bug')]);
+  });
+
   it('lies in files of the user alone', async () => {
     await trust();
     const at = join(home, '.local/state/qrun/trust');
@@ -552,6 +562,7 @@ describe('the configuration of a submission', () => {
     expect(sent(PW, { config: path, url: REMOTE })).toBe(SECRET);
     const ended = await run(['unit', 'u', `--config=${path}`], PW);
     expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining('is not sent to')]);
+    expect(ended.stderr).toContain('submit again');
   });
 
   it('names no other tree, whose secrets would be its own', async () => {
