@@ -1,7 +1,7 @@
 import { type ExitCode, QrunError } from '../core/errors.js';
 import { sweepInLabel } from '../core/labels.js';
 import { isLive, type PueueState } from '../core/pueue-state.js';
-import { pasteableWord } from '../core/shell.js';
+import { pasteablePath, pasteableWord } from '../core/shell.js';
 
 /** `note`: worth knowing, hinders nothing. `problem`: a sweep cannot run before it is mended. */
 export type FindingState = 'ok' | 'note' | 'problem';
@@ -35,12 +35,21 @@ export interface EngineFacts {
   readonly says: string;
   /** Limits of the server, by name, as text. */
   readonly limits: Readonly<Record<string, string>>;
+  /** What is worth knowing about the way there. */
+  readonly notices?: readonly string[];
 }
 
 /** The looks at the world, each on its own; all may fail. `undefined` means that there is no such thing. */
 export interface DoctorDeps {
   readonly nodeVersion: string;
-  readonly configuration: () => { readonly root: string; readonly file: string | undefined };
+  readonly configuration: () => {
+    readonly root: string;
+    readonly file: string | undefined;
+    /** What is worth knowing about where it comes from. */
+    readonly notices?: readonly string[];
+  };
+  /** Files that hold secrets and that other users of the machine can read. */
+  readonly openSecrets?: () => readonly string[];
   readonly pueue: () => Promise<{ readonly version: string; readonly state: () => Promise<PueueState> }>;
   readonly engine: () => Promise<EngineFacts>;
   /** Whether a server is configured, so that the embedded engine is not needed. */
@@ -89,9 +98,19 @@ function node({ nodeVersion }: DoctorDeps): Finding[] {
 function configuration(deps: DoctorDeps): Finding[] {
   const about = { what: 'configuration', class: 'configuration' } as const;
   try {
-    const { root, file } = deps.configuration();
+    const { root, file, notices = [] } = deps.configuration();
     const says = file ?? `no qrun.toml; the sweep root is ${root}`;
-    return [{ ...about, state: 'ok', says }];
+    return [
+      { ...about, state: 'ok', says },
+      ...notices.map(notice => ({ ...about, state: 'note' as const, says: notice })),
+      ...(deps.openSecrets?.() ?? []).map(path => ({
+        ...about,
+        what: 'secrets',
+        state: 'note' as const,
+        says: `every user of this machine can read ${path}`,
+        mend: `chmod o-r ${pasteablePath(path, true)}`,
+      })),
+    ];
   } catch (error) {
     return [{ ...about, state: 'problem', ...wordsOf(error) }];
   }
@@ -168,17 +187,29 @@ async function memoryCaps(deps: DoctorDeps): Promise<Finding[]> {
 async function engine(deps: DoctorDeps): Promise<Finding[]> {
   const about = { what: 'engine', class: 'engine' } as const;
   try {
-    const { says, limits } = await deps.engine();
+    const { says, limits, notices = [] } = await deps.engine();
     const shown = Object.entries(limits).map(([name, value]) => `${name}=${value}`);
     const found: Finding[] = [{ ...about, state: 'ok', says }];
     if (shown.length > 0) {
       found.push({ what: 'limits', state: 'ok', says: shown.join(', '), class: 'engine' });
     }
+    found.push(...notices.map(notice => ({ ...about, state: 'note' as const, says: notice })));
     return found;
   } catch (error) {
-    // Bad configuration has its own line already.
-    if (error instanceof QrunError && error.exitCode === 2) return [];
-    return [{ ...about, state: 'problem', ...wordsOf(error) }];
+    const isConfiguration = error instanceof QrunError && error.exitCode === 2;
+    // What makes the whole configuration unusable has its own line already.
+    if (isConfiguration && isUnusable(deps)) return [];
+    const kind = isConfiguration ? 'configuration' : about.class;
+    return [{ ...about, class: kind, state: 'problem', ...wordsOf(error) }];
+  }
+}
+
+function isUnusable({ configuration: read }: DoctorDeps): boolean {
+  try {
+    read();
+    return false;
+  } catch {
+    return true;
   }
 }
 

@@ -2,21 +2,12 @@ import { type Advice, adviseConcurrency, type EngineLimits, type Sizing, sizeSlo
 import type { ServerLimits } from '../io/clickhouse-limits.js';
 import { type HostFacts, HostMeter } from '../io/host.js';
 import type { RunnableContext, UnitContext } from './context.js';
-import { serverUrl } from './engine.js';
 import { formatAmount, formatReason, formatSizing } from './render/probe.js';
 import type { Terminal } from './terminal.js';
 
 /** Where the server of a configuration is and who asks; `undefined` for the embedded engine. */
 export function serverOptions(context: UnitContext) {
-  const { config } = context;
-  if (config.engine === 'embedded') return undefined;
-  const password = context.password();
-  return {
-    url: serverUrl(context),
-    ...(config.user === undefined ? {} : { user: config.user }),
-    ...(password === undefined ? {} : { password }),
-    ...(config.ca_file === undefined ? {} : { caFile: config.ca_file }),
-  };
+  return context.config.engine === 'embedded' ? undefined : context.connection();
 }
 
 /** The limits of a configured server, or why they are not known; `undefined` for the embedded engine. */

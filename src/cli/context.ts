@@ -4,6 +4,7 @@ import {
   type Config,
   type ConfigKey,
   type ConfigSource,
+  environmentName,
   type ResolvedConfig,
   resolveConfig,
 } from '../core/config.js';
@@ -14,12 +15,24 @@ import type { Parameters, Settings } from '../core/model.js';
 import { logName, unitId } from '../core/names.js';
 import { parseSweepTable, type SweepTable } from '../core/sweep.js';
 import type { NumberUse, Respelled } from '../core/toml-numbers.js';
-import { readDotEnv, readSecretFile, readToml } from '../io/config-files.js';
+import type { Giver } from '../core/trust.js';
+import { readDotEnv, readToml } from '../io/config-files.js';
 import { type JobConfig, readJobConfig } from '../io/job-config.js';
 import { realLogPath } from '../io/log-place.js';
+import { findSweepRoot, type SweepRoot, strangerIn } from '../io/sweep-root.js';
 import { localTimeZone } from '../io/time-zone.js';
-import { findSweepRoot, type SweepRoot, unitName } from '../io/unit-files.js';
+import { isBeneath, realOf } from '../io/trust-store.js';
+import { statOf, unitName } from '../io/unit-files.js';
 import { refuseAllowedByTree } from './allowed-by-tree.js';
+import {
+  type Connection,
+  type ConnectionInputs,
+  type ConnectionKey,
+  connectionOf,
+  passwordSource,
+  type SecretVariable,
+} from './connection.js';
+import { acceptsRoot, TreeTrust, type TrustInputs, treeSettings } from './trust.js';
 
 /** The surroundings of the process, as far as the configuration depends on them. */
 export interface Surroundings {
@@ -45,8 +58,20 @@ export interface SweepContext {
   readonly respelled: readonly Respelled[];
   /** Units that a job's configuration names; see {@link JobConfig}. */
   readonly jobUnits: readonly string[] | undefined;
-  /** Read when it is first needed, once, and never kept in anything that is printed. */
-  readonly password: () => string | undefined;
+  /**
+   * The connection with its secrets, as {@link connectionOf} hands it out: made when it is first needed, once, and never
+   * kept in anything that is printed. Errors: as there.
+   */
+  readonly connection: () => Connection;
+  /** Where the password comes from; `undefined` where there is none. */
+  readonly passwordSource: string | undefined;
+  /** Files that hold a password, or would if it were wanted. */
+  readonly secretFiles: readonly string[];
+  /** Who gave what the connection is made of; what {@link JobConfig} keeps of it. */
+  readonly givers: ConnectionInputs['givers'];
+  readonly trust: TreeTrust;
+  /** What the person who starts a command should know about where its configuration comes from. */
+  readonly notices: readonly string[];
   /** Whether the password would be there in a process that starts with an empty environment. */
   readonly passwordSurvives: () => boolean;
 }
@@ -82,68 +107,163 @@ export function unitContext(
 /** The sweep that a directory belongs to; see {@link unitContext}. */
 export function sweepContext(
   directory: string,
-  { config: jobFile, ...flags }: Readonly<Record<string, unknown>>,
+  { config: jobFile, config_digest: jobDigest, trust: given, ...flags }: Readonly<Record<string, unknown>>,
   { cwd, env }: Surroundings,
   flagName?: (key: string) => string,
 ): SweepContext {
-  const job = typeof jobFile === 'string' ? readJobConfig(resolve(cwd, jobFile)) : undefined;
-  const { directory: root, configFile } =
+  const job =
+    typeof jobFile === 'string'
+      ? readJobConfig(resolve(cwd, jobFile), jobDigest as string | undefined)
+      : undefined;
+  const inputs: TrustInputs = { given: given === true || job?.made?.trusted === true, env };
+  const accepts = (at: string): boolean => acceptsRoot(at, inputs);
+  const found: SweepRoot =
     job === undefined
-      ? sweepRootOf(resolve(cwd, directory), cwd)
+      ? sweepRootOf(resolve(cwd, directory), cwd, accepts)
       : { directory: job.root, configFile: job.file };
-  const toml = job !== undefined || configFile === undefined ? undefined : readToml(configFile, numberUse);
+  const { directory: root, configFile } = found;
+  const trust = new TreeTrust(root, inputs);
+  const toml =
+    job !== undefined || configFile === undefined
+      ? undefined
+      : readToml(configFile, numberUse, trust.checks(configFile));
   const values = job?.values ?? toml?.values ?? {};
-  const dotEnv = readDotEnv(join(root, '.env'));
-  // An empty variable counts as none, and hides nothing.
-  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
-  const variables = { ...dotEnv, ...set };
-  const { config, sources, given } = resolveConfig({
+  const dotEnvFile = join(root, '.env');
+  // Of a root that is only the unit's parent nobody has said that it is one.
+  const passesOver = found.guessed === true ? undefined : strangerIn(dotEnvFile, statOf(root), accepts);
+  const dotEnv =
+    found.guessed === true || passesOver !== undefined
+      ? {}
+      : withoutEmpty(readDotEnv(dotEnvFile, trust.checks(dotEnvFile)));
+  const set = withoutEmpty(env);
+  const {
+    config,
+    sources,
+    given: all,
+  } = resolveConfig({
     toml: configFile === undefined ? undefined : { file: configFile, values },
-    env: job === undefined ? variables : {},
+    env: job === undefined ? set : {},
+    dotEnv: job === undefined ? dotEnv : {},
     flags,
     ...(flagName === undefined ? {} : { flagName }),
   });
-  if (job === undefined) {
-    refuseAllowedByTree({
-      config,
-      sources,
-      configFile,
-      dotEnv: { file: join(root, '.env'), given: dotEnv, set },
-    });
-  }
-  // A path in qrun.toml means the same wherever qrun is started.
+  trust.settle(treeSettings(values, job === undefined ? dotEnv : {}));
+  // What a submission allowed, it allowed for its tasks.
+  if (job?.made === undefined)
+    refuseAllowedByTree({ config, sources, configFile, dotEnvFile }, () => trust.trusted());
+  // A path in qrun.toml means the same wherever qrun is started; so does that of a secret in .env.
   const from = (key: ConfigKey, path: string): string =>
-    resolve(sources[key] === 'qrun.toml' ? root : cwd, path);
+    resolve(sources[key] === 'qrun.toml' || (sources[key] === '.env' && isOfSecret(key)) ? root : cwd, path);
   const absolute = Object.fromEntries(
     PATH_KEYS.flatMap(key => {
       const path = config[key];
       return path === undefined ? [] : [[key, from(key, path)]];
     }),
   ) as Partial<Record<(typeof PATH_KEYS)[number], string>>;
-  const { CLICKHOUSE_PASSWORD: secret } = variables;
-  // As for every value, the environment wins over qrun.toml; what a job's file names was decided when it was made.
-  const fileWins =
-    absolute.password_file !== undefined &&
-    (secret === undefined || job !== undefined || sources.password_file !== 'qrun.toml');
-  let read: { readonly password: string | undefined } | undefined;
+  const variable = secretVariable(set, dotEnv, root);
+  const fileWins = absolute.password_file !== undefined && winsOver(variable, sources.password_file, job);
+  const known: ConnectionInputs = {
+    config: { ...config, ...absolute },
+    givers: Object.fromEntries(
+      CONNECTION_KEYS.flatMap(key => (config[key] === undefined ? [] : [[key, giverOf(key, sources, job)]])),
+    ),
+    fileWins,
+    variable,
+    namedBy: key => namedBy(key, sources[key], { configFile, dotEnvFile }),
+    trust,
+    unproven: job !== undefined && job.made === undefined,
+  };
+  let made: Connection | undefined;
   return {
     root,
     configFile,
-    config: { ...config, ...absolute },
+    config: known.config,
     sources,
-    given: { ...given, ...absolute, ...(fileWins ? {} : { password_file: undefined }) },
+    given: { ...all, ...absolute, ...(fileWins ? {} : { password_file: undefined }) },
     table: parseSweepTable(configFile ?? '', values.sweep),
     logDirectory: absolute.log_dir ?? join(root, 'results'),
     dataDirectory: absolute.data_dir ?? join(root, '.qrun', 'data'),
     timeZone: timeZoneOf(config, job, env),
     jobUnits: job?.units,
     respelled: toml?.respelled ?? [],
-    password: () => {
-      read ??= { password: fileWins ? readSecretFile(absolute.password_file as string) : secret };
-      return read.password;
+    connection: () => {
+      made ??= connectionOf(known);
+      return made;
     },
-    passwordSurvives: () => fileWins || secret === undefined || dotEnv.CLICKHOUSE_PASSWORD === secret,
+    passwordSource: passwordSource(known),
+    passwordSurvives: () =>
+      fileWins || variable === undefined || dotEnv.CLICKHOUSE_PASSWORD === variable.value,
+    secretFiles: [
+      ...(dotEnv.CLICKHOUSE_PASSWORD === undefined ? [] : [dotEnvFile]),
+      ...(absolute.password_file === undefined ? [] : [absolute.password_file]),
+    ],
+    givers: known.givers,
+    trust,
+    notices: [
+      ...(found.passedOver === undefined ? [] : [notUsed(found.passedOver)]),
+      ...(passesOver === undefined ? [] : [notUsed({ file: dotEnvFile, why: passesOver })]),
+    ],
   };
+}
+
+const CONNECTION_KEYS = ['url', 'password_file', 'ca_file'] as const satisfies readonly ConnectionKey[];
+
+function isOfSecret(key: ConfigKey): boolean {
+  return key === 'password_file' || key === 'ca_file';
+}
+
+// An empty variable counts as none, and hides nothing.
+function withoutEmpty(variables: Surroundings['env']): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
+}
+
+function secretVariable(
+  { CLICKHOUSE_PASSWORD: outside }: Surroundings['env'],
+  { CLICKHOUSE_PASSWORD: inside }: Surroundings['env'],
+  root: string,
+): SecretVariable | undefined {
+  const file = join(root, '.env');
+  // What the tree holds is no secret to it, also where a shell has put it into the environment.
+  if (outside !== undefined && outside !== inside) {
+    return { value: outside, giver: 'outside', where: 'CLICKHOUSE_PASSWORD in the environment' };
+  }
+  if (inside === undefined) return undefined;
+  // A link to a file elsewhere is a choice of the tree, and what it leads to is not the tree's own.
+  const isOwn = isBeneath(realOf(file), realOf(root));
+  const where = `CLICKHOUSE_PASSWORD in ${file}${isOwn ? '' : ` (which leads to ${realOf(file)})`}`;
+  return { value: inside, giver: isOwn ? 'tree' : 'outside', where };
+}
+
+// As for every value, the environment wins over the tree, and in the tree .env wins; within one of them the file does.
+// What a job's file names was decided when it was made.
+function winsOver(
+  variable: SecretVariable | undefined,
+  source: ConfigSource | undefined,
+  job: JobConfig | undefined,
+): boolean {
+  if (variable === undefined || job !== undefined) return true;
+  if (source === '.env') return variable.giver === 'tree';
+  return source !== 'qrun.toml';
+}
+
+function giverOf(key: ConnectionKey, sources: SweepContext['sources'], job: JobConfig | undefined): Giver {
+  const source = sources[key];
+  if (source === 'flag' || source === 'environment') return 'outside';
+  return job?.made?.givers[key] ?? 'tree';
+}
+
+function namedBy(
+  key: ConnectionKey,
+  source: ConfigSource | undefined,
+  files: { readonly configFile: string | undefined; readonly dotEnvFile: string },
+): string {
+  if (source === 'flag') return `--${key.replaceAll('_', '-')}`;
+  if (source === 'environment') return environmentName(key) as string;
+  return (source === '.env' ? files.dotEnvFile : files.configFile) ?? 'the default';
+}
+
+function notUsed({ file, why }: { readonly file: string; readonly why: string }): string {
+  return `${file} is not used: ${why}`;
 }
 
 const PATH_KEYS = ['log_dir', 'data_dir', 'ca_file', 'password_file'] as const;
@@ -228,12 +348,12 @@ export function logPathOf({ logDirectory }: Pick<SweepContext, 'logDirectory'>, 
 
 // What is wrong with a file in place of a directory, or with one that may not be entered, is said when its queries
 // are listed; to look for a qrun.toml in it fails before that.
-function sweepRootOf(directory: string, cwd: string): SweepRoot {
+function sweepRootOf(directory: string, cwd: string, accepts: (at: string) => boolean): SweepRoot {
   try {
-    return findSweepRoot(directory, cwd);
+    return findSweepRoot(directory, cwd, accepts);
   } catch (error) {
-    if (dirname(directory) === directory) throw error;
-    return sweepRootOf(dirname(directory), cwd);
+    if (error instanceof QrunError || dirname(directory) === directory) throw error;
+    return sweepRootOf(dirname(directory), cwd, accepts);
   }
 }
 

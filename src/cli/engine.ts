@@ -2,14 +2,10 @@ import { createRequire } from 'node:module';
 import { relative } from 'node:path';
 import type { EmbeddedDataDeps } from '../app/embedded-data.js';
 import type { SetupFile } from '../app/setup.js';
-import { QrunError } from '../core/errors.js';
 import { shortHash } from '../core/fingerprint.js';
 import type { Engine } from '../io/engine.js';
 import { SPOOL_THRESHOLD_BYTES } from '../io/result-body.js';
-import type { RunnableContext, UnitContext } from './context.js';
-import { shownUrl } from './secrets.js';
-
-const DEFAULT_URL = 'http://localhost:8123';
+import type { RunnableContext } from './context.js';
 
 /**
  * Opens the server that a configuration names.
@@ -23,18 +19,14 @@ export async function openServer(context: RunnableContext, signal: AbortSignal):
     settings: config.settings,
     spool: { directory: logDirectory, thresholdBytes: SPOOL_THRESHOLD_BYTES },
   };
-  const url = serverUrl(context);
+  const connection = context.connection();
   // Loaded here, because each engine brings a large package that the other one and most commands do not need.
   const { openClickHouse } = await import('../io/clickhouse.js');
-  const password = context.password();
   return await openClickHouse(
     {
       ...common,
-      url,
-      ...(config.user === undefined ? {} : { user: config.user }),
-      ...(password === undefined ? {} : { password }),
+      ...connection,
       ...(config.database === undefined ? {} : { database: config.database }),
-      ...(config.ca_file === undefined ? {} : { caFile: config.ca_file }),
     },
     signal,
   );
@@ -99,16 +91,4 @@ export function engineVersion(): string {
   } catch {
     return '';
   }
-}
-
-/** The URL of the server that a configuration names. Errors: QrunError `CONFIG` for one with parameters. */
-export function serverUrl({ config }: Pick<UnitContext, 'config'>): string {
-  const url = config.url ?? DEFAULT_URL;
-  // Refused here, because a password may stand there: no message about this URL shows it.
-  if (/[?#]/.test(url)) {
-    throw new QrunError('CONFIG', `the ClickHouse URL "${shownUrl(url)}" has parameters`, {
-      hint: 'settings are given with --set name=value, the password in CLICKHOUSE_PASSWORD or a password file',
-    });
-  }
-  return url;
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { QrunError } from '../core/errors.js';
-import { addEngineOptions, addUnitOptions, collect, type Flags } from './options.js';
+import { addEngineOptions, addTrustOption, addUnitOptions, collect, type Flags } from './options.js';
 import type { Terminal } from './terminal.js';
 
 /** What the command line as a whole gives to a part of it. */
@@ -22,7 +22,7 @@ export function addJobCommands({ program, command, refusePassword, terminal, don
   )
     .argument('[file]', 'the jobs: command and matrix of parameters', 'jobs.toml')
     .addHelpText('after', `\n${PROCESS_ALL_HELP}`);
-  addProcessAllOptions(processAll).action(async (file: string, flags: Flags) => {
+  addTrustOption(addProcessAllOptions(processAll)).action(async (file: string, flags: Flags) => {
     const { processAllCommand } = await import('./commands/process-all.js');
     done(await processAllCommand(file, flags, terminal));
   });
@@ -31,6 +31,7 @@ export function addJobCommands({ program, command, refusePassword, terminal, don
     .requiredOption('--config <file>', 'jobs.toml, or what process-all stored of it')
     .requiredOption('--name <job>', 'name of the job: NAME@parameter=value,...')
     .option('--rerun-before <time>', 'run also what was done before this time (ISO 8601, UTC)')
+    .option('--trust', 'also if others own its files')
     .action(async (flags: Flags) => {
       const { jobCommand } = await import('./commands/job.js');
       done(await jobCommand(flags, terminal));
@@ -83,7 +84,8 @@ function addCheckpointOptions(command: Command): Command {
   return command
     .option('--file <file>', 'the checkpoint itself (default: what QRUN_CHECKPOINT names)')
     .option('--jobs <file>', 'the jobs.toml of the job that is meant')
-    .option('--param <name=value>', 'a parameter of that job (repeatable)', collect);
+    .option('--param <name=value>', 'a parameter of that job (repeatable)', collect)
+    .option('--trust', 'also if others own the jobs.toml');
 }
 
 function choice(name: string, choices: readonly string[]): (value: string) => string {

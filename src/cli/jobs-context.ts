@@ -14,21 +14,34 @@ import {
 import type { NumberUse } from '../core/toml-numbers.js';
 import { readToml } from '../io/config-files.js';
 import { readState } from '../io/read-file.js';
+import type { Surroundings } from './context.js';
+import { jobsChecks } from './trust.js';
 
 /** What process-all resolved lies here, beneath the results. */
 export const RESOLVED_DIRECTORY = '.jobs';
 
+/** The flags of a command line that matter here. */
+interface JobFlags {
+  readonly trust?: unknown;
+  readonly memoryMax?: unknown;
+}
+
 /**
  * The jobs of a jobs.toml. Its directory is taken by its real path, as pueue takes it.
  *
- * Errors: QrunError `CONFIG`, with all problems of the file at once.
+ * Errors: QrunError `CONFIG`, with all problems of the file at once; for a file of another user without `--trust`.
  */
-export function readJobs(file: string, cwd: string, memoryMax?: string): ResolvedJobs {
+export function readJobs(
+  file: string,
+  { cwd, env }: Surroundings,
+  { trust, memoryMax }: JobFlags = {},
+): ResolvedJobs {
   const path = resolve(cwd, file);
-  const checked = parseJobsFile(readToml(path, numberUse).values, path);
+  const checks = jobsChecks(dirname(path), { given: trust === true, env });
+  const checked = parseJobsFile(readToml(path, numberUse, checks).values, path);
   const directory = realpathSync(dirname(path));
   const results = resolve(directory, checked.results ?? 'results');
-  return resolveJobs(checked, { directory, results, memoryMax });
+  return resolveJobs(checked, { directory, results, memoryMax: memoryMax as string | undefined });
 }
 
 // What becomes part of names and of the environment is text; all else is none of numbers.
@@ -41,12 +54,13 @@ function numberUse([table]: readonly string[]): NumberUse {
  *
  * Errors: QrunError `CONFIG`, also when a stored file is not what it was.
  */
-export function readStoredJobs(file: string, cwd: string): ResolvedJobs {
+export function readStoredJobs(file: string, surroundings: Surroundings, flags: JobFlags = {}): ResolvedJobs {
+  const { cwd, env } = surroundings;
   const path = resolve(cwd, file);
-  if (path.endsWith('.toml')) return readJobs(path, cwd);
+  if (path.endsWith('.toml')) return readJobs(path, surroundings, { trust: flags.trust });
   let content: string;
   try {
-    content = readState(path, 'state');
+    content = readState(path, 'state', jobsChecks(dirname(path), { given: flags.trust === true, env }));
   } catch (cause) {
     throw unusable(path, `cannot be read: ${(cause as Error).message}`, cause);
   }

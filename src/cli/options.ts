@@ -21,8 +21,24 @@ export function addUnitOptions(command: Command, { severalLogs = false } = {}): 
     : new Option('--log <file>', 'the log of this unit');
   command.addOption(log.helpGroup(UNIT_GROUP));
   addSharedUnitOptions(command);
+  return addJobOptions(command);
+}
+
+// What the tasks of a submission are given. The digest proves that the file is the one that was written: a tree could
+// bring along one of its own, and the command lines of tasks are not in the tree.
+function addJobOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--config <file>', 'configuration that submit-all wrote for its jobs').hideHelp())
+    .addOption(new Option('--config-digest <sha256>', 'what that file holds').hideHelp());
+}
+
+/** The option that takes a tree as trusted; see docs/trust.md. */
+export function addTrustOption(command: Command): Command {
   return command.addOption(
-    new Option('--config <file>', 'configuration that submit-all wrote for its jobs').hideHelp(),
+    new Option(
+      '--trust',
+      'for this command, trust what the tree says about its server, also if others own it',
+    ).helpGroup('Engine:'),
   );
 }
 
@@ -129,7 +145,7 @@ export function acceptOptions(command: Command, adders: readonly ((command: Comm
 /** Options that choose among the units of a sweep. */
 export function addSweepOptions(command: Command): Command {
   const group = 'Sweep:';
-  return command
+  command
     .addOption(
       new Option('--include <glob>', 'only units whose id matches (repeatable)')
         .argParser(collect)
@@ -144,14 +160,14 @@ export function addSweepOptions(command: Command): Command {
       new Option('--group <name>', 'pueue group (default: qrun-<sweep>, or group under [sweep])').helpGroup(
         group,
       ),
-    )
-    .addOption(new Option('--config <file>', 'configuration that submit-all wrote for its jobs').hideHelp());
+    );
+  return addJobOptions(command);
 }
 
 /** Options that say what executes the SQL. */
 export function addEngineOptions(command: Command): Command {
   const group = 'Engine:';
-  return command
+  command
     .addOption(
       new Option('--engine <name>', 'clickhouse (a server) or embedded (chDB, the default without --url)')
         .choices(['clickhouse', 'embedded'])
@@ -189,6 +205,7 @@ export function addEngineOptions(command: Command): Command {
     .addOption(
       new Option('--setup', 'run _setup.sql on the server first (embedded: always, once)').helpGroup(group),
     );
+  return addTrustOption(command);
 }
 
 /** Options of a run alone. */
@@ -252,9 +269,9 @@ export function configFlags(flags: Flags): Record<string, unknown> {
     if (value === undefined || PRESENTATION.has(name)) continue;
     // All, where both are given.
     if (name === 'allowPlaceholder' && flags.allowPlaceholders === true) continue;
-    // Not a key of the configuration, but where one comes from.
-    if (name === 'config') {
-      result.config = value;
+    // Not keys of the configuration, but where one comes from and what that counts.
+    if (name === 'config' || name === 'configDigest' || name === 'trust') {
+      result[name === 'configDigest' ? 'config_digest' : name] = value;
       continue;
     }
     const key = KEY_OF_FLAG[name] ?? name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);

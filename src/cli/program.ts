@@ -11,6 +11,7 @@ import {
   addSharedUnitOptions,
   addShowOptions,
   addSweepOptions,
+  addTrustOption,
   addUnitOptions,
   collect,
   type Flags,
@@ -123,7 +124,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     .option('--interval <duration>', 'how often (default: 2s)')
     .option('-a, --all', 'each unit, also those that wait or are complete')
     .option('--json', 'as JSON, one line for each look');
-  for (const add of [addSweepOptions, addSharedUnitOptions]) add(status);
+  for (const add of [addSweepOptions, addSharedUnitOptions, addTrustOption]) add(status);
   status.action(async (directory: string, flags: Flags) => {
     const { statusCommand } = await import('./commands/status.js');
     done(await statusCommand(directory, flags, terminal));
@@ -159,6 +160,17 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     const { configCommand } = await import('./commands/config.js');
     done(await configCommand(directory, flags, terminal));
   });
+
+  command(program, 'trust', 'show what a tree says about its server, and let secrets from outside go there')
+    .argument('[dir]', 'directory of the sweep, with its qrun.toml or .env', '.')
+    .option('--remove', 'trust it no longer')
+    .option('--list', 'what is trusted')
+    .option('--json', 'as one JSON line')
+    .addHelpText('after', `\n${TRUST_HELP}`)
+    .action(async (directory: string, flags: Flags) => {
+      const { trustCommand } = await import('./commands/trust.js');
+      done(await trustCommand(directory, flags, terminal));
+    });
 
   const probe = command(
     program,
@@ -209,7 +221,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     .option('-a, --all', 'also what a run would use, which then makes it anew')
     .option('--json', 'as one JSON line')
     .addHelpText('after', `\n${PRUNE_HELP}`);
-  pruning.action(async (directory: string, flags: Flags) => {
+  addTrustOption(pruning).action(async (directory: string, flags: Flags) => {
     const { pruneCommand } = await import('./commands/prune.js');
     done(await pruneCommand(directory, flags, terminal));
   });
@@ -280,6 +292,10 @@ const AUDIT_HELP = `The formula is: lines = N_normal x rows_per_query + N_skippe
 It judges by the same configuration as a run: what a run would refuse or run again is not complete. Give it the
 options of the run (--set, --param, --log, --shard, ...); those that only say how queries run have no effect.
 Shards in logs of their own are one unit: qrun audit ./sql --log a.ndjson --log b.ndjson`;
+
+const TRUST_HELP = `A password of the environment or of a file of yours goes to a server that you name (--url, CLICKHOUSE_URL), to
+this machine, or to one that a trusted qrun.toml or .env names. Trust ends when what it says about the connection
+changes. In CI: QRUN_TRUST=/path/of/the/tree, or --trust. docs/trust.md tells all of it.`;
 
 const PRUNE_HELP = `Looked at are the data directories of the embedded engine in .qrun/data: each is named by what the setup files
 that made it hold, and stays when they change. Data of a directory given with --data-dir is yours.`;

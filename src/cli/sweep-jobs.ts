@@ -8,9 +8,9 @@ import { FileLock } from '../io/flock.js';
 import { writeJobConfig } from '../io/job-config.js';
 import { makeDirectories } from '../io/log-file.js';
 import { Pueue } from '../io/pueue.js';
+import { serverUrl } from './connection.js';
 import type { UnitContext } from './context.js';
-import { serverUrl } from './engine.js';
-import { shownUrl } from './secrets.js';
+import { refusePasswordInUrl } from './secrets.js';
 import type { Sweep } from './sweep-context.js';
 import type { Terminal } from './terminal.js';
 
@@ -66,26 +66,29 @@ export async function prepareJobs(
   }
   // Refuses a password in the URL, which would stand in the file.
   refusePasswordInUrl(serverUrl(sweep));
+  // Decided now, where somebody can answer, and by the same rule as everywhere: whoever asks for the connection is told.
+  if (sweep.config.engine === 'clickhouse') sweep.connection();
   const { given, name, group } = sweep;
   // Choices of one command line (--setup, --rerun) are none of a configuration; units get theirs as flags.
   const kept = TOML_KEYS.filter(key => given[key] !== undefined).map(key => [key, given[key]]);
-  const configFile = await writeJobConfig(
+  const written = await writeJobConfig(
     sweep.root,
     { ...Object.fromEntries(kept), sweep: { ...sweep.table, name, group } },
     sweep.units.map(({ unit }) => unit),
-    sweep.timeZone,
+    { timeZone: sweep.timeZone, made: { givers: sweep.givers, trusted: sweep.trust.trusted() } },
   );
+  const config = [`--config=${written.path}`, `--config-digest=${written.digest}`];
   const own = ownCommand(terminal);
   const shared = sweep.config.parameters;
   return {
-    configFile,
-    unit: ({ directory, config, dataDirectory }) =>
+    configFile: written.path,
+    unit: ({ directory, config: { parameters }, dataDirectory }) =>
       shellCommand([
         ...own,
         'unit',
         directory,
-        `--config=${configFile}`,
-        ...Object.entries(config.parameters)
+        ...config,
+        ...Object.entries(parameters)
           .filter(([key, value]) => shared[key] !== value)
           .map(([key, value]) => `--param=${key}=${value}`),
         ...(dataDirectory === sweep.dataDirectory ? [] : [`--data-dir=${dataDirectory}`]),
@@ -96,19 +99,12 @@ export async function prepareJobs(
         ...own,
         'audit-all',
         sweep.start,
-        `--config=${configFile}`,
+        ...config,
         '--when-ended',
         `--priority=${priority}`,
         ...finalizers.map(command => `--then=${command}`),
       ]),
   };
-}
-
-function refusePasswordInUrl(url: string): void {
-  if (!/^[a-z][a-z\d+.-]*:\/\/[^/]*:.*@/i.test(url)) return;
-  throw new QrunError('CONFIG', `the ClickHouse URL "${shownUrl(url)}" holds a password`, {
-    hint: 'give it in CLICKHOUSE_PASSWORD in .env or in a password file',
-  });
 }
 
 /** What a submission to pueue uses, for the sweep with this root. Errors of the lock: QrunError `SUBMIT_LOCK`. */

@@ -30,3 +30,8 @@ export function openTerminal(proc: NodeJS.Process): Terminal {
     errStyle: styleOf(stderr),
   };
 }
+
+/** Says on stderr what should be known beside a result, a line each. */
+export function tell({ err, errStyle }: Terminal, notices: readonly string[]): void {
+  for (const notice of notices) err.write(`${errStyle.paint.accent('note: ')}${errStyle.foreign(notice)}\n`);
+}

@@ -8,8 +8,8 @@ import type { Rerun } from './plan.js';
 import type { Shard } from './selection.js';
 import { sweepProblems } from './sweep.js';
 
-/** Where a value came from; later ones win. */
-export type ConfigSource = 'default' | 'qrun.toml' | 'environment' | 'flag';
+/** Where a value came from; later ones win. `.env` is the file beside qrun.toml: of the tree, as that is. */
+export type ConfigSource = 'default' | 'qrun.toml' | '.env' | 'environment' | 'flag';
 
 // More connections than this are a mistake, not a plan: file descriptors and the server's limits end far below.
 const MAX_CONCURRENCY = 1024;
@@ -212,6 +212,8 @@ const DEFAULTS = {
 export interface ConfigInputs {
   readonly toml: { readonly file: string; readonly values: Readonly<Record<string, unknown>> } | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The variables of `.env`, which those of the environment hide. */
+  readonly dotEnv?: Readonly<Record<string, string | undefined>>;
   /** By configuration key. */
   readonly flags: Readonly<Record<string, unknown>>;
   /** How a flag is written, for messages: `concurrency` -> `--concurrency`. */
@@ -266,8 +268,10 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
   }
   for (const key of TOML_KEYS) {
     const name = environmentName(key);
-    const raw = name === undefined ? undefined : inputs.env[name];
-    if (name !== undefined && raw !== undefined && raw !== '') take(key, raw, 'environment', name);
+    if (name === undefined) continue;
+    // An empty variable counts as none, and hides nothing.
+    if (isGiven(inputs.env[name])) take(key, inputs.env[name], 'environment', name);
+    else if (isGiven(inputs.dotEnv?.[name])) take(key, inputs.dotEnv?.[name], '.env', name);
   }
   for (const [key, raw] of Object.entries(inputs.flags)) {
     if (raw === undefined) continue;
@@ -281,6 +285,10 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
   }
   values.engine ??= values.url === undefined ? 'embedded' : 'clickhouse';
   return { config: values as unknown as Config, sources, given };
+}
+
+function isGiven(value: string | undefined): boolean {
+  return value !== undefined && value !== '';
 }
 
 function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {

@@ -44,6 +44,8 @@ export interface ClickHouseOptions {
   readonly settings: Settings;
   /** How long opening may take in all, milliseconds; 15,000 where it is not given. */
   readonly openTimeoutMs?: number;
+  /** What whoever names the server has to say about it; it goes with the server's own notices. */
+  readonly notices?: readonly string[];
 }
 
 /** What is known of a server that has answered. */
@@ -176,6 +178,7 @@ class Probe {
       closesSessions: closing.ok,
       ...allowed,
       notices: [
+        ...(this.options.notices ?? []),
         ...allowed.notices,
         ...severalServers(this.identity),
         ...(unproven.length === 0

@@ -57,6 +57,8 @@ const MAX_HEADER_BYTES = 1024 * 1024;
 export function leanConnection(options: ConnectionOptions): ClientConnection {
   const connector = buildConnector({
     keepAliveInitialDelay: TCP_KEEPALIVE_MS,
+    // Said aloud, because NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would decide where nobody does.
+    rejectUnauthorized: true,
     ...(options.ca === undefined ? {} : { ca: options.ca }),
   });
   const connecting = new Set<Socket>();

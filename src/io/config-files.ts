@@ -2,19 +2,22 @@ import { parseEnv } from 'node:util';
 import { parse, TomlError } from 'smol-toml';
 import { QrunError } from '../core/errors.js';
 import { type NumberUse, readTomlNumbers, type TomlContent } from '../core/toml-numbers.js';
+import { type FileChecks, FileRefused } from './open-file.js';
+import { distrust } from './owner.js';
 import { readText } from './read-file.js';
 
 /**
  * The content of a `qrun.toml`, or of another file in TOML; `useOf` as in {@link readTomlNumbers}.
  *
  * Errors: QrunError `CONFIG` with line and column when it is not TOML; when it cannot be read, or is no regular file
- * of at most 1 MiB in UTF-8.
+ * of at most 1 MiB in UTF-8, or `checks` refuse it.
  */
 export function readToml(
   path: string,
   useOf: (path: readonly string[]) => NumberUse = () => 'number',
+  checks: FileChecks = {},
 ): TomlContent {
-  const text = reading(path, () => readText(path, 'configuration'));
+  const text = reading(path, () => readText(path, 'configuration', checks));
   try {
     return readTomlNumbers(text, source => parse(source, { integersAsBigInt: true }), useOf);
   } catch (cause) {
@@ -42,13 +45,13 @@ const OURS = /^(?:CLICKHOUSE|QRUN)_/;
  * The variables of a `.env` file, or none when there is no such file. Nothing is put into the environment.
  *
  * Errors: QrunError `CONFIG` when it cannot be read, is no regular file of at most 1 MiB, or UTF-16; when a value of
- * ours is not UTF-8.
+ * ours is not UTF-8; when `checks` refuse it.
  */
-export function readDotEnv(path: string): Record<string, string | undefined> {
+export function readDotEnv(path: string, checks: FileChecks = {}): Record<string, string | undefined> {
   return reading(path, () => {
     let text: string;
     try {
-      text = readText(path, 'configuration', { lenient: true });
+      text = readText(path, 'configuration', { ...checks, lenient: true });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
       throw error;
@@ -63,18 +66,48 @@ export function readDotEnv(path: string): Record<string, string | undefined> {
 }
 
 /**
- * A secret that a file holds, without the line end; of a pipe too, as `<(command)` in a shell makes it.
+ * A secret that a file holds, without the line end; of a pipe too, as `<(command)` in a shell makes it. The file was
+ * named by whoever starts qrun.
  *
- * Errors: QrunError `CONFIG` when it cannot be read, is no text in UTF-8, or longer than 4 KiB.
+ * Errors: QrunError `CONFIG` when it cannot be read, is no text in UTF-8 of one line, longer than 4 KiB, or one that
+ * everybody may write to.
  */
 export function readSecretFile(path: string): string {
-  return reading(path, () => readText(path, 'password', { pipe: true })).replace(/\r?\n$/, '');
+  return readSecret(path, {
+    pipe: true,
+    // A pipe has nobody but those who hold it, and who made the file is the business of the one who names it.
+    refuse: stat => (stat.isFile() && (stat.mode & 0o002) !== 0 ? OPEN_TO_ALL : undefined),
+  });
+}
+
+/**
+ * A secret that a file holds which a tree has named, without the line end. `path` is the real one: links at its end are
+ * not followed.
+ *
+ * Errors: QrunError `CONFIG` when it cannot be read, is no regular file or of another user, no text in UTF-8 of one
+ * line, or longer than 4 KiB.
+ */
+export function readSecretOfTree(path: string): string {
+  return readSecret(path, { follow: false, refuse: distrust });
+}
+
+const OPEN_TO_ALL =
+  'every user of this machine may write to it, and so decide what is sent as the password: chmod o-w';
+
+// A key, an environment or a configuration has several lines; a password that qrun can send has one.
+function readSecret(path: string, checks: FileChecks): string {
+  return reading(path, () => {
+    const secret = readText(path, 'password', checks).replace(/\r?\n$/, '');
+    if (!/[\r\n]/.test(secret)) return secret;
+    throw new FileRefused('it has more than one line, and a password file holds the password alone');
+  });
 }
 
 function reading<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (cause) {
+    if (cause instanceof QrunError) throw cause;
     throw new QrunError('CONFIG', `cannot read ${path}: ${(cause as Error).message}`, { cause });
   }
 }

@@ -1,9 +1,21 @@
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { dirname, join } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import { shortHash } from '../core/fingerprint.js';
+import type { Giver } from '../core/trust.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { makeDirectories, reasonOf } from './log-file.js';
+import { distrust } from './owner.js';
 import { readState } from './read-file.js';
+import { realOf } from './trust-store.js';
+
+/** What was decided about the connection when a submission was made, so that its tasks need not decide again. */
+export interface Decision {
+  /** Who gave the values that are there: `url`, `password_file`, `ca_file`. */
+  readonly givers: Readonly<Record<string, Giver>>;
+  /** Whether the tree was trusted then. */
+  readonly trusted: boolean;
+}
 
 /** The configuration that the jobs of one submission share: what stood in qrun.toml, environment and flags then. */
 export interface JobConfig {
@@ -15,13 +27,22 @@ export interface JobConfig {
   readonly units: readonly string[];
   /** In which the embedded engine works; undefined where none was noted. */
   readonly timeZone?: string;
+  /** Only where the command line proves that this very file is what a submission wrote: a tree could bring one along. */
+  readonly made?: Decision;
+}
+
+/** A file of a submission, and what proves that it is this very one. */
+export interface WrittenConfig {
+  readonly path: string;
+  /** SHA-256 of the content, in hex: for the command lines of the tasks, which are not in the tree. */
+  readonly digest: string;
 }
 
 const VERSION = 1;
 
 /**
  * Writes the configuration of a submission into `<root>/.qrun/jobs`, under a name made of its content: what is
- * changed or submitted later never changes a job that is queued. Gives the path.
+ * changed or submitted later never changes a job that is queued.
  *
  * Errors: QrunError `LOG_WRITE`.
  */
@@ -29,11 +50,11 @@ export async function writeJobConfig(
   root: string,
   values: Readonly<Record<string, unknown>>,
   units: readonly string[],
-  timeZone?: string,
-): Promise<string> {
+  { timeZone, made }: { readonly timeZone?: string | undefined; readonly made?: Decision } = {},
+): Promise<WrittenConfig> {
   const zone = timeZone === undefined ? {} : { time_zone: timeZone };
-  const content = `${JSON.stringify({ version: VERSION, root, values, units, ...zone }, null, 2)}\n`;
-  const directory = join(root, '.qrun', 'jobs');
+  const content = `${JSON.stringify({ version: VERSION, root, values, units, ...zone, ...made }, null, 2)}\n`;
+  const directory = directoryOf(root);
   const path = join(directory, `${shortHash(content)}.json`);
   try {
     makeDirectories(directory);
@@ -44,27 +65,67 @@ export async function writeJobConfig(
       cause,
     });
   }
-  return path;
+  return { path, digest: digestOf(content) };
 }
 
-/** Reads what {@link writeJobConfig} wrote. Errors: QrunError `CONFIG`. */
-export function readJobConfig(file: string): JobConfig {
-  let content: Partial<Record<'version' | 'root' | 'values' | 'units' | 'time_zone', unknown>> | null;
+/**
+ * Reads what {@link writeJobConfig} wrote. Without `digest`, the one that it gave, nothing in the file counts as decided
+ * by the user: it is taken for a file of the tree in which it lies.
+ *
+ * Errors: QrunError `CONFIG`, also for a file of another user, one that is not what the digest says, and one that lies
+ * somewhere else than it says, because it would decide over the `.env` of another tree.
+ */
+export function readJobConfig(file: string, digest?: string): JobConfig {
+  let text: string;
+  let content: Partial<Record<keyof Stored, unknown>> | null;
   try {
-    content = JSON.parse(readState(file, 'state')) as typeof content;
+    text = readState(file, 'state', { refuse: distrust });
+    content = JSON.parse(text) as typeof content;
   } catch (cause) {
-    throw new QrunError('CONFIG', `cannot read ${file}: ${(cause as Error).message}`, {
-      hint: '--config takes a file that qrun submit-all wrote; submit again',
-      cause,
-    });
+    throw unusable(`cannot read ${file}: ${(cause as Error).message}`, cause);
   }
-  const { version, root, values, units, time_zone: zone } = content ?? {};
+  if (digest !== undefined && digest !== digestOf(text)) {
+    throw unusable(`${file} is not what was submitted: it has changed since`);
+  }
+  const { version, root, values, units, time_zone: zone, givers, trusted } = content ?? {};
   const known = typeof values === 'object' && values !== null && Array.isArray(units);
-  if (version === VERSION && typeof root === 'string' && known) {
-    const timeZone = typeof zone === 'string' ? { timeZone: zone } : {};
-    return { file, root, values: values as Record<string, unknown>, units: units as string[], ...timeZone };
+  if (version !== VERSION || typeof root !== 'string' || !known) {
+    throw unusable(`${file} is not the configuration of a job that this qrun knows`);
   }
-  throw new QrunError('CONFIG', `${file} is not the configuration of a job that this qrun knows`, {
+  if (digest === undefined && dirname(realOf(file)) !== realOf(directoryOf(root))) {
+    throw unusable(`${file} is the configuration of a job of ${root}, and does not lie there`);
+  }
+  return {
+    file,
+    root,
+    values: values as Record<string, unknown>,
+    units: units as string[],
+    ...(typeof zone === 'string' ? { timeZone: zone } : {}),
+    ...(digest === undefined
+      ? {}
+      : { made: { givers: (givers ?? {}) as Decision['givers'], trusted: trusted === true } }),
+  };
+}
+
+interface Stored extends Decision {
+  readonly version: number;
+  readonly root: string;
+  readonly values: unknown;
+  readonly units: unknown;
+  readonly time_zone: string;
+}
+
+function directoryOf(root: string): string {
+  return join(root, '.qrun', 'jobs');
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function unusable(message: string, cause?: unknown): QrunError {
+  return new QrunError('CONFIG', message, {
     hint: '--config takes a file that qrun submit-all wrote; submit again',
+    cause,
   });
 }

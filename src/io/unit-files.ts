@@ -8,28 +8,6 @@ import { LocalDisks } from './local-disks.js';
 import { FileRefused, openToRead, strangeness } from './open-file.js';
 import { readBytes, readBytesAsync, readOpened } from './read-file.js';
 
-/** The sweep that a unit belongs to. */
-export interface SweepRoot {
-  readonly directory: string;
-  /** The `qrun.toml` that makes it the root, if there is one. */
-  readonly configFile: string | undefined;
-}
-
-/**
- * The root of a unit's sweep: the directory of the nearest `qrun.toml` at or above the unit, else `cwd` when
- * the unit lies beneath it, else the unit's parent. So a unit has one id, however it is started.
- */
-export function findSweepRoot(unitDirectory: string, cwd: string): SweepRoot {
-  for (let at = resolve(unitDirectory); ; at = dirname(at)) {
-    const configFile = join(at, 'qrun.toml');
-    if (isNamed(configFile)) return { directory: at, configFile };
-    if (dirname(at) === at) break;
-  }
-  const unit = resolve(unitDirectory);
-  const beneath = unit.startsWith(cwd.endsWith(sep) ? cwd : `${cwd}${sep}`);
-  return { directory: beneath ? cwd : dirname(unit), configFile: undefined };
-}
-
 /** A unit's directory as its id names it: relative to the root, with `/`; its base name when it is the root. */
 export function unitName(unitDirectory: string, root: string): string {
   const name = relative(root, resolve(unitDirectory));
@@ -152,9 +130,11 @@ export function statOf(path: string) {
   }
 }
 
-// Also a pipe, a device, and a link that leads nowhere: whoever reads it says what is wrong with it. To pass over it
-// would be to run without what it was meant to say. A directory of that name is something else.
-function isNamed(path: string): boolean {
+/**
+ * Whether a path leads to something that is no directory: also a pipe, a device, and a link that leads nowhere. Whoever
+ * reads it says what is wrong with it; to pass over it would be to run without what it was meant to say.
+ */
+export function isNamed(path: string): boolean {
   try {
     const own = lstatSync(path, { throwIfNoEntry: false });
     return own !== undefined && !(own.isSymbolicLink() ? statOf(path) : own)?.isDirectory();

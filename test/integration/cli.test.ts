@@ -425,8 +425,8 @@ describe('config', () => {
     expect(sources).toMatchObject({
       concurrency: 'environment',
       timeout: 'flag',
-      retries: 'environment',
-      user: 'environment',
+      retries: '.env',
+      user: '.env',
       settings: 'flag',
     });
     expect(sources.max_outage).toBe('default');

@@ -97,11 +97,19 @@ describe('readSecretFile', () => {
     ['hunter2\n', 'hunter2'],
     ['hunter2\r\n', 'hunter2'],
     [' hunter2 \n', ' hunter2 '],
-    ['hunter2\n\n', 'hunter2\n'],
     ['', ''],
   ])('of %j is %j', (content, secret) => {
     expect(readSecretFile(file(content))).toBe(secret);
   });
+
+  it.each(['hunter2\n\n', 'a\nb', 'a\rb\n', '\n\n', '-----BEGIN KEY-----\nx\n'])(
+    'is none of several lines: %j',
+    async content => {
+      const { code, message } = await failureOf(() => readSecretFile(file(content)));
+      expect([code, message]).toEqual(['CONFIG', expect.stringMatching(/more than one line/)]);
+      expect(message).not.toContain('hunter2');
+    },
+  );
 
   it('says why it cannot be read', async () => {
     const { code, message } = await failureOf(() => readSecretFile(join(scratch(), 'missing')));

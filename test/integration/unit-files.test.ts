@@ -1,13 +1,8 @@
 import { mkdirSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import {
-  directorySource,
-  findSetupFiles,
-  findSweepRoot,
-  listQueries,
-  unitName,
-} from '../../src/io/unit-files.js';
+import { findSweepRoot } from '../../src/io/sweep-root.js';
+import { directorySource, findSetupFiles, listQueries, unitName } from '../../src/io/unit-files.js';
 import { failureOf, scratch } from './processes.js';
 
 // A directory with these files; what ends with `/` is an empty directory.
@@ -40,8 +35,9 @@ describe('findSweepRoot', () => {
     const none = { configFile: undefined };
     expect(findSweepRoot(join(root, 'a/b'), root)).toEqual({ directory: root, ...none });
     expect(findSweepRoot(join(root, 'a/b'), '/')).toEqual({ directory: '/', ...none });
-    expect(findSweepRoot(join(root, 'a'), join(root, 'a'))).toEqual({ directory: root, ...none });
-    expect(findSweepRoot(join(root, 'ab'), join(root, 'a'))).toEqual({ directory: root, ...none });
+    const guess = { directory: root, ...none, guessed: true };
+    expect(findSweepRoot(join(root, 'a'), join(root, 'a'))).toEqual(guess);
+    expect(findSweepRoot(join(root, 'ab'), join(root, 'a'))).toEqual(guess);
   });
 
   it('passes over a directory of that name', () => {

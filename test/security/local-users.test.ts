@@ -52,7 +52,8 @@ describe('another user of the machine', () => {
     const kept = join(root, '.qrun');
     expect(readdirSync(kept)).toContain('data');
     expect(statSync(kept).mode & 0o777).toBe(0o700);
-    expect(statSync(await writeJobConfig(root, { url: 'http://h:8123' }, ['u'])).mode & 0o777).toBe(0o600);
+    const { path } = await writeJobConfig(root, { url: 'http://h:8123' }, ['u']);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 });
 

@@ -12,7 +12,7 @@ import { type UnitContext, unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { renderAudits } from '../render/audit.js';
 import { type ReadSetups, setupOutlook } from '../setup-files.js';
-import type { Terminal } from '../terminal.js';
+import { type Terminal, tell } from '../terminal.js';
 
 /** `qrun audit DIR...`: proves or refutes that each unit is complete; gives 0, 20 (only errors stand) or 21. */
 export async function auditCommand(
@@ -30,6 +30,7 @@ export async function auditCommand(
   const reports: AuditReport[] = [];
   for (const directory of directories) {
     const context = unitContext(directory, given, terminal, flagName);
+    tell(terminal, context.notices);
     reports.push(await auditOne(context, realPaths(logs, terminal.cwd)));
   }
   if (flags.json === true) {

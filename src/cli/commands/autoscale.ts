@@ -30,6 +30,7 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
   const { json, once, loop, interval, min, max, dryRun, group, memoryPerJob, coresPerJob, ...others } = flags;
   if (once === true && loop === true) throw new QrunError('USAGE', '--once and --loop: give one of them');
   const context = unitContext('.', configFlags(others), terminal, flagName);
+  const options = serverOptions(context);
   const meter = new HostMeter();
   const sizing = sizeSlots(
     meter.capacity(),
@@ -49,7 +50,6 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
   let watcher: ServerWatcher | undefined;
   try {
     const pueue = await Pueue.open({ env: terminal.env, signal: stops.drain });
-    const options = serverOptions(context);
     if (options !== undefined) {
       const { ServerWatcher: Watcher } = await import('../../io/clickhouse-limits.js');
       watcher = await Watcher.open(options);

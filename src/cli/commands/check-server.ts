@@ -7,7 +7,7 @@ import { withSetupLock } from '../../io/setup-state.js';
 import { openServer } from '../engine.js';
 import { chainAt, type ReadSetups } from '../setup-files.js';
 import type { Sweep } from '../sweep-context.js';
-import type { Terminal } from '../terminal.js';
+import { type Terminal, tell } from '../terminal.js';
 
 /**
  * Checks that the server of a sweep answers, takes the password and knows the settings, and runs the setup files
@@ -30,6 +30,7 @@ export async function checkServer(
   // One statement at a time.
   const engine = await openServer({ ...unit, config: { ...unit.config, concurrency: 1 } }, signal);
   try {
+    tell(terminal, engine.info.notices ?? []);
     if (todo === undefined) return;
     const database = await databaseOf(sweep, { engine, clock, abort: signal });
     const where = { target: engine.info.target, database };

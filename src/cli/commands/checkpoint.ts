@@ -48,7 +48,7 @@ function checkpointPath(flags: Flags, terminal: Terminal): string {
     throw new QrunError('USAGE', '--param names a job of a jobs.toml', { hint: 'name that with --jobs' });
   }
   if (jobsFile !== undefined) {
-    const jobs = readJobs(jobsFile, terminal.cwd);
+    const jobs = readJobs(jobsFile, terminal, flags);
     return filesOf(jobs, jobNamed(jobs, unitId(jobs.sweep, parsePairs('--param', param)))).checkpoint;
   }
   const named = file ?? terminal.env.QRUN_CHECKPOINT;

@@ -8,6 +8,7 @@ import { configFlags, type Flags, flagName } from '../options.js';
 import { renderTable } from '../render/table.js';
 import { shownUrl } from '../secrets.js';
 import type { Terminal } from '../terminal.js';
+import type { TreeTrust } from '../trust.js';
 
 // A pipe has no width: what is read by a program is not cut.
 const WIDE = 10_000;
@@ -17,7 +18,8 @@ const DURATIONS: ReadonlySet<ConfigKey> = new Set(['timeout', 'max_outage']);
 export async function configCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   const context = unitContext(directory, configFlags(flags), terminal, flagName);
   const { config, sources, unit, root, logPath, dataDirectory, configFile, timeZone } = context;
-  const password = context.password() !== undefined;
+  const { passwordSource, trust } = context;
+  const password = passwordSource !== undefined;
   const values = {
     ...config,
     url: config.url === undefined ? undefined : shownUrl(config.url),
@@ -33,8 +35,10 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
       log: logPath,
       data_dir: dataDirectory,
       time_zone: timeZone ?? null,
+      trusted: trust.trusted(),
     };
-    terminal.out.write(jsonLine({ ...paths, config: values, sources: allSources, password_set: password }));
+    const secret = { password_set: password, password_source: passwordSource ?? null };
+    terminal.out.write(jsonLine({ ...paths, config: values, sources: allSources, ...secret }));
     return 0;
   }
   const style = terminal.outStyle;
@@ -43,7 +47,8 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
     const environment = environmentName(key);
     return [key, shownValue(key, value), sources[key] ?? 'default', environment ?? ''];
   });
-  rows.push(['password', password ? '(set, not shown)' : '-', '', 'CLICKHOUSE_PASSWORD']);
+  const secret = password ? '(set, not shown)' : '-';
+  rows.push(['password', secret, passwordSource ?? '', 'CLICKHOUSE_PASSWORD']);
   const columns = [
     { title: 'key' },
     { title: 'value', shrink: 'end' as const },
@@ -58,12 +63,19 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
       `log          ${logPath}`,
       `data         ${dataDirectory}`,
       ...(timeZone === undefined ? [] : [`time zone    ${timeZone}`]),
+      `trusted      ${style.foreign(trustOf(trust))}`,
+      ...context.notices.map(notice => `note         ${style.foreign(notice)}`),
       '',
       `${renderTable(columns, rows, terminal.proc.stdout.isTTY === true ? style : { ...style, columns: WIDE })}`,
       '',
     ].join('\n'),
   );
   return 0;
+}
+
+function trustOf(trust: TreeTrust): string {
+  if (trust.trusted()) return 'yes';
+  return Object.keys(trust.settings).length === 0 ? 'no; the tree names no server' : `no: ${trust.command}`;
 }
 
 function shownValue(key: ConfigKey, value: unknown): string {

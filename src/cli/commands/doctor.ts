@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { diagnose, type EngineFacts, type Finding } from '../../app/doctor.js';
+import { looksSecret } from '../../core/jobs.js';
 import { jsonLine } from '../../core/json.js';
 import { parseQuery } from '../../core/sql/parse.js';
 import { loadChdb } from '../../io/embedded-chdb.js';
@@ -8,6 +9,7 @@ import { lookAtLogPlace } from '../../io/log-place.js';
 import { runProgram } from '../../io/program.js';
 import { Pueue } from '../../io/pueue.js';
 import { systemdUsable } from '../../io/systemd.js';
+import { statOf } from '../../io/unit-files.js';
 import { type UnitContext, unitContext } from '../context.js';
 import { openServer } from '../engine.js';
 import { configFlags, type Flags, flagName } from '../options.js';
@@ -26,9 +28,10 @@ export async function doctorCommand(directory: string, flags: Flags, terminal: T
   const diagnosis = await diagnose({
     nodeVersion: terminal.proc.versions.node,
     configuration: () => {
-      const { root, configFile } = context();
-      return { root, file: configFile };
+      const { root, configFile, notices } = context();
+      return { root, file: configFile, notices };
     },
+    openSecrets: () => filesWithSecrets(context()).filter(isOpen),
     pueue: async () => {
       const pueue = await Pueue.open({ env: terminal.env });
       return { version: pueue.version, state: () => pueue.status() };
@@ -68,6 +71,16 @@ function usesServer(context: () => UnitContext): boolean {
   }
 }
 
+function filesWithSecrets({ secretFiles, configFile, sources, config }: UnitContext): string[] {
+  const inToml = sources.parameters === 'qrun.toml' && Object.keys(config.parameters).some(looksSecret);
+  return [...secretFiles, ...(inToml && configFile !== undefined ? [configFile] : [])];
+}
+
+function isOpen(path: string): boolean {
+  const stat = statOf(path);
+  return stat?.isFile() === true && (stat.mode & 0o004) !== 0;
+}
+
 const LIMITS = ['max_threads', 'max_memory_usage', 'max_execution_time', 'max_concurrent_queries_for_user'];
 
 async function engineFacts(context: UnitContext): Promise<EngineFacts> {
@@ -81,7 +94,11 @@ async function engineFacts(context: UnitContext): Promise<EngineFacts> {
   const engine = await openServer({ ...context, config: { ...context.config, concurrency: 1 } }, signal);
   try {
     const { target, version } = engine.info;
-    return { says: `ClickHouse ${version} at ${target}`, limits: await limitsOf(engine, signal) };
+    return {
+      says: `ClickHouse ${version} at ${target}`,
+      limits: await limitsOf(engine, signal),
+      notices: engine.info.notices ?? [],
+    };
   } finally {
     await engine.close();
   }

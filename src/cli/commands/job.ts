@@ -16,11 +16,12 @@ import { formatLatency } from '../render/format.js';
 import { newRunId } from '../run-id.js';
 import { SIGNAL_EXIT } from '../signals.js';
 import type { Terminal } from '../terminal.js';
+import { jobsChecks } from '../trust.js';
 import { version } from '../version.js';
 
 /** `qrun job`: runs one job of a jobs.toml unless it is done. Gives the exit code. */
 export async function jobCommand(flags: Flags, terminal: Terminal): Promise<number> {
-  const jobs = readStoredJobs(flags.config as string, terminal.cwd);
+  const jobs = readStoredJobs(flags.config as string, terminal, flags);
   const job = jobNamed(jobs, flags.name as string);
   const files = filesOf(jobs, job);
   const rerunBefore = rerunTime(flags);
@@ -55,7 +56,7 @@ export async function jobCommand(flags: Flags, terminal: Terminal): Promise<numb
       files,
       rerunBefore,
       // Read now and never stored: what pueue stores, others can read.
-      env: plain({ ...readDotEnv(join(jobs.directory, '.env')), ...terminal.env }),
+      env: plain({ ...dotEnvOf(jobs.directory, flags, terminal), ...terminal.env }),
       run,
       owner,
       version: version(),
@@ -64,6 +65,10 @@ export async function jobCommand(flags: Flags, terminal: Terminal): Promise<numb
   } finally {
     stops.dispose();
   }
+}
+
+function dotEnvOf(directory: string, { trust }: Flags, { env }: Terminal) {
+  return readDotEnv(join(directory, '.env'), jobsChecks(directory, { given: trust === true, env }));
 }
 
 function rerunTime({ rerunBefore: time }: Flags): string | undefined {

@@ -8,7 +8,7 @@ import { unitContext } from '../context.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { formatCount } from '../render/format.js';
 import { setupOutlook } from '../setup-files.js';
-import type { Terminal } from '../terminal.js';
+import { type Terminal, tell } from '../terminal.js';
 
 const MAX_NAMES = 10;
 const LIMITED = 'no (--limit)';
@@ -28,6 +28,8 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
     terminal,
     flagName,
   );
+  // A run that was asked why says them itself.
+  if (flags.why !== true) tell(terminal, context.notices);
   const setup = setupOutlook({ config, ...context });
   if (setup.error !== undefined && flags.json !== true) throw setup.error;
   const plan = await previewUnit(

@@ -5,7 +5,7 @@ import { unitContext } from '../context.js';
 import { jobSize } from '../job-size.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { probeJson, renderProbe } from '../render/probe.js';
-import type { Terminal } from '../terminal.js';
+import { type Terminal, tell } from '../terminal.js';
 
 /**
  * `qrun probe [DIR]`: prints the machine, the limits of the engine, and what to run on them. A server that does not
@@ -14,8 +14,10 @@ import type { Terminal } from '../terminal.js';
 export async function probeCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   const { json, memoryPerJob, coresPerJob, ...others } = flags;
   const context = unitContext(directory, configFlags(others), terminal, flagName);
+  tell(terminal, context.notices);
   const job = jobSize({ memoryPerJob, coresPerJob }, context.config.memory_max);
   const [host, server] = await Promise.all([new HostMeter().read(), serverLimits(context)]);
+  if (context.config.engine === 'clickhouse') tell(terminal, context.connection().notices);
   const report = { host, server, ...recommend(host, server, job) };
   terminal.out.write(json === true ? jsonLine(probeJson(report)) : renderProbe(report, terminal.outStyle));
   return 0;

@@ -20,15 +20,13 @@ import { untilStopped } from '../signals.js';
 import { ownCommand, submitDeps } from '../sweep-jobs.js';
 import { UNIT_PRIORITY, wholeNumberFlag } from '../sweep-options.js';
 import type { Terminal } from '../terminal.js';
+import { isAccepted } from '../trust.js';
 import { untilEnded } from '../until-ended.js';
 
 /** `qrun process-all jobs.toml`: submits what is not done, or checks that all is. Gives the exit code. */
 export async function processAllCommand(file: string, flags: Flags, terminal: Terminal): Promise<number> {
   // What follows the jobs names what was submitted, so that a later change of jobs.toml moves nothing.
-  const jobs =
-    flags.check === true
-      ? readStoredJobs(file, terminal.cwd)
-      : readJobs(file, terminal.cwd, flags.memoryMax as string | undefined);
+  const jobs = flags.check === true ? readStoredJobs(file, terminal, flags) : readJobs(file, terminal, flags);
   return await untilStopped(terminal.proc, async (signal, listen) => {
     if (flags.check === true) return await check(jobs, flags, terminal, signal);
     if (flags.dryRun === true) return await showPlan(jobs, flags, terminal);
@@ -48,6 +46,9 @@ async function submit(
   const pueue = await Pueue.open({ env: terminal.env, signal });
   const rerunBefore = rerunTime(flags);
   const own = ownCommand(terminal);
+  // The tasks start in a clean environment, and what was accepted stays so.
+  const accepted = isAccepted(jobs.directory, { given: flags.trust === true, env: terminal.env });
+  const trust = accepted ? ['--trust'] : [];
   const { include, exclude } = selectionOf(flags);
   const report = await processAll(
     {
@@ -60,6 +61,7 @@ async function submit(
           `--config=${config}`,
           `--name=${job.name}`,
           ...(rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`]),
+          ...trust,
         ]),
       submit: request => {
         listen();
@@ -79,7 +81,15 @@ async function submit(
       resumeGroup: flags.resumeGroup === true,
       check: config =>
         shellCommand([
-          ...[...own, 'process-all', config, '--check', '--when-ended', `--priority=${priority - 1}`],
+          ...[
+            ...own,
+            'process-all',
+            config,
+            '--check',
+            '--when-ended',
+            `--priority=${priority - 1}`,
+            ...trust,
+          ],
           ...include.map(glob => `--include=${glob}`),
           ...exclude.map(glob => `--exclude=${glob}`),
         ]),

@@ -30,7 +30,7 @@ export async function pruneCommand(directory: string, flags: Flags, terminal: Te
       hint: 'leave one of them away',
     });
   }
-  const root = rootOf(directory, terminal);
+  const root = rootOf(directory, flags, terminal);
   const store = join(root, '.qrun', 'data');
   const kinds: FindLeftovers[] = [
     () => findData(store, currentData(root)),
@@ -43,10 +43,10 @@ export async function pruneCommand(directory: string, flags: Flags, terminal: Te
 }
 
 // Where qrun keeps something, even if no configuration and no unit says that it is a root.
-function rootOf(directory: string, terminal: Terminal): string {
+function rootOf(directory: string, { trust }: Flags, terminal: Terminal): string {
   const path = resolve(terminal.cwd, directory);
   if (statOf(join(path, '.qrun'))?.isDirectory()) return path;
-  return sweepContext(directory, {}, terminal).root;
+  return sweepContext(directory, { trust }, terminal).root;
 }
 
 // Data is used again when some directory beneath the root has its chain, whatever the settings of a run are.

@@ -25,7 +25,7 @@ import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
 import { prepareJobs, submitDeps } from '../sweep-jobs.js';
 import { sweepOf, UNIT_PRIORITY, wholeNumberFlag } from '../sweep-options.js';
-import type { Terminal } from '../terminal.js';
+import { type Terminal, tell } from '../terminal.js';
 import { checkServer } from './check-server.js';
 
 /**
@@ -49,6 +49,7 @@ async function submitAll(
   listen: () => void,
 ): Promise<number> {
   const sweep = sweepOf(directory, flags, terminal);
+  tell(terminal, sweep.notices);
   const priority = wholeNumberFlag(flags, 'priority', UNIT_PRIORITY) ?? sweep.table.priority ?? 0;
   const slots = slotsOf(flags, sweep, terminal);
   const pueue = await Pueue.open({ env: terminal.env, signal });

@@ -86,6 +86,7 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     events?.sink(event);
   };
   try {
+    for (const message of context.notices) emit({ type: 'warning', message });
     if (warning !== undefined) emit({ type: 'warning', message: warning });
     const summary = await runSession(context, terminal, stops, emit);
     await events?.close();
@@ -158,7 +159,7 @@ function runSession(
       onPlanned: due => {
         if (due >= LARGE_UNIT) collectGarbage();
         // Read while a signal still ends the process.
-        if (due > 0 && config.engine === 'clickhouse') context.password();
+        if (due > 0 && config.engine === 'clickhouse') context.connection();
         stops.listen();
       },
       identity: async () => ({
