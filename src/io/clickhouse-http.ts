@@ -22,6 +22,7 @@ import { formBody, textOf } from './clickhouse-form.js';
 import {
   type AnswerHeaders,
   contradiction,
+  countIn,
   headerOf,
   type ServerIdentity,
   type Summary,
@@ -179,14 +180,20 @@ async function readRows(
   let sizeBytes = 0;
   const error = await body.read(chunk => {
     sizeBytes += chunk.length;
-    if (sizeBytes <= limitBytes) return writer.write(chunk);
-    body.destroy();
-    return undefined;
+    const written = sizeBytes <= limitBytes ? writer.write(chunk) : undefined;
+    if (sizeBytes > limitBytes || writer.isRefused) body.destroy();
+    return written;
   });
   if (sizeBytes > limitBytes) {
     await writer.discard();
     const message = `the answer is larger than ${limitBytes} bytes`;
     return { ok: false, status, failure: ownFailure('ANSWER_TOO_LARGE', 'permanent', message) };
+  }
+  if (writer.isRefused) {
+    const refused = await writer.finish();
+    if ('failure' in refused && refused.failure !== undefined) {
+      return { ok: false, status, failure: refused.failure };
+    }
   }
   const broken = error === undefined ? undefined : transportError(error);
   const tag = headerOf(headers, 'x-clickhouse-exception-tag');
@@ -337,12 +344,11 @@ const STATS = [
   ['elapsed_ns', 'elapsed_ms', 1e-6],
 ] as const;
 
-// Numbers as texts.
 function statsOf(summary: Summary): QueryStats | undefined {
   const stats: Record<string, number> = {};
   for (const [from, to, factor] of STATS) {
-    const value = Number(summary[from] ?? Number.NaN);
-    if (Number.isFinite(value)) stats[to] = factor === 1 ? value : Math.round(value * factor * 1000) / 1000;
+    const value = countIn(summary, from);
+    if (value !== undefined) stats[to] = factor === 1 ? value : Math.round(value * factor * 1000) / 1000;
   }
   return Object.keys(stats).length === 0 ? undefined : stats;
 }

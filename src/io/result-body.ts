@@ -4,12 +4,15 @@ import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
+import { type Failure, ownFailure } from '../core/failure.js';
+import { RowProof } from '../core/row-proof.js';
 import { shortageCode } from '../core/shortage.js';
 import { ArrayOfRows } from './array-of-rows.js';
+import { noSpace, type SpoolShare, type SpoolSpace, tooLarge } from './spool-space.js';
 
 /**
- * Rows of one result: lines of JSON, each proven to begin with `{` and to end with `}` and a newline, in valid
- * UTF-8. Held in memory, or in an unlinked temporary file where they are larger than the spool threshold.
+ * Rows of one result: lines, each proven to be one JSON object with a newline behind it and nothing else
+ * ({@link RowProof}), in valid UTF-8. Held in memory, or in an unlinked temporary file where they are larger than the spool threshold.
  */
 export interface ResultBody {
   readonly rows: number;
@@ -29,6 +32,10 @@ export interface SpoolOptions {
   /** An existing directory; the file in it has no name, so that it is gone with the process. */
   readonly directory: string;
   readonly thresholdBytes: number;
+  /** A result that is larger is a failure, `RESULT_TOO_LARGE`; without it there is no limit. */
+  readonly limitBytes?: number;
+  /** What all results in files share. */
+  readonly space?: SpoolSpace;
 }
 
 /** 1 MiB for each running query: -P64 stays at 64 MiB, and writing 1 MiB costs less than a millisecond. */
@@ -42,8 +49,6 @@ export const TAIL_BYTES = 64 * 1024;
 const READ_BYTES = 256 * 1024;
 const NO_BYTES = Buffer.alloc(0);
 const NEWLINE = 10;
-const OPEN_BRACE = 123;
-const CLOSE_BRACE = 125;
 
 /** What a file may have made of its rows by settings of its own. */
 export interface RowShape {
@@ -60,6 +65,8 @@ export interface NotRows {
   readonly cut: boolean;
   /** The last 64 KiB that were received, from a line start on: where a server's exception stands. */
   readonly tail: string;
+  /** They may be rows, but are too many, or there is no room for them now: the failure that is. */
+  readonly failure?: Failure;
 }
 
 /**
@@ -76,14 +83,13 @@ export class ResultWriter {
   readonly #spool: SpoolOptions | undefined;
   #chunks: Buffer[] = [];
   #file: FileHandle | undefined;
+  #share: SpoolShare | undefined;
   #sizeBytes = 0;
-  #rows = 0;
-  // Of the line that the last chunk left open.
-  #openLine = false;
-  #lastByte = 0;
+  readonly #proof = new RowProof();
   // At most 3 bytes of a character that the last chunk cut.
   #cutCharacter: Buffer = NO_BYTES;
   #bad: string | undefined;
+  #failure: Failure | undefined;
   // The newest chunks, together just over TAIL_BYTES: where an exception that ends the body stands.
   #recent: Buffer[] = [];
   #recentBytes = 0;
@@ -110,9 +116,28 @@ export class ResultWriter {
     }
     this.#sizeBytes += chunk.length;
     if (this.#spool === undefined) return undefined;
+    const { directory, thresholdBytes, limitBytes, space } = this.#spool;
+    if (limitBytes !== undefined && this.#sizeBytes > limitBytes) return this.#refuse(tooLarge(limitBytes));
     this.#chunks.push(chunk);
-    if (this.#sizeBytes <= this.#spool.thresholdBytes && this.#file === undefined) return undefined;
-    return this.#writeSpool(this.#spool.directory);
+    if (this.#sizeBytes <= thresholdBytes && this.#file === undefined) return undefined;
+    if (space !== undefined) {
+      const isFirst = this.#share === undefined;
+      this.#share ??= space.share();
+      if (!this.#share.grow(isFirst ? this.#sizeBytes : chunk.length)) return this.#refuse(noSpace());
+    }
+    return this.#writeSpool(directory);
+  }
+
+  /** Whether nothing that comes can make a result of it any more, so that the rest need not be sent. */
+  get isRefused(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  #refuse(failure: Failure): Promise<void> {
+    this.#failure = failure;
+    this.#bad = failure.message;
+    // The space at once, for those beside it.
+    return this.discard();
   }
 
   /** The newest bytes as text, at most 64 KiB, from a line start on. */
@@ -126,15 +151,17 @@ export class ResultWriter {
 
   /** The body, or why the bytes are not rows. The writer is of no use afterwards. */
   async finish(): Promise<ResultBody | NotRows> {
-    if (this.#array?.isWhole === false) this.#openLine = true;
-    if (this.#bad !== undefined || this.#openLine) {
+    const isOpen = this.#proof.isOpen || this.#array?.isWhole === false;
+    if (this.#bad !== undefined || isOpen) {
       await this.discard();
       const cut = this.#bad === undefined;
-      return { reason: this.#bad ?? 'its last line has no end', cut, tail: this.tail };
+      const failure = this.#failure === undefined ? {} : { failure: this.#failure };
+      return { reason: this.#bad ?? 'its last line has no end', cut, tail: this.tail, ...failure };
     }
+    this.#share?.whole();
     return this.#file === undefined
-      ? memoryBody(this.#chunks, this.#rows, this.#sizeBytes)
-      : spoolBody(this.#file, this.#rows, this.#sizeBytes);
+      ? memoryBody(this.#chunks, this.#proof.rows, this.#sizeBytes)
+      : spoolBody(this.#file, this.#proof.rows, this.#sizeBytes, this.#share);
   }
 
   /** Drops everything. */
@@ -143,31 +170,18 @@ export class ResultWriter {
     const file = this.#file;
     this.#file = undefined;
     await file?.close();
+    this.#share?.free();
   }
 
   #scan(chunk: Buffer): void {
-    let from = 0;
-    while (from < chunk.length) {
-      if (!this.#openLine && chunk[from] !== OPEN_BRACE) {
-        this.#bad = `line ${this.#rows + 1} does not begin with "{"`;
-        return;
-      }
-      const end = chunk.indexOf(NEWLINE, from);
-      if (end === -1) break;
-      const last = end > from ? chunk[end - 1] : this.#lastByte;
-      if (last !== CLOSE_BRACE) {
-        this.#bad = `line ${this.#rows + 1} does not end with "}"`;
-        return;
-      }
-      this.#rows += 1;
-      this.#openLine = false;
-      from = end + 1;
+    const fault = this.#proof.take(chunk);
+    // ASCII is UTF-8; most answers are nothing else. Of two faults that of the encoding says more.
+    if (fault !== undefined || this.#proof.sawNonAscii || this.#cutCharacter.length > 0) {
+      this.#checkEncoding(chunk);
     }
-    if (from < chunk.length) {
-      this.#openLine = true;
-      this.#lastByte = chunk[chunk.length - 1] ?? 0;
-    }
-    this.#checkEncoding(chunk);
+    if (fault === undefined) return;
+    this.#bad ??= fault.reason;
+    if (fault.isTooLong) this.#failure = ownFailure('RESULT_TOO_LARGE', 'permanent', fault.reason);
   }
 
   #checkEncoding(chunk: Buffer): void {
@@ -264,7 +278,12 @@ function memoryBody(chunks: Buffer[], rows: number, sizeBytes: number): ResultBo
   };
 }
 
-function spoolBody(file: FileHandle, rows: number, sizeBytes: number): ResultBody {
+function spoolBody(
+  file: FileHandle,
+  rows: number,
+  sizeBytes: number,
+  share: SpoolShare | undefined,
+): ResultBody {
   let closed = false;
   return {
     rows,
@@ -284,6 +303,7 @@ function spoolBody(file: FileHandle, rows: number, sizeBytes: number): ResultBod
       if (closed) return;
       closed = true;
       await file.close();
+      share?.free();
     },
   };
 }

@@ -67,8 +67,9 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
 }
 
 function shownValue(key: ConfigKey, value: unknown): string {
+  if (key === 'max_result' && value === undefined) return 'half of the free space, at most 16G';
   if (value === undefined) return '-';
   if (DURATIONS.has(key) && typeof value === 'number') return formatDuration(value);
-  if (key === 'memory_max' && typeof value === 'number') return formatSize(value);
+  if ((key === 'memory_max' || key === 'max_result') && typeof value === 'number') return formatSize(value);
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
