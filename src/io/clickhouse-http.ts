@@ -17,7 +17,7 @@ import { explainLongUrl } from '../core/long-url.js';
 import type { QueryStats } from '../core/model.js';
 import { encodeSql } from '../core/sql/encoding.js';
 import type { AnswerBody } from './clickhouse-answer.js';
-import { leanConnection, type RequestSignal } from './clickhouse-connection.js';
+import { HEADERS_TOO_LARGE, leanConnection, type RequestSignal } from './clickhouse-connection.js';
 import { formBody, textOf } from './clickhouse-form.js';
 import {
   type AnswerHeaders,
@@ -115,7 +115,13 @@ export class HttpChannel {
     try {
       reply = await this.exec(call, stop);
     } catch (error) {
-      return { ok: false, failure: explained(transportFailure(transportError(error)), call) };
+      const why = transportError(error);
+      // Each time, and nothing that a server that answers others has to be asked about.
+      const failure =
+        why.code === HEADERS_TOO_LARGE
+          ? ownFailure('HEADERS_TOO_LARGE', 'permanent', why.message)
+          : transportFailure(why);
+      return { ok: false, failure: explained(failure, call) };
     }
     // What our own connection gives, which the client hands through.
     const body = reply.stream as unknown as AnswerBody;

@@ -8,6 +8,7 @@ import { type Failure, ownFailure } from '../core/failure.js';
 import { RowProof } from '../core/row-proof.js';
 import { shortageCode } from '../core/shortage.js';
 import { ArrayOfRows } from './array-of-rows.js';
+import { Pieces } from './pieces.js';
 import { noSpace, type SpoolShare, type SpoolSpace, tooLarge } from './spool-space.js';
 
 /**
@@ -81,7 +82,7 @@ export interface NotRows {
  */
 export class ResultWriter {
   readonly #spool: SpoolOptions | undefined;
-  #chunks: Buffer[] = [];
+  readonly #chunks = new Pieces();
   #file: FileHandle | undefined;
   #share: SpoolShare | undefined;
   #sizeBytes = 0;
@@ -91,8 +92,7 @@ export class ResultWriter {
   #bad: string | undefined;
   #failure: Failure | undefined;
   // The newest chunks, together just over TAIL_BYTES: where an exception that ends the body stands.
-  #recent: Buffer[] = [];
-  #recentBytes = 0;
+  readonly #recent = new Pieces();
   readonly #array: ArrayOfRows | undefined;
 
   constructor(spool: SpoolOptions | undefined, shape?: RowShape) {
@@ -111,7 +111,7 @@ export class ResultWriter {
     if (chunk.length === 0) return undefined;
     if (this.#bad === undefined) this.#scan(chunk);
     if (this.#bad !== undefined) {
-      this.#chunks = [];
+      this.#chunks.take();
       return undefined;
     }
     this.#sizeBytes += chunk.length;
@@ -142,7 +142,7 @@ export class ResultWriter {
 
   /** The newest bytes as text, at most 64 KiB, from a line start on. */
   get tail(): string {
-    const bytes = Buffer.concat(this.#recent);
+    const bytes = this.#recent.joined();
     // Pieces are forgotten only while this much remains.
     if (bytes.length < TAIL_BYTES) return bytes.toString('utf8');
     const cut = bytes.subarray(-TAIL_BYTES);
@@ -160,13 +160,13 @@ export class ResultWriter {
     }
     this.#share?.whole();
     return this.#file === undefined
-      ? memoryBody(this.#chunks, this.#proof.rows, this.#sizeBytes)
+      ? memoryBody(this.#chunks.take(), this.#proof.rows, this.#sizeBytes)
       : spoolBody(this.#file, this.#proof.rows, this.#sizeBytes, this.#share);
   }
 
   /** Drops everything. */
   async discard(): Promise<void> {
-    this.#chunks = [];
+    this.#chunks.take();
     const file = this.#file;
     this.#file = undefined;
     await file?.close();
@@ -198,18 +198,16 @@ export class ResultWriter {
   }
 
   #remember(chunk: Buffer): void {
-    this.#recent.push(chunk);
-    this.#recentBytes += chunk.length;
-    for (let first = this.#recent[0]; first !== undefined; first = this.#recent[0]) {
-      if (this.#recentBytes - first.length < TAIL_BYTES) return;
-      this.#recentBytes -= first.length;
-      this.#recent.shift();
+    const recent = this.#recent;
+    recent.push(chunk);
+    for (let { first } = recent; first !== undefined; first = recent.first) {
+      if (recent.bytes - first.length < TAIL_BYTES) return;
+      recent.shift();
     }
   }
 
   async #writeSpool(directory: string): Promise<void> {
-    const pending = this.#chunks;
-    this.#chunks = [];
+    const pending = this.#chunks.take();
     try {
       this.#file ??= await openWhenPossible(directory);
       for (const chunk of pending) {
