@@ -187,8 +187,12 @@ async function readRows(
   const error = await body.read(chunk => {
     sizeBytes += chunk.length;
     const written = sizeBytes <= limitBytes ? writer.write(chunk) : undefined;
-    if (sizeBytes > limitBytes || writer.isRefused) body.destroy();
-    return written;
+    const cutRefused = (): void => {
+      if (writer.isRefused) body.destroy();
+    };
+    if (sizeBytes > limitBytes) body.destroy();
+    else cutRefused();
+    return written?.then(cutRefused);
   });
   if (sizeBytes > limitBytes) {
     await writer.discard();

@@ -128,9 +128,11 @@ export class ResultPipe {
   #give(chunk: Buffer): Promise<void> | undefined {
     const writer = this.#writer;
     const written = writer?.write(chunk);
-    // It wants no more.
-    if (writer?.isRefused) this.#fail(undefined);
-    return written;
+    const stopRefused = (): void => {
+      if (writer?.isRefused && this.#writer === writer) this.#fail(undefined);
+    };
+    stopRefused();
+    return written?.then(stopRefused);
   }
 
   #fail(error: unknown): void {

@@ -9,7 +9,7 @@ import { RowProof } from '../core/row-proof.js';
 import { shortageCode } from '../core/shortage.js';
 import { ArrayOfRows } from './array-of-rows.js';
 import { Pieces } from './pieces.js';
-import { noSpace, type SpoolShare, type SpoolSpace, tooLarge } from './spool-space.js';
+import { type SpoolShare, type SpoolSpace, tooLarge } from './spool-space.js';
 
 /**
  * Rows of one result: lines, each proven to be one JSON object with a newline behind it and nothing else
@@ -120,15 +120,14 @@ export class ResultWriter {
     if (limitBytes !== undefined && this.#sizeBytes > limitBytes) return this.#refuse(tooLarge(limitBytes));
     this.#chunks.push(chunk);
     if (this.#sizeBytes <= thresholdBytes && this.#file === undefined) return undefined;
-    if (space !== undefined) {
-      const isFirst = this.#share === undefined;
-      this.#share ??= space.share();
-      if (!this.#share.grow(isFirst ? this.#sizeBytes : chunk.length)) return this.#refuse(noSpace());
-    }
+    this.#share ??= space?.share();
     return this.#writeSpool(directory);
   }
 
-  /** Whether nothing that comes can make a result of it any more, so that the rest need not be sent. */
+  /**
+   * Whether nothing that comes can make a result of it any more, so that the rest need not be sent. To be asked after a
+   * `write`, and when its promise has resolved.
+   */
   get isRefused(): boolean {
     return this.#failure !== undefined;
   }
@@ -158,7 +157,7 @@ export class ResultWriter {
       const failure = this.#failure === undefined ? {} : { failure: this.#failure };
       return { reason: this.#bad ?? 'its last line has no end', cut, tail: this.tail, ...failure };
     }
-    this.#share?.whole();
+
     return this.#file === undefined
       ? memoryBody(this.#chunks.take(), this.#proof.rows, this.#sizeBytes)
       : spoolBody(this.#file, this.#proof.rows, this.#sizeBytes, this.#share);
@@ -208,6 +207,9 @@ export class ResultWriter {
 
   async #writeSpool(directory: string): Promise<void> {
     const pending = this.#chunks.take();
+    const size = pending.reduce((sum, { length }) => sum + length, 0);
+    const why = await this.#share?.grow(size);
+    if (why !== undefined) return await this.#refuse(why);
     try {
       this.#file ??= await openWhenPossible(directory);
       for (const chunk of pending) {

@@ -1,4 +1,5 @@
-import { statfsSync } from 'node:fs';
+import { type StatsFs, statfsSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { formatSize } from '../core/bytes.js';
 import { type Failure, localFailure, ownFailure } from '../core/failure.js';
 
@@ -15,91 +16,108 @@ export interface ResultLimits {
 
 /**
  * The limits for results that wait in a directory and are appended to a log there. Without `maxResultBytes` one result
- * may take half of the free space, because it needs it twice while it is recorded, and 16 GiB at most. Beside the
- * oldest result that is still growing, others may fill a quarter.
+ * may take half of the space that is free now, because it needs it twice while it is recorded, and 16 GiB at most.
  *
- * The free space is that of now, for users without privileges; where the file system does not tell it, nothing but
- * the 16 GiB is a limit.
+ * Free is what is so for users without privileges; where the file system does not tell it, only the 16 GiB count.
  */
 export function resultLimits(directory: string, maxResultBytes: number | undefined): ResultLimits {
-  const free = freeBytes(directory);
+  let free: number | undefined;
+  try {
+    free = freeIn(statfsSync(directory));
+  } catch {
+    // Whoever writes there first says why that cannot be.
+  }
   const limitBytes = maxResultBytes ?? Math.min(MOST_RESULT_BYTES, free === undefined ? Infinity : free / 2);
-  return { limitBytes, ...(free === undefined ? {} : { space: new SpoolSpace(free / 4) }) };
+  if (free === undefined) return { limitBytes };
+  return { limitBytes, space: new SpoolSpace(async () => freeIn(await statfs(directory))) };
 }
 
-function freeBytes(directory: string): number | undefined {
-  try {
-    const { bavail, bsize, blocks } = statfsSync(directory);
-    // Some virtual file systems have no blocks, and no limit either.
-    return blocks === 0 ? undefined : bavail * bsize;
-  } catch {
-    return undefined;
-  }
+function freeIn({ bavail, bsize, blocks }: StatsFs): number | undefined {
+  // Some virtual file systems have no blocks, and no limit either.
+  return blocks === 0 ? undefined : bavail * bsize;
 }
+
+// A look takes microseconds, and so much is written in ten milliseconds.
+const LOOK_BYTES = 8 * 1024 * 1024;
 
 /**
- * What results in spools may take together. One that grows beyond it is refused unless it is the oldest that still
- * grows: so one query at a time gets through whatever is free, and no query that fits is ended by its neighbours for
- * good.
+ * The space for results in spools, which must all have room a second time, in the log. It is looked at while they grow,
+ * because the log grows too, and so do files of others.
  */
 export class SpoolSpace {
-  readonly #totalBytes: number;
+  readonly #look: () => Promise<number | undefined>;
+  #freeBytes: number | undefined;
+  #isKnown = false;
+  // Written since the last look.
+  #sinceBytes = 0;
   #usedBytes = 0;
-  // In the order in which they began.
-  readonly #growing = new Set<SpoolShare>();
 
-  constructor(totalBytes: number) {
-    this.#totalBytes = totalBytes;
+  /** `look` tells how much is free, or `undefined`. */
+  constructor(look: () => Promise<number | undefined>) {
+    this.#look = look;
+  }
+
+  /** What all results take that are in spools now. */
+  get usedBytes(): number {
+    return this.#usedBytes;
   }
 
   /** A share for one result, empty. */
   share(): SpoolShare {
-    const share: SpoolShare = new SpoolShare(
-      bytes => {
-        const [oldest] = this.#growing;
-        if (oldest !== share && this.#usedBytes + bytes > this.#totalBytes) return false;
-        this.#usedBytes += bytes;
-        return true;
-      },
-      () => void this.#growing.delete(share),
-      bytes => {
-        this.#usedBytes -= bytes;
-      },
-    );
-    this.#growing.add(share);
-    return share;
+    return new SpoolShare(this);
+  }
+
+  /** Whether so many bytes more may be written. They count as used from now on, unless they may not. */
+  async take(bytes: number): Promise<boolean> {
+    this.#usedBytes += bytes;
+    this.#sinceBytes += bytes;
+    if (this.#isKnown && this.#sinceBytes < LOOK_BYTES && this.#hasRoom()) return true;
+    // Before a refusal as well.
+    this.#freeBytes = await this.#look().catch(() => undefined);
+    this.#isKnown = true;
+    this.#sinceBytes = bytes;
+    if (this.#hasRoom()) return true;
+    this.free(bytes);
+    return false;
+  }
+
+  /** They are used no more. */
+  free(bytes: number): void {
+    this.#usedBytes -= bytes;
+  }
+
+  #hasRoom(): boolean {
+    return this.#freeBytes === undefined || this.#freeBytes - this.#sinceBytes >= this.#usedBytes;
   }
 }
 
 /** What one result takes of a {@link SpoolSpace}. */
 export class SpoolShare {
-  readonly #take: (bytes: number) => boolean;
-  readonly #whole: () => void;
-  readonly #free: (bytes: number) => void;
+  readonly #space: SpoolSpace;
   #bytes = 0;
+  #isFree = false;
 
-  constructor(take: (bytes: number) => boolean, whole: () => void, free: (bytes: number) => void) {
-    this.#take = take;
-    this.#whole = whole;
-    this.#free = free;
+  constructor(space: SpoolSpace) {
+    this.#space = space;
   }
 
-  /** Whether so many bytes more may be written. */
-  grow(bytes: number): boolean {
-    const may = this.#take(bytes);
-    if (may) this.#bytes += bytes;
-    return may;
-  }
-
-  /** It does not grow any more. */
-  whole(): void {
-    this.#whole();
+  /**
+   * Why so many bytes more may not be written, or `undefined` where they may: where other results wait too, this one
+   * can try again when they are recorded; else it is too large for the disk.
+   */
+  async grow(bytes: number): Promise<Failure | undefined> {
+    if (await this.#space.take(bytes)) {
+      if (this.#isFree) this.#space.free(bytes);
+      else this.#bytes += bytes;
+      return undefined;
+    }
+    return this.#space.usedBytes > this.#bytes ? noSpace() : tooLargeForDisk(this.#bytes);
   }
 
   /** Gives all of it back. Safe to call twice. */
   free(): void {
-    this.#whole();
-    this.#free(this.#bytes);
+    this.#isFree = true;
+    this.#space.free(this.#bytes);
     this.#bytes = 0;
   }
 }
@@ -110,8 +128,13 @@ export function tooLarge(limitBytes: number): Failure {
   return ownFailure('RESULT_TOO_LARGE', 'permanent', message);
 }
 
-/** Others take what is free: nothing of the query, which runs again when they are recorded. */
-export function noSpace(): Failure {
-  const message = 'the results that wait to be recorded take a quarter of the free space beside the log';
+function tooLargeForDisk(bytes: number): Failure {
+  const message = `the result is larger than what the file system of the log has room for (${formatSize(bytes)} of it, and the same again to record it), and was not recorded: free space there, or choose another place with --log-dir`;
+  return ownFailure('RESULT_TOO_LARGE', 'permanent', message);
+}
+
+// Nothing of the query, which runs again when others are recorded.
+function noSpace(): Failure {
+  const message = 'the results that wait to be recorded take what is free on the file system of the log';
   return { ...localFailure('ENOSPC', message), neverStarted: false };
 }

@@ -11,62 +11,85 @@ afterAll(() => rmSync(directory, { recursive: true }));
 const ROW = Buffer.from(`{"a":"${'x'.repeat(91)}"}\n`);
 const SIZE = ROW.length;
 
-function writers(rows: number, count: number): ResultWriter[] {
-  const space = new SpoolSpace(rows * SIZE);
-  const spool = { directory, thresholdBytes: SIZE, limitBytes: 100 * SIZE, space };
-  return Array.from({ length: count }, () => new ResultWriter(spool));
+// Writers on a disk with room for so many rows; what they write takes of it.
+function writers(rows: number, count: number) {
+  const disk = { freeBytes: rows * SIZE, looks: 0 };
+  const space: SpoolSpace = new SpoolSpace(async () => {
+    disk.looks += 1;
+    return disk.freeBytes - space.usedBytes + WRITING.bytes;
+  });
+  const spool = { directory, thresholdBytes: SIZE, limitBytes: 1000 * SIZE, space };
+  const made = Array.from({ length: count }, () => new ResultWriter(spool));
+  return { disk, space, made: made as [ResultWriter, ResultWriter, ResultWriter] };
 }
 
-async function write(writer: ResultWriter | undefined, rows: number): Promise<boolean> {
-  for (let row = 0; row < rows; row += 1) await writer?.write(ROW);
-  return writer?.isRefused === false;
+// A look comes before the bytes that it is for are written: of a row, as most of these tests do.
+const WRITING = { bytes: SIZE };
+
+async function write(writer: ResultWriter, rows: number): Promise<boolean> {
+  for (let row = 0; row < rows; row += 1) await writer.write(ROW);
+  return !writer.isRefused;
 }
 
-async function bodyOf(writer: ResultWriter | undefined): Promise<ResultBody> {
-  const body = await writer?.finish();
-  if (body === undefined || 'reason' in body) throw new Error(body?.reason);
+async function bodyOf(writer: ResultWriter): Promise<ResultBody> {
+  const body = await writer.finish();
+  if ('reason' in body) throw new Error(body.reason);
   return body;
 }
 
-describe('results that wait together', () => {
-  it('are refused beyond what they share, all but the oldest that grows', async () => {
-    const [oldest, other] = writers(10, 2);
-    expect(await write(oldest, 6)).toBe(true);
-    expect(await write(other, 4)).toBe(true);
-    expect(await write(other, 1)).toBe(false);
-    expect(await other?.finish()).toMatchObject({
-      failure: { name: 'LOCAL_SHORTAGE', kind: 'transient', shortage: 'ENOSPC', neverStarted: false },
-    });
-    // Its space is free at once; and the oldest may go on beyond all of it.
-    expect(await write(oldest, 50)).toBe(true);
-    await (await bodyOf(oldest)).dispose();
-  });
+const NO_SPACE = { name: 'LOCAL_SHORTAGE', kind: 'transient', shortage: 'ENOSPC', neverStarted: false };
 
-  it('grow again when others are recorded', async () => {
-    const [first, second, third] = writers(10, 3);
-    expect(await write(first, 8)).toBe(true);
-    const whole = await bodyOf(first);
-    // That one grows no more: now the next is the oldest.
-    expect(await write(second, 8)).toBe(true);
+describe('results that wait together', () => {
+  it('are refused where not all have room a second time, and can try again when others are recorded', async () => {
+    const { made, space } = writers(20, 3);
+    const [first, second, third] = made;
+    expect(await write(first, 6)).toBe(true);
+    expect(await write(second, 4)).toBe(true);
     expect(await write(third, 2)).toBe(false);
-    await whole.dispose();
-    await whole.dispose();
-    await (await bodyOf(second)).dispose();
-    const [fourth, fifth] = [third, new ResultWriter({ directory, thresholdBytes: SIZE })];
-    expect(fourth?.isRefused).toBe(true);
-    expect(await write(fifth, 3)).toBe(true);
-    await fifth.discard();
+    expect(await third.finish()).toMatchObject({ failure: NO_SPACE });
+    // Its space is free at once.
+    expect(space.usedBytes).toBe(10 * SIZE);
+    const body = await bodyOf(second);
+    await body.dispose();
+    await body.dispose();
+    expect(space.usedBytes).toBe(6 * SIZE);
+    expect(await write(first, 4)).toBe(true);
+    await first.discard();
+    expect(space.usedBytes).toBe(0);
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('give their share back when they are discarded', async () => {
-    const [oldest, other, last] = writers(10, 3);
-    await write(oldest, 2);
-    expect(await write(other, 8)).toBe(true);
-    await other?.discard();
-    expect(await write(last, 8)).toBe(true);
-    expect(await write(last, 1)).toBe(false);
-    await oldest?.discard();
+  it('one that is alone and has no room is too large', async () => {
+    const [alone] = writers(20, 1).made;
+    expect(await write(alone, 10)).toBe(true);
+    expect(await write(alone, 1)).toBe(false);
+    expect(await alone.finish()).toMatchObject({
+      failure: {
+        name: 'RESULT_TOO_LARGE',
+        kind: 'permanent',
+        message: expect.stringContaining('1000 of it'),
+      },
+    });
+  });
+
+  it('are looked at again while they grow, because others fill the disk too', async () => {
+    let freeBytes = 1e12;
+    const space = new SpoolSpace(async () => freeBytes);
+    const writer = new ResultWriter({ directory, thresholdBytes: 1, space });
+    const chunk = Buffer.from('{"a":1}\n'.repeat(128 * 1024));
+    await writer.write(chunk);
+    freeBytes = 0;
+    for (let sent = 0; sent < 10 && !writer.isRefused; sent += 1) await writer.write(chunk);
+    expect(await writer.finish()).toMatchObject({ failure: { name: 'RESULT_TOO_LARGE' } });
+  });
+
+  it('have no limit where the disk does not tell', async () => {
+    const space = new SpoolSpace(async () => {
+      throw new Error('no such call');
+    });
+    const writer = new ResultWriter({ directory, thresholdBytes: 1, space });
+    expect(await write(writer, 10)).toBe(true);
+    await writer.discard();
   });
 });
 
