@@ -164,7 +164,7 @@ class UnitRun {
       onShort: failure =>
         deps.emit({
           type: 'warning',
-          message: `this process is short of file descriptors or memory, queries wait: ${failure.message}`,
+          message: `this process is short of file descriptors, memory or disk space, queries wait: ${failure.message}`,
         }),
     });
     this.#outage = new Outage({

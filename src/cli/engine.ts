@@ -4,7 +4,8 @@ import type { EmbeddedDataDeps } from '../app/embedded-data.js';
 import type { SetupFile } from '../app/setup.js';
 import { shortHash } from '../core/fingerprint.js';
 import type { Engine } from '../io/engine.js';
-import { SPOOL_THRESHOLD_BYTES } from '../io/result-body.js';
+import { SPOOL_THRESHOLD_BYTES, type SpoolOptions } from '../io/result-body.js';
+import { resultLimits } from '../io/spool-space.js';
 import type { RunnableContext } from './context.js';
 
 /**
@@ -17,7 +18,7 @@ export async function openServer(context: RunnableContext, signal: AbortSignal):
   const common = {
     concurrency: config.concurrency,
     settings: config.settings,
-    spool: { directory: logDirectory, thresholdBytes: SPOOL_THRESHOLD_BYTES },
+    spool: spoolOf(logDirectory, config.max_result),
   };
   const connection = context.connection();
   // Loaded here, because each engine brings a large package that the other one and most commands do not need.
@@ -47,12 +48,13 @@ export async function openEmbeddedData(
     import('../io/embedded.js'),
     import('../app/embedded-data.js'),
   ]);
+  const spool = spoolOf(logDirectory, config.max_result);
   const open: EmbeddedDataDeps['open'] = (directory, brief) =>
     openEmbedded(
       {
         concurrency: brief ? 1 : config.concurrency,
         settings: config.settings,
-        spool: { directory: logDirectory, thresholdBytes: SPOOL_THRESHOLD_BYTES },
+        spool,
         dataDirectory: directory,
         access: { files: config.allow_files, network: config.allow_network },
         ...(timeZone === undefined ? {} : { timeZone }),
@@ -81,6 +83,10 @@ export async function openEmbeddedData(
   // One log is written by one run at a time: so is the copy that belongs to it.
   const owner = { key: shortHash(relative(root, logPath)), pid: world.pid, unit, log: logPath };
   return await openOwnData({ ...world, open }, new DataStore(dataDirectory), owner, request);
+}
+
+function spoolOf(directory: string, maxResultBytes: number | undefined): SpoolOptions {
+  return { directory, thresholdBytes: SPOOL_THRESHOLD_BYTES, ...resultLimits(directory, maxResultBytes) };
 }
 
 /** The version of the package with the embedded engine; empty where it is not installed. */

@@ -238,6 +238,12 @@ export function addRunOptions(command: Command): Command {
     )
     .addOption(
       new Option(
+        '--max-result <size>',
+        'largest result of a query, such as 4G (default: half of the free space, at most 16G)',
+      ).helpGroup(group),
+    )
+    .addOption(
+      new Option(
         '--halt <policy>',
         'stop at errors=N, errors=N%, or same=N|off equal first failures',
       ).helpGroup(group),

@@ -79,6 +79,14 @@ function parseMemoryMax(value: string): number | undefined {
   return bytes !== undefined && bytes >= MIN_MEMORY_MAX_BYTES ? bytes : undefined;
 }
 
+// Less than this no answer has.
+const MIN_MAX_RESULT_BYTES = 1024;
+
+function parseMaxResult(value: string): number | undefined {
+  const bytes = parseSize(value);
+  return bytes !== undefined && bytes >= MIN_MAX_RESULT_BYTES ? bytes : undefined;
+}
+
 const CONCURRENCY = `must be a whole number from 1 to ${MAX_CONCURRENCY}, or auto`;
 const concurrency = z.union([z.literal('auto'), wholeNumber(1, MAX_CONCURRENCY, CONCURRENCY)], CONCURRENCY);
 
@@ -118,6 +126,9 @@ const FIELDS = {
   retries: field(wholeNumber(0, 100), { env: 'QRUN_RETRIES' }),
   max_outage: field(duration, { env: 'QRUN_MAX_OUTAGE' }),
   halt: field(parsed(parseHalt, `must be ${HALT_FORMS}`), { env: 'QRUN_HALT' }),
+  max_result: field(parsed(parseMaxResult, `must be a size of at least 1K: ${SIZE_EXAMPLES}`), {
+    env: 'QRUN_MAX_RESULT',
+  }),
   rows_per_query: field(wholeNumber(1, 1_000_000_000), { env: 'QRUN_ROWS_PER_QUERY' }),
   log_dir: field(text, { env: 'QRUN_LOG_DIR' }),
   allow_placeholders: field(placeholders),
@@ -169,6 +180,8 @@ export interface Config {
   readonly retries: number;
   readonly max_outage: number;
   readonly halt: HaltPolicy;
+  /** Bytes; where it is not given, it follows from the free space when a run starts. */
+  readonly max_result: number | undefined;
   readonly rows_per_query: number | undefined;
   readonly log_dir: string | undefined;
   /** All, none, or those named. */

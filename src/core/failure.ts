@@ -308,6 +308,7 @@ function parseRetryAfter(value: string | undefined, nowMs: number): number | und
 /** A text without the user and password of the URLs in it. */
 export function withoutCredentials(text: string): string {
   // Everything up to the last @ may be a password. Not one expression, which would take time by the square.
+  if (!text.includes('//') || !text.includes('@')) return text;
   return text.replace(/\S+/g, word => {
     const from = word.indexOf('//');
     const to = word.lastIndexOf('@');
@@ -315,9 +316,12 @@ export function withoutCredentials(text: string): string {
   });
 }
 
+// Where the first 300 characters that are no blanks in a row stand, in any text that was written by somebody.
+const EXCERPT_WITHIN = 4000;
+
 /** The first 300 characters of a text on one line, quoted, for a message. */
 export function excerpt(body: string): string {
-  const text = body.replace(/\s+/g, ' ').trim();
+  const text = body.trimStart().slice(0, EXCERPT_WITHIN).replace(/\s+/g, ' ').trim();
   return text === '' ? '(empty body)' : JSON.stringify(text.length > 300 ? `${text.slice(0, 300)}...` : text);
 }
 

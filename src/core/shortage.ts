@@ -24,6 +24,7 @@ export function shortageHint(code: string): string {
   }
   if (code === 'ENFILE')
     return 'the machine has no file descriptor left (sysctl fs.file-max): end other programs';
+  if (code === 'ENOSPC') return 'free space there, lower -P, or choose another place with --log-dir';
   if (code === 'EADDRNOTAVAIL') return 'the machine has no local port left: lower -P, or end other programs';
   if (code === 'EAGAIN') return 'no process or thread more may start: raise the limit (ulimit -u, TasksMax=)';
   return 'the machine is short of memory: lower -P, or end other programs';

@@ -11,7 +11,7 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
   [/UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION/i, 'the two have no version of TLS in common: 1.2 and later'],
 ];
 const OTHER_NAME = /ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH/;
-const NAMES = /\(the certificate is for ([^)]*)\)/;
+const NAMES = /\(the certificate is for ([^()]*)\)/;
 const UNKNOWN_ISSUER =
   /DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE|CERT_SIGNATURE_FAILURE|CERT_UNTRUSTED/;
 

@@ -1,3 +1,5 @@
+import { Pieces } from './pieces.js';
+
 // How much may wait for the reader. To stop a connection and to let it go on again is expensive, above all for one
 // that brings a large result in chunks of 4 KiB: the reader gets in one piece what has come meanwhile.
 const WAITING_BYTES = 256 * 1024;
@@ -12,8 +14,7 @@ const WAITING_BYTES = 256 * 1024;
 export class AnswerBody {
   readonly #resume: () => void;
   readonly #cut: (error: Error) => void;
-  #waiting: Buffer[] = [];
-  #waitingBytes = 0;
+  readonly #waiting = new Pieces();
   #take: ((chunk: Buffer) => Promise<void> | undefined) | undefined;
   #finish: ((error: Error | undefined) => void) | undefined;
   #busy: Promise<void> | undefined;
@@ -49,8 +50,7 @@ export class AnswerBody {
   push(chunk: Buffer): boolean {
     if (this.#busy !== undefined || this.#take === undefined) {
       this.#waiting.push(chunk);
-      this.#waitingBytes += chunk.length;
-      return this.#waitingBytes < WAITING_BYTES;
+      return this.#waiting.bytes < WAITING_BYTES;
     }
     const busy = this.#take(chunk);
     if (busy === undefined) return true;
@@ -74,8 +74,7 @@ export class AnswerBody {
   /** Cuts the connection: nothing more of the answer is wanted. */
   destroy(): void {
     const error = new Error('aborted');
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    this.#waiting.take();
     if (this.#end !== undefined) return;
     this.#end = error;
     this.#cut(error);
@@ -84,10 +83,8 @@ export class AnswerBody {
 
   #goOn(): void {
     this.#busy = undefined;
-    const waiting = this.#waiting;
-    const wasFull = this.#waitingBytes >= WAITING_BYTES;
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    const wasFull = this.#waiting.bytes >= WAITING_BYTES;
+    const waiting = this.#waiting.take();
     if (waiting.length > 0) this.push(waiting.length === 1 ? (waiting[0] as Buffer) : Buffer.concat(waiting));
     if (wasFull && this.#end === undefined) this.#resume();
     this.#settle();
@@ -95,7 +92,7 @@ export class AnswerBody {
 
   // A reader that is busy gets what has come before the end.
   #settle(): void {
-    if (this.#end === undefined || this.#busy !== undefined || this.#waiting.length > 0) return;
+    if (this.#end === undefined || this.#busy !== undefined || this.#waiting.bytes > 0) return;
     this.#finish?.(this.#end ?? undefined);
   }
 }

@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HTTP_PARAMETERS } from '../core/engine-settings.js';
 import { type Failure, ownFailure } from '../core/failure.js';
 import { literal } from '../core/sql/set-statement.js';
+import { NO_SUCH_ANSWER, textsOf } from './answer-texts.js';
 import type { RequestSignal } from './clickhouse-connection.js';
 import type { HttpChannel } from './clickhouse-http.js';
 import type { ServerIdentity } from './clickhouse-identity.js';
-import type { ResultBody, SpoolOptions } from './result-body.js';
+import type { SpoolOptions } from './result-body.js';
 import type { StopSignal } from './stop.js';
 
 // A query ends at its next block, and a block takes seconds at most.
@@ -214,14 +215,14 @@ export class Canceller {
     const answer = await this.#control.call(call, AbortSignal.timeout(CANCEL_LIMIT_MS));
     let met: ReadonlySet<string>;
     if (answer.ok) {
-      try {
-        met = await idsIn(answer.body);
-      } catch (error) {
-        // The answer was no list of queries; the limit of each entry goes on.
-        const message = `KILL QUERY failed: ${(error as Error).message}`;
+      const rows = await textsOf(answer.body, ['query_id']);
+      if (rows === undefined) {
+        // The limit of each entry goes on.
+        const message = `KILL QUERY failed: ${NO_SUCH_ANSWER}`;
         for (const [, entry] of asked) entry.reason = ownFailure('KILL_FAILED', 'unknown', message);
         return;
       }
+      met = new Set(rows.map(({ query_id: id }) => id));
     } else if (answer.failure.name === 'ANSWER_TOO_LARGE') met = new Set(ids);
     else {
       for (const [id, entry] of asked) {
@@ -263,12 +264,4 @@ export class Canceller {
     const how = held.isOver ? 'its connection broke before it answered' : 'its answer did not come';
     return unconfirmed(met ? how : `KILL QUERY does not find it, and ${how}`);
   }
-}
-
-async function idsIn(body: ResultBody): Promise<ReadonlySet<string>> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of body.chunks()) chunks.push(chunk);
-  await body.dispose();
-  const lines = Buffer.concat(chunks).toString('utf8').split('\n').filter(Boolean);
-  return new Set(lines.map(line => String((JSON.parse(line) as { query_id?: unknown }).query_id)));
 }

@@ -13,6 +13,7 @@ import type { Settings } from '../core/model.js';
 import { quotaEndsInMs, refusalOf } from '../core/refusal.js';
 import { literal } from '../core/sql/set-statement.js';
 import { unlessAborted } from '../core/unless-aborted.js';
+import { NO_SUCH_ANSWER, shownVersion, textsOf } from './answer-texts.js';
 import { endpointOf } from './clickhouse-endpoint.js';
 import { type HttpAnswer, HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
 import { ServerIdentity } from './clickhouse-identity.js';
@@ -171,7 +172,7 @@ class Probe {
     const allLost = [...lost, ...(await parametersOnTheWay)];
     if (allLost.length > 0) throw lostError(allLost, this.endpoint);
     return {
-      version: version.values[0] ?? 'unknown',
+      version: shownVersion(version.values[0]),
       supportsParameters: parameters.ok,
       // 456: the server reads {v:UInt8}, and has got no value for it.
       parametersLost: !parameters.ok && parameters.failure.code === 456,
@@ -333,14 +334,10 @@ class Probe {
 }
 
 async function values({ body }: Extract<HttpAnswer, { ok: true }>): Promise<ProbeAnswer> {
-  try {
-    const lines = (body.bytes() ?? Buffer.alloc(0)).toString('utf8').split('\n').filter(Boolean);
-    return { ok: true, values: lines.map(line => String((JSON.parse(line) as { v?: unknown }).v)) };
-  } catch (error) {
-    return { ok: false, failure: ownFailure('NOT_CLICKHOUSE', 'permanent', (error as Error).message) };
-  } finally {
-    await body.dispose();
-  }
+  const rows = await textsOf(body, ['v']);
+  return rows === undefined
+    ? { ok: false, failure: ownFailure('NOT_CLICKHOUSE', 'permanent', NO_SUCH_ANSWER) }
+    : { ok: true, values: rows.map(({ v }) => v) };
 }
 
 // The requests that opening makes at the same time, over connections of their own, have met several, if there are.

@@ -40,9 +40,10 @@ const IDLE_MARGIN_MS = 500;
 // With wait_end_of_query the server is silent until the query has ended, so TCP itself must find out that the
 // other side has vanished. The system then probes for about ten minutes more.
 const TCP_KEEPALIVE_MS = 30_000;
-// A user may switch on progress headers (about 200 bytes each) to keep a load balancer awake; the usual limit is
-// 16 KiB.
-const MAX_HEADER_BYTES = 1024 * 1024;
+// ClickHouse sends under 2 KiB, and the usual limit is 16 KiB; a user may switch on progress headers (about 200 bytes
+// each, ten a second unless told otherwise) to keep a load balancer awake. A header of no length takes 200 bytes of
+// memory, and each query that runs may have as many.
+const MAX_HEADER_BYTES = 64 * 1024;
 
 /**
  * A connection for `createClient` that does what qrun needs of `exec` and no more, on undici's dispatcher.
@@ -220,8 +221,16 @@ function asNodeError(error: Error): Error {
   if (code === 'UND_ERR_CONNECT_TIMEOUT') {
     return Object.assign(new Error(message), { code: 'ETIMEDOUT', syscall: 'connect' });
   }
+  if (code === HEADERS_TOO_LARGE) {
+    const limit = `the headers of the answer are larger than ${MAX_HEADER_BYTES} bytes`;
+    const help = 'with send_progress_in_http_headers set http_headers_progress_interval_ms higher';
+    return Object.assign(new Error(`${limit} (${help})`), { code });
+  }
   return error;
 }
+
+/** undici's code of headers that are larger than allowed. */
+export const HEADERS_TOO_LARGE = 'UND_ERR_HEADERS_OVERFLOW';
 
 /** All headers of an answer that a {@link leanConnection} gives. */
 export type AnswerHeader = (typeof ANSWER_HEADERS)[number];

@@ -17,11 +17,12 @@ import { explainLongUrl } from '../core/long-url.js';
 import type { QueryStats } from '../core/model.js';
 import { encodeSql } from '../core/sql/encoding.js';
 import type { AnswerBody } from './clickhouse-answer.js';
-import { leanConnection, type RequestSignal } from './clickhouse-connection.js';
+import { HEADERS_TOO_LARGE, leanConnection, type RequestSignal } from './clickhouse-connection.js';
 import { formBody, textOf } from './clickhouse-form.js';
 import {
   type AnswerHeaders,
   contradiction,
+  countIn,
   headerOf,
   type ServerIdentity,
   type Summary,
@@ -114,7 +115,13 @@ export class HttpChannel {
     try {
       reply = await this.exec(call, stop);
     } catch (error) {
-      return { ok: false, failure: explained(transportFailure(transportError(error)), call) };
+      const why = transportError(error);
+      // Each time, and nothing that a server that answers others has to be asked about.
+      const failure =
+        why.code === HEADERS_TOO_LARGE
+          ? ownFailure('HEADERS_TOO_LARGE', 'permanent', why.message)
+          : transportFailure(why);
+      return { ok: false, failure: explained(failure, call) };
     }
     // What our own connection gives, which the client hands through.
     const body = reply.stream as unknown as AnswerBody;
@@ -179,14 +186,24 @@ async function readRows(
   let sizeBytes = 0;
   const error = await body.read(chunk => {
     sizeBytes += chunk.length;
-    if (sizeBytes <= limitBytes) return writer.write(chunk);
-    body.destroy();
-    return undefined;
+    const written = sizeBytes <= limitBytes ? writer.write(chunk) : undefined;
+    const cutRefused = (): void => {
+      if (writer.isRefused) body.destroy();
+    };
+    if (sizeBytes > limitBytes) body.destroy();
+    else cutRefused();
+    return written?.then(cutRefused);
   });
   if (sizeBytes > limitBytes) {
     await writer.discard();
     const message = `the answer is larger than ${limitBytes} bytes`;
     return { ok: false, status, failure: ownFailure('ANSWER_TOO_LARGE', 'permanent', message) };
+  }
+  if (writer.isRefused) {
+    const refused = await writer.finish();
+    if ('failure' in refused && refused.failure !== undefined) {
+      return { ok: false, status, failure: refused.failure };
+    }
   }
   const broken = error === undefined ? undefined : transportError(error);
   const tag = headerOf(headers, 'x-clickhouse-exception-tag');
@@ -337,12 +354,11 @@ const STATS = [
   ['elapsed_ns', 'elapsed_ms', 1e-6],
 ] as const;
 
-// Numbers as texts.
 function statsOf(summary: Summary): QueryStats | undefined {
   const stats: Record<string, number> = {};
   for (const [from, to, factor] of STATS) {
-    const value = Number(summary[from] ?? Number.NaN);
-    if (Number.isFinite(value)) stats[to] = factor === 1 ? value : Math.round(value * factor * 1000) / 1000;
+    const value = countIn(summary, from);
+    if (value !== undefined) stats[to] = factor === 1 ? value : Math.round(value * factor * 1000) / 1000;
   }
   return Object.keys(stats).length === 0 ? undefined : stats;
 }

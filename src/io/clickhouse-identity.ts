@@ -15,6 +15,8 @@ const DISPLAY_NAME = 'x-clickhouse-server-display-name';
 const QUERY_ID = 'x-clickhouse-query-id';
 // Names are for messages, and more than a cluster has need not be remembered.
 const MOST_SERVERS = 64;
+// The longest that a host can have (RFC 1035, 2.3.4).
+const NAME_LENGTH = 255;
 // What JSONEachRow is called by the server, depending on how the statement named it.
 const ROW_FORMATS: ReadonlySet<string> = new Set(['JSONEachRow', 'JSONLines', 'NDJSON', 'JSONL']);
 
@@ -52,7 +54,7 @@ export class ServerIdentity {
     if (name === undefined) return false;
     if (name !== this.#lastName) {
       this.#lastName = name;
-      if (this.#servers.size < MOST_SERVERS) this.#servers.add(name);
+      if (this.#servers.size < MOST_SERVERS) this.#servers.add(name.slice(0, NAME_LENGTH));
     }
     return true;
   }
@@ -94,6 +96,14 @@ export function summaryOf(headers: AnswerHeaders): Summary {
   }
 }
 
+/** One of its numbers, which stand there as texts; `undefined` for what is none. */
+export function countIn(summary: Summary, name: string): number | undefined {
+  const value = Object.hasOwn(summary, name) ? summary[name] : undefined;
+  if (typeof value !== 'number' && !(typeof value === 'string' && /^\d{1,20}$/.test(value))) return undefined;
+  const count = Number(value);
+  return Number.isFinite(count) && count >= 0 ? count : undefined;
+}
+
 /**
  * Why rows that came whole are not the result that the server counted and named, or `undefined` where they may be.
  *
@@ -108,8 +118,8 @@ export function contradiction(headers: AnswerHeaders, summary: Summary, rows: nu
       ? undefined
       : `the server says that the result is in the format ${JSON.stringify(format.slice(0, 50))}, not JSONEachRow`;
   }
-  const counted = Number(summary.result_rows ?? 0);
-  const isInsert = Number(summary.written_rows ?? 0) > 0;
+  const counted = countIn(summary, 'result_rows') ?? 0;
+  const isInsert = (countIn(summary, 'written_rows') ?? 0) > 0;
   if (isInsert || !(counted > 0) || counted === rows) return undefined;
   return `the server counted ${counted} rows, and ${rows} came`;
 }

@@ -1,6 +1,8 @@
 import { HTTP_PARAMETERS } from '../core/engine-settings.js';
 import { QrunError } from '../core/errors.js';
+import { ownFailure } from '../core/failure.js';
 import type { EngineLimits } from '../core/sizing.js';
+import { NO_SUCH_ANSWER, shownVersion, textsOf } from './answer-texts.js';
 import { type EndpointOptions, endpointOf } from './clickhouse-endpoint.js';
 import { HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
 import { ServerIdentity } from './clickhouse-identity.js';
@@ -56,24 +58,25 @@ export class ServerWatcher {
    * Errors: QrunError `ENGINE_UNREACHABLE` or `ENGINE_REFUSED` when it does not even tell its version.
    */
   async limits(signal?: AbortSignal): Promise<ServerLimits> {
-    const version = await this.#rows('SELECT version() AS name', signal);
+    const version = await this.#rows('SELECT version() AS name', ['name'], signal);
     if (!version.ok) throw openError(version.failure, this.#endpoint, {});
     const unknown: string[] = [];
     const read = async (table: string, names: readonly string[]): Promise<Map<string, string>> => {
       const list = names.map(name => `'${name}'`).join(', ');
       const answer = await this.#rows(
         `SELECT name, toString(value) AS value FROM ${table} WHERE name IN (${list})`,
+        ['name', 'value'],
         signal,
       );
       if (!answer.ok) unknown.push(`${table}: ${answer.failure.message.split('\n')[0]}`);
-      return new Map(answer.ok ? answer.rows.map(({ name, value }) => [String(name), String(value)]) : []);
+      return new Map(answer.ok ? answer.rows.map(({ name, value }) => [name, value]) : []);
     };
     const settings = await read('system.settings', SETTINGS);
     const server = await read('system.server_settings', SERVER_SETTINGS);
     return {
       kind: 'clickhouse',
       target: this.#endpoint.url,
-      version: String(version.rows[0]?.name ?? 'unknown'),
+      version: shownVersion(version.rows[0]?.name),
       maxQueries: number(server.get('max_concurrent_queries')),
       maxServerMemoryBytes: number(server.get('max_server_memory_usage')),
       maxQueryMemoryBytes: number(settings.get('max_memory_usage')),
@@ -96,9 +99,10 @@ export class ServerWatcher {
         // The type was the number 4 before it was an Enum8 (18.16 has the number).
         `SELECT toString(count()) AS name FROM system.query_log WHERE toString(type) IN ('4', 'ExceptionWhileProcessing')
          AND event_date >= toDate(${since}) AND event_time >= ${since}`,
+        ['name'],
         signal,
       );
-      return answer.ok ? number(String(answer.rows[0]?.name)) : undefined;
+      return answer.ok ? number(answer.rows[0]?.name) : undefined;
     } catch (error) {
       if (error instanceof QrunError) return undefined;
       throw error;
@@ -109,7 +113,7 @@ export class ServerWatcher {
     await this.#channel.close();
   }
 
-  async #rows(sql: string, signal: AbortSignal | undefined) {
+  async #rows<Name extends string>(sql: string, names: readonly Name[], signal: AbortSignal | undefined) {
     const limit = AbortSignal.timeout(LIMIT_MS);
     const stop = signal === undefined ? limit : AbortSignal.any([signal, limit]);
     const call = {
@@ -129,12 +133,9 @@ export class ServerWatcher {
       );
     }
     if (!answer.ok) return answer;
-    try {
-      const lines = (answer.body.bytes() ?? Buffer.alloc(0)).toString('utf8').split('\n').filter(Boolean);
-      return { ok: true as const, rows: lines.map(line => JSON.parse(line) as Record<string, unknown>) };
-    } finally {
-      await answer.body.dispose();
-    }
+    const rows = await textsOf(answer.body, names);
+    if (rows !== undefined) return { ok: true as const, rows };
+    return { ok: false as const, failure: ownFailure('NOT_CLICKHOUSE', 'permanent', NO_SUCH_ANSWER) };
   }
 }
 

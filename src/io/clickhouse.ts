@@ -52,7 +52,7 @@ class ClickHouseEngine implements Engine {
       canceller: new Canceller(this.#control, profile.identity),
       parameterPlace: new ParameterPlace(this.#control),
       limits: { executionTimeRefused: profile.executionTimeRefused },
-      aliases: new SettingAliases(this.#control, options.spool),
+      aliases: new SettingAliases(this.#control),
       url: undefined,
     };
     this.#slots = new Slots(options.concurrency);

@@ -49,7 +49,8 @@ export class EmbeddedAttempt {
   readonly #stop: Stop;
   readonly #slot: Slot;
   readonly #context: EmbeddedContext;
-  // Resolves when the running call must not go on: the deadline, an abort, or a spool that cannot be written.
+  // Resolves when the running call must not go on: the deadline, an abort, a spool that cannot be written, or a result
+  // that is too large.
   readonly #halted: Promise<undefined>;
   #halt: () => void = () => undefined;
   #wasSent = false;
@@ -225,7 +226,12 @@ export class EmbeddedAttempt {
     } else {
       await pipe.end();
     }
-    if (answer.ok) return await proven(writer, answer.result.rowsRead);
+    if (answer.ok || writer.isRefused) {
+      const rowCount = answer.ok ? answer.result.rowsRead : 0;
+      const result = await proven(writer, rowCount);
+      if (result.ok || this.#lost === undefined) return result;
+      return { ok: false, failure: { ...result.failure, mayStillRun: true } };
+    }
     await writer.discard();
     return answer;
   }
@@ -301,6 +307,7 @@ function markComment(session: Session): string {
 async function proven(writer: ResultWriter, rowCount: number): Promise<Answer<{ body: ResultBody }>> {
   const result = await writer.finish();
   if ('reason' in result) {
+    if (result.failure !== undefined) return { ok: false, failure: result.failure };
     const message = result.cut
       ? `the result is not whole: ${result.reason}`
       : `the result is not lines of rows: ${result.reason}`;

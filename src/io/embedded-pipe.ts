@@ -46,8 +46,8 @@ export class ResultPipe {
   }
 
   /**
-   * Gives what is written from now on to `writer`. When the spool cannot be written, `onError` is called once,
-   * the rest is dropped, and {@link end} rejects.
+   * Gives what is written from now on to `writer`. When it refuses the result or the spool cannot be written, `onError`
+   * is called once and the rest is dropped; in the second case {@link end} rejects.
    */
   collect(writer: ResultWriter, onError: () => void): void {
     this.#socket ??= this.#open();
@@ -112,9 +112,7 @@ export class ResultPipe {
   #take(length: number): boolean {
     const chunk = Buffer.from(this.#buffer.subarray(0, length));
     const written =
-      this.#writing === undefined
-        ? this.#writer?.write(chunk)
-        : this.#writing.then(() => this.#writer?.write(chunk));
+      this.#writing === undefined ? this.#give(chunk) : this.#writing.then(() => this.#give(chunk));
     if (written === undefined) return true;
     const writing = written
       .catch(error => this.#fail(error))
@@ -125,6 +123,16 @@ export class ResultPipe {
       });
     this.#writing = writing;
     return false;
+  }
+
+  #give(chunk: Buffer): Promise<void> | undefined {
+    const writer = this.#writer;
+    const written = writer?.write(chunk);
+    const stopRefused = (): void => {
+      if (writer?.isRefused && this.#writer === writer) this.#fail(undefined);
+    };
+    stopRefused();
+    return written?.then(stopRefused);
   }
 
   #fail(error: unknown): void {

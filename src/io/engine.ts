@@ -60,12 +60,14 @@ export type EngineResult =
  * - `run` never rejects for a failure of a query or of the server: it resolves with `ok: false`. It rejects
  *   only for bugs and for a spool that cannot be written (QrunError `LOG_WRITE`).
  * - A result is given out only when it is proven whole; an error inside an answer never becomes data.
+ * - A result that is larger than the engine was told to take ends with `RESULT_TOO_LARGE` (permanent), and one that has
+ *   no room beside others as a shortage; what runs is cancelled.
  * - Concurrent calls are safe up to any number; the engine queues beyond its `slots`.
  * - Nothing leaks from one query to the next: settings, USE, temporary tables and sessions end with it.
  * - When the deadline passes or the signal aborts, the statement is cancelled on the server (best effort, at most a
  *   few seconds) before `run` resolves with failure name `TIMEOUT` (permanent) or `ABORTED`; that it has ended is said
  *   only where it is known. A signal that was aborted before the call sends nothing.
- * - Every row is one line of JSON that begins with `{` and ends with `}` and `\n`, in valid UTF-8; 64-bit
+ * - Every row is one line: one JSON object and nothing else (`core/row-proof.ts`), in valid UTF-8; 64-bit
  *   integers are bare numbers, nan and inf are null, unless the user's settings say otherwise.
  */
 export interface Engine {

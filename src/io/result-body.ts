@@ -4,12 +4,16 @@ import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
+import { type Failure, ownFailure } from '../core/failure.js';
+import { RowProof } from '../core/row-proof.js';
 import { shortageCode } from '../core/shortage.js';
 import { ArrayOfRows } from './array-of-rows.js';
+import { Pieces } from './pieces.js';
+import { type SpoolShare, type SpoolSpace, tooLarge } from './spool-space.js';
 
 /**
- * Rows of one result: lines of JSON, each proven to begin with `{` and to end with `}` and a newline, in valid
- * UTF-8. Held in memory, or in an unlinked temporary file where they are larger than the spool threshold.
+ * Rows of one result: lines, each proven to be one JSON object with a newline behind it and nothing else
+ * ({@link RowProof}), in valid UTF-8. Held in memory, or in an unlinked temporary file where they are larger than the spool threshold.
  */
 export interface ResultBody {
   readonly rows: number;
@@ -29,6 +33,10 @@ export interface SpoolOptions {
   /** An existing directory; the file in it has no name, so that it is gone with the process. */
   readonly directory: string;
   readonly thresholdBytes: number;
+  /** A result that is larger is a failure, `RESULT_TOO_LARGE`; without it there is no limit. */
+  readonly limitBytes?: number;
+  /** What all results in files share. */
+  readonly space?: SpoolSpace;
 }
 
 /** 1 MiB for each running query: -P64 stays at 64 MiB, and writing 1 MiB costs less than a millisecond. */
@@ -42,8 +50,6 @@ export const TAIL_BYTES = 64 * 1024;
 const READ_BYTES = 256 * 1024;
 const NO_BYTES = Buffer.alloc(0);
 const NEWLINE = 10;
-const OPEN_BRACE = 123;
-const CLOSE_BRACE = 125;
 
 /** What a file may have made of its rows by settings of its own. */
 export interface RowShape {
@@ -60,6 +66,8 @@ export interface NotRows {
   readonly cut: boolean;
   /** The last 64 KiB that were received, from a line start on: where a server's exception stands. */
   readonly tail: string;
+  /** They may be rows, but are too many, or there is no room for them now: the failure that is. */
+  readonly failure?: Failure;
 }
 
 /**
@@ -74,19 +82,17 @@ export interface NotRows {
  */
 export class ResultWriter {
   readonly #spool: SpoolOptions | undefined;
-  #chunks: Buffer[] = [];
+  readonly #chunks = new Pieces();
   #file: FileHandle | undefined;
+  #share: SpoolShare | undefined;
   #sizeBytes = 0;
-  #rows = 0;
-  // Of the line that the last chunk left open.
-  #openLine = false;
-  #lastByte = 0;
+  readonly #proof = new RowProof();
   // At most 3 bytes of a character that the last chunk cut.
   #cutCharacter: Buffer = NO_BYTES;
   #bad: string | undefined;
+  #failure: Failure | undefined;
   // The newest chunks, together just over TAIL_BYTES: where an exception that ends the body stands.
-  #recent: Buffer[] = [];
-  #recentBytes = 0;
+  readonly #recent = new Pieces();
   readonly #array: ArrayOfRows | undefined;
 
   constructor(spool: SpoolOptions | undefined, shape?: RowShape) {
@@ -105,19 +111,37 @@ export class ResultWriter {
     if (chunk.length === 0) return undefined;
     if (this.#bad === undefined) this.#scan(chunk);
     if (this.#bad !== undefined) {
-      this.#chunks = [];
+      this.#chunks.take();
       return undefined;
     }
     this.#sizeBytes += chunk.length;
     if (this.#spool === undefined) return undefined;
+    const { directory, thresholdBytes, limitBytes, space } = this.#spool;
+    if (limitBytes !== undefined && this.#sizeBytes > limitBytes) return this.#refuse(tooLarge(limitBytes));
     this.#chunks.push(chunk);
-    if (this.#sizeBytes <= this.#spool.thresholdBytes && this.#file === undefined) return undefined;
-    return this.#writeSpool(this.#spool.directory);
+    if (this.#sizeBytes <= thresholdBytes && this.#file === undefined) return undefined;
+    this.#share ??= space?.share();
+    return this.#writeSpool(directory);
+  }
+
+  /**
+   * Whether nothing that comes can make a result of it any more, so that the rest need not be sent. To be asked after a
+   * `write`, and when its promise has resolved.
+   */
+  get isRefused(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  #refuse(failure: Failure): Promise<void> {
+    this.#failure = failure;
+    this.#bad = failure.message;
+    // The space at once, for those beside it.
+    return this.discard();
   }
 
   /** The newest bytes as text, at most 64 KiB, from a line start on. */
   get tail(): string {
-    const bytes = Buffer.concat(this.#recent);
+    const bytes = this.#recent.joined();
     // Pieces are forgotten only while this much remains.
     if (bytes.length < TAIL_BYTES) return bytes.toString('utf8');
     const cut = bytes.subarray(-TAIL_BYTES);
@@ -126,48 +150,37 @@ export class ResultWriter {
 
   /** The body, or why the bytes are not rows. The writer is of no use afterwards. */
   async finish(): Promise<ResultBody | NotRows> {
-    if (this.#array?.isWhole === false) this.#openLine = true;
-    if (this.#bad !== undefined || this.#openLine) {
+    const isOpen = this.#proof.isOpen || this.#array?.isWhole === false;
+    if (this.#bad !== undefined || isOpen) {
       await this.discard();
       const cut = this.#bad === undefined;
-      return { reason: this.#bad ?? 'its last line has no end', cut, tail: this.tail };
+      const failure = this.#failure === undefined ? {} : { failure: this.#failure };
+      return { reason: this.#bad ?? 'its last line has no end', cut, tail: this.tail, ...failure };
     }
+
     return this.#file === undefined
-      ? memoryBody(this.#chunks, this.#rows, this.#sizeBytes)
-      : spoolBody(this.#file, this.#rows, this.#sizeBytes);
+      ? memoryBody(this.#chunks.take(), this.#proof.rows, this.#sizeBytes)
+      : spoolBody(this.#file, this.#proof.rows, this.#sizeBytes, this.#share);
   }
 
   /** Drops everything. */
   async discard(): Promise<void> {
-    this.#chunks = [];
+    this.#chunks.take();
     const file = this.#file;
     this.#file = undefined;
     await file?.close();
+    this.#share?.free();
   }
 
   #scan(chunk: Buffer): void {
-    let from = 0;
-    while (from < chunk.length) {
-      if (!this.#openLine && chunk[from] !== OPEN_BRACE) {
-        this.#bad = `line ${this.#rows + 1} does not begin with "{"`;
-        return;
-      }
-      const end = chunk.indexOf(NEWLINE, from);
-      if (end === -1) break;
-      const last = end > from ? chunk[end - 1] : this.#lastByte;
-      if (last !== CLOSE_BRACE) {
-        this.#bad = `line ${this.#rows + 1} does not end with "}"`;
-        return;
-      }
-      this.#rows += 1;
-      this.#openLine = false;
-      from = end + 1;
+    const fault = this.#proof.take(chunk);
+    // ASCII is UTF-8; most answers are nothing else. Of two faults that of the encoding says more.
+    if (fault !== undefined || this.#proof.sawNonAscii || this.#cutCharacter.length > 0) {
+      this.#checkEncoding(chunk);
     }
-    if (from < chunk.length) {
-      this.#openLine = true;
-      this.#lastByte = chunk[chunk.length - 1] ?? 0;
-    }
-    this.#checkEncoding(chunk);
+    if (fault === undefined) return;
+    this.#bad ??= fault.reason;
+    if (fault.isTooLong) this.#failure = ownFailure('RESULT_TOO_LARGE', 'permanent', fault.reason);
   }
 
   #checkEncoding(chunk: Buffer): void {
@@ -184,18 +197,19 @@ export class ResultWriter {
   }
 
   #remember(chunk: Buffer): void {
-    this.#recent.push(chunk);
-    this.#recentBytes += chunk.length;
-    for (let first = this.#recent[0]; first !== undefined; first = this.#recent[0]) {
-      if (this.#recentBytes - first.length < TAIL_BYTES) return;
-      this.#recentBytes -= first.length;
-      this.#recent.shift();
+    const recent = this.#recent;
+    recent.push(chunk);
+    for (let { first } = recent; first !== undefined; first = recent.first) {
+      if (recent.bytes - first.length < TAIL_BYTES) return;
+      recent.shift();
     }
   }
 
   async #writeSpool(directory: string): Promise<void> {
-    const pending = this.#chunks;
-    this.#chunks = [];
+    const pending = this.#chunks.take();
+    const size = pending.reduce((sum, { length }) => sum + length, 0);
+    const why = await this.#share?.grow(size);
+    if (why !== undefined) return await this.#refuse(why);
     try {
       this.#file ??= await openWhenPossible(directory);
       for (const chunk of pending) {
@@ -264,7 +278,12 @@ function memoryBody(chunks: Buffer[], rows: number, sizeBytes: number): ResultBo
   };
 }
 
-function spoolBody(file: FileHandle, rows: number, sizeBytes: number): ResultBody {
+function spoolBody(
+  file: FileHandle,
+  rows: number,
+  sizeBytes: number,
+  share: SpoolShare | undefined,
+): ResultBody {
   let closed = false;
   return {
     rows,
@@ -284,6 +303,7 @@ function spoolBody(file: FileHandle, rows: number, sizeBytes: number): ResultBod
       if (closed) return;
       closed = true;
       await file.close();
+      share?.free();
     },
   };
 }

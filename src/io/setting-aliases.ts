@@ -1,8 +1,11 @@
 import { HTTP_PARAMETERS } from '../core/engine-settings.js';
+import { textsOf } from './answer-texts.js';
 import type { HttpChannel } from './clickhouse-http.js';
-import type { SpoolOptions } from './result-body.js';
 import type { StopSignal } from './stop.js';
 
+// A few hundred names; an answer that is longer is none.
+const ANSWER_BYTES = 1024 * 1024;
+const SPOOL = { directory: '', thresholdBytes: ANSWER_BYTES };
 // The unknown column of versions that have no aliases.
 const UNKNOWN_IDENTIFIER = 47;
 
@@ -12,12 +15,10 @@ const UNKNOWN_IDENTIFIER = 47;
  */
 export class SettingAliases {
   readonly #channel: HttpChannel;
-  readonly #spool: SpoolOptions;
   #canonical: Promise<ReadonlyMap<string, string> | undefined> | undefined;
 
-  constructor(channel: HttpChannel, spool: SpoolOptions) {
+  constructor(channel: HttpChannel) {
     this.#channel = channel;
-    this.#spool = spool;
   }
 
   /** All names of these settings but those given; none where the server does not tell. */
@@ -36,22 +37,12 @@ export class SettingAliases {
   async #ask(stop: StopSignal): Promise<ReadonlyMap<string, string> | undefined> {
     const sql = "SELECT name AS n, alias_for AS a FROM system.settings WHERE alias_for != ''";
     const answer = await this.#channel.call(
-      { sql, queryId: '', query: HTTP_PARAMETERS, spool: this.#spool },
+      { sql, queryId: '', query: HTTP_PARAMETERS, spool: SPOOL, limitBytes: ANSWER_BYTES },
       stop,
     );
     if (!answer.ok) return answer.failure.code === UNKNOWN_IDENTIFIER ? new Map() : undefined;
     const found = new Map<string, string>();
-    for await (const row of linesOf(answer.body.chunks())) {
-      const { n, a } = JSON.parse(row) as { n: string; a: string };
-      found.set(n, a);
-    }
-    await answer.body.dispose();
+    for (const { n, a } of (await textsOf(answer.body, ['n', 'a'])) ?? []) found.set(n, a);
     return found;
   }
-}
-
-async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
-  const all: Buffer[] = [];
-  for await (const chunk of chunks) all.push(chunk);
-  yield* Buffer.concat(all).toString('utf8').split('\n').filter(Boolean);
 }

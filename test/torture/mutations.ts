@@ -238,7 +238,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'proof of a whole body: every line is a row',
     file: 'src/io/result-body.ts',
-    line: 'if (this.#bad !== undefined || this.#openLine) {',
+    line: 'if (this.#bad !== undefined || isOpen) {',
     without: 'if (this.#bad === null) {',
     proof: { groups: 'server-limits' },
   },

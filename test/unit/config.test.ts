@@ -47,6 +47,7 @@ const DEFAULTS: Config = {
   retries: 3,
   max_outage: 600_000,
   halt: { errors: undefined, same: 20 },
+  max_result: undefined,
   rows_per_query: undefined,
   log_dir: undefined,
   allow_placeholders: false,
@@ -86,6 +87,7 @@ const KEYS: Record<ConfigKey, Accepted> = {
   timeout: { toml: '30s', env: '30s', flag: '30s', means: 30_000 },
   retries: { toml: 0, env: '0', flag: '0', means: 0 },
   max_outage: { toml: '1.5m', env: '1.5m', flag: '1.5m', means: 90_000 },
+  max_result: { toml: '4G', env: '4GiB', flag: '4096M', means: 4 * 1024 ** 3 },
   halt: {
     toml: 'errors=5%',
     env: 'errors=5%',
@@ -230,6 +232,7 @@ describe('a value that cannot be used', () => {
     ['concurrency', ' 4', `${WHOLE} 1 to 1024, or auto, not " 4"`],
     ['concurrency', '-1', `${WHOLE} 1 to 1024, or auto, not "-1"`],
     ['concurrency', 'Auto', `${WHOLE} 1 to 1024, or auto, not "Auto"`],
+    ['max_result', '1023', 'must be a size of at least 1K: 512M, 8G, 1.5GiB, not "1023"'],
     ['memory_max', '63M', 'must be a size of at least 64M: 512M, 8G, 1.5GiB, not "63M"'],
     ['memory_max', '8GB', 'must be a size of at least 64M: 512M, 8G, 1.5GiB, not "8GB"'],
     ['memory_max', 8, 'must be a size of at least 64M: 512M, 8G, 1.5GiB, not 8'],

@@ -19,6 +19,7 @@ const VALUES: Readonly<Record<string, string>> = {
   '--memory-max': '8G',
   '--timeout': '30s',
   '--max-outage': '1m',
+  '--max-result': '4G',
   '--halt': 'errors=5',
   '--engine': 'clickhouse',
   '--param': 'a=1',

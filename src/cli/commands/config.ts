@@ -79,8 +79,9 @@ function trustOf(trust: TreeTrust): string {
 }
 
 function shownValue(key: ConfigKey, value: unknown): string {
+  if (key === 'max_result' && value === undefined) return 'half of the free space, at most 16G';
   if (value === undefined) return '-';
   if (DURATIONS.has(key) && typeof value === 'number') return formatDuration(value);
-  if (key === 'memory_max' && typeof value === 'number') return formatSize(value);
+  if ((key === 'memory_max' || key === 'max_result') && typeof value === 'number') return formatSize(value);
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
