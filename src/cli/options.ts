@@ -186,37 +186,48 @@ export function addEngineOptions(command: Command): Command {
 /** Options of a run alone. */
 export function addRunOptions(command: Command): Command {
   const group = 'Run:';
-  return command
-    .addOption(
-      new Option('-P, --concurrency <n>', 'queries at a time, or auto (default: 16)').helpGroup(group),
-    )
-    .addOption(
-      new Option(
-        '--memory-max <size>',
-        'memory cap of the run, such as 8G, by systemd-run (without it: no cap)',
-      ).helpGroup(group),
-    )
-    .addOption(
-      new Option('--timeout <duration>', 'deadline of each attempt: 500ms, 30s, 5m (default: 1h)').helpGroup(
-        group,
-      ),
-    )
-    .addOption(
-      new Option('--retries <n>', 'further attempts after a failure that may pass (default: 3)').helpGroup(
-        group,
-      ),
-    )
-    .addOption(
-      new Option('--max-outage <duration>', 'how long to wait for a lost server (default: 10m)').helpGroup(
-        group,
-      ),
-    )
-    .addOption(
-      new Option(
-        '--halt <policy>',
-        'stop at errors=N, errors=N%, or same=N|off equal first failures',
-      ).helpGroup(group),
-    );
+  return (
+    command
+      .addOption(
+        new Option('-P, --concurrency <n>', 'queries at a time, or auto (default: 16)').helpGroup(group),
+      )
+      .addOption(
+        new Option(
+          '--memory-max <size>',
+          'memory cap of the run, such as 8G, by systemd-run (without it: no cap)',
+        ).helpGroup(group),
+      )
+      .addOption(
+        new Option(
+          '--timeout <duration>',
+          'deadline of each attempt: 500ms, 30s, 5m (default: 1h)',
+        ).helpGroup(group),
+      )
+      .addOption(
+        new Option('--retries <n>', 'further attempts after a failure that may pass (default: 3)').helpGroup(
+          group,
+        ),
+      )
+      .addOption(
+        new Option('--max-outage <duration>', 'how long to wait for a lost server (default: 10m)').helpGroup(
+          group,
+        ),
+      )
+      .addOption(
+        new Option(
+          '--halt <policy>',
+          'stop at errors=N, errors=N%, or same=N|off equal first failures',
+        ).helpGroup(group),
+      )
+      .addOption(
+        new Option(
+          '--no-redact',
+          'show messages of the engine whole, with what looks like a credential in them',
+        ).helpGroup(group),
+      )
+      // Without its counterpart, commander would give true where neither was given.
+      .addOption(new Option('--redact', 'hide it (the default)').hideHelp())
+  );
 }
 
 const KEY_OF_FLAG: Readonly<Record<string, ConfigKey>> = {

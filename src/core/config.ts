@@ -120,6 +120,7 @@ const FIELDS = {
   log_dir: field(text, { env: 'QRUN_LOG_DIR' }),
   allow_placeholders: field(placeholders),
   skip_bad: field(flag, { env: 'QRUN_SKIP_BAD' }),
+  redact: field(flag, { env: 'QRUN_REDACT' }),
   include: field(list),
   exclude: field(list),
   settings: field(pairs),
@@ -169,6 +170,8 @@ export interface Config {
   readonly allow_placeholders: AllowedPlaceholders;
   /** Whether queries run although files beside them cannot. */
   readonly skip_bad: boolean;
+  /** Whether credentials of the SQL are hidden in messages. */
+  readonly redact: boolean;
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly settings: Readonly<Record<string, string>>;
@@ -192,6 +195,7 @@ const DEFAULTS = {
   halt: DEFAULT_HALT,
   allow_placeholders: false,
   skip_bad: false,
+  redact: true,
   include: [],
   exclude: [],
   settings: {},

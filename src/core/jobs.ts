@@ -6,6 +6,7 @@ import { checkedSweepName } from './labels.js';
 import { countCombinations, expandMatrix, MAX_COMBINATIONS } from './matrix.js';
 import type { Parameters } from './model.js';
 import { logName, ownersOfOneFile, unitId } from './names.js';
+import { looksSecret } from './secret-names.js';
 
 /** The content of a jobs.toml, checked. Values of the matrix and of `env` are texts. */
 export interface JobsFile {
@@ -192,24 +193,6 @@ export function decodeResolved(content: string): ResolvedJobs | undefined {
   } catch {
     return undefined;
   }
-}
-
-/**
- * Whether a variable, a parameter or an option is named as secrets are. Names of files that hold one are not:
- * `DB_PASSWORD` and `--api-key` are, `PASSWORD_FILE`, `MAX_TOKENS` and `KEY` are not.
- */
-export function looksSecret(name: string): boolean {
-  const words = name
-    .replace(/([a-z\d])(?=[A-Z])/g, '$1_')
-    .toLowerCase()
-    .split(/[^a-z\d]+/)
-    .filter(word => word !== '');
-  const last = words.at(-1) ?? '';
-  if (/^(file|path|dir)$/.test(last)) return false;
-  if (words.some(word => /passw(or)?d|passphrase|^secrets?$|^credentials?$/.test(word))) return true;
-  if (/^(token|apikey|apitoken|accesskey|secretkey|privatekey)$/.test(last)) return true;
-  if (last === 'pwd') return words.length > 1;
-  return last === 'key' && /^(api|access|private|secret|signing|encryption)$/.test(words.at(-2) ?? '');
 }
 
 const PLACEHOLDER = /\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}/g;

@@ -33,7 +33,8 @@ export async function checkServer(
     if (todo === undefined) return;
     const database = await databaseOf(sweep, { engine, clock, abort: signal });
     const where = { target: engine.info.target, database };
-    const deps = { engine, settings: sweep.config.settings, parameters: todo.parameters, clock, where };
+    const { settings, redact } = sweep.config;
+    const deps = { engine, settings, redact, parameters: todo.parameters, clock, where };
     const at = `${where.target}${database === undefined ? '' : `, database ${database}`}`;
     await withSetupLock(
       sweep.root,
