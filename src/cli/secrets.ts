@@ -6,11 +6,16 @@ export function shownUrl(url: string): string {
   return url.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, '$1***@').replace(/[?#].*$/s, '?...');
 }
 
-/** A command line as it may be recorded: every URL in it as {@link shownUrl} shows it. */
+/** A command line as it may be recorded: every URL in it as {@link shownUrl} shows it. Linear in its length. */
 export function shownArguments(args: readonly string[]): string[] {
   return args.map(arg => {
-    const at = /[a-z][a-z\d+.-]*:\/\//i.exec(arg)?.index;
-    return at === undefined ? arg : arg.slice(0, at) + shownUrl(arg.slice(at));
+    const mark = arg.indexOf('://');
+    if (mark === -1) return arg;
+    // The scheme before it; looked for from there, because an expression for both takes time by the square.
+    let at = mark;
+    while (at > 0 && /[a-z\d+.-]/i.test(arg.charAt(at - 1))) at -= 1;
+    while (at < mark && !/[a-z]/i.test(arg.charAt(at))) at += 1;
+    return arg.slice(0, at) + shownUrl(arg.slice(at));
   });
 }
 

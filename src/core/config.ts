@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { parseSize, SIZE_EXAMPLES } from './bytes.js';
 import { parseDuration } from './duration.js';
 import { QrunError } from './errors.js';
+import { globProblem } from './glob.js';
 import { DEFAULT_HALT, HALT_FORMS, type HaltPolicy, parseHalt } from './halt.js';
 import type { AllowedPlaceholders } from './judge.js';
 import type { Rerun } from './plan.js';
@@ -15,9 +16,19 @@ export type ConfigSource = 'default' | 'qrun.toml' | 'environment' | 'flag';
 const MAX_CONCURRENCY = 1024;
 
 const text = z.string('must be a text').min(1, 'must not be empty');
-const list = z.preprocess(
+// So many names in one list are a mistake; what a glob may be is said by globProblem.
+const MAX_GLOBS = 1000;
+const globs = z.preprocess(
   value => (typeof value === 'string' ? [value] : value),
-  z.array(text, 'must be a text or a list of texts'),
+  z
+    .array(text, 'must be a text or a list of texts')
+    .max(MAX_GLOBS, `must not have more than ${MAX_GLOBS} globs`)
+    .superRefine((list, context) => {
+      list.forEach((glob, index) => {
+        const message = globProblem(glob);
+        if (message !== undefined) context.addIssue({ code: 'custom', message, path: [index] });
+      });
+    }),
 );
 const flag = z.preprocess(
   value => (value === '1' || value === 'true' ? true : value === '0' || value === 'false' ? false : value),
@@ -121,8 +132,8 @@ const FIELDS = {
   allow_placeholders: field(placeholders),
   skip_bad: field(flag, { env: 'QRUN_SKIP_BAD' }),
   redact: field(flag, { env: 'QRUN_REDACT' }),
-  include: field(list),
-  exclude: field(list),
+  include: field(globs),
+  exclude: field(globs),
   settings: field(pairs),
   parameters: field(pairs),
   log: field(text, { flagOnly: true }),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { QrunError } from './errors.js';
+import { globProblem } from './glob.js';
 import { checkedSweepName } from './labels.js';
 import { countCombinations, expandMatrix, MAX_COMBINATIONS } from './matrix.js';
 import type { Parameters } from './model.js';
@@ -46,7 +47,16 @@ const SCHEMA = z.strictObject({
     .min(-MAX_PRIORITY, PRIORITY)
     .max(MAX_PRIORITY, PRIORITY)
     .optional(),
-  units: z.array(text, 'must be a list of texts').min(1, 'must not be empty').optional(),
+  units: z
+    .array(text, 'must be a list of texts')
+    .min(1, 'must not be empty')
+    .superRefine((list, context) => {
+      list.forEach((glob, index) => {
+        const message = globProblem(glob);
+        if (message !== undefined) context.addIssue({ code: 'custom', message, path: [index] });
+      });
+    })
+    .optional(),
   epochs: z
     .array(z.record(z.string(), scalar, 'must be a table of parameters'), 'must be a list of tables')
     .min(1, 'must not be empty')

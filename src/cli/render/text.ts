@@ -111,28 +111,50 @@ export function padStart(text: string, width: number): string {
 
 /**
  * The words of a text in lines of at most `width` columns; a word that is longer than a line is broken.
- * Always at least one line.
+ * Always at least one line. Linear in the length of the text.
  */
 export function wrap(text: string, width: number): string[] {
   const limit = Math.max(1, width);
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(/ +/)) {
+  let used = 0;
+  for (const word of text.split(' ')) {
     if (word === '') continue;
-    if (line !== '' && displayWidth(line) + 1 + displayWidth(word) <= limit) {
+    const pieces = brokenAt(word, limit);
+    const [first = ''] = pieces;
+    const firstWidth = displayWidth(first);
+    if (line !== '' && pieces.length === 1 && used + 1 + firstWidth <= limit) {
       line += ` ${word}`;
+      used += 1 + firstWidth;
       continue;
     }
     if (line !== '') lines.push(line);
-    let rest = word;
-    while (displayWidth(rest) > limit) {
-      // A character that is wider than the whole line still has to make progress.
-      const head = take(rest, limit) || Array.from(rest).slice(0, 1).join('');
-      lines.push(head);
-      rest = rest.slice(head.length);
-    }
-    line = rest;
+    line = pieces.pop() ?? '';
+    used = pieces.length === 0 ? firstWidth : displayWidth(line);
+    for (const piece of pieces) lines.push(piece);
   }
   if (line !== '' || lines.length === 0) lines.push(line);
   return lines;
+}
+
+// The pieces of a word that fit into a line each; a character that is wider than the line is one of its own.
+function brokenAt(word: string, limit: number): string[] {
+  const pieces: string[] = [];
+  if (PLAIN.test(word)) {
+    for (let from = 0; from < word.length; from += limit) pieces.push(word.slice(from, from + limit));
+    return pieces;
+  }
+  let from = 0;
+  let used = 0;
+  for (const { segment, index } of segmentsOf(word)) {
+    const width = graphemeWidth(segment);
+    if (used + width > limit && index > from) {
+      pieces.push(word.slice(from, index));
+      from = index;
+      used = 0;
+    }
+    used += width;
+  }
+  pieces.push(word.slice(from));
+  return pieces;
 }
