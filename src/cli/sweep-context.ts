@@ -90,10 +90,17 @@ function refuseSharedNames(units: readonly UnitContext[]): void {
       `${one} and ${other} would share ${path.get(other)}${path.get(one) === path.get(other) ? '' : ', because its disk does not tell upper from lower case'}`,
   );
   if (units.some(({ unit }) => unit === AUDIT)) problems.push(`no unit can be called ${AUDIT}`);
+  for (const { unit } of units) {
+    // pueue shows labels as they are.
+    if (UNPRINTABLE.test(unit)) problems.push(`the unit ${JSON.stringify(unit)} holds control characters`);
+  }
   if (problems.length > 0) {
     throw new QrunError('CONFIG', 'the units of the sweep are not usable', { details: problems });
   }
 }
+
+// Control characters, and what reorders the text around it.
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/u;
 
 // The disk is asked only where that matters.
 function sharing(logs: readonly (readonly [string, string])[]): [string, string][] {

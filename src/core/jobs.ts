@@ -295,5 +295,5 @@ function envProblems(env: Checked['env']): string[] {
 }
 
 function holdsPassword(value: string): boolean {
-  return /[a-z][a-z\d+.-]*:\/\/[^/\s:@]*:[^/\s@]+@/i.test(value);
+  return /[a-z\d+.-]:\/\/[^/\s:@]*:[^/\s@]+@/i.test(value);
 }

@@ -47,7 +47,9 @@ export async function checkServer(
             emit: event => {
               if (event.type !== 'setup_done') return;
               const time = formatDuration(event.duration_ms);
-              terminal.err.write(`setup  ${event.file}  in ${time}, on ${at}\n`);
+              terminal.err.write(
+                `setup  ${terminal.errStyle.foreign(event.file)}  in ${time}, on ${terminal.errStyle.foreign(at)}\n`,
+              );
             },
           },
           todo.files,

@@ -30,10 +30,10 @@ function qrunErrorLines(error: QrunError, style: Style): string[] {
   return lines;
 }
 
-/** A text with a label before its first line and room of the same width before its others. */
+/** A text with a label before its first line and a bar at the same width before its others, which say what they like. */
 function labelledLines(label: string, color: (text: string) => string, text: string, style: Style): string[] {
   return safeLines(text, style).map(
-    (line, index) => (index === 0 ? color(label) : ' '.repeat(label.length)) + line,
+    (line, index) => (index === 0 ? color(label) : `${' '.repeat(label.length - 2)}| `) + line,
   );
 }
 
