@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import type { ConfigKey } from '../core/config.js';
 import { QrunError } from '../core/errors.js';
+import { nameProblem } from '../core/table-keys.js';
 
 /** Options of commander, by the names that it derives from the flags. */
 export type Flags = Readonly<Record<string, unknown>>;
@@ -276,12 +277,17 @@ export function flagName(key: string): string {
   return `--${key.replaceAll('_', '-')}`;
 }
 
+// Of a value that is none.
+const SHOWN = 100;
+
 /** `name=value` pairs. Errors: QrunError `USAGE`. */
 export function parsePairs(option: string, values: readonly string[]): Record<string, string> {
   const result: Record<string, string> = {};
   for (const value of values) {
     const at = value.indexOf('=');
-    if (at < 1) throw new QrunError('USAGE', `${option} ${value}: must be name=value`);
+    if (at < 1) throw new QrunError('USAGE', `${option} ${value.slice(0, SHOWN)}: must be name=value`);
+    const problem = nameProblem(value.slice(0, at));
+    if (problem !== undefined) throw new QrunError('USAGE', `${option} ${value.slice(0, at)}: ${problem}`);
     result[value.slice(0, at)] = value.slice(at + 1);
   }
   return result;

@@ -3,7 +3,13 @@
  * which may hold a password too. Texts that are no URL are treated alike.
  */
 export function shownUrl(url: string): string {
-  return url.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, '$1***@').replace(/[?#].*$/s, '?...');
+  const [scheme = ''] = /^[a-z][a-z\d+.-]*:\/\//i.exec(url) ?? [];
+  const at = url.lastIndexOf('@');
+  const query = url.search(/[?#]/);
+  // An @ behind a `?` may be of a password on either side of it.
+  if (query !== -1 && query < at) return `${scheme}***`;
+  const host = at === -1 ? url.slice(scheme.length) : `***@${url.slice(at + 1)}`;
+  return scheme + host.replace(/[?#].*$/s, '?...');
 }
 
 /** A command line as it may be recorded: every URL in it as {@link shownUrl} shows it. Linear in its length. */
@@ -19,7 +25,9 @@ export function shownArguments(args: readonly string[]): string[] {
   });
 }
 
-/** The message about an option that does not exist, without the value: `--pasword=secret` is a mistyped one. */
+/** The message about an option that does not exist, without the value: `--pasword=secret` and `-psecret` are mistyped ones. */
 export function withoutOptionValue(message: string): string {
-  return message.replace(/(unknown option '-[^'=\s]*=).*'/s, "$1...'");
+  return message
+    .replace(/(unknown option '-[^'=\s]*=).*'/s, "$1...'")
+    .replace(/(unknown option '-[^-'\s])[^'\s=].*'/s, "$1...'");
 }

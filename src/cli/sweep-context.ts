@@ -2,6 +2,7 @@ import { realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import { AUDIT, defaultGroup, sweepNameOf } from '../core/labels.js';
+import { MAX_COMBINATIONS } from '../core/matrix.js';
 import type { Parameters } from '../core/model.js';
 import { ownersOfOneFile } from '../core/names.js';
 import { nameMatcher } from '../core/selection.js';
@@ -54,6 +55,14 @@ export function openSweep(
     isWithin(join(root, path), start),
   );
   const sets = parameterSets(context.table);
+  // As for the sets of parameters: more are a mistake, and would take all memory before anybody could say so.
+  if (chosen.length * sets.length > MAX_COMBINATIONS) {
+    throw new QrunError('CONFIG', 'the sweep has too many units', {
+      details: [
+        `${chosen.length} directories x ${sets.length} sets of parameters; ${MAX_COMBINATIONS} are the limit`,
+      ],
+    });
+  }
   const included = nameMatcher(include, true);
   const excluded = nameMatcher(exclude, false);
   const units = chosen

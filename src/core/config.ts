@@ -6,8 +6,10 @@ import { globProblem } from './glob.js';
 import { DEFAULT_HALT, HALT_FORMS, type HaltPolicy, parseHalt } from './halt.js';
 import type { AllowedPlaceholders } from './judge.js';
 import type { Rerun } from './plan.js';
+import { parameterProblem } from './secret-names.js';
 import type { Shard } from './selection.js';
 import { sweepProblems } from './sweep.js';
+import { keyProblems } from './table-keys.js';
 
 /** Where a value came from; later ones win. */
 export type ConfigSource = 'default' | 'qrun.toml' | 'environment' | 'flag';
@@ -246,6 +248,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
   const sources: Partial<Record<ConfigKey, ConfigSource>> = {};
   const given: Partial<Record<ConfigKey, unknown>> = {};
   const take = (key: ConfigKey, raw: unknown, source: ConfigSource, label: string): void => {
+    problems.push(...keyProblems(label, raw));
     const result = FIELDS[key].schema.safeParse(raw);
     if (!result.success) {
       for (const issue of result.error.issues) {
@@ -257,6 +260,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
       return;
     }
     const merge = key === 'settings' || key === 'parameters';
+    if (key === 'parameters') problems.push(...parameterProblems(label, result.data as object));
     values[key] = merge ? { ...(values[key] as object), ...(result.data as object) } : result.data;
     given[key] = merge ? values[key] : raw;
     sources[key] = source;
@@ -290,6 +294,25 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
   return { config: values as unknown as Config, sources, given };
 }
 
+// A command line or a file with more of them is a mistake; each stands in the id of the unit, and in every record.
+const MAX_PARAMETERS = 100;
+const MAX_VALUE_LENGTH = 64 * 1024;
+
+function parameterProblems(label: string, parameters: object): string[] {
+  const entries = Object.entries(parameters) as [string, string][];
+  if (entries.length > MAX_PARAMETERS) {
+    return [`${label}: has ${entries.length} parameters; ${MAX_PARAMETERS} are the limit`];
+  }
+  return entries.flatMap(([name, value]) => {
+    const problem =
+      parameterProblem(name) ??
+      (value.length > MAX_VALUE_LENGTH
+        ? `has ${value.length} characters; ${MAX_VALUE_LENGTH} are the limit: put large data into a table`
+        : undefined);
+    return problem === undefined ? [] : [`${label}.${name.slice(0, 100)}: ${problem}`];
+  });
+}
+
 function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
   let value = raw;
   for (const step of path) {
@@ -299,6 +322,9 @@ function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
   return value;
 }
 
+// More of a bad value tells nobody anything.
+const LONGEST_SHOWN = 200;
+
 // A bad value, as far as a message may repeat it.
 function shown(key: ConfigKey, value: unknown): string {
   if (Array.isArray(value)) return 'a list';
@@ -306,7 +332,8 @@ function shown(key: ConfigKey, value: unknown): string {
   if (typeof value === 'object' && value !== null) return 'a table';
   if (typeof value !== 'string') return String(value);
   if (key === 'settings' || key === 'parameters') return 'a text';
-  return /:\/\/|@/.test(value) ? 'a URL' : JSON.stringify(value);
+  if (/:\/\/|@/.test(value)) return 'a URL';
+  return JSON.stringify(value.length > LONGEST_SHOWN ? `${value.slice(0, LONGEST_SHOWN)}...` : value);
 }
 
 function unknownKey(name: string): string {

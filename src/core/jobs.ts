@@ -6,7 +6,8 @@ import { checkedSweepName } from './labels.js';
 import { countCombinations, expandMatrix, MAX_COMBINATIONS } from './matrix.js';
 import type { Parameters } from './model.js';
 import { logName, ownersOfOneFile, unitId } from './names.js';
-import { looksSecret } from './secret-names.js';
+import { holdsPassword, looksSecret } from './secret-names.js';
+import { keyProblems } from './table-keys.js';
 
 /** The content of a jobs.toml, checked. Values of the matrix and of `env` are texts. */
 export interface JobsFile {
@@ -101,7 +102,10 @@ const SCHEMA = z.strictObject({
  */
 export function parseJobsFile(values: Readonly<Record<string, unknown>>, file: string): JobsFile {
   const result = SCHEMA.safeParse(values);
-  const problems = result.success ? [] : result.error.issues.flatMap(issueLines);
+  const problems = [
+    ...Object.entries(values).flatMap(([key, value]) => keyProblems(key, value)),
+    ...(result.success ? [] : result.error.issues.flatMap(issueLines)),
+  ];
   if (result.success) problems.push(...meaningProblems(result.data));
   if (!result.success || problems.length > 0) {
     throw new QrunError('CONFIG', `${file} is not usable`, {
@@ -292,8 +296,4 @@ function envProblems(env: Checked['env']): string[] {
     if (looksSecret(name) || holdsPassword(value)) return [`env.${name}: looks like a secret; ${SECRETS}`];
     return [];
   });
-}
-
-function holdsPassword(value: string): boolean {
-  return /[a-z\d+.-]:\/\/[^/\s:@]*:[^/\s@]+@/i.test(value);
 }

@@ -12,6 +12,36 @@ export function looksSecret(name: string): boolean {
   return last === 'key' && /^(api|access|private|secret|signing|encryption)$/.test(words.at(-2) ?? '');
 }
 
+/** Whether a text holds a URL with a password. */
+export function holdsPassword(text: string): boolean {
+  return /[a-z\d+.-]:\/\/[^/\s:@]*:[^/\s@]+@/i.test(text);
+}
+
+/**
+ * Why a parameter of a unit cannot have its name, or `undefined`: parameters stand in unit ids, file names, labels and
+ * records. `token` alone may be what a sweep is about.
+ */
+export function parameterProblem(name: string): string | undefined {
+  if (!looksSecret(name) || name.toLowerCase() === 'token') return undefined;
+  return 'looks like a secret, and parameters stand in unit ids, file names, labels and records; put secrets into a named collection of the server, or give it another name';
+}
+
+/**
+ * Whether a command line for a shell gives a secret in clear: an option or a variable with the name of one, or a URL
+ * with a password. What the shell puts in (`$NAME`) and names of files are none.
+ */
+export function commandHoldsSecret(command: string): boolean {
+  if (holdsPassword(command)) return true;
+  const words = command.split(/[\s;|&]+/);
+  return words.some((word, index) => {
+    const [, dashes = '', name = '', mark, value = ''] =
+      /^["']?(-{0,2})([\w-]{1,100})(=)?(.*)$/s.exec(word) ?? [];
+    if (name === '' || !looksSecret(name)) return false;
+    const given = mark === '=' ? value : dashes === '' ? '' : (words[index + 1] ?? '');
+    return given !== '' && !/^["']?[$`-]/.test(given);
+  });
+}
+
 // In SQL and in URLs a wrong guess only hides a text of a message, so that more counts there.
 const HIDDEN_WORD =
   /^(?:passw(?:or)?ds?|passphrase|pass|pwd|pw|pat|secrets?|tokens?|credentials?|auth|authorization|bearer|cookie|signature|sig|sas|salt|apikey|apitoken|accesskey|secretkey|privatekey|sharedaccesssignature|accountkey)$/;

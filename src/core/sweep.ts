@@ -4,7 +4,9 @@ import { globProblem } from './glob.js';
 import { checkedSweepName } from './labels.js';
 import { countCombinations, expandMatrix, MAX_COMBINATIONS } from './matrix.js';
 import type { Parameters } from './model.js';
+import { parameterProblem } from './secret-names.js';
 import { nameMatcher } from './selection.js';
+import { keyProblems } from './table-keys.js';
 
 /** `[sweep]` of qrun.toml: what units there are, and how they are submitted. */
 export interface SweepTable {
@@ -69,17 +71,37 @@ export const SWEEP_KEYS: readonly string[] = Object.keys(SCHEMA.shape);
 
 /** What is wrong with a `[sweep]` table, one line each, for messages that list everything at once. */
 export function sweepProblems(label: string, value: unknown): string[] {
+  const lost = keyProblems(label, value);
   const result = SCHEMA.safeParse(value);
   if (result.success) {
     const table = result.data as SweepTable;
-    return [...namesGivenTwice(label, table), ...tooManySets(label, table)];
+    return [
+      ...lost,
+      ...secretNames(label, table),
+      ...namesGivenTwice(label, table),
+      ...tooManySets(label, table),
+    ];
   }
-  return result.error.issues.flatMap(issue => {
+  const others = result.error.issues.flatMap(issue => {
     const at = [label, ...issue.path.map(String)].join('.');
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map(key => `${at}.${key}: unknown key; known are ${SWEEP_KEYS.join(', ')}`);
     }
     return [`${at}: ${issue.message}`];
+  });
+  return [...lost, ...others];
+}
+
+function secretNames(label: string, { epochs = [], matrix = {} }: SweepTable): string[] {
+  const names = [
+    ...Object.keys(matrix).map(name => [`${label}.matrix.${name}`, name] as const),
+    ...epochs.flatMap((epoch, index) =>
+      Object.keys(epoch).map(name => [`${label}.epochs.${index}.${name}`, name] as const),
+    ),
+  ];
+  return names.flatMap(([at, name]) => {
+    const problem = parameterProblem(name);
+    return problem === undefined ? [] : [`${at}: ${problem}`];
   });
 }
 

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { parseEnv } from 'node:util';
 import { parse, TomlError } from 'smol-toml';
 import { QrunError } from '../core/errors.js';
@@ -68,13 +69,26 @@ export function readDotEnv(path: string): Record<string, string | undefined> {
  * Errors: QrunError `CONFIG` when it cannot be read, is no text in UTF-8, or longer than 4 KiB.
  */
 export function readSecretFile(path: string): string {
-  return reading(path, () => readText(path, 'password', { pipe: true })).replace(/\r?\n$/, '');
+  return reading(path, () => {
+    try {
+      return readText(path, 'password', { pipe: true });
+    } catch (error) {
+      if (!NO_SUCH_NAME.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      // Whoever gives the password itself in place of its file does not want to read it in a log.
+      throw new QrunError('CONFIG', `there is no such password file in ${dirname(path)}`, {
+        hint: 'its name is not repeated here, because it may be the password itself; password_file takes the name of a file',
+      });
+    }
+  }).replace(/\r?\n$/, '');
 }
+
+const NO_SUCH_NAME: ReadonlySet<string> = new Set(['ENOENT', 'ENAMETOOLONG', 'ENOTDIR']);
 
 function reading<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (cause) {
+    if (cause instanceof QrunError) throw cause;
     throw new QrunError('CONFIG', `cannot read ${path}: ${(cause as Error).message}`, { cause });
   }
 }
