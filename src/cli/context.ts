@@ -19,6 +19,7 @@ import { type JobConfig, readJobConfig } from '../io/job-config.js';
 import { realLogPath } from '../io/log-place.js';
 import { localTimeZone } from '../io/time-zone.js';
 import { findSweepRoot, type SweepRoot, unitName } from '../io/unit-files.js';
+import { refuseAllowedByTree } from './allowed-by-tree.js';
 
 /** The surroundings of the process, as far as the configuration depends on them. */
 export interface Surroundings {
@@ -102,6 +103,14 @@ export function sweepContext(
     flags,
     ...(flagName === undefined ? {} : { flagName }),
   });
+  if (job === undefined) {
+    refuseAllowedByTree({
+      config,
+      sources,
+      configFile,
+      dotEnv: { file: join(root, '.env'), given: dotEnv, set },
+    });
+  }
   // A path in qrun.toml means the same wherever qrun is started.
   const from = (key: ConfigKey, path: string): string =>
     resolve(sources[key] === 'qrun.toml' ? root : cwd, path);

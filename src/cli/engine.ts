@@ -62,6 +62,7 @@ export async function openEmbeddedData(
         settings: config.settings,
         spool: { directory: logDirectory, thresholdBytes: SPOOL_THRESHOLD_BYTES },
         dataDirectory: directory,
+        access: { files: config.allow_files, network: config.allow_network },
         ...(timeZone === undefined ? {} : { timeZone }),
       },
       world.drain,

@@ -180,6 +180,14 @@ export function addEngineOptions(command: Command): Command {
       ).helpGroup(group),
     )
     .addOption(
+      new Option('--allow-files', 'embedded: SQL may read and write files, as file() does').helpGroup(group),
+    )
+    .addOption(
+      new Option('--allow-network', 'embedded: SQL may use the network, as url() and s3() do').helpGroup(
+        group,
+      ),
+    )
+    .addOption(
       new Option('--setup', 'run _setup.sql on the server first (embedded: always, once)').helpGroup(group),
     );
 }

@@ -121,6 +121,8 @@ const FIELDS = {
   password_file: field(text, { env: 'CLICKHOUSE_PASSWORD_FILE' }),
   ca_file: field(text, { env: 'CLICKHOUSE_CA_FILE' }),
   data_dir: field(text, { env: 'QRUN_DATA_DIR' }),
+  allow_files: field(flag, { env: 'QRUN_ALLOW_FILES' }),
+  allow_network: field(flag, { env: 'QRUN_ALLOW_NETWORK' }),
   concurrency: field(concurrency, { env: 'QRUN_CONCURRENCY' }),
   memory_max: field(parsed(parseMemoryMax, `must be a size of at least 64M: ${SIZE_EXAMPLES}`), {
     env: 'QRUN_MEMORY_MAX',
@@ -169,6 +171,10 @@ export interface Config {
   readonly password_file: string | undefined;
   readonly ca_file: string | undefined;
   readonly data_dir: string | undefined;
+  /** Whether SQL on the embedded engine may read and write files. */
+  readonly allow_files: boolean;
+  /** Whether SQL on the embedded engine may use the network. */
+  readonly allow_network: boolean;
   /** `auto`: what is recommended when the run starts. */
   readonly concurrency: number | 'auto';
   /** Bytes. */
@@ -206,6 +212,8 @@ const DEFAULTS = {
   retries: 3,
   max_outage: 600_000,
   halt: DEFAULT_HALT,
+  allow_files: false,
+  allow_network: false,
   allow_placeholders: false,
   skip_bad: false,
   redact: true,

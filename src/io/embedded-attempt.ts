@@ -1,7 +1,10 @@
+import type { EmbeddedAccess } from '../core/embedded-access.js';
+import { explained, refusedFailure } from '../core/embedded-refusal.js';
 import { encodeParameter } from '../core/engine-settings.js';
 import { type Failure, failureOfQuery, ownFailure } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
 import { escapeRawBytes, hasRawBytes } from '../core/sql/encoding.js';
+import { outsideUse } from '../core/sql/outside.js';
 import { literal, setStatement } from '../core/sql/set-statement.js';
 import type { Statement } from '../core/sql/statement.js';
 import { type CallAnswer, type Connections, NO_OUTPUT } from './embedded-connections.js';
@@ -28,6 +31,7 @@ export interface EmbeddedContext {
   readonly cancelLimitMs: number;
   /** Of qrun, and over them those of the user for all queries. */
   readonly settings: Settings;
+  readonly access: EmbeddedAccess;
 }
 
 // The engine's own limit lies behind ours, so that the failure is always named TIMEOUT; it ends a query that
@@ -99,7 +103,8 @@ export class EmbeddedAttempt {
         const answer = await this.#execute(opened.session, statement, choice.mayBe(index));
         if (answer.ok && answer.body !== undefined) await choice.take(index, answer.body);
         const changes = !(statement.readOnly || readOnly);
-        if (!answer.ok) return this.#failed(failureOfQuery(answer.failure, { changedBefore, changes }));
+        if (!answer.ok)
+          return this.#failed(failureOfQuery(explained(answer.failure), { changedBefore, changes }));
         if (this.#stop.why !== undefined) return this.#failed(undefined);
         changedBefore ||= changes;
       }
@@ -158,6 +163,8 @@ export class EmbeddedAttempt {
     statement: Statement,
     isResult: boolean,
   ): Promise<Answer<{ body: ResultBody | undefined }>> {
+    const outside = outsideUse(statement, this.#context.access);
+    if (outside !== undefined) return { ok: false, failure: refusedFailure(outside) };
     if (statement.parameters.length > 0) {
       // Set already, except where two statements name a parameter with different types.
       const set = await this.#set(session, this.#parametersOf(statement));

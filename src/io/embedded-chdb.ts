@@ -1,3 +1,4 @@
+import { type EmbeddedAccess, NO_ACCESS } from '../core/embedded-access.js';
 import { QrunError } from '../core/errors.js';
 import { withOwnConfig } from './embedded-config.js';
 
@@ -34,14 +35,17 @@ export type Connect = (path: string) => ChdbConnection;
  * By chDB's sessions and not by its `chdb/connection`, which is the same behind the interface of
  * @clickhouse/client and loads that package's common part: 24 ms more.
  *
- * Rejects with QrunError `ENGINE_MISSING` where the optional package is not installed, or has no build for this
+ * `access`: what SQL may reach. Rejects with QrunError `ENGINE_MISSING` where the optional package is not installed, or has no build for this
  * platform.
  */
-export async function loadChdb(load: () => Promise<Chdb> = () => import('chdb')): Promise<Connect> {
+export async function loadChdb(
+  access: EmbeddedAccess = NO_ACCESS,
+  load: () => Promise<Chdb> = () => import('chdb'),
+): Promise<Connect> {
   try {
     const { Session } = await load();
     return path =>
-      withOwnConfig(connectionArgs => new Session(path, { connectionArgs: [...connectionArgs] }));
+      withOwnConfig(access, connectionArgs => new Session(path, { connectionArgs: [...connectionArgs] }));
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const isMissing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';

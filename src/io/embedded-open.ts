@@ -1,13 +1,15 @@
 import { constants as fileConstants } from 'node:fs';
-import { access, readFile } from 'node:fs/promises';
+import { access as mayUse, readFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import type { EmbeddedAccess } from '../core/embedded-access.js';
 import { fixedSetting, suggest } from '../core/engine-settings.js';
 import { QrunError } from '../core/errors.js';
 import type { Settings } from '../core/model.js';
 import { setStatement } from '../core/sql/set-statement.js';
 import type { Connect } from './embedded-chdb.js';
 import { type CallAnswer, Connections, NO_OUTPUT } from './embedded-connections.js';
+import { prepareContent } from './embedded-content.js';
 import { type DataHolder, isAlive, lockDataDirectory } from './embedded-lock.js';
 import { FileLock, lockHolder } from './flock.js';
 import { loadLibc } from './libc.js';
@@ -16,12 +18,16 @@ import { makeDirectories } from './log-file.js';
 /**
  * Connections to a data directory, which is made where it does not exist.
  *
- * Rejects with QrunError `CONFIG` where it cannot be made, read and written, or is no data directory, and `DATA_LOCKED` where another process has it open (one process at a time can, so it is not waited for).
+ * Rejects with QrunError `CONFIG` where it cannot be made, read and written, or is no data directory or holds what `access` does not allow, and `DATA_LOCKED` where another process has it open (one process at a time can, so it is not waited for).
  */
-export async function openConnections(connect: Connect, path: string): Promise<Connections> {
+export async function openConnections(
+  connect: Connect,
+  path: string,
+  access: EmbeddedAccess,
+): Promise<Connections> {
   try {
     makeDirectories(path);
-    await access(path, fileConstants.R_OK | fileConstants.W_OK | fileConstants.X_OK);
+    await mayUse(path, fileConstants.R_OK | fileConstants.W_OK | fileConstants.X_OK);
   } catch (cause) {
     throw new QrunError('CONFIG', `cannot use the data directory ${path}: ${(cause as Error).message}`, {
       hint: 'choose a directory that you may write to with --data-dir',
@@ -31,6 +37,8 @@ export async function openConnections(connect: Connect, path: string): Promise<C
   const lock = await lockDataDirectory(path);
   if (!('release' in lock)) throw locked(path, lock);
   try {
+    // One that another program has open changes beneath the look; it is refused below.
+    if ((await statusHolder(path)) === undefined) prepareContent(path, access);
     return await connectTo(connect, path, () => lock.release());
   } catch (error) {
     lock.release();
@@ -126,6 +134,26 @@ export async function dieOfCrashes(): Promise<void> {
     if (signal !== undefined) libc?.defaultSignal(signal);
   }
 }
+
+/**
+ * Rejects with QrunError `ENGINE_REFUSED` where SQL could reach more than `access` allows: an engine that reads qrun's
+ * configuration otherwise, or not at all, would open with everything allowed and say nothing.
+ */
+export async function refuseMoreAccess(connections: Connections, access: EmbeddedAccess): Promise<void> {
+  const answer = await connections.control('SHOW GRANTS');
+  const granted = answer.ok ? Buffer.from(answer.result.bytes()).toString('utf8') : '';
+  if (granted !== '' && !(access.files ? ALWAYS_MORE : MORE_THAN_DATA).test(granted)) {
+    if (access.network || !NETWORK.test(granted)) return;
+  }
+  throw new QrunError('ENGINE_REFUSED', 'the embedded engine does not keep to what qrun lets SQL do', {
+    hint: 'qrun does not know this version of chdb: use the one in its package.json, or a server with --url',
+  });
+}
+
+const ALWAYS_MORE =
+  /GRANT OPTION|\b(?:ALL|SOURCES|USER|ROLE|BACKUP|NAMED COLLECTION|TABLE ENGINE ON \*)(?![\w])/;
+const MORE_THAN_DATA = new RegExp(`${ALWAYS_MORE.source}|\\b(?:FILE|SQLITE)\\b`);
+const NETWORK = /\b(?:URL|REMOTE|S3|HDFS|AZURE|MYSQL|POSTGRES|MONGO|REDIS|KAFKA|CLUSTER)\b/;
 
 /** The version of the engine, as `26.7.2.1`, and the time zone of dates that name none. */
 export async function engineFacts(

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import { type EmbeddedAccess, NO_ACCESS } from '../core/embedded-access.js';
 import { ENGINE_SETTINGS } from '../core/engine-settings.js';
 import { QrunError } from '../core/errors.js';
 import { type Failure, ownFailure } from '../core/failure.js';
@@ -7,7 +8,13 @@ import type { Settings } from '../core/model.js';
 import { EmbeddedAttempt, type EmbeddedContext, type Slot } from './embedded-attempt.js';
 import { loadChdb } from './embedded-chdb.js';
 import type { Connections } from './embedded-connections.js';
-import { checkSettings, dieOfCrashes, engineFacts, openConnections } from './embedded-open.js';
+import {
+  checkSettings,
+  dieOfCrashes,
+  engineFacts,
+  openConnections,
+  refuseMoreAccess,
+} from './embedded-open.js';
 import { openPipes, type ResultPipes } from './embedded-pipe.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from './engine.js';
 import type { SpoolOptions } from './result-body.js';
@@ -24,6 +31,8 @@ export interface EmbeddedOptions {
   readonly spool: SpoolOptions;
   /** The user's settings for all queries. */
   readonly settings: Settings;
+  /** What SQL may reach beyond the data; nothing where it is not given. */
+  readonly access?: EmbeddedAccess;
   /** For dates without one; that of the process where it is not given. One for the life of the process. */
   readonly timeZone?: string;
   /** How many queries run at once, where it is not to be {@link embeddedSlots}. */
@@ -81,6 +90,7 @@ function threads(): number {
  */
 export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal): Promise<Engine> {
   const path = resolve(options.dataDirectory);
+  const access = options.access ?? NO_ACCESS;
   const goOn = () => {
     if (!signal.aborted) return;
     throw new QrunError('ENGINE_UNREACHABLE', `opening the data directory ${path} was interrupted`, {
@@ -97,11 +107,12 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
   let connections: Connections | undefined;
   try {
     if (options.timeZone !== undefined) useTimeZone(options.timeZone);
-    const connect = await loadChdb();
+    const connect = await loadChdb(access);
     goOn();
-    connections = await openConnections(connect, path);
+    connections = await openConnections(connect, path, access);
     await dieOfCrashes();
     goOn();
+    await refuseMoreAccess(connections, access);
     const { version, timeZone } = await engineFacts(connections);
     refuseOtherTimeZone(timeZone, options.timeZone);
     await checkSettings(connections, options.settings);
@@ -162,7 +173,8 @@ class EmbeddedEngine implements Engine {
     this.info = info;
     const settings = { ...EMBEDDED_SETTINGS, ...options.settings };
     const cancelLimitMs = options.cancelLimitMs ?? CANCEL_LIMIT_MS;
-    this.#context = { connections, spool: options.spool, settings, cancelLimitMs };
+    const access = options.access ?? NO_ACCESS;
+    this.#context = { connections, spool: options.spool, settings, cancelLimitMs, access };
     this.#pipes = pipes;
     this.#free = pipes.pipes.map(pipe => ({ pipe, session: undefined }));
     process.once('exit', this.#onExit);

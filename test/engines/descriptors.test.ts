@@ -106,7 +106,7 @@ describe('on the embedded engine', () => {
       'u/q0.sql',
       `SELECT count() AS c FROM (${Array.from({ length: 400 }, (_, n) => `SELECT * FROM file('${root}/parts/${n}.tsv', TSV, 'a UInt64')`).join(' UNION ALL ')}) SETTINGS max_threads = 400`,
     );
-    const ended = await limited(250, ['-P4', '--retries', '1', '--max-outage', '20s']);
+    const ended = await limited(250, ['-P4', '--retries', '1', '--max-outage', '20s', '--allow-files']);
     const log = records(readFileSync(join(root, 'results/u.ndjson')));
     expect(log.filter(({ outcome }) => outcome === 'normal').length, ended.stderr).toBeGreaterThanOrEqual(
       QUERIES - 1,

@@ -169,12 +169,12 @@ describe('opening', () => {
 
   test('says how to get chDB', async () => {
     const missing = Object.assign(new Error("Cannot find package 'chdb'"), { code: 'ERR_MODULE_NOT_FOUND' });
-    await expect(loadChdb(() => Promise.reject(missing))).rejects.toMatchObject({
+    await expect(loadChdb(undefined, () => Promise.reject(missing))).rejects.toMatchObject({
       code: 'ENGINE_MISSING',
       hint: expect.stringMatching(/npm install chdb.*--url/),
     });
     await expect(
-      loadChdb(() => Promise.reject(new Error('no native binding for win32-x64'))),
+      loadChdb(undefined, () => Promise.reject(new Error('no native binding for win32-x64'))),
     ).rejects.toMatchObject({
       code: 'ENGINE_MISSING',
       message: expect.stringContaining('no native binding for win32-x64'),

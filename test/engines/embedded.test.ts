@@ -17,6 +17,8 @@ engineContract(
         concurrency: options?.concurrency ?? 16,
         spool: { directory, thresholdBytes: 1024 * 1024 },
         settings: {},
+        // Servers take format_schema too.
+        access: { files: true, network: false },
       },
       new AbortController().signal,
     ),

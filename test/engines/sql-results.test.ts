@@ -252,6 +252,8 @@ describe('the embedded engine gives the last result that chDB prints', () => {
         concurrency: 2,
         spool: { directory: tmpdir(), thresholdBytes: 1024 * 1024 },
         settings: {},
+        // What the files set (format_schema) is for all engines.
+        access: { files: true, network: false },
       },
       new AbortController().signal,
     );

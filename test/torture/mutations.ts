@@ -419,6 +419,20 @@ export const MUTATIONS: readonly Mutation[] = [
     proof: { vitest: 'test/engines/clickhouse-in-force.test.ts', test: 'is refused with all that it drops' },
   },
   {
+    name: 'the function file() of the embedded engine is closed',
+    file: 'src/io/embedded-content.ts',
+    line: '  closeFileFunction(path, access);',
+    without: '',
+    proof: { vitest: 'test/security/embedded-sql.test.ts', test: 'file() in the structure' },
+  },
+  {
+    name: 'what the grants of the embedded engine do not cover is refused',
+    file: 'src/io/embedded-attempt.ts',
+    line: '    if (outside !== undefined) return { ok: false, failure: refusedFailure(outside) };',
+    without: '',
+    proof: { vitest: 'test/security/embedded-sql.test.ts', test: 'the source EXECUTABLE' },
+  },
+  {
     name: 'the embedded engine obeys no configuration but that of qrun',
     file: 'src/io/embedded-config.ts',
     line: "    if (platform() === 'linux') {",

@@ -1,0 +1,138 @@
+/** What SQL may reach on the embedded engine beyond its own data. */
+export interface EmbeddedAccess {
+  /** Files: everything that the user may read and write. */
+  readonly files: boolean;
+  /** Servers of any kind. */
+  readonly network: boolean;
+}
+
+/** Nothing but the data: what is in force unless somebody allows more. */
+export const NO_ACCESS: EmbeddedAccess = { files: false, network: false };
+
+/** What a use of something outside takes: one of the two, both, or nothing that could be given. */
+export type AccessNeeded = 'files' | 'network' | 'both' | 'never';
+
+/** Whether `access` covers what is needed. */
+export function isAllowed(needed: AccessNeeded, { files, network }: EmbeddedAccess): boolean {
+  if (needed === 'files') return files;
+  if (needed === 'network') return network;
+  return needed === 'both' && files && network;
+}
+
+const words = (text: string): readonly string[] => text.split(/\s+/).filter(Boolean);
+
+// The names below are those of engine 26.7 (system.table_engines, system.database_engines, system.table_functions,
+// system.dictionary_sources, system.dictionary_layouts); a test compares them with what the engine lists.
+
+/** Engines of tables and databases that keep to the data. */
+export const INSIDE_ENGINES: readonly string[] = words(`
+  MergeTree SummingMergeTree ReplacingMergeTree AggregatingMergeTree CollapsingMergeTree CoalescingMergeTree
+  VersionedCollapsingMergeTree GraphiteMergeTree Memory Log TinyLog StripeLog Set Join Null Buffer Merge View
+  MaterializedView WindowView Dictionary GenerateRandom FuzzJSON FuzzQuery Alias Loop TimeSeries Atomic Ordinary
+`);
+
+/** Table functions that keep to the data; `executable` finds no program. */
+export const INSIDE_FUNCTIONS: readonly string[] = words(`
+  timeSeriesSelector timeSeriesMetrics timeSeriesTags timeSeriesSamples timeSeriesData prometheusQuery
+  prometheusQueryRange mergeTreeProjection mergeTreeTextIndex mergeTreeAnalyzeIndexes mergeTreeAnalyzeIndexesUUID
+  mergeTreeIndex format loop view viewIfPermitted viewExplain numbers numbers_mt generateRandom generateSeries
+  generate_series dictionary fuzzQuery fuzzJSON SQLStandardValues merge zeros zeros_mt eval values input null primes
+  executable arrowstream
+`);
+
+/** Engines that reach outside, and what each takes. */
+export const OUTSIDE_ENGINES: ReadonlyMap<string, AccessNeeded> = table({
+  files: 'File FileLog SQLite EmbeddedRocksDB DeltaLakeLocal IcebergLocal PaimonLocal Filesystem',
+  network: `GCS OSS AzureBlobStorage KeeperMap S3 MaterializedPostgreSQL PostgreSQL COSN Redis YTsaurus MongoDB
+    DeltaLakeAzure DeltaLakeS3 S3Queue Hudi MySQL PaimonAzure IcebergHDFS Distributed ReplicatedSummingMergeTree
+    Kafka NATS RabbitMQ Remote IcebergS3 Iceberg URL ReplicatedCoalescingMergeTree
+    ReplicatedVersionedCollapsingMergeTree HDFS ReplicatedCollapsingMergeTree PaimonS3
+    ReplicatedGraphiteMergeTree IcebergAzure DeltaLake ReplicatedMergeTree ReplicatedReplacingMergeTree Paimon
+    PaimonHDFS RemoteSecure AzureQueue ReplicatedAggregatingMergeTree ArrowFlight Hive Replicated DataLakeCatalog`,
+  // They start programs, or run SQL that nobody has looked at.
+  never: 'Executable ExecutablePool ODBC JDBC ArrowStream QueryRunner Backup',
+});
+
+/** Table functions that reach outside, and what each takes. */
+export const OUTSIDE_FUNCTIONS: ReadonlyMap<string, AccessNeeded> = table({
+  files: 'file filesystem sqlite deltaLakeLocal icebergLocal paimonLocal fileCluster icebergLocalCluster',
+  network: `ytsaurus hudiCluster deltaLakeCluster paimonHDFSCluster paimonAzureCluster paimonS3Cluster
+    icebergAzureCluster icebergS3Cluster deltaLakeAzure paimonHDFS paimon icebergCluster icebergAzure
+    deltaLakeAzureCluster icebergS3 iceberg hdfsCluster azureBlobStorageCluster icebergHDFSCluster s3Cluster hdfs
+    oss gcs hudi cosn s3 azureBlobStorage paimonAzure postgresql clusterAllReplicas paimonS3 icebergHDFS url
+    deltaLakeS3 urlCluster deltaLakeS3Cluster redis mysql mongodb deltaLake cluster paimonCluster remoteSecure
+    remote arrowFlight hive`,
+  never: 'odbc jdbc',
+});
+
+/** What dictionaries are filled from, and what each takes; two more keep to the data: `clickhouse` here and `null`. */
+export const OUTSIDE_SOURCES: ReadonlyMap<string, AccessNeeded> = table({
+  files: 'file yamlregexptree',
+  network: 'http mysql postgresql mongodb cassandra redis ytsaurus clickhouse',
+  never: 'executable executable_pool library odbc jdbc',
+});
+
+/** Layouts of dictionaries that keep their data in a file of any name. */
+export const FILE_LAYOUTS: ReadonlySet<string> = new Set(['ssd_cache', 'complex_key_ssd_cache']);
+
+function table(names: Readonly<Partial<Record<AccessNeeded, string>>>): ReadonlyMap<string, AccessNeeded> {
+  return new Map(
+    Object.entries(names).flatMap(([needed, list]) =>
+      words(list).map(name => [name.toLowerCase(), needed as AccessNeeded] as const),
+    ),
+  );
+}
+
+// By group, so that a version that divides one further is still one that can be opened. Without grant option: SQL
+// cannot give itself more. Not here: sources, named collections, users and roles, BACKUP, most of SYSTEM.
+const GRANTS = [
+  'SHOW, SELECT, INSERT, ALTER, CREATE, DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE, CHECK, KILL QUERY, dictGet',
+  'SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM VIEWS, SYSTEM FLUSH, SYSTEM DROP CACHE, SYSTEM RELOAD DICTIONARY',
+];
+const FILE_GRANTS = ['FILE, SQLITE'];
+const NETWORK_GRANTS = [
+  'CLUSTER, URL, REMOTE, S3, HDFS, AZURE, MYSQL, POSTGRES, MONGO, REDIS, KAFKA, NATS, RABBITMQ, YTSAURUS',
+];
+
+// Settings that lead outside, and what each takes. A value in a query, SET or the user's settings is an error.
+const GUARDED_SETTINGS: Readonly<Record<string, AccessNeeded>> = {
+  format_schema: 'files',
+  format_avro_schema_registry_url: 'network',
+  allow_experimental_ai_functions: 'network',
+  // It makes other statements of a text than those that were looked at.
+  allow_experimental_polyglot_dialect: 'both',
+};
+
+/**
+ * The configuration of the engine: what its one user may do. `self` is the path by which the engine opens the file
+ * with this text, which is also that of its users.
+ */
+export function embeddedConfig(self: string, access: EmbeddedAccess): string {
+  const grants = [
+    ...GRANTS,
+    ...(access.files ? FILE_GRANTS : []),
+    ...(access.network ? NETWORK_GRANTS : []),
+  ].map(privileges => `GRANT ${privileges} ON *.*`);
+  const settings = Object.entries(GUARDED_SETTINGS)
+    .filter(([, needed]) => !isAllowed(needed, access))
+    .map(([name]) => `<${name}><readonly/></${name}>`);
+  return [
+    '<clickhouse>',
+    // There is no program in a file: SQL can start none, whatever lies in the data directory.
+    '<user_scripts_path>/dev/null/</user_scripts_path>',
+    // Else a directory below /var/lib, whoever has made it.
+    '<dynamic_user_defined_executable_functions_path>/dev/null/</dynamic_user_defined_executable_functions_path>',
+    // Else the engine writes schemas into the current directory.
+    access.files ? '' : '<format_schema_path>/dev/null/</format_schema_path>',
+    `<users_config>${escapeXml(self)}</users_config>`,
+    `<profiles><default><constraints>${settings.join('')}</constraints></default></profiles>`,
+    '<quotas><default/></quotas>',
+    '<users><default><password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>',
+    `<grants>${grants.map(grant => `<query>${grant}</query>`).join('')}</grants></default></users>`,
+    '</clickhouse>\n',
+  ].join('\n');
+}
+
+function escapeXml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+}

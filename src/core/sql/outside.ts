@@ -1,0 +1,195 @@
+import {
+  type AccessNeeded,
+  type EmbeddedAccess,
+  FILE_LAYOUTS,
+  isAllowed,
+  OUTSIDE_ENGINES,
+  OUTSIDE_FUNCTIONS,
+  OUTSIDE_SOURCES,
+} from '../embedded-access.js';
+import { Lexer, TokenKind } from './lexer.js';
+import type { Statement } from './statement.js';
+import { Tokens } from './tokens.js';
+
+/** Something outside of the data that a text wants, and what it takes to have it. */
+export interface OutsideUse {
+  /** As a message names it: `the table engine URL`. */
+  readonly what: string;
+  readonly needed: AccessNeeded;
+}
+
+/** What closes the function file() of the engine, by its name and by a definition that stands in its place. */
+export const CLOSED_FUNCTION = 'file';
+
+// These only read what the engine's grants let them read; none of them takes a clause that is looked for here.
+const QUERIES: ReadonlySet<string> = new Set(
+  'SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN USE SET'.split(' '),
+);
+const INFILE = /infile/i;
+// A source of the engine itself, and that where it names no host.
+const INSIDE_SOURCE = 'null';
+const OWN_SOURCE = 'clickhouse';
+const OWN_SOURCE_KEYS: ReadonlySet<string> = new Set(
+  'db table user password query where invalidate_query update_field update_lag'.split(' '),
+);
+
+/**
+ * The first thing in a statement that reaches outside without the engine's own access control seeing it, and that
+ * `access` does not allow; `undefined` where there is none. Linear in the text; a plain query is not looked at.
+ *
+ * The engine itself refuses table functions, sources and settings. It does not look at: engines that start programs
+ * or keep files anywhere, sources and layouts of dictionaries, disks in a definition, ATTACH from a path, FROM INFILE,
+ * and DROP of the function that stands in place of file().
+ */
+export function outsideUse(statement: Statement, access: EmbeddedAccess): OutsideUse | undefined {
+  const { text, readOnly, keyword } = statement;
+  if (readOnly && QUERIES.has(keyword) && !INFILE.test(text)) return undefined;
+  const isDefinition = keyword !== 'INSERT' && keyword !== 'WITH';
+  return find(
+    text,
+    access,
+    (tokens, index) =>
+      useAt(tokens, index) ??
+      attachedAt(tokens, index) ??
+      // What is stored here is read again when the directory is opened: said now, and not then.
+      (isDefinition ? storedUseAt(tokens, index) : undefined),
+  );
+}
+
+/**
+ * The same for a definition or a change as it is stored in a data directory, table functions and views that run with
+ * other rights than those of who asks included: nobody looks at these when a directory is opened.
+ *
+ * Throws QrunError `SQL_INVALID` for a text that is no SQL.
+ */
+export function outsideInStored(text: string, access: EmbeddedAccess): OutsideUse | undefined {
+  return find(text, access, (tokens, index) => useAt(tokens, index) ?? storedUseAt(tokens, index));
+}
+
+function find(
+  text: string,
+  access: EmbeddedAccess,
+  at: (tokens: Tokens, index: number) => OutsideUse | undefined,
+): OutsideUse | undefined {
+  const lexer = new Lexer(text);
+  const tokens = new Tokens(text);
+  try {
+    for (let kind = lexer.next(); kind !== TokenKind.end; kind = lexer.next()) tokens.push(kind, lexer);
+    for (let index = 0; index < tokens.length; index += 1) {
+      const use = at(tokens, index);
+      if (use !== undefined && !isAllowed(use.needed, access)) return use;
+    }
+    return undefined;
+  } finally {
+    tokens.release();
+  }
+}
+
+function useAt(tokens: Tokens, index: number): OutsideUse | undefined {
+  if (tokens.isCharacter(index, '(')) return diskAt(tokens, index - 1);
+  if (tokens.kind(index) !== TokenKind.word) return undefined;
+  switch (tokens.written(index).toUpperCase()) {
+    case 'ENGINE':
+      return engineAt(tokens, tokens.isCharacter(index + 1, '=') ? index + 2 : index + 1);
+    case 'SOURCE':
+      return tokens.isCharacter(index + 1, '(') && mentions(tokens, 'DICTIONARY', index)
+        ? sourceAt(tokens, index + 2)
+        : undefined;
+    case 'LAYOUT':
+      return tokens.isCharacter(index + 1, '(') && mentions(tokens, 'DICTIONARY', index)
+        ? layoutAt(tokens, index + 2)
+        : undefined;
+    case 'INFILE':
+      return tokens.isWord(index - 1, 'FROM') ? { what: 'FROM INFILE', needed: 'files' } : undefined;
+    case 'FUNCTION':
+      return droppedFunctionAt(tokens, index);
+    default:
+      return undefined;
+  }
+}
+
+// Whether a bare word stands somewhere before `index`.
+function mentions(tokens: Tokens, word: string, index: number): boolean {
+  for (let at = index - 1; at >= 0; at -= 1) if (tokens.isWord(at, word)) return true;
+  return false;
+}
+
+// A name with escapes is none that anybody needs, and could be any.
+function escaped(tokens: Tokens, index: number): boolean {
+  return tokens.kind(index) === TokenKind.quotedName && tokens.name(index) === undefined;
+}
+
+function engineAt(tokens: Tokens, index: number): OutsideUse | undefined {
+  if (escaped(tokens, index)) return { what: `the engine ${tokens.written(index)}`, needed: 'both' };
+  const name = tokens.name(index);
+  const needed = name === undefined ? undefined : OUTSIDE_ENGINES.get(name.toLowerCase());
+  return needed === undefined ? undefined : { what: `the engine ${name}`, needed };
+}
+
+function diskAt(tokens: Tokens, index: number): OutsideUse | undefined {
+  if (!tokens.isCharacter(index - 1, '=')) return undefined;
+  const isDisk = escaped(tokens, index) || tokens.name(index)?.toLowerCase() === 'disk';
+  return isDisk ? { what: 'a disk in a definition', needed: 'both' } : undefined;
+}
+
+function sourceAt(tokens: Tokens, index: number): OutsideUse | undefined {
+  const name = tokens.name(index)?.toLowerCase();
+  const what = `the dictionary source ${tokens.written(index)}`;
+  if (name === INSIDE_SOURCE) return undefined;
+  if (name === OWN_SOURCE && isOwnSource(tokens, index + 1)) return undefined;
+  return { what, needed: (name === undefined ? undefined : OUTSIDE_SOURCES.get(name)) ?? 'both' };
+}
+
+// `(key value key value ...)`, where no key names another server.
+function isOwnSource(tokens: Tokens, open: number): boolean {
+  if (!tokens.isCharacter(open, '(')) return false;
+  for (let at = open + 1; !tokens.isCharacter(at, ')'); at += 2) {
+    const key = tokens.name(at)?.toLowerCase();
+    if (key === undefined || !OWN_SOURCE_KEYS.has(key)) return false;
+    if (!tokens.isName(at + 1) && tokens.kind(at + 1) !== TokenKind.string) return false;
+  }
+  return true;
+}
+
+function layoutAt(tokens: Tokens, index: number): OutsideUse | undefined {
+  const name = tokens.name(index)?.toLowerCase();
+  if (!escaped(tokens, index) && (name === undefined || !FILE_LAYOUTS.has(name))) return undefined;
+  return { what: `the dictionary layout ${tokens.written(index)}`, needed: 'files' };
+}
+
+function droppedFunctionAt(tokens: Tokens, index: number): OutsideUse | undefined {
+  if (!tokens.isWord(index - 1, 'DROP')) return undefined;
+  const at = tokens.isWord(index + 1, 'IF') ? index + 3 : index + 1;
+  const isClosed = escaped(tokens, at) || tokens.name(at) === CLOSED_FUNCTION;
+  return isClosed ? { what: `DROP FUNCTION ${tokens.written(at)}`, needed: 'files' } : undefined;
+}
+
+function attachedAt(tokens: Tokens, index: number): OutsideUse | undefined {
+  const isPath = tokens.isWord(index, 'FROM') && tokens.kind(index + 1) === TokenKind.string;
+  if (!isPath || !mentions(tokens, 'ATTACH', index)) return undefined;
+  return { what: 'ATTACH ... FROM a path', needed: 'files' };
+}
+
+function storedUseAt(tokens: Tokens, index: number): OutsideUse | undefined {
+  if (tokens.isWord(index, 'SECURITY') && tokens.isWord(index - 1, 'SQL')) {
+    return tokens.isWord(index + 1, 'NONE') ? { what: 'SQL SECURITY NONE', needed: 'both' } : undefined;
+  }
+  if (!tokens.isName(index) || !tokens.isCharacter(index + 1, '(')) return undefined;
+  if (isNamedHere(tokens, index)) return undefined;
+  if (escaped(tokens, index)) return { what: `the function ${tokens.written(index)}`, needed: 'both' };
+  const name = tokens.name(index) ?? '';
+  const needed = OUTSIDE_FUNCTIONS.get(name.toLowerCase());
+  return needed === undefined ? undefined : { what: `the function ${name}`, needed };
+}
+
+const BEFORE_NAMES: ReadonlySet<string> = new Set(
+  'TABLE VIEW DICTIONARY FUNCTION EXISTS INTO TO PROJECTION INDEX'.split(' '),
+);
+
+// Whether it is the name of what is defined, with columns or the like behind it, and no function.
+function isNamedHere(tokens: Tokens, index: number): boolean {
+  if (tokens.kind(index - 1) === TokenKind.dot) return true;
+  return (
+    tokens.kind(index - 1) === TokenKind.word && BEFORE_NAMES.has(tokens.written(index - 1).toUpperCase())
+  );
+}
