@@ -31,7 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, Readonly<Record<string, 'all' | 'types
 };
 
 // Packages that do no input or output, and parts of Node that are pure computation.
-const PURE = new Set(['zod', 'picomatch', 'node:crypto', 'node:buffer', 'node:util']);
+const PURE = new Set(['zod', 'node:crypto', 'node:buffer', 'node:util']);
 
 // Packages that more than one file may know, by the folder that they stay in: the command line as a whole is
 // written in commander's terms, and each file that people write has its schema beside what it means.

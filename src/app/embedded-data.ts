@@ -15,6 +15,8 @@ export interface EmbeddedDataDeps {
   readonly emit: EventSink;
   readonly drain: AbortSignal;
   readonly abort: AbortSignal;
+  /** Whether credentials of the setup are hidden in messages; they are unless this is `false`. */
+  readonly redact?: boolean;
 }
 
 /** The chain of a unit with all that decides what it makes. */
@@ -225,8 +227,9 @@ async function runAndLook(deps: SetupDeps, files: readonly SetupFile[]): Promise
 }
 
 function setupDeps(deps: EmbeddedDataDeps, engine: Engine, request: DataRequest): SetupDeps {
-  const { clock, emit, drain, abort } = deps;
-  return { engine, settings: request.settings, parameters: request.parameters, clock, emit, drain, abort };
+  const { clock, emit, drain, abort, redact = true } = deps;
+  const { settings, parameters } = request;
+  return { engine, settings, parameters, redact, clock, emit, drain, abort };
 }
 
 // By name, with its engine and its rows where they are known and nothing but a loss changes them.

@@ -6,6 +6,7 @@ import { excerpt, type Failure, isForeignPage, localFailure, ownFailure } from '
 import { type HaltPolicy, haltThreshold, likelyReason, SameFailures } from '../core/halt.js';
 import type { Parameters, QueryError, Settings } from '../core/model.js';
 import type { GroupHead } from '../core/record.js';
+import { redactFailure } from '../core/redact.js';
 import { quotaEndsInMs, refusalOf } from '../core/refusal.js';
 import { backoffMs, mayRetry } from '../core/retry.js';
 import { shortageCode, shortageHint } from '../core/shortage.js';
@@ -60,6 +61,8 @@ export interface RunOptions {
   readonly database?: string | undefined;
   /** Whether a file that can no longer run is left out, in place of being recorded as error. */
   readonly skipBad?: boolean;
+  /** Whether credentials of the SQL are hidden in messages; they are unless this is `false`. */
+  readonly redact?: boolean;
   /** How long the engine may be away. */
   readonly outageLimitMs: number;
   /** First stop: start nothing new, finish what runs. */
@@ -326,14 +329,19 @@ class UnitRun {
       try {
         emit({ type: 'query_started', query: planned.name, attempt, query_id: head.queryId });
         const startedMs = clock.monotonicMs();
-        result = await this.#deps.engine.run({
+        const request = {
           query,
           queryId: head.queryId,
           parameters: this.#options.parameters,
           settings: this.#options.settings,
           timeoutMs: query.overrides.timeoutMs ?? this.#options.timeoutMs,
           signal: abort.signal,
-        });
+        };
+        result = await this.#deps.engine.run(request);
+        // Before anybody else sees it: log, events, progress and summary all show this one message.
+        if (!result.ok && this.#options.redact !== false) {
+          result = { ok: false, failure: redactFailure(result.failure, request) };
+        }
         ended = { ...head, durationMs: clock.monotonicMs() - startedMs };
         this.#slots.note(ended.durationMs);
         if (!result.ok && result.failure.mayStillRun === true) this.#hasStray = true;

@@ -3,6 +3,7 @@ import { QrunError } from '../core/errors.js';
 import type { EventSink } from '../core/events.js';
 import { type AllowedPlaceholders, Judge } from '../core/judge.js';
 import type { Parameters, Settings } from '../core/model.js';
+import { redactFailure } from '../core/redact.js';
 import { decodeSql, parseQuery } from '../core/sql/parse.js';
 import type { ParsedQuery } from '../core/sql/statement.js';
 import type { Engine } from '../io/engine.js';
@@ -104,6 +105,8 @@ export interface SetupDeps {
   readonly drain: AbortSignal;
   /** Cancels the statement that runs. */
   readonly abort: AbortSignal;
+  /** Whether credentials of the SQL are hidden in messages; they are unless this is `false`. */
+  readonly redact?: boolean;
   /** Where they run, for people, where that is not this machine. */
   readonly where?: { readonly target: string; readonly database: string | undefined };
 }
@@ -128,7 +131,7 @@ export async function runSetup(deps: SetupDeps, file: SetupFile): Promise<void> 
   drain.throwIfAborted();
   emit({ type: 'setup_started', file: file.name });
   const startedMs = clock.monotonicMs();
-  const result = await engine.run({
+  const request = {
     query: file.query,
     queryId: `qrun-setup-${file.fingerprint}-${clock.nowMs().toString(36)}`,
     parameters,
@@ -136,9 +139,10 @@ export async function runSetup(deps: SetupDeps, file: SetupFile): Promise<void> 
     timeoutMs: file.query.overrides.timeoutMs ?? 0,
     signal: abort,
     drain,
-  });
+  };
+  const result = await engine.run(request);
   if (!result.ok) {
-    const { failure } = result;
+    const failure = deps.redact === false ? result.failure : redactFailure(result.failure, request);
     if (failure.name === 'ABORTED') {
       abort.throwIfAborted();
       drain.throwIfAborted();

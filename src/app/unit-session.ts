@@ -35,6 +35,8 @@ export interface UnitRequest {
   readonly allowPlaceholders: AllowedPlaceholders;
   /** Whether files that cannot run are left out, in place of refusing the unit. */
   readonly skipBad?: boolean;
+  /** Whether credentials of the SQL are hidden in messages; they are unless this is `false`. */
+  readonly redact?: boolean;
   readonly concurrency: number;
   readonly timeoutMs: number;
   readonly retries: number;
@@ -296,7 +298,7 @@ async function prepare(
   files: readonly SetupFile[],
 ): Promise<RunSetup | 'stopped' | undefined> {
   const { clock, emit } = deps;
-  const { drain, abort, inputs, settings } = request;
+  const { drain, abort, inputs, settings, redact = true } = request;
   const chain = chainOf(files);
   if (engine.info.kind === 'embedded') return files.length === 0 ? undefined : { files: chain };
   if (!request.setup) return undefined;
@@ -310,7 +312,7 @@ async function prepare(
   const { parameters } = inputs;
   try {
     await deps.withSetupLock(
-      () => runChain({ engine, settings, parameters, clock, emit, drain, abort, where }, files),
+      () => runChain({ engine, settings, parameters, redact, clock, emit, drain, abort, where }, files),
       drain,
     );
   } catch (error) {

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import type { ConfigKey } from '../core/config.js';
 import { QrunError } from '../core/errors.js';
+import { nameProblem } from '../core/table-keys.js';
 
 /** Options of commander, by the names that it derives from the flags. */
 export type Flags = Readonly<Record<string, unknown>>;
@@ -211,43 +212,54 @@ export function addEngineOptions(command: Command): Command {
 /** Options of a run alone. */
 export function addRunOptions(command: Command): Command {
   const group = 'Run:';
-  return command
-    .addOption(
-      new Option('-P, --concurrency <n>', 'queries at a time, or auto (default: 16)').helpGroup(group),
-    )
-    .addOption(
-      new Option(
-        '--memory-max <size>',
-        'memory cap of the run, such as 8G, by systemd-run (without it: no cap)',
-      ).helpGroup(group),
-    )
-    .addOption(
-      new Option('--timeout <duration>', 'deadline of each attempt: 500ms, 30s, 5m (default: 1h)').helpGroup(
-        group,
-      ),
-    )
-    .addOption(
-      new Option('--retries <n>', 'further attempts after a failure that may pass (default: 3)').helpGroup(
-        group,
-      ),
-    )
-    .addOption(
-      new Option('--max-outage <duration>', 'how long to wait for a lost server (default: 10m)').helpGroup(
-        group,
-      ),
-    )
-    .addOption(
-      new Option(
-        '--max-result <size>',
-        'largest result of a query, such as 4G (default: half of the free space, at most 16G)',
-      ).helpGroup(group),
-    )
-    .addOption(
-      new Option(
-        '--halt <policy>',
-        'stop at errors=N, errors=N%, or same=N|off equal first failures',
-      ).helpGroup(group),
-    );
+  return (
+    command
+      .addOption(
+        new Option('-P, --concurrency <n>', 'queries at a time, or auto (default: 16)').helpGroup(group),
+      )
+      .addOption(
+        new Option(
+          '--memory-max <size>',
+          'memory cap of the run, such as 8G, by systemd-run (without it: no cap)',
+        ).helpGroup(group),
+      )
+      .addOption(
+        new Option(
+          '--timeout <duration>',
+          'deadline of each attempt: 500ms, 30s, 5m (default: 1h)',
+        ).helpGroup(group),
+      )
+      .addOption(
+        new Option('--retries <n>', 'further attempts after a failure that may pass (default: 3)').helpGroup(
+          group,
+        ),
+      )
+      .addOption(
+        new Option('--max-outage <duration>', 'how long to wait for a lost server (default: 10m)').helpGroup(
+          group,
+        ),
+      )
+      .addOption(
+        new Option(
+          '--max-result <size>',
+          'largest result of a query, such as 4G (default: half of the free space, at most 16G)',
+        ).helpGroup(group),
+      )
+      .addOption(
+        new Option(
+          '--halt <policy>',
+          'stop at errors=N, errors=N%, or same=N|off equal first failures',
+        ).helpGroup(group),
+      )
+      .addOption(
+        new Option(
+          '--no-redact',
+          'show messages of the engine whole, with what looks like a credential in them',
+        ).helpGroup(group),
+      )
+      // Without its counterpart, commander would give true where neither was given.
+      .addOption(new Option('--redact', 'hide it (the default)').hideHelp())
+  );
 }
 
 const KEY_OF_FLAG: Readonly<Record<string, ConfigKey>> = {
@@ -296,12 +308,17 @@ export function flagName(key: string): string {
   return `--${key.replaceAll('_', '-')}`;
 }
 
+// Of a value that is none.
+const SHOWN = 100;
+
 /** `name=value` pairs. Errors: QrunError `USAGE`. */
 export function parsePairs(option: string, values: readonly string[]): Record<string, string> {
   const result: Record<string, string> = {};
   for (const value of values) {
     const at = value.indexOf('=');
-    if (at < 1) throw new QrunError('USAGE', `${option} ${value}: must be name=value`);
+    if (at < 1) throw new QrunError('USAGE', `${option} ${value.slice(0, SHOWN)}: must be name=value`);
+    const problem = nameProblem(value.slice(0, at));
+    if (problem !== undefined) throw new QrunError('USAGE', `${option} ${value.slice(0, at)}: ${problem}`);
     result[value.slice(0, at)] = value.slice(at + 1);
   }
   return result;

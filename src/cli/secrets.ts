@@ -5,20 +5,33 @@ import { QrunError } from '../core/errors.js';
  * which may hold a password too. Texts that are no URL are treated alike.
  */
 export function shownUrl(url: string): string {
-  return url.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, '$1***@').replace(/[?#].*$/s, '?...');
+  const [scheme = ''] = /^[a-z][a-z\d+.-]*:\/\//i.exec(url) ?? [];
+  const at = url.lastIndexOf('@');
+  const query = url.search(/[?#]/);
+  // An @ behind a `?` may be of a password on either side of it.
+  if (query !== -1 && query < at) return `${scheme}***`;
+  const host = at === -1 ? url.slice(scheme.length) : `***@${url.slice(at + 1)}`;
+  return scheme + host.replace(/[?#].*$/s, '?...');
 }
 
-/** A command line as it may be recorded: every URL in it as {@link shownUrl} shows it. */
+/** A command line as it may be recorded: every URL in it as {@link shownUrl} shows it. Linear in its length. */
 export function shownArguments(args: readonly string[]): string[] {
   return args.map(arg => {
-    const at = /[a-z][a-z\d+.-]*:\/\//i.exec(arg)?.index;
-    return at === undefined ? arg : arg.slice(0, at) + shownUrl(arg.slice(at));
+    const mark = arg.indexOf('://');
+    if (mark === -1) return arg;
+    // The scheme before it; looked for from there, because an expression for both takes time by the square.
+    let at = mark;
+    while (at > 0 && /[a-z\d+.-]/i.test(arg.charAt(at - 1))) at -= 1;
+    while (at < mark && !/[a-z]/i.test(arg.charAt(at))) at += 1;
+    return arg.slice(0, at) + shownUrl(arg.slice(at));
   });
 }
 
-/** The message about an option that does not exist, without the value: `--pasword=secret` is a mistyped one. */
+/** The message about an option that does not exist, without the value: `--pasword=secret` and `-psecret` are mistyped ones. */
 export function withoutOptionValue(message: string): string {
-  return message.replace(/(unknown option '-[^'=\s]*=).*'/s, "$1...'");
+  return message
+    .replace(/(unknown option '-[^'=\s]*=).*'/s, "$1...'")
+    .replace(/(unknown option '-[^-'\s])[^'\s=].*'/s, "$1...'");
 }
 
 /** Refuses a URL that holds a password, before it is written anywhere. Errors: QrunError `CONFIG`. */

@@ -2,6 +2,7 @@ import { realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import { AUDIT, defaultGroup, sweepNameOf } from '../core/labels.js';
+import { MAX_COMBINATIONS } from '../core/matrix.js';
 import type { Parameters } from '../core/model.js';
 import { ownersOfOneFile } from '../core/names.js';
 import { nameMatcher } from '../core/selection.js';
@@ -54,6 +55,14 @@ export function openSweep(
     isWithin(join(root, path), start),
   );
   const sets = parameterSets(context.table);
+  // As for the sets of parameters: more are a mistake, and would take all memory before anybody could say so.
+  if (chosen.length * sets.length > MAX_COMBINATIONS) {
+    throw new QrunError('CONFIG', 'the sweep has too many units', {
+      details: [
+        `${chosen.length} directories x ${sets.length} sets of parameters; ${MAX_COMBINATIONS} are the limit`,
+      ],
+    });
+  }
   const included = nameMatcher(include, true);
   const excluded = nameMatcher(exclude, false);
   const units = chosen
@@ -90,10 +99,17 @@ function refuseSharedNames(units: readonly UnitContext[]): void {
       `${one} and ${other} would share ${path.get(other)}${path.get(one) === path.get(other) ? '' : ', because its disk does not tell upper from lower case'}`,
   );
   if (units.some(({ unit }) => unit === AUDIT)) problems.push(`no unit can be called ${AUDIT}`);
+  for (const { unit } of units) {
+    // pueue shows labels as they are.
+    if (UNPRINTABLE.test(unit)) problems.push(`the unit ${JSON.stringify(unit)} holds control characters`);
+  }
   if (problems.length > 0) {
     throw new QrunError('CONFIG', 'the units of the sweep are not usable', { details: problems });
   }
 }
+
+// Control characters, and what reorders the text around it.
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/u;
 
 // The disk is asked only where that matters.
 function sharing(logs: readonly (readonly [string, string])[]): [string, string][] {

@@ -1,4 +1,5 @@
 import { QrunError } from '../core/errors.js';
+import { commandHoldsSecret } from '../core/secret-names.js';
 import { MAX_PRIORITY } from '../core/sweep.js';
 import { configFlags, type Flags, flagName } from './options.js';
 import { openSweep, type Sweep } from './sweep-context.js';
@@ -50,4 +51,17 @@ export function wholeNumberFlag(
     'USAGE',
     `${flagName(name)}: must be a whole number from ${min} to ${max}, not ${JSON.stringify(value)}`,
   );
+}
+
+/**
+ * The commands of `--then`. Errors: QrunError `USAGE` for one with a secret in it: they stand in the state of pueue, in
+ * the list of processes and in the report of the audit, where every user of the machine can read them.
+ */
+export function finalizersOf(flags: Flags): string[] {
+  const commands = (flags.then as string[] | undefined) ?? [];
+  const at = commands.findIndex(commandHoldsSecret);
+  if (at === -1) return commands;
+  throw new QrunError('USAGE', `--then: command ${at + 1} looks as if it holds a secret`, {
+    hint: 'others can read it in pueue and in the list of processes: let the command read the secret from a file',
+  });
 }

@@ -1,4 +1,5 @@
-import { createStyle, type Style, wantsColor, wantsUnicode } from './render/style.js';
+import { createStyle, type Style, wantsColor, wantsLive, wantsUnicode } from './render/style.js';
+import { quietOutput } from './render/text.js';
 import { createSafeWriter, type SafeWriter } from './render/writer.js';
 
 /** The process as the commands see it: the only way to its streams and environment. */
@@ -20,14 +21,19 @@ export function openTerminal(proc: NodeJS.Process): Terminal {
   const unicode = wantsUnicode(env, proc.platform);
   const styleOf = (stream: NodeJS.WriteStream): Style =>
     createStyle({ color: wantsColor(env, stream.isTTY === true), unicode, columns: stream.columns });
+  const [outStyle, errStyle] = [styleOf(stdout), styleOf(stderr)];
+  const clean = (stream: NodeJS.WriteStream, { color }: Style): ((text: string) => string) => {
+    const rights = { color, live: wantsLive(env, stream.isTTY === true) };
+    return text => quietOutput(text, rights);
+  };
   return {
     proc,
     cwd: proc.cwd(),
     env,
-    out: createSafeWriter(stdout),
-    outStyle: styleOf(stdout),
-    err: createSafeWriter(stderr),
-    errStyle: styleOf(stderr),
+    out: createSafeWriter(stdout, clean(stdout, outStyle)),
+    outStyle,
+    err: createSafeWriter(stderr, clean(stderr, errStyle)),
+    errStyle,
   };
 }
 

@@ -2,11 +2,14 @@ import { z } from 'zod';
 import { parseSize, SIZE_EXAMPLES } from './bytes.js';
 import { parseDuration } from './duration.js';
 import { QrunError } from './errors.js';
+import { globProblem } from './glob.js';
 import { DEFAULT_HALT, HALT_FORMS, type HaltPolicy, parseHalt } from './halt.js';
 import type { AllowedPlaceholders } from './judge.js';
 import type { Rerun } from './plan.js';
+import { parameterProblem } from './secret-names.js';
 import type { Shard } from './selection.js';
 import { sweepProblems } from './sweep.js';
+import { keyProblems } from './table-keys.js';
 
 /** Where a value came from; later ones win. `.env` is the file beside qrun.toml: of the tree, as that is. */
 export type ConfigSource = 'default' | 'qrun.toml' | '.env' | 'environment' | 'flag';
@@ -15,9 +18,19 @@ export type ConfigSource = 'default' | 'qrun.toml' | '.env' | 'environment' | 'f
 const MAX_CONCURRENCY = 1024;
 
 const text = z.string('must be a text').min(1, 'must not be empty');
-const list = z.preprocess(
+// So many names in one list are a mistake; what a glob may be is said by globProblem.
+const MAX_GLOBS = 1000;
+const globs = z.preprocess(
   value => (typeof value === 'string' ? [value] : value),
-  z.array(text, 'must be a text or a list of texts'),
+  z
+    .array(text, 'must be a text or a list of texts')
+    .max(MAX_GLOBS, `must not have more than ${MAX_GLOBS} globs`)
+    .superRefine((list, context) => {
+      list.forEach((glob, index) => {
+        const message = globProblem(glob);
+        if (message !== undefined) context.addIssue({ code: 'custom', message, path: [index] });
+      });
+    }),
 );
 const flag = z.preprocess(
   value => (value === '1' || value === 'true' ? true : value === '0' || value === 'false' ? false : value),
@@ -133,8 +146,9 @@ const FIELDS = {
   log_dir: field(text, { env: 'QRUN_LOG_DIR' }),
   allow_placeholders: field(placeholders),
   skip_bad: field(flag, { env: 'QRUN_SKIP_BAD' }),
-  include: field(list),
-  exclude: field(list),
+  redact: field(flag, { env: 'QRUN_REDACT' }),
+  include: field(globs),
+  exclude: field(globs),
   settings: field(pairs),
   parameters: field(pairs),
   log: field(text, { flagOnly: true }),
@@ -188,6 +202,8 @@ export interface Config {
   readonly allow_placeholders: AllowedPlaceholders;
   /** Whether queries run although files beside them cannot. */
   readonly skip_bad: boolean;
+  /** Whether credentials of the SQL are hidden in messages. */
+  readonly redact: boolean;
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly settings: Readonly<Record<string, string>>;
@@ -213,6 +229,7 @@ const DEFAULTS = {
   allow_network: false,
   allow_placeholders: false,
   skip_bad: false,
+  redact: true,
   include: [],
   exclude: [],
   settings: {},
@@ -254,6 +271,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
   const sources: Partial<Record<ConfigKey, ConfigSource>> = {};
   const given: Partial<Record<ConfigKey, unknown>> = {};
   const take = (key: ConfigKey, raw: unknown, source: ConfigSource, label: string): void => {
+    problems.push(...keyProblems(label, raw));
     const result = FIELDS[key].schema.safeParse(raw);
     if (!result.success) {
       for (const issue of result.error.issues) {
@@ -265,6 +283,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
       return;
     }
     const merge = key === 'settings' || key === 'parameters';
+    if (key === 'parameters') problems.push(...parameterProblems(label, result.data as object));
     values[key] = merge ? { ...(values[key] as object), ...(result.data as object) } : result.data;
     given[key] = merge ? values[key] : raw;
     sources[key] = source;
@@ -304,6 +323,25 @@ function isGiven(value: string | undefined): boolean {
   return value !== undefined && value !== '';
 }
 
+// A command line or a file with more of them is a mistake; each stands in the id of the unit, and in every record.
+const MAX_PARAMETERS = 100;
+const MAX_VALUE_LENGTH = 64 * 1024;
+
+function parameterProblems(label: string, parameters: object): string[] {
+  const entries = Object.entries(parameters) as [string, string][];
+  if (entries.length > MAX_PARAMETERS) {
+    return [`${label}: has ${entries.length} parameters; ${MAX_PARAMETERS} are the limit`];
+  }
+  return entries.flatMap(([name, value]) => {
+    const problem =
+      parameterProblem(name) ??
+      (value.length > MAX_VALUE_LENGTH
+        ? `has ${value.length} characters; ${MAX_VALUE_LENGTH} are the limit: put large data into a table`
+        : undefined);
+    return problem === undefined ? [] : [`${label}.${name.slice(0, 100)}: ${problem}`];
+  });
+}
+
 function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
   let value = raw;
   for (const step of path) {
@@ -313,6 +351,9 @@ function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
   return value;
 }
 
+// More of a bad value tells nobody anything.
+const LONGEST_SHOWN = 200;
+
 // A bad value, as far as a message may repeat it.
 function shown(key: ConfigKey, value: unknown): string {
   if (Array.isArray(value)) return 'a list';
@@ -320,7 +361,8 @@ function shown(key: ConfigKey, value: unknown): string {
   if (typeof value === 'object' && value !== null) return 'a table';
   if (typeof value !== 'string') return String(value);
   if (key === 'settings' || key === 'parameters') return 'a text';
-  return /:\/\/|@/.test(value) ? 'a URL' : JSON.stringify(value);
+  if (/:\/\/|@/.test(value)) return 'a URL';
+  return JSON.stringify(value.length > LONGEST_SHOWN ? `${value.slice(0, LONGEST_SHOWN)}...` : value);
 }
 
 function unknownKey(name: string): string {

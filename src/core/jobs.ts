@@ -6,6 +6,8 @@ import { checkedSweepName } from './labels.js';
 import { countCombinations, expandMatrix, MAX_COMBINATIONS } from './matrix.js';
 import type { Parameters } from './model.js';
 import { logName, ownersOfOneFile, unitId } from './names.js';
+import { holdsPassword, looksSecret } from './secret-names.js';
+import { keyProblems } from './table-keys.js';
 
 /** The content of a jobs.toml, checked. Values of the matrix and of `env` are texts. */
 export interface JobsFile {
@@ -100,7 +102,10 @@ const SCHEMA = z.strictObject({
  */
 export function parseJobsFile(values: Readonly<Record<string, unknown>>, file: string): JobsFile {
   const result = SCHEMA.safeParse(values);
-  const problems = result.success ? [] : result.error.issues.flatMap(issueLines);
+  const problems = [
+    ...Object.entries(values).flatMap(([key, value]) => keyProblems(key, value)),
+    ...(result.success ? [] : result.error.issues.flatMap(issueLines)),
+  ];
   if (result.success) problems.push(...meaningProblems(result.data));
   if (!result.success || problems.length > 0) {
     throw new QrunError('CONFIG', `${file} is not usable`, {
@@ -192,24 +197,6 @@ export function decodeResolved(content: string): ResolvedJobs | undefined {
   } catch {
     return undefined;
   }
-}
-
-/**
- * Whether a variable, a parameter or an option is named as secrets are. Names of files that hold one are not:
- * `DB_PASSWORD` and `--api-key` are, `PASSWORD_FILE`, `MAX_TOKENS` and `KEY` are not.
- */
-export function looksSecret(name: string): boolean {
-  const words = name
-    .replace(/([a-z\d])(?=[A-Z])/g, '$1_')
-    .toLowerCase()
-    .split(/[^a-z\d]+/)
-    .filter(word => word !== '');
-  const last = words.at(-1) ?? '';
-  if (/^(file|path|dir)$/.test(last)) return false;
-  if (words.some(word => /passw(or)?d|passphrase|^secrets?$|^credentials?$/.test(word))) return true;
-  if (/^(token|apikey|apitoken|accesskey|secretkey|privatekey)$/.test(last)) return true;
-  if (last === 'pwd') return words.length > 1;
-  return last === 'key' && /^(api|access|private|secret|signing|encryption)$/.test(words.at(-2) ?? '');
 }
 
 const PLACEHOLDER = /\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}/g;
@@ -309,8 +296,4 @@ function envProblems(env: Checked['env']): string[] {
     if (looksSecret(name) || holdsPassword(value)) return [`env.${name}: looks like a secret; ${SECRETS}`];
     return [];
   });
-}
-
-function holdsPassword(value: string): boolean {
-  return /[a-z][a-z\d+.-]*:\/\/[^/\s:@]*:[^/\s@]+@/i.test(value);
 }

@@ -1,5 +1,6 @@
-import picomatch from 'picomatch';
+import { QrunError } from './errors.js';
 import { shortHash } from './fingerprint.js';
+import { compileGlob, globProblem } from './glob.js';
 
 /** Shard `index` (from 1) of `count`. */
 export interface Shard {
@@ -48,12 +49,16 @@ function shardOf(name: string, count: number): number {
 
 /**
  * Whether any of the globs matches a name with `/`; `whenEmpty` without globs. As in .gitignore and most runners,
- * a pattern without a slash matches the last part of the name.
+ * a pattern without a slash matches the last part of the name. See {@link compileGlob} for what a glob may hold.
+ *
+ * Errors: QrunError `CONFIG` for a glob that is none.
  */
 export function nameMatcher(globs: readonly string[], whenEmpty: boolean): (name: string) => boolean {
   if (globs.length === 0) return () => whenEmpty;
-  const tests = globs.map(glob =>
-    picomatch(glob.replace(/(?<=[\s\S])\.sql$/, ''), { basename: !glob.includes('/'), dot: true }),
-  );
+  const problems = globs.flatMap(glob => globProblem(glob) ?? []);
+  if (problems[0] !== undefined) {
+    throw new QrunError('CONFIG', 'a glob is not usable', { details: problems.map(one => `a glob ${one}`) });
+  }
+  const tests = globs.map(glob => compileGlob(glob.replace(/(?<=[\s\S])\.sql$/, '')));
   return name => tests.some(test => test(name));
 }

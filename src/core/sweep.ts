@@ -1,9 +1,12 @@
 import { z } from 'zod';
 import { QrunError } from './errors.js';
+import { globProblem } from './glob.js';
 import { checkedSweepName } from './labels.js';
 import { countCombinations, expandMatrix, MAX_COMBINATIONS } from './matrix.js';
 import type { Parameters } from './model.js';
+import { parameterProblem } from './secret-names.js';
 import { nameMatcher } from './selection.js';
+import { keyProblems } from './table-keys.js';
 
 /** `[sweep]` of qrun.toml: what units there are, and how they are submitted. */
 export interface SweepTable {
@@ -46,7 +49,16 @@ const SCHEMA = z.strictObject({
     .min(-MAX_PRIORITY, PRIORITY)
     .max(MAX_PRIORITY, PRIORITY)
     .optional(),
-  units: z.array(text, 'must be a list of texts').min(1, 'must not be empty').optional(),
+  units: z
+    .array(text, 'must be a list of texts')
+    .min(1, 'must not be empty')
+    .superRefine((list, context) => {
+      list.forEach((glob, index) => {
+        const message = globProblem(glob);
+        if (message !== undefined) context.addIssue({ code: 'custom', message, path: [index] });
+      });
+    })
+    .optional(),
   epochs: z
     .array(z.record(z.string(), scalar, 'must be a table of parameters'), 'must be a list of tables')
     .min(1, 'must not be empty')
@@ -59,17 +71,37 @@ export const SWEEP_KEYS: readonly string[] = Object.keys(SCHEMA.shape);
 
 /** What is wrong with a `[sweep]` table, one line each, for messages that list everything at once. */
 export function sweepProblems(label: string, value: unknown): string[] {
+  const lost = keyProblems(label, value);
   const result = SCHEMA.safeParse(value);
   if (result.success) {
     const table = result.data as SweepTable;
-    return [...namesGivenTwice(label, table), ...tooManySets(label, table)];
+    return [
+      ...lost,
+      ...secretNames(label, table),
+      ...namesGivenTwice(label, table),
+      ...tooManySets(label, table),
+    ];
   }
-  return result.error.issues.flatMap(issue => {
+  const others = result.error.issues.flatMap(issue => {
     const at = [label, ...issue.path.map(String)].join('.');
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map(key => `${at}.${key}: unknown key; known are ${SWEEP_KEYS.join(', ')}`);
     }
     return [`${at}: ${issue.message}`];
+  });
+  return [...lost, ...others];
+}
+
+function secretNames(label: string, { epochs = [], matrix = {} }: SweepTable): string[] {
+  const names = [
+    ...Object.keys(matrix).map(name => [`${label}.matrix.${name}`, name] as const),
+    ...epochs.flatMap((epoch, index) =>
+      Object.keys(epoch).map(name => [`${label}.epochs.${index}.${name}`, name] as const),
+    ),
+  ];
+  return names.flatMap(([at, name]) => {
+    const problem = parameterProblem(name);
+    return problem === undefined ? [] : [`${at}: ${problem}`];
   });
 }
 

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { parseEnv } from 'node:util';
 import { parse, TomlError } from 'smol-toml';
 import { QrunError } from '../core/errors.js';
@@ -97,11 +98,25 @@ const OPEN_TO_ALL =
 // A key, an environment or a configuration has several lines; a password that qrun can send has one.
 function readSecret(path: string, checks: FileChecks): string {
   return reading(path, () => {
-    const secret = readText(path, 'password', checks).replace(/\r?\n$/, '');
+    const secret = textOfSecret(path, checks).replace(/\r?\n$/, '');
     if (!/[\r\n]/.test(secret)) return secret;
     throw new FileRefused('it has more than one line, and a password file holds the password alone');
   });
 }
+
+function textOfSecret(path: string, checks: FileChecks): string {
+  try {
+    return readText(path, 'password', checks);
+  } catch (error) {
+    if (!NO_SUCH_NAME.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    // Whoever gives the password itself in place of its file does not want to read it in a log.
+    throw new QrunError('CONFIG', `there is no such password file in ${dirname(path)}`, {
+      hint: 'its name is not repeated here, because it may be the password itself; password_file takes the name of a file',
+    });
+  }
+}
+
+const NO_SUCH_NAME: ReadonlySet<string> = new Set(['ENOENT', 'ENAMETOOLONG', 'ENOTDIR']);
 
 function reading<T>(path: string, read: () => T): T {
   try {

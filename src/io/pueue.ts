@@ -85,7 +85,7 @@ export class Pueue {
   static async open({ env, program = 'pueue', signal }: PueueOptions): Promise<Pueue> {
     const taskEnv = taskEnvironment(env);
     const stdout = await call(program, ['--version'], taskEnv, signal);
-    const version = /(\d+)\.\d+\.\d+\S*/.exec(stdout);
+    const version = /(?<!\d)(\d{1,9})\.\d{1,9}\.\d{1,9}\S*/.exec(stdout);
     if (version === null || Number(version[1]) !== MAJOR) {
       throw new QrunError(
         'PUEUE_UNSUPPORTED',
@@ -226,7 +226,7 @@ function failure(program: string, args: readonly string[], end: ProgramEnd): Qru
 
 // The client reports the place in its own source behind the message, and a backtrace where it is told to.
 function withoutStack(text: string): string {
-  const [message = ''] = text.split(/^\s*(?:Location:|━+ )/m);
+  const [message = ''] = text.split(/^[^\S\n\r\u2028\u2029]*(?:Location:|━+ )/m);
   return message
     .split('\n')
     .map(line => line.trim().replace(/^(?:Error:|\d+:)\s*/, ''))

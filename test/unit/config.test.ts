@@ -52,6 +52,7 @@ const DEFAULTS: Config = {
   log_dir: undefined,
   allow_placeholders: false,
   skip_bad: false,
+  redact: true,
   include: [],
   exclude: [],
   settings: {},
@@ -98,6 +99,7 @@ const KEYS: Record<ConfigKey, Accepted> = {
   log_dir: { toml: 'l', env: 'l', flag: 'l', means: 'l' },
   allow_placeholders: { toml: true, flag: true, means: true },
   skip_bad: { toml: true, env: '1', flag: true, means: true },
+  redact: { toml: false, env: '0', flag: false, means: false },
   include: { toml: ['a', 'b'], flag: ['a', 'b'], means: ['a', 'b'] },
   exclude: { toml: 'a', flag: ['a'], means: ['a'] },
   settings: {

@@ -7,12 +7,12 @@ import {
   encodeResolved,
   jobFiles,
   jobVariables,
-  looksSecret,
   parseJobsFile,
   type ResolvedJobs,
   resolvedName,
   resolveJobs,
 } from '../../src/core/jobs.js';
+import { looksSecret } from '../../src/core/secret-names.js';
 
 const PLACES = { directory: '/sweep', results: '/sweep/results' };
 const TOML = `

@@ -47,7 +47,7 @@ describe('renderError of a QrunError', () => {
       hint: 'x\ny',
     });
     expect(renderError(error, style)).toBe(
-      'qrun: first\n      second \\x1b[2J\n  a\n  b    c\nhint: x\n      y\n',
+      'qrun: first\n    | second \\x1b[2J\n  a\n  b    c\nhint: x\n      y\n',
     );
   });
 

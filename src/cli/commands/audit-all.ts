@@ -22,7 +22,7 @@ import { renderSweepAudit } from '../render/sweep-audit.js';
 import type { ReadSetups } from '../setup-files.js';
 import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
-import { sweepOf } from '../sweep-options.js';
+import { finalizersOf, sweepOf } from '../sweep-options.js';
 import type { Terminal } from '../terminal.js';
 import { untilEnded } from '../until-ended.js';
 import { auditOne, verdictExit } from './audit.js';
@@ -56,7 +56,7 @@ async function auditAll(
     orphans: () => held(sweep),
   };
   if (flags.whenEnded === true && !(await untilEnded(awaited, flags, terminal, signal))) return 0;
-  const commands = (flags.then as string[] | undefined) ?? [];
+  const commands = finalizersOf(flags);
   const path = auditReportPath(sweep.logDirectory, sweep.name);
   const work = async (held?: number): Promise<SweepAudit> => {
     const audit = await auditUnits(sweep, signal);

@@ -34,7 +34,8 @@ export async function checkServer(
     if (todo === undefined) return;
     const database = await databaseOf(sweep, { engine, clock, abort: signal });
     const where = { target: engine.info.target, database };
-    const deps = { engine, settings: sweep.config.settings, parameters: todo.parameters, clock, where };
+    const { settings, redact } = sweep.config;
+    const deps = { engine, settings, redact, parameters: todo.parameters, clock, where };
     const at = `${where.target}${database === undefined ? '' : `, database ${database}`}`;
     await withSetupLock(
       sweep.root,
@@ -47,7 +48,9 @@ export async function checkServer(
             emit: event => {
               if (event.type !== 'setup_done') return;
               const time = formatDuration(event.duration_ms);
-              terminal.err.write(`setup  ${event.file}  in ${time}, on ${at}\n`);
+              terminal.err.write(
+                `setup  ${terminal.errStyle.foreign(event.file)}  in ${time}, on ${terminal.errStyle.foreign(at)}\n`,
+              );
             },
           },
           todo.files,

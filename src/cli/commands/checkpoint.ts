@@ -1,10 +1,12 @@
 import { resolve } from 'node:path';
 import { jobNamed } from '../../app/run-job.js';
 import { QrunError } from '../../core/errors.js';
+import { quietJson } from '../../core/json.js';
 import { unitId } from '../../core/names.js';
 import { openCheckpoint } from '../../io/checkpoint.js';
 import { filesOf, readJobs } from '../jobs-context.js';
 import { type Flags, parsePairs } from '../options.js';
+import { escapeControls } from '../render/text.js';
 import type { Terminal } from '../terminal.js';
 
 /** What can be done with a checkpoint. */
@@ -27,10 +29,17 @@ export async function checkpointCommand(
         `qrun: the checkpoint could not be used (${reason}) and is now ${terminal.errStyle.foreign(aside)}\n`,
       ),
   });
-  if (action === 'path') terminal.out.write(`${path}\n`);
+  if (action === 'path') {
+    if (escapeControls(path) !== path) {
+      throw new QrunError('USAGE', `the path of the checkpoint holds control characters: ${path}`, {
+        hint: 'a program reads it from here as one line: give the directory another name',
+      });
+    }
+    terminal.out.write(`${path}\n`);
+  }
   if (action === 'get') {
     const text = (await checkpoint.readText()) ?? (flags.default as string | undefined);
-    if (text !== undefined) terminal.out.write(`${text}\n`);
+    if (text !== undefined) terminal.out.write(`${quietJson(text)}\n`);
   }
   if (action === 'set') {
     await checkpoint.writeText(value === undefined || value === '-' ? await readInput(terminal) : value);

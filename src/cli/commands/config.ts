@@ -58,10 +58,10 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
   terminal.out.write(
     [
       `unit         ${style.foreign(unit)}`,
-      `sweep root   ${root}`,
-      `qrun.toml    ${configFile ?? 'none'}`,
-      `log          ${logPath}`,
-      `data         ${dataDirectory}`,
+      `sweep root   ${style.foreign(root)}`,
+      `qrun.toml    ${configFile === undefined ? 'none' : style.foreign(configFile)}`,
+      `log          ${style.foreign(logPath)}`,
+      `data         ${style.foreign(dataDirectory)}`,
       ...(timeZone === undefined ? [] : [`time zone    ${timeZone}`]),
       `trusted      ${style.foreign(trustOf(trust))}`,
       ...context.notices.map(notice => `note         ${style.foreign(notice)}`),

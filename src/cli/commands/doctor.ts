@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { diagnose, type EngineFacts, type Finding } from '../../app/doctor.js';
-import { looksSecret } from '../../core/jobs.js';
 import { jsonLine } from '../../core/json.js';
+import { looksSecret } from '../../core/secret-names.js';
 import { parseQuery } from '../../core/sql/parse.js';
 import { loadChdb } from '../../io/embedded-chdb.js';
 import { lockMechanism } from '../../io/flock.js';

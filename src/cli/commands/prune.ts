@@ -3,6 +3,7 @@ import { type Pruned, prune } from '../../app/prune.js';
 import { chainOf } from '../../app/setup.js';
 import { type ChainFile, type DataNote, sameChain } from '../../core/data-note.js';
 import { QrunError } from '../../core/errors.js';
+import { jsonLine } from '../../core/json.js';
 import { findData, findOldData } from '../../io/data-leftovers.js';
 import type { FindLeftovers } from '../../io/leftovers.js';
 import { findSqlDirectories } from '../../io/sweep-files.js';
@@ -37,7 +38,7 @@ export async function pruneCommand(directory: string, flags: Flags, terminal: Te
     () => findOldData(store, join(root, '.qrun', 'data-of')),
   ];
   const pruned = await prune(kinds, { remove: flags.remove === true, all: flags.all === true });
-  if (flags.json === true) terminal.out.write(`${JSON.stringify({ root, leftovers: pruned.map(asJson) })}\n`);
+  if (flags.json === true) terminal.out.write(jsonLine({ root, leftovers: pruned.map(asJson) }));
   else terminal.out.write(render(pruned, root, terminal));
   return pruned.some(({ fate }) => fate === 'failed') ? 2 : 0;
 }

@@ -24,7 +24,7 @@ import { type ReadSetups, setupFilesOf, usedBySetup } from '../setup-files.js';
 import { untilStopped } from '../signals.js';
 import type { Sweep } from '../sweep-context.js';
 import { prepareJobs, submitDeps } from '../sweep-jobs.js';
-import { sweepOf, UNIT_PRIORITY, wholeNumberFlag } from '../sweep-options.js';
+import { finalizersOf, sweepOf, UNIT_PRIORITY, wholeNumberFlag } from '../sweep-options.js';
 import { type Terminal, tell } from '../terminal.js';
 import { checkServer } from './check-server.js';
 
@@ -82,7 +82,7 @@ async function submitAll(
     counter.clear();
     return show({ ...submission, report: dryReport(sweep, wanted, before, slots) }, flags, terminal, true);
   }
-  const finalizers = (flags.then as string[] | undefined) ?? [];
+  const finalizers = finalizersOf(flags);
   const report = await submitTasks(
     {
       ...submitDeps(pueue, sweep.root, terminal, signal),

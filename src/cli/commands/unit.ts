@@ -139,6 +139,7 @@ function runSession(
     rerun: config.rerun,
     allowPlaceholders: config.allow_placeholders,
     skipBad: config.skip_bad,
+    redact: config.redact,
     concurrency: config.concurrency,
     timeoutMs: config.timeout,
     retries: config.retries,
@@ -189,7 +190,13 @@ function runSession(
       readSetupFiles: () => setupFilesOf(context),
       openEngine: setup =>
         config.engine === 'embedded'
-          ? openEmbeddedData(context, setup, { clock: systemClock, emit, pid, ...stops })
+          ? openEmbeddedData(context, setup, {
+              clock: systemClock,
+              emit,
+              pid,
+              redact: config.redact,
+              ...stops,
+            })
           : openServer(context, stops.drain),
       withSetupLock: (work, signal) =>
         withSetupLock(context.root, work, {

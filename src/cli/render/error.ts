@@ -26,15 +26,23 @@ function qrunErrorLines(error: QrunError, style: Style): string[] {
   }
   const hidden = error.details.length - MAX_DETAILS;
   if (hidden > 0) lines.push(`${INDENT}... and ${hidden} more`);
-  if (error.hint !== undefined) lines.push(...labelledLines('hint: ', paint.accent, error.hint, style));
+  if (error.hint !== undefined) lines.push(...labelledLines('hint: ', paint.accent, error.hint, style, ' '));
   return lines;
 }
 
-/** A text with a label before its first line and room of the same width before its others. */
-function labelledLines(label: string, color: (text: string) => string, text: string, style: Style): string[] {
-  return safeLines(text, style).map(
-    (line, index) => (index === 0 ? color(label) : ' '.repeat(label.length)) + line,
-  );
+/**
+ * A text with a label before its first line and room of the same width before its others. They begin with `bar`, so that
+ * no line of a message from elsewhere looks like one of ours; a hint, which may be copied, has none.
+ */
+function labelledLines(
+  label: string,
+  color: (text: string) => string,
+  text: string,
+  style: Style,
+  bar = '|',
+): string[] {
+  const room = `${' '.repeat(label.length - 2)}${bar} `;
+  return safeLines(text, style).map((line, index) => (index === 0 ? color(label) : room) + line);
 }
 
 /** The lines of a text from elsewhere; only its line ends still act. */

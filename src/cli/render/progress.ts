@@ -4,6 +4,7 @@ import { createNotes } from './progress-notes.js';
 import { plainNote, plainProgress } from './progress-plain.js';
 import { RunProgress } from './progress-state.js';
 import { type Style, withoutColor } from './style.js';
+import { quietOutput } from './text.js';
 import { createSafeWriter, type SafeWriter } from './writer.js';
 
 /** A stream that may be a terminal. */
@@ -55,8 +56,10 @@ export interface View {
  * quiet; so does a fault of its own, because what is shown must never end a run.
  */
 export async function createProgressView(options: ProgressViewOptions): Promise<ProgressView> {
-  const writer = createSafeWriter(options.stream);
   const mode = options.mode === 'auto' ? (options.isTTY ? 'live' : 'plain') : options.mode;
+  // What is redrawn moves the cursor.
+  const clean = (text: string): string => (mode === 'live' ? text : quietOutput(text, options.style));
+  const writer = createSafeWriter(options.stream, clean);
   let fault: Error | undefined;
   let closed = false;
   const guarded = (action: () => void): void => {

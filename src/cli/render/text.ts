@@ -27,6 +27,41 @@ export function escapeControls(text: string, asciiOnly = false): string {
   return asciiOnly ? safe.replace(NOT_ASCII, escapeCharacter) : safe;
 }
 
+// Colours, and what moves the cursor, as this program writes them.
+const COLOR = '\\x1b\\[[\\d;]{1,20}m';
+const MOVE = '\\x1b\\[(?:[KJH]|\\?\\d{1,4}[hl])|\\r(?=\\x1b\\[K)';
+const OUTPUT = new RegExp(`${COLOR}|${MOVE}|(?![\\n\\t])${UNSAFE.source}`, 'gu');
+const IS_COLOR = new RegExp(`^${COLOR}$`);
+const IS_MOVE = new RegExp(`^(?:\\r|${MOVE})$`);
+// Where a line begins with `::`, and at `##[` or `##vso[` anywhere, build servers take it for a command.
+const COMMAND_LINE = /^([^\S\n\r\u2028\u2029]*)::/gm;
+const COMMAND = /##(?=\w{0,20}\[)/g;
+
+/** What a stream may be given besides text. */
+export interface OutputRights {
+  readonly color: boolean;
+  /** It is redrawn. */
+  readonly live?: boolean;
+}
+
+/**
+ * A text as it may leave the process, whatever it was made of: no control character but line ends and tabs, colours and
+ * movements of the cursor only where the stream may have them, and nothing that a build server would obey. The last
+ * net: texts from elsewhere are made safe where they are laid out. Linear in the length of the text.
+ */
+export function quietOutput(text: string, { color, live = false }: OutputRights): string {
+  return text
+    .replace(OUTPUT, found => {
+      if ((color && IS_COLOR.test(found)) || (live && IS_MOVE.test(found))) return found;
+      return (
+        escapeCharacter(found.charAt(0) === '\x1b' || found === '\r' ? found.charAt(0) : found) +
+        (found.charAt(0) === '\x1b' ? found.slice(1) : '')
+      );
+    })
+    .replace(COMMAND_LINE, '$1: :')
+    .replace(COMMAND, '# #');
+}
+
 const PLAIN = /^[\x20-\x7e]*$/;
 const INVISIBLE = /^[\p{M}\p{Cf}\p{Default_Ignorable_Code_Point}]+$/u;
 // Two columns each: the blocks that Unicode's EastAsianWidth.txt lists as W or F, in ranges, and emoji.
@@ -36,9 +71,44 @@ const WIDE =
 // Made when it is first needed: it takes 10 ms, and most texts are plain.
 let graphemes: Intl.Segmenter | undefined;
 
-function segmentsOf(text: string): Intl.Segments {
+// Intl.Segmenter of Node 20 takes time by the square of a text: it is given so much at a time. What a reader sees as one
+// character has a few of these units; longer ones, which nobody can read, are cut.
+const WINDOW = 64;
+
+function* segmentsOf(text: string): Generator<{ readonly segment: string; readonly index: number }> {
   graphemes ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
-  return graphemes.segment(text);
+  for (let from = 0; from < text.length; ) {
+    // Most characters stand for themselves, and are known by the one behind them.
+    if (isAlone(text.charCodeAt(from)) && (from + 1 === text.length || isAlone(text.charCodeAt(from + 1)))) {
+      yield { segment: text.charAt(from), index: from };
+      from += 1;
+      continue;
+    }
+    const window = text.slice(from, from + WINDOW);
+    const isLast = from + WINDOW >= text.length;
+    let end = 0;
+    for (const { segment, index } of graphemes.segment(window)) {
+      // The last one of a window may go on behind it.
+      if (!isLast && index > 0 && index + segment.length === window.length) break;
+      yield { segment, index: from + index };
+      end = index + segment.length;
+    }
+    from += end;
+  }
+}
+
+// Latin, Greek, Cyrillic, kana and Chinese characters that no other joins from behind.
+function isAlone(code: number): boolean {
+  return (
+    (code >= 0x20 && code <= 0x7e) ||
+    (code >= 0xae && code <= 0x2ff) ||
+    (code >= 0x370 && code <= 0x482) ||
+    (code >= 0x48a && code <= 0x52f) ||
+    (code >= 0x3041 && code <= 0x3096) ||
+    (code >= 0x30a1 && code <= 0x30fa) ||
+    (code >= 0x3400 && code <= 0x4dbf) ||
+    (code >= 0x4e00 && code <= 0x9fff)
+  );
 }
 
 function graphemeWidth(grapheme: string): number {
@@ -54,6 +124,16 @@ export function displayWidth(text: string): number {
   return width;
 }
 
+function isWithin(text: string, width: number): boolean {
+  if (PLAIN.test(text)) return text.length <= width;
+  let used = 0;
+  for (const { segment } of segmentsOf(text)) {
+    used += graphemeWidth(segment);
+    if (used > width) return false;
+  }
+  return true;
+}
+
 /** The longest beginning of a text that takes at most `width` columns. */
 function take(text: string, width: number): string {
   if (PLAIN.test(text)) return text.slice(0, Math.max(0, width));
@@ -67,9 +147,13 @@ function take(text: string, width: number): string {
   return taken;
 }
 
+const UNITS_PER_COLUMN = 32;
+
 /** The longest end of a text that takes at most `width` columns. */
 function takeEnd(text: string, width: number): string {
-  const segments = Array.from(segmentsOf(text), part => part.segment);
+  // More characters than this for each column are none that anybody could read.
+  const end = text.slice(-UNITS_PER_COLUMN * (width + 1));
+  const segments = Array.from(segmentsOf(end), part => part.segment);
   let start = segments.length;
   let used = 0;
   while (start > 0) {
@@ -82,7 +166,7 @@ function takeEnd(text: string, width: number): string {
 
 /** The text in at most `width` columns: cut at the end and closed with `ellipsis` where it is longer. */
 export function clip(text: string, width: number, ellipsis: string): string {
-  if (displayWidth(text) <= width) return text;
+  if (isWithin(text, width)) return text;
   const room = width - ellipsis.length;
   return room < 1 ? take(text, width) : take(text, room).trimEnd() + ellipsis;
 }
@@ -92,7 +176,7 @@ export function clip(text: string, width: number, ellipsis: string): string {
  * their ends.
  */
 export function clipMiddle(text: string, width: number, ellipsis: string): string {
-  if (displayWidth(text) <= width) return text;
+  if (isWithin(text, width)) return text;
   const room = width - ellipsis.length;
   if (room < 4) return clip(text, width, ellipsis);
   const tail = Math.floor(room / 2);
@@ -111,28 +195,50 @@ export function padStart(text: string, width: number): string {
 
 /**
  * The words of a text in lines of at most `width` columns; a word that is longer than a line is broken.
- * Always at least one line.
+ * Always at least one line. Linear in the length of the text.
  */
 export function wrap(text: string, width: number): string[] {
   const limit = Math.max(1, width);
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(/ +/)) {
+  let used = 0;
+  for (const word of text.split(' ')) {
     if (word === '') continue;
-    if (line !== '' && displayWidth(line) + 1 + displayWidth(word) <= limit) {
+    const pieces = brokenAt(word, limit);
+    const [first = ''] = pieces;
+    const firstWidth = displayWidth(first);
+    if (line !== '' && pieces.length === 1 && used + 1 + firstWidth <= limit) {
       line += ` ${word}`;
+      used += 1 + firstWidth;
       continue;
     }
     if (line !== '') lines.push(line);
-    let rest = word;
-    while (displayWidth(rest) > limit) {
-      // A character that is wider than the whole line still has to make progress.
-      const head = take(rest, limit) || Array.from(rest).slice(0, 1).join('');
-      lines.push(head);
-      rest = rest.slice(head.length);
-    }
-    line = rest;
+    line = pieces.pop() ?? '';
+    used = pieces.length === 0 ? firstWidth : displayWidth(line);
+    for (const piece of pieces) lines.push(piece);
   }
   if (line !== '' || lines.length === 0) lines.push(line);
   return lines;
+}
+
+// The pieces of a word that fit into a line each; a character that is wider than the line is one of its own.
+function brokenAt(word: string, limit: number): string[] {
+  const pieces: string[] = [];
+  if (PLAIN.test(word)) {
+    for (let from = 0; from < word.length; from += limit) pieces.push(word.slice(from, from + limit));
+    return pieces;
+  }
+  let from = 0;
+  let used = 0;
+  for (const { segment, index } of segmentsOf(word)) {
+    const width = graphemeWidth(segment);
+    if (used + width > limit && index > from) {
+      pieces.push(word.slice(from, index));
+      from = index;
+      used = 0;
+    }
+    used += width;
+  }
+  pieces.push(word.slice(from));
+  return pieces;
 }

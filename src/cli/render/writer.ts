@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import { quietOutput } from './text.js';
 
 /** Writes text to a stream that may fail at any time. */
 export interface SafeWriter {
@@ -11,12 +12,15 @@ export interface SafeWriter {
 }
 
 /**
- * A writer that goes quiet when its stream fails, and remembers the first failure.
+ * A writer that goes quiet when its stream fails, and remembers the first failure. What is written passes `clean`.
  *
  * What is shown must never end a run that still records. The listener for `error` stays on the stream for
  * good: a write can fail after the last call, and an `error` event that nobody hears ends the process.
  */
-export function createSafeWriter(stream: Writable): SafeWriter {
+export function createSafeWriter(
+  stream: Writable,
+  clean: (text: string) => string = text => quietOutput(text, { color: false }),
+): SafeWriter {
   let failed: Error | undefined;
   const fail = (error: unknown): void => {
     failed ??= error instanceof Error ? error : new Error(String(error));
@@ -27,7 +31,7 @@ export function createSafeWriter(stream: Writable): SafeWriter {
       if (failed !== undefined || text === '') return;
       try {
         // A stream on a file throws from write; others pass their error to the callback, to `error` or to both.
-        stream.write(text, error => {
+        stream.write(clean(text), error => {
           if (error) fail(error);
         });
       } catch (error) {

@@ -1,0 +1,75 @@
+/**
+ * Whether a variable, a parameter or an option is named as secrets are. Names of files that hold one are not:
+ * `DB_PASSWORD` and `--api-key` are, `PASSWORD_FILE`, `MAX_TOKENS` and `KEY` are not.
+ */
+export function looksSecret(name: string): boolean {
+  const words = wordsOf(name);
+  const last = words.at(-1) ?? '';
+  if (/^(file|path|dir)$/.test(last)) return false;
+  if (words.some(word => /passw(or)?d|passphrase|^secrets?$|^credentials?$/.test(word))) return true;
+  if (/^(token|apikey|apitoken|accesskey|secretkey|privatekey)$/.test(last)) return true;
+  if (last === 'pwd') return words.length > 1;
+  return last === 'key' && /^(api|access|private|secret|signing|encryption)$/.test(words.at(-2) ?? '');
+}
+
+/** Whether a text holds a URL with a password. */
+export function holdsPassword(text: string): boolean {
+  return /[a-z\d+.-]:\/\/[^/\s:@]*:[^/\s@]+@/i.test(text);
+}
+
+/**
+ * Why a parameter of a unit cannot have its name, or `undefined`: parameters stand in unit ids, file names, labels and
+ * records. `token` alone may be what a sweep is about.
+ */
+export function parameterProblem(name: string): string | undefined {
+  if (!looksSecret(name) || name.toLowerCase() === 'token') return undefined;
+  return 'looks like a secret, and parameters stand in unit ids, file names, labels and records; put secrets into a named collection of the server, or give it another name';
+}
+
+/**
+ * Whether a command line for a shell gives a secret in clear: an option or a variable with the name of one, or a URL
+ * with a password. What the shell puts in (`$NAME`) and names of files are none.
+ */
+export function commandHoldsSecret(command: string): boolean {
+  if (holdsPassword(command)) return true;
+  const words = command.split(/[\s;|&]+/);
+  return words.some((word, index) => {
+    const [, dashes = '', name = '', mark, value = ''] =
+      /^["']?(-{0,2})([\w-]{1,100})(=)?(.*)$/s.exec(word) ?? [];
+    if (name === '' || !looksSecret(name)) return false;
+    const given = mark === '=' ? value : dashes === '' ? '' : (words[index + 1] ?? '');
+    return given !== '' && !/^["']?[$`-]/.test(given);
+  });
+}
+
+// In SQL and in URLs a wrong guess only hides a text of a message, so that more counts there.
+const HIDDEN_WORD =
+  /^(?:passw(?:or)?ds?|passphrase|pass|pwd|pw|pat|secrets?|tokens?|credentials?|auth|authorization|bearer|cookie|signature|sig|sas|salt|apikey|apitoken|accesskey|secretkey|privatekey|sharedaccesssignature|accountkey)$/;
+const KEY_OF = /^(?:api|access|account|private|secret|signing|encryption|security|master|shared|sas)$/;
+
+/**
+ * Whether the value that stands behind a name in SQL, in a header or in a URL is hidden in messages: all that
+ * {@link looksSecret} names, access keys with their ids, tokens, signatures, headers of authentication.
+ */
+export function namesHiddenValue(name: string): boolean {
+  if (name.length > LONGEST_NAME) return false;
+  const words = wordsOf(name);
+  if (/^(file|path|dir|type|method)$/.test(words.at(-1) ?? '')) return false;
+  return words.some(
+    (word, index) =>
+      HIDDEN_WORD.test(word) ||
+      /passw(?:or)?d|secret/.test(word) ||
+      (word === 'key' && KEY_OF.test(words[index - 1] ?? '')),
+  );
+}
+
+// Longer than any name of a setting, column or header; what is looked at again and again must be short.
+const LONGEST_NAME = 200;
+
+function wordsOf(name: string): string[] {
+  return name
+    .replace(/([a-z\d])(?=[A-Z])/g, '$1_')
+    .toLowerCase()
+    .split(/[^a-z\d]+/)
+    .filter(word => word !== '');
+}
