@@ -435,4 +435,25 @@ export const MUTATIONS: readonly Mutation[] = [
     without: 'realpathSync.native(at);\n      return at;',
     proof: { vitest: 'test/integration/log-place.test.ts', test: 'realLogPath' },
   },
+  {
+    name: 'fuzzing: a log is the same log in other pieces',
+    file: SCAN,
+    line: 'if (this.#head instanceof LineHead && this.#head.bytes === chunk) this.#head.detach();',
+    without: '',
+    proof: { vitest: 'test/security/fuzz.test.ts', test: 'log' },
+  },
+  {
+    name: 'fuzzing: the texts of servers are read in linear time',
+    file: 'src/core/failure.ts',
+    line: 'TRAILING_NAME.exec(message.slice(-NAME_WITHIN))',
+    without: 'TRAILING_NAME.exec(message)',
+    proof: { vitest: 'test/security/fuzz.test.ts', test: 'server-texts' },
+  },
+  {
+    name: 'fuzzing: a file that qrun keeps may hold anything',
+    file: 'src/io/run-sidecar.ts',
+    line: "if (typeof entry?.run !== 'string') return undefined;",
+    without: "if (typeof (entry as RunEntry).run !== 'string') return undefined;",
+    proof: { vitest: 'test/security/fuzz.test.ts', test: 'state-files' },
+  },
 ];
