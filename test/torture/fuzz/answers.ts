@@ -17,7 +17,7 @@ import { quotaEndsInMs, refusalOf } from '../../../src/core/refusal.js';
 import { engineShortage } from '../../../src/core/shortage.js';
 import { tlsHint } from '../../../src/core/tls-hint.js';
 import { type ResultBody, ResultWriter } from '../../../src/io/result-body.js';
-import { cut, cuts, must, mutated, textOf } from './grammar.js';
+import { cut, cuts, grown, must, mutated, textOf } from './grammar.js';
 import { type Target, target } from './trial.js';
 
 const PIECES: readonly string[] = [
@@ -77,12 +77,19 @@ const VALID = fc.constantFrom(
   "Code: 62. DB::Exception: Syntax error: failed at position 1 ('x'): x. Expected one of: SELECT. (SYNTAX_ERROR) (version 26.7.2.1 (official build))",
   'Code: 241, e.displayText() = DB::Exception: Memory limit (total) exceeded: would use 9 GiB (version 18.16.1)',
   '{"a":1}\nCode: 159. DB::Exception: Timeout exceeded (TIMEOUT_EXCEEDED)\n',
+  // Cut where something may go on for long.
+  'Code: 62. DB::Exception: x (AA) (version ',
+  'Code: 62. DB::Exception: x (A',
+  'Code: 201. DB::Exception: Quota for user `u` for 3600s has been exceeded. Interval will end at ',
+  'Code: 1000. DB::Exception: Received from ',
+  'http://h/',
   '__exception__\r\ntag\r\nCode: 1. DB::Exception: x (A)\n21 tag\r\n__exception__\r\n',
   'Code: 201. DB::Exception: Quota for user `u` for 3600s has been exceeded: queries = 11/10. Interval will end at 2026-01-31 12:00:00. (QUOTA_EXCEEDED)',
 );
 const message = fc.oneof(
   { weight: 2, arbitrary: mutated(VALID, TEXTS) },
   { weight: 3, arbitrary: textOf(TEXTS) },
+  { weight: 1, arbitrary: grown(VALID, ['a', 'A', '0', ' ', '(', '@', '/', '.', '\n', ...TEXTS]) },
 );
 
 const jsonRow = fc

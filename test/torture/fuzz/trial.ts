@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { QrunError } from '../../../src/core/errors.js';
+import { chooseLengths } from './grammar.js';
 import { watch } from './watchdog.js';
 
 /** Something that reads what others wrote, and the cases that are fed to it. */
@@ -19,7 +20,7 @@ export interface FuzzResult {
   readonly failure: string | undefined;
 }
 
-/** Longer than this for one case of some 64 KiB is a hang for whoever waits, and grows with the case. */
+/** Longer than this for one case of some 40 KB is a hang for whoever waits, and grows with the case. */
 export const LIMIT_MS = 300;
 const MEASURES = 3;
 const SHOWN = 600;
@@ -73,6 +74,7 @@ export async function fuzz(
   seed: number,
   limit: { readonly ms?: number; readonly runs?: number; readonly path?: string },
 ): Promise<FuzzResult> {
+  chooseLengths(seed);
   const watched = watch(`${one.name}: seed ${seed}: a case does not end (${again(one.name, seed)})`);
   beat = watched.beat;
   try {

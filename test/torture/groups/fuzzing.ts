@@ -5,8 +5,8 @@ import { describe } from '../log-trial.js';
 import { type Group, inParallel } from '../tally.js';
 
 const WORKERS = 2;
-// Several short runs: another seed finds sooner what the first one does not reach.
-const ROUNDS = 3;
+// Several short runs: another seed finds sooner what the first one does not reach, and every other one has long cases.
+const ROUNDS = 4;
 const FAST_MINUTES = 0.5;
 const FULL_MINUTES = 10;
 // For the start of the process, and for a case that is made smaller.
@@ -17,7 +17,7 @@ export const fuzzing: Group = {
   name: 'fuzz',
   async run(context) {
     const minutes = context.minutes ?? (context.scale === 'fast' ? FAST_MINUTES : FULL_MINUTES);
-    const rounds = context.scale === 'fast' ? 1 : ROUNDS;
+    const rounds = context.scale === 'fast' ? 2 : ROUNDS;
     const ms = Math.max(200, (minutes * 60_000 * WORKERS) / (TARGETS.length * rounds));
     const rows = TARGETS.map(({ name }) => context.row(`fuzzing: ${name}`));
     await inParallel(TARGETS.length * rounds, WORKERS, async n => {
