@@ -270,10 +270,13 @@ export class Audit implements LogVisitor {
 
   #foreign(known: readonly Uint8Array[]): AuditReport['foreign'] {
     const found: { query: string | null; lines: number; offset: number; log?: string }[] = [];
+    const isOne = this.#logs.length === 1;
     for (const [index, log] of this.#logs.entries()) {
       const marks = known[index] as Uint8Array;
       for (let number = 0; number < marks.length; number += 1) {
-        if (marks[number] === 0) found.push({ ...log.unknown(number), ...this.#named(log) });
+        // Without a copy for each: a log of another unit may hold a million.
+        if (marks[number] === 0)
+          found.push(isOne ? log.unknown(number) : { ...log.unknown(number), log: log.log });
       }
       for (const offset of log.foreignLines) {
         found.push({ query: null, lines: 1, offset, ...this.#named(log) });

@@ -16,7 +16,14 @@ import { unlessAborted } from '../core/unless-aborted.js';
 import { endpointOf } from './clickhouse-endpoint.js';
 import { type HttpAnswer, HttpChannel, type HttpEndpoint } from './clickhouse-http.js';
 import { ServerIdentity } from './clickhouse-identity.js';
-import { lostOnTheWay, type ProbeAnswer, severalServers } from './clickhouse-in-force.js';
+import {
+  type Ask,
+  allInForce,
+  lostParameters,
+  lostSettings,
+  type OnTheWay,
+  type ProbeAnswer,
+} from './clickhouse-in-force.js';
 import { lostError, openError } from './clickhouse-open-error.js';
 import { type AllowedSettings, allowedSettings, refusesSetting } from './clickhouse-readonly.js';
 import type { SpoolOptions } from './result-body.js';
@@ -74,8 +81,13 @@ const PROBE_SPOOL: SpoolOptions = { directory: '', thresholdBytes: PROBE_BYTES }
  * `ENGINE_REFUSED` (user, password, database, settings that the user may not change, parameters of the URL that do not
  * reach the server). Overload (code 202, HTTP 429, 503) is waited for within the time limit, and so is a quota whose
  * interval ends in it. No error shows the password.
+ *
+ * `queries` is the way that was asked over, for the queries, with its connections still open; close it.
  */
-export async function connect(options: ClickHouseOptions, signal: AbortSignal): Promise<ServerProfile> {
+export async function connect(
+  options: ClickHouseOptions,
+  signal: AbortSignal,
+): Promise<{ readonly profile: ServerProfile; readonly queries: HttpChannel }> {
   // Its CA file may lie on a disk that does not answer.
   const endpoint = await unlessAborted(endpointOf(options), signal);
   if (endpoint === undefined) {
@@ -83,8 +95,8 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
   }
   refuseFixed(options.settings);
   const identity = new ServerIdentity();
-  const channel = new HttpChannel(endpoint, 4, identity);
-  const fresh = new HttpChannel(endpoint, 4, identity, { fresh: true });
+  // Two more than run at once: a socket that is being closed still counts.
+  const queries = new HttpChannel(endpoint, options.concurrency + 2, identity);
   const timeoutMs = options.openTimeoutMs ?? OPEN_TIMEOUT_MS;
   const stop = new AbortController();
   // Each request that is under way listens.
@@ -93,7 +105,7 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
   signal.addEventListener('abort', abort, { once: true });
   if (signal.aborted) abort();
   const timer = setTimeout(abort, timeoutMs);
-  const probe = new Probe({ channel, fresh, identity }, endpoint, options, stop.signal, () =>
+  const probe = new Probe(queries, identity, endpoint, options, stop.signal, () =>
     signal.aborted
       ? new QrunError('ENGINE_UNREACHABLE', `connecting to ${endpoint.url} was interrupted`, {
           cause: signal.reason,
@@ -107,17 +119,22 @@ export async function connect(options: ClickHouseOptions, signal: AbortSignal): 
   try {
     const profile = await probe.run();
     identity.settle();
-    return { endpoint, identity, ...profile };
+    return { profile: { endpoint, identity, ...profile }, queries };
+  } catch (error) {
+    // What is still under way has no use any more.
+    abort();
+    await queries.close();
+    throw error;
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', abort);
-    await Promise.all([channel.close(), fresh.close()]);
   }
 }
 
 class Probe {
   constructor(
-    readonly way: { channel: HttpChannel; fresh: HttpChannel; identity: ServerIdentity },
+    readonly channel: HttpChannel,
+    readonly identity: ServerIdentity,
     readonly endpoint: HttpEndpoint,
     readonly options: ClickHouseOptions,
     readonly stop: AbortSignal,
@@ -135,24 +152,22 @@ class Probe {
       }
       throw openError(version.failure, this.endpoint, this.options);
     }
-    const ask = {
-      rows: this.rows.bind(this),
-      fresh: this.rowsAnew.bind(this),
-    };
-    const several = severalServers(ask, this.way.identity);
+    const ask = this.rows.bind(this);
     await this.refuseDatabaseAsPath();
-    const [names, parameters, closing] = await Promise.all([
+    const abilities = Promise.all([
       this.rows('SELECT name AS v FROM system.settings', {}),
       this.rows('SELECT {v:UInt8} AS v', { param_v: '1' }),
       this.rows('SELECT 1 AS v', { close_session: '1' }),
     ]);
+    const parametersOnTheWay = lostParameters(ask, this.options.database);
+    // It is looked at last: where something else fails first, nobody does.
+    parametersOnTheWay.catch(() => {});
+    const [names, parameters, closing] = await abilities;
     // Without the right to read system.settings the server itself is asked about each setting.
     const known = names.ok ? new Set(names.values) : undefined;
-    const allowed = await this.acceptedSettings(known);
-    await this.checkUserSettings(allowed.settings, known);
-    const { database, settings } = this.options;
-    const way = await lostOnTheWay(ask, { settings: { ...allowed.settings, ...settings }, database });
-    if (way.lost.length > 0) throw lostError(way.lost, this.endpoint);
+    const { allowed, unproven, lost } = await this.settingsInForce(ask, known);
+    const allLost = [...lost, ...(await parametersOnTheWay)];
+    if (allLost.length > 0) throw lostError(allLost, this.endpoint);
     return {
       version: version.values[0] ?? 'unknown',
       supportsParameters: parameters.ok,
@@ -162,14 +177,38 @@ class Probe {
       ...allowed,
       notices: [
         ...allowed.notices,
-        ...(await several),
-        ...(way.unproven.length === 0
+        ...severalServers(this.identity),
+        ...(unproven.length === 0
           ? []
           : [
-              `whether ${way.unproven.join(', ')} reach the server could not be verified: neither system.settings nor getSetting shows it to the user`,
+              `whether ${unproven.join(', ')} reach the server could not be verified: neither system.settings nor getSetting shows it to the user`,
             ]),
       ],
     };
+  }
+
+  // What nearly every server and user takes is proven in one step; only otherwise it is found out setting by setting.
+  private async settingsInForce(
+    ask: Ask,
+    known: ReadonlySet<string> | undefined,
+  ): Promise<OnTheWay & { readonly allowed: AllowedSettings }> {
+    const { database, settings: given } = this.options;
+    const own = Object.fromEntries(this.ownSettings(known));
+    if (
+      known !== undefined &&
+      (await allInForce(ask, { ...own, ...given }, database === undefined ? {} : { database }))
+    ) {
+      return { allowed: { settings: own, executionTimeRefused: false, notices: [] }, lost: [], unproven: [] };
+    }
+    const allowed = await this.acceptedSettings(known);
+    await this.checkUserSettings(allowed.settings, known);
+    return { allowed, ...(await lostSettings(ask, { ...allowed.settings, ...given })) };
+  }
+
+  private ownSettings(known: ReadonlySet<string> | undefined): [name: string, value: string][] {
+    const wanted = Object.entries({ ...ENGINE_SETTINGS, ...HTTP_SETTINGS });
+    const { settings: given } = this.options;
+    return wanted.filter(([name]) => (known?.has(name) ?? true) && !Object.hasOwn(given, name));
   }
 
   /**
@@ -177,9 +216,8 @@ class Probe {
    * checked with them.
    */
   private async acceptedSettings(known: ReadonlySet<string> | undefined): Promise<AllowedSettings> {
-    const { database, settings: given } = this.options;
-    const wanted = Object.entries({ ...ENGINE_SETTINGS, ...HTTP_SETTINGS });
-    let left = wanted.filter(([name]) => (known?.has(name) ?? true) && !Object.hasOwn(given, name));
+    const { database } = this.options;
+    let left = this.ownSettings(known);
     for (;;) {
       const settings = Object.fromEntries(left);
       const tried = await this.rows(
@@ -261,20 +299,10 @@ class Probe {
   }
 
   /** The column `v` of a result; overload is waited for. */
-  private rows(sql: string, query: Readonly<Record<string, string>>, queryId = ''): Promise<ProbeAnswer> {
-    return this.ask(this.way.channel, sql, query, queryId);
-  }
-
-  /** As `rows`, over a connection of its own. */
-  private rowsAnew(sql: string, query: Readonly<Record<string, string>>): Promise<ProbeAnswer> {
-    return this.ask(this.way.fresh, sql, query, '');
-  }
-
-  private async ask(
-    channel: HttpChannel,
+  private async rows(
     sql: string,
     query: Readonly<Record<string, string>>,
-    queryId: string,
+    queryId = '',
   ): Promise<ProbeAnswer> {
     for (let waitMs = RETRY_WAIT_MS; ; waitMs *= 2) {
       const call = {
@@ -284,7 +312,7 @@ class Probe {
         spool: PROBE_SPOOL,
         limitBytes: PROBE_BYTES,
       };
-      const answer = await channel.call(call, this.stop);
+      const answer = await this.channel.call(call, this.stop);
       if (this.stop.aborted) throw this.whyStopped();
       if (answer.ok) return await values(answer);
       const { kind, neverStarted, serverGone, name } = answer.failure;
@@ -310,6 +338,14 @@ async function values({ body }: Extract<HttpAnswer, { ok: true }>): Promise<Prob
   } finally {
     await body.dispose();
   }
+}
+
+// The requests that opening makes at the same time, over connections of their own, have met several, if there are.
+function severalServers(identity: ServerIdentity): string[] {
+  if (!identity.isSeveral) return [];
+  return [
+    `several servers answer at this URL (${identity.servers.join(', ')}): each query goes to any of them, so all must hold the same data`,
+  ];
 }
 
 function refuseFixed(settings: Settings): void {

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import type { Failure } from '../core/failure.js';
 import type { Settings } from '../core/model.js';
 import { literal } from '../core/sql/set-statement.js';
-import type { ServerIdentity } from './clickhouse-identity.js';
 
 /** The column `v` of a first request, or why there is none. */
 export type ProbeAnswer =
@@ -12,63 +11,61 @@ export type ProbeAnswer =
 type UrlParameters = Readonly<Record<string, string>>;
 
 /** How the server is asked, over the same way that queries take. */
-export interface Ask {
-  rows(sql: string, query: UrlParameters, queryId?: string): Promise<ProbeAnswer>;
-  /** As `rows`, over a connection of its own. */
-  fresh(sql: string, query: UrlParameters): Promise<ProbeAnswer>;
-}
+export type Ask = (sql: string, query: UrlParameters, queryId?: string) => Promise<ProbeAnswer>;
 
-/** What is asked for with each query. */
-export interface AskedFor {
-  readonly settings: Settings;
-  readonly database: string | undefined;
-}
-
-/** What of it does not reach the server, by name, and what could not be proven. */
+/** Which settings do not reach the server, by name, and of which that could not be proven. */
 export interface OnTheWay {
   readonly lost: readonly string[];
   readonly unproven: readonly string[];
 }
 
 /**
- * Resolves with the names of what qrun asks for in the URL and the server does not get: a proxy such as chproxy drops
- * or replaces parameters, and the queries would run without them and look well.
- *
- * Each is proven by what it does, so that a value which is in force anyway is no loss. `unproven` are settings that
- * neither `system.settings` nor `getSetting` shows: of a user who may not ask, or of a kind that has no value
- * (`profile`). A dozen small requests, most at the same time.
+ * Resolves with the names of those parameters of the URL, settings aside, that do not reach the server: a proxy such as
+ * chproxy drops or replaces parameters, and the queries would run without them and look well. Each is proven by what it
+ * does. Four small requests or five, most at the same time; none depends on what the server knows or allows.
  */
-export async function lostOnTheWay(ask: Ask, asked: AskedFor): Promise<OnTheWay> {
-  const unproven: string[] = [];
-  const all = await Promise.all([
-    lostSettings(ask, asked.settings, unproven),
-    lostDatabase(ask, asked.database),
-    lostQueryId(ask),
-    lostSession(ask),
-    lostWait(ask),
-  ]);
-  return { lost: all.flat(), unproven };
+export async function lostParameters(ask: Ask, database: string | undefined): Promise<string[]> {
+  const all = [lostWait(ask), lostSession(ask), lostQueryId(ask), lostDatabase(ask, database)];
+  return (await Promise.all(all)).flat();
 }
 
-// What the server gives for each setting when it stands in the statement itself is what the URL must give as well; so
-// the server itself brings `1`, `true`, `10G` and `0.50` into one form.
-async function lostSettings(ask: Ask, settings: Settings, unproven: string[]): Promise<string[]> {
+/**
+ * Resolves with whether the server takes all these settings at once and is proven to get each, in two requests;
+ * `false` says nothing. `url` has what else is to be sent with them.
+ */
+export async function allInForce(ask: Ask, settings: Settings, url: UrlParameters = {}): Promise<boolean> {
   const names = Object.keys(settings);
-  if (names.length === 0) return [];
+  if (names.length === 0) return Object.keys(url).length === 0;
   const [byUrl, byClause] = await Promise.all([
-    valuesOf(ask, settings, {}, names),
+    valuesOf(ask, { ...settings, ...url }, {}, names),
     valuesOf(ask, settings, settings, names),
   ]);
-  if (byUrl !== undefined && byClause !== undefined && names.every(name => byUrl.has(name))) {
-    return names.filter(name => byUrl.get(name)?.value !== byClause.get(name)?.value);
-  }
-  // One of them changes even such a query (max_rows_to_read, limit, readonly), or cannot stand in a statement.
-  const verdicts = await Promise.all(names.map(name => verdictOf(ask, name, settings[name] ?? '')));
-  unproven.push(...names.filter((_, index) => verdicts[index] === 'unproven'));
-  return names.filter((_, index) => verdicts[index] === 'lost');
+  return names.every(name => {
+    const value = byUrl?.get(name)?.value;
+    return value !== undefined && value === byClause?.get(name)?.value;
+  });
 }
 
-async function verdictOf(ask: Ask, name: string, value: string): Promise<'lost' | 'in force' | 'unproven'> {
+/**
+ * Resolves with the settings that are lost on the way, of those that the server knows and the user may set.
+ *
+ * What the server gives for each setting when it stands in the statement itself is what the URL must give as well; so
+ * the server itself brings `1`, `true`, `10G` and `0.50` into one form, and a value which is in force anyway is no
+ * loss. `unproven` are settings that neither `system.settings` nor `getSetting` shows: of a user who may not ask, or of
+ * a kind that has no value (`profile`).
+ */
+export async function lostSettings(ask: Ask, settings: Settings): Promise<OnTheWay> {
+  if (await allInForce(ask, settings)) return { lost: [], unproven: [] };
+  // One is lost, or changes even such a query (max_rows_to_read, limit, readonly), or cannot stand in a statement.
+  const names = Object.keys(settings);
+  const verdicts = await Promise.all(names.map(name => verdictOf(ask, name, settings[name] ?? '')));
+  const those = (verdict: Verdict) => names.filter((_, index) => verdicts[index] === verdict);
+  return { lost: those('lost'), unproven: those('unproven') };
+}
+
+type Verdict = 'lost' | 'in force' | 'unproven';
+
+async function verdictOf(ask: Ask, name: string, value: string): Promise<Verdict> {
   const [bare, byUrl, byClause] = await Promise.all([
     valuesOf(ask, {}, {}, [name]),
     valuesOf(ask, { [name]: value }, {}, [name]),
@@ -101,12 +98,12 @@ async function valuesOf(
 ): Promise<ReadonlyMap<string, InForce> | undefined> {
   const list = names.map(literal).join(', ');
   const table = `SELECT concat(name, '\\t', toString(changed), '\\t', value) AS v FROM system.settings WHERE name IN (${list})`;
-  let answer = await ask.rows(table + settingsClause(clause), url);
+  let answer = await ask(table + settingsClause(clause), url);
   if (!answer.ok && answer.failure.code === ACCESS_DENIED) {
     const each = names.map(
       name => `concat(${literal(name)}, '\\t1\\t', toString(getSetting(${literal(name)})))`,
     );
-    answer = await ask.rows(`SELECT arrayJoin([${each.join(', ')}]) AS v${settingsClause(clause)}`, url);
+    answer = await ask(`SELECT arrayJoin([${each.join(', ')}]) AS v${settingsClause(clause)}`, url);
   }
   if (!answer.ok) return undefined;
   return new Map(
@@ -126,58 +123,44 @@ function settingsClause(settings: Settings): string {
 
 async function lostDatabase(ask: Ask, database: string | undefined): Promise<string[]> {
   if (database === undefined) return [];
-  const current = await ask.rows('SELECT currentDatabase() AS v', { database });
+  const current = await ask('SELECT currentDatabase() AS v', { database });
   return current.ok && current.values.length === 1 && current.values[0] !== database ? ['database'] : [];
 }
 
 // Without its id a query cannot be cancelled.
 async function lostQueryId(ask: Ask): Promise<string[]> {
   const id = `qrun-open-${randomUUID()}`;
-  const seen = await ask.rows(
+  const seen = await ask(
     `SELECT query_id AS v FROM system.processes WHERE query_id = ${literal(id)}`,
     {},
     id,
   );
   if (seen.ok) return seen.values[0] === id ? [] : ['query_id'];
   // The user may not read the list; the function came with 21.x.
-  const told = await ask.rows('SELECT queryID() AS v', {}, id);
+  const told = await ask('SELECT queryID() AS v', {}, id);
   return told.ok && told.values[0] !== id ? ['query_id'] : [];
 }
 
 // A session that does not exist must not be found.
 async function lostSession(ask: Ask): Promise<string[]> {
   const session = { session_id: `qrun-open-${randomUUID()}`, session_timeout: '1' };
-  const absent = await ask.rows('SELECT 1 AS v', { ...session, session_check: '1' });
+  const absent = await ask('SELECT 1 AS v', { ...session, session_check: '1' });
   if (!absent.ok) return [];
   // Which of the two got lost shows in what the session remembers.
-  await ask.rows('SET max_block_size = 12345', session);
+  await ask('SET max_block_size = 12345', session);
   const kept = await valuesOf(ask, session, {}, ['max_block_size']);
   return [kept?.get('max_block_size')?.value === '12345' ? 'session_check' : 'session_id'];
 }
 
-// 1.5 MB of rows and then an exception: 18.16 sends what is beyond the buffer and 1 MiB unless it waits for the end.
+// 1.2 MB and then an exception: 18.16 sends what is beyond the buffer and 1 MiB unless it waits for the end. As RowBinary
+// the server copies it in a tenth of the time that it takes to escape it.
 const LATE_EXCEPTION =
-  "SELECT toFixedString('', 5000) AS v, throwIf(number = 50) AS t FROM (SELECT number FROM system.numbers LIMIT 51)";
+  "SELECT toFixedString('', 300000) AS v, throwIf(number = 4) AS t FROM (SELECT number FROM system.numbers LIMIT 5) FORMAT RowBinary";
 const THROWN = 395;
 
 async function lostWait(ask: Ask): Promise<string[]> {
-  const answer = await ask.rows(LATE_EXCEPTION, { max_block_size: '8', buffer_size: '65536' });
+  const answer = await ask(LATE_EXCEPTION, { max_block_size: '1', buffer_size: '65536' });
   if (answer.ok || answer.status !== 200) return [];
   const { code, name } = answer.failure;
   return code === THROWN || name === 'ANSWER_TOO_LARGE' ? ['wait_end_of_query'] : [];
-}
-
-// So many connections of their own are opened to see whether they end at one server.
-const LOOKS = 4;
-
-/**
- * Resolves with what is to be said of a balancer in front of several servers; asks over new connections, so that the
- * identity sees the names of those that answer.
- */
-export async function severalServers(ask: Ask, identity: ServerIdentity): Promise<string[]> {
-  await Promise.all(Array.from({ length: LOOKS }, () => ask.fresh('SELECT 1 AS v', {})));
-  if (!identity.isSeveral) return [];
-  return [
-    `several servers answer at this URL (${identity.servers.join(', ')}): each query goes to any of them, so all must hold the same data`,
-  ];
 }

@@ -21,7 +21,8 @@ export type { ClickHouseOptions } from './clickhouse-connect.js';
  * `signal` ends the opening; it does not close an open engine.
  */
 export async function openClickHouse(options: ClickHouseOptions, signal: AbortSignal): Promise<Engine> {
-  return new ClickHouseEngine(options, await connect(options, signal));
+  const { profile, queries } = await connect(options, signal);
+  return new ClickHouseEngine(options, profile, queries);
 }
 
 const PING_TIMEOUT_MS = 5000;
@@ -40,9 +41,8 @@ class ClickHouseEngine implements Engine {
   #pings = 0;
   #closed: Promise<void> | undefined;
 
-  constructor(options: ClickHouseOptions, profile: ServerProfile) {
-    // Two more than run at once: a socket that is being closed still counts.
-    this.#queries = new HttpChannel(profile.endpoint, options.concurrency + 2, profile.identity);
+  constructor(options: ClickHouseOptions, profile: ServerProfile, queries: HttpChannel) {
+    this.#queries = queries;
     this.#control = new HttpChannel(profile.endpoint, CONTROL_CONNECTIONS, profile.identity, { fresh: true });
     this.#context = {
       options,

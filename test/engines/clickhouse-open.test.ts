@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { QrunError } from '../../src/core/errors.js';
 import { parseQuery } from '../../src/core/sql/parse.js';
 import { type ClickHouseOptions, openClickHouse } from '../../src/io/clickhouse.js';
@@ -11,6 +11,7 @@ import {
   opening,
   rows,
   type Shape,
+  type StubRequest,
   type StubServer,
   startStubServer,
   status,
@@ -28,8 +29,10 @@ beforeAll(async () => {
 });
 
 afterEach(() => {
-  stub.openShape = undefined;
+  stub.openShape = stub.inForceShape = undefined;
 });
+
+const otherwise: Shape = asked => opening(asked)?.(asked);
 
 afterAll(async () => {
   await stub.stop();
@@ -159,8 +162,10 @@ it('refuses a CA file that is missing, holds no certificate, or belongs to no ht
 });
 
 it('says which setting makes a URL too long', async () => {
-  stub.openShape = asked =>
-    (asked.url.toString().length > 6_000 ? status(414, '') : rows('{"v":"max_threads"}\n'))(asked);
+  const longest: (others: Shape) => Shape = others => asked =>
+    (asked.url.toString().length > 6_000 ? status(414, '') : others)(asked);
+  stub.openShape = longest(rows('{"v":"max_threads"}\n'));
+  stub.inForceShape = longest(otherwise);
   const error = await refusal({ settings: { additional_result_filter: 'x'.repeat(7_000) } });
   expect(error.code).toBe('CONFIG');
   expect(error.message).toContain('the setting "additional_result_filter" (7,000 bytes)');
@@ -207,22 +212,27 @@ describe('a user who may not change settings', () => {
     max_execution_time: '0',
     max_threads: '8',
   };
-  const readonly: Shape = asked => {
+  const readonly: Shape = asked => refusing(asked, rows('{"v":1}\n'));
+  const refusing = (asked: StubRequest, others: Shape): void => {
     const known = Object.keys(inForce).map(name => JSON.stringify({ v: name }));
-    if (asked.sql === 'SELECT name AS v FROM system.settings') return rows(`${known.join('\n')}\n`)(asked);
+    if (asked.sql === 'SELECT name AS v FROM system.settings') {
+      rows(`${known.join('\n')}\n`)(asked);
+      return;
+    }
     const name = [...asked.url.keys()].find(
       key => inForce[key] !== undefined && inForce[key] !== asked.url.get(key),
     );
-    if (name === undefined) return rows('{"v":1}\n')(asked);
-    status(
-      500,
-      `Code: 164. DB::Exception: Cannot modify '${name}' setting in readonly mode. (READONLY)`,
-    )(asked);
+    const refused = `Code: 164. DB::Exception: Cannot modify '${name}' setting in readonly mode. (READONLY)`;
+    (name === undefined ? others : status(500, refused))(asked);
   };
   const values: Shape = asked => {
     const name = /WHERE name = '(\w+)'$/.exec(asked.sql)?.[1];
     (name === undefined ? rows('{"a":1}\n') : rows(`{"v":"${inForce[name]}"}\n`))(asked);
   };
+
+  beforeEach(() => {
+    stub.inForceShape = asked => refusing(asked, otherwise);
+  });
 
   afterEach(() => {
     inForce.output_format_json_quote_64bit_integers = '0';

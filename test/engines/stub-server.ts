@@ -76,7 +76,7 @@ export function opening({
   if (sql === 'SELECT queryID() AS v') return rows(line(url.get('query_id') ?? ''));
   if (sql.startsWith('SELECT arrayJoin([concat('))
     return status(404, 'Code: 46. DB::Exception: (UNKNOWN_FUNCTION)');
-  if (sql.startsWith("SELECT toFixedString('', 5000) AS v, throwIf")) {
+  if (sql.startsWith("SELECT toFixedString('', 300000) AS v, throwIf")) {
     return status(500, 'Code: 395. DB::Exception: (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)');
   }
   const asked = IN_FORCE.exec(sql)?.groups;
