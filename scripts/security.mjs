@@ -28,7 +28,7 @@ if (process.env.QRUN_TRIALS_INSIDE !== '1') {
   if (!existsSync(join(ROOT, 'dist/cli/qrun.cjs'))) end('nothing is built: npm run build');
   const script = `ip link set lo up && ip addr add ${HOST}/32 dev lo && exec "$@"`;
   const command = [process.execPath, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
-  const { status } = spawnSync('unshare', ['-n', '--', 'sh', '-c', script, 'sh', ...command], {
+  const { status } = spawnSync('unshare', ['-n', '-m', '--', 'sh', '-c', script, 'sh', ...command], {
     stdio: 'inherit',
     env: { ...process.env, QRUN_TRIALS_INSIDE: '1' },
   });

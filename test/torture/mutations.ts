@@ -443,13 +443,6 @@ export const MUTATIONS: readonly Mutation[] = [
     proof: { vitest: 'test/security/fuzz.test.ts', test: 'log' },
   },
   {
-    name: 'fuzzing: the texts of servers are read in linear time',
-    file: 'src/core/failure.ts',
-    line: 'TRAILING_NAME.exec(message.slice(-NAME_WITHIN))',
-    without: 'TRAILING_NAME.exec(message)',
-    proof: { vitest: 'test/security/fuzz.test.ts', test: 'server-texts' },
-  },
-  {
     name: 'fuzzing: a file that qrun keeps may hold anything',
     file: 'src/io/run-sidecar.ts',
     line: "if (typeof entry?.run !== 'string') return undefined;",

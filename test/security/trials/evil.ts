@@ -102,11 +102,16 @@ export function status(code: number, body: string, headers: Readonly<Record<stri
 }
 
 /** Rows without an end, or so many bytes of them; as fast as they are read. */
-export function endless(bytes = Number.POSITIVE_INFINITY, piece = '{"a":"0123456789abcdef"}\n'): Mode {
+export function endless(
+  bytes = Number.POSITIVE_INFINITY,
+  piece = '{"a":"0123456789abcdef"}\n',
+  before = '',
+): Mode {
   const chunk = Buffer.from(piece.repeat(Math.ceil(CHUNK_BYTES / piece.length)));
   return (_, response) => {
     response.writeHead(200);
     let sent = 0;
+    if (before !== '') response.write(before);
     const more = (): void => {
       while (sent < bytes && !response.destroyed) {
         sent += chunk.length;
