@@ -16,13 +16,14 @@ setFlagsFromString('--no-allocation-site-pretenuring');
  *
  * The cache begins with {@link digestOf} of both. V8 itself checks version, flags and lengths, and would run what a bad
  * disk, or a cache of another bundle of the same length, gives it. One that does not fit, or none, only costs time.
+ * `name` is what stack traces call it; it becomes part of a cache that is made of the script, and not of its key.
  */
-function loadBundle(bundle) {
+function loadBundle(bundle, name = bundle) {
   const source = readFileSync(bundle);
   const cachedData = readCache(`${bundle}.cache`, source);
   // One byte for each character, as it is in the file.
   const script = new Script(wrap(source.toString('latin1')), {
-    filename: bundle,
+    filename: name,
     ...(cachedData && { cachedData }),
   });
   const module = { exports: {} };

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { builtinModules, createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { rolldown } from 'rolldown';
 
 const ROOT = resolve(import.meta.dirname, '..');
@@ -88,7 +88,8 @@ function write(path, content) {
 // Functions that have run are in the cache, so that the command runs once, up to a server that is not there.
 async function writeCache() {
   const { loadBundle, digestOf } = createRequire(import.meta.url)('../bin/load-bundle.cjs');
-  const { exports, script } = loadBundle(BUNDLE);
+  // By a name that tells nothing of this machine: the cache is shipped.
+  const { exports, script } = loadBundle(BUNDLE, basename(BUNDLE));
   const unit = mkdtempSync(join(tmpdir(), 'qrun-bundle-'));
   try {
     // Its own configuration, and none from above it.

@@ -15,6 +15,8 @@ const USAGE = `usage: node scripts/torture.mjs [options]
   --seed N          another choice of moments and places; with --only simulation: replays this seed
   --seeds COUNT     so many simulated histories, from --seed (or 1) on
   --profile NAME    with --seeds: only histories of this kind
+  --minutes N       how long the group fuzz feeds made cases to what reads the texts of others (10)
+  --case TEXT       with --only fuzz: runs the case again that a failure names
   --json FILE       the numbers as JSON
   --report FILE     the numbers as Markdown
   --list            the names of the groups
@@ -32,7 +34,17 @@ function options() {
     return parseArgs({
       options: {
         ...{ fast: flag, mutations: flag, list: flag, help: flag },
-        ...{ only: text, mutation: text, seed: text, seeds: text, profile: text, json: text, report: text },
+        ...{
+          only: text,
+          mutation: text,
+          seed: text,
+          seeds: text,
+          profile: text,
+          minutes: text,
+          case: text,
+          json: text,
+          report: text,
+        },
       },
     }).values;
   } catch (error) {
@@ -86,7 +98,9 @@ if (wanted.list) {
 }
 const only = wanted.only?.split(',');
 for (const name of only ?? []) if (!NAMES.includes(name)) fail(`--only ${name}: one of ${NAMES.join(', ')}`);
-const { fast, mutation, profile, json, report } = wanted;
+const { fast, mutation, profile, json, report, case: again } = wanted;
+const minutes = wholeNumber('minutes', wanted.minutes);
+if (again !== undefined && String(only) !== 'fuzz') fail('--case is for --only fuzz');
 const mutations = wanted.mutations || mutation !== undefined;
 if (profile !== undefined && !PROFILES.includes(profile)) {
   fail(`--profile ${profile}: one of ${PROFILES.join(' | ')}`);
@@ -101,6 +115,8 @@ const held = await main({
   seed,
   seeds,
   profile,
+  minutes,
+  again,
   json,
   report,
 });

@@ -49,6 +49,8 @@ const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
   'io/inflight.ts': ['once', 'off'],
   'io/embedded-pipe.ts': ['platform'],
   'io/process-tree.ts': ['pid', 'kill'],
+  // What a program that helps gets of the environment.
+  'io/plain-environment.ts': ['env'],
   // Whose files are believed.
   'io/owner.ts': ['geteuid', 'env'],
 };

@@ -3,7 +3,14 @@ import { parseSize, SIZE_EXAMPLES } from './bytes.js';
 import { QrunError } from './errors.js';
 import { shortHash } from './fingerprint.js';
 import { checkedSweepName } from './labels.js';
-import { countCombinations, expandMatrix, MAX_COMBINATIONS } from './matrix.js';
+import {
+  countCharacters,
+  countCombinations,
+  expandMatrix,
+  lengthOf,
+  MAX_CHARACTERS,
+  MAX_COMBINATIONS,
+} from './matrix.js';
 import type { Parameters } from './model.js';
 import { logName, ownersOfOneFile, unitId } from './names.js';
 import { holdsPassword, looksSecret } from './secret-names.js';
@@ -242,7 +249,7 @@ function meaningProblems({ name, command, matrix, env }: Checked): string[] {
   } catch (error) {
     problems.push(`name: ${(error as Error).message}: letters, digits, "_", "." and "-", at most 64`);
   }
-  problems.push(...matrixProblems(matrix), ...envProblems(env));
+  problems.push(...matrixProblems(matrix), ...lengthProblems(command, matrix, env), ...envProblems(env));
   command.forEach((word, index) => {
     for (const [, literal, parameter] of word.matchAll(PLACEHOLDER)) {
       if (literal !== undefined || Object.hasOwn(matrix, parameter ?? '')) continue;
@@ -260,6 +267,34 @@ function meaningProblems({ name, command, matrix, env }: Checked): string[] {
 
 const SECRETS = 'secrets belong into .env beside jobs.toml (read when a job starts), or into a file';
 
+function repeated(values: readonly string[]): Set<string> {
+  const seen = new Set<string>();
+  return new Set(values.filter(value => seen.has(value) || !seen.add(value)));
+}
+
+// Judged before the jobs are made: each has a command of its own, in which any parameter may stand any number of times,
+// and a fingerprint over command and environment.
+function lengthProblems(
+  command: Checked['command'],
+  matrix: Checked['matrix'],
+  env: Checked['env'],
+): string[] {
+  const longest = (name: string): number =>
+    (matrix[name] ?? []).reduce((most, { length }) => Math.max(most, length), 0);
+  const lengths = new Map(Object.keys(matrix).map(name => [name, longest(name)]));
+  const inserted = command.flatMap(word =>
+    Array.from(word.matchAll(PLACEHOLDER), ([, , name]) => lengths.get(name ?? '') ?? 0),
+  );
+  const each =
+    lengthOf(command) + lengthOf(Object.values(env)) + inserted.reduce((total, length) => total + length, 0);
+  const characters = countCombinations(matrix) * each + countCharacters(matrix);
+  // Too many combinations have been said already.
+  if (characters <= MAX_CHARACTERS || countCombinations(matrix) > MAX_COMBINATIONS) return [];
+  return [
+    `command, matrix, env: all jobs have up to ${characters} characters together; ${MAX_CHARACTERS} are the limit`,
+  ];
+}
+
 function matrixProblems(matrix: Checked['matrix']): string[] {
   const problems: string[] = [];
   const variables = new Map<string, string>();
@@ -273,8 +308,7 @@ function matrixProblems(matrix: Checked['matrix']): string[] {
     if (other !== undefined)
       problems.push(`matrix.${key}: is ${parameterVariable(key)}, and so is matrix.${other}`);
     variables.set(parameterVariable(key), key);
-    const twice = new Set(values.filter((value, index) => values.indexOf(value) !== index));
-    for (const value of twice) {
+    for (const value of repeated(values)) {
       problems.push(
         `matrix.${key}: has ${JSON.stringify(value)} twice: two jobs would share their name and files`,
       );

@@ -24,7 +24,9 @@ const MAX_NAME_BYTES = 200;
  * Ids too long for a file name are cut and get a hash of the whole (given by the caller, so that this stays pure).
  */
 export function logName(unit: string, hash: (text: string) => string): string {
+  // What is cut off in the end need not be encoded: a value may be as long as somebody likes.
   const name = unit
+    .slice(0, MAX_NAME_BYTES + 2)
     .replace(/[^\w.@=,+/-]/gu, encodeCharacter)
     .replace(/_(?=[_/])|(?<=[_/])_|^\./g, encodeCharacter)
     .replaceAll('/', '__');
@@ -52,8 +54,10 @@ export function ownersOfOneFile(
   return pairs;
 }
 
+const UTF8 = new TextEncoder();
+
 function encodeCharacter(character: string): string {
-  return [...new TextEncoder().encode(character)]
+  return [...UTF8.encode(character)]
     .map(byte => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`)
     .join('');
 }

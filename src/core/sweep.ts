@@ -2,7 +2,14 @@ import { z } from 'zod';
 import { QrunError } from './errors.js';
 import { globProblem } from './glob.js';
 import { checkedSweepName } from './labels.js';
-import { countCombinations, expandMatrix, MAX_COMBINATIONS } from './matrix.js';
+import {
+  countCharacters,
+  countCombinations,
+  expandMatrix,
+  lengthOf,
+  MAX_CHARACTERS,
+  MAX_COMBINATIONS,
+} from './matrix.js';
 import type { Parameters } from './model.js';
 import { parameterProblem } from './secret-names.js';
 import { nameMatcher } from './selection.js';
@@ -114,9 +121,16 @@ function namesGivenTwice(label: string, table: SweepTable): string[] {
 
 // Counted before they are made: eight parameters of a hundred values each would take all memory.
 function tooManySets(label: string, { epochs = [{}], matrix = {} }: SweepTable): string[] {
-  const count = epochs.length * countCombinations(matrix);
-  if (count <= MAX_COMBINATIONS) return [];
-  return [`${label}: has ${count} sets of parameters (epochs x matrix); ${MAX_COMBINATIONS} are the limit`];
+  const combinations = countCombinations(matrix);
+  const count = epochs.length * combinations;
+  if (count > MAX_COMBINATIONS)
+    return [`${label}: has ${count} sets of parameters (epochs x matrix); ${MAX_COMBINATIONS} are the limit`];
+  const inEpochs = epochs.reduce((total, epoch) => total + lengthOf(Object.values(epoch)), 0);
+  const characters = inEpochs * combinations + epochs.length * countCharacters(matrix);
+  if (characters <= MAX_CHARACTERS) return [];
+  return [
+    `${label}: its sets of parameters have ${characters} characters together; ${MAX_CHARACTERS} are the limit`,
+  ];
 }
 
 /** Reads a `[sweep]` table. Errors: QrunError `CONFIG` with all problems. */
@@ -176,7 +190,9 @@ function listed(directories: readonly CandidateDirectory[], globs: readonly stri
   const problems: string[] = [];
   const chosen = new Set<string>();
   for (const glob of globs) {
-    const matches = nameMatcher([glob.replace(/^\.\/|\/$/g, '')], false);
+    // Of `./` and `/` nothing is left: the root is no unit.
+    const pattern = glob.replace(/^\.\/|\/$/g, '');
+    const matches = pattern === '' ? () => false : nameMatcher([pattern], false);
     const found = directories.filter(({ path }) => path !== '' && matches(path));
     if (found.length === 0)
       problems.push(`units: ${JSON.stringify(glob)} matches no directory with SQL files`);

@@ -29,7 +29,10 @@ export function readAuditReport(path: string): SweepAudit | undefined {
   try {
     const audit = JSON.parse(readState(path, 'state')) as Partial<SweepAudit> | null;
     const known =
-      typeof audit?.at === 'string' && typeof audit.verdict === 'string' && Array.isArray(audit.units);
+      typeof audit?.at === 'string' &&
+      typeof audit.verdict === 'string' &&
+      Array.isArray(audit.units) &&
+      audit.units.every(one => typeof one === 'object' && one !== null);
     return known ? (audit as SweepAudit) : undefined;
   } catch {
     return undefined;

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { QrunError } from '../core/errors.js';
+import { plainEnvironment } from './plain-environment.js';
 import type { ResultWriter } from './result-body.js';
 
 // The capacity of a pipe on Linux: one read empties it.
@@ -179,7 +180,7 @@ export async function openPipes(count: number): Promise<ResultPipes> {
     // At once, so that the program starts before this thread does something else.
     directory = mkdtempSync(join(place, 'qrun-pipes-'));
     const paths = Array.from({ length: count }, (_, index) => join(directory ?? place, `${index}`));
-    await promisify(execFile)('mkfifo', ['-m', '600', ...paths]);
+    await promisify(execFile)('mkfifo', ['-m', '600', ...paths], { env: plainEnvironment() });
     for (const path of paths) pipes.push(new ResultPipe(path));
     if (NAMELESS) await remove();
   } catch (cause) {

@@ -1,5 +1,6 @@
 import { QrunError } from '../core/errors.js';
 import { type JobEntry, parseJobEntry } from '../core/job-state.js';
+import { entriesOf } from '../core/json-lines.js';
 import { appendLine } from './append-line.js';
 import { reasonOf } from './log-file.js';
 import { readState } from './read-file.js';
@@ -24,7 +25,7 @@ export async function appendJobEntry(path: string, entry: JobEntry): Promise<voi
  * The runs of a job in order, without lines that cannot be read (the torn end of a killed run); empty when there
  * were none. Takes no lock: a job that ends at this moment may still count as running.
  *
- * Errors: QrunError `LOG_UNUSABLE` when the file cannot be read.
+ * Errors: QrunError `LOG_UNUSABLE` when the file cannot be read, or holds other things.
  */
 export function readJobState(path: string): JobEntry[] {
   let text: string;
@@ -37,5 +38,9 @@ export function readJobState(path: string): JobEntry[] {
       cause,
     });
   }
-  return text.split('\n').flatMap(line => parseJobEntry(line) ?? []);
+  const entries = entriesOf(text, parseJobEntry);
+  if (entries !== undefined) return entries;
+  throw new QrunError('LOG_UNUSABLE', `${path} is no state of a job`, {
+    hint: 'move it away: then the job counts as one that never ran',
+  });
 }

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { platform } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import { plainEnvironment } from './plain-environment.js';
 
 /** A process by more than its number, which is given to others later. */
 interface Listed {
@@ -157,6 +158,7 @@ function fromPs(): Listed[] {
   const text = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,stat=,lstart='], {
     encoding: 'utf8',
     maxBuffer: 1 << 26,
+    env: plainEnvironment(),
   });
   return text.split('\n').flatMap(line => {
     const [, pid, parent, state = '', started = ''] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line) ?? [];

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { execa } from 'execa';
+import { plainEnvironment } from './plain-environment.js';
 import { COMMAND_ID, newCommandId, ProcessTree } from './process-tree.js';
 
 /** How a program is run. */
 export interface ProgramOptions {
-  /** The whole environment; without it that of this process. */
+  /** The whole environment; without it the little of this process that any program needs. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   /** A descriptor that it inherits as its input; without one it reads nothing. */
@@ -50,7 +51,8 @@ export async function runProgram(
   const { env, cwd, stdin, timeoutMs, signal } = options;
   signal?.throwIfAborted();
   const running = execa(program, args, {
-    ...(env === undefined ? {} : { env, extendEnv: false }),
+    env: env ?? plainEnvironment(),
+    extendEnv: false,
     ...(cwd === undefined ? {} : { cwd }),
     // execa takes any descriptor; its type names only 3 to 9.
     stdin: stdin === undefined ? 'ignore' : (stdin as 3),

@@ -1,6 +1,7 @@
 import type { ChainFile } from '../core/data-note.js';
 import { QrunError } from '../core/errors.js';
 import type { OutcomeCounts } from '../core/events.js';
+import { entriesOf } from '../core/json-lines.js';
 import type { Settings } from '../core/model.js';
 import { RECORD_SCHEMA_VERSION } from '../core/record.js';
 import { appendLine } from './append-line.js';
@@ -82,7 +83,7 @@ export async function appendRun(logPath: string, entry: RunEntry): Promise<void>
  * The entries of a log's sidecar in order, without lines that cannot be read; empty when there is none.
  *
  * Errors: QrunError `LOG_SCHEMA` when a run of a later qrun wrote records that this one does not know,
- * `LOG_UNUSABLE` when it cannot be read.
+ * `LOG_UNUSABLE` when it cannot be read, or holds other things than runs.
  */
 export function readRuns(logPath: string): RunEntry[] {
   let text: string;
@@ -95,10 +96,13 @@ export function readRuns(logPath: string): RunEntry[] {
       cause,
     });
   }
-  const entries: RunEntry[] = [];
-  for (const line of text.split('\n')) {
-    const entry = parseEntry(line);
-    if (entry === undefined) continue;
+  const entries = entriesOf(text, parseEntry);
+  if (entries === undefined) {
+    throw new QrunError('LOG_UNUSABLE', `${sidecarPath(logPath)} is no list of runs`, {
+      hint: 'move it away: it says who ran the log when, and is not needed to go on',
+    });
+  }
+  for (const entry of entries) {
     if (entry.event === 'start' && entry.schema > RECORD_SCHEMA_VERSION) {
       throw new QrunError(
         'LOG_SCHEMA',
@@ -106,7 +110,6 @@ export function readRuns(logPath: string): RunEntry[] {
         { hint: 'update qrun, or name another log with --log' },
       );
     }
-    entries.push(entry);
   }
   return entries;
 }

@@ -449,4 +449,18 @@ export const MUTATIONS: readonly Mutation[] = [
     without: 'realpathSync.native(at);\n      return at;',
     proof: { vitest: 'test/integration/log-place.test.ts', test: 'realLogPath' },
   },
+  {
+    name: 'fuzzing: a log is the same log in other pieces',
+    file: SCAN,
+    line: 'if (this.#head instanceof LineHead && this.#head.bytes === chunk) this.#head.detach();',
+    without: '',
+    proof: { vitest: 'test/security/fuzz.test.ts', test: 'log' },
+  },
+  {
+    name: 'fuzzing: a file that qrun keeps may hold anything',
+    file: 'src/io/run-sidecar.ts',
+    line: "if (typeof entry?.run !== 'string') return undefined;",
+    without: "if (typeof (entry as RunEntry).run !== 'string') return undefined;",
+    proof: { vitest: 'test/security/fuzz.test.ts', test: 'state-files' },
+  },
 ];

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { caseAgain } from './fuzz/again.js';
 import { GROUPS } from './groups/index.js';
 import { openHome } from './home.js';
 import { runMutations, snapshotOf } from './mutate.js';
@@ -24,6 +25,10 @@ export interface Wanted {
   readonly seeds: number | undefined;
   /** Of the simulation. */
   readonly profile: string | undefined;
+  /** Of the fuzzing: how long it takes. */
+  readonly minutes: number | undefined;
+  /** Of the fuzzing: the case to run again, as its failure names it. */
+  readonly again: string | undefined;
   readonly json: string | undefined;
   readonly report: string | undefined;
 }
@@ -41,6 +46,7 @@ export async function main(wanted: Wanted): Promise<boolean> {
   if (wanted.seed !== undefined && wanted.seeds === undefined && String(wanted.only) === 'simulation') {
     return await replay(wanted.seed);
   }
+  if (wanted.again !== undefined) return await replayCase(wanted.again);
   const startedAt = new Date();
   const withMutations =
     wanted.mutations || wanted.only?.includes('mutations') || !(wanted.fast || wanted.only);
@@ -81,6 +87,7 @@ async function contextOf(wanted: Wanted): Promise<Omit<Context, 'row'>> {
     places: openPlaces(),
     count: (fast, full) => (scale === 'fast' ? fast : full),
     random: name => namedRandom(seed, name),
+    ...(wanted.minutes === undefined ? {} : { minutes: wanted.minutes }),
     ...(wanted.seeds === undefined ? {} : { seeds: seedsOf(wanted, wanted.seeds) }),
   };
 }
@@ -116,4 +123,10 @@ async function replay(seed: number): Promise<boolean> {
   print(`\nseed ${seed} (${profile}): ${violations.length} violations`);
   for (const text of violations) print(`  ${text}`);
   return violations.length === 0;
+}
+
+async function replayCase(name: string): Promise<boolean> {
+  const { cases, failure } = await caseAgain(name);
+  print(failure ?? `${name}: ${cases} cases, none of them fails`);
+  return failure === undefined && cases > 0;
 }

@@ -11,6 +11,8 @@ export interface Context {
   readonly seed: number;
   /** Which seeds are simulated, where it is asked for. */
   readonly seeds?: { readonly from: number; readonly count: number; readonly profile?: string };
+  /** How long the fuzzing takes, where it is asked for. */
+  readonly minutes?: number;
   readonly home: Home;
   readonly places: Places;
   /** Begins a line of the report. */

@@ -138,6 +138,29 @@ URL = "http://me:hunter2@host/"
     const found = problems(`name = "x"\ncommand = ["true"]\n[matrix]\na = ${values}\nb = ${values}`);
     expect(found).toEqual(['matrix: has 160000 combinations; 100000 are the limit']);
   });
+
+  it.each([
+    ['a long word', `command = ["true", "${'x'.repeat(4000)}"]`, ''],
+    ['a parameter many times', `command = ["true", "${'{b}'.repeat(4000)}"]`, ''],
+    ['a long value', 'command = ["true"]', `c = ["${'x'.repeat(4000)}"]`],
+    ['a long variable', 'command = ["true"]', `[env]\nA = "${'x'.repeat(4000)}"`],
+  ])('refuses jobs that would take all memory: %s', (_what, command, more) => {
+    const values = `[${Array.from({ length: 200 }, (_, n) => n).join(',')}]`;
+    const found = problems(`name = "x"\n${command}\n[matrix]\na = ${values}\nb = ${values}\n${more}`);
+    expect(found).toEqual([
+      expect.stringMatching(
+        /^command, matrix, env: all jobs have up to \d+ characters .*; 67108864 are the limit$/,
+      ),
+    ]);
+  });
+
+  it('looks for equal values in a time that grows as their number', () => {
+    const matrix = { a: Array.from({ length: 100_000 }, (_, n) => `v${n}`) };
+    const before = process.cpuUsage();
+    parseJobsFile({ name: 'x', command: ['true'], matrix }, 'f');
+    // 40 ms; with a search for each of them 10 s and more.
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(2000);
+  });
 });
 
 describe('the files of a job', () => {

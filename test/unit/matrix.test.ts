@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { expandMatrix } from '../../src/core/matrix.js';
+import { countCharacters, expandMatrix, lengthOf } from '../../src/core/matrix.js';
 
 describe('expandMatrix', () => {
   it('gives every combination once, the first key varying slowest', () => {
@@ -19,5 +19,17 @@ describe('expandMatrix', () => {
   it('takes a key that is special in JavaScript as any other', () => {
     const [only] = expandMatrix(JSON.parse('{"__proto__": ["x"]}'));
     expect(Object.entries(only ?? {})).toEqual([['__proto__', 'x']]);
+  });
+});
+
+describe('countCharacters', () => {
+  it.each([
+    [{}],
+    [{ a: ['x'] }],
+    [{ a: ['1', '22'], b: ['333', '4', ''], c: ['55555'] }],
+    [{ a: ['1', '2'], b: [] }],
+  ])('is what the combinations of %j have', (matrix: Record<string, string[]>) => {
+    const made = expandMatrix(matrix).reduce((total, one) => total + lengthOf(Object.values(one)), 0);
+    expect(countCharacters(matrix)).toBe(made);
   });
 });

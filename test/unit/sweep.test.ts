@@ -55,6 +55,14 @@ describe('parseSweepTable', () => {
       'f: sweep: has 10000000000000000 sets of parameters (epochs x matrix); 100000 are the limit',
     ],
     [
+      'a long value in each of many sets',
+      {
+        epochs: Array.from({ length: 90_000 }, (_, n) => ({ n })),
+        matrix: { a: ['x'.repeat(1000)] },
+      },
+      'f: sweep: its sets of parameters have 90438890 characters together; 67108864 are the limit',
+    ],
+    [
       'a parameter in both',
       { epochs: [{ a: 1 }], matrix: { a: [1] } },
       'sweep.matrix.a: stands in epochs too',
@@ -106,6 +114,10 @@ describe('chooseUnits', () => {
   it('takes what the globs match, each once; a directory above others is a unit with all below it', () => {
     expect(chooseUnits(directories, ['a/*', './b/', 'a/x'])).toEqual(['a/x', 'a/y', 'b']);
     expect(chooseUnits(directories, ['a'])).toEqual(['a']);
+    // Of these nothing is left to compare with.
+    for (const root of ['/', './']) {
+      expect(() => chooseUnits(directories, [root])).toThrow('the units of the sweep are not usable');
+    }
   });
 
   it('refuses files that would be in no unit', () => {

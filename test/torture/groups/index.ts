@@ -1,6 +1,7 @@
 import type { Group } from '../tally.js';
 import { deaths } from './deaths.js';
 import { diskFull, syncErrors, writeErrors } from './disk-errors.js';
+import { fuzzing } from './fuzzing.js';
 import { killRandom, killRepair, killWrite } from './kill.js';
 import { lockHolder, mixed, stampede } from './locks.js';
 import { memory } from './memory.js';
@@ -34,5 +35,6 @@ export const GROUPS: readonly Group[] = [
   restart,
   serverLimits,
   simulation,
+  fuzzing,
   memory,
 ];
