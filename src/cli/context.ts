@@ -4,8 +4,10 @@ import {
   type Config,
   type ConfigKey,
   type ConfigSource,
+  environmentName,
   type ResolvedConfig,
   resolveConfig,
+  USER_VARIABLES,
 } from '../core/config.js';
 import { splitSettings } from '../core/engine-settings.js';
 import { QrunError } from '../core/errors.js';
@@ -19,6 +21,7 @@ import { type JobConfig, readJobConfig } from '../io/job-config.js';
 import { realLogPath } from '../io/log-place.js';
 import { localTimeZone } from '../io/time-zone.js';
 import { findSweepRoot, type SweepRoot, unitName } from '../io/unit-files.js';
+import { placesOf } from './places.js';
 
 /** The surroundings of the process, as far as the configuration depends on them. */
 export interface Surroundings {
@@ -44,6 +47,8 @@ export interface SweepContext {
   readonly respelled: readonly Respelled[];
   /** Units that a job's configuration names; see {@link JobConfig}. */
   readonly jobUnits: readonly string[] | undefined;
+  /** Where links among the SQL files may lead; `null` for anywhere. */
+  readonly linksWithin: string | null;
   /** Read when it is first needed, once, and never kept in anything that is printed. */
   readonly password: () => string | undefined;
   /** Whether the password would be there in a process that starts with an empty environment. */
@@ -95,9 +100,12 @@ export function sweepContext(
   const dotEnv = readDotEnv(join(root, '.env'));
   // An empty variable counts as none, and hides nothing.
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
-  const variables = { ...dotEnv, ...set };
+  const fromDotEnv = Object.fromEntries(
+    Object.entries(dotEnv).filter(([name]) => !USER_VARIABLES.includes(name)),
+  );
+  const variables = { ...fromDotEnv, ...set };
   const { config, sources, given } = resolveConfig({
-    toml: configFile === undefined ? undefined : { file: configFile, values },
+    toml: configFile === undefined ? undefined : { file: configFile, values, isResolved: job !== undefined },
     env: job === undefined ? variables : {},
     flags,
     ...(flagName === undefined ? {} : { flagName }),
@@ -111,6 +119,14 @@ export function sweepContext(
       return path === undefined ? [] : [[key, from(key, path)]];
     }),
   ) as Partial<Record<(typeof PATH_KEYS)[number], string>>;
+  // What a job's file holds was decided when it was made.
+  const isNamed = (key: 'log_dir' | 'data_dir'): boolean =>
+    sources[key] === 'flag' ||
+    (sources[key] === 'environment' && set[environmentName(key) ?? ''] !== undefined) ||
+    (sources[key] === 'qrun.toml' && job !== undefined);
+  const places = placesOf(root, absolute, isNamed);
+  // Only takes rights away; no file of a tree can give any.
+  if (config.umask !== undefined) process.umask(process.umask() | config.umask);
   const { CLICKHOUSE_PASSWORD: secret } = variables;
   // As for every value, the environment wins over qrun.toml; what a job's file names was decided when it was made.
   const fileWins =
@@ -124,9 +140,9 @@ export function sweepContext(
     sources,
     given: { ...given, ...absolute, ...(fileWins ? {} : { password_file: undefined }) },
     table: parseSweepTable(configFile ?? '', values.sweep),
-    logDirectory: absolute.log_dir ?? join(root, 'results'),
-    dataDirectory: absolute.data_dir ?? join(root, '.qrun', 'data'),
+    ...places,
     timeZone: timeZoneOf(config, job, env),
+    linksWithin: config.follow_links ? null : root,
     jobUnits: job?.units,
     respelled: toml?.respelled ?? [],
     password: () => {
@@ -212,9 +228,23 @@ export function refuseInput(option: string, given: string, path: string): void {
   });
 }
 
-/** Where the log of a unit lies by its id; see {@link realLogPath}. */
+/**
+ * Where the log of a unit lies by its id; see {@link realLogPath}.
+ *
+ * Errors: QrunError `LOG_UNUSABLE` for a link that leads out of the directory of the logs.
+ */
 export function logPathOf({ logDirectory }: Pick<SweepContext, 'logDirectory'>, unit: string): string {
-  return realLogPath(join(logDirectory, logName(unit, shortHash)));
+  const named = join(logDirectory, logName(unit, shortHash));
+  const path = realLogPath(named);
+  // A link of the tree could lead to any file of the user's: one that is named by --log is his own.
+  if (path === named || dirname(path) === realLogPath(logDirectory)) return path;
+  throw new QrunError(
+    'LOG_UNUSABLE',
+    `the log ${named} is not used: it is a symbolic link that leads elsewhere, to ${path}`,
+    {
+      hint: 'remove the link, or name its target with --log',
+    },
+  );
 }
 
 // What is wrong with a file in place of a directory, or with one that may not be entered, is said when its queries

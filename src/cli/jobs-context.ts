@@ -13,7 +13,10 @@ import {
 } from '../core/jobs.js';
 import type { NumberUse } from '../core/toml-numbers.js';
 import { readToml } from '../io/config-files.js';
+import { hintOf } from '../io/open-file.js';
+import { OWN_AS_NAMED } from '../io/own-file.js';
 import { readState } from '../io/read-file.js';
+import { checkJobResults } from './places.js';
 
 /** What process-all resolved lies here, beneath the results. */
 export const RESOLVED_DIRECTORY = '.jobs';
@@ -28,6 +31,7 @@ export function readJobs(file: string, cwd: string, memoryMax?: string): Resolve
   const checked = parseJobsFile(readToml(path, numberUse).values, path);
   const directory = realpathSync(dirname(path));
   const results = resolve(directory, checked.results ?? 'results');
+  checkJobResults(results);
   return resolveJobs(checked, { directory, results, memoryMax });
 }
 
@@ -46,7 +50,7 @@ export function readStoredJobs(file: string, cwd: string): ResolvedJobs {
   if (path.endsWith('.toml')) return readJobs(path, cwd);
   let content: string;
   try {
-    content = readState(path, 'state');
+    content = readState(path, 'state', OWN_AS_NAMED);
   } catch (cause) {
     throw unusable(path, `cannot be read: ${(cause as Error).message}`, cause);
   }
@@ -54,12 +58,13 @@ export function readStoredJobs(file: string, cwd: string): ResolvedJobs {
   if (jobs === undefined || resolvedName(content) !== basename(path)) {
     throw unusable(path, 'is not what qrun process-all stored');
   }
+  checkJobResults(jobs.results);
   return jobs;
 }
 
 function unusable(path: string, what: string, cause?: unknown): QrunError {
   return new QrunError('CONFIG', `${path} ${what}`, {
-    hint: 'submit the jobs again: qrun process-all jobs.toml',
+    hint: hintOf(cause, 'submit the jobs again: qrun process-all jobs.toml'),
     cause,
   });
 }

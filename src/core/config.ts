@@ -82,6 +82,13 @@ function parseMemoryMax(value: string): number | undefined {
 const CONCURRENCY = `must be a whole number from 1 to ${MAX_CONCURRENCY}, or auto`;
 const concurrency = z.union([z.literal('auto'), wholeNumber(1, MAX_CONCURRENCY, CONCURRENCY)], CONCURRENCY);
 
+// As mkdir(1) and the shell take it. What the owner may do is not taken away: qrun itself has to.
+const UMASK = 'must be a umask in octal digits that leaves the owner all rights, such as 0077';
+
+function parseUmask(value: string): number | undefined {
+  return /^0{0,2}[0-7]{2}$/.test(value) ? Number.parseInt(value, 8) : undefined;
+}
+
 function parseShard(value: string): Shard | undefined {
   const match = /^(\d{1,6})\/(\d{1,6})$/.exec(value);
   const [index, count] = [Number(match?.[1]), Number(match?.[2])];
@@ -94,6 +101,8 @@ interface Field<T> {
   readonly env?: string;
   /** Flags only: choices of one run, not of a sweep. */
   readonly flagOnly?: boolean;
+  /** Never from a qrun.toml: whoever wrote the tree is not to decide it. */
+  readonly userOnly?: boolean;
 }
 
 function field<T>(schema: z.ZodType<T>, options: Omit<Field<T>, 'schema'> = {}): Field<T> {
@@ -118,6 +127,8 @@ const FIELDS = {
   halt: field(parsed(parseHalt, `must be ${HALT_FORMS}`), { env: 'QRUN_HALT' }),
   rows_per_query: field(wholeNumber(1, 1_000_000_000), { env: 'QRUN_ROWS_PER_QUERY' }),
   log_dir: field(text, { env: 'QRUN_LOG_DIR' }),
+  follow_links: field(flag, { env: 'QRUN_FOLLOW_LINKS', userOnly: true }),
+  umask: field(parsed(parseUmask, UMASK), { env: 'QRUN_UMASK' }),
   allow_placeholders: field(placeholders),
   skip_bad: field(flag, { env: 'QRUN_SKIP_BAD' }),
   include: field(list),
@@ -136,9 +147,20 @@ const FIELDS = {
 /** The names of all configuration keys. */
 export type ConfigKey = keyof typeof FIELDS;
 
-/** The keys that `qrun.toml` takes, in the order of the documentation. */
-export const TOML_KEYS: readonly ConfigKey[] = (Object.keys(FIELDS) as ConfigKey[]).filter(
-  key => (FIELDS[key] as Field<unknown>).flagOnly !== true,
+const has = (key: ConfigKey, mark: 'flagOnly' | 'userOnly'): boolean =>
+  (FIELDS[key] as Field<unknown>)[mark] === true;
+
+/** The keys that a sweep has, in the order of the documentation. */
+export const CONFIG_KEYS: readonly ConfigKey[] = (Object.keys(FIELDS) as ConfigKey[]).filter(
+  key => !has(key, 'flagOnly'),
+);
+
+/** Those of them that `qrun.toml` takes. */
+export const TOML_KEYS: readonly ConfigKey[] = CONFIG_KEYS.filter(key => !has(key, 'userOnly'));
+
+/** Variables of the environment that count only there, and not in a `.env`. */
+export const USER_VARIABLES: readonly string[] = CONFIG_KEYS.filter(key => has(key, 'userOnly')).flatMap(
+  key => environmentName(key) ?? [],
 );
 
 /** The environment variable of a key, where it has one. */
@@ -165,6 +187,10 @@ export interface Config {
   readonly halt: HaltPolicy;
   readonly rows_per_query: number | undefined;
   readonly log_dir: string | undefined;
+  /** Whether links among the SQL files may lead out of the tree. */
+  readonly follow_links: boolean;
+  /** Rights that nobody but the owner gets on what is written, on top of the umask of the process. */
+  readonly umask: number | undefined;
   /** All, none, or those named. */
   readonly allow_placeholders: AllowedPlaceholders;
   /** Whether queries run although files beside them cannot. */
@@ -192,6 +218,7 @@ const DEFAULTS = {
   halt: DEFAULT_HALT,
   allow_placeholders: false,
   skip_bad: false,
+  follow_links: false,
   include: [],
   exclude: [],
   settings: {},
@@ -202,7 +229,14 @@ const DEFAULTS = {
 
 /** What was given, by source; values as TOML, the environment or the command line has them. */
 export interface ConfigInputs {
-  readonly toml: { readonly file: string; readonly values: Readonly<Record<string, unknown>> } | undefined;
+  readonly toml:
+    | {
+        readonly file: string;
+        readonly values: Readonly<Record<string, unknown>>;
+        /** Whether it is what the user himself had resolved before, and no file of a tree. */
+        readonly isResolved?: boolean;
+      }
+    | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** By configuration key. */
   readonly flags: Readonly<Record<string, unknown>>;
@@ -252,11 +286,12 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
       problems.push(...sweepProblems(label, raw));
       continue;
     }
-    const key = TOML_KEYS.find(known => known === name);
+    const known = inputs.toml?.isResolved === true ? CONFIG_KEYS : TOML_KEYS;
+    const key = known.find(one => one === name);
     if (key !== undefined) take(key, raw, 'qrun.toml', label);
     else problems.push(`${label}: ${unknownKey(name)}`);
   }
-  for (const key of TOML_KEYS) {
+  for (const key of CONFIG_KEYS) {
     const name = environmentName(key);
     const raw = name === undefined ? undefined : inputs.env[name];
     if (name !== undefined && raw !== undefined && raw !== '') take(key, raw, 'environment', name);
@@ -295,6 +330,10 @@ function shown(key: ConfigKey, value: unknown): string {
 }
 
 function unknownKey(name: string): string {
+  if (CONFIG_KEYS.some(key => key === name)) {
+    const flag = `--${name.replaceAll('_', '-')}`;
+    return `is not for a file of the tree to decide; use ${flag} or ${environmentName(name as ConfigKey)}`;
+  }
   if (name === 'password') {
     return 'passwords do not belong into this file; use CLICKHOUSE_PASSWORD, .env or password_file';
   }

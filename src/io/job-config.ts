@@ -3,6 +3,8 @@ import { QrunError } from '../core/errors.js';
 import { shortHash } from '../core/fingerprint.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { makeDirectories, reasonOf } from './log-file.js';
+import { hintOf } from './open-file.js';
+import { OWN_AS_NAMED } from './own-file.js';
 import { readState } from './read-file.js';
 
 /** The configuration that the jobs of one submission share: what stood in qrun.toml, environment and flags then. */
@@ -51,10 +53,10 @@ export async function writeJobConfig(
 export function readJobConfig(file: string): JobConfig {
   let content: Partial<Record<'version' | 'root' | 'values' | 'units' | 'time_zone', unknown>> | null;
   try {
-    content = JSON.parse(readState(file, 'state')) as typeof content;
+    content = JSON.parse(readState(file, 'state', OWN_AS_NAMED)) as typeof content;
   } catch (cause) {
     throw new QrunError('CONFIG', `cannot read ${file}: ${(cause as Error).message}`, {
-      hint: '--config takes a file that qrun submit-all wrote; submit again',
+      hint: hintOf(cause, '--config takes a file that qrun submit-all wrote; submit again'),
       cause,
     });
   }

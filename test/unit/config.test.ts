@@ -47,6 +47,8 @@ const DEFAULTS: Config = {
   halt: { errors: undefined, same: 20 },
   rows_per_query: undefined,
   log_dir: undefined,
+  follow_links: false,
+  umask: undefined,
   allow_placeholders: false,
   skip_bad: false,
   include: [],
@@ -90,6 +92,8 @@ const KEYS: Record<ConfigKey, Accepted> = {
   },
   rows_per_query: { toml: 3, env: '3', flag: '3', means: 3 },
   log_dir: { toml: 'l', env: 'l', flag: 'l', means: 'l' },
+  follow_links: { env: '1', flag: true, means: true },
+  umask: { toml: '0077', env: '077', flag: '77', means: 0o077 },
   allow_placeholders: { toml: true, flag: true, means: true },
   skip_bad: { toml: true, env: '1', flag: true, means: true },
   include: { toml: ['a', 'b'], flag: ['a', 'b'], means: ['a', 'b'] },
@@ -142,7 +146,11 @@ describe('resolveConfig', () => {
     it('is refused in qrun.toml when it is a choice of one run', () => {
       if (toml !== undefined) return;
       expect(problems({ toml: { [key]: flag } })).toEqual([
-        expect.stringMatching(`^${FILE}: ${key}: unknown key; known are engine, url, `),
+        expect.stringMatching(
+          key === 'follow_links'
+            ? `^${FILE}: ${key}: is not for a file of the tree to decide; use --follow-links or QRUN_FOLLOW_LINKS$`
+            : `^${FILE}: ${key}: unknown key; known are engine, url, `,
+        ),
       ]);
     });
   });

@@ -1,5 +1,5 @@
 import { formatSize } from '../../core/bytes.js';
-import { type ConfigKey, environmentName, TOML_KEYS } from '../../core/config.js';
+import { CONFIG_KEYS, type ConfigKey, environmentName } from '../../core/config.js';
 import { formatDuration } from '../../core/duration.js';
 import { formatHalt } from '../../core/halt.js';
 import { jsonLine } from '../../core/json.js';
@@ -38,7 +38,7 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
     return 0;
   }
   const style = terminal.outStyle;
-  const rows = TOML_KEYS.map(key => {
+  const rows = CONFIG_KEYS.map(key => {
     const value = values[key];
     const environment = environmentName(key);
     return [key, shownValue(key, value), sources[key] ?? 'default', environment ?? ''];
@@ -70,5 +70,6 @@ function shownValue(key: ConfigKey, value: unknown): string {
   if (value === undefined) return '-';
   if (DURATIONS.has(key) && typeof value === 'number') return formatDuration(value);
   if (key === 'memory_max' && typeof value === 'number') return formatSize(value);
+  if (key === 'umask' && typeof value === 'number') return value.toString(8).padStart(4, '0');
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
