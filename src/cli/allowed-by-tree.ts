@@ -1,8 +1,10 @@
 import { type Config, type ConfigKey, type ConfigSource, environmentName } from '../core/config.js';
 import { QrunError } from '../core/errors.js';
 
-// What lets the SQL of a tree do more than work on its data: not for the tree itself to say.
-const GUARDED = ['allow_files', 'allow_network'] as const satisfies readonly ConfigKey[];
+// What lets the SQL of a tree do more than work on its data, or lets links send files from elsewhere as SQL: not for the
+// tree itself to say. The first two have no meaning on a server.
+const OF_EMBEDDED: readonly ConfigKey[] = ['allow_files', 'allow_network'];
+const GUARDED: readonly ConfigKey[] = [...OF_EMBEDDED, 'follow_links'];
 
 /** A configuration and where it comes from, as far as it is asked here. */
 export interface AllowedBy {
@@ -13,8 +15,9 @@ export interface AllowedBy {
 }
 
 /**
- * Refuses a configuration in which qrun.toml or .env lets SQL on the embedded engine use files or the network: whoever
- * runs qrun may, by a flag, the environment, or by trusting the tree as it is, which `isTrusted` answers.
+ * Refuses a configuration in which qrun.toml or .env lets SQL on the embedded engine use files or the network, or links
+ * lead out of the tree: whoever runs qrun may, by a flag, the environment, or by trusting the tree as it is, which
+ * `isTrusted` answers.
  *
  * Errors: QrunError `CONFIG`, naming the keys and where they stand.
  */
@@ -22,15 +25,15 @@ export function refuseAllowedByTree(
   { config, sources, configFile, dotEnvFile }: AllowedBy,
   isTrusted: () => boolean,
 ): void {
-  if (config.engine !== 'embedded') return;
   const details = GUARDED.flatMap(key => {
     if (config[key] !== true) return [];
+    if (config.engine !== 'embedded' && OF_EMBEDDED.includes(key)) return [];
     if (sources[key] === 'qrun.toml') return [`${configFile}: ${key} = true`];
     return sources[key] === '.env' ? [`${dotEnvFile}: ${environmentName(key)}`] : [];
   });
   if (details.length === 0 || isTrusted()) return;
-  throw new QrunError('CONFIG', 'the tree allows its own SQL to use what is outside of its data', {
+  throw new QrunError('CONFIG', 'the tree allows itself what is for you to allow', {
     details,
-    hint: 'if you trust its SQL: qrun trust, or give --allow-files or --allow-network yourself',
+    hint: 'if you trust it: qrun trust, or give --allow-files, --allow-network or --follow-links yourself',
   });
 }

@@ -19,6 +19,7 @@ import type { Giver } from '../core/trust.js';
 import { readDotEnv, readToml } from '../io/config-files.js';
 import { type JobConfig, readJobConfig } from '../io/job-config.js';
 import { realLogPath } from '../io/log-place.js';
+import { believeBelow } from '../io/owner.js';
 import { findSweepRoot, type SweepRoot, strangerIn } from '../io/sweep-root.js';
 import { localTimeZone } from '../io/time-zone.js';
 import { isBeneath, realOf } from '../io/trust-store.js';
@@ -32,6 +33,7 @@ import {
   passwordSource,
   type SecretVariable,
 } from './connection.js';
+import { placesOf } from './places.js';
 import { acceptsRoot, TreeTrust, type TrustInputs, treeSettings } from './trust.js';
 
 /** The surroundings of the process, as far as the configuration depends on them. */
@@ -72,6 +74,8 @@ export interface SweepContext {
   readonly trust: TreeTrust;
   /** What the person who starts a command should know about where its configuration comes from. */
   readonly notices: readonly string[];
+  /** Where links among the SQL files may lead; `null` for anywhere. */
+  readonly linksWithin: string | null;
   /** Whether the password would be there in a process that starts with an empty environment. */
   readonly passwordSurvives: () => boolean;
 }
@@ -160,6 +164,13 @@ export function sweepContext(
       return path === undefined ? [] : [[key, from(key, path)]];
     }),
   ) as Partial<Record<(typeof PATH_KEYS)[number], string>>;
+  // What a job's file holds was decided when it was made.
+  const isNamed = (key: 'log_dir' | 'data_dir'): boolean =>
+    sources[key] === 'flag' || sources[key] === 'environment' || job?.made !== undefined || trust.trusted();
+  believeBelow(root, () => trust.trusted());
+  const places = placesOf(root, absolute, isNamed);
+  // Only takes rights away; no file of a tree can give any.
+  if (config.umask !== undefined) process.umask(process.umask() | config.umask);
   const variable = secretVariable(set, dotEnv, root);
   const fileWins = absolute.password_file !== undefined && winsOver(variable, sources.password_file, job);
   const known: ConnectionInputs = {
@@ -181,9 +192,9 @@ export function sweepContext(
     sources,
     given: { ...all, ...absolute, ...(fileWins ? {} : { password_file: undefined }) },
     table: parseSweepTable(configFile ?? '', values.sweep),
-    logDirectory: absolute.log_dir ?? join(root, 'results'),
-    dataDirectory: absolute.data_dir ?? join(root, '.qrun', 'data'),
+    ...places,
     timeZone: timeZoneOf(config, job, env),
+    linksWithin: config.follow_links ? null : root,
     jobUnits: job?.units,
     respelled: toml?.respelled ?? [],
     connection: () => {
@@ -341,9 +352,23 @@ export function refuseInput(option: string, given: string, path: string): void {
   });
 }
 
-/** Where the log of a unit lies by its id; see {@link realLogPath}. */
+/**
+ * Where the log of a unit lies by its id; see {@link realLogPath}.
+ *
+ * Errors: QrunError `LOG_UNUSABLE` for a link that leads out of the directory of the logs.
+ */
 export function logPathOf({ logDirectory }: Pick<SweepContext, 'logDirectory'>, unit: string): string {
-  return realLogPath(join(logDirectory, logName(unit, shortHash)));
+  const named = join(logDirectory, logName(unit, shortHash));
+  const path = realLogPath(named);
+  // A link of the tree could lead to any file of the user's: one that is named by --log is his own.
+  if (path === named || dirname(path) === realLogPath(logDirectory)) return path;
+  throw new QrunError(
+    'LOG_UNUSABLE',
+    `the log ${named} is not used: it is a symbolic link that leads elsewhere, to ${path}`,
+    {
+      hint: 'remove the link, or name its target with --log',
+    },
+  );
 }
 
 // What is wrong with a file in place of a directory, or with one that may not be entered, is said when its queries

@@ -70,6 +70,7 @@ export async function openEmbeddedData(
   };
   if (config.data_dir !== undefined) {
     const notes = await import('../io/setup-state.js');
+    notes.checkDataDirectory(dataDirectory);
     const managed = {
       directory: dataDirectory,
       readNote: () => notes.readSetupNote(dataDirectory),
@@ -79,7 +80,16 @@ export async function openEmbeddedData(
     };
     return await openManagedData({ ...world, open }, managed, request);
   }
-  const { DataStore } = await import('../io/data-store.js');
+  const [{ DataStore }, { ensureMadeHere }] = await Promise.all([
+    import('../io/data-store.js'),
+    import('../io/data-origin.js'),
+  ]);
+  await ensureMadeHere(dataDirectory, aside => {
+    const message =
+      `${dataDirectory} was not made here by qrun (it came with the tree, is a copy, or was made by an earlier version): ` +
+      `it was set aside as ${aside}, and data is prepared anew; qrun prune lists it`;
+    world.emit({ type: 'warning', message });
+  });
   // One log is written by one run at a time: so is the copy that belongs to it.
   const owner = { key: shortHash(relative(root, logPath)), pid: world.pid, unit, log: logPath };
   return await openOwnData({ ...world, open }, new DataStore(dataDirectory), owner, request);

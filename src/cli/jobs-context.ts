@@ -13,9 +13,12 @@ import {
 } from '../core/jobs.js';
 import type { NumberUse } from '../core/toml-numbers.js';
 import { readToml } from '../io/config-files.js';
+import { hintOf } from '../io/open-file.js';
+import { believeBelow } from '../io/owner.js';
 import { readState } from '../io/read-file.js';
 import type { Surroundings } from './context.js';
-import { jobsChecks } from './trust.js';
+import { checkJobResults } from './places.js';
+import { isAccepted, jobsChecks } from './trust.js';
 
 /** What process-all resolved lies here, beneath the results. */
 export const RESOLVED_DIRECTORY = '.jobs';
@@ -37,10 +40,13 @@ export function readJobs(
   { trust, memoryMax }: JobFlags = {},
 ): ResolvedJobs {
   const path = resolve(cwd, file);
-  const checks = jobsChecks(dirname(path), { given: trust === true, env });
+  const inputs = { given: trust === true, env };
+  believeBelow(dirname(path), () => isAccepted(dirname(path), inputs));
+  const checks = jobsChecks(dirname(path), inputs);
   const checked = parseJobsFile(readToml(path, numberUse, checks).values, path);
   const directory = realpathSync(dirname(path));
   const results = resolve(directory, checked.results ?? 'results');
+  checkJobResults(results);
   return resolveJobs(checked, { directory, results, memoryMax: memoryMax as string | undefined });
 }
 
@@ -58,9 +64,11 @@ export function readStoredJobs(file: string, surroundings: Surroundings, flags: 
   const { cwd, env } = surroundings;
   const path = resolve(cwd, file);
   if (path.endsWith('.toml')) return readJobs(path, surroundings, { trust: flags.trust });
+  const inputs = { given: flags.trust === true, env };
+  believeBelow(dirname(path), () => isAccepted(dirname(path), inputs));
   let content: string;
   try {
-    content = readState(path, 'state', jobsChecks(dirname(path), { given: flags.trust === true, env }));
+    content = readState(path, 'state', jobsChecks(dirname(path), inputs));
   } catch (cause) {
     throw unusable(path, `cannot be read: ${(cause as Error).message}`, cause);
   }
@@ -68,12 +76,13 @@ export function readStoredJobs(file: string, surroundings: Surroundings, flags: 
   if (jobs === undefined || resolvedName(content) !== basename(path)) {
     throw unusable(path, 'is not what qrun process-all stored');
   }
+  checkJobResults(jobs.results);
   return jobs;
 }
 
 function unusable(path: string, what: string, cause?: unknown): QrunError {
   return new QrunError('CONFIG', `${path} ${what}`, {
-    hint: 'submit the jobs again: qrun process-all jobs.toml',
+    hint: hintOf(cause, 'submit the jobs again: qrun process-all jobs.toml'),
     cause,
   });
 }

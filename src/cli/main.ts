@@ -18,6 +18,8 @@ const SIGNALLED_GRACE_MS = 1_000;
  * that everything written to pipes arrives.
  */
 export async function main(proc: NodeJS.Process): Promise<void> {
+  // Nothing that is written may be written to by everybody, whatever the umask is: what is read again decides a run.
+  proc.umask(proc.umask() | 0o002);
   let terminal: Terminal;
   try {
     terminal = openTerminal(proc);

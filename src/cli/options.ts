@@ -53,6 +53,18 @@ export function addSharedUnitOptions(command: Command): Command {
       new Option('--log-dir <dir>', 'directory of all logs (default: <sweep root>/results)').helpGroup(group),
     )
     .addOption(
+      new Option(
+        '--umask <octal>',
+        'rights that others do not get on what is written, such as 0077 (also QRUN_UMASK)',
+      ).helpGroup(group),
+    )
+    .addOption(
+      new Option(
+        '--follow-links',
+        'read SQL through links that lead out of the sweep root (also QRUN_FOLLOW_LINKS)',
+      ).helpGroup(group),
+    )
+    .addOption(
       new Option('--param <name=value>', 'value of {name:Type} in the SQL (repeatable)')
         .argParser(collect)
         .helpGroup(group),

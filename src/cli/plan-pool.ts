@@ -4,6 +4,7 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import type { PlannedUnit } from '../app/plan-sweep.js';
 import type { PlanOptions } from '../app/plan-unit.js';
 import { type ErrorCode, QrunError } from '../core/errors.js';
+import { believedDirectories } from '../io/owner.js';
 import type { UnitContext } from './context.js';
 
 /** A unit to plan, as plain data for a thread. */
@@ -15,6 +16,9 @@ export interface PlanQuestion
   readonly unit: string;
   readonly directory: string;
   readonly logPath: string;
+  readonly linksWithin: string | null;
+  /** See `believeBelow` of io/owner.ts. */
+  readonly believed: readonly string[];
 }
 
 /** What a thread found: the counts, a QrunError, or a bug with its stack. */
@@ -99,13 +103,15 @@ export class PlanPool {
 }
 
 function questionOf(
-  { unit, directory, logPath, inputs, config }: UnitContext,
+  { unit, directory, logPath, linksWithin, inputs, config }: UnitContext,
   usedElsewhere: ReadonlySet<string>,
 ): PlanQuestion {
   return {
     unit,
     directory,
     logPath,
+    linksWithin,
+    believed: believedDirectories(),
     inputs,
     selection: { include: config.include, exclude: config.exclude, shard: undefined, shuffle: undefined },
     rerun: config.rerun,

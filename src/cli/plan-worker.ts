@@ -2,6 +2,7 @@ import { parentPort } from 'node:worker_threads';
 import { previewUnit } from '../app/preview-unit.js';
 import { QrunError } from '../core/errors.js';
 import { readLog } from '../io/log-read.js';
+import { believeBelow } from '../io/owner.js';
 import { directorySource } from '../io/unit-files.js';
 import type { PlanAnswer, PlanQuestion } from './plan-pool.js';
 
@@ -10,10 +11,18 @@ parentPort?.on('message', (question: PlanQuestion) => {
   void answer(question).then(result => parentPort?.postMessage(result));
 });
 
-async function answer({ unit, directory, logPath, ...options }: PlanQuestion): Promise<PlanAnswer> {
+async function answer({
+  unit,
+  directory,
+  logPath,
+  linksWithin,
+  believed,
+  ...options
+}: PlanQuestion): Promise<PlanAnswer> {
+  for (const one of believed) believeBelow(one);
   try {
     const plan = await previewUnit(
-      { ...options, source: directorySource(directory), limit: undefined },
+      { ...options, source: directorySource(directory, 0, linksWithin), limit: undefined },
       visitor => readLog(logPath, unit, visitor),
       { refuseDamage: true },
     );

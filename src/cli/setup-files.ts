@@ -3,11 +3,15 @@ import { checkSetupFiles, readSetupFile, type SetupFile, setupParameterNames } f
 import { QrunError } from '../core/errors.js';
 import { fingerprinter } from '../core/fingerprint.js';
 import type { CannotRun } from '../core/judge.js';
+import { TreeLinks } from '../io/tree-links.js';
 import { findSetupFiles, readSetupBytes } from '../io/unit-files.js';
 import type { UnitContext } from './context.js';
 
 /** Setup files that were read already, by path: those above many units are read once. */
 export type ReadSetups = Map<string, SetupFile>;
+
+/** The unit whose chain is meant, and where links in its tree may lead. */
+type Place = Pick<UnitContext, 'directory' | 'root' | 'linksWithin'>;
 
 /**
  * The chain of setup files that a run of a unit would use, outermost first: with the embedded engine always, on a
@@ -16,19 +20,20 @@ export type ReadSetups = Map<string, SetupFile>;
  * Errors: QrunError `SQL_INVALID`, `UNIT_UNREADABLE`.
  */
 export function setupFilesOf(
-  { config, directory, root }: Pick<UnitContext, 'config' | 'directory' | 'root'>,
+  { config, ...place }: Place & Pick<UnitContext, 'config'>,
   read: ReadSetups = new Map(),
 ): SetupFile[] {
   if (config.engine !== 'embedded' && !config.setup) return [];
-  return chainAt(directory, root, read);
+  return chainAt(place, read);
 }
 
 /** The chain of a directory, whoever would run it. Errors: as {@link setupFilesOf}. */
-export function chainAt(directory: string, root: string, read: ReadSetups = new Map()): SetupFile[] {
+export function chainAt({ directory, root, linksWithin }: Place, read: ReadSetups = new Map()): SetupFile[] {
+  const links = new TreeLinks(directory, linksWithin);
   return findSetupFiles(directory, root).map(path => {
     const known = read.get(path);
     if (known !== undefined) return known;
-    const file = readSetupFile(relative(root, path), readSetupBytes(path), print);
+    const file = readSetupFile(relative(root, path), readSetupBytes(path, links), print);
     read.set(path, file);
     return file;
   });
@@ -39,11 +44,11 @@ export function chainAt(directory: string, root: string, read: ReadSetups = new 
  * finds the data prepared. Errors: as {@link setupFilesOf}.
  */
 export function usedBySetup(
-  { config, directory, root }: Pick<UnitContext, 'config' | 'directory' | 'root'>,
+  { config, ...place }: Place & Pick<UnitContext, 'config'>,
   read?: ReadSetups,
 ): ReadonlySet<string> {
   const given = Object.keys(config.parameters).length > 0;
-  return given ? setupParameterNames(chainAt(directory, root, read)) : new Set();
+  return given ? setupParameterNames(chainAt(place, read)) : new Set();
 }
 
 /** What plan and audit have to know of the setup of a unit. */
@@ -57,7 +62,7 @@ export interface SetupOutlook {
 
 /** Whether a run would refuse the setup of a unit, and why. */
 export function setupOutlook(
-  context: Pick<UnitContext, 'config' | 'directory' | 'root'>,
+  context: Place & Pick<UnitContext, 'config'>,
   read: ReadSetups = new Map(),
 ): SetupOutlook {
   const { parameters, allow_placeholders: allowPlaceholders } = context.config;

@@ -50,7 +50,11 @@ export function openSweep(
   const sweep = { ...context, root };
   const name = context.table.name ?? sweepNameOf(basename(root));
   // Without a list of units the rest of the root, which may be anything, is not looked through.
-  const candidates = findSqlDirectories(context.table.units === undefined ? start : root, root);
+  const candidates = findSqlDirectories(
+    context.table.units === undefined ? start : root,
+    root,
+    context.linksWithin,
+  );
   const chosen = chooseUnits(candidates, context.table.units).filter(path =>
     isWithin(join(root, path), start),
   );

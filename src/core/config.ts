@@ -103,6 +103,13 @@ function parseMaxResult(value: string): number | undefined {
 const CONCURRENCY = `must be a whole number from 1 to ${MAX_CONCURRENCY}, or auto`;
 const concurrency = z.union([z.literal('auto'), wholeNumber(1, MAX_CONCURRENCY, CONCURRENCY)], CONCURRENCY);
 
+// As mkdir(1) and the shell take it. What the owner may do is not taken away: qrun itself has to.
+const UMASK = 'must be a umask in octal digits that leaves the owner all rights, such as 0077';
+
+function parseUmask(value: string): number | undefined {
+  return /^0{0,2}[0-7]{2}$/.test(value) ? Number.parseInt(value, 8) : undefined;
+}
+
 function parseShard(value: string): Shard | undefined {
   const match = /^(\d{1,6})\/(\d{1,6})$/.exec(value);
   const [index, count] = [Number(match?.[1]), Number(match?.[2])];
@@ -144,6 +151,8 @@ const FIELDS = {
   }),
   rows_per_query: field(wholeNumber(1, 1_000_000_000), { env: 'QRUN_ROWS_PER_QUERY' }),
   log_dir: field(text, { env: 'QRUN_LOG_DIR' }),
+  follow_links: field(flag, { env: 'QRUN_FOLLOW_LINKS' }),
+  umask: field(parsed(parseUmask, UMASK), { env: 'QRUN_UMASK' }),
   allow_placeholders: field(placeholders),
   skip_bad: field(flag, { env: 'QRUN_SKIP_BAD' }),
   redact: field(flag, { env: 'QRUN_REDACT' }),
@@ -198,6 +207,10 @@ export interface Config {
   readonly max_result: number | undefined;
   readonly rows_per_query: number | undefined;
   readonly log_dir: string | undefined;
+  /** Whether links among the SQL files may lead out of the tree. */
+  readonly follow_links: boolean;
+  /** Rights that nobody but the owner gets on what is written, on top of the umask of the process. */
+  readonly umask: number | undefined;
   /** All, none, or those named. */
   readonly allow_placeholders: AllowedPlaceholders;
   /** Whether queries run although files beside them cannot. */
@@ -230,6 +243,7 @@ const DEFAULTS = {
   allow_placeholders: false,
   skip_bad: false,
   redact: true,
+  follow_links: false,
   include: [],
   exclude: [],
   settings: {},
@@ -294,7 +308,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
       problems.push(...sweepProblems(label, raw));
       continue;
     }
-    const key = TOML_KEYS.find(known => known === name);
+    const key = TOML_KEYS.find(one => one === name);
     if (key !== undefined) take(key, raw, 'qrun.toml', label);
     else problems.push(`${label}: ${unknownKey(name)}`);
   }

@@ -7,12 +7,12 @@ import { createHash } from 'node:crypto';
 export type Giver = 'outside' | 'tree';
 
 /**
- * What a tree can say that decides where secrets and results go and what its SQL may reach, in the order in which it is
+ * What a tree can say that decides where secrets and results go, what its SQL may reach and what may be sent as SQL, in the order in which it is
  * shown. Trust is in these values, and ends when one of them changes.
  */
 export const TRUSTED_KEYS = [
   ...(['url', 'user', 'ca_file', 'password_file', 'log_dir', 'data_dir'] as const),
-  ...(['allow_files', 'allow_network'] as const),
+  ...(['allow_files', 'allow_network', 'follow_links'] as const),
 ] as const;
 
 /** The values of {@link TRUSTED_KEYS} as a tree has them; what it does not say is missing. */

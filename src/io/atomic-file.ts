@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncDirectory } from './log-file.js';
+import { SHARED_MODE } from './open-file.js';
 
 /**
  * Replaces a file so that a reader or a crash sees the old or the new content, never a mixture: a temporary file
@@ -11,7 +12,7 @@ import { syncDirectory } from './log-file.js';
  *
  * Errors: those of the system; nothing is left behind then.
  */
-export async function writeFileAtomic(path: string, content: string, mode = 0o666): Promise<void> {
+export async function writeFileAtomic(path: string, content: string, mode = SHARED_MODE): Promise<void> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   const file = await open(temporary, 'wx', mode);
   try {

@@ -4,6 +4,7 @@ import { QrunError } from '../core/errors.js';
 import type { SweepAudit } from '../core/sweep-audit.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { makeDirectories, reasonOf } from './log-file.js';
+import { OWN_TO_READ } from './own-file.js';
 import { readState } from './read-file.js';
 
 /** Where the last audit of a sweep is kept: beside its logs, whole or not at all. */
@@ -27,7 +28,7 @@ export async function writeAuditReport(path: string, audit: SweepAudit): Promise
 /** The last audit, or `undefined` when there is none that can be read. */
 export function readAuditReport(path: string): SweepAudit | undefined {
   try {
-    const audit = JSON.parse(readState(path, 'state')) as Partial<SweepAudit> | null;
+    const audit = JSON.parse(readState(path, 'state', OWN_TO_READ)) as Partial<SweepAudit> | null;
     const known =
       typeof audit?.at === 'string' &&
       typeof audit.verdict === 'string' &&

@@ -5,6 +5,8 @@ import { QrunError } from '../core/errors.js';
 import { withoutMark } from '../core/text-bytes.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { makeDirectories, reasonOf } from './log-file.js';
+import { hintOf } from './open-file.js';
+import { OWN_TO_READ } from './own-file.js';
 import { readBytesAsync } from './read-file.js';
 
 export interface CheckpointOptions {
@@ -92,7 +94,7 @@ async function store(path: string, text: string): Promise<void> {
 
 async function contentOf(path: string): Promise<string | undefined> {
   try {
-    return withoutMark(await readBytesAsync(path, 'checkpoint')).toString('utf8');
+    return withoutMark(await readBytesAsync(path, 'checkpoint', OWN_TO_READ)).toString('utf8');
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw unusable('read', path, cause);
@@ -137,7 +139,7 @@ async function moveAside(path: string, aside: string): Promise<string | undefine
 
 function unusable(what: string, path: string, cause: unknown): QrunError {
   return new QrunError('LOG_UNUSABLE', `cannot ${what} the checkpoint ${path}: ${reasonOf(cause)}`, {
-    hint: 'it must be a file in a directory that this user may read and write',
+    hint: hintOf(cause, 'it must be a file in a directory that this user may read and write'),
     cause,
   });
 }

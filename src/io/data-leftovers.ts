@@ -3,10 +3,12 @@ import { readdirSync, statSync, unlinkSync } from 'node:fs';
 import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DataNote, dataIdentity } from '../core/data-note.js';
+import { setAsideBeside } from './data-origin.js';
 import { COPIES_SUFFIX, type DataOwner, isRemains, LOCK_SUFFIX, readNote } from './data-store.js';
 import { diskUsage, removeTreeAtOnce } from './file-tree.js';
 import { FileLock, lockHolder } from './flock.js';
 import type { Leftover } from './leftovers.js';
+import { OWN_TO_READ } from './own-file.js';
 import { readState } from './read-file.js';
 
 const NO_SETUP = dataIdentity({ chain: [], parameters: {}, settings: {}, engine: '' });
@@ -134,6 +136,9 @@ export async function findOldData(directory: string, ofUnits: string): Promise<L
       ),
     );
   }
+  for (const path of setAsideBeside(directory).sort()) {
+    found.push(await oldData(path, 'that was not made here, and was set aside', [path]));
+  }
   for (const name of namesIn(ofUnits).sort()) {
     const path = join(ofUnits, name);
     found.push(await oldData(path, 'of a unit, before qrun named data by its setup', [path]));
@@ -176,7 +181,7 @@ async function whileClosed(path: string, work: () => Promise<void>): Promise<str
 
 function readOwner(path: string): DataOwner | undefined {
   try {
-    const owner = JSON.parse(readState(path, 'state')) as Partial<DataOwner> | null;
+    const owner = JSON.parse(readState(path, 'state', OWN_TO_READ)) as Partial<DataOwner> | null;
     return typeof owner?.unit === 'string' && typeof owner.log === 'string'
       ? (owner as DataOwner)
       : undefined;

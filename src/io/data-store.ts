@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, ftruncateSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type DataInputs, type DataNote, decodeDataNote, encodeDataNote } from '../core/data-note.js';
@@ -7,7 +7,10 @@ import { QrunError } from '../core/errors.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { copyDataTree, NEW_SUFFIX, OLD_SUFFIX, remainsOf, removeTreeAtOnce, syncTree } from './file-tree.js';
 import { FileLock, lockHolder } from './flock.js';
-import { makeDirectories, reasonOf, syncDirectory, writeWhole } from './log-file.js';
+import { makeDirectories, reasonOf, syncDirectory } from './log-file.js';
+import { hintOf } from './open-file.js';
+import { OWN_TO_READ } from './own-file.js';
+import { writeOwner } from './owner-note.js';
 import { readState } from './read-file.js';
 
 /** The file in a data directory that says what it was made of. */
@@ -65,8 +68,7 @@ export class DataStore {
     const path = join(copies, key);
     const lock = await this.#lock(copies, `${path}${LOCK_SUFFIX}`);
     try {
-      ftruncateSync(lock.fd, 0);
-      writeWhole(lock.fd, `${JSON.stringify(owner)}\n`);
+      writeOwner(lock.fd, owner);
     } catch (cause) {
       lock.close();
       throw unusable(this.directory, cause);
@@ -238,7 +240,7 @@ export class HeldData {
 /** The note of a data directory; `undefined` where there is none that can be read. */
 export function readNote(directory: string): DataNote | undefined {
   try {
-    return decodeDataNote(readState(join(directory, DATA_NOTE_FILE), 'state'));
+    return decodeDataNote(readState(join(directory, DATA_NOTE_FILE), 'state', OWN_TO_READ));
   } catch {
     return undefined;
   }
@@ -258,7 +260,7 @@ function random(): string {
 
 function unusable(directory: string, cause: unknown): QrunError {
   return new QrunError('CONFIG', `cannot use the data directory ${directory}: ${reasonOf(cause)}`, {
-    hint: 'choose a directory that you may write to with --data-dir',
+    hint: hintOf(cause, 'choose a directory that you may write to with --data-dir'),
     cause,
   });
 }

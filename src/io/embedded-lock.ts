@@ -1,8 +1,9 @@
-import { fstatSync, ftruncateSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FileLock } from './flock.js';
-import { writeWhole } from './log-file.js';
+import { OWN_TO_READ } from './own-file.js';
+import { writeOwner } from './owner-note.js';
 import { readState } from './read-file.js';
 
 /** Who has a data directory open, as far as it is known. */
@@ -54,8 +55,7 @@ export async function lockDataDirectory(path: string): Promise<DataLock | DataHo
 
 function writeHolder(lock: FileLock): void {
   try {
-    ftruncateSync(lock.fd, 0);
-    writeWhole(lock.fd, `${JSON.stringify({ pid: process.pid, since: new Date().toISOString() })}\n`);
+    writeOwner(lock.fd, { pid: process.pid, since: new Date().toISOString() });
   } catch {
     // A full disk: only the name is missing, and the engine will say what is wrong.
   }
@@ -89,7 +89,7 @@ async function holderOf(path: string): Promise<DataHolder> {
 
 function readHolder(path: string): { pid: number; since: string } | undefined {
   try {
-    const { pid, since } = JSON.parse(readState(path, 'lease', { follow: false })) as Record<string, unknown>;
+    const { pid, since } = JSON.parse(readState(path, 'lease', OWN_TO_READ)) as Record<string, unknown>;
     return Number.isSafeInteger(pid) && typeof since === 'string' ? { pid: pid as number, since } : undefined;
   } catch {
     return undefined;

@@ -5,7 +5,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isatty, WriteStream as TerminalStream } from 'node:tty';
 import type { EventSink } from '../core/events.js';
 import { jsonLine } from '../core/json.js';
-import { explained, FileRefused, strangeness } from './open-file.js';
+import { explained, FileRefused, SHARED_MODE, strangeness } from './open-file.js';
+import { distrustAt } from './owner.js';
+
+/** What may be asked of the file of events. */
+export interface EventsChecks {
+  /** Whether the path may end in a symbolic link; `true` when it is left out. */
+  readonly follow?: boolean;
+  /** A further condition: what is wrong with the file that was opened, or `undefined`. */
+  readonly refuse?: (stat: Stats) => string | undefined;
+}
 
 /** Events of a run as NDJSON in a file. */
 export interface EventsFile {
@@ -32,15 +41,15 @@ const READER_WAIT_MS = 2_000;
  * named pipe, a terminal and a device such as /dev/null are as good. For machines that watch a run: it is not durable,
  * never fails a run and never waits for a reader; the first failure is told once, and the rest is dropped.
  *
- * `refuse` gives what is wrong with the file that was opened, if anything is.
+ * A file or a pipe of another user is not written to, nor a file that has other names (hard links).
  */
 export function openEventsFile(
   path: string,
   nowMs: () => number,
   onFailure: (error: Error) => void,
-  refuse: (stat: Stats) => string | undefined = () => undefined,
+  checks: EventsChecks = {},
 ): EventsFile {
-  const writer = new EventsWriter(path, onFailure, refuse);
+  const writer = new EventsWriter(path, onFailure, checks);
   return {
     sink: event => writer.write(jsonLine({ at: new Date(nowMs()).toISOString(), ...event })),
     close: () => writer.close(),
@@ -50,7 +59,7 @@ export function openEventsFile(
 class EventsWriter {
   readonly #path: string;
   readonly #onFailure: (error: Error) => void;
-  readonly #refuse: (stat: Stats) => string | undefined;
+  readonly #checks: EventsChecks;
   readonly #deadlineMs = performance.now() + READER_WAIT_MS;
   #target: Writable | undefined;
   #failed = false;
@@ -59,10 +68,10 @@ class EventsWriter {
   #isWriting = false;
   #movedMs = 0;
 
-  constructor(path: string, onFailure: (error: Error) => void, refuse: (stat: Stats) => string | undefined) {
+  constructor(path: string, onFailure: (error: Error) => void, checks: EventsChecks) {
     this.#path = path;
     this.#onFailure = onFailure;
-    this.#refuse = refuse;
+    this.#checks = checks;
     this.#open();
   }
 
@@ -86,7 +95,7 @@ class EventsWriter {
 
   #open(): void {
     try {
-      this.#target = openTarget(this.#path, this.#refuse);
+      this.#target = openTarget(this.#path, this.#checks);
     } catch (error) {
       this.#fail(error as Error);
       return;
@@ -126,20 +135,29 @@ class EventsWriter {
   }
 }
 
+// Terminals and devices belong to others than their users.
+function foreign(stat: Stats, path: string): string | undefined {
+  if (stat.isFile() && stat.nlink > 1) return `it has ${stat.nlink} names (hard links)`;
+  return stat.isFile() || stat.isFIFO() ? distrustAt(stat, path) : undefined;
+}
+
 // `undefined`: a pipe that nobody reads (yet).
-function openTarget(path: string, refuse: (stat: Stats) => string | undefined): Writable | undefined {
+function openTarget(path: string, { follow, refuse }: EventsChecks): Writable | undefined {
   let fd: number;
   try {
-    const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_NOCTTY } = constants;
-    fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0o666);
+    const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_NOCTTY, O_NOFOLLOW } = constants;
+    const flags = O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | (follow === false ? O_NOFOLLOW : 0);
+    fd = openSync(path, flags, SHARED_MODE);
   } catch (error) {
-    const reason = explained(error, path, 'log');
+    const reason = explained(error, path, 'log', follow === undefined ? {} : { follow });
     if (reason instanceof FileRefused && reason.found?.isFIFO() === true) return undefined;
     throw reason;
   }
   try {
     const stat = fstatSync(fd);
-    const problem = stat.isBlockDevice() ? `it is ${strangeness(stat)}` : refuse(stat);
+    const problem = stat.isBlockDevice()
+      ? `it is ${strangeness(stat)}`
+      : (refuse?.(stat) ?? foreign(stat, path));
     if (problem !== undefined) throw new FileRefused(problem);
     // A pipe and a terminal take what they have room for; the event loop waits for more of it.
     if (stat.isFIFO() || isatty(fd)) {

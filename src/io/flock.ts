@@ -3,7 +3,8 @@ import { userInfo } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
 import { loadLibc } from './libc.js';
-import { openToAppend } from './open-file.js';
+import { hintOf, openToAppend } from './open-file.js';
+import { OWN_LOCK } from './own-file.js';
 
 /** How flock(2) is called: through the FFI library koffi, or by a `flock` child that locks an inherited fd. */
 export type FlockMechanism = 'koffi' | 'child';
@@ -196,19 +197,16 @@ export class FileLock {
   }
 }
 
-// To lock a file it is enough to be able to open it: whoever may read a lock or a lease could stop every run.
-const LOCK_MODE = 0o660;
-
 function openLockFile(path: string): number {
   try {
-    const { fd, stat } = openToAppend(path, 'log', { follow: false, mode: LOCK_MODE });
+    const { fd, stat } = openToAppend(path, 'log', OWN_LOCK);
     const isOpenToAll = (stat.mode & 0o007) !== 0;
     // One that an earlier version made.
     if (isOpenToAll && stat.uid === userInfo().uid) fchmodSync(fd, stat.mode & 0o770);
     return fd;
   } catch (cause) {
     throw new QrunError('LOG_LOCK', `cannot open the lock file ${path}: ${(cause as Error).message}`, {
-      hint: 'make its directory writable, or choose another with --log-dir',
+      hint: hintOf(cause, 'make its directory writable, or choose another with --log-dir'),
       cause,
     });
   }

@@ -11,6 +11,8 @@ import {
 } from '../core/inflight.js';
 import type { FinalState } from '../core/plan.js';
 import { reasonOf } from './log-file.js';
+import { SHARED_MODE } from './open-file.js';
+import { OWN_TO_READ } from './own-file.js';
 import { readBytes } from './read-file.js';
 
 /** What a journal is opened with. */
@@ -136,7 +138,7 @@ export class InflightJournal {
     try {
       // Of one who died here; nobody else may write now.
       rmSync(temporary, { force: true });
-      this.#fd = openSync(temporary, 'wx', 0o666);
+      this.#fd = openSync(temporary, 'wx', SHARED_MODE);
       const lines = [headerLine({ run, boot: bootId(), stopping: false }), ...this.suspects.map(suspectLine)];
       // All of it now, so that no disk is too full for it later.
       const bytes = Buffer.concat([...lines, ...Array.from({ length: slots }, idleLine)]);
@@ -178,7 +180,7 @@ function trouble(path: string, error: unknown): string {
 // Nothing that has this name may be waited for, nor a link be followed.
 function readLeft(path: string): Buffer | undefined {
   try {
-    return readBytes(path, 'journal', { follow: false });
+    return readBytes(path, 'journal', OWN_TO_READ);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

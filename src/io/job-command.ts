@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, readSync } from 'node:fs';
 import { parseSize } from '../core/bytes.js';
 import { openToAppend, openToRead } from './open-file.js';
+import { OWN_TO_WRITE } from './own-file.js';
 import { COMMAND_ID, newCommandId, ProcessTree } from './process-tree.js';
 
 /** A command with its surroundings. */
@@ -52,7 +53,7 @@ const GRACE_MS = 30_000;
 export const runCommand: RunCommand = async given => {
   const id = newCommandId();
   const request = { ...given, env: { ...given.env, [COMMAND_ID]: id } };
-  const { fd: output } = openToAppend(request.outputPath, 'log');
+  const { fd: output } = openToAppend(request.outputPath, 'log', OWN_TO_WRITE);
   let stopped: ProcessTree | undefined;
   const onChild = (child: ChildProcess): void => {
     const tree = new ProcessTree(child, id);

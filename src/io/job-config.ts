@@ -5,7 +5,8 @@ import { shortHash } from '../core/fingerprint.js';
 import type { Giver } from '../core/trust.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { makeDirectories, reasonOf } from './log-file.js';
-import { distrust } from './owner.js';
+import { hintOf } from './open-file.js';
+import { OWN_AS_NAMED } from './own-file.js';
 import { readState } from './read-file.js';
 import { realOf } from './trust-store.js';
 
@@ -79,7 +80,7 @@ export function readJobConfig(file: string, digest?: string): JobConfig {
   let text: string;
   let content: Partial<Record<keyof Stored, unknown>> | null;
   try {
-    text = readState(file, 'state', { refuse: distrust });
+    text = readState(file, 'state', OWN_AS_NAMED);
     content = JSON.parse(text) as typeof content;
   } catch (cause) {
     throw unusable(`cannot read ${file}: ${(cause as Error).message}`, cause);
@@ -125,7 +126,7 @@ function digestOf(text: string): string {
 
 function unusable(message: string, cause?: unknown): QrunError {
   return new QrunError('CONFIG', message, {
-    hint: '--config takes a file that qrun submit-all wrote; submit again',
+    hint: hintOf(cause, '--config takes a file that qrun submit-all wrote; submit again'),
     cause,
   });
 }

@@ -1,8 +1,10 @@
 import { QrunError } from '../core/errors.js';
 import { type JobEntry, parseJobEntry } from '../core/job-state.js';
 import { entriesOf } from '../core/json-lines.js';
-import { appendLine } from './append-line.js';
+import { appendLine, RUNS_BEGINNING } from './append-line.js';
 import { reasonOf } from './log-file.js';
+import { hintOf } from './open-file.js';
+import { OWN_TO_READ } from './own-file.js';
 import { readState } from './read-file.js';
 
 /**
@@ -12,10 +14,13 @@ import { readState } from './read-file.js';
  */
 export async function appendJobEntry(path: string, entry: JobEntry): Promise<void> {
   try {
-    await appendLine(path, JSON.stringify(entry));
+    await appendLine(path, JSON.stringify(entry), RUNS_BEGINNING);
   } catch (cause) {
     throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
-      hint: 'free space, or make the directory writable; a job whose end is not recorded runs again',
+      hint: hintOf(
+        cause,
+        'free space, or make the directory writable; a job whose end is not recorded runs again',
+      ),
       cause,
     });
   }
@@ -30,11 +35,11 @@ export async function appendJobEntry(path: string, entry: JobEntry): Promise<voi
 export function readJobState(path: string): JobEntry[] {
   let text: string;
   try {
-    text = readState(path, 'state');
+    text = readState(path, 'state', OWN_TO_READ);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new QrunError('LOG_UNUSABLE', `cannot read ${path}: ${reasonOf(cause)}`, {
-      hint: 'make it readable; it says which jobs are done',
+      hint: hintOf(cause, 'make it readable; it says which jobs are done'),
       cause,
     });
   }

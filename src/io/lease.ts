@@ -1,7 +1,10 @@
 import { existsSync, ftruncateSync, statSync } from 'node:fs';
 import { QrunError } from '../core/errors.js';
 import { FileLock, type FlockMechanism, listedLock } from './flock.js';
-import { reasonOf, writeWhole } from './log-file.js';
+import { reasonOf } from './log-file.js';
+import { hintOf } from './open-file.js';
+import { OWN_TO_READ } from './own-file.js';
+import { writeOwner } from './owner-note.js';
 import { readState } from './read-file.js';
 
 /** Who runs a unit. */
@@ -61,12 +64,14 @@ export async function takeLease(
     );
   }
   try {
-    ftruncateSync(lock.fd, 0);
-    writeWhole(lock.fd, `${JSON.stringify(owner)}\n`);
+    writeOwner(lock.fd, owner);
   } catch (cause) {
     lock.close();
     throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
-      hint: 'free space, or choose another place with --log-dir: the log of the unit lies there too',
+      hint: hintOf(
+        cause,
+        'free space, or choose another place with --log-dir: the log of the unit lies there too',
+      ),
       cause,
     });
   }
@@ -125,7 +130,7 @@ async function isFree(path: string, otherwise: boolean): Promise<boolean> {
 /** The owner that a lease file names, or `undefined` where it names none (not held, or just being taken). */
 export function readOwner(path: string): LeaseOwner | undefined {
   try {
-    const owner = JSON.parse(readState(path, 'lease', { follow: false })) as Partial<LeaseOwner> | null;
+    const owner = JSON.parse(readState(path, 'lease', OWN_TO_READ)) as Partial<LeaseOwner> | null;
     return isOwner(owner) ? owner : undefined;
   } catch {
     return undefined;

@@ -15,7 +15,8 @@ import { open, statfs, unlink } from 'node:fs/promises';
 import { constants as systemConstants } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { promisify } from 'node:util';
-import { openToAppend } from './open-file.js';
+import { openToAppend, SHARED_DIRECTORY_MODE, SHARED_MODE } from './open-file.js';
+import { OWN_TO_WRITE } from './own-file.js';
 
 const readAsync = promisify(read);
 const writeAsync = promisify(write);
@@ -76,7 +77,7 @@ export const localDisk: LogDisk = {
     return file;
   },
   async writeNew(path, bytes) {
-    const file = await open(path, 'wx', 0o666);
+    const file = await open(path, 'wx', SHARED_MODE);
     try {
       for await (const chunk of bytes) await file.writeFile(chunk);
       await file.sync();
@@ -125,7 +126,7 @@ export function makeDirectories(path: string): void {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
   if (dirname(path) !== path) makeDirectories(dirname(path));
   try {
-    mkdirSync(path, basename(path) === '.qrun' ? 0o700 : 0o777);
+    mkdirSync(path, basename(path) === '.qrun' ? 0o700 : SHARED_DIRECTORY_MODE);
   } catch (error) {
     // Another process was quicker.
     if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
@@ -147,7 +148,7 @@ const SYNC_WRITE_BYTES = 128 * 1024;
 
 const REWRITE_BYTES = 1024 * 1024;
 
-const APPEND_MODE = constants.O_RDWR | constants.O_APPEND | constants.O_NONBLOCK;
+const REOPEN = constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 class NodeLogFile implements LogFile {
   readonly #path: string;
@@ -157,17 +158,10 @@ class NodeLogFile implements LogFile {
 
   constructor(path: string) {
     this.#path = path;
-    const { fd, stat } = openToAppend(path, 'log');
+    const { fd, stat } = openToAppend(path, 'log', OWN_TO_WRITE);
     this.#fd = fd;
     this.#ino = stat.ino;
     this.#dev = stat.dev;
-    // Its lock goes by its name: a run by another name would neither see this one nor wait for its appends.
-    if (stat.nlink > 1) {
-      closeSync(this.#fd);
-      throw new Error(
-        `${basename(path)} has ${stat.nlink} names (hard links), and a log may have one: copy it, and move the copy to this name`,
-      );
-    }
   }
 
   sizeBytes(): number {
@@ -203,7 +197,7 @@ class NodeLogFile implements LogFile {
 
   async rewrite(from: number, to: number): Promise<void> {
     // Not through the own descriptor: with O_APPEND a write at a position goes to the end all the same.
-    const file = await open(this.#path, 'r+');
+    const file = await open(this.#path, REOPEN);
     try {
       const { ino, dev } = await file.stat();
       const own = fstatSync(this.#fd);
@@ -226,7 +220,7 @@ class NodeLogFile implements LogFile {
     const fd = this.#fd;
     this.#fd = -1;
     closeSync(fd);
-    this.#fd = openSync(this.#path, APPEND_MODE);
+    this.#fd = openSync(this.#path, REOPEN | constants.O_APPEND);
   }
 
   close(): void {

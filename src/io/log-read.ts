@@ -2,7 +2,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { QrunError } from '../core/errors.js';
 import { LogScanner, type LogTail, type LogVisitor } from '../core/log-scan.js';
 import type { RecordHead } from '../core/record.js';
-import { openToReadAsync } from './open-file.js';
+import { hintOf, openToReadAsync } from './open-file.js';
+import { OWN_TO_READ } from './own-file.js';
 import { READ_BYTES, readAhead } from './read-ahead.js';
 
 // A small file needs no buffers of the usual size: there may be hundreds.
@@ -92,7 +93,7 @@ async function withLog<T>(
   work: (log: { readonly file: FileHandle; readonly state: FileState }) => Promise<T>,
 ): Promise<T | undefined> {
   try {
-    const { file, stat: state } = await openToReadAsync(path, 'log');
+    const { file, stat: state } = await openToReadAsync(path, 'log', OWN_TO_READ);
     try {
       return await work({ file, state });
     } finally {
@@ -102,7 +103,7 @@ async function withLog<T>(
     if (cause instanceof QrunError) throw cause;
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new QrunError('LOG_UNUSABLE', `cannot read the log ${path}: ${(cause as Error).message}`, {
-      hint: 'name the log with --log, or its directory with --log-dir',
+      hint: hintOf(cause, 'name the log with --log, or its directory with --log-dir'),
       cause,
     });
   }

@@ -8,6 +8,7 @@ import { type GroupHead, RECORD_SCHEMA_VERSION, RecordEncoder } from '../core/re
 import { RecordBuffer } from '../core/record-buffer.js';
 import type { LockWait } from './flock.js';
 import { type LogDisk, type LogFile, reasonOf } from './log-file.js';
+import { hintOf } from './open-file.js';
 import { READ_BYTES, readAhead } from './read-ahead.js';
 import type { ResultBody } from './result-body.js';
 
@@ -122,7 +123,7 @@ export class ResultLog {
       file?.close();
       lock.close();
       throw new QrunError('LOG_UNUSABLE', `cannot open the log ${path}: ${reasonOf(cause)}`, {
-        hint: 'name a writable file with --log, or a writable directory with --log-dir',
+        hint: hintOf(cause, 'name a writable file with --log, or a writable directory with --log-dir'),
         cause,
       });
     }

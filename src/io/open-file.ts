@@ -27,16 +27,19 @@ export const SIZE_LIMITS = {
 /** What a file is to qrun; see {@link SIZE_LIMITS}. */
 export type FileKind = keyof typeof SIZE_LIMITS;
 
+/** What is wrong with a file, and what to do about it where that is known. */
+export type Problem = string | { readonly message: string; readonly hint: string };
+
 /** What may be asked of a file beyond being a regular one of a fit size. */
 export interface FileChecks {
   /** Whether the path may end in a symbolic link; `true` when it is left out. */
   readonly follow?: boolean;
   /** Whether a pipe is as good: for what a shell hands over as `<(command)`. `false` when it is left out. */
   readonly pipe?: boolean;
-  /** The mode with which it is made where it is missing, less the umask; 0666 when it is left out. */
+  /** The mode with which it is made where it is missing, less the umask; 0664 when it is left out. */
   readonly mode?: number;
   /** A further condition: what is wrong with the file, for a message, or `undefined`. */
-  readonly refuse?: (stat: Stats) => string | undefined;
+  readonly refuse?: (stat: Stats, path: string) => Problem | undefined;
 }
 
 /** An open file, with its state when it was opened. */
@@ -50,16 +53,31 @@ export class FileRefused extends Error {
   override readonly name = 'FileRefused';
   /** What was found in its place, where the system told. */
   readonly found: Stats | undefined;
+  /** What to do about it; `undefined` where whoever opened it knows better. */
+  readonly hint: string | undefined;
 
-  constructor(message: string, options: { readonly cause?: unknown; readonly found?: Stats } = {}) {
+  constructor(
+    message: string,
+    options: { readonly cause?: unknown; readonly found?: Stats; readonly hint?: string } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.found = options.found;
+    this.hint = options.hint;
   }
+}
+
+/** What to do about a file that could not be opened: what the error itself knows of it, else `usual`. */
+export function hintOf(error: unknown, usual: string): string {
+  return (error instanceof FileRefused ? error.hint : undefined) ?? usual;
 }
 
 // Without O_NONBLOCK the open of a FIFO waits for its other side, and that of some devices for the device; without
 // O_NOCTTY a terminal may become the process's own. Node adds O_CLOEXEC.
 const SAFE = constants.O_NONBLOCK | constants.O_NOCTTY;
+
+/** The modes of what others may read, and of a directory of such files, less the umask: never to be written by all. */
+export const SHARED_MODE = 0o664;
+export const SHARED_DIRECTORY_MODE = 0o775;
 
 const NO_CHECKS: FileChecks = {};
 
@@ -96,7 +114,7 @@ export async function openToReadAsync(
   }
   try {
     const stat = await file.stat();
-    check(stat, kind, checks);
+    check(stat, path, kind, checks);
     return { file, stat };
   } catch (error) {
     await file.close();
@@ -121,13 +139,13 @@ export function tooLarge(kind: FileKind): FileRefused {
 function openChecked(path: string, access: number, kind: FileKind, checks: FileChecks): OpenFile {
   let fd: number;
   try {
-    fd = openSync(path, flagsOf(access, checks), checks.mode ?? 0o666);
+    fd = openSync(path, flagsOf(access, checks), checks.mode ?? SHARED_MODE);
   } catch (error) {
     throw explained(error, path, kind, checks);
   }
   try {
     const stat = fstatSync(fd);
-    check(stat, kind, checks);
+    check(stat, path, kind, checks);
     return { fd, stat };
   } catch (error) {
     closeSync(fd);
@@ -139,12 +157,13 @@ function flagsOf(access: number, checks: FileChecks): number {
   return access | SAFE | (checks.follow === false ? constants.O_NOFOLLOW : 0);
 }
 
-function check(stat: Stats, kind: FileKind, checks: FileChecks): void {
+function check(stat: Stats, path: string, kind: FileKind, checks: FileChecks): void {
   const isFit = stat.isFile() || (checks.pipe === true && stat.isFIFO());
   if (!isFit) throw new FileRefused(`it is ${strangeness(stat)}, not a regular file`);
   if (stat.size > SIZE_LIMITS[kind]) throw tooLarge(kind);
-  const problem = checks.refuse?.(stat);
-  if (problem !== undefined) throw new FileRefused(problem);
+  const problem = checks.refuse?.(stat, path);
+  if (typeof problem === 'string') throw new FileRefused(problem);
+  if (problem !== undefined) throw new FileRefused(problem.message, { hint: problem.hint });
 }
 
 // What people make. A link of theirs that leads to nothing was meant to lead to something; one to a log that is still
@@ -157,11 +176,15 @@ const MADE_BY_PEOPLE: ReadonlySet<FileKind> = new Set(['query', 'configuration',
  */
 export function explained(error: unknown, path: string, kind: FileKind, checks = NO_CHECKS): unknown {
   const { code } = error as NodeJS.ErrnoException;
-  const refused = (text: string, found?: Stats): FileRefused =>
-    new FileRefused(text, { cause: error, ...(found === undefined ? {} : { found }) });
+  const refused = (
+    text: string,
+    more: { readonly found?: Stats; readonly hint?: string } = {},
+  ): FileRefused => new FileRefused(text, { cause: error, ...more });
   try {
     if (code === 'ELOOP' && checks.follow === false && lstatSync(path).isSymbolicLink()) {
-      return refused('it is a symbolic link, which is not followed here');
+      return refused('it is a symbolic link, which is not followed here', {
+        hint: 'remove the link, or name another place; what it leads to was not touched',
+      });
     }
     if (code === 'ELOOP') return refused('its symbolic links lead in a circle');
     if (code === 'ENOENT' && MADE_BY_PEOPLE.has(kind) && lstatSync(path).isSymbolicLink()) {
@@ -170,7 +193,7 @@ export function explained(error: unknown, path: string, kind: FileKind, checks =
     if (code === 'ENXIO' || code === 'ENODEV' || code === 'EISDIR') {
       const found = statSync(path);
       const strange = strangeness(found);
-      if (strange !== undefined) return refused(`it is ${strange}, not a regular file`, found);
+      if (strange !== undefined) return refused(`it is ${strange}, not a regular file`, { found });
     }
   } catch {
     // It has changed meanwhile, or was never there: the error of the open stands.

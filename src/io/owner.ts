@@ -1,4 +1,5 @@
 import { type Stats, statSync } from 'node:fs';
+import { resolve, sep } from 'node:path';
 
 /**
  * Whether files of a user decide anything here: those of the user of this process and of root; where root was reached
@@ -27,4 +28,36 @@ export function distrust(stat: Stats): string | undefined {
 export function distrustPath(path: string): string | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat === undefined ? undefined : distrust(stat);
+}
+
+const believed = new Map<string, () => boolean>();
+
+/**
+ * From now on what lies at or below a directory is believed in this process, whoever it belongs to, if the user has said
+ * that he trusts this tree: `isTrusted` is asked when somebody else's file is met, and only then. It changes nothing about
+ * links and hard links.
+ */
+export function believeBelow(directory: string, isTrusted: () => boolean = () => true): void {
+  believed.set(resolve(directory), isTrusted);
+}
+
+/** The directories that are believed, for a thread of this process, which has to be told anew. */
+export function believedDirectories(): string[] {
+  return [...believed].flatMap(([directory, isTrusted]) => (isTrusted() ? [directory] : []));
+}
+
+/** As {@link distrust}, of what was found at a path; `undefined` beneath what the user said to believe. */
+export function distrustAt(stat: Stats, path: string): string | undefined {
+  const problem = distrust(stat);
+  return problem !== undefined && isBelieved(path) ? undefined : problem;
+}
+
+/** Whether a path lies at or below a directory that {@link believeBelow} was told of. */
+export function isBelieved(path: string): boolean {
+  const at = resolve(path);
+  return [...believed].some(
+    ([directory, isTrusted]) =>
+      (at === directory || at.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`)) &&
+      isTrusted(),
+  );
 }

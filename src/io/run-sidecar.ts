@@ -4,8 +4,10 @@ import type { OutcomeCounts } from '../core/events.js';
 import { entriesOf } from '../core/json-lines.js';
 import type { Settings } from '../core/model.js';
 import { RECORD_SCHEMA_VERSION } from '../core/record.js';
-import { appendLine } from './append-line.js';
+import { appendLine, RUNS_BEGINNING } from './append-line.js';
 import { reasonOf } from './log-file.js';
+import { hintOf } from './open-file.js';
+import { OWN_TO_READ } from './own-file.js';
 import { readState } from './read-file.js';
 
 /** The setup that a run found or made: the chain of the embedded data, or what it ran on a server. */
@@ -70,10 +72,10 @@ export function sidecarPath(logPath: string): string {
 export async function appendRun(logPath: string, entry: RunEntry): Promise<void> {
   const path = sidecarPath(logPath);
   try {
-    await appendLine(path, JSON.stringify(entry));
+    await appendLine(path, JSON.stringify(entry), RUNS_BEGINNING);
   } catch (cause) {
     throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
-      hint: 'free space, or make the directory of the log writable',
+      hint: hintOf(cause, 'free space, or make the directory of the log writable'),
       cause,
     });
   }
@@ -88,11 +90,11 @@ export async function appendRun(logPath: string, entry: RunEntry): Promise<void>
 export function readRuns(logPath: string): RunEntry[] {
   let text: string;
   try {
-    text = readState(sidecarPath(logPath), 'state', { follow: false });
+    text = readState(sidecarPath(logPath), 'state', OWN_TO_READ);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new QrunError('LOG_UNUSABLE', `cannot read ${sidecarPath(logPath)}: ${reasonOf(cause)}`, {
-      hint: 'make it readable, or name another log with --log',
+      hint: hintOf(cause, 'make it readable, or name another log with --log'),
       cause,
     });
   }

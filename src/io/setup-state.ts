@@ -1,10 +1,11 @@
-import { unlinkSync } from 'node:fs';
+import { readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { syncTree } from './file-tree.js';
 import { makeDirectories, reasonOf, syncDirectory } from './log-file.js';
+import { OWN_TO_READ } from './own-file.js';
 import { readState } from './read-file.js';
 
 const FILE = 'qrun-setup.json';
@@ -17,12 +18,39 @@ const NOTE_VERSION = 2;
 export function readSetupNote(dataDirectory: string): string | undefined {
   let note: unknown;
   try {
-    note = JSON.parse(readState(join(dataDirectory, FILE), 'state'));
+    note = JSON.parse(readState(join(dataDirectory, FILE), 'state', OWN_TO_READ));
   } catch {
     return undefined;
   }
   const { version, identity } = (note ?? {}) as Partial<Record<'version' | 'identity', unknown>>;
   return version === NOTE_VERSION && typeof identity === 'string' ? identity : undefined;
+}
+
+// What qrun or the engine leaves in a directory that it has opened, whatever became of the rest.
+const MARKS = ['qrun.lock', FILE];
+const ENGINE_MARKS = ['store', 'metadata'];
+// What a disk of its own begins with.
+const NO_CONTENT = 'lost+found';
+
+/**
+ * Refuses a directory as data that holds something else: the engine removes files under some names of its own there. One
+ * that is empty, or not there, is as good as data.
+ *
+ * Errors: QrunError `CONFIG`.
+ */
+export function checkDataDirectory(dataDirectory: string): void {
+  let names: string[];
+  try {
+    names = readdirSync(dataDirectory).filter(name => name !== NO_CONTENT);
+  } catch {
+    // Not there, or not to be read: whoever opens it says so.
+    return;
+  }
+  const holds = (name: string): boolean => names.includes(name);
+  if (names.length === 0 || MARKS.some(holds) || ENGINE_MARKS.every(holds)) return;
+  throw new QrunError('CONFIG', `${dataDirectory} is no data directory, and it is not empty`, {
+    hint: 'name an empty or a new one with --data-dir: the engine would remove and make files there; nothing was touched',
+  });
 }
 
 /**

@@ -1,7 +1,8 @@
 import { join, relative, sep } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import { sqlFilesIn } from './foreign-names.js';
-import { isForeign, readDirectory, realPathOf, statOf } from './unit-files.js';
+import { TreeLinks } from './tree-links.js';
+import { isForeign, readDirectory, realPathOf, refuseLink, statOf } from './unit-files.js';
 
 /** A directory below a sweep's root that holds SQL files, directly or deeper. */
 export interface SqlDirectory {
@@ -18,22 +19,30 @@ export interface SqlDirectory {
  * listing: names with a leading `_` or `.` do not count, links are followed, never in a circle. One whose name is not
  * UTF-8 is listed as it looks, all that is in it as one.
  *
+ * `tree`: where links may lead, `null` for anywhere.
+ *
  * Errors: QrunError `UNIT_NOT_FOUND`, `UNIT_UNREADABLE`.
  */
-export function findSqlDirectories(start: string, root: string): SqlDirectory[] {
+export function findSqlDirectories(start: string, root: string, tree: string | null = root): SqlDirectory[] {
   if (!statOf(start)?.isDirectory()) {
     throw new QrunError('UNIT_NOT_FOUND', `there is no directory ${start}`, {
       hint: 'name the directory that holds the units of the sweep',
     });
   }
   const found: SqlDirectory[] = [];
-  walk(start, root, found, new Set());
+  walk(start, root, found, new Set(), new TreeLinks(start, tree));
   return found.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 // Whether there are SQL files at or below the directory. `above` are the directories that it lies in, by their real
 // paths: a link to one of them leads in a circle.
-function walk(directory: string, root: string, found: SqlDirectory[], above: ReadonlySet<string>): boolean {
+function walk(
+  directory: string,
+  root: string,
+  found: SqlDirectory[],
+  above: ReadonlySet<string>,
+  links: TreeLinks,
+): boolean {
   const real = realPathOf(directory);
   if (above.has(real)) return false;
   const seen = new Set([...above, real]);
@@ -50,8 +59,12 @@ function walk(directory: string, root: string, found: SqlDirectory[], above: Rea
       if (below > 0)
         found.push({ path: pathIn(root, join(directory, entry.name)), files: below, above: false });
       holds ||= below > 0;
-    } else if (isDirectory) holds = walk(join(directory, entry.name), root, found, seen) || holds;
-    else if (entry.name.endsWith('.sql')) files += 1;
+    } else if (isDirectory) {
+      const path = join(directory, entry.name);
+      const holdsSome = walk(path, root, found, seen, links);
+      if (holdsSome && entry.isSymbolicLink()) refuseLink(path, links);
+      holds ||= holdsSome;
+    } else if (entry.name.endsWith('.sql')) files += 1;
   }
   if (files === 0 && !holds) return false;
   found.push({ path: pathIn(root, directory), files, above: holds });

@@ -5,8 +5,9 @@ import { pasteablePath, pasteableWord } from '../core/shell.js';
 import { foreignName, mayBeForeign, sqlFilesIn } from './foreign-names.js';
 import { KeptFiles } from './kept-files.js';
 import { LocalDisks } from './local-disks.js';
-import { FileRefused, openToRead, strangeness } from './open-file.js';
-import { readBytes, readBytesAsync, readOpened } from './read-file.js';
+import { FileRefused, type OpenFile, strangeness } from './open-file.js';
+import { readOpened } from './read-file.js';
+import { TreeLinks } from './tree-links.js';
 
 /** A unit's directory as its id names it: relative to the root, with `/`; its base name when it is the root. */
 export function unitName(unitDirectory: string, root: string): string {
@@ -23,11 +24,16 @@ function fileCommand(path: string): string {
 /**
  * The names of all queries in a directory and below it, sorted: paths of `*.sql` files relative to it, without
  * `.sql`, with `/`. Files and directories whose names begin with `_` or `.` are left out; links are followed,
- * each directory once.
+ * each directory once. `tree`: where links may lead besides the directory itself, `null` for anywhere.
  *
- * Errors: QrunError `UNIT_NOT_FOUND`, `UNIT_UNREADABLE`, `UNIT_EMPTY`.
+ * Errors: QrunError `UNIT_NOT_FOUND`, `UNIT_UNREADABLE` (also where a directory with queries is a link that leads
+ * elsewhere), `UNIT_EMPTY`.
  */
-export function listQueries(unitDirectory: string): string[] {
+export function listQueries(unitDirectory: string, tree: string | null = unitDirectory): string[] {
+  return listed(unitDirectory, new TreeLinks(unitDirectory, tree));
+}
+
+function listed(unitDirectory: string, links: TreeLinks): string[] {
   const stat = statOf(unitDirectory);
   if (stat === undefined) {
     refuseForeign(unitDirectory);
@@ -45,7 +51,7 @@ export function listQueries(unitDirectory: string): string[] {
     );
   }
   const names: string[] = [];
-  collect(unitDirectory, '', names, new Set());
+  collect(unitDirectory, '', names, new Set(), links);
   if (names.length === 0) {
     throw new QrunError('UNIT_EMPTY', `${unitDirectory} holds no *.sql file`, {
       hint: 'files and directories that begin with "_" or "." do not count',
@@ -62,7 +68,13 @@ function compact(names: readonly string[]): string[] {
   return Buffer.from(names.join('\0')).toString('utf8').split('\0');
 }
 
-function collect(directory: string, prefix: string, names: string[], seen: Set<string>): void {
+function collect(
+  directory: string,
+  prefix: string,
+  names: string[],
+  seen: Set<string>,
+  links: TreeLinks,
+): void {
   const real = realPathOf(directory);
   if (seen.has(real)) return;
   seen.add(real);
@@ -76,9 +88,32 @@ function collect(directory: string, prefix: string, names: string[], seen: Set<s
       // Listed as they look, so that they can be left out by name, or are told when they are read.
       const files = sqlFilesIn(directory, entry.name);
       names.push(...files.map(file => `${prefix}${entry.name}/${file.slice(0, -'.sql'.length)}`));
-    } else if (isDirectory) collect(join(directory, entry.name), `${prefix}${entry.name}/`, names, seen);
-    else if (entry.name.endsWith('.sql')) names.push(`${prefix}${entry.name.slice(0, -'.sql'.length)}`);
+    } else if (isDirectory) {
+      const path = join(directory, entry.name);
+      const before = names.length;
+      collect(path, `${prefix}${entry.name}/`, names, seen, links);
+      if (entry.isSymbolicLink() && names.length > before) refuseLink(path, links);
+    }
+    if (!isDirectory && entry.name.endsWith('.sql'))
+      names.push(`${prefix}${entry.name.slice(0, -'.sql'.length)}`);
   }
+}
+
+/**
+ * Refuses a directory that is a link which is not followed: where nothing of it would be run, it may be there.
+ *
+ * Errors: QrunError `UNIT_UNREADABLE`.
+ */
+export function refuseLink(path: string, links: TreeLinks): void {
+  const problem = reading(path, () => links.refusal(path));
+  if (problem === undefined) return;
+  throw new QrunError(
+    'UNIT_UNREADABLE',
+    `${path} is not read: ${problem.replace('copy the file', 'copy it')}`,
+    {
+      hint: 'give --follow-links only where you know who made the link: what it leads to is sent to the engine',
+    },
+  );
 }
 
 /** Whether the name that an entry of a directory was decoded to leads to nothing, because it is not UTF-8. */
@@ -159,11 +194,13 @@ export function findSetupFiles(unitDirectory: string, root: string): string[] {
 /**
  * The bytes of a setup file, as {@link findSetupFiles} finds them.
  *
- * Errors: QrunError `UNIT_UNREADABLE` when it cannot be read, or is no regular file of at most 64 MiB.
+ * Errors: QrunError `UNIT_UNREADABLE` when it cannot be read, is no regular file of at most 64 MiB, or a link that
+ * `links` does not follow.
  */
-export function readSetupBytes(path: string): Buffer {
+export function readSetupBytes(path: string, links: TreeLinks): Buffer {
   try {
-    return readBytes(path, 'query');
+    links.enter(dirname(path));
+    return readWhole(links.open(path));
   } catch (cause) {
     throw new QrunError(
       'UNIT_UNREADABLE',
@@ -203,27 +240,35 @@ const KEPT_QUERIES = 100_000;
 
 /**
  * The query files of a directory. Reading is synchronous, because reading a small file takes less time than
- * handing it to a thread (10 against 60 microseconds). `keptBytes`: how much memory `unchanged` may take.
+ * handing it to a thread (10 against 60 microseconds). `keptBytes`: how much memory `unchanged` may take. `tree`: where
+ * links may lead besides the directory itself, `null` for anywhere.
  */
-export function directorySource(directory: string, keptBytes = 0): UnitSource {
+export function directorySource(
+  directory: string,
+  keptBytes = 0,
+  tree: string | null = directory,
+): UnitSource {
+  const links = new TreeLinks(directory, tree);
   const prefix = join(directory, sep);
   const pathOf = (name: string): string => `${prefix}${name}.sql`;
   const readNamed = (name: string, keep?: Keep): Buffer => {
     try {
-      return readSmallFile(pathOf(name), keep);
+      const path = pathOf(name);
+      if (name.includes('/')) links.enter(dirname(path));
+      return readSmallFile(path, links, keep);
     } catch (error) {
       throw namedError(error, directory, name);
     }
   };
   if (keptBytes === 0) {
-    return { directory, list: () => listQueries(directory), read: name => readNamed(name) };
+    return { directory, list: () => listed(directory, links), read: name => readNamed(name) };
   }
   let kept = new KeptFiles(keptBytes);
   const disks = new LocalDisks();
   return {
     directory,
     list() {
-      const names = listQueries(directory);
+      const names = listed(directory, links);
       kept = new KeptFiles(names.length > KEPT_QUERIES ? 0 : keptBytes);
       return names;
     },
@@ -233,7 +278,7 @@ export function directorySource(directory: string, keptBytes = 0): UnitSource {
         return kept.keep(name, bytes, stat, Date.now());
       });
     },
-    readLater: name => (disks.allLocal ? undefined : readBytesAsync(pathOf(name), 'query')),
+    readLater: name => (disks.allLocal ? undefined : links.read(pathOf(name))),
     unchanged(name) {
       if (!kept.has(name)) return undefined;
       const stat = statOf(pathOf(name));
@@ -256,8 +301,8 @@ const smallFile = Buffer.allocUnsafeSlow(64 * 1024);
 
 // With one buffer for all, and without asking whether more follows what the size says: two thirds of the time of
 // readFileSync.
-function readSmallFile(path: string, keep?: Keep): Buffer {
-  const { fd, stat } = openToRead(path, 'query');
+function readSmallFile(path: string, links: TreeLinks, keep?: Keep): Buffer {
+  const { fd, stat } = links.open(path);
   try {
     if (stat.size >= smallFile.length) {
       const bytes = readOpened(fd, stat.size, 'query');
@@ -272,9 +317,17 @@ function readSmallFile(path: string, keep?: Keep): Buffer {
       }
     }
     // It has grown meanwhile.
-    if (length === smallFile.length) return readBytes(path, 'query');
+    if (length === smallFile.length) return readWhole(links.open(path));
     const bytes = smallFile.subarray(0, length);
     return keep?.(bytes, stat) ?? Buffer.from(bytes);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function readWhole({ fd, stat }: OpenFile): Buffer {
+  try {
+    return readOpened(fd, stat.size, 'query');
   } finally {
     closeSync(fd);
   }

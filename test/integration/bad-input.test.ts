@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -366,8 +375,10 @@ describe('the log', () => {
 
   it.runIf(user !== undefined)('read-only for this user', async () => {
     const before = await withLog(whole => whole);
-    chmodSync(join(root, 'results'), 0o777);
-    for (const name of readdirSync(join(root, 'results'))) chmodSync(join(root, 'results', name), 0o666);
+    chmodSync(join(root, 'results'), 0o1777);
+    for (const name of readdirSync(join(root, 'results')))
+      chownSync(join(root, 'results', name), 65_534, 65_534);
+    chownSync(log(), 0, 0);
     chmodSync(log(), 0o444);
     await refused([], { code: 23, says: ['cannot open the log', 'EACCES', '--log'] }, asUser());
     expect(readFileSync(log())).toEqual(before);

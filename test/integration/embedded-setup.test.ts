@@ -340,7 +340,7 @@ embedded('data of the embedded engine', () => {
     put(root, 'u/_setup.sql', GOOD);
     mkdirSync(join(root, 'results'));
     mkdirSync(join(root, 'mine'));
-    for (const name of ['results', 'mine']) chmodSync(join(root, name), 0o777);
+    for (const name of ['results', 'mine']) chmodSync(join(root, name), 0o1777);
     chmodSync(root, 0o555);
     const ended = await qrun(['unit', 'u'], { cwd: root, prefix });
     expect(ended).toMatchObject({

@@ -71,7 +71,7 @@ describe('events', () => {
   it('do not go where they are refused', async () => {
     const path = join(scratch(), 'events');
     writeFileSync(path, '');
-    const { events, failures } = opened(path, () => 'it is the log of the unit');
+    const { events, failures } = opened(path, { refuse: () => 'it is the log of the unit' });
     events.sink(event('x'));
     await events.close();
     expect(failures).toEqual(['it is the log of the unit']);

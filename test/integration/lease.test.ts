@@ -66,8 +66,6 @@ describe('a lease', () => {
   it.each([
     ['nothing', ''],
     ['half of it', '{"pid":4242,"ho'],
-    ['JSON of another kind', 'null'],
-    ['a number', '123'],
     ['other fields', '{"pid":"x"}'],
     ['too few fields', '{"pid":4242,"host":"host7"}'],
     ['NUL bytes', '\0\0\0'],
@@ -87,6 +85,20 @@ describe('a lease', () => {
     expect(readOwner(`${log}.lease`)).toEqual(OWNER);
     lease.release();
   });
+
+  it.each(['null', '123', 'alias ll="ls -l"\n', '\n\nexport PATH\n'])(
+    'is not taken in a file that qrun has not begun: %j',
+    async content => {
+      const log = freshPath();
+      writeFileSync(`${log}.lease`, content);
+      const { code, message } = await failureOf(takeLease(log, UNIT, OWNER));
+      expect([code, message]).toEqual([
+        'LOG_WRITE',
+        expect.stringContaining('not a file that qrun has begun'),
+      ]);
+      expect(readFileSync(`${log}.lease`, 'utf8')).toBe(content);
+    },
+  );
 
   it('is taken by exactly one of many who want it at once', async () => {
     const log = freshPath();

@@ -91,15 +91,14 @@ describe('listQueries', () => {
   });
 
   it('follows links to files and directories, each directory once', () => {
-    const root = tree('a/x.sql', 'elsewhere/');
-    const other = tree('y.sql');
-    symlinkSync(other, join(root, 'linked'));
+    const root = tree('a/x.sql', 'elsewhere/y.sql');
+    symlinkSync(join(root, 'elsewhere'), join(root, 'linked'));
     symlinkSync(join(root, 'a/x.sql'), join(root, 'link.sql'));
     symlinkSync(root, join(root, 'a/loop'));
     symlinkSync(join(root, 'a'), join(root, 'z'));
     symlinkSync('/nonexistent', join(root, 'broken.sql'));
     symlinkSync('/nonexistent', join(root, 'broken'));
-    expect(listQueries(root)).toEqual(['a/x', 'broken', 'link', 'linked/y']);
+    expect(listQueries(root)).toEqual(['a/x', 'broken', 'elsewhere/y', 'link']);
     expect(() => directorySource(root).read('broken')).toThrow(
       'it is a symbolic link to something that is not there',
     );

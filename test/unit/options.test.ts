@@ -26,6 +26,7 @@ const VALUES: Readonly<Record<string, string>> = {
   '--set': 'a=1',
   '--shard': '1/2',
   '--rerun': 'all',
+  '--umask': '0077',
   '--allow-placeholder': '__X__',
 };
 

@@ -91,7 +91,7 @@ export async function auditOne(
     shard: config.shard,
     usedElsewhere: setup.used,
     setupCannotRun: setup.cannotRun,
-    source: directorySource(context.directory),
+    source: directorySource(context.directory, 0, context.linksWithin),
     readLog: (visitor, log) => readLog(log, unit, visitor),
   });
   return { ...report, settings: inputs.settings, ...otherSettings(starts, inputs.settings) };

@@ -72,7 +72,7 @@ function setupOf(sweep: Sweep): { files: SetupFile[]; parameters: Values } {
   const parameters: Record<string, string> = {};
   const different = new Set<string>();
   for (const { directory, config } of sweep.units) {
-    const chain = chainAt(directory, sweep.root, read);
+    const chain = chainAt({ ...sweep, directory }, read);
     checkSetupFiles(chain, {
       parameters: config.parameters,
       allowPlaceholders: config.allow_placeholders,

@@ -83,5 +83,6 @@ function shownValue(key: ConfigKey, value: unknown): string {
   if (value === undefined) return '-';
   if (DURATIONS.has(key) && typeof value === 'number') return formatDuration(value);
   if ((key === 'memory_max' || key === 'max_result') && typeof value === 'number') return formatSize(value);
+  if (key === 'umask' && typeof value === 'number') return value.toString(8).padStart(4, '0');
   return typeof value === 'string' ? value : JSON.stringify(value);
 }

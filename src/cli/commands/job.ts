@@ -10,6 +10,7 @@ import { followFile, runCommand } from '../../io/job-command.js';
 import { appendJobEntry, readJobState } from '../../io/job-state.js';
 import { takeLease } from '../../io/lease.js';
 import { makeDirectories, reasonOf } from '../../io/log-file.js';
+import { hintOf } from '../../io/open-file.js';
 import { filesOf, readStoredJobs } from '../jobs-context.js';
 import type { Flags } from '../options.js';
 import { formatLatency } from '../render/format.js';
@@ -131,12 +132,11 @@ function leaseOwner(owner: { pid: number; host: string }, run: string) {
 
 async function appendLog(path: string, line: string): Promise<number> {
   try {
-    // A job's log may lie elsewhere.
-    await appendLine(path, line, { follow: true });
+    await appendLine(path, line);
     return statSync(path).size;
   } catch (cause) {
     throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
-      hint: 'free space, or choose another place: results = "..." in jobs.toml',
+      hint: hintOf(cause, 'free space, or choose another place: results = "..." in jobs.toml'),
       cause,
     });
   }

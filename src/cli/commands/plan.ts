@@ -34,7 +34,7 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
   if (setup.error !== undefined && flags.json !== true) throw setup.error;
   const plan = await previewUnit(
     {
-      source: directorySource(context.directory),
+      source: directorySource(context.directory, 0, context.linksWithin),
       inputs,
       selection: config,
       limit: config.limit,

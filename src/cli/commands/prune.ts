@@ -64,9 +64,10 @@ function currentData(root: string): (note: DataNote | undefined, logs: readonly 
 
 function chainsBeneath(root: string): ChainFile[][] {
   const read: ReadSetups = new Map();
-  return findSqlDirectories(root, root).flatMap(({ path }) => {
+  // Only looked at: nothing of it is sent anywhere.
+  return findSqlDirectories(root, root, null).flatMap(({ path }) => {
     try {
-      return [chainOf(chainAt(join(root, path), root, read))];
+      return [chainOf(chainAt({ directory: join(root, path), root, linksWithin: null }, read))];
     } catch {
       // A setup file that cannot be read or parsed has made no data.
       return [];

@@ -134,8 +134,8 @@ function besidesLog(logPath: string): string[] {
   return [leasePath(logPath), sidecarPath(logPath), dirname(logPath)];
 }
 
-function unitToWatch({ unit, directory, logPath, config }: UnitContext) {
-  const source = directorySource(directory);
+function unitToWatch({ unit, directory, logPath, linksWithin, config }: UnitContext) {
+  const source = directorySource(directory, 0, linksWithin);
   return {
     unit,
     queries: () => selectNames(source.list(), config),

@@ -168,10 +168,10 @@ function checkedSetup(unit: UnitContext, read: ReadSetups): ReadonlySet<string> 
 
 // One unit here: most have ended long before anybody submits again.
 function planOf(context: UnitContext, signal: AbortSignal) {
-  const { unit, directory, inputs, config, logPath } = context;
+  const { unit, directory, inputs, config, logPath, linksWithin } = context;
   return previewUnit(
     {
-      source: directorySource(directory),
+      source: directorySource(directory, 0, linksWithin),
       inputs,
       selection: config,
       limit: undefined,

@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { relative, resolve } from 'node:path';
+import { relative, resolve, sep } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../app/run-unit.js';
 import { runUnitSession, type UnitRequest } from '../../app/unit-session.js';
@@ -79,7 +79,11 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
           Date.now,
           error =>
             progress.sink({ type: 'warning', message: `no more events to ${eventsPath}: ${error.message}` }),
-          stat => (isFile(stat, context.logPath) ? 'it is the log of the unit' : undefined),
+          {
+            // Whoever wrote the tree may have made a link in it to any file of the user's.
+            follow: !isBeneath(resolve(terminal.cwd, eventsPath), context.root),
+            refuse: stat => (isFile(stat, context.logPath) ? 'it is the log of the unit' : undefined),
+          },
         );
   const emit: EventSink = (event: RunEvent) => {
     progress.sink(event);
@@ -111,6 +115,11 @@ function refuseEventsIn({ config, logPath }: UnitContext, cwd: string): void {
   throw new QrunError('USAGE', `--events ${config.events}: that is the log of the unit`, {
     hint: 'name a file of its own for the events',
   });
+}
+
+function isBeneath(path: string, directory: string): boolean {
+  const way = relative(directory, path);
+  return way !== '..' && !way.startsWith(`..${sep}`);
 }
 
 function isFile({ dev, ino }: Stats, path: string): boolean {
@@ -156,7 +165,7 @@ function runSession(
   };
   return runUnitSession(
     {
-      source: directorySource(directory, KEPT_BYTES),
+      source: directorySource(directory, KEPT_BYTES, context.linksWithin),
       onPlanned: due => {
         if (due >= LARGE_UNIT) collectGarbage();
         // Read while a signal still ends the process.

@@ -1,4 +1,5 @@
 import { TokenKind } from './lexer.js';
+import { sqlInvalid } from './position.js';
 import type { QueryParameter } from './statement.js';
 
 // A word in capitals between double underscores, as templates use. It may be a part of a longer name
@@ -28,6 +29,9 @@ const ANYWHERE = anyOf('', CAPITALS, SMALL, DOLLAR, /\{\{/, TAG);
 const VALUES: ReadonlySet<string> = new Set(['true', 'false', 'null', 'nan', 'inf', 'infinity']);
 // What ClickHouse reads as a number; anything else that begins with a digit (`1x`) is a name to it.
 const NUMBER = /^(?:0x[\da-f_]*|0b[01_]*|\d+(?:_\d+)*(?:e\d+)?)$/i;
+
+// More are a mistake, or made to fill the memory and the screen of whoever is told of them all.
+const MOST_NAMES = 10_000;
 
 /**
  * Collects, from tokens in the order of the text, the `{name:Type}` parameters of each statement and what looks like
@@ -93,11 +97,20 @@ export class CodeScanner {
     const at = text[end - 1] === '$' && text[end] === '{' ? end - 1 : start;
     IN_CODE.lastIndex = at;
     const found = IN_CODE.exec(text);
-    if (found !== null) this.#placeholders.add(found[0]);
+    if (found !== null) this.#note(found[0], start);
   }
 
   #find(pattern: RegExp, start: number, end: number): void {
-    for (const [word] of this.#text.slice(start, end).matchAll(pattern)) this.#placeholders.add(word);
+    for (const [word] of this.#text.slice(start, end).matchAll(pattern)) this.#note(word, start);
+  }
+
+  #note(word: string, at: number): void {
+    this.#placeholders.add(word);
+    if (this.#placeholders.size > MOST_NAMES) throw this.#tooMany('unreplaced placeholders', at);
+  }
+
+  #tooMany(what: string, at: number): Error {
+    return sqlInvalid(this.#text, at, `the file holds more than ${MOST_NAMES} different ${what}`);
   }
 
   #passBrace(kind: TokenKind, start: number, end: number): void {
@@ -123,6 +136,7 @@ export class CodeScanner {
         if (this.#text[start] === '}') {
           const type = this.#text.slice(this.#typeStart, start).trim();
           if (!this.#parameters.has(this.#name)) this.#parameters.set(this.#name, type);
+          if (this.#parameters.size > MOST_NAMES) throw this.#tooMany('parameters', start);
           this.#state = 0;
         }
     }

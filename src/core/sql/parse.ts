@@ -4,7 +4,7 @@ import { findFormatClause, isNullFormat } from './format-clause.js';
 import { InsertTracker } from './insert.js';
 import { Lexer, TokenKind } from './lexer.js';
 import { parseOverrides } from './overrides.js';
-import { sqlInvalid } from './position.js';
+import { SPLIT_HINT, sqlInvalid } from './position.js';
 import { namesInClause } from './set-clause.js';
 import type { ParsedQuery, QueryParameter, Statement } from './statement.js';
 import { Tokens } from './tokens.js';
@@ -35,6 +35,14 @@ export function parseQuery(sql: string): ParsedQuery {
       if (tokens.length > 0) {
         const parameters = scanner.takeParameters().filter(({ name }) => !given.has(name));
         const statement = describe(source, classifier, parameters);
+        if (statements.length === MOST_STATEMENTS) {
+          throw sqlInvalid(
+            sql,
+            tokens.start(0),
+            `the file holds more than ${MOST_STATEMENTS} statements`,
+            SPLIT_HINT,
+          );
+        }
         statements.push(statement);
         for (const name of statement.sets?.names ?? []) {
           if (name.startsWith('param_')) given.add(name.slice('param_'.length));
@@ -74,6 +82,9 @@ export function holdsNoStatement(sql: string): boolean {
     return false;
   }
 }
+
+// What is known of a statement takes some 500 bytes; a dump of a table has some 10,000.
+const MOST_STATEMENTS = 100_000;
 
 interface StatementSource {
   readonly tokens: Tokens;

@@ -26,3 +26,6 @@ export function sqlInvalid(text: string, offset: number, message: string, hint?:
   const { line, column } = positionOf(text, offset);
   return new QrunError('SQL_INVALID', `${line}:${column}: ${message}`, hint === undefined ? {} : { hint });
 }
+
+/** What to do about a file that holds more than can be kept of it. */
+export const SPLIT_HINT = 'split the file, or load the data in another way (INSERT ... FORMAT)';

@@ -1,9 +1,12 @@
 import { type Lexer, TokenKind } from './lexer.js';
+import { SPLIT_HINT, sqlInvalid } from './position.js';
 
 // Each token takes three places: its kind, its start and its end.
 const WIDTH = 3;
 
 const NO_PLACES = new Int32Array(0);
+// Each takes some 20 bytes. A list of numbers that fills a file of 64 MiB has fewer.
+const MOST_TOKENS = 16_777_216;
 // Room for 512 tokens, which most query files never exceed; doubled when it is full.
 const FIRST_PLACES = 512 * WIDTH;
 // The array of one file serves the next: making one takes as long as lexing a small file.
@@ -42,6 +45,10 @@ export class Tokens {
   push(kind: TokenKind, lexer: Lexer): void {
     const place = this.length * WIDTH;
     if (place === this.#places.length) {
+      if (this.length >= MOST_TOKENS) {
+        const message = `the statement has more than ${MOST_TOKENS} words`;
+        throw sqlInvalid(this.text, this.start(0), message, SPLIT_HINT);
+      }
       const larger = new Int32Array(2 * place);
       larger.set(this.#places);
       this.#places = larger;

@@ -1,0 +1,94 @@
+import { realpathSync, statSync } from 'node:fs';
+import { sep } from 'node:path';
+import { explained, FileRefused, type OpenFile, openToRead } from './open-file.js';
+import { readBytesAsync } from './read-file.js';
+
+const NO_LINK = { follow: false } as const;
+
+// How long a directory is taken to be the one that was looked at: nobody else may write to the tree, and a query is
+// read in 10 microseconds.
+const LOOK_AGAIN_MS = 100;
+
+/**
+ * Where the links of a unit may lead: into the tree that the unit belongs to, or into the directory that was named as
+ * the unit. Whoever wrote the tree may have made a link to any file of the user's, and what is read here is sent to a
+ * server. A file that is no link costs nothing more than it did.
+ */
+export class TreeLinks {
+  readonly #unit: string;
+  readonly #tree: string | null;
+  #allowed: readonly string[] | undefined;
+  #known = { directory: '', dev: 0, ino: 0, atMs: 0 };
+
+  /** `tree`: the root of what the unit belongs to; `null`: links may lead anywhere. */
+  constructor(unit: string, tree: string | null) {
+    this.#unit = unit;
+    this.#tree = tree;
+  }
+
+  /** Why a link (or what lies below one) is not followed, for a message; `undefined` where it is. Errors: those of realpath(3). */
+  refusal(path: string): string | undefined {
+    if (this.#tree === null) return undefined;
+    const real = realpathSync.native(path);
+    this.#allowed ??= [this.#unit, this.#tree].map(one => realpathSync.native(one));
+    if (this.#allowed.some(one => isWithin(real, one))) return undefined;
+    return `it is a symbolic link that leads out of ${this.#tree}, to ${real}: copy the file, or allow it with --follow-links`;
+  }
+
+  /** Opens a query file to read it; close it. Errors: FileRefused; those of open(2). */
+  open(path: string): OpenFile {
+    try {
+      return openToRead(path, 'query', NO_LINK);
+    } catch (error) {
+      return openToRead(this.#target(path, error), 'query', NO_LINK);
+    }
+  }
+
+  /** As {@link open}, its bytes, on a thread. */
+  async read(path: string): Promise<Buffer> {
+    try {
+      return await readBytesAsync(path, 'query', NO_LINK);
+    } catch (error) {
+      return await readBytesAsync(this.#target(path, error), 'query', NO_LINK);
+    }
+  }
+
+  /**
+   * Sees to it that a directory between the unit and a file is not (any more) a way out of the tree; to be called
+   * before the file is opened. Errors: FileRefused; nothing where the directory is not there.
+   */
+  enter(directory: string): void {
+    if (this.#tree === null) return;
+    const nowMs = performance.now();
+    const known = this.#known;
+    const isKnown = directory === known.directory;
+    if (isKnown && nowMs - known.atMs < LOOK_AGAIN_MS) return;
+    const stat = statSync(directory, { throwIfNoEntry: false });
+    if (stat === undefined) return;
+    const { dev, ino } = stat;
+    if (!isKnown || known.ino !== ino || known.dev !== dev) {
+      const problem = this.refusal(directory);
+      if (problem !== undefined) throw new FileRefused(problem.replace('it is', 'its directory is'));
+    }
+    this.#known = { directory, dev, ino, atMs: nowMs };
+  }
+
+  // Where a link leads, without links, if that is what stopped the open and it may lead there; else the error.
+  #target(path: string, error: unknown): string {
+    const cause =
+      error instanceof FileRefused ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;
+    if (cause?.code !== 'ELOOP') throw error;
+    let problem: string | undefined;
+    try {
+      problem = this.refusal(path);
+      if (problem === undefined) return realpathSync.native(path);
+    } catch (failure) {
+      throw explained(failure, path, 'query');
+    }
+    throw new FileRefused(problem);
+  }
+}
+
+function isWithin(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`);
+}
