@@ -36,7 +36,7 @@ function namesIn(directory: string): string[] {
  * Errors: QrunError `CONFIG`.
  */
 export function checkJobResults(path: string): void {
-  checkPlace(dirname(path), { ...LOGS, path, option: 'results = "..." in jobs.toml', isNamed: true });
+  checkPlace(dirname(path), { ...LOGS, path, option: 'results = "..." in jobs.toml', isNamed: () => true });
 }
 
 /**
@@ -51,11 +51,11 @@ export function placesOf(
   isNamed: (key: 'log_dir' | 'data_dir') => boolean,
 ): { readonly logDirectory: string; readonly dataDirectory: string } {
   const logDirectory = given.log_dir ?? join(root, 'results');
-  checkPlace(root, { ...LOGS, path: logDirectory, isNamed: isNamed('log_dir') });
-  checkPlace(root, { ...KEPT, path: join(root, '.qrun'), isNamed: false });
+  checkPlace(root, { ...LOGS, path: logDirectory, isNamed: () => isNamed('log_dir') });
+  checkPlace(root, { ...KEPT, path: join(root, '.qrun'), isNamed: () => false });
   const dataDirectory = given.data_dir ?? join(root, '.qrun', 'data');
   // One that is configured is looked at when it is opened: it may hold one for each unit.
   const isOurs = given.data_dir === undefined ? DATA.isOurs : () => true;
-  checkPlace(root, { ...DATA, path: dataDirectory, isNamed: isNamed('data_dir'), isOurs });
+  checkPlace(root, { ...DATA, path: dataDirectory, isNamed: () => isNamed('data_dir'), isOurs });
   return { logDirectory, dataDirectory };
 }

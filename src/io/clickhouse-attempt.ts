@@ -227,8 +227,7 @@ export class Attempt {
       this.#context.canceller.cancel(call.queryId, request),
     );
     const answer = await channel.call(call, held);
-    // The rest was not read, and a server that has answered may still be at work.
-    if (!answer.ok && wasRefused(answer.failure)) await this.#context.canceller.cancel(call.queryId, held);
+    if (!answer.ok && answer.isUnread === true) await this.#context.canceller.cancel(call.queryId, held);
     held.over();
     if (held.outcome === undefined) return answer;
     const { wasSent, notEnded } = await held.outcome;
@@ -342,11 +341,6 @@ export class Attempt {
     const serverGone = notCancelled?.serverGone ?? false;
     return { ok: false, failure: { ...failure, neverStarted, serverGone } };
   }
-}
-
-// qrun itself did not take its result.
-function wasRefused({ name, shortage }: Failure): boolean {
-  return name === 'RESULT_TOO_LARGE' || shortage === 'ENOSPC';
 }
 
 // The cost of a query is that of all its statements.

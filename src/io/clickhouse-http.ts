@@ -76,6 +76,8 @@ export type HttpAnswer =
       readonly failure: Failure;
       /** The status of the answer, where one came. */
       readonly status?: number;
+      /** qrun itself did not take the rest of it: the server may still be at work. */
+      readonly isUnread?: boolean;
     };
 
 /**
@@ -201,8 +203,8 @@ async function readRows(
   }
   if (writer.isRefused) {
     const refused = await writer.finish();
-    if ('failure' in refused && refused.failure !== undefined) {
-      return { ok: false, status, failure: refused.failure };
+    if ('reason' in refused) {
+      return { ok: false, status, failure: refused.failure ?? notRows(refused, headers), isUnread: true };
     }
   }
   const broken = error === undefined ? undefined : transportError(error);

@@ -47,6 +47,8 @@ export const SPOOL_THRESHOLD_BYTES = 1024 * 1024;
  * documentation; texts of older servers have no limit, but a message longer than this helps nobody.
  */
 export const TAIL_BYTES = 64 * 1024;
+// The server's exception follows the last row and nothing follows it: what goes on for longer is none.
+const BEHIND_FAULT_BYTES = 1024 * 1024;
 const READ_BYTES = 256 * 1024;
 const NO_BYTES = Buffer.alloc(0);
 const NEWLINE = 10;
@@ -91,6 +93,8 @@ export class ResultWriter {
   #cutCharacter: Buffer = NO_BYTES;
   #bad: string | undefined;
   #failure: Failure | undefined;
+  // Bytes from the piece on in which the first line stands that is no row.
+  #behindFault = 0;
   // The newest chunks, together just over TAIL_BYTES: where an exception that ends the body stands.
   readonly #recent = new Pieces();
   readonly #array: ArrayOfRows | undefined;
@@ -112,6 +116,7 @@ export class ResultWriter {
     if (this.#bad === undefined) this.#scan(chunk);
     if (this.#bad !== undefined) {
       this.#chunks.take();
+      this.#behindFault += chunk.length;
       return undefined;
     }
     this.#sizeBytes += chunk.length;
@@ -129,7 +134,7 @@ export class ResultWriter {
    * `write`, and when its promise has resolved.
    */
   get isRefused(): boolean {
-    return this.#failure !== undefined;
+    return this.#failure !== undefined || this.#behindFault > BEHIND_FAULT_BYTES;
   }
 
   #refuse(failure: Failure): Promise<void> {

@@ -13,7 +13,7 @@ export interface Place {
   /** How another one is named: `--log-dir`. */
   readonly option: string;
   /** Whether the user named it himself, by a flag or in his environment, and no file of the tree. */
-  readonly isNamed: boolean;
+  readonly isNamed: () => boolean;
   /** Whether qrun has made what has this name in the directory: one outside of the tree that holds such is one of qrun's. */
   readonly isOurs: (name: string, directory: string) => boolean;
 }
@@ -45,7 +45,7 @@ export function checkPlace(root: string, place: Place): void {
     const problem = distrustAt(stat, path);
     if (problem !== undefined) refuse(place, path, problem);
   }
-  if (leaves && !place.isNamed) checkTarget(root, place);
+  if (leaves && !place.isNamed()) checkTarget(root, place);
 }
 
 function checkTarget(root: string, place: Place): void {

@@ -6,7 +6,7 @@ import { QrunError } from '../core/errors.js';
 import type { TreeSettings } from '../core/trust.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { reasonOf } from './log-file.js';
-import { distrust } from './owner.js';
+import { distrust, distrustPath } from './owner.js';
 import { readState } from './read-file.js';
 
 /** That a user trusts a tree, as it was then. */
@@ -100,8 +100,12 @@ export class TrustStore {
     }
     // Who may write to one of them could put another directory into its place.
     for (let at = real, depth = 0; depth < 3; at = dirname(at), depth += 1) {
-      const stat = statSync(at, { throwIfNoEntry: false });
-      const why = stat === undefined ? undefined : distrust(stat);
+      let why: string | undefined;
+      try {
+        why = distrustPath(at);
+      } catch (error) {
+        why = (error as Error).message;
+      }
       if (why !== undefined) return `${at} is not believed: ${why}`;
     }
     return undefined;

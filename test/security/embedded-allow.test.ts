@@ -89,7 +89,9 @@ test('on a server the keys mean nothing, and a tree may hold them set to false',
 
 test('a task of a sweep has what its submission allowed', async () => {
   const root = reading();
-  const file = await writeJobConfig(root, { allow_files: true }, ['u']);
-  expect((await qrun(['unit', 'u', '-q', `--config=${file}`], { cwd: root })).code).toBe(0);
+  const { path, digest } = await writeJobConfig(root, { allow_files: true }, ['u']);
+  const task = ['unit', 'u', '-q', `--config=${path}`];
+  expect((await qrun(task, { cwd: root })).stderr).toContain('allows itself');
+  expect((await qrun([...task, `--config-digest=${digest}`], { cwd: root })).code).toBe(0);
   expect(rowOf(root)).toEqual({ n: 7 });
 });

@@ -236,13 +236,13 @@ describe('qrun doctor', () => {
     expect(await notes()).toEqual([]);
     put(root, '.env', 'CLICKHOUSE_PASSWORD=x\n');
     put(root, 'pw', 'x');
-    put(root, 'qrun.toml', 'password_file = "pw"\n[parameters]\napi_key = "x"\n');
+    put(root, 'qrun.toml', 'password_file = "pw"\n[parameters]\nsymbol = "x"\n');
     expect(await notes()).toEqual(
-      ['.env', 'pw', 'qrun.toml'].map(
+      ['.env', 'pw'].map(
         name => `every user of this machine can read ${join(root, name)}; chmod o-r ${join(root, name)}`,
       ),
     );
-    for (const name of ['.env', 'pw', 'qrun.toml']) chmodSync(join(root, name), 0o640);
+    for (const name of ['.env', 'pw']) chmodSync(join(root, name), 0o640);
     expect(await notes()).toEqual([]);
   });
 });

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { diagnose, type EngineFacts, type Finding } from '../../app/doctor.js';
 import { jsonLine } from '../../core/json.js';
-import { looksSecret } from '../../core/secret-names.js';
 import { parseQuery } from '../../core/sql/parse.js';
 import { loadChdb } from '../../io/embedded-chdb.js';
 import { lockMechanism } from '../../io/flock.js';
@@ -31,7 +30,7 @@ export async function doctorCommand(directory: string, flags: Flags, terminal: T
       const { root, configFile, notices } = context();
       return { root, file: configFile, notices };
     },
-    openSecrets: () => filesWithSecrets(context()).filter(isOpen),
+    openSecrets: () => context().secretFiles.filter(isOpen),
     pueue: async () => {
       const pueue = await Pueue.open({ env: terminal.env });
       return { version: pueue.version, state: () => pueue.status() };
@@ -69,11 +68,6 @@ function usesServer(context: () => UnitContext): boolean {
   } catch {
     return false;
   }
-}
-
-function filesWithSecrets({ secretFiles, configFile, sources, config }: UnitContext): string[] {
-  const inToml = sources.parameters === 'qrun.toml' && Object.keys(config.parameters).some(looksSecret);
-  return [...secretFiles, ...(inToml && configFile !== undefined ? [configFile] : [])];
 }
 
 function isOpen(path: string): boolean {

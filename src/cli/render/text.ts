@@ -84,8 +84,10 @@ function* segmentsOf(text: string): Generator<{ readonly segment: string; readon
       from += 1;
       continue;
     }
-    const window = text.slice(from, from + WINDOW);
-    const isLast = from + WINDOW >= text.length;
+    // Half of a pair would be taken for a character of its own, and what is before it for whole.
+    const isPairCut = (text.charCodeAt(from + WINDOW - 1) & 0xfc00) === 0xd800;
+    const window = text.slice(from, from + (isPairCut ? WINDOW - 1 : WINDOW));
+    const isLast = from + window.length >= text.length;
     let end = 0;
     for (const { segment, index } of graphemes.segment(window)) {
       // The last one of a window may go on behind it.
