@@ -26,8 +26,17 @@ const SUBSTITUTES = new Map([
       get request() { return require('node:https').request; },
     };`,
   ],
-  ['node:child_process', "module.exports = require('child_process');"],
-  ['node:worker_threads', "module.exports = require('worker_threads');"],
+  // commander loads it, for commands that are programs of their own, of which qrun has none.
+  [
+    'node:child_process',
+    `module.exports = { ${['ChildProcess', 'execFile', 'execFileSync', 'fork', 'spawn', 'spawnSync']
+      .map(name => `get ${name}() { return require('child_process').${name}; }`)
+      .join(', ')} };`,
+  ],
+  ...['fs/promises', 'net', 'perf_hooks', 'stream', 'timers/promises', 'tty', 'worker_threads'].map(name => [
+    `node:${name}`,
+    `module.exports = require('${name}');`,
+  ]),
 ]);
 
 async function bundle() {
@@ -43,6 +52,9 @@ async function bundle() {
     codeSplitting: false,
     // As the modules are.
     strict: true,
+    // Nobody reads it, and all of it is read at each start: half as long it takes 3 ms less. Names stay, for stack traces.
+    comments: { legal: true, annotation: false, jsdoc: false },
+    minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
     // vm.Script has no import().
     dynamicImportInCjs: false,
   });
