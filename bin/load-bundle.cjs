@@ -3,16 +3,13 @@ const { createHash } = require('node:crypto');
 const { readFileSync } = require('node:fs');
 const { createRequire, wrap } = require('node:module');
 const { dirname } = require('node:path');
-const { setFlagsFromString } = require('node:v8');
 const { Script } = require('node:vm');
-
-// Planning keeps all that it makes. V8 would conclude that what the same lines make during the run is kept too, and
-// make it in the old heap, where it takes up to 300 MB before it is collected. Here, because V8 takes a code cache only
-// with the flags that it was made with.
-setFlagsFromString('--no-allocation-site-pretenuring');
 
 /**
  * Runs a bundle (CommonJS, ASCII) with V8's code cache from `<bundle>.cache`, which saves compiling it.
+ *
+ * No flag of V8 may be set before: V8 takes a code cache only with the flags that it was made with, this one and that of
+ * each of Node's own modules, which then takes three times as long to load.
  *
  * The cache begins with {@link digestOf} of both. V8 itself checks version, flags and lengths, and would run what a bad
  * disk, or a cache of another bundle of the same length, gives it. One that does not fit, or none, only costs time.

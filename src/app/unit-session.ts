@@ -76,6 +76,8 @@ export interface UnitDeps {
   readonly freeDescriptors?: () => number | undefined;
   /** Opens the journal of what is in flight; called for an engine that dies with the process. */
   readonly openInflight?: (options: Omit<InflightOptions, 'logPath'>) => Promise<InflightJournal>;
+  /** Told before the plan is made, with the number of files. */
+  readonly onListed?: (files: number) => void;
   /** Told when the plan stands, with the number of queries that are due. */
   readonly onPlanned?: (due: number) => void;
   /** Runs `work` when no other one prepares the server; an abort of `signal` ends the wait for it. */
@@ -96,7 +98,7 @@ export interface UnitDeps {
 export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Promise<RunSummary> {
   const { clock, emit } = deps;
   // The cheapest check first: a mistyped directory must not leave a lease and a log behind.
-  deps.source.list();
+  deps.onListed?.(deps.source.list().length);
   const identity = deps.identity();
   const lease = await deps.takeLease();
   try {

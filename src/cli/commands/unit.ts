@@ -24,7 +24,7 @@ import { type RunnableContext, refuseInput, type UnitContext, unitContext } from
 import { withinDescriptors } from '../descriptors.js';
 import { endNow } from '../end-now.js';
 import { openEmbeddedData, openServer } from '../engine.js';
-import { collectGarbage } from '../garbage.js';
+import { collectGarbage, expectShortLives } from '../garbage.js';
 import { configFlags, type Flags, flagName } from '../options.js';
 import { createProgressView } from '../render/progress.js';
 import { wantsLive } from '../render/style.js';
@@ -41,6 +41,8 @@ import { showPlan } from './plan.js';
 // No slot waits for it (but one that is alone), and at thousands of small queries a second it halves the syncs.
 const GATHER_MS = 2;
 
+// V8 draws no conclusions before its young heap has grown, and the plan of fewer files fits into it.
+const MANY_FILES = 5_000;
 // Of fewer queries the plan leaves too little behind.
 const LARGE_UNIT = 50_000;
 
@@ -166,6 +168,9 @@ function runSession(
   return runUnitSession(
     {
       source: directorySource(directory, KEPT_BYTES, context.linksWithin),
+      onListed: files => {
+        if (files >= MANY_FILES) expectShortLives();
+      },
       onPlanned: due => {
         if (due >= LARGE_UNIT) collectGarbage();
         // Read while a signal still ends the process.
