@@ -167,7 +167,9 @@ export function sweepContext(
   // What a job's file holds was decided when it was made.
   const isNamed = (key: 'log_dir' | 'data_dir'): boolean =>
     sources[key] === 'flag' || sources[key] === 'environment' || job?.made !== undefined || trust.trusted();
-  believeBelow(root, () => trust.trusted());
+  for (const place of [root, absolute.log_dir, absolute.data_dir]) {
+    if (place !== undefined) believeBelow(place, () => trust.trusted());
+  }
   const places = placesOf(root, absolute, isNamed);
   // Only takes rights away; no file of a tree can give any.
   if (config.umask !== undefined) process.umask(process.umask() | config.umask);

@@ -19,7 +19,8 @@ import { rows, startStubServer } from './stub-server.js';
 requireBuild();
 
 const KILLER = 'SYSTEM KILL';
-// SYSTEM KILL ends the process by _exit(128 + SIGKILL).
+// SYSTEM KILL ends the process by _exit(128 + SIGKILL); SQL that may use files may do that too.
+const MAY_KILL = '--allow-files';
 const DIED = 137;
 // Ends in time, and is surely still running when somebody looks.
 const SLOW = 'SELECT sleep(1.5) AS s';
@@ -37,7 +38,7 @@ function unit(count: number, killers: readonly number[], sql = (n: number) => `S
   for (let n = 1; n <= count; n += 1) put(root, `u/q${n}.sql`, killers.includes(n) ? KILLER : sql(n));
 }
 
-const run = (...args: string[]): Promise<Ended> => qrun(['unit', 'u', ...args], { cwd: root });
+const run = (...args: string[]): Promise<Ended> => qrun(['unit', 'u', MAY_KILL, ...args], { cwd: root });
 const log = (): Record<string, unknown>[] => records(readFileSync(join(root, 'results/u.ndjson')));
 const journal = (): string => join(root, 'results/u.ndjson.inflight');
 
@@ -234,7 +235,7 @@ describe('the journal', () => {
     for (const name of ['q1', 'q2', 'q3'])
       put(root, `v/${name}.sql`, name === 'q3' ? KILLER : 'SELECT 1 AS a');
     const start = (name: string) =>
-      startQrun(['unit', name, '-P4', '--data-dir', join(root, `data-${name}`)], { cwd: root });
+      startQrun(['unit', name, '-P4', MAY_KILL, '--data-dir', join(root, `data-${name}`)], { cwd: root });
     for (let round = 1; round <= 2; round += 1) await Promise.all([start('u'), start('v')]);
     const [u, v] = await Promise.all([start('u'), start('v')]);
     expect([u.exitCode, v.exitCode]).toEqual([20, 20]);

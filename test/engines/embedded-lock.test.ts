@@ -62,7 +62,7 @@ describe('of several that start at once on one data directory', () => {
 
 describe('a program that knows only the lock of the engine', () => {
   async function holding(content: string, work: (pid: number | undefined) => Promise<void>): Promise<void> {
-    mkdirSync(join(root, 'data'));
+    for (const name of ['store', 'metadata']) mkdirSync(join(root, 'data', name), { recursive: true });
     const status = join(root, 'data', 'status');
     writeFileSync(status, content);
     const holder = spawn('flock', ['--no-fork', '-x', status, 'sh', '-c', 'echo held; exec sleep 60'], {

@@ -58,7 +58,7 @@ function mounted(directory: string): boolean {
     const image = `${directory}.img`;
     execFileSync('truncate', ['-s', '8M', image]);
     execFileSync('mkntfs', ['-F', '-q', '-f', image], { stdio: 'ignore' });
-    execFileSync('lowntfs-3g', ['-o', 'ignore_case', image, directory], { stdio: 'ignore' });
+    execFileSync('lowntfs-3g', ['-o', 'ignore_case,umask=0022', image, directory], { stdio: 'ignore' });
     return true;
   } catch {
     return false;

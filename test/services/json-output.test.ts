@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createProgram } from '../../src/cli/program.js';
 import { openTerminal } from '../../src/cli/terminal.js';
+import { scratch } from '../integration/processes.js';
 import { type Ended, qrun, records, removeTree, tree } from '../integration/qrun.js';
 import { servicesRequired } from './clickhouse-server.js';
 import { type PueueDaemon, pueueAvailable, startPueueDaemon } from './pueue-daemon.js';
@@ -70,6 +71,8 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())(
       await json('probe', ['u']);
       await json('probe', ['u', '--url', 'http://127.0.0.1:1', '--memory-per-job', '1G']);
       await json('doctor', ['.']);
+      const state = { ...daemon.env, XDG_STATE_HOME: scratch() };
+      for (const args of [['.'], ['--list'], ['--remove', '.']]) await json('trust', args, state);
       await json('plan', param);
       await json('unit', [...param, '--memory-max', '64G', '--events', 'events.ndjson']);
       await json('unit', [...param, '--memory-max', '64G', '--include', 'a', '--events', 'events.ndjson']);

@@ -414,8 +414,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'what was asked for is in force: settings that a proxy drops',
     file: 'src/io/clickhouse-in-force.ts',
-    line: 'return names.filter(name => byUrl.get(name)?.value !== byClause.get(name)?.value);',
-    without: 'return [];',
+    line: 'return value !== undefined && value === byClause?.get(name)?.value;',
+    without: 'return value !== undefined;',
     proof: { vitest: 'test/engines/clickhouse-in-force.test.ts', test: 'is refused with all that it drops' },
   },
   {
@@ -435,8 +435,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'the embedded engine obeys no configuration but that of qrun',
     file: 'src/io/embedded-config.ts',
-    line: "    if (platform() === 'linux') {",
-    without: "    if (platform() === 'linux') return use([]);\n    if (platform() === 'linux') {",
+    line: "const isNameless = platform() === 'linux';",
+    without: "const isNameless = platform() === 'linux';\n    if (isNameless) return use([]);",
     proof: {
       vitest: 'test/engines/embedded-engine.test.ts',
       test: 'obeys no configuration of somebody else',

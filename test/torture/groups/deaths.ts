@@ -33,7 +33,8 @@ async function hasChdb(): Promise<boolean> {
   }
 }
 
-// SYSTEM KILL ends the process by _exit(128 + SIGKILL).
+// SYSTEM KILL ends the process by _exit(128 + SIGKILL); SQL that may use files may do that too.
+const MAY_KILL = ['--allow-files'];
 const DIED = 137;
 
 /** A unit with some queries that kill. */
@@ -77,7 +78,7 @@ class DeadlyUnit {
   /** Starts it until no process dies any more; each killer may cost two starts, and one more is the last. */
   async untilDone(trial: Trial, concurrency: () => number): Promise<Ended> {
     for (let start = 1; ; start += 1) {
-      const ended = await this.unit.run({ concurrency: concurrency() }).ended;
+      const ended = await this.unit.run({ concurrency: concurrency(), args: MAY_KILL }).ended;
       this.unit.observe();
       if (ended.code === DIED) trial.injected();
       const most = 2 * this.killers.length + 1;
@@ -128,7 +129,7 @@ async function killedToo(context: Context, row: Row, n: number): Promise<void> {
     const random = context.random(`deaths-outside-${n}`);
     const deadly = new DeadlyUnit(context, random);
     for (let round = 0; round < random.int(2, 4); round += 1) {
-      const run = deadly.unit.run({ concurrency: random.int(1, 16), leader: true });
+      const run = deadly.unit.run({ concurrency: random.int(1, 16), args: MAY_KILL, leader: true });
       // From before the engine is open until behind the end of most runs.
       await Promise.race([run.ended, sleep(random.int(200, 1200))]);
       if (random.chance(0.5)) run.kill('SIGKILL');
@@ -167,7 +168,7 @@ async function brokenJournal(context: Context, row: Row, n: number): Promise<voi
     const deadly = new DeadlyUnit(context, random);
     for (let round = 0; round < 2; round += 1) {
       const before = deadly.unit.firedCount();
-      const run = deadly.unit.run({ concurrency: random.int(1, 8), rules: [rule] });
+      const run = deadly.unit.run({ concurrency: random.int(1, 8), args: MAY_KILL, rules: [rule] });
       const ended = await run.ended;
       trial.expect(
         ended.code === DIED || ended.signal === 'SIGKILL' || ended.code === 20,
