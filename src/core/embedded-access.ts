@@ -95,14 +95,24 @@ const NETWORK_GRANTS = [
   'CLUSTER, URL, REMOTE, S3, HDFS, AZURE, MYSQL, POSTGRES, MONGO, REDIS, KAFKA, NATS, RABBITMQ, YTSAURUS',
 ];
 
-// Settings that lead outside, and what each takes. A value in a query, SET or the user's settings is an error.
-const GUARDED_SETTINGS: Readonly<Record<string, AccessNeeded>> = {
-  format_schema: 'files',
-  format_avro_schema_registry_url: 'network',
-  allow_experimental_ai_functions: 'network',
-  // It makes other statements of a text than those that were looked at.
-  allow_experimental_polyglot_dialect: 'both',
-};
+/**
+ * Settings that lead outside, and what each takes. In a query, in SET and in the user's settings the engine itself
+ * refuses a value; in subqueries, views and dictionaries it does not look, so that their texts are looked at.
+ */
+export const GUARDED_SETTINGS: ReadonlyMap<string, AccessNeeded> = new Map([
+  // Read as files, by any path.
+  ['format_schema', 'files'],
+  ['format_template_row', 'files'],
+  ['format_template_resultset', 'files'],
+  // Written.
+  ['output_format_schema', 'files'],
+  ['input_format_record_errors_file_path', 'files'],
+  ['format_avro_schema_registry_url', 'network'],
+  ['allow_experimental_ai_functions', 'network'],
+  // They make other statements of a text than those that were looked at.
+  ['allow_experimental_polyglot_dialect', 'both'],
+  ['allow_experimental_eval_table_function', 'both'],
+]);
 
 /**
  * The configuration of the engine: what its one user may do. `self` is the path by which the engine opens the file
@@ -114,7 +124,7 @@ export function embeddedConfig(self: string, access: EmbeddedAccess): string {
     ...(access.files ? FILE_GRANTS : []),
     ...(access.network ? NETWORK_GRANTS : []),
   ].map(privileges => `GRANT ${privileges} ON *.*`);
-  const settings = Object.entries(GUARDED_SETTINGS)
+  const settings = [...GUARDED_SETTINGS]
     .filter(([, needed]) => !isAllowed(needed, access))
     .map(([name]) => `<${name}><readonly/></${name}>`);
   return [
@@ -125,6 +135,8 @@ export function embeddedConfig(self: string, access: EmbeddedAccess): string {
     '<dynamic_user_defined_executable_functions_path>/dev/null/</dynamic_user_defined_executable_functions_path>',
     // Else the engine writes schemas into the current directory.
     access.files ? '' : '<format_schema_path>/dev/null/</format_schema_path>',
+    // No host is allowed: what asks for a URL without a grant (a registry of schemas) is turned away too.
+    access.network ? '' : '<remote_url_allow_hosts/>',
     `<users_config>${escapeXml(self)}</users_config>`,
     `<profiles><default><constraints>${settings.join('')}</constraints></default></profiles>`,
     '<quotas><default/></quotas>',

@@ -1,7 +1,7 @@
 import type { AccessNeeded } from './embedded-access.js';
-import { OUTSIDE_ENGINES } from './embedded-access.js';
+import { GUARDED_SETTINGS, OUTSIDE_ENGINES } from './embedded-access.js';
 import { type Failure, ownFailure } from './failure.js';
-import type { OutsideUse } from './sql/outside.js';
+import type { OutsideUse } from './sql/unguarded.js';
 
 /** The beginning of the engine's message where SQL uses the function file() although files are not allowed. */
 export const FILE_FUNCTION_CLOSED = 'qrun has closed the function file()';
@@ -45,17 +45,16 @@ const FUNCTION_OF_FILES = new RegExp(
 );
 // `... it's necessary to have the grant READ ON FILE.`, `TABLE ENGINE ON URL`, `CLUSTER ON *.*`
 const GRANT = /necessary to have the grant (READ|WRITE|READ, WRITE|TABLE ENGINE|CLUSTER)(?: ON ([\w ]+))?/;
-const SETTING =
-  /Setting (format_schema|format_avro_schema_registry_url|allow_experimental_ai_functions) should/;
+const SETTING = /Setting (\w{1,100}) should/;
 
 function deniedUse({ code, message }: Failure): OutsideUse | undefined {
   if (FUNCTION_OF_FILES.test(message)) {
     return { what: 'the function file()', needed: 'files' };
   }
   if (code === CONSTRAINT) {
-    const name = SETTING.exec(message)?.[1];
-    if (name === undefined) return undefined;
-    return { what: `the setting ${name}`, needed: name === 'format_schema' ? 'files' : 'network' };
+    const name = SETTING.exec(message)?.[1] ?? '';
+    const needed = GUARDED_SETTINGS.get(name);
+    return needed === undefined ? undefined : { what: `the setting ${name}`, needed };
   }
   if (code !== ACCESS_DENIED) return undefined;
   const [, privilege, object = ''] = GRANT.exec(message) ?? [];

@@ -164,7 +164,9 @@ export class EmbeddedAttempt {
     statement: Statement,
     isResult: boolean,
   ): Promise<Answer<{ body: ResultBody | undefined }>> {
-    const outside = outsideUse(statement, this.#context.access);
+    const { parameters, settings } = this.#request;
+    const sent = { parameters, settings: [settings, this.#context.settings] };
+    const outside = outsideUse(statement, this.#context.access, sent);
     if (outside !== undefined) return { ok: false, failure: refusedFailure(outside) };
     if (statement.parameters.length > 0) {
       // Set already, except where two statements name a parameter with different types.

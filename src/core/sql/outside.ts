@@ -1,22 +1,15 @@
 import {
-  type AccessNeeded,
   type EmbeddedAccess,
   FILE_LAYOUTS,
-  isAllowed,
   OUTSIDE_ENGINES,
   OUTSIDE_FUNCTIONS,
   OUTSIDE_SOURCES,
 } from '../embedded-access.js';
-import { Lexer, TokenKind } from './lexer.js';
+import type { Parameters, Settings } from '../model.js';
+import { TokenKind } from './lexer.js';
 import type { Statement } from './statement.js';
-import { Tokens } from './tokens.js';
-
-/** Something outside of the data that a text wants, and what it takes to have it. */
-export interface OutsideUse {
-  /** As a message names it: `the table engine URL`. */
-  readonly what: string;
-  readonly needed: AccessNeeded;
-}
+import type { Tokens } from './tokens.js';
+import { conditionUse, firstUse, isCondition, type OutsideUse, type Seen, valuesUse } from './unguarded.js';
 
 /** What closes the function file() of the engine, by its name and by a definition that stands in its place. */
 export const CLOSED_FUNCTION = 'file';
@@ -25,7 +18,10 @@ export const CLOSED_FUNCTION = 'file';
 const QUERIES: ReadonlySet<string> = new Set(
   'SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN USE SET'.split(' '),
 );
-const INFILE = /infile/i;
+// What a query can hold that is looked for; a backslash may spell any of it in a quoted name.
+const SUSPECT = /infile|settings|\bformat\b|\\/i;
+// The data of these is made of expressions.
+const VALUES = /\bvalues\b[^(]{0,200}$/i;
 // A source of the engine itself, and that where it names no host.
 const INSIDE_SOURCE = 'null';
 const OWN_SOURCE = 'clickhouse';
@@ -33,27 +29,51 @@ const OWN_SOURCE_KEYS: ReadonlySet<string> = new Set(
   'db table user password query where invalidate_query update_field update_lag'.split(' '),
 );
 
+/** What goes with a statement. */
+export interface SentWith {
+  readonly parameters: Parameters;
+  readonly settings: readonly Settings[];
+}
+
+function conditions(text: string, { parameters, settings }: SentWith): string[] {
+  const values = settings.flatMap(each => Object.entries(each).filter(([name]) => isCondition(name)));
+  // `SETTINGS additional_result_filter = {a:String}`
+  if (/\{/.test(text) && /additional_|\\/.test(text)) values.push(...Object.entries(parameters));
+  return values.map(([, value]) => value);
+}
+
 /**
  * The first thing in a statement that reaches outside without the engine's own access control seeing it, and that
- * `access` does not allow; `undefined` where there is none. Linear in the text; a plain query is not looked at.
+ * `access` does not allow; `undefined` where there is none. `sent` is what goes with it. Linear in the text; a plain query is not looked at.
  *
  * The engine itself refuses table functions, sources and settings. It does not look at: engines that start programs
  * or keep files anywhere, sources and layouts of dictionaries, disks in a definition, ATTACH from a path, FROM INFILE,
- * and DROP of the function that stands in place of file().
+ * DROP of the function that stands in place of file(), and settings within a query (see {@link firstUse}).
  */
-export function outsideUse(statement: Statement, access: EmbeddedAccess): OutsideUse | undefined {
-  const { text, readOnly, keyword } = statement;
-  if (readOnly && QUERIES.has(keyword) && !INFILE.test(text)) return undefined;
-  const isDefinition = keyword !== 'INSERT' && keyword !== 'WITH';
-  return find(
+export function outsideUse(
+  statement: Statement,
+  access: EmbeddedAccess,
+  sent: SentWith = { parameters: {}, settings: [] },
+): OutsideUse | undefined {
+  const { text, data, readOnly, keyword } = statement;
+  for (const value of conditions(text, sent)) {
+    const use = conditionUse(value, access);
+    if (use !== undefined) return use;
+  }
+  const isQuery = QUERIES.has(keyword);
+  if (readOnly && isQuery && !SUSPECT.test(text)) return undefined;
+  // What is stored by a definition is read again when the directory is opened: said now, and not then.
+  const isDefinition = !isQuery && keyword !== 'INSERT' && keyword !== 'WITH';
+  const use = firstUse(
     text,
     access,
-    (tokens, index) =>
-      useAt(tokens, index) ??
-      attachedAt(tokens, index) ??
-      // What is stored here is read again when the directory is opened: said now, and not then.
+    (tokens, index, seen) =>
+      useAt(tokens, index, seen) ??
+      attachedAt(tokens, index, seen) ??
       (isDefinition ? storedUseAt(tokens, index) : undefined),
   );
+  if (use !== undefined || data === undefined || !SUSPECT.test(data) || !VALUES.test(text)) return use;
+  return valuesUse(data, access);
 }
 
 /**
@@ -63,42 +83,25 @@ export function outsideUse(statement: Statement, access: EmbeddedAccess): Outsid
  * Throws QrunError `SQL_INVALID` for a text that is no SQL.
  */
 export function outsideInStored(text: string, access: EmbeddedAccess): OutsideUse | undefined {
-  return find(text, access, (tokens, index) => useAt(tokens, index) ?? storedUseAt(tokens, index));
+  return firstUse(
+    text,
+    access,
+    (tokens, index, seen) => useAt(tokens, index, seen) ?? storedUseAt(tokens, index),
+  );
 }
 
-function find(
-  text: string,
-  access: EmbeddedAccess,
-  at: (tokens: Tokens, index: number) => OutsideUse | undefined,
-): OutsideUse | undefined {
-  const lexer = new Lexer(text);
-  const tokens = new Tokens(text);
-  try {
-    for (let kind = lexer.next(); kind !== TokenKind.end; kind = lexer.next()) tokens.push(kind, lexer);
-    for (let index = 0; index < tokens.length; index += 1) {
-      const use = at(tokens, index);
-      if (use !== undefined && !isAllowed(use.needed, access)) return use;
-    }
-    return undefined;
-  } finally {
-    tokens.release();
-  }
-}
-
-function useAt(tokens: Tokens, index: number): OutsideUse | undefined {
+function useAt(tokens: Tokens, index: number, seen: Seen): OutsideUse | undefined {
   if (tokens.isCharacter(index, '(')) return diskAt(tokens, index - 1);
   if (tokens.kind(index) !== TokenKind.word) return undefined;
   switch (tokens.written(index).toUpperCase()) {
     case 'ENGINE':
-      return engineAt(tokens, tokens.isCharacter(index + 1, '=') ? index + 2 : index + 1);
+      return !seen.definition
+        ? undefined
+        : engineAt(tokens, tokens.isCharacter(index + 1, '=') ? index + 2 : index + 1);
     case 'SOURCE':
-      return tokens.isCharacter(index + 1, '(') && mentions(tokens, 'DICTIONARY', index)
-        ? sourceAt(tokens, index + 2)
-        : undefined;
+      return tokens.isCharacter(index + 1, '(') && seen.dictionary ? sourceAt(tokens, index + 2) : undefined;
     case 'LAYOUT':
-      return tokens.isCharacter(index + 1, '(') && mentions(tokens, 'DICTIONARY', index)
-        ? layoutAt(tokens, index + 2)
-        : undefined;
+      return tokens.isCharacter(index + 1, '(') && seen.dictionary ? layoutAt(tokens, index + 2) : undefined;
     case 'INFILE':
       return tokens.isWord(index - 1, 'FROM') ? { what: 'FROM INFILE', needed: 'files' } : undefined;
     case 'FUNCTION':
@@ -106,12 +109,6 @@ function useAt(tokens: Tokens, index: number): OutsideUse | undefined {
     default:
       return undefined;
   }
-}
-
-// Whether a bare word stands somewhere before `index`.
-function mentions(tokens: Tokens, word: string, index: number): boolean {
-  for (let at = index - 1; at >= 0; at -= 1) if (tokens.isWord(at, word)) return true;
-  return false;
 }
 
 // A name with escapes is none that anybody needs, and could be any.
@@ -164,9 +161,9 @@ function droppedFunctionAt(tokens: Tokens, index: number): OutsideUse | undefine
   return isClosed ? { what: `DROP FUNCTION ${tokens.written(at)}`, needed: 'files' } : undefined;
 }
 
-function attachedAt(tokens: Tokens, index: number): OutsideUse | undefined {
+function attachedAt(tokens: Tokens, index: number, seen: Seen): OutsideUse | undefined {
   const isPath = tokens.isWord(index, 'FROM') && tokens.kind(index + 1) === TokenKind.string;
-  if (!isPath || !mentions(tokens, 'ATTACH', index)) return undefined;
+  if (!isPath || !seen.attach) return undefined;
   return { what: 'ATTACH ... FROM a path', needed: 'files' };
 }
 
