@@ -135,8 +135,6 @@ export function embeddedConfig(self: string, access: EmbeddedAccess): string {
     '<dynamic_user_defined_executable_functions_path>/dev/null/</dynamic_user_defined_executable_functions_path>',
     // Else the engine writes schemas into the current directory.
     access.files ? '' : '<format_schema_path>/dev/null/</format_schema_path>',
-    // No host is allowed: what asks for a URL without a grant (a registry of schemas) is turned away too.
-    access.network ? '' : '<remote_url_allow_hosts/>',
     `<users_config>${escapeXml(self)}</users_config>`,
     `<profiles><default><constraints>${settings.join('')}</constraints></default></profiles>`,
     '<quotas><default/></quotas>',

@@ -13,7 +13,7 @@ import {
 } from './matrix.js';
 import type { Parameters } from './model.js';
 import { logName, ownersOfOneFile, unitId } from './names.js';
-import { holdsPassword, looksSecret } from './secret-names.js';
+import { holdsPassword, looksSecret, parameterProblem } from './secret-names.js';
 import { keyProblems } from './table-keys.js';
 
 /** The content of a jobs.toml, checked. Values of the matrix and of `env` are texts. */
@@ -313,7 +313,7 @@ function matrixProblems(matrix: Checked['matrix']): string[] {
         `matrix.${key}: has ${JSON.stringify(value)} twice: two jobs would share their name and files`,
       );
     }
-    if (looksSecret(key))
+    if (parameterProblem(key) !== undefined)
       problems.push(`matrix.${key}: parameters stand in labels and file names; ${SECRETS}`);
   }
   const count = countCombinations(matrix);

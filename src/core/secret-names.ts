@@ -7,10 +7,15 @@ export function looksSecret(name: string): boolean {
   const last = words.at(-1) ?? '';
   if (/^(file|path|dir)$/.test(last)) return false;
   if (words.some(word => /passw(or)?d|passphrase|^secrets?$|^credentials?$/.test(word))) return true;
-  if (/^(token|apikey|apitoken|accesskey|secretkey|privatekey)$/.test(last)) return true;
+  if (last === 'token') return !OTHER_TOKEN.test(words.at(-2) ?? '');
+  if (/^(apikey|apitoken|accesskey|secretkey|privatekey)$/.test(last)) return true;
   if (last === 'pwd') return words.length > 1;
   return last === 'key' && /^(api|access|private|secret|signing|encryption)$/.test(words.at(-2) ?? '');
 }
+
+// What is traded, and parts of a text, are tokens too: `base_token`, `sell_token`, `stop_token`.
+const OTHER_TOKEN =
+  /^(?:base|quote|in|out|input|output|sell|buy|sold|bought|from|to|src|dst|source|target|pool|pair|lp|swap|fee|gas|reward|collateral|debt|borrow|lend|supply|stake|staking|asset|native|wrapped|stable|underlying|governance|nft|erc\d*|other|first|last|next|prev|previous|start|end|stop|pad|mask|eos|bos|unk|sep|cls|max|min|per|each|every|left|right|long|short|num|n)$/;
 
 /** Whether a text holds a URL with a password. */
 export function holdsPassword(text: string): boolean {

@@ -122,7 +122,7 @@ it('units and queries with such names are recorded, and found complete', async (
 });
 
 describe('a parameter with the name of a secret', () => {
-  it.each(['db_password', 'api_key', 'secret', 'access_token'])(
+  it.each(['db_password', 'api_key', 'secret', 'access_token', 'GithubToken'])(
     '%s is refused wherever it is given',
     async name => {
       const root = place({ 'u/a.sql': `SELECT {${name}:String} AS v` });
@@ -137,10 +137,22 @@ describe('a parameter with the name of a secret', () => {
       );
     },
   );
-  it.each(['token', 'token_count', 'max_tokens', 'key', 'symbol', 'primary_key', 'password_file'])(
-    '%s is none',
-    name => expect(parameterProblem(name)).toBeUndefined(),
-  );
+  it.each([
+    ...['token', 'token_count', 'max_tokens', 'key', 'symbol', 'primary_key', 'password_file'],
+    ...['base_token', 'quoteToken', 'sell_token', 'token_in', 'token_address', 'stop_token', 'next_token'],
+    ...[
+      'pass',
+      'passes',
+      'passengers',
+      'author',
+      'auth',
+      'keys',
+      'symbol_key',
+      'partition_key',
+      'public_key',
+    ],
+    ...['api', 'api_version', 'access', 'signature', 'salt', 'user', 'secretary', 'tokenizer', 'tokens'],
+  ])('%s is none', name => expect(parameterProblem(name)).toBeUndefined());
 });
 
 it.each([

@@ -133,6 +133,13 @@ URL = "http://me:hunter2@host/"
     expect(problems('name = "x"\ncommand = ["true"]\n[matrix]\na = ["b", "B"]')).toEqual(['x@a=b and x@a=B']);
   });
 
+  it('takes parameters whose names are no secrets, and refuses secrets', () => {
+    const file = (name: string): string => `name = "x"\ncommand = ["true"]\n[matrix]\n${name} = ["a"]`;
+    for (const name of ['token', 'base_token', 'key', 'pass']) expect(problems(file(name)), name).toEqual([]);
+    for (const name of ['api_key', 'github_token']) {
+      expect(problems(file(name)).join(), name).toContain(`matrix.${name}: parameters stand in labels`);
+    }
+  });
   it('refuses a matrix that nobody can mean', () => {
     const values = `[${Array.from({ length: 400 }, (_, n) => n).join(',')}]`;
     const found = problems(`name = "x"\ncommand = ["true"]\n[matrix]\na = ${values}\nb = ${values}`);
