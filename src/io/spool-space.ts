@@ -6,6 +6,10 @@ import { type Failure, localFailure, ownFailure } from '../core/failure.js';
 /** No result that is meant is larger; what is, would fill most disks before somebody looks. */
 const MOST_RESULT_BYTES = 16 * 1024 ** 3;
 
+// What waits in memory needs no place to wait. Where even the log has no room for it, writing it says so, and nothing
+// is held against the query. On disks that keep a reserve for root, root goes on where nothing is free.
+const LEAST_RESULT_BYTES = 1024 * 1024;
+
 /** How large results may be, and how much of them may wait in spools at once. */
 export interface ResultLimits {
   /** Of one result, in bytes. */
@@ -16,7 +20,7 @@ export interface ResultLimits {
 
 /**
  * The limits for results that wait in a directory and are appended to a log there. Without `maxResultBytes` one result
- * may take half of the space that is free now, because it needs it twice while it is recorded, and 16 GiB at most.
+ * may take half of the space that is free now, because it needs it twice while it is recorded: 1 MiB at least, and 16 GiB at most.
  *
  * Free is what is so for users without privileges; where the file system does not tell it, only the 16 GiB count.
  */
@@ -27,9 +31,15 @@ export function resultLimits(directory: string, maxResultBytes: number | undefin
   } catch {
     // Whoever writes there first says why that cannot be.
   }
-  const limitBytes = maxResultBytes ?? Math.min(MOST_RESULT_BYTES, free === undefined ? Infinity : free / 2);
+  const limitBytes = maxResultBytes ?? largestFor(free);
   if (free === undefined) return { limitBytes };
   return { limitBytes, space: new SpoolSpace(async () => freeIn(await statfs(directory))) };
+}
+
+/** The largest result where so much is free, in bytes; where that is not known, only what nobody means is too large. */
+export function largestFor(freeBytes: number | undefined): number {
+  if (freeBytes === undefined) return MOST_RESULT_BYTES;
+  return Math.min(MOST_RESULT_BYTES, Math.max(LEAST_RESULT_BYTES, Math.floor(freeBytes / 2)));
 }
 
 function freeIn({ bavail, bsize, blocks }: StatsFs): number | undefined {

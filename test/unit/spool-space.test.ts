@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { type ResultBody, ResultWriter } from '../../src/io/result-body.js';
-import { resultLimits, SpoolSpace } from '../../src/io/spool-space.js';
+import { largestFor, resultLimits, SpoolSpace } from '../../src/io/spool-space.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'qrun-space-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -101,6 +101,16 @@ describe('the limits of a directory', () => {
     expect(Math.abs(limitBytes - expected) / expected).toBeLessThan(0.2);
     expect(space).toBeInstanceOf(SpoolSpace);
     expect(resultLimits(directory, 5000).limitBytes).toBe(5000);
+  });
+
+  it('leave room for small results on a disk that is full', () => {
+    const mebibyte = 1024 * 1024;
+    expect([0, mebibyte, 3 * mebibyte, 64 * 1024 * mebibyte].map(largestFor)).toEqual([
+      mebibyte,
+      mebibyte,
+      1.5 * mebibyte,
+      16 * 1024 * mebibyte,
+    ]);
   });
 
   it('are 16 GiB where the file system tells nothing', () => {
