@@ -264,6 +264,10 @@ const SETTINGS_INSIDE: readonly (readonly [string, (setting: string) => string])
     setting => `INSERT INTO FUNCTION null('a String') VALUES ((${TEMPLATE} ${setting}))`,
   ],
   [
+    'a setting among values of a format that is spelled otherwise',
+    setting => `INSERT INTO FUNCTION null('a String') FORMAT "V\\x61lues" ((${TEMPLATE} ${setting}))`,
+  ],
+  [
     'a setting in values that are a text',
     setting => `SELECT * FROM format(Values, 'a String', '((${escapedOnce(`${TEMPLATE} ${setting}`)}))')`,
   ],

@@ -169,10 +169,11 @@ describe.each(Object.entries(TEXT_FUNCTIONS))('%s', (_, work) => {
         work(text);
         return performance.now() - start;
       };
-      // Eight times by the length; by the square it would be 64 times. On a busy machine one look may be wrong.
+      // Eight times by the length; by the square it would be 64 times, and seconds. On a busy machine one look may be
+      // wrong.
       const isSlow = (): boolean => {
-        const part = time(MIB / 16);
-        return part > 1000 || time(MIB / 2) > Math.max(600, 24 * part);
+        const whole = time(MIB / 8);
+        return whole > 250 && whole > 24 * time(MIB / 64);
       };
       if (isSlow() && isSlow() && isSlow()) slow.push(name);
     }

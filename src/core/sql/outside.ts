@@ -20,8 +20,8 @@ const QUERIES: ReadonlySet<string> = new Set(
 );
 // What a query can hold that is looked for; a backslash may spell any of it in a quoted name.
 const SUSPECT = /infile|settings|\bformat\b|\\/i;
-// The data of these is made of expressions.
-const VALUES = /\bvalues\b[^(]{0,200}$/i;
+// The data of these is made of expressions; also where the name of the format is written with escapes.
+const VALUES = /(?:\bvalues\b|\\)[^(]{0,200}$/i;
 // A source of the engine itself, and that where it names no host.
 const INSIDE_SOURCE = 'null';
 const OWN_SOURCE = 'clickhouse';

@@ -1,8 +1,11 @@
 import fc from 'fast-check';
+import { NO_ACCESS } from '../../../src/core/embedded-access.js';
 import { encodeParameter, suggest } from '../../../src/core/engine-settings.js';
 import { encodeSql } from '../../../src/core/sql/encoding.js';
+import { outsideInStored } from '../../../src/core/sql/outside.js';
 import { decodeSql, holdsNoStatement, parseQuery } from '../../../src/core/sql/parse.js';
 import { literal } from '../../../src/core/sql/set-statement.js';
+import { conditionUse, valuesUse } from '../../../src/core/sql/unguarded.js';
 import { cuts, longOf, must, mutated, textOf } from './grammar.js';
 import { type Target, target } from './trial.js';
 
@@ -35,6 +38,33 @@ const sql = fc.oneof(
   { weight: 3, arbitrary: textOf(PIECES) },
 );
 
+// And what is looked for in SQL that reaches outside, in strings in strings too.
+const outside = textOf([
+  ...PIECES,
+  ...[
+    'dictionary ',
+    'create ',
+    'attach ',
+    'source(',
+    'layout(',
+    'engine = ',
+    'url(',
+    'disk = disk(',
+    'drop function ',
+  ],
+  ...[
+    'settings ',
+    'format_schema = ',
+    'format(',
+    'Values, ',
+    "'(",
+    "\\'",
+    '\\\\',
+    'additional_result_filter = ',
+    '$b$',
+  ],
+]);
+
 /** The reader of SQL files. */
 export const SQL: readonly Target[] = [
   target('sql', 800, sql, text => {
@@ -42,6 +72,11 @@ export const SQL: readonly Target[] = [
     for (const { start, end } of statements)
       must(start < end && end <= text.length, 'a statement has no place');
     holdsNoStatement(text);
+  }),
+  target('sql-outside', 400, outside, text => {
+    outsideInStored(text, NO_ACCESS);
+    valuesUse(text, NO_ACCESS);
+    conditionUse(text, NO_ACCESS);
   }),
   target(
     'sql-bytes',
