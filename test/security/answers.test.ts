@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { rows, type Shape, type StubServer, startStubServer, status } from '../engines/stub-server.js';
 import { qrun, records, removeTree, tree } from '../integration/qrun.js';
 
@@ -15,16 +15,22 @@ beforeAll(async () => {
   stub = await startStubServer();
 });
 afterAll(async () => await stub.stop());
-beforeEach(() => {
-  root = tree({
+const roots: string[] = [];
+function place(): string {
+  const made = tree({
     'u/evil.sql': 'SELECT 1 AS a',
     'u/good.sql': 'SELECT 2 AS a',
     'u/other.sql': 'SELECT 3 AS a',
   });
+  roots.push(made);
+  return made;
+}
+beforeEach(() => {
+  root = place();
 });
-afterEach(() => removeTree(root));
+afterAll(() => roots.forEach(removeTree));
 
-const log = () => readFileSync(join(root, 'results/u.ndjson'));
+const log = (at = root) => readFileSync(join(at, 'results/u.ndjson'));
 const unit = (...args: string[]) => qrun(['unit', 'u', '-q', '--json', ...args], { cwd: root });
 const audit = () => qrun(['audit', 'u', '--json'], { cwd: root });
 
@@ -33,7 +39,7 @@ function evil(shape: Shape): Shape {
   return request => (request.sql.startsWith('SELECT 1 ') ? shape : rows('{"a":2}\n'))(request);
 }
 
-const byQuery = () => Object.fromEntries(records(log()).map(record => [record.query, record]));
+const byQuery = (at = root) => Object.fromEntries(records(log(at)).map(record => [record.query, record]));
 
 async function expectRefused(name: string, message: string, ...args: string[]): Promise<void> {
   const ended = await unit('--url', stub.url, '--halt', 'same=off', ...args);
@@ -173,6 +179,7 @@ describe('a result that is too large', () => {
       'u/good.sql': 'SELECT 2 AS a',
       'u/other.sql': 'SELECT 3 AS a',
     });
+    roots.push(root);
     const ended = await unit('--max-result', '4M', '-P2', '--halt', 'same=off');
     expect(ended, ended.stderr).toMatchObject({ code: 20 });
     expect(byQuery()).toMatchObject({
@@ -236,7 +243,8 @@ function pump(socket: Socket, chunk: string): void {
 const HEAD = 'HTTP/1.1 200 OK\r\nX-ClickHouse-Server-Display-Name: x\r\n';
 const CHUNKED = `${HEAD}Transfer-Encoding: chunked\r\n\r\n`;
 
-describe('an answer that does not end', () => {
+// Most of their time is waiting for deadlines.
+describe.concurrent('an answer that does not end', () => {
   it.each<[string, string, string, string]>([
     ['headers', HEAD, 'a: b\r\n'.repeat(10_000), 'HEADERS_TOO_LARGE'],
     ['headers without a letter in them', HEAD, 'a:\r\n'.repeat(10_000), 'HEADERS_TOO_LARGE'],
@@ -250,6 +258,7 @@ describe('an answer that does not end', () => {
     ['chunks of one byte', `${CHUNKED}6\r\n{"a":"\r\n`, '1\r\nx\r\n'.repeat(10_000), 'TIMEOUT'],
   ])('%s', async (_, begin, chunk, name) => {
     stub.shape = rows('{"a":2}\n');
+    const at = place();
     const raw = await startRaw(socket => {
       socket.write(begin);
       pump(socket, chunk);
@@ -257,11 +266,12 @@ describe('an answer that does not end', () => {
     try {
       const limits = ['--timeout', '2s', '--retries', '0', '--max-outage', '1s'];
       const started = performance.now();
-      const ended = await unit('--url', raw.url, ...limits, '-P1', '--halt', 'same=off');
+      const args = ['unit', 'u', '-q', '--url', raw.url, ...limits, '-P1', '--halt', 'same=off'];
+      const ended = await qrun(args, { cwd: at });
       expect(ended, ended.stderr).toMatchObject({ code: 20 });
       // The deadline, and five seconds for the cancel.
       expect(performance.now() - started).toBeLessThan(20_000);
-      expect(byQuery()).toMatchObject({
+      expect(byQuery(at)).toMatchObject({
         evil: { error: { name } },
         good: { outcome: 'normal' },
         other: { outcome: 'normal' },
