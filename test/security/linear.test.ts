@@ -172,8 +172,8 @@ describe.each(Object.entries(TEXT_FUNCTIONS))('%s', (_, work) => {
       // Eight times by the length; by the square it would be 64 times, and seconds. On a busy machine one look may be
       // wrong.
       const isSlow = (): boolean => {
-        const whole = time(MIB / 8);
-        return whole > 250 && whole > 24 * time(MIB / 64);
+        const whole = time(MIB / 4);
+        return whole > 150 && whole > 24 * time(MIB / 32);
       };
       if (isSlow() && isSlow() && isSlow()) slow.push(name);
     }

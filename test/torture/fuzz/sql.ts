@@ -39,7 +39,7 @@ const sql = fc.oneof(
 );
 
 // And what is looked for in SQL that reaches outside, in strings in strings too.
-const outside = textOf([
+const OUTSIDE = [
   ...PIECES,
   ...[
     'dictionary ',
@@ -63,7 +63,11 @@ const outside = textOf([
     'additional_result_filter = ',
     '$b$',
   ],
-]);
+];
+const outside = fc.oneof(
+  { weight: 4, arbitrary: textOf(OUTSIDE) },
+  { weight: 1, arbitrary: longOf(OUTSIDE) },
+);
 
 /** The reader of SQL files. */
 export const SQL: readonly Target[] = [
