@@ -1,5 +1,5 @@
-import { closeSync, type Dirent, readdirSync, realpathSync, rmSync } from 'node:fs';
-import { join, relative, resolve, sep } from 'node:path';
+import { closeSync, type Dirent, readdirSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { join, relative, sep } from 'node:path';
 import type { EmbeddedAccess } from '../core/embedded-access.js';
 import { FILE_FUNCTION_CLOSED, refusalOf } from '../core/embedded-refusal.js';
 import { QrunError } from '../core/errors.js';
@@ -42,7 +42,7 @@ export function prepareContent(path: string, access: EmbeddedAccess): void {
 }
 
 function prepare(path: string, access: EmbeddedAccess): void {
-  for (const entry of entriesOf(path)) if (entry.isSymbolicLink()) refuseLinkOut(path, entry.name);
+  for (const entry of entriesOf(path)) if (entry.isSymbolicLink()) refuseOtherLink(path, entry.name);
   for (const name of NEVER_USED) refuseUnlessEmpty(path, name);
   for (const name of ['metadata', 'metadata_dropped', 'store', 'data', FUNCTIONS])
     look(path, name, DEPTH, access);
@@ -57,7 +57,7 @@ function refuseUnlessEmpty(path: string, name: string): void {
 function look(path: string, name: string, depth: number, access: EmbeddedAccess): void {
   for (const entry of entriesOf(join(path, name))) {
     const inner = join(name, entry.name);
-    if (entry.isSymbolicLink()) refuseLinkOut(path, inner);
+    if (entry.isSymbolicLink()) refuseOtherLink(path, inner);
     else if (entry.isDirectory()) {
       if (depth > 1) look(path, inner, depth - 1, access);
     } else if (STORED.test(entry.name)) lookAt(path, inner, access);
@@ -83,18 +83,24 @@ function unescaped(text: string): string {
 
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f', 0: '\0' };
 
-function refuseLinkOut(path: string, name: string): void {
+// The engine links data/db/table and metadata/db to a directory in its store, and makes no other links.
+const DIRECTORY_LINKS = /^(?:data\/[^/]+\/[^/]+|metadata\/[^/]+)$/;
+const IN_STORE = /^store\/[^/]+\/[^/]+$/;
+const slashed = (name: string): string => name.split(sep).join('/');
+
+// What another link leads to has not been looked at, and what is written goes where it leads.
+function refuseOtherLink(path: string, name: string): void {
   let target: string;
   try {
     target = realpathSync(join(path, name));
   } catch {
-    // The engine makes and removes links of tables; one that leads nowhere loads nothing.
-    return;
+    // Left behind where data was moved or dropped: nothing can be made behind the link to a directory.
+    if (DIRECTORY_LINKS.test(slashed(name))) return;
+    throw refusal(path, name, 'it is a link that leads nowhere');
   }
-  const from = relative(realpathSync(path), target);
-  if (from === '..' || from.startsWith(`..${sep}`) || resolve(from) === from) {
-    throw refusal(path, name, `it is a link to ${target}`);
-  }
+  const inner = slashed(relative(realpathSync(path), target));
+  if (DIRECTORY_LINKS.test(slashed(name)) && IN_STORE.test(inner) && statSync(target).isDirectory()) return;
+  throw refusal(path, name, `it is a link to ${target}`);
 }
 
 function entriesOf(directory: string): Dirent[] {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -610,6 +610,50 @@ describe('a data directory that holds more than is allowed is not opened', () =>
       code: 'CONFIG',
       hint: expect.stringContaining('--data-dir'),
     });
+  });
+
+  test.each(['status', 'uuid', 'store/100/table/a.bin', 'metadata/d/t.sql', 'user_defined/function_g.sql'])(
+    'a link that leads nowhere, as %s',
+    async name => {
+      const data = mkdtempSync(join(directory, 'data-'));
+      mkdirSync(join(data, name, '..'), { recursive: true });
+      symlinkSync(join(directory, 'made-by-a-link'), join(data, name));
+      await expect(withEngine(NO_ACCESS, async () => {}, data)).rejects.toMatchObject({ code: 'CONFIG' });
+      expect(existsSync(join(directory, 'made-by-a-link'))).toBe(false);
+    },
+  );
+
+  test.each([
+    ['metadata/d/t.sql', 'elsewhere'],
+    ['metadata/d', 'elsewhere'],
+    ['data/d/t', 'elsewhere'],
+    ['metadata/e', 'store/100/table/deeper'],
+    ['store/100/table', 'elsewhere'],
+  ])('%s as a link to what is not looked at: %s', async (name, target) => {
+    const data = mkdtempSync(join(directory, 'data-'));
+    const isFile = name.endsWith('.sql');
+    mkdirSync(join(data, isFile ? '.' : target), { recursive: true });
+    writeFileSync(
+      join(data, target, isFile ? '' : 't.sql'),
+      `ATTACH TABLE _ (a String) ENGINE = File('LineAsString', ${quoted()})`,
+    );
+    mkdirSync(join(data, name, '..'), { recursive: true });
+    symlinkSync(join(data, target), join(data, name));
+    await expect(withEngine(NO_ACCESS, async () => {}, data)).rejects.toMatchObject({
+      code: 'CONFIG',
+      message: expect.stringContaining('is a link to'),
+    });
+  });
+
+  test('a directory that was moved is opened, with the links that the engine has left in it', async () => {
+    const data = await filled();
+    const moved = `${data}-moved`;
+    renameSync(data, moved);
+    await withEngine(
+      NO_ACCESS,
+      async run => expect(await run('SELECT count() AS n FROM a')).toContain('10'),
+      moved,
+    );
   });
 
   test('what was made here is opened again, a change of rows and a view with it', async () => {
