@@ -4,7 +4,7 @@ import { QrunError } from '../core/errors.js';
 import { type Giver, isLoopback } from '../core/trust.js';
 import { readSecretFile, readSecretOfTree } from '../io/config-files.js';
 import { distrustPath } from '../io/owner.js';
-import { isBeneath, realOf } from '../io/trust-store.js';
+import { isBeneath, realOf } from '../io/paths.js';
 import { flagName } from './options.js';
 import { shownUrl } from './secrets.js';
 import type { TreeTrust } from './trust.js';

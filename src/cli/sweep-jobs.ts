@@ -10,6 +10,7 @@ import { makeDirectories } from '../io/log-file.js';
 import { Pueue } from '../io/pueue.js';
 import { serverUrl } from './connection.js';
 import type { UnitContext } from './context.js';
+import { checkSubmissions } from './places.js';
 import { refusePasswordInUrl } from './secrets.js';
 import type { Sweep } from './sweep-context.js';
 import type { Terminal } from './terminal.js';
@@ -68,6 +69,7 @@ export async function prepareJobs(
   refusePasswordInUrl(serverUrl(sweep));
   // Decided now, where somebody can answer, and by the same rule as everywhere: whoever asks for the connection is told.
   if (sweep.config.engine === 'clickhouse') sweep.connection();
+  checkSubmissions(sweep.root);
   const { given, name, group } = sweep;
   // Choices of one command line (--setup, --rerun) are none of a configuration; units get theirs as flags.
   const kept = TOML_KEYS.filter(key => given[key] !== undefined).map(key => [key, given[key]]);

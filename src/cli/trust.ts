@@ -6,8 +6,9 @@ import { pasteablePath } from '../core/shell.js';
 import { TRUSTED_KEYS, type TreeSettings, trustDigest } from '../core/trust.js';
 import type { FileChecks } from '../io/open-file.js';
 import { distrust } from '../io/owner.js';
+import { isBeneath, realOf } from '../io/paths.js';
 import { readBytes } from '../io/read-file.js';
-import { isBeneath, realOf, TrustStore } from '../io/trust-store.js';
+import { TrustStore } from '../io/trust-store.js';
 import { shownUrl } from './secrets.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;

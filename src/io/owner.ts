@@ -1,5 +1,6 @@
 import { type Stats, statSync } from 'node:fs';
-import { resolve, sep } from 'node:path';
+import { dirname, resolve } from 'node:path';
+import { isBeneath } from './paths.js';
 
 /**
  * Whether files of a user decide anything here: those of the user of this process and of root; where root was reached
@@ -52,12 +53,20 @@ export function distrustAt(stat: Stats, path: string): string | undefined {
   return problem !== undefined && isBelieved(path) ? undefined : problem;
 }
 
+/**
+ * Why a file of SQL is not read, for a message, or `undefined`: another user has put it into a directory where everybody
+ * may put files, and nobody said to believe that. Of a directory of another user each file of his own is read: whoever
+ * named the directory named him. Cost: one stat(2), of the directory of a file of another user.
+ */
+export function strangerAt(stat: Stats, path: string): string | undefined {
+  if (isOwn(stat.uid)) return undefined;
+  const directory = statSync(dirname(path));
+  if ((directory.mode & 0o002) === 0 || directory.uid === stat.uid || isBelieved(path)) return undefined;
+  return `it belongs to another user (uid ${stat.uid}), and everybody may put files into its directory: look at it, and accept it with --trust or qrun trust`;
+}
+
 /** Whether a path lies at or below a directory that {@link believeBelow} was told of. */
 export function isBelieved(path: string): boolean {
   const at = resolve(path);
-  return [...believed].some(
-    ([directory, isTrusted]) =>
-      (at === directory || at.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`)) &&
-      isTrusted(),
-  );
+  return [...believed].some(([directory, isTrusted]) => isBeneath(at, directory) && isTrusted());
 }

@@ -1,9 +1,10 @@
 import { realpathSync, statSync } from 'node:fs';
-import { sep } from 'node:path';
 import { explained, FileRefused, type OpenFile, openToRead } from './open-file.js';
+import { strangerAt } from './owner.js';
+import { isBeneath } from './paths.js';
 import { readBytesAsync } from './read-file.js';
 
-const NO_LINK = { follow: false } as const;
+const AS_SQL = { follow: false, refuse: strangerAt } as const;
 
 // How long a directory is taken to be the one that was looked at: nobody else may write to the tree, and a query is
 // read in 10 microseconds.
@@ -31,25 +32,25 @@ export class TreeLinks {
     if (this.#tree === null) return undefined;
     const real = realpathSync.native(path);
     this.#allowed ??= [this.#unit, this.#tree].map(one => realpathSync.native(one));
-    if (this.#allowed.some(one => isWithin(real, one))) return undefined;
+    if (this.#allowed.some(one => isBeneath(real, one))) return undefined;
     return `it is a symbolic link that leads out of ${this.#tree}, to ${real}: copy the file, or allow it with --follow-links`;
   }
 
   /** Opens a query file to read it; close it. Errors: FileRefused; those of open(2). */
   open(path: string): OpenFile {
     try {
-      return openToRead(path, 'query', NO_LINK);
+      return openToRead(path, 'query', AS_SQL);
     } catch (error) {
-      return openToRead(this.#target(path, error), 'query', NO_LINK);
+      return openToRead(this.#target(path, error), 'query', AS_SQL);
     }
   }
 
   /** As {@link open}, its bytes, on a thread. */
   async read(path: string): Promise<Buffer> {
     try {
-      return await readBytesAsync(path, 'query', NO_LINK);
+      return await readBytesAsync(path, 'query', AS_SQL);
     } catch (error) {
-      return await readBytesAsync(this.#target(path, error), 'query', NO_LINK);
+      return await readBytesAsync(this.#target(path, error), 'query', AS_SQL);
     }
   }
 
@@ -87,8 +88,4 @@ export class TreeLinks {
     }
     throw new FileRefused(problem);
   }
-}
-
-function isWithin(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`);
 }

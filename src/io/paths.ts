@@ -1,0 +1,19 @@
+import { realpathSync } from 'node:fs';
+import { dirname, join, sep } from 'node:path';
+
+/** Whether a path is a directory or lies in it: both absolute, and of one kind (as written, or without links). */
+export function isBeneath(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`);
+}
+
+/**
+ * The real path of something of which the last parts may not be there yet; what cannot be looked at is taken as it is
+ * written.
+ */
+export function realOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return dirname(path) === path ? path : join(realOf(dirname(path)), path.slice(dirname(path).length));
+  }
+}
