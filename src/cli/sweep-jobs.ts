@@ -130,7 +130,7 @@ async function submitLocked<T>(root: string, work: () => Promise<T>, signal: Abo
     makeDirectories(directory);
     lock = await FileLock.open(join(directory, 'submit.lock'));
   } catch (cause) {
-    throw lockError(cause, 'make the sweep root writable');
+    throw lockError(cause, `make ${directory} writable; where a group shares the tree: chmod 2770, once`);
   }
   try {
     try {

@@ -116,7 +116,7 @@ export class TreeTrust {
 
   #refusal({ file, why }: Doubted): QrunError {
     return new QrunError('CONFIG', `cannot read ${file}: ${why}`, {
-      hint: `who can write it decides what qrun does: take a copy of your own, or look at it and accept it with --trust, QRUN_TRUST, or ${this.command}`,
+      hint: `who can write it decides what qrun does: take a copy of your own, or look at it and accept it with --trust, QRUN_TRUST=${this.root}, or ${this.command}`,
     });
   }
 }

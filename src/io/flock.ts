@@ -4,6 +4,7 @@ import { QrunError } from '../core/errors.js';
 import { loadLibc } from './libc.js';
 import { hintOf, openToAppend } from './open-file.js';
 import { OWN_LOCK } from './own-file.js';
+import { ownUser } from './owner.js';
 
 /** How flock(2) is called: through the FFI library koffi, or by a `flock` child that locks an inherited fd. */
 export type FlockMechanism = 'koffi' | 'child';
@@ -199,7 +200,7 @@ export class FileLock {
 function openLockFile(path: string): number {
   try {
     const { fd, stat } = openToAppend(path, 'log', OWN_LOCK);
-    if ((stat.mode & 0o007) !== 0 && stat.uid === process.geteuid?.()) closeToOthers(fd, stat.mode);
+    if ((stat.mode & 0o007) !== 0 && stat.uid === ownUser()) closeToOthers(fd, stat.mode);
     return fd;
   } catch (cause) {
     const owner = otherOwner(cause, path);
@@ -231,7 +232,7 @@ function otherOwner(cause: unknown, path: string): number | undefined {
   if ((cause as NodeJS.ErrnoException).code !== 'EACCES') return undefined;
   try {
     const uid = statSync(path, { throwIfNoEntry: false })?.uid;
-    return uid === process.geteuid?.() ? undefined : uid;
+    return uid === ownUser() ? undefined : uid;
   } catch {
     return undefined;
   }

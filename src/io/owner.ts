@@ -2,12 +2,17 @@ import { type Stats, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isBeneath } from './paths.js';
 
+/** The number of the user of this process; `undefined` where users have none (Windows). */
+export function ownUser(): number | undefined {
+  return process.geteuid?.();
+}
+
 /**
  * Whether files of a user decide anything here: those of the user of this process and of root; where root was reached
  * by sudo, also those of the user who called it.
  */
 export function isOwn(uid: number): boolean {
-  const own = process.geteuid?.();
+  const own = ownUser();
   // Where there are no owners to compare (Windows).
   if (own === undefined || uid === own || uid === 0) return true;
   return own === 0 && process.env.SUDO_UID === String(uid);

@@ -174,6 +174,12 @@ describe.runIf(isRoot)('a way out is named', () => {
     expect((await run(['unit', join(root, 'u')], home)).code).toBe(0);
   });
 
+  it('for a configuration of another user: all that CI has to say stands there', async () => {
+    put(root, 'qrun.toml', '');
+    chownSync(join(root, 'qrun.toml'), OTHER, OTHER);
+    expect((await run(['unit', 'u'])).stderr).toContain(`QRUN_TRUST=${root}`);
+  });
+
   it('for what a tree allows itself', async () => {
     put(root, 'qrun.toml', 'engine = "embedded"\nallow_files = true\n');
     expect((await run(['unit', join(root, 'u')], home)).stderr).toContain(`qrun trust ${root}`);
@@ -204,4 +210,14 @@ describe.runIf(isRoot)('who works as he should is not stopped', () => {
       if (isNew) rmSync('/run/media', { recursive: true });
     }
   });
+});
+
+it('no value pushes the server out of sight when a tree is trusted', async () => {
+  const long = `/results${'/a'.repeat(5_000)}/end`;
+  put(root, 'qrun.toml', `url = "https://h.example"\nallow_files = true\nlog_dir = "${long}"\n`);
+  const { stdout } = await run(['trust']);
+  expect(stdout).toMatch(/url +https:\/\/h\.example\n/);
+  expect(stdout).toMatch(/log_dir +\/results.*\/end \(10012 characters\)\n/);
+  expect(stdout).toMatch(/allow_files +true\n/);
+  expect(stdout.length).toBeLessThan(1_000);
 });
