@@ -72,7 +72,8 @@ export function fixedSetting(name: string): string | undefined {
   return Object.hasOwn(FIXED, name) ? FIXED[name] : undefined;
 }
 
-// What only says how much a query may use, how fast it goes, or what is written down about it.
+// What only says how much a query may use, how fast it goes, or what is written down about it. Not the size of blocks:
+// runningDifference(), neighbor(), rowNumberInBlock() and their like begin anew with each.
 const EXECUTION_ONLY: ReadonlySet<string> = new Set([
   'max_threads',
   'max_insert_threads',
@@ -115,8 +116,6 @@ const EXECUTION_ONLY: ReadonlySet<string> = new Set([
   'min_bytes_to_use_direct_io',
   'min_bytes_to_use_mmap_io',
   'max_read_buffer_size',
-  'preferred_block_size_bytes',
-  'max_block_size',
   'connect_timeout',
   'connect_timeout_with_failover_ms',
   'receive_timeout',

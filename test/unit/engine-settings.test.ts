@@ -18,7 +18,6 @@ it.each([
   'log_comment',
   'log_queries',
   'query_profiler_real_time_period_ns',
-  'max_block_size',
 ])('%s cannot change a result', name => expect(changesResult(name)).toBe(false));
 
 it.each([
@@ -28,6 +27,8 @@ it.each([
   'join_use_nulls',
   'SQL_custom',
   'login',
+  'max_block_size',
+  'preferred_block_size_bytes',
 ])('%s can change a result', name => expect(changesResult(name)).toBe(true));
 
 describe('splitSettings', () => {
