@@ -1,4 +1,5 @@
 import { realpathSync, statSync } from 'node:fs';
+import { relative, sep } from 'node:path';
 import { explained, type FileChecks, FileRefused, type OpenFile, openToRead } from './open-file.js';
 import { strangerAt } from './owner.js';
 import { isBeneath } from './paths.js';
@@ -11,12 +12,13 @@ const LOOK_AGAIN_MS = 100;
 /**
  * Where the links of a unit may lead: into the tree that the unit belongs to, or into the directory that was named as
  * the unit. Whoever wrote the tree may have made a link to any file of the user's, and what is read here is sent to a
- * server. A file that is no link costs nothing more than it did.
+ * server. So may the user have put secrets into it: what is hidden there (`.git/config` with the token of a clone, `.ssh`
+ * where the home directory is the root) is no aim of a link. A file that is no link costs nothing more than it did.
  */
 export class TreeLinks {
   readonly #unit: string;
   readonly #tree: string | null;
-  #allowed: readonly string[] | undefined;
+  #allowed: readonly { readonly at: string; readonly real: string }[] | undefined;
   // Who named the unit named its owner; and to compare with him costs nothing, where to ask the system who runs this
   // costs 2 % of the read of a small query.
   readonly #checks: FileChecks = {
@@ -39,8 +41,14 @@ export class TreeLinks {
   refusal(path: string): string | undefined {
     if (this.#tree === null) return undefined;
     const real = realpathSync.native(path);
-    this.#allowed ??= [this.#unit, this.#tree].map(one => realpathSync.native(one));
-    if (this.#allowed.some(one => isBeneath(real, one))) return undefined;
+    this.#allowed ??= [this.#unit, this.#tree].map(at => ({ at, real: realpathSync.native(at) }));
+    const holding = this.#allowed.filter(one => isBeneath(real, one.real));
+    // Who named a unit in a hidden directory, or below one, meant it.
+    if (holding.some(one => !isHidden(relative(one.real, real)))) return undefined;
+    if (holding.some(one => relative(one.real, real) === relative(one.at, path))) return undefined;
+    if (holding.length > 0) {
+      return `it is a symbolic link to ${real}, which is hidden: copy the file, or allow it with --follow-links`;
+    }
     return `it is a symbolic link that leads out of ${this.#tree}, to ${real}: copy the file, or allow it with --follow-links`;
   }
 
@@ -96,4 +104,8 @@ export class TreeLinks {
     }
     throw new FileRefused(problem);
   }
+}
+
+function isHidden(path: string): boolean {
+  return path.split(sep).some(name => name.startsWith('.'));
 }

@@ -102,6 +102,35 @@ describe.runIf(isRoot)('SQL that another user has put into a directory of all', 
 });
 
 describe('links that the tree made', () => {
+  it.each([
+    ['the token of a clone', '.git/config', 'u/k.sql', '../.git/config'],
+    ['a key, where the home directory is the root', '.ssh/id', 'u/k.sql', '../.ssh/id'],
+    ['hidden in the unit', 'u/.cache/k', 'u/k.sql', '.cache/k'],
+    ['a hidden directory', '.git/hidden/k.sql', 'u/d', '../.git/hidden'],
+    ['a setup', '.git/config', 'u/_setup.sql', '../.git/config'],
+  ])('lead not to what is hidden in it: %s', async (_, file, link, target) => {
+    put(root, file, 'SELECT 42 AS secret');
+    symlinkSync(target, join(root, link));
+    const { code, stderr } = await run(['unit', 'u']);
+    expect([code === 0, stderr.replaceAll(/\s+/g, ' ')]).toEqual([
+      false,
+      expect.stringContaining('which is hidden'),
+    ]);
+    const log = join(root, 'results/u.ndjson');
+    if (existsSync(log)) expect(readFileSync(log, 'utf8')).not.toContain('secret');
+    expect((await run(['unit', 'u', '--follow-links', '--rerun=all'])).code).toBe(0);
+  });
+
+  it('lead where they may in a unit that is hidden itself, or lies in what is', async () => {
+    put(root, '.hidden/v/a.sql', 'SELECT 1 AS v');
+    put(root, '.hidden/_setup.sql', 'CREATE TABLE t (a UInt8) ENGINE = Memory');
+    put(root, '.hidden/v/d/b.sql', 'SELECT 2 AS v');
+    symlinkSync('a.sql', join(root, '.hidden/v/c.sql'));
+    put(root, 'qrun.toml', '');
+    expect((await run(['unit', '.hidden/v'])).code).toBe(0);
+    expect((await run(['unit', 'v', '--rerun=all'], join(root, '.hidden'))).code).toBe(0);
+  });
+
   it('lead no file of a submission out of it', async () => {
     const aim = join(home, 'drop-in');
     mkdirSync(aim);
