@@ -1,8 +1,8 @@
 import { realpathSync, statSync } from 'node:fs';
-import { relative, sep } from 'node:path';
+import { relative } from 'node:path';
 import { explained, type FileChecks, FileRefused, type OpenFile, openToRead } from './open-file.js';
 import { strangerAt } from './owner.js';
-import { isBeneath } from './paths.js';
+import { isBeneath, isHiddenIn } from './paths.js';
 import { readBytesAsync } from './read-file.js';
 
 // How long a directory is taken to be the one that was looked at: nobody else may write to the tree, and a query is
@@ -44,7 +44,7 @@ export class TreeLinks {
     this.#allowed ??= [this.#unit, this.#tree].map(at => ({ at, real: realpathSync.native(at) }));
     const holding = this.#allowed.filter(one => isBeneath(real, one.real));
     // Who named a unit in a hidden directory, or below one, meant it.
-    if (holding.some(one => !isHidden(relative(one.real, real)))) return undefined;
+    if (holding.some(one => !isHiddenIn(one.real, real))) return undefined;
     if (holding.some(one => relative(one.real, real) === relative(one.at, path))) return undefined;
     if (holding.length > 0) {
       return `it is a symbolic link to ${real}, which is hidden: copy the file, or allow it with --follow-links`;
@@ -104,8 +104,4 @@ export class TreeLinks {
     }
     throw new FileRefused(problem);
   }
-}
-
-function isHidden(path: string): boolean {
-  return path.split(sep).some(name => name.startsWith('.'));
 }

@@ -1,10 +1,10 @@
 import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, relative, sep } from 'node:path';
+import { dirname } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import { pasteablePath } from '../core/shell.js';
 import { distrustAt, isOwn } from './owner.js';
-import { isBeneath } from './paths.js';
+import { isBeneath, isHiddenIn } from './paths.js';
 
 /** A directory in which qrun keeps something. */
 export interface Place {
@@ -77,13 +77,7 @@ function isOfSettings(real: string): boolean {
   } catch {
     return false;
   }
-  if (real === home) return true;
-  return (
-    isBeneath(real, home) &&
-    relative(home, real)
-      .split(sep)
-      .some(name => name.startsWith('.'))
-  );
+  return real === home || (isBeneath(real, home) && isHiddenIn(home, real));
 }
 
 // The directories between the root and the path, outermost first, without the root.
