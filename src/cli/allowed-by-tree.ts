@@ -1,5 +1,6 @@
 import { type Config, type ConfigKey, type ConfigSource, environmentName } from '../core/config.js';
 import { QrunError } from '../core/errors.js';
+import type { TreeTrust } from './trust.js';
 
 // What lets the SQL of a tree do more than work on its data, or lets links send files from elsewhere as SQL: not for the
 // tree itself to say. The first two have no meaning on a server.
@@ -16,14 +17,13 @@ export interface AllowedBy {
 
 /**
  * Refuses a configuration in which qrun.toml or .env lets SQL on the embedded engine use files or the network, or links
- * lead out of the tree: whoever runs qrun may, by a flag, the environment, or by trusting the tree as it is, which
- * `isTrusted` answers.
+ * lead out of the tree: whoever runs qrun may, by a flag, the environment, or by trusting the tree as it is.
  *
  * Errors: QrunError `CONFIG`, naming the keys and where they stand.
  */
 export function refuseAllowedByTree(
   { config, sources, configFile, dotEnvFile }: AllowedBy,
-  isTrusted: () => boolean,
+  trust: Pick<TreeTrust, 'trusted' | 'command'>,
 ): void {
   const details = GUARDED.flatMap(key => {
     if (config[key] !== true) return [];
@@ -31,9 +31,9 @@ export function refuseAllowedByTree(
     if (sources[key] === 'qrun.toml') return [`${configFile}: ${key} = true`];
     return sources[key] === '.env' ? [`${dotEnvFile}: ${environmentName(key)}`] : [];
   });
-  if (details.length === 0 || isTrusted()) return;
+  if (details.length === 0 || trust.trusted()) return;
   throw new QrunError('CONFIG', 'the tree allows itself what is for you to allow', {
     details,
-    hint: 'if you trust it: qrun trust, or give --allow-files, --allow-network or --follow-links yourself',
+    hint: `if you trust it: ${trust.command}, or --trust; or give --allow-files, --allow-network or --follow-links yourself`,
   });
 }

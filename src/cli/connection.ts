@@ -4,7 +4,7 @@ import { QrunError } from '../core/errors.js';
 import { type Giver, isLoopback } from '../core/trust.js';
 import { readSecretFile, readSecretOfTree } from '../io/config-files.js';
 import { distrustPath } from '../io/owner.js';
-import { isBeneath, realOf } from '../io/trust-store.js';
+import { isBeneath, isHiddenIn, realOf } from '../io/paths.js';
 import { flagName } from './options.js';
 import { shownUrl } from './secrets.js';
 import type { TreeTrust } from './trust.js';
@@ -122,9 +122,10 @@ function secretOf(inputs: ConnectionInputs, lookOnly = false): Secret | undefine
   if (givers.password_file !== 'tree') return { giver: 'outside', where, read: () => readSecretFile(path) };
   if (lookOnly) return { giver: 'tree', where, read: () => '' };
   const real = beneathRoot(inputs, 'password_file', path);
+  const root = realOf(inputs.trust.root);
   return {
-    // What the tree only points at is not its own.
-    giver: isBeneath(real, realOf(inputs.trust.root)) ? 'tree' : 'outside',
+    // What the tree only points at is not its own, nor is what programs of the user keep in it (.npmrc, .env.local).
+    giver: isBeneath(real, root) && !isHiddenIn(root, real) ? 'tree' : 'outside',
     where,
     read: () => readSecretOfTree(real),
   };

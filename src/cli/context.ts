@@ -20,9 +20,9 @@ import { readDotEnv, readToml } from '../io/config-files.js';
 import { type JobConfig, readJobConfig } from '../io/job-config.js';
 import { realLogPath } from '../io/log-place.js';
 import { believeBelow } from '../io/owner.js';
+import { isBeneath, realOf } from '../io/paths.js';
 import { findSweepRoot, type SweepRoot, strangerIn } from '../io/sweep-root.js';
 import { localTimeZone } from '../io/time-zone.js';
-import { isBeneath, realOf } from '../io/trust-store.js';
 import { statOf, unitName } from '../io/unit-files.js';
 import { refuseAllowedByTree } from './allowed-by-tree.js';
 import {
@@ -153,8 +153,7 @@ export function sweepContext(
   });
   trust.settle(treeSettings(values, job === undefined ? dotEnv : {}));
   // What a submission allowed, it allowed for its tasks.
-  if (job?.made === undefined)
-    refuseAllowedByTree({ config, sources, configFile, dotEnvFile }, () => trust.trusted());
+  if (job?.made === undefined) refuseAllowedByTree({ config, sources, configFile, dotEnvFile }, trust);
   // A path in qrun.toml means the same wherever qrun is started; so does that of a secret in .env.
   const from = (key: ConfigKey, path: string): string =>
     resolve(sources[key] === 'qrun.toml' || (sources[key] === '.env' && isOfSecret(key)) ? root : cwd, path);

@@ -40,6 +40,17 @@ export function checkJobResults(path: string): void {
 }
 
 /**
+ * Refuses a directory of submissions (`.qrun/jobs`) in which nothing is to be written; see `checkPlace`.
+ *
+ * Errors: QrunError `CONFIG`.
+ */
+export function checkSubmissions(root: string): void {
+  const isOurs = (name: string): boolean => /^[0-9a-f]{16}\.json$/.test(name);
+  const path = join(root, '.qrun', 'jobs');
+  checkPlace(root, { ...KEPT, what: 'the directory of submissions', path, isNamed: () => false, isOurs });
+}
+
+/**
  * Where the logs of a sweep and the data of its embedded engine lie. `given`: absolute, where they are configured;
  * `isNamed`: whether the user himself did that, and no file of the tree.
  *

@@ -1,5 +1,5 @@
 import { realpathSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import { AUDIT, defaultGroup, sweepNameOf } from '../core/labels.js';
 import { MAX_COMBINATIONS } from '../core/matrix.js';
@@ -8,6 +8,7 @@ import { ownersOfOneFile } from '../core/names.js';
 import { nameMatcher } from '../core/selection.js';
 import { chooseUnits, parameterSets } from '../core/sweep.js';
 import { foldsCase } from '../io/case.js';
+import { isBeneath } from '../io/paths.js';
 import { findSqlDirectories } from '../io/sweep-files.js';
 import { unitName } from '../io/unit-files.js';
 import { type Surroundings, type SweepContext, sweepContext, type UnitContext, unitIn } from './context.js';
@@ -56,7 +57,7 @@ export function openSweep(
     context.linksWithin,
   );
   const chosen = chooseUnits(candidates, context.table.units).filter(path =>
-    isWithin(join(root, path), start),
+    isBeneath(join(root, path), start),
   );
   const sets = parameterSets(context.table);
   // As for the sets of parameters: more are a mistake, and would take all memory before anybody could say so.
@@ -121,11 +122,6 @@ function sharing(logs: readonly (readonly [string, string])[]): [string, string]
   const [, first] = logs[0] ?? [];
   if (folded.length === 0 || first === undefined || foldsCase(dirname(first))) return folded;
   return ownersOfOneFile(logs, false);
-}
-
-function isWithin(path: string, directory: string): boolean {
-  const way = relative(directory, path);
-  return way === '' || !(way === '..' || way.startsWith(`..${sep}`));
 }
 
 // What is wrong with a directory that is not there is said by whoever lists it.

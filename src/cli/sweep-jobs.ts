@@ -10,6 +10,7 @@ import { makeDirectories } from '../io/log-file.js';
 import { Pueue } from '../io/pueue.js';
 import { serverUrl } from './connection.js';
 import type { UnitContext } from './context.js';
+import { checkSubmissions } from './places.js';
 import { refusePasswordInUrl } from './secrets.js';
 import type { Sweep } from './sweep-context.js';
 import type { Terminal } from './terminal.js';
@@ -68,6 +69,7 @@ export async function prepareJobs(
   refusePasswordInUrl(serverUrl(sweep));
   // Decided now, where somebody can answer, and by the same rule as everywhere: whoever asks for the connection is told.
   if (sweep.config.engine === 'clickhouse') sweep.connection();
+  checkSubmissions(sweep.root);
   const { given, name, group } = sweep;
   // Choices of one command line (--setup, --rerun) are none of a configuration; units get theirs as flags.
   const kept = TOML_KEYS.filter(key => given[key] !== undefined).map(key => [key, given[key]]);
@@ -128,7 +130,7 @@ async function submitLocked<T>(root: string, work: () => Promise<T>, signal: Abo
     makeDirectories(directory);
     lock = await FileLock.open(join(directory, 'submit.lock'));
   } catch (cause) {
-    throw lockError(cause, 'make the sweep root writable');
+    throw lockError(cause, `make ${directory} writable; where a group shares the tree: chmod 2770, once`);
   }
   try {
     try {

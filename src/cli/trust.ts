@@ -6,8 +6,9 @@ import { pasteablePath } from '../core/shell.js';
 import { TRUSTED_KEYS, type TreeSettings, trustDigest } from '../core/trust.js';
 import type { FileChecks } from '../io/open-file.js';
 import { distrust } from '../io/owner.js';
+import { isBeneath, realOf } from '../io/paths.js';
 import { readBytes } from '../io/read-file.js';
-import { isBeneath, realOf, TrustStore } from '../io/trust-store.js';
+import { TrustStore } from '../io/trust-store.js';
 import { shownUrl } from './secrets.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -115,7 +116,7 @@ export class TreeTrust {
 
   #refusal({ file, why }: Doubted): QrunError {
     return new QrunError('CONFIG', `cannot read ${file}: ${why}`, {
-      hint: `who can write it decides what qrun does: take a copy of your own, or look at it and accept it with --trust, QRUN_TRUST, or ${this.command}`,
+      hint: `who can write it decides what qrun does: take a copy of your own, or look at it and accept it with --trust, QRUN_TRUST=${this.root}, or ${this.command}`,
     });
   }
 }

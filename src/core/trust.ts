@@ -7,8 +7,8 @@ import { createHash } from 'node:crypto';
 export type Giver = 'outside' | 'tree';
 
 /**
- * What a tree can say that decides where secrets and results go, what its SQL may reach and what may be sent as SQL, in the order in which it is
- * shown. Trust is in these values, and ends when one of them changes.
+ * What a tree can say that decides where secrets and results go, what its SQL may reach and what may be sent as SQL, in
+ * the order in which it is shown. Trust is in these values, and ends when one of them changes.
  */
 export const TRUSTED_KEYS = [
   ...(['url', 'user', 'ca_file', 'password_file', 'log_dir', 'data_dir'] as const),

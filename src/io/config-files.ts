@@ -93,7 +93,7 @@ export function readSecretOfTree(path: string): string {
 }
 
 const OPEN_TO_ALL =
-  'every user of this machine may write to it, and so decide what is sent as the password: chmod o-w';
+  'every user of this machine may write to it, and so decide what is sent as the password: chmod o-w, or keep it on a disk that has modes';
 
 // A key, an environment or a configuration has several lines; a password that qrun can send has one.
 function readSecret(path: string, checks: FileChecks): string {

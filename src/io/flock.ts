@@ -1,10 +1,10 @@
 import { closeSync, fchmodSync, fstatSync, readFileSync, statSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../core/errors.js';
 import { loadLibc } from './libc.js';
 import { hintOf, openToAppend } from './open-file.js';
 import { OWN_LOCK } from './own-file.js';
+import { ownUser } from './owner.js';
 
 /** How flock(2) is called: through the FFI library koffi, or by a `flock` child that locks an inherited fd. */
 export type FlockMechanism = 'koffi' | 'child';
@@ -200,15 +200,41 @@ export class FileLock {
 function openLockFile(path: string): number {
   try {
     const { fd, stat } = openToAppend(path, 'log', OWN_LOCK);
-    const isOpenToAll = (stat.mode & 0o007) !== 0;
-    // One that an earlier version made.
-    if (isOpenToAll && stat.uid === userInfo().uid) fchmodSync(fd, stat.mode & 0o770);
+    if ((stat.mode & 0o007) !== 0 && stat.uid === ownUser()) closeToOthers(fd, stat.mode);
     return fd;
   } catch (cause) {
-    throw new QrunError('LOG_LOCK', `cannot open the lock file ${path}: ${(cause as Error).message}`, {
-      hint: hintOf(cause, 'make its directory writable, or choose another with --log-dir'),
+    const owner = otherOwner(cause, path);
+    const reason =
+      owner === undefined ? (cause as Error).message : `it belongs to another user (uid ${owner})`;
+    throw new QrunError('LOG_LOCK', `cannot open the lock file ${path}: ${reason}`, {
+      hint:
+        owner === undefined
+          ? hintOf(cause, 'make its directory writable, or choose another with --log-dir')
+          : `take it over with what lies beside it (chown), or choose another directory with --log-dir`,
       cause,
     });
+  }
+}
+
+// One that an earlier version made. Where the file system keeps no modes (SMB, FAT), it shows what it likes.
+function closeToOthers(fd: number, mode: number): void {
+  try {
+    fchmodSync(fd, mode & 0o770);
+  } catch (error) {
+    if (!NO_MODES.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
+
+const NO_MODES: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
+
+// As after a run as root in a container: the directory may well be writable.
+function otherOwner(cause: unknown, path: string): number | undefined {
+  if ((cause as NodeJS.ErrnoException).code !== 'EACCES') return undefined;
+  try {
+    const uid = statSync(path, { throwIfNoEntry: false })?.uid;
+    return uid === ownUser() ? undefined : uid;
+  } catch {
+    return undefined;
   }
 }
 

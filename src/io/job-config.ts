@@ -7,8 +7,8 @@ import { writeFileAtomic } from './atomic-file.js';
 import { makeDirectories, reasonOf } from './log-file.js';
 import { hintOf } from './open-file.js';
 import { OWN_AS_NAMED } from './own-file.js';
+import { realOf } from './paths.js';
 import { readState } from './read-file.js';
-import { realOf } from './trust-store.js';
 
 /** What was decided about the connection when a submission was made, so that its tasks need not decide again. */
 export interface Decision {

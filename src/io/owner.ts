@@ -1,12 +1,18 @@
 import { type Stats, statSync } from 'node:fs';
-import { resolve, sep } from 'node:path';
+import { dirname, resolve } from 'node:path';
+import { isBeneath } from './paths.js';
+
+/** The number of the user of this process; `undefined` where users have none (Windows). */
+export function ownUser(): number | undefined {
+  return process.geteuid?.();
+}
 
 /**
  * Whether files of a user decide anything here: those of the user of this process and of root; where root was reached
  * by sudo, also those of the user who called it.
  */
 export function isOwn(uid: number): boolean {
-  const own = process.geteuid?.();
+  const own = ownUser();
   // Where there are no owners to compare (Windows).
   if (own === undefined || uid === own || uid === 0) return true;
   return own === 0 && process.env.SUDO_UID === String(uid);
@@ -52,12 +58,20 @@ export function distrustAt(stat: Stats, path: string): string | undefined {
   return problem !== undefined && isBelieved(path) ? undefined : problem;
 }
 
+/**
+ * Why a file of SQL is not read, for a message, or `undefined`: another user has put it into a directory where everybody
+ * may put files, and nobody said to believe that. Of a directory of another user each file of his own is read: whoever
+ * named the directory named him. Cost: one stat(2), of the directory of a file of another user.
+ */
+export function strangerAt(stat: Stats, path: string): string | undefined {
+  if (isOwn(stat.uid)) return undefined;
+  const directory = statSync(dirname(path));
+  if ((directory.mode & 0o002) === 0 || directory.uid === stat.uid || isBelieved(path)) return undefined;
+  return `it belongs to another user (uid ${stat.uid}), and everybody may put files into its directory: look at it, and accept it with --trust or qrun trust`;
+}
+
 /** Whether a path lies at or below a directory that {@link believeBelow} was told of. */
 export function isBelieved(path: string): boolean {
   const at = resolve(path);
-  return [...believed].some(
-    ([directory, isTrusted]) =>
-      (at === directory || at.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`)) &&
-      isTrusted(),
-  );
+  return [...believed].some(([directory, isTrusted]) => isBeneath(at, directory) && isTrusted());
 }

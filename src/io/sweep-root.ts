@@ -19,7 +19,7 @@ export interface SweepRoot {
  * the unit lies beneath it, else the unit's parent. So a unit has one id, however it is started.
  *
  * As git does, the search goes up neither into a directory of another user (unless `accepts` it) nor into another file
- * system. A `qrun.toml` of another user in a directory where everybody may put files (such as /tmp) is passed over.
+ * system (unless `accepts` the root there, or it is `cwd`). A `qrun.toml` of another user in a directory where everybody may put files (such as /tmp) is passed over.
  */
 export function findSweepRoot(
   unitDirectory: string,
@@ -31,12 +31,15 @@ export function findSweepRoot(
   let below: Stats | undefined;
   // Once it is set, what lies above is looked at only to say that it does not count.
   let border: string | undefined;
+  let disk: string | undefined;
   for (let at = unit; ; at = dirname(at)) {
     const here = statOf(at);
     border ??= borderTo(at, here, below, accepts);
+    if (here !== undefined && below !== undefined && here.dev !== below.dev) disk = OTHER_DISK;
     const file = join(at, 'qrun.toml');
     if (isNamed(file)) {
-      const why = border ?? strangerIn(file, here, accepts);
+      const isMeant = disk !== undefined && (at === cwd || accepts(at));
+      const why = border ?? (isMeant ? undefined : disk) ?? strangerIn(file, here, accepts);
       if (why === undefined) return { directory: at, configFile: file };
       passedOver ??= { file, why };
     }
@@ -52,6 +55,9 @@ export function findSweepRoot(
   };
 }
 
+const OTHER_DISK =
+  'it lies on another file system than what is below it (to use it, start qrun in its directory, or trust it)';
+
 // Why the search does not go from the last directory below into this one.
 function borderTo(
   at: string,
@@ -60,7 +66,6 @@ function borderTo(
   accepts: (directory: string) => boolean,
 ): string | undefined {
   if (here === undefined || below === undefined) return undefined;
-  if (here.dev !== below.dev) return 'it lies on another file system than what is below it';
   if (isOwn(here.uid) || here.uid === below.uid || accepts(at)) return undefined;
   return `its directory belongs to another user (uid ${here.uid}) than those below it`;
 }

@@ -1,8 +1,10 @@
 import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, relative, sep } from 'node:path';
+import { dirname } from 'node:path';
 import { QrunError } from '../core/errors.js';
+import { pasteablePath } from '../core/shell.js';
 import { distrustAt, isOwn } from './owner.js';
+import { isBeneath, isHiddenIn } from './paths.js';
 
 /** A directory in which qrun keeps something. */
 export interface Place {
@@ -30,55 +32,52 @@ export interface Place {
  * Cost: one lstat(2) for each directory; more only for links. Errors: QrunError `CONFIG`.
  */
 export function checkPlace(root: string, place: Place): void {
-  let leaves = !isWithin(place.path, root);
+  let leaves = !isBeneath(place.path, root);
   for (const path of leaves ? [place.path] : stepsFrom(root, place.path)) {
     const own = look(path, lstatSync);
     if (own === undefined) return;
     if (own.isSymbolicLink()) {
-      if (!isOwn(own.uid)) refuse(place, path, `it is a symbolic link of another user (uid ${own.uid})`);
+      if (!isOwn(own.uid))
+        refuse(root, place, path, `it is a symbolic link of another user (uid ${own.uid})`);
       leaves = true;
     }
     const stat = own.isSymbolicLink() ? look(path, statSync) : own;
-    if (stat === undefined) refuse(place, path, 'it is a symbolic link to something that is not there');
+    if (stat === undefined) refuse(root, place, path, 'it is a symbolic link to something that is not there');
     // What is wrong with a file in place of a directory is for whoever makes the directory to say.
     if (!stat.isDirectory()) return;
     const problem = distrustAt(stat, path);
-    if (problem !== undefined) refuse(place, path, problem);
+    if (problem !== undefined) refuse(root, place, path, problem);
   }
   if (leaves && !place.isNamed()) checkTarget(root, place);
 }
 
 function checkTarget(root: string, place: Place): void {
   const real = realpathSync.native(place.path);
-  if (isWithin(real, realpathSync.native(root))) return;
+  if (isBeneath(real, realpathSync.native(root))) return;
   const stat = statSync(real);
   const problem = distrustAt(stat, real);
-  if (problem !== undefined) refuse(place, real, problem);
+  if (problem !== undefined) refuse(root, place, real, problem);
   const by = `the tree names it, and it lies outside of ${root}`;
-  if (isOfSettings(real)) refuse(place, real, `${by}, where programs keep their settings`);
+  if (isOfSettings(real)) refuse(root, place, real, `${by}, where programs keep their settings`);
   const names = readdirSync(real);
   if (names.length === 0 || names.some(name => place.isOurs(name, real))) return;
-  refuse(place, real, `${by}: it is neither empty nor holds anything of qrun`);
+  refuse(root, place, real, `${by}: it is neither empty nor holds anything of qrun`);
 }
 
 // Where a file of any name may be read by a program, and obeyed.
 const OF_SYSTEM = ['/etc', '/usr', '/bin', '/sbin', '/lib', '/boot', '/dev', '/proc', '/sys', '/run'];
+// Where disks are mounted for whoever plugs them in.
+const OF_DISKS = '/run/media';
 
 function isOfSettings(real: string): boolean {
-  if (OF_SYSTEM.some(directory => isWithin(real, directory))) return true;
+  if (OF_SYSTEM.some(directory => isBeneath(real, directory)) && !isBeneath(real, OF_DISKS)) return true;
   let home: string;
   try {
     home = realpathSync.native(homedir());
   } catch {
     return false;
   }
-  if (real === home) return true;
-  return (
-    isWithin(real, home) &&
-    relative(home, real)
-      .split(sep)
-      .some(name => name.startsWith('.'))
-  );
+  return real === home || (isBeneath(real, home) && isHiddenIn(home, real));
 }
 
 // The directories between the root and the path, outermost first, without the root.
@@ -97,13 +96,9 @@ function look(path: string, stat: typeof lstatSync | typeof statSync): Stats | u
   }
 }
 
-function refuse({ what, option, path: asked }: Place, path: string, problem: string): never {
+function refuse(root: string, { what, option, path: asked }: Place, path: string, problem: string): never {
   const at = path === asked ? path : `${asked} (${path})`;
   throw new QrunError('CONFIG', `${what} ${at} is not used: ${problem}`, {
-    hint: `remove or mend it, or name the place yourself with ${option}; where you share it on purpose: qrun trust`,
+    hint: `remove or mend it, or name the place yourself with ${option}; where you share it on purpose: qrun trust ${pasteablePath(root, true)}, or --trust`,
   });
-}
-
-function isWithin(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`);
 }

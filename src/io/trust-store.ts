@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, realpathSync, statSync, unlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync, unlinkSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, isAbsolute, join, sep } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { QrunError } from '../core/errors.js';
 import type { TreeSettings } from '../core/trust.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { reasonOf } from './log-file.js';
 import { distrust, distrustPath } from './owner.js';
+import { isBeneath, realOf } from './paths.js';
 import { readState } from './read-file.js';
 
 /** That a user trusts a tree, as it was then. */
@@ -122,23 +123,6 @@ export class TrustStore {
   // The name says nothing by itself: the root stands in the file.
   #pathOf(root: string): string {
     return join(this.directory, `${createHash('sha256').update(root).digest('hex').slice(0, 32)}.json`);
-  }
-}
-
-/** Whether a path is a directory or lies in it; both without links. */
-export function isBeneath(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`);
-}
-
-/**
- * The real path of something of which the last parts may not be there yet; what cannot be looked at is taken as it is
- * written.
- */
-export function realOf(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return dirname(path) === path ? path : join(realOf(dirname(path)), path.slice(dirname(path).length));
   }
 }
 

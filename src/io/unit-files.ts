@@ -260,6 +260,11 @@ export function directorySource(
       throw namedError(error, directory, name);
     }
   };
+  const readNamedLater = async (name: string): Promise<Buffer> => {
+    const path = pathOf(name);
+    if (name.includes('/')) links.enter(dirname(path));
+    return await links.read(path);
+  };
   if (keptBytes === 0) {
     return { directory, list: () => listed(directory, links), read: name => readNamed(name) };
   }
@@ -278,7 +283,7 @@ export function directorySource(
         return kept.keep(name, bytes, stat, Date.now());
       });
     },
-    readLater: name => (disks.allLocal ? undefined : links.read(pathOf(name))),
+    readLater: name => (disks.allLocal ? undefined : readNamedLater(name)),
     unchanged(name) {
       if (!kept.has(name)) return undefined;
       const stat = statOf(pathOf(name));

@@ -62,6 +62,8 @@ describe('a submission', () => {
     'http://h:8123/?user=sweep&password=PWINQUERY',
     'http://h:8123/#password=PWINQUERY',
     'http://sweep:PWINQUERY@h:8123',
+    'http:sweep:PWINQUERY@h:8123',
+    'http:/sweep:PWINQUERY@h:8123',
   ])('writes no file for a URL with a password: %s', async url => {
     const root = place({ 'qrun.toml': '' });
     const sweep = {

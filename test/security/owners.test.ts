@@ -169,17 +169,24 @@ describe.runIf(isRoot)('the search for qrun.toml', () => {
 
   it('goes up into no other file system', () => {
     const script =
-      'mount -t tmpfs none "$1/u" && mkdir "$1/u/v" && echo "SELECT 1" > "$1/u/v/q.sql" && exec "$2" "$3" config "$1/u/$4" --json';
-    const config = (unit: string) =>
+      'mount -t tmpfs none "$1/u" && mkdir "$1/u/v" && echo "SELECT 1" > "$1/u/v/q.sql" && cd "$5" && exec "$2" "$3" config "$1/u/$4" --json $6';
+    const config = (unit: string, cwd = '/', option = '') =>
       JSON.parse(
-        execFileSync('unshare', ['-m', 'sh', '-c', script, 'sh', root, process.execPath, builtQrun(), unit], {
-          cwd: '/',
-          env: { HOME: home, PATH: process.env.PATH },
-          encoding: 'utf8',
-        }),
+        execFileSync(
+          'unshare',
+          ['-m', 'sh', '-c', script, 'sh', root, process.execPath, builtQrun(), unit, cwd, option],
+          {
+            cwd: '/',
+            env: { HOME: home, PATH: process.env.PATH },
+            encoding: 'utf8',
+          },
+        ),
       );
     // The current directory is above it here.
     expect(config('v')).toMatchObject({ config_file: null, root: '/' });
+    // Whoever starts there, or trusts it, has named it: a sweep may have parts on other disks.
+    expect(config('v', root)).toMatchObject({ config_file: join(root, 'qrun.toml'), root });
+    expect(config('v', '/', '--trust')).toMatchObject({ config_file: join(root, 'qrun.toml'), root });
     // Without the mount it is found.
     const plain = spawnSync(process.execPath, [builtQrun(), 'config', join(root, 'u'), '--json'], {
       encoding: 'utf8',

@@ -181,6 +181,17 @@ describe('a server that the tree names', () => {
     expect(context({}, { trust: true }).connection().notices).toEqual([]);
   });
 
+  it('is asked for what is hidden in the tree: it may be of another program', () => {
+    for (const file of ['.env.local', '.aws/token', 'd/.npmrc']) {
+      put(root, file, `${SECRET}\n`);
+      put(root, 'qrun.toml', `url = "${REMOTE}"\npassword_file = "${file}"\n`);
+      expect(sent(), file).toContain('refused');
+      expect(sent({}, { trust: true }), file).toBe(SECRET);
+      put(root, 'qrun.toml', `url = "http://127.0.0.1:1"\npassword_file = "${file}"\n`);
+      expect(sent(), file).toBe(SECRET);
+    }
+  });
+
   it('is asked for what was given by a flag as for all from outside', () => {
     put(home, 'pw', `${SECRET}\n`);
     put(root, 'qrun.toml', `url = "${REMOTE}"\n`);

@@ -2,7 +2,8 @@ import { resolve } from 'node:path';
 import { QrunError } from '../../core/errors.js';
 import { jsonLine } from '../../core/json.js';
 import { TRUSTED_KEYS } from '../../core/trust.js';
-import { realOf, type TrustRecord, TrustStore } from '../../io/trust-store.js';
+import { realOf } from '../../io/paths.js';
+import { type TrustRecord, TrustStore } from '../../io/trust-store.js';
 import { statOf } from '../../io/unit-files.js';
 import { type SweepContext, sweepContext } from '../context.js';
 import { type Flags, flagName } from '../options.js';
@@ -74,10 +75,18 @@ function list(store: TrustStore, flags: Flags, terminal: Terminal): number {
 
 function lines({ root, settings }: TrustRecord, style: Style): string {
   const shown = TRUSTED_KEYS.flatMap(key =>
-    settings[key] === undefined ? [] : [`  ${key.padEnd(14)}${style.foreign(settings[key])}\n`],
+    settings[key] === undefined ? [] : [`  ${key.padEnd(14)}${style.foreign(short(settings[key]))}\n`],
   );
-  const nothing = '  it names no server, no user and no file\n';
+  const nothing = '  it names no server, no user and no file, and allows itself nothing\n';
   return `${style.foreign(root)}\n${shown.length === 0 ? nothing : shown.join('')}`;
+}
+
+// A value that fills the screen would push the others out of sight. Chars.
+const SHOWN_END = 200;
+
+function short(value: string): string {
+  if (value.length <= 2 * SHOWN_END) return value;
+  return `${value.slice(0, SHOWN_END)} ... ${value.slice(-SHOWN_END)} (${value.length} characters)`;
 }
 
 function contextAt(path: string, { env }: Terminal): SweepContext {

@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { relative, resolve, sep } from 'node:path';
+import { dirname, relative, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../app/run-unit.js';
 import { runUnitSession, type UnitRequest } from '../../app/unit-session.js';
@@ -16,6 +16,7 @@ import { takeLease } from '../../io/lease.js';
 import { ResultLog } from '../../io/log.js';
 import { localDisk, makeDirectories } from '../../io/log-file.js';
 import { realLogPath } from '../../io/log-place.js';
+import { isBeneath, realOf } from '../../io/paths.js';
 import { appendRun, readRuns } from '../../io/run-sidecar.js';
 import { withSetupLock } from '../../io/setup-state.js';
 import { directorySource, findSetupFiles, KEPT_BYTES, statOf } from '../../io/unit-files.js';
@@ -83,7 +84,7 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
             progress.sink({ type: 'warning', message: `no more events to ${eventsPath}: ${error.message}` }),
           {
             // Whoever wrote the tree may have made a link in it to any file of the user's.
-            follow: !isBeneath(resolve(terminal.cwd, eventsPath), context.root),
+            follow: !liesIn(context.root, resolve(terminal.cwd, eventsPath)),
             refuse: stat => (isFile(stat, context.logPath) ? 'it is the log of the unit' : undefined),
           },
         );
@@ -119,9 +120,9 @@ function refuseEventsIn({ config, logPath }: UnitContext, cwd: string): void {
   });
 }
 
-function isBeneath(path: string, directory: string): boolean {
-  const way = relative(directory, path);
-  return way !== '..' && !way.startsWith(`..${sep}`);
+// As it is written, or by another way to the same tree.
+function liesIn(root: string, path: string): boolean {
+  return isBeneath(path, root) || isBeneath(realOf(dirname(path)), realOf(root));
 }
 
 function isFile({ dev, ino }: Stats, path: string): boolean {
