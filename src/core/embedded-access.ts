@@ -24,22 +24,6 @@ const words = (text: string): readonly string[] => text.split(/\s+/).filter(Bool
 // The names below are those of engine 26.7 (system.table_engines, system.database_engines, system.table_functions,
 // system.dictionary_sources, system.dictionary_layouts); a test compares them with what the engine lists.
 
-/** Engines of tables and databases that keep to the data. */
-export const INSIDE_ENGINES: readonly string[] = words(`
-  MergeTree SummingMergeTree ReplacingMergeTree AggregatingMergeTree CollapsingMergeTree CoalescingMergeTree
-  VersionedCollapsingMergeTree GraphiteMergeTree Memory Log TinyLog StripeLog Set Join Null Buffer Merge View
-  MaterializedView WindowView Dictionary GenerateRandom FuzzJSON FuzzQuery Alias Loop TimeSeries Atomic Ordinary
-`);
-
-/** Table functions that keep to the data; `executable` finds no program. */
-export const INSIDE_FUNCTIONS: readonly string[] = words(`
-  timeSeriesSelector timeSeriesMetrics timeSeriesTags timeSeriesSamples timeSeriesData prometheusQuery
-  prometheusQueryRange mergeTreeProjection mergeTreeTextIndex mergeTreeAnalyzeIndexes mergeTreeAnalyzeIndexesUUID
-  mergeTreeIndex format loop view viewIfPermitted viewExplain numbers numbers_mt generateRandom generateSeries
-  generate_series dictionary fuzzQuery fuzzJSON SQLStandardValues merge zeros zeros_mt eval values input null primes
-  executable arrowstream
-`);
-
 /** Engines that reach outside, and what each takes. */
 export const OUTSIDE_ENGINES: ReadonlyMap<string, AccessNeeded> = table({
   files: 'File FileLog SQLite EmbeddedRocksDB DeltaLakeLocal IcebergLocal PaimonLocal Filesystem',

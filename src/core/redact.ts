@@ -34,7 +34,7 @@ export function redactMessage(message: string, sent: Sent): string {
     return `${HEAD.exec(message)?.[0] ?? ''}... (hidden: the query holds too many secrets)`;
   let text = message;
   for (const secret of secrets.values()) text = withoutSecret(text, secret);
-  return withoutKeys(withoutPlaces(text));
+  return redactText(text);
 }
 
 /** A text without what looks like a credential in it by its place or by its form, whatever it comes from. */

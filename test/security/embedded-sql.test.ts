@@ -6,8 +6,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   type EmbeddedAccess,
   FILE_LAYOUTS,
-  INSIDE_ENGINES,
-  INSIDE_FUNCTIONS,
   NO_ACCESS,
   OUTSIDE_ENGINES,
   OUTSIDE_FUNCTIONS,
@@ -18,6 +16,7 @@ import { openEmbedded } from '../../src/io/embedded.js';
 import { loadChdb } from '../../src/io/embedded-chdb.js';
 import { openConnections } from '../../src/io/embedded-open.js';
 import type { Engine } from '../../src/io/engine.js';
+import { INSIDE_ENGINES, INSIDE_FUNCTIONS } from './inside-names.js';
 
 const FILES: EmbeddedAccess = { files: true, network: false };
 const NETWORK: EmbeddedAccess = { files: false, network: true };
