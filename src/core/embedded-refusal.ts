@@ -44,7 +44,7 @@ const FUNCTION_OF_FILES = new RegExp(
   `${FILE_FUNCTION_CLOSED.replace('()', '\\(\\)')}|Function file expects 1 arguments|Unknown table function CAST\\b`,
 );
 // `... it's necessary to have the grant READ ON FILE.`, `TABLE ENGINE ON URL`, `CLUSTER ON *.*`
-const GRANT = /necessary to have the grant (READ|WRITE|READ, WRITE|TABLE ENGINE|CLUSTER)(?: ON ([\w ]+))?/;
+const GRANT = /necessary to have the grant (READ, WRITE|READ|WRITE|TABLE ENGINE|CLUSTER)(?: ON ([\w ]+))?/;
 const SETTING = /Setting (\w{1,100}) should/;
 
 function deniedUse({ code, message }: Failure): OutsideUse | undefined {
