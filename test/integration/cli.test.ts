@@ -172,18 +172,17 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('the sample on
 
   it('settings and database reach the server, and are part of what is settled', async () => {
     root = tree({
-      'u/a.sql':
-        "SELECT currentDatabase() AS db, value AS v FROM system.settings WHERE name = 'max_block_size'",
+      'u/a.sql': "SELECT currentDatabase() AS db, value AS v FROM system.settings WHERE name = 'max_threads'",
     });
     const args = ['unit', 'u', '--url', server.url, '-q'];
     const last = () => records(readFileSync(join(root, 'results/u.ndjson'))).at(-1)?.row;
-    expect(await qrun([...args, '--set', 'max_block_size=777'], { cwd: root, env })).toMatchObject({
+    expect(await qrun([...args, '--set', 'max_threads=3'], { cwd: root, env })).toMatchObject({
       code: 0,
     });
-    expect(last()).toEqual({ db: 'default', v: '777' });
+    expect(last()).toEqual({ db: 'default', v: '3' });
     // A limit changes no result: nothing runs again.
-    await qrun([...args, '--set', 'max_block_size=778'], { cwd: root, env });
-    expect(last()).toEqual({ db: 'default', v: '777' });
+    await qrun([...args, '--set', 'max_threads=4'], { cwd: root, env });
+    expect(last()).toEqual({ db: 'default', v: '3' });
     await qrun([...args, '--database', 'system'], { cwd: root, env });
     expect(last()).toMatchObject({ db: 'system' });
     // The audit takes the same configuration as a run, and no other.

@@ -123,7 +123,7 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('on a real ser
     it.each([
       ['a limit of time', 'timeout_overflow_mode', 'max_execution_time'],
       ['a limit of time, by way of the threads', 'timeout_overflow_mode', 'max_threads'],
-      ['a limit of rows', 'result_overflow_mode', 'max_block_size'],
+      ['a limit of rows', 'result_overflow_mode', 'priority'],
     ])('%s that cuts results is part of them', async (_, mode, limit) => {
       root = tree({ 'qrun.toml': '', 'u/a.sql': 'SELECT 1 AS a', 'u/b.sql': `SELECT 1 AS a -- ${mode}` });
       const cut = (value: number) => ['--set', `${mode}=break`, '--set', `${limit}=${value}`];
