@@ -109,6 +109,13 @@ function cpuMs(work: () => void): number {
   return (user + system) / 1000;
 }
 
+// What other work on the machine, or the collection of garbage, adds is no time of the parser: of five the least counts.
+function leastMs(work: () => void, enoughMs: number): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let n = 0; n < 5 && least >= enoughMs; n += 1) least = Math.min(least, cpuMs(work));
+  return least;
+}
+
 const MEGABYTE = 1024 * 1024;
 // Made once for all parsers.
 const TEXTS = SHAPES.map(([begin, unit]) =>
@@ -119,16 +126,12 @@ describe.each(Object.entries(PARSERS))('what a server says goes through %s', (_,
   it('in linear time, whatever it is and however long', { timeout: 60_000 }, () => {
     for (const [index, text] of TEXTS.entries()) {
       const shape = JSON.stringify(SHAPES[index]);
-      const once = cpuMs(() => void parse(text));
       // Short times are mostly chance, and need no comparison.
-      if (once < 50) continue;
-      const took = Math.min(
-        once,
-        cpuMs(() => void parse(text)),
-      );
+      const took = leastMs(() => void parse(text), 50);
+      if (took < 50) continue;
       expect(took, shape).toBeLessThan(100);
       const part = text.slice(0, MEGABYTE / 4);
-      const tookPart = Math.min(...[1, 2].map(() => cpuMs(() => void parse(part))));
+      const tookPart = leastMs(() => void parse(part), 0);
       // Four times as long; sixteen times where it goes by the square.
       expect(took / Math.max(tookPart, 5), shape).toBeLessThan(10);
     }
