@@ -93,7 +93,8 @@ it.each([
   ['{'.repeat(2000), '{'.repeat(4096)],
   ['['.repeat(2000), '['.repeat(4096)],
 ] as const)('no glob takes long (%#)', (glob, name) => {
-  const start = performance.now();
+  const from = process.cpuUsage();
   if (globProblem(glob) === undefined) matches(glob, name);
-  expect(performance.now() - start).toBeLessThan(300);
+  // In CPU time, which other work on the machine adds little to; one that backtracks takes years.
+  expect(process.cpuUsage(from).user).toBeLessThan(1_000_000);
 });
