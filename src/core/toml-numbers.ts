@@ -1,3 +1,5 @@
+import { QrunError } from './errors.js';
+
 /**
  * What becomes of the numbers of a table: `number` for the checks of a configuration (a whole number that a double
  * cannot hold stays a bigint), `setting` and `parameter` for texts that are sent.
@@ -19,6 +21,9 @@ export interface TomlContent {
   readonly respelled: readonly Respelled[];
 }
 
+/** No file that people write is deeper; a key of thousands of parts (`a.a.a...`) would take the whole stack. */
+const MAX_DEPTH = 100;
+
 const WHOLE =
   /^[+-]?(?:0|[1-9](?:_?\d)*)$|^0x[\dA-Fa-f](?:_?[\dA-Fa-f])*$|^0o[0-7](?:_?[0-7])*$|^0b[01](?:_?[01])*$/;
 const FLOAT =
@@ -33,7 +38,7 @@ const WORD = /[^\s,=#"'[\]{}]+/y;
  * do not count) is for. A setting keeps the shortest form of a number that a double holds exactly, because it is part
  * of fingerprints; a parameter is a text and is sent as it is written, without `_` and `+`; whole numbers in decimals.
  *
- * Errors: those of `parse`.
+ * Errors: those of `parse`; QrunError `CONFIG` for tables and lists deeper than {@link MAX_DEPTH} in each other.
  */
 export function readTomlNumbers(
   text: string,
@@ -46,8 +51,9 @@ export function readTomlNumbers(
     if (typeof value === 'string' && value.startsWith(mark)) return written[Number(value.slice(mark.length))];
     return typeof value === 'bigint' || typeof value === 'number' ? tomlOf(value) : undefined;
   };
-  const convert = (value: unknown, path: readonly string[]): unknown => {
-    if (Array.isArray(value)) return value.map(one => convert(one, path));
+  const convert = (value: unknown, path: readonly string[], depth: number): unknown => {
+    if (depth > MAX_DEPTH) throw new QrunError('CONFIG', `it is nested deeper than ${MAX_DEPTH} levels`);
+    if (Array.isArray(value)) return value.map(one => convert(one, path, depth + 1));
     const number = numberIn(value);
     if (number !== undefined) {
       const use = useOf(path);
@@ -59,7 +65,9 @@ export function readTomlNumbers(
       return result;
     }
     if (typeof value !== 'object' || value === null || value instanceof Date) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, convert(one, [...path, key])]));
+    return Object.fromEntries(
+      Object.entries(value).map(([key, one]) => [key, convert(one, [...path, key], depth + 1)]),
+    );
   };
   let tree: Record<string, unknown>;
   try {
@@ -68,7 +76,7 @@ export function readTomlNumbers(
     // For the place of an error in the text as it stands.
     tree = parse(text);
   }
-  return { values: convert(tree, []) as Record<string, unknown>, respelled };
+  return { values: convert(tree, [], 0) as Record<string, unknown>, respelled };
 }
 
 function tomlOf(value: number | bigint): string {

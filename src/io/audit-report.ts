@@ -33,7 +33,10 @@ export function readAuditReport(path: string): SweepAudit | undefined {
       typeof audit?.at === 'string' &&
       typeof audit.verdict === 'string' &&
       Array.isArray(audit.units) &&
-      audit.units.every(one => typeof one === 'object' && one !== null);
+      audit.units.every(
+        one =>
+          typeof one === 'object' && one !== null && (one.at === undefined || typeof one.at === 'string'),
+      );
     return known ? (audit as SweepAudit) : undefined;
   } catch {
     return undefined;

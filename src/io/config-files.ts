@@ -22,6 +22,8 @@ export function readToml(
   try {
     return readTomlNumbers(text, source => parse(source, { integersAsBigInt: true }), useOf);
   } catch (cause) {
+    if (cause instanceof QrunError)
+      throw new QrunError('CONFIG', `cannot read ${path}: ${cause.message}`, { cause });
     const at = cause instanceof TomlError ? `:${cause.line}:${cause.column}` : '';
     const reason = (cause as Error).message.split('\n')[0];
     throw new QrunError('CONFIG', `${path}${at} is not TOML: ${reason}`, {

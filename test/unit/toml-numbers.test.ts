@@ -140,3 +140,13 @@ z = 27.0`;
     expect.assertions(1);
   });
 });
+
+it('refuses what is nested deeper than anybody writes, before it takes the stack', () => {
+  const deep = (levels: number) => `${'a.'.repeat(levels - 1)}a = 1\n`;
+  expect(() => readTomlNumbers(deep(99), parseToml, () => 'number')).not.toThrow();
+  for (const levels of [101, 3000]) {
+    expect(() => readTomlNumbers(deep(levels), parseToml, () => 'number')).toThrow(
+      /nested deeper than 100 levels/,
+    );
+  }
+});

@@ -3,6 +3,7 @@ import { parse } from 'smol-toml';
 import { parsePairs } from '../../../src/cli/options.js';
 import { resolveConfig, TOML_KEYS } from '../../../src/core/config.js';
 import { decodeDataNote } from '../../../src/core/data-note.js';
+import { QrunError } from '../../../src/core/errors.js';
 import { judgeJob, parseJobEntry } from '../../../src/core/job-state.js';
 import { decodeResolved, parseJobsFile, resolveJobs } from '../../../src/core/jobs.js';
 import { nameOfTask, sweepInLabel, taskLabel, tasksByName } from '../../../src/core/labels.js';
@@ -147,7 +148,8 @@ export const SETTINGS: readonly Target[] = [
         path => (path[0] === 'parameters' ? 'parameter' : 'number'),
       ));
     } catch (error) {
-      // The contract of readTomlNumbers: what the parser throws.
+      // The contract of readTomlNumbers: what the parser throws, and a limit of its own.
+      if (error instanceof QrunError) return;
       if ((error as Error).name === 'TomlError' || (error as Error).message.startsWith('Invalid TOML'))
         return;
       throw error;
