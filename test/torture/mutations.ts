@@ -423,7 +423,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/io/embedded-content.ts',
     line: '  closeFileFunction(path, access);',
     without: '',
-    proof: { vitest: 'test/security/embedded-sql.test.ts', test: 'file() in the structure' },
+    proof: { vitest: 'test/security/embedded-sql.test.ts', test: 'in the structure' },
   },
   {
     name: 'what the grants of the embedded engine do not cover is refused',
