@@ -186,14 +186,17 @@ async function readRows(
   const status = 200;
   const writer = new ResultWriter(spool, shape);
   let sizeBytes = 0;
+  const cutRefused = (): void => {
+    if (writer.isRefused) body.destroy();
+  };
   const error = await body.read(chunk => {
     sizeBytes += chunk.length;
-    const written = sizeBytes <= limitBytes ? writer.write(chunk) : undefined;
-    const cutRefused = (): void => {
-      if (writer.isRefused) body.destroy();
-    };
-    if (sizeBytes > limitBytes) body.destroy();
-    else cutRefused();
+    if (sizeBytes > limitBytes) {
+      body.destroy();
+      return undefined;
+    }
+    const written = writer.write(chunk);
+    cutRefused();
     return written?.then(cutRefused);
   });
   if (sizeBytes > limitBytes) {
