@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FileLock } from '../src/io/flock.js';
-import { ResultLog } from '../src/io/log.js';
-import { type LogDisk, localDisk } from '../src/io/log-file.js';
-import { ResultWriter } from '../src/io/result-body.js';
+import { ResultWriter } from '../src/io/engines/result-body.js';
+import { FileLock } from '../src/io/files/flock.js';
+import { type LogDisk, localDisk } from '../src/io/log/disk.js';
+import { ResultLog } from '../src/io/log/result-log.js';
 
 // Appends groups from several producers to a log. usage: commit-worker.js LOG PRODUCERS DELAY_MS GROUPS
 

@@ -2,9 +2,9 @@ import { Agent, request } from 'node:http';
 import { createRequire } from 'node:module';
 import { createClient } from '@clickhouse/client';
 import type * as undici from 'undici';
-import { HTTP_PARAMETERS } from '../src/core/engine-settings.js';
-import type { AnswerBody } from '../src/io/clickhouse-answer.js';
-import { leanConnection } from '../src/io/clickhouse-connection.js';
+import { HTTP_PARAMETERS } from '../src/core/engines/engine-settings.js';
+import type { AnswerBody } from '../src/io/engines/clickhouse/answer.js';
+import { leanConnection } from '../src/io/engines/clickhouse/transport.js';
 
 // Small queries over HTTP in a bare loop, results thrown away: what each transport allows at most.
 // usage: loop.js KIND PORT QUERIES CONCURRENCY SQL

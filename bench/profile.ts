@@ -77,7 +77,7 @@ function unbundled(directory: string): string {
     cpSync(join(REPOSITORY, name), join(copy, name), { recursive: true });
   }
   symlinkSync(join(REPOSITORY, 'node_modules'), join(copy, 'node_modules'));
-  rmSync(join(copy, 'dist/cli/qrun.cjs'));
+  rmSync(join(copy, 'dist/cli/bundle/qrun.cjs'));
   return join(copy, 'bin/qrun.cjs');
 }
 

@@ -1,8 +1,8 @@
-import { Audit } from '../src/core/audit.js';
-import { FileLock } from '../src/io/flock.js';
-import { ResultLog } from '../src/io/log.js';
-import { localDisk } from '../src/io/log-file.js';
-import { readLog } from '../src/io/log-read.js';
+import { Audit } from '../src/core/log/audit.js';
+import { FileLock } from '../src/io/files/flock.js';
+import { localDisk } from '../src/io/log/disk.js';
+import { readLog } from '../src/io/log/follow.js';
+import { ResultLog } from '../src/io/log/result-log.js';
 
 // Reads a log as `qrun audit` or as the start of `qrun unit` does. usage: scan-worker.js audit|resume LOG
 

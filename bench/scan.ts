@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createWriteStream, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { GroupHead } from '../src/core/record.js';
-import { RecordBuffer } from '../src/core/record-buffer.js';
+import type { GroupHead } from '../src/core/log/record.js';
+import { RecordBuffer } from '../src/core/log/record-buffer.js';
 import { isInstalled, measure, median, worker } from './measure.js';
 import type { BenchContext, PartResult } from './result.js';
 

@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { HTTP_PARAMETERS } from '../src/core/engine-settings.js';
+import { HTTP_PARAMETERS } from '../src/core/engines/engine-settings.js';
 import { isInstalled, measure, median, medianRatio, qrun, REPOSITORY, worker } from './measure.js';
 import type { BenchContext, PartResult } from './result.js';
 

@@ -25,7 +25,7 @@ if (major < 20 || (major === 20 && minor < 12)) {
 
 // The bundle (scripts/bundle.mjs) or, where only the modules were built, these: the same program.
 async function load() {
-  const bundle = require('node:path').join(__dirname, '..', 'dist', 'cli', 'qrun.cjs');
+  const bundle = require('node:path').join(__dirname, '..', 'dist', 'cli', 'bundle', 'qrun.cjs');
   const { existsSync } = require('node:fs');
   const { loadBundle } = require('./load-bundle.cjs');
   return existsSync(bundle) ? loadBundle(bundle).exports : import('../dist/cli/main.js');

@@ -41,7 +41,7 @@ function build(): string {
 }
 
 function isFresh(): boolean {
-  if (!existsSync(STAMP) || !existsSync(join(ROOT, 'dist', 'cli', 'qrun.cjs.cache'))) return false;
+  if (!existsSync(STAMP) || !existsSync(join(ROOT, 'dist', 'cli', 'bundle', 'qrun.cjs.cache'))) return false;
   const builtMs = statSync(STAMP).mtimeMs;
   const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).map(name =>
     join('src', name),

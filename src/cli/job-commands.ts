@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { QrunError } from '../core/errors.js';
 import { addEngineOptions, addTrustOption, addUnitOptions, collect, type Flags } from './options.js';
-import type { Terminal } from './terminal.js';
+import type { Terminal } from './terminal/streams.js';
 
 /** What the command line as a whole gives to a part of it. */
 interface Registration {
@@ -23,7 +23,7 @@ export function addJobCommands({ program, command, refusePassword, terminal, don
     .argument('[file]', 'the jobs: command and matrix of parameters', 'jobs.toml')
     .addHelpText('after', `\n${PROCESS_ALL_HELP}`);
   addTrustOption(addProcessAllOptions(processAll)).action(async (file: string, flags: Flags) => {
-    const { processAllCommand } = await import('./commands/process-all.js');
+    const { processAllCommand } = await import('./commands/process-all/run.js');
     done(await processAllCommand(file, flags, terminal));
   });
 
@@ -33,7 +33,7 @@ export function addJobCommands({ program, command, refusePassword, terminal, don
     .option('--rerun-before <time>', 'run also what was done before this time (ISO 8601, UTC)')
     .option('--trust', 'also if others own its files')
     .action(async (flags: Flags) => {
-      const { jobCommand } = await import('./commands/job.js');
+      const { jobCommand } = await import('./commands/job/run.js');
       done(await jobCommand(flags, terminal));
     });
 
@@ -44,7 +44,7 @@ export function addJobCommands({ program, command, refusePassword, terminal, don
     if (name === 'get') action.option('--default <json>', 'what to print when there is no checkpoint');
     addCheckpointOptions(action).action(async (...args: unknown[]) => {
       const [value, flags] = (name === 'set' ? args : [undefined, ...args]) as [string | undefined, Flags];
-      const { checkpointCommand } = await import('./commands/checkpoint.js');
+      const { checkpointCommand } = await import('./commands/checkpoint/run.js');
       done(await checkpointCommand(name, value, flags, terminal));
     });
   }
@@ -56,7 +56,7 @@ export function addJobCommands({ program, command, refusePassword, terminal, don
   for (const add of [addEngineOptions, addUnitOptions]) add(doctor);
   doctor.action(async (directory: string, flags: Flags) => {
     refusePassword(flags);
-    const { doctorCommand } = await import('./commands/doctor.js');
+    const { doctorCommand } = await import('./commands/doctor/run.js');
     done(await doctorCommand(directory, flags, terminal));
   });
 }

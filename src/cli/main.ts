@@ -1,12 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
 import { CommanderError } from 'commander';
+import { shortageCode } from '../core/engines/shortage.js';
 import { QrunError } from '../core/errors.js';
-import { shortageCode } from '../core/shortage.js';
-import { endSoon } from './end-now.js';
 import { createProgram, isHelpOrVersion } from './program.js';
-import { renderError } from './render/error.js';
-import { SIGNAL_EXIT } from './signals.js';
-import { openTerminal, type Terminal } from './terminal.js';
+import { endSoon } from './terminal/end-now.js';
+import { renderError } from './terminal/error.js';
+import { SIGNAL_EXIT } from './terminal/signals.js';
+import { openTerminal, type Terminal } from './terminal/streams.js';
 
 // All work is done and closed; what then still keeps the process alive is a leak, or a disk that does not answer, and
 // not a reason to hang. Whoever sent a signal waits.

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
-import type { ConfigKey } from '../core/config.js';
+import { type ConfigKey, flagName } from '../core/config/config.js';
+import { nameProblem } from '../core/config/table-keys.js';
 import { QrunError } from '../core/errors.js';
-import { nameProblem } from '../core/table-keys.js';
 
 /** Options of commander, by the names that it derives from the flags. */
 export type Flags = Readonly<Record<string, unknown>>;
@@ -309,15 +309,6 @@ export function configFlags(flags: Flags): Record<string, unknown> {
     result[key] = pairs ? parsePairs(flagName(key), value as string[]) : value;
   }
   return result;
-}
-
-/** How the flag of a configuration key is written. */
-export function flagName(key: string): string {
-  if (key === 'parameters') return '--param';
-  if (key === 'settings') return '--set';
-  // The one of its two flags that takes a value, which may be bad.
-  if (key === 'allow_placeholders') return '--allow-placeholder';
-  return `--${key.replaceAll('_', '-')}`;
 }
 
 // Of a value that is none.

@@ -1,5 +1,6 @@
 import { Argument, Command, type CommanderError, Option } from 'commander';
 import { EXIT_TABLE, QrunError } from '../core/errors.js';
+import { withoutOptionValue } from '../core/text/shown-urls.js';
 import { addJobCommands } from './job-commands.js';
 import {
   acceptOptions,
@@ -16,9 +17,8 @@ import {
   collect,
   type Flags,
 } from './options.js';
-import { withoutOptionValue } from './secrets.js';
-import type { Terminal } from './terminal.js';
-import { version } from './version.js';
+import type { Terminal } from './terminal/streams.js';
+import { version } from './terminal/version.js';
 
 /**
  * The command line. Commands load what they need when they run, so that `--help` stays quick; the exit code
@@ -56,7 +56,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
   for (const add of UNIT_OPTIONS) add(unit);
   unit.action(async (directory: string, flags: Flags) => {
     refusePassword(flags);
-    const { unitCommand } = await import('./commands/unit.js');
+    const { unitCommand } = await import('./commands/unit/run.js');
     done(await unitCommand(directory, flags, terminal));
   });
 
@@ -66,7 +66,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
   for (const add of [addUnitOptions, addSelectionOptions]) add(plan);
   acceptOptions(plan, UNIT_OPTIONS).action(async (directory: string, flags: Flags) => {
     refusePassword(flags);
-    const { showPlan } = await import('./commands/plan.js');
+    const { showPlan } = await import('./commands/plan/run.js');
     done(await showPlan(directory, flags, terminal));
   });
 
@@ -78,7 +78,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
   for (const add of [addChoiceOptions, addBadFileOptions]) add(audit);
   acceptOptions(audit, UNIT_OPTIONS).action(async (directories: string[], flags: Flags) => {
     refusePassword(flags);
-    const { auditCommand } = await import('./commands/audit.js');
+    const { auditCommand } = await import('./commands/audit/run.js');
     done(await auditCommand(directories, flags, terminal));
   });
 
@@ -114,7 +114,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
   for (const add of [addSweepOptions, ...SHARED_OPTIONS]) add(submitAll);
   submitAll.action(async (directory: string, flags: Flags) => {
     refusePassword(flags);
-    const { submitAllCommand } = await import('./commands/submit-all.js');
+    const { submitAllCommand } = await import('./commands/submit-all/run.js');
     done(await submitAllCommand(directory, flags, terminal));
   });
 
@@ -126,7 +126,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     .option('--json', 'as JSON, one line for each look');
   for (const add of [addSweepOptions, addSharedUnitOptions, addTrustOption]) add(status);
   status.action(async (directory: string, flags: Flags) => {
-    const { statusCommand } = await import('./commands/status.js');
+    const { statusCommand } = await import('./commands/status/run.js');
     done(await statusCommand(directory, flags, terminal));
   });
 
@@ -143,7 +143,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
   for (const add of [addSweepOptions, addSharedUnitOptions, addBadFileOptions]) add(auditAll);
   acceptOptions(auditAll, SHARED_OPTIONS).action(async (directory: string, flags: Flags) => {
     refusePassword(flags);
-    const { auditAllCommand } = await import('./commands/audit-all.js');
+    const { auditAllCommand } = await import('./commands/audit-all/run.js');
     done(await auditAllCommand(directory, flags, terminal));
   });
 
@@ -157,7 +157,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
   for (const add of [addRunOptions, addEngineOptions, addUnitOptions, addSelectionOptions]) add(config);
   config.action(async (directory: string, flags: Flags) => {
     refusePassword(flags);
-    const { configCommand } = await import('./commands/config.js');
+    const { configCommand } = await import('./commands/config/run.js');
     done(await configCommand(directory, flags, terminal));
   });
 
@@ -168,7 +168,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     .option('--json', 'as one JSON line')
     .addHelpText('after', `\n${TRUST_HELP}`)
     .action(async (directory: string, flags: Flags) => {
-      const { trustCommand } = await import('./commands/trust.js');
+      const { trustCommand } = await import('./commands/trust/run.js');
       done(await trustCommand(directory, flags, terminal));
     });
 
@@ -183,7 +183,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     .option('--json', 'as one JSON line');
   addEngineOptions(probe).action(async (directory: string, flags: Flags) => {
     refusePassword(flags);
-    const { probeCommand } = await import('./commands/probe.js');
+    const { probeCommand } = await import('./commands/probe/run.js');
     done(await probeCommand(directory, flags, terminal));
   });
 
@@ -210,7 +210,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     .addHelpText('after', `\n${AUTOSCALE_HELP}`);
   addEngineOptions(autoscale).action(async (flags: Flags) => {
     refusePassword(flags);
-    const { autoscaleCommand } = await import('./commands/autoscale.js');
+    const { autoscaleCommand } = await import('./commands/autoscale/run.js');
     done(await autoscaleCommand(flags, terminal));
   });
 
@@ -222,7 +222,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     .option('--json', 'as one JSON line')
     .addHelpText('after', `\n${PRUNE_HELP}`);
   addTrustOption(pruning).action(async (directory: string, flags: Flags) => {
-    const { pruneCommand } = await import('./commands/prune.js');
+    const { pruneCommand } = await import('./commands/prune/run.js');
     done(await pruneCommand(directory, flags, terminal));
   });
 
@@ -232,7 +232,7 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
     .addArgument(new Argument('<shell>', 'which shell').choices(['bash', 'zsh', 'fish']))
     .addHelpText('after', '\nBash: source <(qrun completion bash)')
     .action(async (shell: 'bash' | 'zsh' | 'fish') => {
-      const { completionScript } = await import('./completion.js');
+      const { completionScript } = await import('./commands/completion/run.js');
       terminal.out.write(completionScript(program, shell));
       done(0);
     });

@@ -1,4 +1,4 @@
-import { shortageCode, shortageHint } from './shortage.js';
+import { shortageCode, shortageHint } from './engines/shortage.js';
 
 /**
  * The exit codes of `qrun`. They are a contract with scripts: a code is never given a second meaning.

@@ -1,8 +1,8 @@
 import { tmpdir } from 'node:os';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseQuery } from '../../src/core/sql/parse.js';
-import { type ClickHouseOptions, openClickHouse } from '../../src/io/clickhouse.js';
-import type { Engine, EngineRequest, EngineResult } from '../../src/io/engine.js';
+import { type ClickHouseOptions, openClickHouse } from '../../src/io/engines/clickhouse/engine.js';
+import type { Engine, EngineRequest, EngineResult } from '../../src/io/engines/engine.js';
 import {
   type Cut,
   cutChunks,

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseQuery } from '../../src/core/sql/parse.js';
-import { openClickHouse } from '../../src/io/clickhouse.js';
-import type { Engine, EngineRequest, EngineResult } from '../../src/io/engine.js';
+import { openClickHouse } from '../../src/io/engines/clickhouse/engine.js';
+import type { Engine, EngineRequest, EngineResult } from '../../src/io/engines/engine.js';
 import {
   type ClickHouseServer,
   clickHouseServerAvailable,

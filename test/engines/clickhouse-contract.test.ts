@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe } from 'vitest';
-import { openClickHouse } from '../../src/io/clickhouse.js';
+import { openClickHouse } from '../../src/io/engines/clickhouse/engine.js';
 import {
   type ClickHouseServer,
   clickHouseServerAvailable,

@@ -3,8 +3,8 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseQuery } from '../../src/core/sql/parse.js';
-import { openClickHouse } from '../../src/io/clickhouse.js';
-import type { Engine, EngineResult } from '../../src/io/engine.js';
+import { openClickHouse } from '../../src/io/engines/clickhouse/engine.js';
+import type { Engine, EngineResult } from '../../src/io/engines/engine.js';
 import { foreign, MARK, opening, rows, type Shape, type StubServer, startStubServer } from './stub-server.js';
 
 const signal = new AbortController().signal;

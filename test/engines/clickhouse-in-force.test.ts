@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { QrunError } from '../../src/core/errors.js';
-import { type ClickHouseOptions, openClickHouse } from '../../src/io/clickhouse.js';
+import { type ClickHouseOptions, openClickHouse } from '../../src/io/engines/clickhouse/engine.js';
 import {
   type ClickHouseServer,
   clickHouseServerAvailable,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { QrunError } from '../../src/core/errors.js';
 import { parseQuery } from '../../src/core/sql/parse.js';
-import { type ClickHouseOptions, openClickHouse } from '../../src/io/clickhouse.js';
+import { type ClickHouseOptions, openClickHouse } from '../../src/io/engines/clickhouse/engine.js';
 import {
   noHeaders,
   notHttp,

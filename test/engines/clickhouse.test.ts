@@ -14,8 +14,8 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { QrunError } from '../../src/core/errors.js';
 import { parseQuery } from '../../src/core/sql/parse.js';
-import { type ClickHouseOptions, openClickHouse } from '../../src/io/clickhouse.js';
-import type { Engine, EngineRequest, EngineResult } from '../../src/io/engine.js';
+import { type ClickHouseOptions, openClickHouse } from '../../src/io/engines/clickhouse/engine.js';
+import type { Engine, EngineRequest, EngineResult } from '../../src/io/engines/engine.js';
 import {
   type ClickHouseServer,
   clickHouseServerAvailable,

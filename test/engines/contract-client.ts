@@ -1,6 +1,6 @@
-import type { Failure } from '../../src/core/failure.js';
+import type { Failure } from '../../src/core/engines/failure.js';
 import { parseQuery } from '../../src/core/sql/parse.js';
-import type { Engine, EngineRequest, EngineResult } from '../../src/io/engine.js';
+import type { Engine, EngineRequest, EngineResult } from '../../src/io/engines/engine.js';
 
 /** A query without an end, that is quick to notice that it is cancelled. */
 export const ENDLESS = 'select sum(sipHash64(number)) as s from system.numbers';

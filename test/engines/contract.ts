@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { decodeSql } from '../../src/core/sql/encoding.js';
-import type { Engine } from '../../src/io/engine.js';
+import { decodeSql } from '../../src/core/sql/lexer/encoding.js';
+import type { Engine } from '../../src/io/engines/engine.js';
 import { cancellingTests } from './contract-cancelling.js';
 import { bytesOf, ContractClient, ENDLESS, failureOf } from './contract-client.js';
 import { parameterTests } from './contract-parameters.js';

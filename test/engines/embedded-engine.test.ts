@@ -14,9 +14,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { decodeSql, parseQuery } from '../../src/core/sql/parse.js';
-import { type EmbeddedOptions, embeddedSlots, openEmbedded } from '../../src/io/embedded.js';
-import { loadChdb } from '../../src/io/embedded-chdb.js';
-import type { Engine, EngineRequest } from '../../src/io/engine.js';
+import { loadChdb } from '../../src/io/engines/embedded/chdb.js';
+import { type EmbeddedOptions, embeddedSlots, openEmbedded } from '../../src/io/engines/embedded/engine.js';
+import type { Engine, EngineRequest } from '../../src/io/engines/engine.js';
 
 const root = join(import.meta.dirname, '../..');
 const directory = mkdtempSync(join(tmpdir(), 'qrun-embedded-'));

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openEmbedded } from '../../src/io/embedded.js';
+import { openEmbedded } from '../../src/io/engines/embedded/engine.js';
 
 const root = join(import.meta.dirname, '../..');
 const directory = mkdtempSync(join(tmpdir(), 'qrun-embedded-'));
@@ -20,7 +20,7 @@ const built = join(root, 'node_modules', '.cache', `qrun-embedded-${process.pid}
 beforeAll(() => {
   const options = ['--ignoreConfig', '--outDir', built, '--rootDir', join(root, 'src'), '--target', 'ES2023'];
   const modules = ['--module', 'NodeNext', '--types', 'node', '--skipLibCheck', '--noCheck'];
-  const files = ['src/io/embedded.ts', 'src/core/sql/parse.ts'].map(file => join(root, file));
+  const files = ['src/io/engines/embedded/engine.ts', 'src/core/sql/parse.ts'].map(file => join(root, file));
   execFileSync(process.execPath, [
     join(root, 'node_modules/typescript/bin/tsc'),
     ...files,
@@ -33,7 +33,7 @@ afterAll(() => rmSync(built, { recursive: true, force: true }));
 
 async function runScript(body: string): Promise<{ code: number | null; output: string; errors: string }> {
   const script = `
-      import { openEmbedded } from './io/embedded.js';
+      import { openEmbedded } from './io/engines/embedded/engine.js';
       import { parseQuery } from './core/sql/parse.js';
       const dataDirectory = ${JSON.stringify(dataDirectory)};
       const spool = { directory: ${JSON.stringify(directory)}, thresholdBytes: 1000000 };

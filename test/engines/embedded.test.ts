@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import { openEmbedded } from '../../src/io/embedded.js';
+import { openEmbedded } from '../../src/io/engines/embedded/engine.js';
 import { engineContract } from './contract.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'qrun-embedded-'));

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { Session } from 'chdb';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ENGINE_SETTINGS } from '../../src/core/engine-settings.js';
+import { ENGINE_SETTINGS } from '../../src/core/engines/engine-settings.js';
 import { setStatement } from '../../src/core/sql/set-statement.js';
-import { openClickHouse } from '../../src/io/clickhouse.js';
-import { openEmbedded } from '../../src/io/embedded.js';
+import { openClickHouse } from '../../src/io/engines/clickhouse/engine.js';
+import { openEmbedded } from '../../src/io/engines/embedded/engine.js';
 import {
   type ClickHouseServer,
   clickHouseServerAvailable,

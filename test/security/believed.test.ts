@@ -1,11 +1,11 @@
 import { chmodSync, linkSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { localDisk } from '../../src/io/log-file.js';
-import { readLog } from '../../src/io/log-read.js';
-import { believeBelow, distrustAt, isBelieved } from '../../src/io/owner.js';
-import { appendRun, type RunEnd, readRuns } from '../../src/io/run-sidecar.js';
-import { scratch } from '../integration/processes.js';
+import { believeBelow, distrustAt, isBelieved } from '../../src/io/files/owner.js';
+import { localDisk } from '../../src/io/log/disk.js';
+import { readLog } from '../../src/io/log/follow.js';
+import { appendRun, type RunEnd, readRuns } from '../../src/io/log/run-sidecar.js';
+import { scratch } from '../integration/machine/processes.js';
 
 const END: RunEnd = {
   event: 'end',

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { writeJobConfig } from '../../src/io/job-config.js';
+import { writeJobConfig } from '../../src/io/config/submission-config.js';
 import { endAll, put, qrun, records, removeTree, tree } from '../integration/qrun.js';
 
 const roots: string[] = [];

@@ -10,12 +10,12 @@ import {
   OUTSIDE_ENGINES,
   OUTSIDE_FUNCTIONS,
   OUTSIDE_SOURCES,
-} from '../../src/core/embedded-access.js';
+} from '../../src/core/engines/embedded/access.js';
 import { parseQuery } from '../../src/core/sql/parse.js';
-import { openEmbedded } from '../../src/io/embedded.js';
-import { loadChdb } from '../../src/io/embedded-chdb.js';
-import { openConnections } from '../../src/io/embedded-open.js';
-import type { Engine } from '../../src/io/engine.js';
+import { loadChdb } from '../../src/io/engines/embedded/chdb.js';
+import { openEmbedded } from '../../src/io/engines/embedded/engine.js';
+import { openConnections } from '../../src/io/engines/embedded/open.js';
+import type { Engine } from '../../src/io/engines/engine.js';
 import { INSIDE_ENGINES, INSIDE_FUNCTIONS } from './inside-names.js';
 
 const FILES: EmbeddedAccess = { files: true, network: false };
@@ -182,7 +182,7 @@ describe('everything that the engine lists is known to stay within the data, or 
   });
 });
 
-// Those that lead outside are in GUARDED_SETTINGS of src/core/embedded-access.ts; the others change how what was
+// Those that lead outside are in GUARDED_SETTINGS of src/core/engines/embedded/access.ts; the others change how what was
 // allowed is done, or are of engines and dialects that are refused.
 const LOOKED_AT: readonly string[] = `
   additional_result_filter additional_table_filters ai_function_embedding_default_credentials

@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { JOBS, KINDS } from '../integration/input-kinds.js';
+import { JOBS, KINDS } from '../integration/files/input-kinds.js';
 import { type Ended, endAll, put, qrun, records, removeTree, tree, watchQrun } from '../integration/qrun.js';
 
 // What each file that qrun reads or writes may turn out to be because of somebody else: another user of the machine, or

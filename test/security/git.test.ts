@@ -12,8 +12,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { gitCommit } from '../../src/io/git-commit.js';
-import { scratch } from '../integration/processes.js';
+import { gitCommit } from '../../src/io/unit/git-commit.js';
+import { scratch } from '../integration/machine/processes.js';
 
 type Git = (...args: string[]) => string;
 

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parsePairs } from '../../src/cli/options.js';
-import { shownArguments, shownUrl, withoutOptionValue } from '../../src/cli/secrets.js';
-import { resolveConfig } from '../../src/core/config.js';
-import { parseJobsFile } from '../../src/core/jobs.js';
-import { commandHoldsSecret, parameterProblem } from '../../src/core/secret-names.js';
-import { sweepProblems } from '../../src/core/sweep.js';
+import { resolveConfig } from '../../src/core/config/config.js';
+import { parseJobsFile } from '../../src/core/jobs/jobs-file.js';
+import { sweepProblems } from '../../src/core/sweep/units.js';
+import { commandHoldsSecret, parameterProblem } from '../../src/core/text/secret-names.js';
+import { shownArguments, shownUrl, withoutOptionValue } from '../../src/core/text/shown-urls.js';
 import { endAll, qrun, records, removeTree, tree } from '../integration/qrun.js';
 
 const roots: string[] = [];

@@ -1,6 +1,6 @@
 const words = (text: string): readonly string[] => text.split(/\s+/).filter(Boolean);
 
-// Beside what src/core/embedded-access.ts has: the rest of what engine 26.7 lists. A name that is in neither is new.
+// Beside what src/core/engines/embedded/access.ts has: the rest of what engine 26.7 lists. A name that is in neither is new.
 
 /** Engines of tables and databases that keep to the data. */
 export const INSIDE_ENGINES: readonly string[] = words(`

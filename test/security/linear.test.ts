@@ -2,13 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAst } from 'rolldown/parseAst';
 import { describe, expect, it } from 'vitest';
-import { clip, clipMiddle, displayWidth, escapeControls, wrap } from '../../src/cli/render/text.js';
-import { shownArguments, shownUrl, withoutOptionValue } from '../../src/cli/secrets.js';
-import { parseExceptionTail, parseServerError, withoutCredentials } from '../../src/core/failure.js';
-import { failureKey } from '../../src/core/halt.js';
-import { redactText } from '../../src/core/redact.js';
-import { looksSecret, namesHiddenValue } from '../../src/core/secret-names.js';
-import { literalValue, secretPlaces } from '../../src/core/sql/secrets.js';
+import { clip, clipMiddle, displayWidth, escapeControls, wrap } from '../../src/cli/terminal/text.js';
+import { parseExceptionTail, parseServerError, withoutCredentials } from '../../src/core/engines/failure.js';
+import { literalValue, secretPlaces } from '../../src/core/sql/guard/secrets.js';
+import { redactText } from '../../src/core/text/redact.js';
+import { looksSecret, namesHiddenValue } from '../../src/core/text/secret-names.js';
+import { shownArguments, shownUrl, withoutOptionValue } from '../../src/core/text/shown-urls.js';
+import { failureKey } from '../../src/core/unit/halt.js';
 import { ROOT } from '../built.js';
 
 interface Found {

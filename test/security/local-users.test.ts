@@ -2,8 +2,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { prepareJobs } from '../../src/cli/sweep-jobs.js';
-import { writeJobConfig } from '../../src/io/job-config.js';
+import { prepareJobs } from '../../src/cli/sweep/unit-tasks.js';
+import { writeJobConfig } from '../../src/io/config/submission-config.js';
 import { endAll, ordinaryUser, qrun, removeTree, tree } from '../integration/qrun.js';
 
 const roots: string[] = [];

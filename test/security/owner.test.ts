@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { distrust, distrustPath, isOwn } from '../../src/io/owner.js';
+import { distrust, distrustPath, isOwn } from '../../src/io/files/owner.js';
 import { put, removeTree, tree } from '../integration/qrun.js';
 
 const before = process.env.SUDO_UID;

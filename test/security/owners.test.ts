@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findSweepRoot } from '../../src/io/sweep-root.js';
+import { findSweepRoot } from '../../src/io/unit/sweep-root.js';
 import { builtQrun } from '../built.js';
 import { type Ended, endAll, ordinaryUser, put, qrun, removeTree, tree } from '../integration/qrun.js';
 

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { explainLongUrl } from '../../src/core/engines/clickhouse/long-url.js';
+import { tlsHint } from '../../src/core/engines/clickhouse/tls-hint.js';
 import {
   classifyServerError,
   excerpt,
@@ -10,16 +12,19 @@ import {
   serverFailure,
   transportFailure,
   withoutCredentials,
-} from '../../src/core/failure.js';
-import { failureKey } from '../../src/core/halt.js';
-import { explainLongUrl } from '../../src/core/long-url.js';
-import { quotaEndsInMs, refusalOf } from '../../src/core/refusal.js';
-import { engineShortage } from '../../src/core/shortage.js';
-import { tlsHint } from '../../src/core/tls-hint.js';
-import { NO_SUCH_ANSWER, shownVersion, textsOf } from '../../src/io/answer-texts.js';
-import { contradiction, countIn, ServerIdentity, summaryOf } from '../../src/io/clickhouse-identity.js';
-import { openError } from '../../src/io/clickhouse-open-error.js';
-import { type ResultBody, ResultWriter } from '../../src/io/result-body.js';
+} from '../../src/core/engines/failure.js';
+import { quotaEndsInMs, refusalOf } from '../../src/core/engines/refusal.js';
+import { engineShortage } from '../../src/core/engines/shortage.js';
+import { failureKey } from '../../src/core/unit/halt.js';
+import { NO_SUCH_ANSWER, shownVersion, textsOf } from '../../src/io/engines/answer-texts.js';
+import {
+  contradiction,
+  countIn,
+  ServerIdentity,
+  summaryOf,
+} from '../../src/io/engines/clickhouse/identity.js';
+import { openError } from '../../src/io/engines/clickhouse/open-error.js';
+import { type ResultBody, ResultWriter } from '../../src/io/engines/result-body.js';
 import { rows, type StubServer, startStubServer } from '../engines/stub-server.js';
 import { qrun, removeTree, tree } from '../integration/qrun.js';
 

@@ -15,13 +15,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { prepareJobs } from '../../src/cli/sweep-jobs.js';
-import { directorySource } from '../../src/io/unit-files.js';
+import { prepareJobs } from '../../src/cli/sweep/unit-tasks.js';
+import { directorySource } from '../../src/io/unit/unit-files.js';
 import { builtQrun } from '../built.js';
 import { type Ended, endAll, put, qrun, removeTree, tree } from '../integration/qrun.js';
 
 // As a disk of another machine would make it.
-vi.mock(import('../../src/io/local-disks.js'), async original => {
+vi.mock(import('../../src/io/machine/local-disks.js'), async original => {
   const { LocalDisks, ...rest } = await original();
   return {
     ...rest,

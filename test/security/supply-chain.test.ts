@@ -76,7 +76,7 @@ describe('the package', () => {
   it('holds no path of the machine that built it', () => {
     requireBuild();
     for (const name of ['qrun.cjs', 'qrun.cjs.cache']) {
-      const bytes = readFileSync(join(ROOT, 'dist/cli', name));
+      const bytes = readFileSync(join(ROOT, 'dist/cli/bundle', name));
       for (const encoding of ['latin1', 'utf16le'] as const) {
         expect(bytes.includes(Buffer.from(ROOT.slice(0, -1), encoding)), `${name}, ${encoding}`).toBe(false);
       }

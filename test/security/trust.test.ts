@@ -15,12 +15,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type SweepContext, sweepContext } from '../../src/cli/context.js';
-import { openSweep } from '../../src/cli/sweep-context.js';
-import { prepareJobs } from '../../src/cli/sweep-jobs.js';
-import { isLoopback, trustDigest } from '../../src/core/trust.js';
-import { writeJobConfig } from '../../src/io/job-config.js';
-import { TrustStore } from '../../src/io/trust-store.js';
+import { prepareJobs } from '../../src/cli/sweep/unit-tasks.js';
+import { isLoopback, trustDigest } from '../../src/core/config/trust.js';
+import { writeJobConfig } from '../../src/io/config/submission-config.js';
+import { TrustStore } from '../../src/io/config/trust-store.js';
+import { openSweep } from '../../src/local/sweep/context.js';
+import { type SweepContext, sweepContext } from '../../src/local/unit/context.js';
 import { type Ended, endAll, put, qrun, removeTree, tree } from '../integration/qrun.js';
 import { evilServer } from './evil-server.js';
 

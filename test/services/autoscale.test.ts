@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type AutoscaleRequest, autoscale } from '../../src/app/autoscale.js';
-import type { HostFacts } from '../../src/io/host.js';
-import { HostMeter } from '../../src/io/host.js';
-import type { Pueue } from '../../src/io/pueue.js';
+import { type AutoscaleRequest, autoscale } from '../../src/app/machine/autoscale.js';
+import type { HostFacts } from '../../src/io/machine/host.js';
+import { HostMeter } from '../../src/io/machine/host.js';
+import type { Pueue } from '../../src/io/queue/pueue.js';
 import { ROOT } from '../built.js';
 import { endAll, endOf, qrun, removeTree, startQrun, tree } from '../integration/qrun.js';
 import { servicesRequired } from './clickhouse-server.js';

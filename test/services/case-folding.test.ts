@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { foldsCase } from '../../src/io/case.js';
-import { CAN_MOUNT, scratch } from '../integration/processes.js';
+import { foldsCase } from '../../src/io/files/case.js';
+import { CAN_MOUNT, scratch } from '../integration/machine/processes.js';
 import { qrun, removeTree, tree } from '../integration/qrun.js';
 import { servicesRequired } from './clickhouse-server.js';
 

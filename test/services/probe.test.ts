@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { readServerLimits, ServerWatcher } from '../../src/io/clickhouse-limits.js';
+import { readServerLimits, ServerWatcher } from '../../src/io/engines/clickhouse/limits.js';
 import { type Shape, startStubServer } from '../engines/stub-server.js';
 import { endAll, put, qrun, removeTree, tree } from '../integration/qrun.js';
 import {

@@ -2,8 +2,8 @@ import { chmodSync, existsSync, readFileSync, realpathSync, rmSync } from 'node:
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { PueueTask } from '../../src/core/pueue-state.js';
-import type { Pueue } from '../../src/io/pueue.js';
+import type { PueueTask } from '../../src/core/queue/pueue-state.js';
+import type { Pueue } from '../../src/io/queue/pueue.js';
 import { ROOT } from '../built.js';
 import { type Ended, put, qrun, records, removeTree, tree } from '../integration/qrun.js';
 import { servicesRequired } from './clickhouse-server.js';

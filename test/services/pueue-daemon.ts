@@ -5,7 +5,7 @@ import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
-import { Pueue } from '../../src/io/pueue.js';
+import { Pueue } from '../../src/io/queue/pueue.js';
 
 /** Where programs are looked for: `cargo install` puts them where PATH need not lead. */
 export const PROGRAM_FOLDERS = [

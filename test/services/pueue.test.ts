@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { QrunError } from '../../src/core/errors.js';
-import type { PueueTask } from '../../src/core/pueue-state.js';
-import { Pueue } from '../../src/io/pueue.js';
+import type { PueueTask } from '../../src/core/queue/pueue-state.js';
+import { Pueue } from '../../src/io/queue/pueue.js';
 import { servicesRequired } from './clickhouse-server.js';
 import { type PueueDaemon, pueueAvailable, startPueueDaemon } from './pueue-daemon.js';
 

@@ -3,7 +3,7 @@
 //   node run-capped.mjs '[{"command":"true","args":[],"memoryMaxBytes":100000000}, ...]'
 //
 // What a command prints goes to this process's output too; the ends are lines of JSON that begin with "end ".
-import { runCapped, shellExitCode } from '../../dist/io/systemd.js';
+import { runCapped, shellExitCode } from '../../dist/io/machine/systemd.js';
 
 for (const request of JSON.parse(process.argv[2])) {
   const uncapped = [];

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isLive, type PueueTask } from '../../src/core/pueue-state.js';
-import type { UnitStatus } from '../../src/core/sweep-status.js';
+import { isLive, type PueueTask } from '../../src/core/queue/pueue-state.js';
+import type { UnitStatus } from '../../src/core/sweep/status.js';
 import { type Ended, put, qrun, tree } from '../integration/qrun.js';
 import type { ClickHouseServer } from './clickhouse-server.js';
 import type { PueueDaemon } from './pueue-daemon.js';

@@ -14,13 +14,13 @@ export type Proof =
   | { readonly seeds: number; readonly profile: string }
   | { readonly vitest: string; readonly test?: string };
 
-const LOG = 'src/io/log.ts';
-const LOG_FILE = 'src/io/log-file.ts';
-const SCAN = 'src/core/log-scan.ts';
-const RUN = 'src/app/run-unit.ts';
-const DATA = 'src/app/embedded-data.ts';
-const STORE = 'src/io/data-store.ts';
-const NOTE = 'src/core/data-note.ts';
+const LOG = 'src/io/log/result-log.ts';
+const LOG_FILE = 'src/io/log/disk.ts';
+const SCAN = 'src/core/log/scan/log-scan.ts';
+const RUN = 'src/app/unit/pool.ts';
+const DATA = 'src/app/setup/embedded-data.ts';
+const STORE = 'src/io/engines/embedded/data/store.ts';
+const NOTE = 'src/core/engines/data-note.ts';
 
 /** All mutations. */
 export const MUTATIONS: readonly Mutation[] = [
@@ -51,7 +51,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: NOTE,
     line: 'chain.map(({ fingerprint }) => fingerprint)',
     without: 'chain.slice(-1).map(({ fingerprint }) => fingerprint)',
-    proof: { vitest: 'test/unit/data-note.test.ts' },
+    proof: { vitest: 'test/unit/engines/data-note.test.ts' },
   },
   {
     name: 'fdatasync before the acknowledgement',
@@ -167,7 +167,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'O_APPEND',
-    file: 'src/io/open-file.ts',
+    file: 'src/io/files/open-file.ts',
     line: 'constants.O_RDWR | constants.O_APPEND | constants.O_CREAT',
     without: 'constants.O_RDWR | constants.O_CREAT',
     proof: { groups: 'mixed' },
@@ -191,14 +191,14 @@ export const MUTATIONS: readonly Mutation[] = [
     file: SCAN,
     line: 'if (lineBytes === end - from) {',
     without: 'if (lineBytes > 0) {',
-    proof: { vitest: 'test/unit/log-scan.test.ts', test: 'continues a group' },
+    proof: { vitest: 'test/unit/log/log-scan.test.ts', test: 'continues a group' },
   },
   {
     name: 'the last record before another writer is parsed',
     file: SCAN,
     line: 'if (head.run !== this.#lastRun) this.#parseLast();',
     without: '',
-    proof: { vitest: 'test/unit/log-scan.test.ts', test: 'exactly as long as what is missing' },
+    proof: { vitest: 'test/unit/log/log-scan.test.ts', test: 'exactly as long as what is missing' },
   },
   {
     name: 'a group counts only when it is whole',
@@ -216,35 +216,35 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'the name must still lead to the locked file',
-    file: 'src/io/flock.ts',
+    file: 'src/io/files/flock.ts',
     line: 'if (sameFile(this.#fd, this.path)) {',
     without: 'if (this.#fd >= 0) {',
     proof: { groups: 'lock-holder' },
   },
   {
     name: 'lease of the unit',
-    file: 'src/io/lease.ts',
+    file: 'src/io/log/lease.ts',
     line: 'if (!(await lock.tryAcquire())) {',
     without: 'if ((await lock.tryAcquire()) === undefined) {',
     proof: { groups: 'unit-owner' },
   },
   {
     name: 'proof of a whole body: the end of the answer',
-    file: 'src/io/clickhouse-http.ts',
+    file: 'src/io/engines/clickhouse/client.ts',
     line: 'if (broken !== undefined ||',
     without: 'for (const _ of []) if (broken !== undefined ||',
     proof: { groups: 'proxy' },
   },
   {
     name: 'proof of a whole body: every line is a row',
-    file: 'src/io/result-body.ts',
+    file: 'src/io/engines/result-body.ts',
     line: 'if (this.#bad !== undefined || isOpen) {',
     without: 'if (this.#bad === null) {',
     proof: { groups: 'server-limits' },
   },
   {
     name: 'an INSERT whose answer is lost is not sent again',
-    file: 'src/core/retry.ts',
+    file: 'src/core/engines/retry.ts',
     line: '(readOnly || failure.neverStarted)',
     without: '(readOnly || failure.kind !== undefined)',
     proof: { seeds: 200, profile: 'server faults' },
@@ -265,7 +265,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a query that has killed the process twice is not run',
-    file: 'src/app/suspects.ts',
+    file: 'src/app/unit/suspects.ts',
     line: 'if (suspect?.proven !== true) return undefined;',
     without: 'if (suspect?.deaths !== 0) return undefined;',
     proof: { groups: 'deaths' },
@@ -275,21 +275,21 @@ export const MUTATIONS: readonly Mutation[] = [
     file: RUN,
     line: 'isSuspect || wasShort || ',
     without: 'wasShort || ',
-    proof: { vitest: 'test/unit/suspects.test.ts' },
+    proof: { vitest: 'test/unit/unit/suspects.test.ts' },
   },
   {
     name: 'a death is a proof only of what ran alone',
-    file: 'src/core/inflight.ts',
+    file: 'src/core/unit/inflight.ts',
     line: 'const isProof = alone && ',
     without: 'const isProof = ',
-    proof: { vitest: 'test/unit/inflight.test.ts' },
+    proof: { vitest: 'test/unit/unit/inflight.test.ts' },
   },
   {
     name: 'the log knows better than the journal of what is in flight',
-    file: 'src/core/inflight.ts',
+    file: 'src/core/unit/inflight.ts',
     line: 'if (isSettled(final, fingerprint)) continue;',
     without: '',
-    proof: { vitest: 'test/unit/inflight.test.ts' },
+    proof: { vitest: 'test/unit/unit/inflight.test.ts' },
   },
   {
     name: 'a killer is recorded only when nothing is left that could end the process',
@@ -297,18 +297,18 @@ export const MUTATIONS: readonly Mutation[] = [
     line: '      this.#convicted.push({ head: this.#head(planned, print, number, 1), verdict });\n',
     without:
       "      await this.#record(this.#head(planned, print, number, 1), { outcome: 'error', error: verdict }, verdict);\n",
-    proof: { vitest: 'test/unit/suspects.test.ts' },
+    proof: { vitest: 'test/unit/unit/suspects.test.ts' },
   },
   {
     name: 'a shortage of this process is no result of a query',
     file: RUN,
     line: 'if (failure.shortage !== undefined && ',
     without: 'if (failure.shortage === null && ',
-    proof: { vitest: 'test/unit/shortage.test.ts' },
+    proof: { vitest: 'test/unit/unit/shortage.test.ts' },
   },
   {
     name: 'lock of the embedded data directory',
-    file: 'src/io/embedded-open.ts',
+    file: 'src/io/engines/embedded/open.ts',
     line: "  if (!('release' in lock)) throw locked(path, lock);\n",
     without: "  if (!('release' in lock)) return await connectTo(connect, path, () => {});\n",
     proof: { vitest: 'test/engines/embedded-lock.test.ts' },
@@ -329,71 +329,71 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'discard of a chDB connection that saw an error',
-    file: 'src/io/embedded-attempt.ts',
+    file: 'src/io/engines/embedded/attempt.ts',
     line: 'if (!mayStay) this.#discardSession();',
     without: '',
     proof: { vitest: 'test/engines/embedded.test.ts' },
   },
   {
     name: 'one judge: the audit refuses the placeholders that a run refuses',
-    file: 'src/app/audit-unit.ts',
+    file: 'src/app/unit/audit.ts',
     line: '      allowPlaceholders,\n      ...(request.usedElsewhere',
     without: '      allowPlaceholders: true,\n      ...(request.usedElsewhere',
-    proof: { vitest: 'test/unit/judge.test.ts', test: 'agree on every file' },
+    proof: { vitest: 'test/unit/unit/judge.test.ts', test: 'agree on every file' },
   },
   {
     name: 'one judge: a file that cannot run makes the unit incomplete',
-    file: 'src/core/audit.ts',
+    file: 'src/core/log/audit.ts',
     line: 'missing.length + partial.length + stale.length + cannotRun.length > 0',
     without: 'missing.length + partial.length + stale.length > 0',
-    proof: { vitest: 'test/unit/judge.test.ts', test: 'agree on every file' },
+    proof: { vitest: 'test/unit/unit/judge.test.ts', test: 'agree on every file' },
   },
   {
     name: 'one judge: what a run does again is stale',
-    file: 'src/core/audit.ts',
+    file: 'src/core/log/audit.ts',
     line: "if (reason === 'changed') {",
     without: "if (reason === 'new') {",
-    proof: { vitest: 'test/unit/judge.test.ts', test: 'agree on every file' },
+    proof: { vitest: 'test/unit/unit/judge.test.ts', test: 'agree on every file' },
   },
   {
     name: 'one judge: a query is judged again when its turn comes',
-    file: 'src/app/plan-unit.ts',
+    file: 'src/app/unit/plan.ts',
     line: "if (judgement.kind === 'refused') throw",
     without: "if (judgement.kind === 'refused' && asPlanned !== undefined) throw",
-    proof: { vitest: 'test/unit/plan-unit.test.ts', test: 'is refused by what the plan refuses' },
+    proof: { vitest: 'test/unit/unit/plan-unit.test.ts', test: 'is refused by what the plan refuses' },
   },
   {
     name: 'one judge: the audit takes the resolved configuration',
-    file: 'src/cli/commands/audit.ts',
+    file: 'src/cli/commands/audit/run.ts',
     line: '    inputs,\n    allowPlaceholders',
     without:
       '    inputs: { ...inputs, settings: starts[0]?.settings ?? inputs.settings },\n    allowPlaceholders',
-    proof: { vitest: 'test/integration/audit-command.test.ts', test: 'by the resolved configuration' },
+    proof: { vitest: 'test/integration/log/audit-command.test.ts', test: 'by the resolved configuration' },
   },
   {
     name: 'one judge: limits that cut results are part of the fingerprint',
-    file: 'src/core/engine-settings.ts',
+    file: 'src/core/engines/engine-settings.ts',
     line: 'if (entries.some(cuts)) return',
     without: 'if (entries.length < 0) return',
-    proof: { vitest: 'test/unit/engine-settings.test.ts', test: 'they are part of it' },
+    proof: { vitest: 'test/unit/engines/engine-settings.test.ts', test: 'they are part of it' },
   },
   {
     name: 'one judge: a query that two logs settle is there twice',
-    file: 'src/core/audit.ts',
+    file: 'src/core/log/audit.ts',
     line: 'copied || settledTwice ? { times: 1, lines } : undefined',
     without: 'undefined',
-    proof: { vitest: 'test/unit/audit.test.ts', test: 'hold it twice' },
+    proof: { vitest: 'test/unit/log/audit.test.ts', test: 'hold it twice' },
   },
   {
     name: 'identity of the answer: the mark of the server',
-    file: 'src/io/clickhouse-identity.ts',
+    file: 'src/io/engines/clickhouse/identity.ts',
     line: 'if (name === undefined) return false;',
     without: 'if (name === undefined) return true;',
     proof: { vitest: 'test/engines/clickhouse-foreign.test.ts', test: 'is told from its own' },
   },
   {
     name: 'identity of the answer: the id of the query',
-    file: 'src/io/clickhouse-identity.ts',
+    file: 'src/io/engines/clickhouse/identity.ts',
     line: "return queryId === '' || id === queryId",
     without: 'return id.length >= 0',
     proof: {
@@ -403,7 +403,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'identity of the answer: the rows that the server counted',
-    file: 'src/io/clickhouse-identity.ts',
+    file: 'src/io/engines/clickhouse/identity.ts',
     line: 'if (isInsert || !(counted > 0) || counted === rows) return undefined;',
     without: 'if (counted >= 0) return undefined;',
     proof: {
@@ -413,28 +413,28 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'what was asked for is in force: settings that a proxy drops',
-    file: 'src/io/clickhouse-in-force.ts',
+    file: 'src/io/engines/clickhouse/in-force.ts',
     line: 'return value !== undefined && value === byClause?.get(name)?.value;',
     without: 'return value !== undefined;',
     proof: { vitest: 'test/engines/clickhouse-in-force.test.ts', test: 'is refused with all that it drops' },
   },
   {
     name: 'the function file() of the embedded engine is closed',
-    file: 'src/io/embedded-content.ts',
+    file: 'src/io/engines/embedded/data/content.ts',
     line: '  closeFileFunction(path, access);',
     without: '',
     proof: { vitest: 'test/security/embedded-sql.test.ts', test: 'in the structure' },
   },
   {
     name: 'what the grants of the embedded engine do not cover is refused',
-    file: 'src/io/embedded-attempt.ts',
+    file: 'src/io/engines/embedded/attempt.ts',
     line: '    if (outside !== undefined) return { ok: false, failure: refusedFailure(outside) };',
     without: '',
     proof: { vitest: 'test/security/embedded-sql.test.ts', test: 'the source EXECUTABLE' },
   },
   {
     name: 'the embedded engine obeys no configuration but that of qrun',
-    file: 'src/io/embedded-config.ts',
+    file: 'src/io/engines/embedded/config.ts',
     line: "const isNameless = platform() === 'linux';",
     without: "const isNameless = platform() === 'linux';\n    if (isNameless) return use([]);",
     proof: {
@@ -444,10 +444,10 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'two names of a log are one',
-    file: 'src/io/log-place.ts',
+    file: 'src/io/log/place.ts',
     line: 'return realpathSync.native(at);',
     without: 'realpathSync.native(at);\n      return at;',
-    proof: { vitest: 'test/integration/log-place.test.ts', test: 'realLogPath' },
+    proof: { vitest: 'test/integration/log/log-place.test.ts', test: 'realLogPath' },
   },
   {
     name: 'fuzzing: a log is the same log in other pieces',
@@ -458,7 +458,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'fuzzing: a file that qrun keeps may hold anything',
-    file: 'src/io/run-sidecar.ts',
+    file: 'src/io/log/run-sidecar.ts',
     line: "if (typeof entry?.run !== 'string') return undefined;",
     without: "if (typeof (entry as RunEntry).run !== 'string') return undefined;",
     proof: { vitest: 'test/security/fuzz.test.ts', test: 'state-files' },

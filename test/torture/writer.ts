@@ -1,4 +1,4 @@
-import type { FlockMechanism } from '../../src/io/flock.js';
+import type { FlockMechanism } from '../../src/io/files/flock.js';
 import type { Shape } from './expected.js';
 
 /** What the writer program does. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import { expect, test } from 'vitest';
 import { exitTable } from '../../src/cli/program.js';
-import { resolveConfig } from '../../src/core/config.js';
+import { resolveConfig } from '../../src/core/config/config.js';
 import { EXIT_TABLE } from '../../src/core/errors.js';
 import { ROOT } from '../built.js';
 

@@ -1,9 +1,9 @@
 import { isNullFormat } from './format-clause.js';
 import type { InsertTracker } from './insert.js';
-import { TokenKind } from './lexer.js';
+import { TokenKind } from './lexer/lexer.js';
+import type { Tokens } from './lexer/tokens.js';
 import { readSet } from './set-clause.js';
 import type { RowsOf, SessionChange } from './statement.js';
-import type { Tokens } from './tokens.js';
 
 const ANSWERS: ReadonlySet<string> = new Set(
   'SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN CHECK KILL BACKUP RESTORE WATCH'.split(' '),

@@ -1,5 +1,5 @@
-import { TokenKind } from './lexer.js';
-import type { Tokens } from './tokens.js';
+import { TokenKind } from './lexer/lexer.js';
+import type { Tokens } from './lexer/tokens.js';
 
 // After these an expression or a name must follow, wherever they stand.
 const BEFORE_OPERAND: ReadonlySet<string> = new Set(

@@ -1,6 +1,6 @@
 import { expectsOperand } from './format-clause.js';
-import { TokenKind } from './lexer.js';
-import type { Tokens } from './tokens.js';
+import { TokenKind } from './lexer/lexer.js';
+import type { Tokens } from './lexer/tokens.js';
 
 /**
  * How inline data ends: `values` at the next `;` outside of quotes and comments, `blank-line` at the first empty

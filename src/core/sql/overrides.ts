@@ -1,5 +1,5 @@
-import { DURATION_EXAMPLES, parseDuration } from '../duration.js';
-import { sqlInvalid } from './position.js';
+import { DURATION_EXAMPLES, parseDuration } from '../text/duration.js';
+import { sqlInvalid } from './lexer/position.js';
 import type { QueryOverrides } from './statement.js';
 
 const MARK = /--[ \t]*qrun:/iy;

@@ -1,15 +1,15 @@
 import { StatementClassifier } from './classify.js';
-import { CodeScanner } from './code-scanner.js';
 import { findFormatClause, isNullFormat } from './format-clause.js';
 import { InsertTracker } from './insert.js';
-import { Lexer, TokenKind } from './lexer.js';
+import { CodeScanner } from './lexer/code-scanner.js';
+import { Lexer, TokenKind } from './lexer/lexer.js';
+import { SPLIT_HINT, sqlInvalid } from './lexer/position.js';
+import { Tokens } from './lexer/tokens.js';
 import { parseOverrides } from './overrides.js';
-import { SPLIT_HINT, sqlInvalid } from './position.js';
 import { namesInClause } from './set-clause.js';
 import type { ParsedQuery, QueryParameter, Statement } from './statement.js';
-import { Tokens } from './tokens.js';
 
-export { decodeSql } from './encoding.js';
+export { decodeSql } from './lexer/encoding.js';
 
 /**
  * The statements of a query file and what must be known of them to run it. Linear in the length of `sql`.

@@ -1,6 +1,6 @@
-import { TokenKind } from './lexer.js';
+import { TokenKind } from './lexer/lexer.js';
+import type { Tokens } from './lexer/tokens.js';
 import type { SessionChange } from './statement.js';
-import type { Tokens } from './tokens.js';
 
 /** As {@link SessionChange}, with what only the reading of the rest of the file needs. */
 export interface SetStatement extends SessionChange {

@@ -43,7 +43,7 @@ export function packageTrials(root: string): readonly Trial[] {
     {
       name: 'the code cache of the package names a directory of the machine that built it',
       run: async () => {
-        const path = join(root, 'dist/cli/qrun.cjs.cache');
+        const path = join(root, 'dist/cli/bundle/qrun.cjs.cache');
         if (!existsSync(path)) return { state: 'left out', saw: 'it is not built' };
         const bytes = readFileSync(path);
         const found = [root.replace(/\/$/, ''), process.env.HOME ?? '/root'].filter(

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { QrunError } from '../../../src/core/errors.js';
+import { explainLongUrl } from '../../../src/core/engines/clickhouse/long-url.js';
+import { tlsHint } from '../../../src/core/engines/clickhouse/tls-hint.js';
 import {
   classifyServerError,
   failureOfQuery,
@@ -10,13 +11,12 @@ import {
   serverFailure,
   transportFailure,
   withoutCredentials,
-} from '../../../src/core/failure.js';
-import { failureKey, likelyReason } from '../../../src/core/halt.js';
-import { explainLongUrl } from '../../../src/core/long-url.js';
-import { quotaEndsInMs, refusalOf } from '../../../src/core/refusal.js';
-import { engineShortage } from '../../../src/core/shortage.js';
-import { tlsHint } from '../../../src/core/tls-hint.js';
-import { type ResultBody, ResultWriter } from '../../../src/io/result-body.js';
+} from '../../../src/core/engines/failure.js';
+import { quotaEndsInMs, refusalOf } from '../../../src/core/engines/refusal.js';
+import { engineShortage } from '../../../src/core/engines/shortage.js';
+import { QrunError } from '../../../src/core/errors.js';
+import { failureKey, likelyReason } from '../../../src/core/unit/halt.js';
+import { type ResultBody, ResultWriter } from '../../../src/io/engines/result-body.js';
 import { cut, cuts, grown, must, mutated, textOf } from './grammar.js';
 import { type Target, target } from './trial.js';
 

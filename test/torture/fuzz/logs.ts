@@ -1,9 +1,14 @@
 import fc from 'fast-check';
-import { parseInflight, suspectsOf } from '../../../src/core/inflight.js';
-import { LogScanner, type LogVisitor } from '../../../src/core/log-scan.js';
-import { LogStates } from '../../../src/core/log-states.js';
-import { encodeRowless, type GroupHead, RecordEncoder, readForeignLine } from '../../../src/core/record.js';
-import { UnitProgress } from '../../../src/core/sweep-status.js';
+import {
+  encodeRowless,
+  type GroupHead,
+  RecordEncoder,
+  readForeignLine,
+} from '../../../src/core/log/record.js';
+import { LogScanner, type LogVisitor } from '../../../src/core/log/scan/log-scan.js';
+import { LogStates } from '../../../src/core/log/scan/log-states.js';
+import { UnitProgress } from '../../../src/core/sweep/status.js';
+import { parseInflight, suspectsOf } from '../../../src/core/unit/inflight.js';
 import { cut, cuts, must, mutated, reshaped, textOf } from './grammar.js';
 import { type Target, target } from './trial.js';
 

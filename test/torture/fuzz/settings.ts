@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { parse } from 'smol-toml';
 import { parsePairs } from '../../../src/cli/options.js';
-import { resolveConfig, TOML_KEYS } from '../../../src/core/config.js';
-import { decodeDataNote } from '../../../src/core/data-note.js';
+import { resolveConfig, TOML_KEYS } from '../../../src/core/config/config.js';
+import { readTomlNumbers } from '../../../src/core/config/toml-numbers.js';
+import { decodeDataNote } from '../../../src/core/engines/data-note.js';
 import { QrunError } from '../../../src/core/errors.js';
-import { judgeJob, parseJobEntry } from '../../../src/core/job-state.js';
-import { decodeResolved, parseJobsFile, resolveJobs } from '../../../src/core/jobs.js';
-import { nameOfTask, sweepInLabel, taskLabel, tasksByName } from '../../../src/core/labels.js';
-import { parseGroups, parseState } from '../../../src/core/pueue-state.js';
-import { chooseUnits, parameterSets, parseSweepTable } from '../../../src/core/sweep.js';
-import { readTomlNumbers } from '../../../src/core/toml-numbers.js';
+import { decodeResolved, parseJobsFile, resolveJobs } from '../../../src/core/jobs/jobs-file.js';
+import { judgeJob, parseJobEntry } from '../../../src/core/jobs/state.js';
+import { nameOfTask, sweepInLabel, taskLabel, tasksByName } from '../../../src/core/queue/labels.js';
+import { parseGroups, parseState } from '../../../src/core/queue/pueue-state.js';
+import { chooseUnits, parameterSets, parseSweepTable } from '../../../src/core/sweep/units.js';
 import { anyValueOf, must, mutated, reshaped, tableOf, textOf } from './grammar.js';
 import { type Target, target } from './trial.js';
 

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
-import { NO_ACCESS } from '../../../src/core/embedded-access.js';
-import { encodeParameter, suggest } from '../../../src/core/engine-settings.js';
-import { encodeSql } from '../../../src/core/sql/encoding.js';
-import { outsideInStored } from '../../../src/core/sql/outside.js';
+import { NO_ACCESS } from '../../../src/core/engines/embedded/access.js';
+import { encodeParameter, suggest } from '../../../src/core/engines/engine-settings.js';
+import { outsideInStored } from '../../../src/core/sql/guard/outside.js';
+import { conditionUse, valuesUse } from '../../../src/core/sql/guard/unguarded.js';
+import { encodeSql } from '../../../src/core/sql/lexer/encoding.js';
 import { decodeSql, holdsNoStatement, parseQuery } from '../../../src/core/sql/parse.js';
 import { literal } from '../../../src/core/sql/set-statement.js';
-import { conditionUse, valuesUse } from '../../../src/core/sql/unguarded.js';
 import { cuts, longOf, must, mutated, textOf } from './grammar.js';
 import { type Target, target } from './trial.js';
 

@@ -7,17 +7,17 @@ import {
   padEnd,
   padStart,
   wrap,
-} from '../../../src/cli/render/text.js';
-import { shownArguments, shownUrl, withoutOptionValue } from '../../../src/cli/secrets.js';
-import { formatSize, parseSize } from '../../../src/core/bytes.js';
-import { formatDuration, MAX_DURATION_MS, parseDuration } from '../../../src/core/duration.js';
-import { shortHash } from '../../../src/core/fingerprint.js';
-import { formatHalt, parseHalt } from '../../../src/core/halt.js';
-import { checkedSweepName, sweepNameOf } from '../../../src/core/labels.js';
-import { logName, unitId } from '../../../src/core/names.js';
-import { looksSecret } from '../../../src/core/secret-names.js';
-import { nameMatcher } from '../../../src/core/selection.js';
-import { pasteableWord, shellWord } from '../../../src/core/shell.js';
+} from '../../../src/cli/terminal/text.js';
+import { checkedSweepName, sweepNameOf } from '../../../src/core/queue/labels.js';
+import { formatSize, parseSize } from '../../../src/core/text/bytes.js';
+import { formatDuration, MAX_DURATION_MS, parseDuration } from '../../../src/core/text/duration.js';
+import { looksSecret } from '../../../src/core/text/secret-names.js';
+import { pasteableWord, shellWord } from '../../../src/core/text/shell.js';
+import { shownArguments, shownUrl, withoutOptionValue } from '../../../src/core/text/shown-urls.js';
+import { shortHash } from '../../../src/core/unit/fingerprint.js';
+import { formatHalt, parseHalt } from '../../../src/core/unit/halt.js';
+import { logName, unitId } from '../../../src/core/unit/names.js';
+import { nameMatcher } from '../../../src/core/unit/selection.js';
 import { must, textOf } from './grammar.js';
 import { type Target, target } from './trial.js';
 

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FileLock } from '../../../src/io/flock.js';
+import { FileLock } from '../../../src/io/files/flock.js';
 import { type Child, isInstalled, start, startProgram } from '../child.js';
 import { describe, LogTrial } from '../log-trial.js';
 import type { Context, Group, Row } from '../tally.js';

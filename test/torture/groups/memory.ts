@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { closeSync, createWriteStream, openSync, readSync } from 'node:fs';
-import { fingerprinter } from '../../../src/core/fingerprint.js';
-import { RecordEncoder } from '../../../src/core/record.js';
+import { RecordEncoder } from '../../../src/core/log/record.js';
+import { fingerprinter } from '../../../src/core/unit/fingerprint.js';
 import { clickHouseServerAvailable, startClickHouseServer } from '../../services/clickhouse-server.js';
 import { startAnswers } from '../answers.js';
 import { type Child, peakMemory } from '../child.js';

@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { QrunError } from '../../../src/core/errors.js';
-import { FileLock } from '../../../src/io/flock.js';
-import { ResultLog } from '../../../src/io/log.js';
-import { localDisk } from '../../../src/io/log-file.js';
-import { ResultWriter } from '../../../src/io/result-body.js';
+import { ResultWriter } from '../../../src/io/engines/result-body.js';
+import { FileLock } from '../../../src/io/files/flock.js';
+import { localDisk } from '../../../src/io/log/disk.js';
+import { ResultLog } from '../../../src/io/log/result-log.js';
 import { check, sideFiles } from '../checker.js';
 import { fingerprintOf, queryName, rowsOf } from '../expected.js';
 import { UNIT } from '../log-trial.js';

@@ -1,6 +1,6 @@
 import { appendFileSync, closeSync, openSync, unlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FileLock, type FlockMechanism } from '../../../src/io/flock.js';
+import { FileLock, type FlockMechanism } from '../../../src/io/files/flock.js';
 
 // Takes a lock again and again and proves each time that nobody else holds it; ends at SIGTERM.
 

@@ -1,11 +1,11 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { QrunError } from '../../../src/core/errors.js';
-import { isSettled } from '../../../src/core/plan.js';
-import { FileLock } from '../../../src/io/flock.js';
-import { type GroupContent, ResultLog } from '../../../src/io/log.js';
-import { localDisk } from '../../../src/io/log-file.js';
-import { ResultWriter } from '../../../src/io/result-body.js';
+import { isSettled } from '../../../src/core/unit/plan.js';
+import { ResultWriter } from '../../../src/io/engines/result-body.js';
+import { FileLock } from '../../../src/io/files/flock.js';
+import { localDisk } from '../../../src/io/log/disk.js';
+import { type GroupContent, ResultLog } from '../../../src/io/log/result-log.js';
 import { fingerprintOf, kindOf, rowsOf } from '../expected.js';
 import { AckJournal } from '../journal.js';
 import { randomOf } from '../random.js';

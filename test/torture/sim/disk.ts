@@ -1,7 +1,7 @@
 import { QrunError } from '../../../src/core/errors.js';
-import type { LockWait } from '../../../src/io/flock.js';
-import type { LogLock } from '../../../src/io/log.js';
-import type { LogDisk, LogFile } from '../../../src/io/log-file.js';
+import type { LockWait } from '../../../src/io/files/flock.js';
+import type { LogDisk, LogFile } from '../../../src/io/log/disk.js';
+import type { LogLock } from '../../../src/io/log/result-log.js';
 import type { Call } from '../ledger.js';
 import type { SimProcess, World } from './world.js';
 

@@ -1,7 +1,7 @@
-import { runUnitSession, type UnitDeps, type UnitRequest } from '../../../src/app/unit-session.js';
+import { runUnitSession, type UnitDeps, type UnitRequest } from '../../../src/app/unit/session.js';
 import { QrunError } from '../../../src/core/errors.js';
-import type { RunEvent } from '../../../src/core/events.js';
-import { ResultLog } from '../../../src/io/log.js';
+import type { RunEvent } from '../../../src/core/unit/events.js';
+import { ResultLog } from '../../../src/io/log/result-log.js';
 import { checkBytes } from '../checker.js';
 import type { Ack } from '../journal.js';
 import { checkLedger } from '../ledger.js';

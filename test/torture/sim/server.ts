@@ -4,9 +4,9 @@ import {
   ownFailure,
   serverFailure,
   transportFailure,
-} from '../../../src/core/failure.js';
-import type { Engine, EngineRequest, EngineResult } from '../../../src/io/engine.js';
-import { type ResultBody, ResultWriter } from '../../../src/io/result-body.js';
+} from '../../../src/core/engines/failure.js';
+import type { Engine, EngineRequest, EngineResult } from '../../../src/io/engines/engine.js';
+import { type ResultBody, ResultWriter } from '../../../src/io/engines/result-body.js';
 import type { SimProcess, World } from './world.js';
 
 /** What a query of a simulation does. */

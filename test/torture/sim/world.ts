@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Clock } from '../../../src/app/run-unit.js';
+import type { Clock } from '../../../src/core/clock.js';
 import type { Random } from '../random.js';
 
 /** What can go wrong in a world, each as a probability for one operation. */

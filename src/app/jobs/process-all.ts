@@ -1,0 +1,152 @@
+import { QrunError } from '../../core/errors.js';
+import { encodeResolved, type Job, type ResolvedJobs } from '../../core/jobs/jobs-file.js';
+import { isJobDue, type JobEntry, type JobVerdict, judgeJob } from '../../core/jobs/state.js';
+import { type Selection, selectNames } from '../../core/unit/selection.js';
+import type { SubmitReport, SubmitRequest, WantedTask } from '../sweep/submit.js';
+
+/** What a submission uses. */
+export interface ProcessAllDeps {
+  /** The recorded runs of a job. */
+  readonly readState: (job: Job) => readonly JobEntry[];
+  /** Stores the resolved jobs where nothing changes them any more, and gives the path. */
+  readonly store: (content: string) => Promise<string>;
+  /** The command line for `sh -c` of one job; `config` is what {@link store} gave. */
+  readonly jobCommand: (job: Job, config: string) => string;
+  /** `submitTasks` with its deps. */
+  readonly submit: (request: SubmitRequest) => Promise<SubmitReport>;
+}
+
+/** Which jobs to submit, and how. */
+export interface ProcessAllRequest {
+  readonly jobs: ResolvedJobs;
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  /** Submits also what was done before this time (ISO 8601, UTC); `undefined` only what is not done. */
+  readonly rerunBefore: string | undefined;
+  readonly group: string;
+  readonly slots: number | undefined;
+  readonly newGroupSlots: number;
+  readonly priority: number;
+  readonly delay: string | undefined;
+  readonly resumeGroup: boolean;
+  /** The command line of the check that follows, for `sh -c`; it is given the path of what was stored. */
+  readonly check: (config: string) => string;
+}
+
+/** A selected job and what its recorded runs amount to. */
+export interface JudgedJob {
+  readonly job: Job;
+  readonly verdict: JobVerdict;
+}
+
+/** What became of each selected job, by name. */
+export interface ProcessAllReport extends SubmitReport {
+  readonly done: readonly string[];
+}
+
+/**
+ * The selected jobs in the order of the matrix, each with the verdict on its recorded runs.
+ *
+ * Errors: QrunError `CONFIG` when the selection leaves none; `LOG_UNUSABLE`.
+ */
+export function judgeJobs(
+  readState: ProcessAllDeps['readState'],
+  { jobs, sweep }: ResolvedJobs,
+  globs: Pick<Selection, 'include' | 'exclude'>,
+): JudgedJob[] {
+  const names = jobs.map(job => job.name);
+  const selected = new Set(selectNames(names, { ...globs, shard: undefined, shuffle: undefined }));
+  if (selected.size === 0) {
+    throw new QrunError('CONFIG', `none of the ${jobs.length} jobs of ${sweep} is selected`, {
+      hint: `--include and --exclude are globs of names such as ${names[0] ?? sweep}`,
+    });
+  }
+  return jobs
+    .filter(job => selected.has(job.name))
+    .map(job => ({ job, verdict: judgeJob(readState(job), job.fingerprint) }));
+}
+
+/**
+ * Adds one task to pueue for each selected job that is not done and that pueue does not hold already, and behind
+ * them the check. What a task is to run is stored beforehand under a name of its content, so that no later change
+ * of jobs.toml reaches it. A job that ends between the look at its state and its submission is skipped by its task.
+ *
+ * Errors: QrunError `CONFIG`, `LOG_UNUSABLE`, `LOG_WRITE`, and those of `submitTasks`.
+ */
+export async function processAll(
+  deps: ProcessAllDeps,
+  request: ProcessAllRequest,
+): Promise<ProcessAllReport> {
+  const { jobs, rerunBefore } = request;
+  const judged = judgeJobs(deps.readState, jobs, request);
+  const due = judged.filter(({ verdict }) => isJobDue(verdict, rerunBefore));
+  const config = await deps.store(encodeResolved(jobs));
+  const tasks: WantedTask[] = due.map(({ job }) => ({
+    name: job.name,
+    command: deps.jobCommand(job, config),
+  }));
+  const report = await deps.submit({
+    kind: 'job',
+    sweep: jobs.sweep,
+    root: jobs.directory,
+    group: request.group,
+    slots: request.slots,
+    newGroupSlots: request.newGroupSlots,
+    priority: request.priority,
+    delay: request.delay,
+    tasks,
+    audit: request.check(config),
+    auditDue: false,
+    resumeGroup: request.resumeGroup,
+  });
+  const isDue = new Set(due.map(({ job }) => job.name));
+  return { ...report, done: judged.map(({ job }) => job.name).filter(name => !isDue.has(name)) };
+}
+
+/** The verdict on a sweep of jobs: names by phase; complete only when all are done. */
+export interface CheckReport {
+  readonly sweep: string;
+  readonly complete: boolean;
+  readonly jobs: number;
+  readonly done: readonly string[];
+  readonly failed: readonly FailedJob[];
+  /** Never ran, or ran only with other inputs. */
+  readonly missing: readonly string[];
+  /** Stopped or killed before its end. */
+  readonly interrupted: readonly string[];
+  readonly running: readonly string[];
+}
+
+/** A job whose last run failed; `ended` is its exit code or its signal. */
+export interface FailedJob {
+  readonly job: string;
+  readonly ended: string;
+  readonly attempt: number;
+}
+
+/** Sums up what {@link judgeJobs} gave; `running` are the names of jobs whose lease is held. */
+export function checkReport(
+  sweep: string,
+  judged: readonly JudgedJob[],
+  running: ReadonlySet<string>,
+): CheckReport {
+  const named = (...phases: JobVerdict['phase'][]): string[] =>
+    judged.filter(({ verdict }) => phases.includes(verdict.phase)).map(({ job }) => job.name);
+  const done = named('done');
+  return {
+    sweep,
+    complete: done.length === judged.length,
+    jobs: judged.length,
+    done,
+    failed: judged
+      .filter(({ verdict }) => verdict.phase === 'failed')
+      .map(({ job, verdict: { end, attempts } }) => ({
+        job: job.name,
+        ended: end?.killed_at_cap === true ? 'memory cap' : (end?.signal ?? `exit ${end?.exit_code}`),
+        attempt: attempts,
+      })),
+    missing: named('new', 'changed'),
+    interrupted: named('interrupted').filter(name => !running.has(name)),
+    running: named('interrupted').filter(name => running.has(name)),
+  };
+}

@@ -1,0 +1,162 @@
+import { QrunError } from '../../core/errors.js';
+import { type Job, type JobFiles, jobVariables, type ResolvedJobs } from '../../core/jobs/jobs-file.js';
+import { isJobDue, type JobEnd, type JobEntry, judgeJob, startsAfresh } from '../../core/jobs/state.js';
+import type { Checkpoint } from '../../io/jobs/checkpoint.js';
+import type { CommandEnd, Follower, RunCommand } from '../../io/jobs/command.js';
+import type { FileLease } from '../../io/log/lease.js';
+
+/** The signals that ask a job to stop. */
+export type StopSignal = 'SIGHUP' | 'SIGINT' | 'SIGTERM';
+
+/** What a run of a job uses. Paths of `files` are absolute. */
+export interface RunJobDeps {
+  readonly takeLease: () => Promise<FileLease>;
+  readonly readState: () => JobEntry[];
+  readonly appendState: (entry: JobEntry) => Promise<void>;
+  readonly checkpoint: Pick<Checkpoint, 'setAside'>;
+  readonly run: RunCommand;
+  /** Appends one line to the job's log and gives the position behind it, bytes. */
+  readonly appendLog: (line: string) => Promise<number>;
+  /** Passes on what the command prints. */
+  readonly follow: (from: number) => Follower;
+  readonly now: () => Date;
+  /** For one line to people each. */
+  readonly note: (text: string) => void;
+  /** The first signal that came, and where to tell of each that comes. */
+  readonly stops: {
+    readonly received: () => StopSignal | undefined;
+    readonly onSignal: (listener: (signal: StopSignal) => void) => void;
+  };
+}
+
+/** Which job to run, and who runs it. */
+export interface RunJobRequest {
+  readonly jobs: ResolvedJobs;
+  readonly job: Job;
+  readonly files: JobFiles;
+  /** Runs again what was done in a run that began before this time (ISO 8601, UTC). */
+  readonly rerunBefore: string | undefined;
+  /** The environment that the command's own is built on. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly run: string;
+  readonly owner: { readonly user: string; readonly host: string; readonly pid: number };
+  readonly version: string;
+}
+
+/** What came of it; `stopped` by a signal to qrun, `ended` by itself. */
+export type JobOutcome =
+  | { readonly kind: 'done before' }
+  | { readonly kind: 'stopped'; readonly signal: StopSignal }
+  | { readonly kind: 'ended'; readonly end: CommandEnd; readonly durationMs: number };
+
+/**
+ * Runs a job unless it is done, and records its start and its end durably; a job is done when its last run ended
+ * with 0 and the present fingerprint. Holds the job's lease meanwhile, which the command inherits. What an earlier
+ * run with other inputs (or one that is to be repeated) left as checkpoint is renamed first; a run that goes on
+ * finds what the last one saved. Signals are passed on to the command, and its end is then waited for.
+ *
+ * Errors: QrunError `UNIT_RUNNING` when it runs elsewhere, `LOG_WRITE` when start or end cannot be recorded (the job
+ * then counts as not done), `LOG_UNUSABLE`.
+ */
+export async function runJob(deps: RunJobDeps, request: RunJobRequest): Promise<JobOutcome> {
+  const lease = await deps.takeLease();
+  try {
+    const verdict = judgeJob(deps.readState(), request.job.fingerprint);
+    if (!isJobDue(verdict, request.rerunBefore)) return { kind: 'done before' };
+    const early = deps.stops.received();
+    if (early !== undefined) return { kind: 'stopped', signal: early };
+    if (startsAfresh(verdict, request.rerunBefore)) {
+      const aside = await deps.checkpoint.setAside(`before-${request.run}`);
+      if (aside !== undefined) deps.note(`it starts afresh; its old checkpoint is ${aside}`);
+    }
+    return await runLocked(deps, request, lease, verdict.attempts + 1);
+  } finally {
+    lease.release();
+  }
+}
+
+async function runLocked(
+  deps: RunJobDeps,
+  request: RunJobRequest,
+  lease: FileLease,
+  attempt: number,
+): Promise<JobOutcome> {
+  const { job, jobs, run, owner } = request;
+  const started = deps.now();
+  const at = started.toISOString();
+  const logFrom = await deps.appendLog(`--- run ${run}, attempt ${attempt}, ${at}, on ${owner.host} ---`);
+  await deps.appendState({
+    event: 'start',
+    schema: 1,
+    job: job.name,
+    run,
+    at,
+    attempt,
+    fingerprint: job.fingerprint,
+    command: job.command,
+    parameters: job.parameters,
+    memory_max: jobs.memory_max,
+    ...owner,
+    qrun: request.version,
+    log_from: logFrom,
+  });
+  const follower = deps.follow(logFrom);
+  const end = await runStoppable(deps, request, lease);
+  const logTo = follower.stop();
+  const ended = deps.now();
+  const durationMs = Math.max(0, ended.getTime() - started.getTime());
+  const stoppedBy = deps.stops.received();
+  // Before the end is recorded: on a full disk the command may have lost output and not noticed, and the few bytes of
+  // a record still find room where a line in the log does not.
+  await deps.appendLog(`--- run ${run} ended: ${end.signal ?? `exit ${end.exitCode}`} ---`);
+  const entry: JobEnd = {
+    event: 'end',
+    run,
+    at: ended.toISOString(),
+    duration_ms: durationMs,
+    exit_code: end.exitCode,
+    signal: end.signal,
+    killed_at_cap: end.killedAtCap,
+    stopped_by: stoppedBy ?? null,
+    log_to: logTo,
+  };
+  await deps.appendState(entry);
+  // A command that was asked to stop may well end with 0: it saved what it had, and is not done.
+  return stoppedBy === undefined
+    ? { kind: 'ended', end, durationMs }
+    : { kind: 'stopped', signal: stoppedBy };
+}
+
+async function runStoppable(
+  deps: RunJobDeps,
+  { job, jobs, files, env }: RunJobRequest,
+  lease: FileLease,
+): Promise<CommandEnd> {
+  const [command = '', ...args] = job.command;
+  return await deps.run({
+    command,
+    args,
+    env: { ...env, ...jobs.env, ...jobVariables(job, files.checkpoint) },
+    cwd: jobs.directory,
+    outputPath: files.log,
+    held: lease.fd,
+    memoryMax: jobs.memory_max,
+    onStarted: send => {
+      // One that came while it was being started.
+      const early = deps.stops.received();
+      if (early !== undefined) send(early);
+      deps.stops.onSignal(send);
+    },
+    onUncapped: reason => deps.note(`it runs without its memory cap of ${jobs.memory_max}: ${reason}`),
+  });
+}
+
+/** The job of this name. Errors: QrunError `CONFIG` naming some that there are. */
+export function jobNamed({ jobs, sweep }: ResolvedJobs, name: string): Job {
+  const job = jobs.find(one => one.name === name);
+  if (job !== undefined) return job;
+  const some = jobs.slice(0, 3).map(one => one.name);
+  throw new QrunError('CONFIG', `${sweep} has no job ${JSON.stringify(name)}`, {
+    hint: `its ${jobs.length} jobs are called as ${some.join(', ')}; qrun process-all jobs.toml --dry-run lists them`,
+  });
+}

@@ -1,0 +1,204 @@
+import type { Clock } from '../../core/clock.js';
+import type { ChainFile } from '../../core/engines/data-note.js';
+import { QrunError } from '../../core/errors.js';
+import type { Parameters, Settings } from '../../core/model.js';
+import { decodeSql, parseQuery } from '../../core/sql/parse.js';
+import type { ParsedQuery } from '../../core/sql/statement.js';
+import { redactFailure } from '../../core/text/redact.js';
+import type { EventSink } from '../../core/unit/events.js';
+import { type AllowedPlaceholders, Judge } from '../../core/unit/judge.js';
+import type { Engine } from '../../io/engines/engine.js';
+
+/** A `_setup.sql` that was read and parsed. */
+export interface SetupFile {
+  /** Relative to the sweep root, as people see it. */
+  readonly name: string;
+  readonly fingerprint: string;
+  readonly bytes: Buffer;
+  readonly query: ParsedQuery;
+}
+
+/**
+ * A setup file from its bytes.
+ *
+ * Errors: QrunError `SQL_INVALID` with the file and the place.
+ */
+export function readSetupFile(
+  name: string,
+  bytes: Buffer,
+  fingerprint: (bytes: Uint8Array) => string,
+): SetupFile {
+  try {
+    return { name, fingerprint: fingerprint(bytes), bytes, query: parseQuery(decodeSql(bytes)) };
+  } catch (error) {
+    if (!(error instanceof QrunError)) throw error;
+    throw new QrunError('SQL_INVALID', `${name}: ${error.message}`, { hint: 'correct the setup file' });
+  }
+}
+
+/** The names of the parameters that setup files use. */
+export function setupParameterNames(files: readonly SetupFile[]): ReadonlySet<string> {
+  return new Set(parametersOf(files).map(({ name }) => name));
+}
+
+function parametersOf(files: readonly SetupFile[]) {
+  return files.flatMap(({ query }) => query.statements.flatMap(({ parameters }) => parameters));
+}
+
+/** What setup files are checked with: that with which the queries are. */
+export interface SetupInputs {
+  readonly parameters: Parameters;
+  readonly allowPlaceholders: AllowedPlaceholders;
+}
+
+/**
+ * Checks setup files as queries are checked, so that none prepares other data than it says.
+ *
+ * Errors: QrunError `SQL_INVALID` for unreplaced placeholders, `PARAMETERS` for parameters without a value; each
+ * with all problems of all files.
+ */
+export function checkSetupFiles(
+  files: readonly SetupFile[],
+  { parameters, allowPlaceholders }: SetupInputs,
+): void {
+  const judge = new Judge({ inputs: { parameters, settings: {} }, allowPlaceholders });
+  const details: string[] = [];
+  let onlyParameters = true;
+  for (const { name, bytes } of files) {
+    const judgement = judge.judge(bytes);
+    if (judgement.kind !== 'refused') continue;
+    onlyParameters &&= judgement.code === 'PARAMETERS';
+    for (const problem of judgement.problems) details.push(`${name}: ${problem}`);
+  }
+  if (details.length === 0) return;
+  if (onlyParameters) {
+    throw new QrunError('PARAMETERS', 'the parameters do not fit the setup files', {
+      details,
+      hint: 'give each {name:Type} of the SQL one value: --param name=value',
+    });
+  }
+  throw new QrunError('SQL_INVALID', 'the setup would prepare other data than it is meant to', {
+    details,
+    hint: 'put the values in; --allow-placeholder NAME runs a word that only looks like a placeholder',
+  });
+}
+
+/** Those of the parameters that setup files use. */
+export function usedParameters(files: readonly SetupFile[], parameters: Parameters): Parameters {
+  const names = setupParameterNames(files);
+  return Object.fromEntries(Object.entries(parameters).filter(([name]) => names.has(name)));
+}
+
+/** A chain as it is named and noted. */
+export function chainOf(files: readonly SetupFile[]): ChainFile[] {
+  return files.map(({ name, fingerprint }) => ({ file: name, fingerprint }));
+}
+
+/** What setup files are run with. */
+export interface SetupDeps {
+  readonly engine: Engine;
+  readonly settings: Settings;
+  readonly parameters: Parameters;
+  readonly clock: Clock;
+  readonly emit: EventSink;
+  /** Ends the chain before its next statement. */
+  readonly drain: AbortSignal;
+  /** Cancels the statement that runs. */
+  readonly abort: AbortSignal;
+  /** Whether credentials of the SQL are hidden in messages; they are unless this is `false`. */
+  readonly redact?: boolean;
+  /** Where they run, for people, where that is not this machine. */
+  readonly where?: { readonly target: string; readonly database: string | undefined };
+}
+
+/**
+ * Runs setup files one after the other, each to its end.
+ *
+ * Errors: as {@link runSetup}, for the first that fails; those after it have not run.
+ */
+export async function runChain(deps: SetupDeps, files: readonly SetupFile[]): Promise<void> {
+  for (const file of files) await runSetup(deps, file);
+}
+
+/**
+ * Runs one setup file to its end.
+ *
+ * Errors: QrunError `SETUP_FAILED` with ClickHouse's message, `ENGINE_LOST` when the engine went away; the reason of
+ * the signal that stopped it.
+ */
+export async function runSetup(deps: SetupDeps, file: SetupFile): Promise<void> {
+  const { engine, settings, parameters, clock, emit, drain, abort, where } = deps;
+  drain.throwIfAborted();
+  emit({ type: 'setup_started', file: file.name });
+  const startedMs = clock.monotonicMs();
+  const request = {
+    query: file.query,
+    queryId: `qrun-setup-${file.fingerprint}-${clock.nowMs().toString(36)}`,
+    parameters,
+    settings,
+    timeoutMs: file.query.overrides.timeoutMs ?? 0,
+    signal: abort,
+    drain,
+  };
+  const result = await engine.run(request);
+  if (!result.ok) {
+    const failure = deps.redact === false ? result.failure : redactFailure(result.failure, request);
+    if (failure.name === 'ABORTED') {
+      abort.throwIfAborted();
+      drain.throwIfAborted();
+    }
+    throw new QrunError(
+      failure.serverGone ? 'ENGINE_LOST' : 'SETUP_FAILED',
+      `${file.name} failed: ${failure.message}`,
+      {
+        hint: 'nothing else was run; setup files may run several times, so let them drop what they create',
+      },
+    );
+  }
+  await result.body.dispose();
+  const duration_ms = Math.round(clock.monotonicMs() - startedMs);
+  emit({
+    ...{ type: 'setup_done', file: file.name, duration_ms },
+    ...(where === undefined ? {} : { target: where.target }),
+    ...(where?.database === undefined ? {} : { database: where.database }),
+  });
+}
+
+/**
+ * The rows of a short question of qrun's own; `settings` lie over those that all queries have.
+ *
+ * Errors: QrunError `SETUP_FAILED` with what ClickHouse says; the reason of the signal that stopped it.
+ */
+export async function ask(
+  deps: Pick<SetupDeps, 'engine' | 'clock' | 'abort'>,
+  sql: string,
+  settings: Settings = {},
+): Promise<Record<string, unknown>[]> {
+  const { engine, clock, abort } = deps;
+  const result = await engine.run({
+    query: parseQuery(sql),
+    queryId: `qrun-setup-ask-${clock.nowMs().toString(36)}-${(asked++).toString(36)}`,
+    parameters: {},
+    settings,
+    timeoutMs: ASK_LIMIT_MS,
+    signal: abort,
+  });
+  if (!result.ok) {
+    if (result.failure.name === 'ABORTED') abort.throwIfAborted();
+    throw new QrunError('SETUP_FAILED', `cannot look at what the setup made: ${result.failure.message}`);
+  }
+  try {
+    let text = '';
+    for await (const chunk of result.body.chunks()) text += chunk.toString('utf8');
+    return text
+      .split('\n')
+      .filter(line => line !== '')
+      .map(line => JSON.parse(line) as Record<string, unknown>);
+  } finally {
+    await result.body.dispose();
+  }
+}
+
+// Each of them reads a small table of the system.
+const ASK_LIMIT_MS = 60_000;
+let asked = 0;

@@ -1,0 +1,79 @@
+import { type ErrorCode, QrunError } from '../../core/errors.js';
+
+/** What is to be done in a unit; the counts are of queries. */
+export interface PlannedUnit {
+  readonly queries: number;
+  readonly due: number;
+  /** Queries that cannot run and are left out (`--skip-bad`). */
+  readonly bad: number;
+}
+
+/** One unit as the preflight of a sweep looks at it. */
+export interface UnitToPlan {
+  readonly unit: string;
+  /** Reads and checks every query and compares it with the log. */
+  readonly plan: () => Promise<PlannedUnit>;
+}
+
+export interface UnitOutlook extends PlannedUnit {
+  readonly unit: string;
+  /** Why nothing of it can run; only where such units are left out. The counts are 0 then. */
+  readonly problem?: string;
+}
+
+/**
+ * Plans all units, as many at once as `plan` lets, and gives them in their order. Nothing of a sweep is submitted if one of
+ * its units cannot run; with `skipBad`, units whose files are why are left out, unless there are no others.
+ *
+ * Errors: one QrunError with the problems of all units: `SQL_INVALID`, `PARAMETERS`, `UNIT_*`, `USAGE` or the code
+ * of a log that cannot be trusted (which wins, because it is about data); what
+ * `plan` throws besides.
+ */
+export async function planSweep(
+  units: readonly UnitToPlan[],
+  onPlanned: (planned: number) => void,
+  skipBad = false,
+): Promise<UnitOutlook[]> {
+  const problems: { unit: string; error: QrunError }[] = [];
+  let planned = 0;
+  const outlooks = await Promise.all(
+    units.map(async ({ unit, plan }): Promise<UnitOutlook> => {
+      try {
+        return { unit, ...(await plan()) };
+      } catch (error) {
+        if (!(error instanceof QrunError)) throw error;
+        problems.push({ unit, error });
+        const problem = [error.message, ...error.details].join('; ');
+        return { unit, queries: 0, due: 0, bad: 0, problem };
+      } finally {
+        planned += 1;
+        onPlanned(planned);
+      }
+    }),
+  );
+  problems.sort((a, b) => (a.unit < b.unit ? -1 : 1));
+  const mayLeaveOut =
+    skipBad && problems.length < units.length && problems.every(({ error }) => isAboutFiles(error.code));
+  if (problems.length > 0 && !mayLeaveOut) throw collected(problems, units.length);
+  return outlooks;
+}
+
+function isAboutFiles(code: ErrorCode): boolean {
+  return code === 'SQL_INVALID' || code === 'PARAMETERS' || code.startsWith('UNIT_');
+}
+
+function collected(problems: readonly { unit: string; error: QrunError }[], units: number): QrunError {
+  const worst = problems.find(({ error }) => isAboutData(error.code)) ?? problems[0];
+  const { error } = worst as { error: QrunError };
+  return new QrunError(error.code, `${problems.length} of ${units} units cannot run; nothing was submitted`, {
+    details: problems.flatMap(({ unit, error: { message, details } }) =>
+      details.length === 0 ? [`${unit}: ${message}`] : details.map(detail => `${unit}: ${detail}`),
+    ),
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    cause: error,
+  });
+}
+
+function isAboutData(code: ErrorCode): boolean {
+  return code.startsWith('LOG_');
+}

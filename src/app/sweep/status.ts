@@ -1,0 +1,187 @@
+import { AUDIT, tasksByName } from '../../core/queue/labels.js';
+import type { PueueGroup, PueueState, PueueTask } from '../../core/queue/pueue-state.js';
+import type { SweepAudit } from '../../core/sweep/audit.js';
+import { endNote, UnitProgress, type UnitStatus, unitState } from '../../core/sweep/status.js';
+import type { LogFollower } from '../../io/log/follow.js';
+import type { RunStart } from '../../io/log/run-sidecar.js';
+
+/** A unit as the status looks at it. */
+export interface UnitToWatch {
+  readonly unit: string;
+  /** The names of its queries. */
+  readonly queries: () => readonly string[];
+  /** Whether a file holds a statement, so that it is a query at all. */
+  readonly isQuery?: (name: string) => boolean;
+  readonly rowsPerQuery: number | undefined;
+  /** Follows its log; gives what it reads to the visitor of `newProgress`. */
+  readonly follow: (newProgress: () => UnitProgress) => Pick<LogFollower, 'catchUp'>;
+  readonly holder: () => Promise<string | undefined>;
+  readonly lastStart: () => RunStart | undefined;
+}
+
+/** How the audit of a sweep stands. */
+export interface AuditStatus {
+  readonly state: 'none' | 'queued' | 'running' | 'done' | 'failed';
+  readonly note: string;
+  /** The verdict of the last one, unless something was recorded since. */
+  readonly verdict: SweepAudit['verdict'] | undefined;
+  readonly at: string | undefined;
+}
+
+/** A sweep at one moment. */
+export interface SweepStatus {
+  readonly sweep: string;
+  readonly group: string;
+  /** `undefined` when pueue could not be read, or has no such group. */
+  readonly slots: number | undefined;
+  /** Groups that hold tasks of the sweep and start nothing until somebody says so. */
+  readonly paused_groups: readonly string[];
+  readonly units: readonly UnitStatus[];
+  readonly audit: AuditStatus;
+  readonly queries_per_second: number;
+  /** Until all queries have run at the present rate; `undefined` when nothing runs or nothing is left. */
+  readonly eta_ms: number | undefined;
+}
+
+export interface StatusDeps {
+  readonly units: readonly UnitToWatch[];
+  /** One read of pueue; `undefined` when it is not there: the logs then tell what they can. */
+  readonly readPueue: () => Promise<PueueState | undefined>;
+  /** The last audit, and whether logs changed since. */
+  readonly readAudit: () => { readonly audit: SweepAudit; readonly outdated: boolean } | undefined;
+  readonly nowMs: () => number;
+}
+
+// Each holds two buffers of 1 MiB.
+const LOGS_AT_ONCE = 4;
+
+/**
+ * Looks at a sweep as often as one wants: each look reads pueue once, and of the logs what is new. Nothing is
+ * written, locked or judged: `settled` counts results for any fingerprint, and what is stale only the audit says.
+ *
+ * Memory: the name and final state of each query. Errors: QrunError `PUEUE_*` of `readPueue`, `UNIT_*`, `LOG_*`.
+ */
+export class SweepWatch {
+  readonly #deps: StatusDeps;
+  readonly #units: readonly WatchedUnit[];
+
+  constructor(deps: StatusDeps) {
+    this.#deps = deps;
+    this.#units = deps.units.map(unit => new WatchedUnit(unit));
+  }
+
+  async look(sweep: string, group: string): Promise<SweepStatus> {
+    const state = await this.#deps.readPueue();
+    const tasks = tasksByName('unit', state?.tasks ?? [], sweep);
+    const units: UnitStatus[] = [];
+    await this.#readLogs();
+    const widths = this.#units.flatMap(({ progress }) => progress.width ?? []);
+    const usualRows = widths.length === 0 ? 1 : widths.reduce((sum, width) => sum + width, 0) / widths.length;
+    for (const watched of this.#units) {
+      const { unit, progress } = watched;
+      const names = watched.queries();
+      const start = unit.lastStart();
+      const counts = progress.counts(
+        names,
+        unit.rowsPerQuery ?? start?.rows_per_query ?? undefined,
+        usualRows,
+      );
+      const facts = { task: tasks.get(unit.unit), holder: await unit.holder(), ...counts };
+      const { state: where, note } = unitState(facts);
+      units.push({
+        unit: unit.unit,
+        state: where,
+        note,
+        ...counts,
+        queries_per_second: where === 'running' ? this.#rate(progress, start) : 0,
+      });
+    }
+    const rate = units.reduce((sum, unit) => sum + unit.queries_per_second, 0);
+    const left = units.reduce((sum, { queries, settled, errors }) => sum + queries - settled - errors, 0);
+    const mine = state?.groups.get(group);
+    return {
+      sweep,
+      group,
+      slots: mine?.slots,
+      paused_groups: pausedGroups(state, [...tasks.values()], mine),
+      units,
+      audit: auditStatus(tasks.get(AUDIT), this.#deps.readAudit()),
+      queries_per_second: rate,
+      eta_ms: rate > 0 && left > 0 ? (left / rate) * 1000 : undefined,
+    };
+  }
+
+  // Some at once: while one waits for the disk, another is scanned.
+  async #readLogs(): Promise<void> {
+    const units = this.#units.values();
+    const read = async (): Promise<void> => {
+      for (const { follower } of units) await follower.catchUp();
+    };
+    await Promise.all(Array.from({ length: LOGS_AT_ONCE }, read));
+  }
+
+  #rate(progress: UnitProgress, start: RunStart | undefined): number {
+    const { run, groups } = progress.lastRun;
+    if (start === undefined || start.run !== run) return 0;
+    const seconds = (this.#deps.nowMs() - Date.parse(start.at)) / 1000;
+    return seconds > 0 ? groups / seconds : 0;
+  }
+}
+
+// Files of comments alone are few, and nothing else is left without a result in the end: more are not read for it.
+const READ_FILES = 100;
+
+class WatchedUnit {
+  #names: readonly string[];
+  readonly #known = new Set<string>();
+  readonly follower: Pick<LogFollower, 'catchUp'>;
+  progress = new UnitProgress();
+
+  constructor(readonly unit: UnitToWatch) {
+    this.#names = unit.queries();
+    this.follower = unit.follow(() => {
+      this.progress = new UnitProgress();
+      return this.progress;
+    });
+  }
+
+  /** The names of its queries, as far as is known; each file is read once at most, and only if it has no result. */
+  queries(): readonly string[] {
+    const { isQuery } = this.unit;
+    const left = isQuery === undefined ? [] : this.progress.unrecorded(this.#names, READ_FILES + 1);
+    if (isQuery === undefined || left.length > READ_FILES) return this.#names;
+    const none = new Set<string>();
+    for (const name of left) {
+      if (this.#known.has(name)) continue;
+      if (isQuery(name)) this.#known.add(name);
+      else none.add(name);
+    }
+    if (none.size > 0) this.#names = this.#names.filter(name => !none.has(name));
+    return this.#names;
+  }
+}
+
+function pausedGroups(
+  state: PueueState | undefined,
+  tasks: readonly PueueTask[],
+  mine: PueueGroup | undefined,
+): string[] {
+  const names = new Set(tasks.filter(({ phase }) => phase !== 'done').map(({ group }) => group));
+  if (mine !== undefined) names.add(mine.name);
+  return [...names].filter(name => state?.groups.get(name)?.paused === true).sort();
+}
+
+function auditStatus(
+  task: PueueTask | undefined,
+  last: { readonly audit: SweepAudit; readonly outdated: boolean } | undefined,
+): AuditStatus {
+  const present = last?.outdated === false ? last.audit : undefined;
+  const report = { verdict: present?.verdict, at: present?.at };
+  if (task === undefined) return { state: present === undefined ? 'none' : 'done', note: '', ...report };
+  if (task.phase === 'running' || task.phase === 'paused') return { state: 'running', note: '', ...report };
+  if (task.phase !== 'done') return { state: 'queued', note: '', ...report };
+  // 20 and 21 are verdicts: the audit itself came to its end.
+  const judged = task.result?.exitCode === 20 || task.result?.exitCode === 21;
+  const failed = task.result?.kind !== 'success' && !judged;
+  return { state: failed ? 'failed' : 'done', note: failed ? endNote(task) : '', ...report };
+}

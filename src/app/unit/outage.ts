@@ -1,0 +1,107 @@
+import type { Clock } from '../../core/clock.js';
+import type { Failure } from '../../core/engines/failure.js';
+import { quotaEndsInMs, refusalOf } from '../../core/engines/refusal.js';
+import { backoffMs } from '../../core/engines/retry.js';
+
+// A restart takes a server 1 to 30 s: ask often at first, then every few seconds.
+const PING_BACKOFF = { baseMs: 200, capMs: 5_000 };
+// Who is refused once may have met one proxy of several, or a server that was just reading its users anew. After these
+// looks he is refused, and to knock on would only lock the account.
+const LOOKS_WHEN_REFUSED_MS: readonly number[] = [500, 1_000, 2_000, 4_000];
+
+/** For so long in all a user who is refused is looked at again, milliseconds. */
+export const REFUSED_LIMIT_MS = LOOKS_WHEN_REFUSED_MS.reduce((sum, ms) => sum + ms, 0);
+
+// The server's clock shows whole seconds, and is not ours.
+const AFTER_QUOTA_MS = 1_000;
+
+export interface OutageOptions {
+  readonly ping: (signal: AbortSignal) => Promise<Failure | undefined>;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** How long the engine may be away before the run gives up. */
+  readonly limitMs: number;
+  readonly onLost: (failure: Failure) => void;
+  readonly onBack: (afterMs: number) => void;
+  readonly onGaveUp: (failure: Failure, afterMs: number) => void;
+}
+
+/**
+ * Parks all queries of a run while the engine is away, with one of them asking for it.
+ *
+ * `ready` resolves at once while the engine is there. After `report` it resolves when the engine answers
+ * again, or when the limit has passed and the run was told to give up. A server that refuses the user is looked at a
+ * few times more; one whose quota is used up is waited for until the quota's interval ends, or given up at once where
+ * that is behind the limit.
+ */
+export class Outage {
+  readonly #options: OutageOptions;
+  #waiting: Promise<void> | undefined;
+
+  constructor(options: OutageOptions) {
+    this.#options = options;
+  }
+
+  ready(): Promise<void> | undefined {
+    return this.#waiting;
+  }
+
+  /**
+   * Says that a query found the engine gone, and waits for it. Resolves with `true` when the engine really was
+   * away, `false` when it answered at once (only that connection was lost) or the run stops.
+   */
+  async report(failure: Failure, signal: AbortSignal): Promise<boolean> {
+    if (this.#waiting === undefined) {
+      const gone = await this.#options.ping(signal);
+      if (gone === undefined || signal.aborted) return false;
+      this.#waiting ??= this.#wait(failure, gone, signal).finally(() => {
+        this.#waiting = undefined;
+      });
+    }
+    await this.#waiting;
+    return true;
+  }
+
+  async #wait(reported: Failure, gone: Failure, signal: AbortSignal): Promise<void> {
+    const { clock, ping, onLost, onBack, onGaveUp } = this.#options;
+    const since = clock.monotonicMs();
+    let last = gone;
+    let refused = 0;
+    onLost(reported);
+    for (let attempt = 1; !signal.aborted; attempt += 1) {
+      refused = refusalOf(last) === 'credentials' ? refused + 1 : 0;
+      const awayMs = clock.monotonicMs() - since;
+      const waitMs = this.#waitMs(last, { attempt, refused, awayMs });
+      if (waitMs === undefined) {
+        onGaveUp(last, awayMs);
+        return;
+      }
+      await clock.delay(waitMs, signal);
+      if (signal.aborted) return;
+      const failure = await ping(signal);
+      if (failure === undefined) {
+        onBack(clock.monotonicMs() - since);
+        return;
+      }
+      last = failure;
+    }
+  }
+
+  // How long until the engine is asked again; `undefined` when it is not any more.
+  #waitMs(
+    failure: Failure,
+    { attempt, refused, awayMs }: { attempt: number; refused: number; awayMs: number },
+  ): number | undefined {
+    const { clock, limitMs, random } = this.#options;
+    const leftMs = limitMs - awayMs;
+    if (leftMs <= 0) return undefined;
+    if (refused > 0) {
+      const waitMs = LOOKS_WHEN_REFUSED_MS[refused - 1];
+      return waitMs === undefined ? undefined : Math.min(waitMs, leftMs);
+    }
+    const quotaMs =
+      refusalOf(failure) === 'quota' ? quotaEndsInMs(failure.message, clock.nowMs()) : undefined;
+    if (quotaMs !== undefined) return quotaMs > leftMs ? undefined : quotaMs + AFTER_QUOTA_MS;
+    return Math.min(50 + backoffMs(attempt, random, PING_BACKOFF), leftMs);
+  }
+}

@@ -1,0 +1,61 @@
+import type { Clock } from '../../core/clock.js';
+import type { ExitCode } from '../../core/errors.js';
+import type { Parameters, Settings } from '../../core/model.js';
+import type { EventSink } from '../../core/unit/events.js';
+import type { HaltPolicy } from '../../core/unit/halt.js';
+import type { Engine } from '../../io/engines/engine.js';
+import type { InflightJournal } from '../../io/log/inflight.js';
+import type { ResultLog } from '../../io/log/result-log.js';
+import type { ReadQuery, RunPlan } from './plan.js';
+import type { Suspects } from './suspects.js';
+
+/** What a run is to do. */
+export interface RunOptions {
+  readonly run: string;
+  readonly unit: string;
+  readonly directory: string;
+  readonly plan: RunPlan;
+  readonly parameters: Parameters;
+  readonly settings: Settings;
+  readonly concurrency: number;
+  /** Deadline of each attempt; 0 means none. */
+  readonly timeoutMs: number;
+  /** Further attempts after the first. */
+  readonly retries: number;
+  /** `undefined`: never. */
+  readonly halt: HaltPolicy | undefined;
+  /** Setup files that exist and do not run on this server; for the reasons that a halt gives. */
+  readonly setupNotRun?: readonly string[];
+  /** The database that queries run in, where one is named; for the same. */
+  readonly database?: string | undefined;
+  /** Whether a file that can no longer run is left out, in place of being recorded as error. */
+  readonly skipBad?: boolean;
+  /** Whether credentials of the SQL are hidden in messages; they are unless this is `false`. */
+  readonly redact?: boolean;
+  /** How long the engine may be away. */
+  readonly outageLimitMs: number;
+  /** First stop: start nothing new, finish what runs. */
+  readonly drain: AbortSignal;
+  /** Second stop: cancel what runs. */
+  readonly abort: AbortSignal;
+  /** The exit code of a run that one of these stops ended before its end; 25 (a policy of the caller's) without one. */
+  readonly stopExitCode?: () => ExitCode | undefined;
+}
+
+/** What a run uses of the world. */
+export interface RunDeps {
+  readonly engine: Engine;
+  readonly log: Pick<ResultLog, 'append' | 'records' | 'path'>;
+  /** Reads a query and judges it anew; `undefined`: it is none any more. Throws QrunError when it can no longer run. */
+  readonly read: (name: string) => ReadQuery | undefined | Promise<ReadQuery | undefined>;
+  readonly fingerprint: (bytes: Uint8Array) => string;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly emit: EventSink;
+  /** Where what is in flight is noted, for an engine that dies with the process. */
+  readonly inflight?: Pick<InflightJournal, 'begin' | 'end'>;
+  /** How many file descriptors this process may still open; `undefined` where nobody knows. */
+  readonly freeDescriptors?: () => number | undefined;
+  /** The queries that were in flight when earlier processes died; the plan has them behind all others. */
+  readonly suspects?: Suspects;
+}

@@ -1,0 +1,392 @@
+import type { Clock } from '../../core/clock.js';
+import { sameChain } from '../../core/engines/data-note.js';
+import { type ExitCode, isInterruption, QrunError } from '../../core/errors.js';
+import { RECORD_SCHEMA_VERSION } from '../../core/log/record.js';
+import type { Settings } from '../../core/model.js';
+import type { EventSink, RunSummary } from '../../core/unit/events.js';
+import { type FingerprintInputs, fingerprinter } from '../../core/unit/fingerprint.js';
+import type { HaltPolicy } from '../../core/unit/halt.js';
+import { inflightName } from '../../core/unit/inflight.js';
+import { type AllowedPlaceholders, sharedLines } from '../../core/unit/judge.js';
+import type { Rerun } from '../../core/unit/plan.js';
+import type { Selection } from '../../core/unit/selection.js';
+import type { Engine } from '../../io/engines/engine.js';
+import type { InflightJournal, InflightOptions } from '../../io/log/inflight.js';
+import type { Lease } from '../../io/log/lease.js';
+import type { ResultLog } from '../../io/log/result-log.js';
+import type { RunEntry, RunSetup, RunStart } from '../../io/log/run-sidecar.js';
+import type { UnitSource } from '../../io/unit/unit-files.js';
+import { ask, chainOf, checkSetupFiles, runChain, type SetupFile } from '../setup/setup.js';
+import { planRun, queryReader, type RunPlan } from './plan.js';
+import { queriesAtOnce, runUnit } from './pool.js';
+import type { RunDeps } from './run-options.js';
+import { selectedBy } from './summary.js';
+import { Suspects, suspectsNotice } from './suspects.js';
+
+/** One unit with everything that decides what is run and recorded. */
+export interface UnitRequest {
+  readonly run: string;
+  readonly unit: string;
+  readonly directory: string;
+  readonly inputs: FingerprintInputs;
+  /** All settings of the user, also those that change no result. */
+  readonly settings: Settings;
+  readonly selection: Selection;
+  readonly limit: number | undefined;
+  readonly rerun: Rerun;
+  readonly allowPlaceholders: AllowedPlaceholders;
+  /** Whether files that cannot run are left out, in place of refusing the unit. */
+  readonly skipBad?: boolean;
+  /** Whether credentials of the SQL are hidden in messages; they are unless this is `false`. */
+  readonly redact?: boolean;
+  readonly concurrency: number;
+  readonly timeoutMs: number;
+  readonly retries: number;
+  readonly outageLimitMs: number;
+  readonly halt: HaltPolicy | undefined;
+  readonly database?: string | undefined;
+  readonly rowsPerQuery: number | undefined;
+  /** Parameters that the setup uses. */
+  readonly usedElsewhere?: ReadonlySet<string>;
+  /** Of all setup files, whether they are to run or not. */
+  readonly setupNames?: readonly string[];
+  /** Whether setup files run on a server. */
+  readonly setup: boolean;
+  readonly drain: AbortSignal;
+  readonly abort: AbortSignal;
+  readonly stopExitCode?: () => ExitCode | undefined;
+}
+
+/** What the sidecar says about who runs. */
+export type RunIdentity = Pick<
+  RunStart,
+  'user' | 'host' | 'pid' | 'qrun' | 'node' | 'arguments' | 'git_commit'
+>;
+
+/** What a unit's run uses of the world; each opens on its first use, in this order. */
+export interface UnitDeps {
+  readonly source: UnitSource;
+  readonly identity: () => Promise<RunIdentity>;
+  readonly takeLease: () => Promise<Lease>;
+  readonly openLog: () => Promise<ResultLog>;
+  readonly readRuns: () => readonly RunEntry[];
+  readonly appendRun: (entry: RunEntry) => Promise<void>;
+  /** The chain of setup files where it is to run: with the embedded engine always, on a server when asked. */
+  readonly readSetupFiles: () => readonly SetupFile[];
+  /** Opens the engine; the embedded one on data that the chain has made. */
+  readonly openEngine: (setup: readonly SetupFile[]) => Promise<Engine>;
+  readonly freeDescriptors?: () => number | undefined;
+  /** Opens the journal of what is in flight; called for an engine that dies with the process. */
+  readonly openInflight?: (options: Omit<InflightOptions, 'logPath'>) => Promise<InflightJournal>;
+  /** Told before the plan is made, with the number of files. */
+  readonly onListed?: (files: number) => void;
+  /** Told when the plan stands, with the number of queries that are due. */
+  readonly onPlanned?: (due: number) => void;
+  /** Runs `work` when no other one prepares the server; an abort of `signal` ends the wait for it. */
+  readonly withSetupLock: <T>(work: () => Promise<T>, signal: AbortSignal) => Promise<T>;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly emit: EventSink;
+}
+
+/**
+ * Runs a unit from its lease to its summary.
+ *
+ * Order: lease, log (read, repaired), plan (every file read and checked), and only then the engine; with
+ * nothing due no engine is opened. Everything opened is closed in reverse, on errors too.
+ *
+ * Errors: QrunError of each step; nothing was started when it is one of exit code 2 or 22.
+ */
+export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Promise<RunSummary> {
+  const { clock, emit } = deps;
+  // The cheapest check first: a mistyped directory must not leave a lease and a log behind.
+  deps.onListed?.(deps.source.list().length);
+  const identity = deps.identity();
+  const lease = await deps.takeLease();
+  try {
+    const runs = deps.readRuns();
+    const log = await deps.openLog();
+    try {
+      if (log.onNetwork) {
+        emit({
+          type: 'warning',
+          message: `${log.path} is on a network file system: appends are slower there`,
+        });
+      }
+      const setup = deps.readSetupFiles();
+      checkSetupFiles(setup, { ...request, parameters: request.inputs.parameters });
+      const bad = request.skipBad === true ? 'skip' : 'refuse';
+      const plan = await planRun({ ...request, source: deps.source, bad }, log.final, request.drain);
+      tellOfOtherFiles(plan, emit);
+      deps.onPlanned?.(plan.due.total);
+      if (plan.due.total === 0) return await runPlanned(deps, request, plan, log, NO_ENGINE);
+      const engine = await openUnlessStopped(deps, request, setup);
+      if (engine === undefined) return await runPlanned(deps, request, plan, log, NO_ENGINE);
+      try {
+        if (plan.usesParameters && engine.info.parametersLost === true) {
+          throw new QrunError(
+            'ENGINE_REFUSED',
+            `the values of {name:Type} parameters do not reach ClickHouse: a proxy at ${engine.info.target} drops param_* from the URL`,
+            { hint: "let the proxy pass URL parameters on as they are, or give the server's own address" },
+          );
+        }
+        if (plan.usesParameters && !engine.info.supportsParameters) {
+          throw new QrunError(
+            'PARAMETERS',
+            `ClickHouse ${engine.info.version} at ${engine.info.target} does not know {name:Type} parameters`,
+            { hint: 'they came with ClickHouse 19.14: use a newer server, or write the values into the SQL' },
+          );
+        }
+        emit({
+          type: 'run_started',
+          run: request.run,
+          unit: request.unit,
+          directory: request.directory,
+          log: log.path,
+          engine: engine.info.kind,
+          version: engine.info.version,
+          target: engine.info.target,
+          concurrency: queriesAtOnce(engine, request.concurrency),
+          selected: selectedBy(plan),
+          settled: plan.settled,
+          due: plan.due.total,
+        });
+        for (const message of engine.info.notices ?? []) emit({ type: 'warning', message });
+        const prepared = await prepare(deps, request, engine, setup);
+        if (prepared === 'stopped') return await runPlanned(deps, request, plan, log, engine);
+        tellOfChange(deps, plan, setup, runs, engine);
+        await deps.appendRun(startEntry(deps, request, engine, await identity, prepared));
+        const notRun = engine.info.kind === 'embedded' || request.setup ? [] : (request.setupNames ?? []);
+        const summary = await runWatched(deps, request, plan, log, engine, notRun);
+        await deps.appendRun({
+          event: 'end',
+          run: request.run,
+          at: new Date(clock.nowMs()).toISOString(),
+          recorded: summary.recorded,
+          records: summary.records,
+          not_run: summary.not_run,
+          exit_code: summary.exit_code,
+        });
+        return summary;
+      } finally {
+        await engine.close();
+      }
+    } finally {
+      await log.close();
+    }
+  } finally {
+    lease.release();
+  }
+}
+
+// So many lines of what is left out; the summary has all.
+const TOLD = 10;
+
+function tellOfOtherFiles({ refused, cannotRun, noStatement }: RunPlan, emit: EventSink): void {
+  const files = (n: number): string => `${n} file${n === 1 ? '' : 's'}`;
+  const told = (lines: readonly string[], separator: string): string => {
+    const more = lines.length > TOLD ? [`and ${lines.length - TOLD} more`] : [];
+    return [...lines.slice(0, TOLD), ...more].join(separator);
+  };
+  if (refused > 0) {
+    const message = `${files(refused)} left out (--skip-bad): ${told(sharedLines(cannotRun), '; ')}`;
+    emit({ type: 'warning', message });
+  }
+  if (noStatement.length > 0) {
+    const names = told(
+      noStatement.map(name => `${name}.sql`),
+      ', ',
+    );
+    emit({ type: 'warning', message: `${files(noStatement.length)} without a statement left out: ${names}` });
+  }
+}
+
+// A stop that comes before the engine is there leaves nothing to end and nothing to record.
+async function openUnlessStopped(
+  deps: UnitDeps,
+  { drain }: UnitRequest,
+  setup: readonly SetupFile[],
+): Promise<Engine | undefined> {
+  try {
+    return drain.aborted ? undefined : await deps.openEngine(setup);
+  } catch (error) {
+    if (isInterruption(error, drain)) return undefined;
+    throw error;
+  }
+}
+
+// With a journal of what is in flight, where the engine dies with the process.
+async function runWatched(
+  deps: UnitDeps,
+  request: UnitRequest,
+  plan: RunPlan,
+  log: ResultLog,
+  engine: Engine,
+  setupNotRun: readonly string[],
+): Promise<RunSummary> {
+  const { emit, openInflight } = deps;
+  if (engine.info.diesWithProcess !== true || openInflight === undefined) {
+    return await runPlanned(deps, request, plan, log, engine, setupNotRun);
+  }
+  const inflight = await openInflight({
+    run: request.run,
+    slots: queriesAtOnce(engine, request.concurrency),
+    finalOf: finalStates(log),
+    onTrouble: message => emit({ type: 'warning', message }),
+  });
+  const onDrain = (): void => inflight.stopping();
+  const onAbort = (): void => inflight.clear();
+  request.drain.addEventListener('abort', onDrain);
+  request.abort.addEventListener('abort', onAbort);
+  if (request.drain.aborted) onDrain();
+  if (request.abort.aborted) onAbort();
+  try {
+    const suspects = new Suspects(inflight.suspects);
+    if (suspects.size > 0) {
+      const last = plan.due.postpone((name, print) => suspects.rank(name, print));
+      const run = last.filter(({ name, fingerprint }) => suspects.verdict(name, fingerprint) === undefined);
+      const message = suspectsNotice(run.map(({ name }) => name));
+      if (message !== undefined) emit({ type: 'warning', message });
+    }
+    return await runPlanned(deps, request, plan, log, engine, setupNotRun, { inflight, suspects });
+  } finally {
+    request.drain.removeEventListener('abort', onDrain);
+    request.abort.removeEventListener('abort', onAbort);
+    inflight.close();
+  }
+}
+
+// By a query's name in the journal, which is not the query's where that is too long.
+function finalStates({ final }: ResultLog): InflightOptions['finalOf'] {
+  return name => {
+    const known = final.get(name);
+    if (known !== undefined || !name.startsWith('sha256:')) return known;
+    for (const query of final.keys()) if (inflightName(query) === name) return final.get(query);
+    return undefined;
+  };
+}
+
+async function runPlanned(
+  deps: UnitDeps,
+  request: UnitRequest,
+  plan: RunPlan,
+  log: ResultLog,
+  engine: Engine,
+  setupNotRun: readonly string[] = [],
+  watch: Pick<RunDeps, 'inflight' | 'suspects'> = {},
+): Promise<RunSummary> {
+  const { clock, emit, random } = deps;
+  const summary = await runUnit(
+    {
+      engine,
+      log,
+      read: queryReader(deps.source, request),
+      fingerprint: fingerprinter(request.inputs),
+      clock,
+      random,
+      emit,
+      ...(deps.freeDescriptors === undefined ? {} : { freeDescriptors: deps.freeDescriptors }),
+      ...watch,
+    },
+    { ...request, plan, parameters: request.inputs.parameters, setupNotRun },
+  );
+  emit({ type: 'run_ended', ...summary });
+  return summary;
+}
+
+// Runs the setup on a server. `stopped`: a signal has ended it before its end.
+async function prepare(
+  deps: UnitDeps,
+  request: UnitRequest,
+  engine: Engine,
+  files: readonly SetupFile[],
+): Promise<RunSetup | 'stopped' | undefined> {
+  const { clock, emit } = deps;
+  const { drain, abort, inputs, settings, redact = true } = request;
+  const chain = chainOf(files);
+  if (engine.info.kind === 'embedded') return files.length === 0 ? undefined : { files: chain };
+  if (!request.setup) return undefined;
+  if (files.length === 0) {
+    throw new QrunError('USAGE', `--setup: there is no _setup.sql in ${request.directory} or above it`, {
+      hint: 'leave --setup away, or write one',
+    });
+  }
+  const database = await currentDatabase(deps, request, engine);
+  const where = { target: engine.info.target, database };
+  const { parameters } = inputs;
+  try {
+    await deps.withSetupLock(
+      () => runChain({ engine, settings, parameters, redact, clock, emit, drain, abort, where }, files),
+      drain,
+    );
+  } catch (error) {
+    if (error === drain.reason || error === abort.reason) return 'stopped';
+    throw error;
+  }
+  return { files: chain, ...(database === undefined ? {} : { database }) };
+}
+
+// Only people read it: a server that does not tell is prepared all the same.
+async function currentDatabase(
+  { clock }: UnitDeps,
+  { abort, inputs }: UnitRequest,
+  engine: Engine,
+): Promise<string | undefined> {
+  try {
+    const [row] = await ask({ engine, clock, abort }, 'SELECT currentDatabase() AS name');
+    return typeof row?.name === 'string' ? row.name : inputs.settings.database;
+  } catch {
+    return inputs.settings.database;
+  }
+}
+
+// Data is no part of a fingerprint: results on the data of another chain stay settled.
+function tellOfChange(
+  { emit }: UnitDeps,
+  plan: RunPlan,
+  setup: readonly SetupFile[],
+  runs: readonly RunEntry[],
+  engine: Engine,
+): void {
+  if (engine.info.kind !== 'embedded' || plan.settled === 0) return;
+  const before = runs.findLast((entry): entry is RunStart => entry.event === 'start')?.setup;
+  if (before === undefined || sameChain(before.files, chainOf(setup))) return;
+  emit({
+    type: 'warning',
+    message:
+      'the setup changed, so the data was prepared anew; results recorded on the old data stay settled ' +
+      '(--rerun all runs them again)',
+  });
+}
+
+function startEntry(
+  deps: UnitDeps,
+  request: UnitRequest,
+  engine: Engine,
+  identity: RunIdentity,
+  setup: RunSetup | undefined,
+): RunStart {
+  return {
+    event: 'start',
+    schema: RECORD_SCHEMA_VERSION,
+    run: request.run,
+    unit: request.unit,
+    at: new Date(deps.clock.nowMs()).toISOString(),
+    ...identity,
+    directory: request.directory,
+    engine: engine.info.kind,
+    server_version: engine.info.version,
+    target: engine.info.target,
+    settings: request.inputs.settings,
+    rows_per_query: request.rowsPerQuery ?? null,
+    ...(setup === undefined ? {} : { setup }),
+  };
+}
+
+// Stands in when nothing is due, so that no server is needed to learn that.
+const NO_ENGINE: Engine = {
+  info: { kind: 'embedded', version: '', target: '', supportsParameters: true, slots: 0 },
+  run: () => Promise.reject(new Error('no query was due')),
+  ping: async () => undefined,
+  close: async () => {},
+};

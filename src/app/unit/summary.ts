@@ -1,0 +1,144 @@
+import { createHistogram } from 'node:perf_hooks';
+import type { ExitCode } from '../../core/errors.js';
+import type { Outcome, QueryError } from '../../core/model.js';
+import type { RunSummary } from '../../core/unit/events.js';
+import type { CannotRun } from '../../core/unit/judge.js';
+import type { RunPlan } from './plan.js';
+import type { RunOptions } from './run-options.js';
+
+const SLOWEST = 5;
+
+// 1, 2, 5, 10, 20, 50 ms and so on to 5e6 ms (83 minutes); the last takes all above.
+const BOUNDS_MS = [0, 1, 2, 3, 4, 5, 6].flatMap(power => [1, 2, 5].map(digit => digit * 10 ** power));
+
+/** How many queries of the unit the selection left in, also those that cannot run. */
+export function selectedBy(plan: RunPlan): number {
+  return plan.settled + plan.keptErrors + plan.due.total + plan.refused;
+}
+
+/** Collects what a run does, in bounded memory whatever its size. */
+export class SummaryBuilder {
+  readonly #options: RunOptions;
+  readonly #log: string;
+  readonly #counts = { normal: 0, skipped: 0, error: 0 };
+  readonly #errors = new Map<
+    string,
+    { code: number; name: string; count: number; example: string; message: string }
+  >();
+  // Microseconds; three significant digits.
+  readonly #durations = createHistogram({ figures: 3 });
+  readonly #histogram = BOUNDS_MS.map(() => 0);
+  #slowest: { query: string; duration_ms: number }[] = [];
+  #retries = 0;
+  #elsewhere = 0;
+  readonly #leftOut: CannotRun[] = [];
+  readonly #noQueries: string[] = [];
+
+  constructor(options: RunOptions, log: string) {
+    this.#options = options;
+    this.#log = log;
+  }
+
+  /** Counts a recorded query; gives how many have failed so far. */
+  recorded(query: string, outcome: Outcome, durationMs: number, error: QueryError | undefined): number {
+    this.#counts[outcome] += 1;
+    this.#durations.record(Math.max(1, Math.round(durationMs * 1000)));
+    const bucket = BOUNDS_MS.findIndex(bound => durationMs <= bound);
+    const index = bucket === -1 ? BOUNDS_MS.length - 1 : bucket;
+    this.#histogram[index] = (this.#histogram[index] ?? 0) + 1;
+    this.#noteSlow(query, durationMs);
+    if (error !== undefined) {
+      const key = `${error.code} ${error.name}`;
+      const known = this.#errors.get(key);
+      if (known !== undefined) known.count += 1;
+      else {
+        const { code, name, message } = error;
+        this.#errors.set(key, { code, name, count: 1, example: query, message });
+      }
+    }
+    return this.#counts.error;
+  }
+
+  /** Counts a query that another process settled while it ran here. */
+  recordedElsewhere(): void {
+    this.#elsewhere += 1;
+  }
+
+  /** Counts a query whose file can no longer run, and that is not recorded. */
+  leftOut(query: string, problem: string): void {
+    this.#leftOut.push({ query, problem });
+  }
+
+  /** Counts a query whose file holds no statement any more. */
+  noQuery(query: string): void {
+    this.#noQueries.push(query);
+  }
+
+  retried(): void {
+    this.#retries += 1;
+  }
+
+  build(end: {
+    records: number;
+    elapsedMs: number;
+    stopped: string | undefined;
+    exitCode: ExitCode | undefined;
+  }): RunSummary {
+    const { plan, run, unit } = this.#options;
+    const { normal, skipped, error } = this.#counts;
+    const done = normal + skipped + error + this.#elsewhere + this.#leftOut.length + this.#noQueries.length;
+    const refused = plan.refused + this.#leftOut.length;
+    const standing = error + plan.keptErrors + refused;
+    const cannotRun = [...plan.cannotRun, ...this.#leftOut];
+    const noStatement = [...plan.noStatement, ...this.#noQueries];
+    const notRun = plan.due.total - done;
+    // A stop that came when all was done has stopped nothing.
+    const stop = notRun > 0 ? end : undefined;
+    return {
+      run,
+      unit,
+      log: this.#log,
+      selected: selectedBy(plan) - this.#noQueries.length,
+      settled_before: plan.settled,
+      recorded: { normal, skipped, error },
+      records: end.records,
+      not_run: notRun,
+      retries: this.#retries,
+      elapsed_ms: Math.round(end.elapsedMs),
+      durations: normal + skipped + error === 0 ? undefined : this.#quantiles(),
+      histogram: normal + skipped + error === 0 ? undefined : this.#buckets(),
+      slowest: this.#slowest,
+      errors: [...this.#errors.values()].sort((a, b) => b.count - a.count),
+      ...(cannotRun.length === 0 ? {} : { cannot_run: cannotRun }),
+      ...(noStatement.length === 0 ? {} : { no_statement: noStatement }),
+      stopped: stop?.stopped,
+      // A drain that says no more is the caller's own policy.
+      exit_code: notRun > 0 ? (end.exitCode ?? 25) : standing > 0 ? 20 : 0,
+    };
+  }
+
+  // From the first bucket that holds something to the last.
+  #buckets() {
+    const all = BOUNDS_MS.map((up_to_ms, index) => ({ up_to_ms, count: this.#histogram[index] ?? 0 }));
+    const first = all.findIndex(bucket => bucket.count > 0);
+    return all.slice(first, all.findLastIndex(bucket => bucket.count > 0) + 1);
+  }
+
+  #quantiles() {
+    const at = (percentile: number): number => Math.round(this.#durations.percentile(percentile) / 100) / 10;
+    return {
+      p50_ms: at(50),
+      p95_ms: at(95),
+      p99_ms: at(99),
+      max_ms: Math.round(this.#durations.max / 100) / 10,
+    };
+  }
+
+  #noteSlow(query: string, durationMs: number): void {
+    const last = this.#slowest[SLOWEST - 1];
+    if (last !== undefined && last.duration_ms >= durationMs) return;
+    this.#slowest.push({ query, duration_ms: Math.round(durationMs * 10) / 10 });
+    this.#slowest.sort((a, b) => b.duration_ms - a.duration_ms);
+    this.#slowest.length = Math.min(this.#slowest.length, SLOWEST);
+  }
+}

@@ -1,0 +1,147 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { autoscale } from '../../../app/machine/autoscale.js';
+import { flagName } from '../../../core/config/config.js';
+import { QrunError } from '../../../core/errors.js';
+import type { ScaleLimits } from '../../../core/machine/autoscale.js';
+import { sizeSlots } from '../../../core/machine/sizing.js';
+import { DURATION_EXAMPLES, parseDuration } from '../../../core/text/duration.js';
+import { jsonLine } from '../../../core/text/json.js';
+import type { ServerWatcher } from '../../../io/engines/clickhouse/limits.js';
+import { HostMeter } from '../../../io/machine/host.js';
+import { Pueue } from '../../../io/queue/pueue.js';
+import { unitContext } from '../../../local/unit/context.js';
+import { configFlags, type Flags } from '../../options.js';
+import { jobSize } from '../../sweep/job-size.js';
+import { listenForStops, stoppedExit } from '../../terminal/signals.js';
+import type { Terminal } from '../../terminal/streams.js';
+import { serverOptions } from '../probe/advice.js';
+import { formatAmount, formatSizing } from '../probe/render.js';
+import { decisionJson, renderDecision, renderStepBack, stepBackJson } from './render.js';
+
+const DEFAULT_INTERVAL = '60s';
+// The first step of a machine's load average takes five seconds; faster rounds would act on the same numbers.
+const MIN_INTERVAL_MS = 1_000;
+const MAX_SLOTS = 1024;
+
+/**
+ * `qrun autoscale`: moves the slots of pueue's groups with the load of this machine, once or for ever. Gives 0, or
+ * the exit code of the signal that ended the loop. Errors: QrunError `USAGE`, `CONFIG`, `PUEUE_*`.
+ */
+export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promise<number> {
+  const { json, once, loop, interval, min, max, dryRun, group, memoryPerJob, coresPerJob, ...others } = flags;
+  if (once === true && loop === true) throw new QrunError('USAGE', '--once and --loop: give one of them');
+  const context = unitContext('.', configFlags(others), terminal, flagName);
+  const options = serverOptions(context);
+  const meter = new HostMeter();
+  const sizing = sizeSlots(
+    meter.capacity(),
+    jobSize({ memoryPerJob, coresPerJob }, context.config.memory_max),
+  );
+  const limits = limitsOf(min, max, sizing.slots, sizing.job.memoryBytes);
+  const intervalMs = intervalOf(interval);
+  const stops = listenForStops(terminal.proc, exitCode => terminal.proc.exit(exitCode));
+  const notice = (text: string): void => {
+    terminal.err.write(
+      `${terminal.errStyle.paint.accent('autoscale: ')}${terminal.errStyle.foreign(text)}\n`,
+    );
+  };
+  const print = (text: string, object: Record<string, unknown>): void => {
+    terminal.out.write(json === true ? jsonLine(object) : `${text}\n`);
+  };
+  let watcher: ServerWatcher | undefined;
+  try {
+    const pueue = await Pueue.open({ env: terminal.env, signal: stops.drain });
+    if (options !== undefined) {
+      const { ServerWatcher: Watcher } = await import('../../../io/engines/clickhouse/limits.js');
+      watcher = await Watcher.open(options);
+    }
+    if (loop === true) {
+      notice(
+        `at most ${formatAmount(limits.max, 'slot')} for a group; this machine takes ${formatSizing(sizing)}`,
+      );
+    }
+    await autoscale(
+      {
+        pueue,
+        host: signal => meter.read(signal),
+        exceptions: async (seconds, signal) => await watcher?.exceptions(seconds, signal),
+        monotonicMs: () => performance.now(),
+        delay: (ms, signal) => delay(ms, undefined, { signal }).catch(() => {}),
+        onDecision: (decision, host) => {
+          const time = new Date();
+          print(
+            `${renderDecision(decision, host, limits, time, terminal.outStyle)}${mark(decision, dryRun)}`,
+            decisionJson(decision, host, limits, time, dryRun === true),
+          );
+        },
+        onStepBack: (step, host) => {
+          const time = new Date();
+          print(
+            `${renderStepBack(step, time, terminal.outStyle)}${mark(step, dryRun)}`,
+            stepBackJson(step, host, limits, time, dryRun === true),
+          );
+        },
+        onNotice: notice,
+      },
+      {
+        limits,
+        groups: (group as string[] | undefined) ?? [],
+        loop: loop === true,
+        intervalMs,
+        dryRun: dryRun === true,
+        signal: stops.drain,
+      },
+    );
+    return 0;
+  } catch (error) {
+    return stoppedExit(stops, error);
+  } finally {
+    stops.dispose();
+    await watcher?.close();
+  }
+}
+
+function mark({ from, to }: { from: number; to: number }, dryRun: unknown): string {
+  return dryRun === true && from !== to ? ' (dry run: not set)' : '';
+}
+
+function limitsOf(
+  min: unknown,
+  max: unknown,
+  slots: number,
+  memoryPerJobBytes: number | undefined,
+): ScaleLimits {
+  const least = slotsFlag('--min', min) ?? 1;
+  const most = slotsFlag('--max', max);
+  if (most !== undefined && most < least) {
+    throw new QrunError('USAGE', `--min ${least} is more than --max ${most}`);
+  }
+  return {
+    min: least,
+    max: Math.max(least, most ?? slots),
+    // What the machine takes counts for all groups together; a number that somebody gave, for each.
+    total: most === undefined ? Math.max(least, slots) : Number.POSITIVE_INFINITY,
+    memoryPerJobBytes,
+  };
+}
+
+function slotsFlag(name: string, value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  const slots = /^\d{1,4}$/.test(String(value)) ? Number(value) : 0;
+  if (slots < 1 || slots > MAX_SLOTS) {
+    throw new QrunError('USAGE', `${name} ${value}: must be a whole number from 1 to ${MAX_SLOTS}`);
+  }
+  return slots;
+}
+
+function intervalOf(value: unknown): number {
+  const text = String(value ?? DEFAULT_INTERVAL);
+  const ms = parseDuration(text);
+  if (ms === undefined || ms < MIN_INTERVAL_MS) {
+    throw new QrunError(
+      'USAGE',
+      `--interval ${text}: must be a duration of at least 1s: ${DURATION_EXAMPLES}`,
+    );
+  }
+  return ms;
+}

@@ -1,0 +1,125 @@
+import { join } from 'node:path';
+import { diagnose, type EngineFacts, type Finding } from '../../../app/machine/doctor.js';
+import { flagName } from '../../../core/config/config.js';
+import { parseQuery } from '../../../core/sql/parse.js';
+import { jsonLine } from '../../../core/text/json.js';
+import { loadChdb } from '../../../io/engines/embedded/chdb.js';
+import { lockMechanism } from '../../../io/files/flock.js';
+import { lookAtLogPlace } from '../../../io/log/place.js';
+import { runProgram } from '../../../io/machine/program.js';
+import { systemdUsable } from '../../../io/machine/systemd.js';
+import { Pueue } from '../../../io/queue/pueue.js';
+import { statOf } from '../../../io/unit/unit-files.js';
+import { type UnitContext, unitContext } from '../../../local/unit/context.js';
+import { openServer } from '../../../local/unit/open-engine.js';
+import { configFlags, type Flags } from '../../options.js';
+import type { Terminal } from '../../terminal/streams.js';
+import { renderDiagnosis } from './render.js';
+
+// A program that answers `--version` later than this is not usable.
+const LIMIT_MS = 10_000;
+
+/** `qrun doctor [DIR]`: says what is there and what is not. Gives 0, or the code of the worst problem. */
+export async function doctorCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+  // Each look that needs the configuration asks for it again, and fails with its error.
+  // That of any unit in the directory, so that the directory may be the sweep's own.
+  const anyUnit = join(directory, 'unit');
+  const context = (): UnitContext => unitContext(anyUnit, configFlags(flags), terminal, flagName);
+  const diagnosis = await diagnose({
+    nodeVersion: terminal.proc.versions.node,
+    configuration: () => {
+      const { root, configFile, notices } = context();
+      return { root, file: configFile, notices };
+    },
+    openSecrets: () => context().secretFiles.filter(isOpen),
+    pueue: async () => {
+      const pueue = await Pueue.open({ env: terminal.env });
+      return { version: pueue.version, state: () => pueue.status() };
+    },
+    engine: () => engineFacts(context()),
+    usesServer: () => usesServer(context),
+    chdb: async () => void (await loadChdb()),
+    locks: lockMechanism,
+    memoryCaps: async () => {
+      const usability = await systemdUsable(terminal.env);
+      return usability.usable ? undefined : usability.reason;
+    },
+    mise: async () => {
+      const end = await runProgram('mise', ['--version'], { timeoutMs: LIMIT_MS });
+      return end.ok ? end.stdout.split('\n')[0]?.trim() : undefined;
+    },
+    logPlace: async () => lookAtLogPlace(context().logDirectory),
+  });
+  terminal.out.write(
+    flags.json === true
+      ? jsonLine({ exit_code: diagnosis.exitCode, findings: diagnosis.findings.map(withMend) })
+      : renderDiagnosis(diagnosis, terminal.outStyle),
+  );
+  return diagnosis.exitCode;
+}
+
+function withMend(finding: Finding) {
+  return { ...finding, mend: finding.mend };
+}
+
+// With a configuration that cannot be used nobody knows, and nothing is lost by taking the stricter view.
+function usesServer(context: () => UnitContext): boolean {
+  try {
+    return context().config.engine === 'clickhouse';
+  } catch {
+    return false;
+  }
+}
+
+function isOpen(path: string): boolean {
+  const stat = statOf(path);
+  return stat?.isFile() === true && (stat.mode & 0o004) !== 0;
+}
+
+const LIMITS = ['max_threads', 'max_memory_usage', 'max_execution_time', 'max_concurrent_queries_for_user'];
+
+async function engineFacts(context: UnitContext): Promise<EngineFacts> {
+  // The embedded one is not opened: that would make a data directory, and fail beside a unit that runs.
+  if (context.config.engine === 'embedded') {
+    await loadChdb();
+    return { says: 'embedded (chDB)', limits: {} };
+  }
+  const signal = new AbortController().signal;
+  // One query: how many a run would send at once is not the question.
+  const engine = await openServer({ ...context, config: { ...context.config, concurrency: 1 } }, signal);
+  try {
+    const { target, version } = engine.info;
+    return {
+      says: `ClickHouse ${version} at ${target}`,
+      limits: await limitsOf(engine, signal),
+      notices: engine.info.notices ?? [],
+    };
+  } finally {
+    await engine.close();
+  }
+}
+
+/** The limits that the server tells this user about; none where it may not read them. */
+async function limitsOf(
+  engine: Awaited<ReturnType<typeof openServer>>,
+  signal: AbortSignal,
+): Promise<Record<string, string>> {
+  const names = LIMITS.map(name => `'${name}'`).join(', ');
+  const sql = `SELECT name, value FROM system.settings WHERE name IN (${names}) ORDER BY name`;
+  const result = await engine.run({
+    query: parseQuery(sql),
+    queryId: `qrun-doctor-${crypto.randomUUID()}`,
+    parameters: {},
+    settings: {},
+    timeoutMs: LIMIT_MS,
+    signal,
+  });
+  if (!result.ok) return {};
+  try {
+    const lines = (result.body.bytes() ?? Buffer.alloc(0)).toString('utf8').split('\n').filter(Boolean);
+    const rows = lines.map(line => JSON.parse(line) as { name: string; value: string });
+    return Object.fromEntries(rows.map(({ name, value }) => [name, value === '0' ? 'none' : value]));
+  } finally {
+    await result.body.dispose();
+  }
+}

@@ -1,0 +1,203 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type JobOutcome,
+  jobNamed,
+  type RunJobDeps,
+  runJob,
+  type StopSignal,
+} from '../../../app/jobs/run-job.js';
+import { type ExitCode, QrunError } from '../../../core/errors.js';
+import { readDotEnv } from '../../../io/config/config-files.js';
+import { appendLine } from '../../../io/files/append-line.js';
+import { hintOf } from '../../../io/files/open-file.js';
+import { openCheckpoint } from '../../../io/jobs/checkpoint.js';
+import { followFile, runCommand } from '../../../io/jobs/command.js';
+import { appendJobEntry, readJobState } from '../../../io/jobs/state.js';
+import { makeDirectories, reasonOf } from '../../../io/log/disk.js';
+import { takeLease } from '../../../io/log/lease.js';
+import { whoAndWhere } from '../../../io/machine/identity.js';
+import { jobsChecks } from '../../../local/config/trust.js';
+import { filesOf, readStoredJobs } from '../../../local/jobs/context.js';
+import { newRunId } from '../../../local/unit/run-id.js';
+import type { Flags } from '../../options.js';
+import { formatLatency } from '../../terminal/format.js';
+import { SIGNAL_EXIT } from '../../terminal/signals.js';
+import type { Terminal } from '../../terminal/streams.js';
+import { version } from '../../terminal/version.js';
+
+/** `qrun job`: runs one job of a jobs.toml unless it is done. Gives the exit code. */
+export async function jobCommand(flags: Flags, terminal: Terminal): Promise<number> {
+  const jobs = readStoredJobs(flags.config as string, terminal, flags);
+  const job = jobNamed(jobs, flags.name as string);
+  const files = filesOf(jobs, job);
+  const rerunBefore = rerunTime(flags);
+  const { proc } = terminal;
+  const run = newRunId();
+  const owner = { ...whoAndWhere(), pid: proc.pid };
+  const shown = terminal.errStyle.foreign(job.name);
+  const note = (text: string): void => terminal.err.write(`${shown}: ${terminal.errStyle.foreign(text)}\n`);
+  const stops = listenForSignals(proc);
+  makeResults(jobs.results);
+  const decoder = new TextDecoder();
+  const deps: RunJobDeps = {
+    takeLease: () => takeLease(files.log, job.name, leaseOwner(owner, run), undefined, 'job'),
+    readState: () => readJobState(files.state),
+    appendState: entry => appendJobEntry(files.state, entry),
+    checkpoint: openCheckpoint(files.checkpoint),
+    run: command => {
+      stops.listen();
+      return runCommand(command);
+    },
+    appendLog: line => appendLog(files.log, line),
+    follow: from =>
+      followFile(files.log, from, bytes => terminal.out.write(decoder.decode(bytes, { stream: true }))),
+    now: () => new Date(),
+    note,
+    stops,
+  };
+  try {
+    const outcome = await runJob(deps, {
+      jobs,
+      job,
+      files,
+      rerunBefore,
+      // Read now and never stored: what pueue stores, others can read.
+      env: plain({ ...dotEnvOf(jobs.directory, flags, terminal), ...terminal.env }),
+      run,
+      owner,
+      version: version(),
+    });
+    return exitCodeOf(outcome, { job: job.name, log: files.log, memoryMax: jobs.memory_max }, note);
+  } finally {
+    stops.dispose();
+  }
+}
+
+function dotEnvOf(directory: string, { trust }: Flags, { env }: Terminal) {
+  return readDotEnv(join(directory, '.env'), jobsChecks(directory, { given: trust === true, env }));
+}
+
+function rerunTime({ rerunBefore: time }: Flags): string | undefined {
+  if (time === undefined) return undefined;
+  const parsed = /^\d{4}-\d\d-\d\d/.test(String(time)) ? new Date(String(time)) : undefined;
+  if (parsed !== undefined && !Number.isNaN(parsed.getTime())) return parsed.toISOString();
+  throw new QrunError('USAGE', `--rerun-before ${time}: must be a time such as 2026-01-31T12:00:00Z`);
+}
+
+interface Shown {
+  readonly job: string;
+  readonly log: string;
+  readonly memoryMax: string | null;
+}
+
+/** Says how a job ended, and gives the exit code. Errors: QrunError `JOB_FAILED`. */
+function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => void): ExitCode {
+  if (outcome.kind === 'done before') {
+    note('is done already');
+    return 0;
+  }
+  if (outcome.kind === 'stopped') {
+    note(`stopped by ${outcome.signal}; it goes on when it is submitted again`);
+    return SIGNAL_EXIT[outcome.signal];
+  }
+  const { exitCode, signal, killedAtCap, startError } = outcome.end;
+  if (killedAtCap) {
+    note(`killed at its memory cap of ${shown.memoryMax} (137); raise memory_max, or let it use less`);
+    return 137;
+  }
+  if (exitCode === 0) {
+    note(`done in ${formatLatency(outcome.durationMs)}`);
+    return 0;
+  }
+  if (signal === 'SIGKILL') {
+    note('killed by SIGKILL (137): by somebody, or by the system for want of memory');
+    return 137;
+  }
+  if (signal === 'SIGHUP' || signal === 'SIGINT' || signal === 'SIGTERM') {
+    note(`its command was ended by ${signal}`);
+    return SIGNAL_EXIT[signal];
+  }
+  throw new QrunError(
+    'JOB_FAILED',
+    `the job ${shown.job} failed: ${howItFailed(exitCode, signal, startError)}`,
+    {
+      hint: `its output is in ${shown.log}; submit it again when the cause is mended`,
+    },
+  );
+}
+
+function howItFailed(exitCode: number | null, signal: string | null, startError: string | undefined): string {
+  if (startError !== undefined) return `its command cannot be started (${startError})`;
+  return signal === null ? `its command ended with ${exitCode}` : `its command was killed by ${signal}`;
+}
+
+function leaseOwner(owner: { pid: number; host: string }, run: string) {
+  return { pid: owner.pid, host: owner.host, run, since: new Date().toISOString() };
+}
+
+async function appendLog(path: string, line: string): Promise<number> {
+  try {
+    await appendLine(path, line);
+    return statSync(path).size;
+  } catch (cause) {
+    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
+      hint: hintOf(cause, 'free space, or choose another place: results = "..." in jobs.toml'),
+      cause,
+    });
+  }
+}
+
+function makeResults(path: string): void {
+  try {
+    makeDirectories(path);
+  } catch (cause) {
+    throw new QrunError('LOG_WRITE', `cannot create ${path}: ${reasonOf(cause)}`, {
+      hint: 'free space, or choose another place: results = "..." in jobs.toml',
+      cause,
+    });
+  }
+}
+
+function plain(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}
+
+// What sends a signal to a process group, and then to its leader again, sends one.
+const REPEAT_MS = 100;
+
+/**
+ * Hears the signals that ask to stop, from `listen` on and for as long as it is not disposed of. Before, when no command
+ * runs, one ends the process.
+ */
+function listenForSignals(
+  proc: NodeJS.Process,
+): RunJobDeps['stops'] & { readonly listen: () => void; readonly dispose: () => void } {
+  let received: StopSignal | undefined;
+  let listener: ((signal: StopSignal) => void) | undefined;
+  let lastMs = Number.NEGATIVE_INFINITY;
+  const handlers = (['SIGHUP', 'SIGINT', 'SIGTERM'] as const).map(name => {
+    const handler = (): void => {
+      const nowMs = performance.now();
+      if (nowMs - lastMs < REPEAT_MS) return;
+      lastMs = nowMs;
+      received ??= name;
+      listener?.(name);
+    };
+    return { name, handler };
+  });
+  return {
+    listen: () => {
+      for (const { name, handler } of handlers) proc.on(name, handler);
+    },
+    received: () => received,
+    onSignal: tell => {
+      listener = tell;
+    },
+    dispose: () => {
+      for (const { name, handler } of handlers) proc.off(name, handler);
+    },
+  };
+}

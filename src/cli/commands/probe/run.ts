@@ -1,0 +1,25 @@
+import { flagName } from '../../../core/config/config.js';
+import { jsonLine } from '../../../core/text/json.js';
+import { HostMeter } from '../../../io/machine/host.js';
+import { unitContext } from '../../../local/unit/context.js';
+import { configFlags, type Flags } from '../../options.js';
+import { jobSize } from '../../sweep/job-size.js';
+import { type Terminal, tell } from '../../terminal/streams.js';
+import { recommend, serverLimits } from './advice.js';
+import { probeJson, renderProbe } from './render.js';
+
+/**
+ * `qrun probe [DIR]`: prints the machine, the limits of the engine, and what to run on them. A server that does not
+ * answer is said, and the rest goes without it: exit 0. Errors: QrunError `USAGE`, `CONFIG`.
+ */
+export async function probeCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+  const { json, memoryPerJob, coresPerJob, ...others } = flags;
+  const context = unitContext(directory, configFlags(others), terminal, flagName);
+  tell(terminal, context.notices);
+  const job = jobSize({ memoryPerJob, coresPerJob }, context.config.memory_max);
+  const [host, server] = await Promise.all([new HostMeter().read(), serverLimits(context)]);
+  if (context.config.engine === 'clickhouse') tell(terminal, context.connection().notices);
+  const report = { host, server, ...recommend(host, server, job) };
+  terminal.out.write(json === true ? jsonLine(probeJson(report)) : renderProbe(report, terminal.outStyle));
+  return 0;
+}

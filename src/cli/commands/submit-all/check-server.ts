@@ -1,0 +1,126 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  ask,
+  checkSetupFiles,
+  runChain,
+  type SetupFile,
+  setupParameterNames,
+} from '../../../app/setup/setup.js';
+import { QrunError } from '../../../core/errors.js';
+import type { Parameters as Values } from '../../../core/model.js';
+import { formatDuration } from '../../../core/text/duration.js';
+import { withSetupLock } from '../../../io/engines/setup-state.js';
+import type { Sweep } from '../../../local/sweep/context.js';
+import { openServer } from '../../../local/unit/open-engine.js';
+import { chainAt, type ReadSetups } from '../../../local/unit/setup-files.js';
+import { type Terminal, tell } from '../../terminal/streams.js';
+
+/**
+ * Checks that the server of a sweep answers, takes the password and knows the settings, and runs the setup files
+ * of all its units there when that is asked for, each once; it tells which, and where. With the embedded engine there
+ * is nothing to check: the data is prepared when a unit needs it.
+ *
+ * Errors: QrunError `ENGINE_*`, `CONFIG`, `SETUP_FAILED`, `USAGE` when there is no setup file, `PARAMETERS` for one
+ * that would prepare something else for each unit; the reason of `signal`, which cancels the statement that runs.
+ */
+export async function checkServer(
+  sweep: Sweep,
+  setup: boolean,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  const [unit] = sweep.units;
+  if (sweep.config.engine !== 'clickhouse' || unit === undefined) return;
+  // Before the server is asked for anything: what is wrong with a file is wrong without it.
+  const todo = setup ? setupOf(sweep) : undefined;
+  // One statement at a time.
+  const engine = await openServer({ ...unit, config: { ...unit.config, concurrency: 1 } }, signal);
+  try {
+    tell(terminal, engine.info.notices ?? []);
+    if (todo === undefined) return;
+    const database = await databaseOf(sweep, { engine, clock, abort: signal });
+    const where = { target: engine.info.target, database };
+    const { settings, redact } = sweep.config;
+    const deps = { engine, settings, redact, parameters: todo.parameters, clock, where };
+    const at = `${where.target}${database === undefined ? '' : `, database ${database}`}`;
+    await withSetupLock(
+      sweep.root,
+      () =>
+        runChain(
+          {
+            ...deps,
+            drain: signal,
+            abort: signal,
+            emit: event => {
+              if (event.type !== 'setup_done') return;
+              const time = formatDuration(event.duration_ms);
+              terminal.err.write(
+                `setup  ${terminal.errStyle.foreign(event.file)}  in ${time}, on ${terminal.errStyle.foreign(at)}\n`,
+              );
+            },
+          },
+          todo.files,
+        ),
+      {
+        signal,
+        onWait: () => terminal.err.write("waiting for another qrun that prepares this sweep's server\n"),
+      },
+    );
+  } finally {
+    await engine.close();
+  }
+}
+
+// The files of all units, each once, outer ones first, and the values that they use.
+function setupOf(sweep: Sweep): { files: SetupFile[]; parameters: Values } {
+  const read: ReadSetups = new Map();
+  const files = new Map<string, SetupFile>();
+  const parameters: Record<string, string> = {};
+  const different = new Set<string>();
+  for (const { directory, config } of sweep.units) {
+    const chain = chainAt({ ...sweep, directory }, read);
+    checkSetupFiles(chain, {
+      parameters: config.parameters,
+      allowPlaceholders: config.allow_placeholders,
+    });
+    for (const file of chain) files.set(file.name, file);
+    for (const name of setupParameterNames(chain)) {
+      const value = config.parameters[name] as string;
+      if (Object.hasOwn(parameters, name) && parameters[name] !== value) different.add(name);
+      parameters[name] = value;
+    }
+  }
+  if (files.size === 0) {
+    throw new QrunError('USAGE', `--setup: there is no _setup.sql in ${sweep.root} or in its units`, {
+      hint: 'leave --setup away, or write one',
+    });
+  }
+  if (different.size > 0) {
+    throw new QrunError(
+      'PARAMETERS',
+      'the units of the sweep would prepare one server with different values',
+      {
+        details: [...different].map(
+          name => `--param ${name}: the setup uses it, and it differs between units`,
+        ),
+        hint: 'keep such parameters out of _setup.sql, or use the embedded engine: there each unit has its own data',
+      },
+    );
+  }
+  return { files: [...files.values()], parameters };
+}
+
+async function databaseOf(sweep: Sweep, deps: Parameters<typeof ask>[0]): Promise<string | undefined> {
+  try {
+    const [row] = await ask(deps, 'SELECT currentDatabase() AS name');
+    return typeof row?.name === 'string' ? row.name : sweep.config.database;
+  } catch {
+    return sweep.config.database;
+  }
+}
+
+const clock = {
+  nowMs: Date.now,
+  monotonicMs: () => performance.now(),
+  delay: (ms: number, aborted: AbortSignal) => delay(ms, undefined, { signal: aborted }).catch(() => {}),
+};

@@ -1,0 +1,106 @@
+import type { SubmitReport } from '../../../app/sweep/submit.js';
+import { pasteableWord } from '../../../core/text/shell.js';
+import { formatBytes, formatCount } from '../../terminal/format.js';
+import type { Style } from '../../terminal/style.js';
+import { renderTable } from '../../terminal/table.js';
+
+/** What `qrun submit-all` did. */
+export interface Submission {
+  readonly sweep: string;
+  readonly root: string;
+  readonly group: string;
+  readonly report: SubmitReport;
+  /** Units of which the log holds every result. */
+  readonly complete: readonly string[];
+  /** Units with queries that cannot run and are left out (how many), or of which nothing can run (why). */
+  readonly cannotRun: readonly {
+    readonly unit: string;
+    readonly queries: number;
+    readonly problem: string | null;
+  }[];
+  /** Units that run, but not as a task of pueue. */
+  readonly elsewhere: readonly string[];
+  /** Queries that are due, by unit; only of the units that were looked at. */
+  readonly due: ReadonlyMap<string, number>;
+}
+
+// pueue writes its whole state with each change of a task; from here on that can be felt.
+const LARGE_STATE_BYTES = 5_000_000;
+const MAX_NAMES = 20;
+
+/** The end of `qrun submit-all`: a table of what became of the units, and what to do next. */
+export function renderSubmission(submission: Submission, style: Style, dry: boolean): string {
+  const { report, complete, elsewhere, due, sweep, group } = submission;
+  const queries = (units: readonly string[]): string => {
+    const known = units.filter(unit => due.has(unit));
+    return known.length === 0 ? '' : formatCount(known.reduce((sum, unit) => sum + (due.get(unit) ?? 0), 0));
+  };
+  const rows: (readonly [string, readonly string[], string])[] = [
+    [dry ? 'to submit' : 'submitted', report.submitted, queries(report.submitted)],
+    ['already queued', report.queued, ''],
+    ['running', report.running, ''],
+    ...(elsewhere.length === 0 ? [] : [['running elsewhere', elsewhere, ''] as const]),
+    ['complete', complete, ''],
+  ];
+  const table = renderTable(
+    [{ title: 'units' }, { title: '', align: 'right' }, { title: 'queries due', align: 'right' }],
+    rows.map(([title, units, count]) => [title, formatCount(units.length), count]),
+    style,
+    2,
+  );
+  const { paint } = style;
+  const slots = `${formatCount(report.slots)} at a time`;
+  const lines = [
+    `${paint.strong(style.foreign(sweep))}  ${style.foreign(submission.root)}  ${paint.faint(`pueue group ${style.foreign(group)}, ${slots}`)}`,
+    '',
+    table,
+    '',
+    ...(dry ? listed(report.submitted, style) : []),
+    ...leftOut(submission, style),
+    `  ${auditLine(report, dry)}`,
+  ];
+  if (report.groupPaused) {
+    lines.push(
+      `  ${paint.caution(style.marks.caution)} the group is paused: pueue start ${pasteableWord(`--group=${group}`, !style.unicode)}   (or submit with --resume-group)`,
+    );
+  }
+  if (report.stateBytes > LARGE_STATE_BYTES) {
+    lines.push(
+      `  ${paint.caution(style.marks.caution)} pueue's state has ${formatBytes(report.stateBytes)}, which each of its changes writes: pueue clean`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function listed(units: readonly string[], style: Style): string[] {
+  if (units.length === 0) return [];
+  const more = units.length - MAX_NAMES;
+  return [
+    ...units.slice(0, MAX_NAMES).map(unit => `  ${style.foreign(unit)}`),
+    ...(more > 0 ? [`  and ${formatCount(more)} more (--json has all)`] : []),
+    '',
+  ];
+}
+
+function leftOut({ cannotRun }: Submission, style: Style): string[] {
+  if (cannotRun.length === 0) return [];
+  const more = cannotRun.length - MAX_NAMES;
+  const count = (queries: number): string =>
+    `${formatCount(queries)} ${queries === 1 ? 'query' : 'queries'} left out`;
+  return [
+    ...cannotRun
+      .slice(0, MAX_NAMES)
+      .map(
+        ({ unit, queries, problem }) =>
+          `  ${style.paint.caution('cannot run')}  ${style.foreign(unit)}: ${problem === null ? count(queries) : style.foreign(problem)}`,
+      ),
+    ...(more > 0 ? [`  and ${formatCount(more)} more (--json has all)`] : []),
+    '',
+  ];
+}
+
+function auditLine({ audit }: SubmitReport, dry: boolean): string {
+  if (audit === 'waiting') return 'the audit waits behind them';
+  if (audit === 'not due') return 'the last audit was complete, and nothing was recorded since';
+  return dry ? 'the audit would follow' : 'the audit follows, whatever becomes of them: qrun status tells';
+}

@@ -1,0 +1,103 @@
+import { resolve } from 'node:path';
+import { flagName } from '../../../core/config/config.js';
+import { TRUSTED_KEYS } from '../../../core/config/trust.js';
+import { QrunError } from '../../../core/errors.js';
+import { jsonLine } from '../../../core/text/json.js';
+import { refusePasswordInUrl } from '../../../core/text/shown-urls.js';
+import { type TrustRecord, TrustStore } from '../../../io/config/trust-store.js';
+import { realOf } from '../../../io/files/paths.js';
+import { statOf } from '../../../io/unit/unit-files.js';
+import { shownSettings } from '../../../local/config/trust.js';
+import { type SweepContext, sweepContext } from '../../../local/unit/context.js';
+import type { Flags } from '../../options.js';
+import type { Terminal } from '../../terminal/streams.js';
+import type { Style } from '../../terminal/style.js';
+
+/**
+ * `qrun trust [DIR]`: shows what the tree there says about its server, and remembers that it is trusted; `--remove`
+ * forgets it, `--list` shows all. Gives 0, or 2 where there was nothing to forget.
+ *
+ * Errors: QrunError `CONFIG`, `USAGE`, `UNIT_NOT_FOUND`.
+ */
+export async function trustCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+  if (flags.list === true && flags.remove === true) {
+    throw new QrunError('USAGE', '--list and --remove exclude each other', {
+      hint: 'leave one of them away',
+    });
+  }
+  const store = new TrustStore(terminal.env);
+  if (flags.list === true) return list(store, flags, terminal);
+  const path = resolve(terminal.cwd, directory);
+  return flags.remove === true
+    ? remove(store, path, flags, terminal)
+    : await remember(store, path, flags, terminal);
+}
+
+async function remember(store: TrustStore, path: string, flags: Flags, terminal: Terminal): Promise<number> {
+  if (statOf(path)?.isDirectory() !== true) {
+    throw new QrunError('UNIT_NOT_FOUND', `there is no directory ${path}`, {
+      hint: 'name the directory with the qrun.toml or .env that is to be trusted',
+    });
+  }
+  // As a command that is started there sees it; that others own it is what is accepted here.
+  const { trust } = contextAt(path, terminal);
+  if (trust.settings.url !== undefined) refusePasswordInUrl(trust.settings.url);
+  const record: TrustRecord = {
+    root: realOf(trust.root),
+    digest: trust.digest(),
+    trusted_at: new Date().toISOString(),
+    settings: shownSettings(trust.settings),
+  };
+  await store.remember(record);
+  if (flags.json === true) terminal.out.write(jsonLine(record));
+  else terminal.out.write(`trusted ${lines(record, terminal.outStyle)}`);
+  return 0;
+}
+
+function remove(store: TrustStore, path: string, flags: Flags, terminal: Terminal): number {
+  // A tree that is gone, or cannot be used any more, can be forgotten by its name.
+  const root = store.find(realOf(path)) === undefined ? rootAt(path, terminal) : realOf(path);
+  const removed = store.forget(root);
+  if (flags.json === true) terminal.out.write(jsonLine({ root, removed }));
+  else {
+    const shown = terminal.outStyle.foreign(root);
+    terminal.out.write(removed ? `no longer trusted: ${shown}\n` : `was not trusted: ${shown}\n`);
+  }
+  return removed ? 0 : 2;
+}
+
+function list(store: TrustStore, flags: Flags, terminal: Terminal): number {
+  const records = store.list();
+  if (flags.json === true) terminal.out.write(jsonLine({ directory: store.directory, trusted: records }));
+  else if (records.length === 0) terminal.out.write('nothing is trusted\n');
+  else for (const record of records) terminal.out.write(lines(record, terminal.outStyle));
+  return 0;
+}
+
+function lines({ root, settings }: TrustRecord, style: Style): string {
+  const shown = TRUSTED_KEYS.flatMap(key =>
+    settings[key] === undefined ? [] : [`  ${key.padEnd(14)}${style.foreign(short(settings[key]))}\n`],
+  );
+  const nothing = '  it names no server, no user and no file, and allows itself nothing\n';
+  return `${style.foreign(root)}\n${shown.length === 0 ? nothing : shown.join('')}`;
+}
+
+// A value that fills the screen would push the others out of sight. Chars.
+const SHOWN_END = 200;
+
+function short(value: string): string {
+  if (value.length <= 2 * SHOWN_END) return value;
+  return `${value.slice(0, SHOWN_END)} ... ${value.slice(-SHOWN_END)} (${value.length} characters)`;
+}
+
+function contextAt(path: string, { env }: Terminal): SweepContext {
+  return sweepContext(resolve(path, 'unit'), { trust: true }, { cwd: path, env }, flagName);
+}
+
+function rootAt(path: string, terminal: Terminal): string {
+  try {
+    return realOf(contextAt(path, terminal).root);
+  } catch {
+    return realOf(path);
+  }
+}

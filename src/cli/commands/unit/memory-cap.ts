@@ -1,0 +1,72 @@
+import { formatSize } from '../../../core/text/bytes.js';
+import type { UnitContext } from '../../../local/unit/context.js';
+import type { Terminal } from '../../terminal/streams.js';
+
+/** Names the process that started this one under a cap, so that it does not start itself a second time. */
+const SUPERVISOR = 'QRUN_SUPERVISOR';
+const SIGNALS = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
+const KILLED = 137;
+
+/**
+ * Runs this command line again under the memory cap of its configuration and resolves with its exit code;
+ * `undefined` when this process shall do the work itself: there is no cap, this process is under it, or caps do not
+ * work here (said once on stderr).
+ *
+ * The second process has the terminal, the process group and the standard streams of this one. Signals are passed on
+ * to it; one that it had from the terminal already counts once (see `listenForStops`). When it was killed by SIGKILL
+ * it is said whether its cap was the reason, and the exit code is 137.
+ */
+export async function runUnderCap(context: UnitContext, terminal: Terminal): Promise<number | undefined> {
+  const { memory_max: memoryMaxBytes } = context.config;
+  const { proc, env, err, errStyle } = terminal;
+  // A process that inherited the variable from further up has another parent.
+  if (memoryMaxBytes === undefined || env[SUPERVISOR] === String(proc.ppid)) return undefined;
+  const cap = formatSize(memoryMaxBytes);
+  const uncapped = (reason: string): void => {
+    err.write(
+      `${errStyle.paint.caution('qrun: ')}runs without its memory cap of ${cap}: ${errStyle.foreign(reason)}\n`,
+    );
+  };
+  const { runCapped, shellExitCode, systemdUsable } = await import('../../../io/machine/systemd.js');
+  const usability = await systemdUsable();
+  if (!usability.usable) {
+    uncapped(usability.reason);
+    return undefined;
+  }
+  let signalled = false;
+  let send: ((signal: NodeJS.Signals) => void) | undefined;
+  const handlers = SIGNALS.map(name => {
+    const handler = (): void => {
+      signalled = true;
+      send?.(name);
+    };
+    proc.on(name, handler);
+    return { name, handler };
+  });
+  const end = await runCapped(
+    {
+      command: proc.execPath,
+      args: [...proc.execArgv, ...proc.argv.slice(1)],
+      memoryMaxBytes,
+      env: { ...env, [SUPERVISOR]: String(proc.pid) },
+      onStarted: sender => {
+        send = sender;
+      },
+      onUncapped: uncapped,
+    },
+    usability,
+  );
+  for (const { name, handler } of handlers) proc.off(name, handler);
+  if (end.signal === 'SIGKILL' && end.killedAtCap) {
+    err.write(
+      `${errStyle.paint.bad('qrun: ')}killed at its memory cap of ${cap} (${KILLED})\n` +
+        `${errStyle.paint.accent('hint: ')}raise --memory-max, or lower -P; what was recorded is kept, and the same command does the rest\n`,
+    );
+  } else if (end.signal === 'SIGKILL' && !signalled) {
+    err.write(
+      `${errStyle.paint.bad('qrun: ')}killed by SIGKILL (${KILLED})\n` +
+        `${errStyle.paint.accent('hint: ')}by kill -9, or for want of memory on the whole machine (dmesg tells); the same command does the rest\n`,
+    );
+  }
+  return shellExitCode(end);
+}

@@ -1,0 +1,234 @@
+import {
+  formatCount,
+  formatElapsed,
+  formatEstimate,
+  formatLatency,
+  formatRateNumber,
+} from '../terminal/format.js';
+import type { Style } from '../terminal/style.js';
+import { clip, clipMiddle, displayWidth, padEnd, padStart, wrap } from '../terminal/text.js';
+import type { Note } from './notes.js';
+import type { ProgressSnapshot, RunCondition } from './state.js';
+
+// A query that runs shorter than this is no news, and its name would change with each frame.
+const LONG_RUNNING_MS = 2_000;
+// Below so many terminal rows only the first line is shown: the rest would scroll what lies above it away.
+const ROWS_FOR_ALL = 6;
+
+// A mark and a space.
+const NOTE_INDENT = '  ';
+
+interface Cell {
+  readonly label: string;
+  readonly value: string;
+  readonly paint?: (text: string) => string;
+}
+
+interface Pair {
+  readonly upper: Cell;
+  readonly lower: Cell;
+  /** Columns that the values take at least, so that a growing number moves nothing. */
+  readonly valueWidth: number;
+  /** Which pairs go first when the terminal is narrow: the greatest. */
+  readonly rank: number;
+}
+
+/**
+ * The lines of the live view for one moment, none wider than `columns - 1` (a full line would make some
+ * terminals wrap): at most four, and always the same number for the same terminal, so that nothing jumps.
+ */
+export function liveFrame(snapshot: ProgressSnapshot, style: Style, columns: number, rows = 24): string[] {
+  const available = columns - 1;
+  if (!snapshot.started) {
+    const condition = conditionText(snapshot.condition, snapshot, style);
+    return condition === undefined
+      ? []
+      : [style.paint.caution(clip(condition, available, style.marks.ellipsis))];
+  }
+  const { pairs, gap, width } = fitPairs(pairsOf(snapshot, style), available);
+  const frameWidth = pairs.length >= 3 ? width : available;
+  const bar = barLine(snapshot, style, frameWidth);
+  if (rows < ROWS_FOR_ALL || pairs.length === 0) return [bar];
+  const separator = ' '.repeat(gap);
+  const row = (pick: 'upper' | 'lower'): string =>
+    pairs.map(pair => drawCell(pair, pair[pick], style)).join(separator);
+  return [bar, row('upper'), row('lower'), lastLine(snapshot, style, frameWidth)];
+}
+
+/**
+ * The lines of a note as they stay above the live view, none wider than `columns - 1`. What concerns one query
+ * takes one line, or two where it does not fit; other notes are wrapped and stay whole.
+ */
+export function noteLines(note: Note, style: Style, columns: number): string[] {
+  const { marks, paint } = style;
+  const available = columns - 1 - NOTE_INDENT.length;
+  const faint = note.level === 'plain' ? paint.faint : (text: string): string => text;
+  const mark = note.level === 'plain' ? ' ' : paint[note.level](marks[note.level]);
+  const detail = note.detail === undefined || note.detail === '' ? '' : `: ${note.detail}`;
+  if (note.subject === undefined) {
+    const lines = wrap(note.text + detail, available);
+    return lines.map((line, index) => `${index === 0 ? mark : ' '} ${faint(line)}`);
+  }
+  const rest = note.text + detail;
+  if (displayWidth(note.subject) + 2 + displayWidth(rest) <= available) {
+    return [`${mark} ${note.subject}  ${paint.faint(rest)}`];
+  }
+  return [
+    `${mark} ${clipMiddle(note.subject, available, marks.ellipsis)}`,
+    NOTE_INDENT + paint.faint(clip(rest, available, marks.ellipsis)),
+  ];
+}
+
+function pairsOf(snapshot: ProgressSnapshot, style: Style): Pair[] {
+  const { counts, retries } = snapshot;
+  const { paint } = style;
+  const latency = (valueMs: number | undefined): string =>
+    valueMs === undefined ? '-' : formatLatency(valueMs);
+  const countWidth = Math.max(5, formatCount(snapshot.total).length);
+  return [
+    {
+      upper: { label: 'normal', value: formatCount(counts.normal) },
+      lower: { label: 'skipped', value: formatCount(counts.skipped) },
+      valueWidth: countWidth,
+      rank: 4,
+    },
+    {
+      upper: {
+        label: 'error',
+        value: formatCount(counts.error),
+        ...(counts.error > 0 && { paint: paint.bad }),
+      },
+      lower: { label: 'retries', value: formatCount(retries), ...(retries > 0 && { paint: paint.caution }) },
+      valueWidth: 4,
+      rank: 2,
+    },
+    {
+      upper: { label: 'running', value: formatCount(snapshot.running) },
+      lower: {
+        label: 'q/s',
+        value: snapshot.perSecond === undefined ? '-' : formatRateNumber(snapshot.perSecond),
+      },
+      valueWidth: 5,
+      rank: 3,
+    },
+    {
+      upper: { label: 'p50', value: latency(snapshot.p50Ms) },
+      lower: { label: 'p95', value: latency(snapshot.p95Ms) },
+      valueWidth: 7,
+      rank: 5,
+    },
+    {
+      upper: { label: 'elapsed', value: formatElapsed(snapshot.elapsedMs) },
+      lower: { label: 'ETA', value: snapshot.etaMs === undefined ? '-' : formatEstimate(snapshot.etaMs) },
+      valueWidth: 7,
+      rank: 1,
+    },
+  ];
+}
+
+function pairWidth(pair: Pair): number {
+  const value = Math.max(pair.valueWidth, displayWidth(pair.upper.value), displayWidth(pair.lower.value));
+  return labelWidth(pair) + 1 + value;
+}
+
+function labelWidth(pair: Pair): number {
+  return Math.max(pair.upper.label.length, pair.lower.label.length);
+}
+
+function drawCell(pair: Pair, cell: Cell, style: Style): string {
+  const label = style.paint.faint(padEnd(cell.label, labelWidth(pair)));
+  const value = padStart(cell.value, pairWidth(pair) - labelWidth(pair));
+  return label + (cell.paint === undefined ? value : cell.paint(value));
+}
+
+/** Those pairs that fit beside each other, in their order, and the gap between them. */
+function fitPairs(pairs: Pair[], available: number): { pairs: Pair[]; gap: number; width: number } {
+  const fitting = [...pairs];
+  const sum = (): number => fitting.reduce((total, pair) => total + pairWidth(pair), 0);
+  while (fitting.length > 0 && sum() + 2 * (fitting.length - 1) > available) {
+    fitting.splice(fitting.indexOf(fitting.reduce((a, b) => (b.rank > a.rank ? b : a))), 1);
+  }
+  const gaps = Math.max(1, fitting.length - 1);
+  const gap = Math.min(5, Math.max(2, Math.floor((available - sum()) / gaps)));
+  return { pairs: fitting, gap, width: sum() + gap * (fitting.length - 1) };
+}
+
+function barLine(snapshot: ProgressSnapshot, style: Style, width: number): string {
+  const total = formatCount(snapshot.total);
+  const done = padStart(formatCount(snapshot.done), total.length);
+  const share = snapshot.total === 0 ? 1 : Math.min(1, snapshot.done / snapshot.total);
+  // Rounded down: 100 % means all of them.
+  const percent = padStart(`${Math.floor(share * 100)}%`, 4);
+  const numbers = `${done}/${total} ${percent}`;
+  const cells = width - displayWidth(numbers) - 2;
+  if (cells < 4) return clip(numbers, width, style.marks.ellipsis);
+  return `${drawBar(share, cells, style)}  ${style.paint.strong(numbers)}`;
+}
+
+/**
+ * A bar of `cells` columns, of which `share` (0 to 1) is filled; with `track` the rest is drawn as empty,
+ * without it the bar ends where it is filled.
+ */
+export function drawBar(share: number, cells: number, style: Style, track = true): string {
+  const { full, empty, parts } = style.marks;
+  const steps = parts.length + 1;
+  // The small surplus keeps a share such as 0.7 * 10 from falling just below a whole step.
+  const filled = Math.min(cells * steps, Math.floor(share * cells * steps + 1e-9));
+  const whole = Math.floor(filled / steps);
+  const part = parts[(filled % steps) - 1] ?? '';
+  const bar = style.paint.accent(full.repeat(whole) + part);
+  const rest = cells - whole - (part === '' ? 0 : 1);
+  return track ? bar + style.paint.faint(empty.repeat(rest)) : bar;
+}
+
+/** What the run waits for, then what has been running longest; empty when neither is worth a line. */
+function lastLine(snapshot: ProgressSnapshot, style: Style, width: number): string {
+  const { condition } = snapshot;
+  // Retries are common and pass; what has been running for long is the greater news.
+  if (condition?.kind === 'retrying') {
+    const short = `retrying ${formatCount(condition.waiting)}`;
+    const longest = longestText(snapshot, style, width - short.length - 2);
+    if (longest !== '') return `${style.paint.caution(short)}  ${longest}`;
+  }
+  const text = conditionText(condition, snapshot, style);
+  if (text === undefined) return longestText(snapshot, style, width);
+  const shown = clip(text, width, style.marks.ellipsis);
+  const longest = longestText(snapshot, style, width - displayWidth(shown) - 2);
+  return style.paint.caution(shown) + (longest === '' ? '' : `  ${longest}`);
+}
+
+function longestText(snapshot: ProgressSnapshot, style: Style, room: number): string {
+  const { longest } = snapshot;
+  if (longest === undefined || longest.forMs < LONG_RUNNING_MS) return '';
+  const attempt = longest.attempt > 1 ? `, attempt ${longest.attempt}` : '';
+  const tail = ` ${formatElapsed(longest.forMs)}${attempt}`;
+  const nameRoom = room - 'longest '.length - tail.length;
+  if (nameRoom < 8) return '';
+  const name = clipMiddle(style.foreign(longest.query), nameRoom, style.marks.ellipsis);
+  return `${style.paint.faint('longest')} ${name}${style.paint.faint(tail)}`;
+}
+
+/** A condition in words, without colours; `undefined` when there is none. */
+export function conditionText(
+  condition: RunCondition | undefined,
+  snapshot: ProgressSnapshot,
+  style: Style,
+): string | undefined {
+  switch (condition?.kind) {
+    case undefined:
+      return undefined;
+    case 'setup':
+      return `setup ${style.foreign(condition.file)} for ${formatElapsed(condition.forMs)}`;
+    case 'lost':
+      return `engine lost ${formatElapsed(condition.forMs)} ago, waiting: ${style.foreign(condition.reason)}`;
+    case 'stopping': {
+      const verb = condition.how === 'drain' ? 'finishing' : 'cancelling';
+      return `stopping (${style.foreign(condition.reason)}): ${verb} ${formatCount(snapshot.running)}`;
+    }
+    case 'retrying':
+      return (
+        `retrying ${formatCount(condition.waiting)}, next in ${formatElapsed(condition.nextMs + 999)} ` +
+        `(${style.foreign(condition.error)})`
+      );
+  }
+}

@@ -1,0 +1,162 @@
+import type { QueryError } from '../../core/model.js';
+import { formatDuration } from '../../core/text/duration.js';
+import type { RunEvent } from '../../core/unit/events.js';
+import { formatBytes, formatCount } from '../terminal/format.js';
+import type { Style } from '../terminal/style.js';
+
+/** Something that happened and is worth a line of its own, in safe text without colours. */
+export interface Note {
+  /** One word, at most eight letters. */
+  readonly label: string;
+  readonly level: 'plain' | 'good' | 'caution' | 'bad';
+  /** The query it is about. */
+  readonly subject?: string;
+  readonly text: string;
+  /** What else is known, such as the server's message; may be long and is cut where there is no room. */
+  readonly detail?: string;
+  /** Where it belongs: `always` also with `--quiet`, `log` only where lines cannot be redrawn. */
+  readonly shown: 'always' | 'normal' | 'log';
+}
+
+/** Of each error so many lines are shown before it is only counted. */
+export const LINES_PER_ERROR = 5;
+
+// Messages of ClickHouse may carry a whole stack; this much says what went wrong.
+const DETAIL_LENGTH = 300;
+
+const CLICKHOUSE_PREFIX = /^Code: \d+(?:, e\.displayText\(\) = |\. )(?:DB::\w*Exception: )?/;
+// Of a text whose blanks were made one: several in a row would take time by a power of their number.
+const CLICKHOUSE_SUFFIX = /(?<! )(?: ?\([A-Z][A-Z0-9_]+\))?(?: ?\(version [\w.]+(?: \([^()]*\))?\))?$/;
+
+/** The message of an error without what its code and name say already, on one safe line. */
+export function shortMessage(message: string, style: Style, length = DETAIL_LENGTH): string {
+  // Cut before it is escaped, so that a message of megabytes costs nothing.
+  const head = message.length > 4 * length ? message.slice(0, 4 * length) : message;
+  const line = head.replace(CLICKHOUSE_PREFIX, '').replace(/\s+/g, ' ').trim();
+  const bare = line.replace(CLICKHOUSE_SUFFIX, '').trim();
+  const safe = style.foreign(bare);
+  return safe.length > length
+    ? `${safe.slice(0, length - style.marks.ellipsis.length)}${style.marks.ellipsis}`
+    : safe;
+}
+
+/** An error by name and number: `MEMORY_LIMIT_EXCEEDED (241)`; errors that are not ClickHouse's have no number. */
+export function errorTitle(error: Pick<QueryError, 'code' | 'name'>, style: Style): string {
+  const name = style.foreign(error.name);
+  return error.code === 0 ? name : `${name} (${error.code})`;
+}
+
+/**
+ * A function that gives the lines for each event of one run. It counts: of each error the first
+ * {@link LINES_PER_ERROR} lines are given, the last of them with a remark that the rest is only counted;
+ * retries are counted apart from errors.
+ */
+export function createNotes(style: Style): (event: RunEvent) => readonly Note[] {
+  const seen = new Map<string, number>();
+  const limited = (key: string, note: Note): readonly Note[] => {
+    const count = (seen.get(key) ?? 0) + 1;
+    seen.set(key, count);
+    if (count > LINES_PER_ERROR) return [];
+    if (count < LINES_PER_ERROR) return [note];
+    const text = `more of these are only counted: ${key}`;
+    const rest: Note = { label: note.label, level: 'plain', text, shown: note.shown };
+    return [note, rest];
+  };
+  const foreign = style.foreign;
+
+  return event => {
+    switch (event.type) {
+      case 'run_started':
+        return [
+          { label: 'start', level: 'plain', text: startText(event, style), shown: 'normal' },
+          {
+            label: 'engine',
+            level: 'plain',
+            text: `${event.engine} ${foreign(event.version)} at ${foreign(event.target)}`,
+            shown: 'normal',
+          },
+        ];
+      case 'setup_started':
+        return [{ label: 'setup', level: 'plain', text: `${foreign(event.file)} started`, shown: 'log' }];
+      case 'setup_done': {
+        const database = event.database === undefined ? '' : `, database ${foreign(event.database)}`;
+        const where = event.target === undefined ? '' : ` on ${foreign(event.target)}${database}`;
+        const text = `${foreign(event.file)} done in ${formatDuration(event.duration_ms)}${where}`;
+        return [{ label: 'setup', level: 'plain', text, shown: 'normal' }];
+      }
+      case 'query_retry': {
+        const title = errorTitle(event.error, style);
+        return limited(`${title}, tried again`, {
+          label: 'retry',
+          level: 'caution',
+          subject: foreign(event.query),
+          text: `${title}, attempt ${event.attempt}, next in ${formatDuration(event.wait_ms)}`,
+          detail: shortMessage(event.error.message, style),
+          shown: 'log',
+        });
+      }
+      case 'query_recorded': {
+        if (event.error === undefined) return [];
+        const title = errorTitle(event.error, style);
+        const tries = event.attempt > 1 ? `, attempt ${event.attempt}` : '';
+        return limited(title, {
+          label: 'error',
+          level: 'bad',
+          subject: foreign(event.query),
+          text: `${title}${tries}`,
+          detail: shortMessage(event.error.message, style),
+          shown: 'normal',
+        });
+      }
+      case 'engine_lost':
+        return [
+          { label: 'lost', level: 'bad', text: `engine lost: ${foreign(event.reason)}`, shown: 'always' },
+        ];
+      case 'engine_back':
+        return [
+          {
+            label: 'back',
+            level: 'good',
+            text: `engine back after ${formatDuration(event.after_ms)}`,
+            shown: 'always',
+          },
+        ];
+      case 'log_repaired': {
+        const text = `the log ended in an incomplete record; ${formatBytes(event.bytes)} were cut off and saved as ${foreign(event.saved_as)}`;
+        return [{ label: 'repair', level: 'caution', text, shown: 'always' }];
+      }
+      case 'warning':
+        return limited(foreign(event.message), {
+          label: 'warning',
+          level: 'caution',
+          text: foreign(event.message),
+          shown: 'always',
+        });
+      case 'stopping': {
+        const what = event.how === 'drain' ? 'running queries are finished' : 'running queries are cancelled';
+        return [
+          { label: 'stopping', level: 'caution', text: `${foreign(event.reason)}: ${what}`, shown: 'always' },
+        ];
+      }
+      case 'run_ended': {
+        const { normal, skipped, error } = event.recorded;
+        const text =
+          `${formatCount(normal + skipped + error)} recorded ` +
+          `(${formatCount(normal)} normal, ${formatCount(skipped)} skipped, ${formatCount(error)} error), ` +
+          `${formatCount(event.not_run)} not run, in ${formatDuration(event.elapsed_ms)}; exit ${event.exit_code}`;
+        return [{ label: 'end', level: 'plain', text, shown: 'log' }];
+      }
+      case 'query_started':
+        return [];
+    }
+  };
+}
+
+function startText(event: Extract<RunEvent, { type: 'run_started' }>, style: Style): string {
+  const queries = event.selected === 1 ? 'query' : 'queries';
+  const before = event.settled === 0 ? '' : `${formatCount(event.settled)} settled before, `;
+  return (
+    `${style.foreign(event.unit)}: ${formatCount(event.selected)} ${queries}, ` +
+    `${before}${formatCount(event.due)} due, ${formatCount(event.concurrency)} at once`
+  );
+}

@@ -1,0 +1,36 @@
+import type { Writable } from 'node:stream';
+import type { RunEvent } from '../../core/unit/events.js';
+import type { Style } from '../terminal/style.js';
+
+/** A stream that may be a terminal. */
+export type ProgressStream = Writable & { readonly columns?: number; readonly rows?: number };
+
+/** What a view of a run needs. */
+export interface ProgressViewOptions {
+  readonly stream: ProgressStream;
+  /** Whether the stream can be redrawn; decides what `auto` means. */
+  readonly isTTY: boolean;
+  readonly style: Style;
+  /**
+   * Milliseconds since 1970. Should not jump when the system's clock is set, so
+   * `() => performance.timeOrigin + performance.now()` rather than `Date.now`.
+   */
+  readonly now: () => number;
+  /**
+   * `live`: lines that are redrawn. `plain`: one line for each event and one every 10 s, without escape codes.
+   * `quiet`: only warnings and what happens to the engine. `auto`: live on a terminal, else plain.
+   */
+  readonly mode: 'auto' | 'live' | 'plain' | 'quiet';
+}
+
+/** One way to show a run; all but `release` run guarded. */
+export interface View {
+  handle(event: RunEvent): void;
+  /** Writes the last of it. */
+  finish(): void;
+  /** Stops timers and takes listeners off; must work after any failure. */
+  release(): void;
+}
+
+/** Runs what draws, until it fails or the view is closed. */
+export type Guard = (action: () => void) => void;

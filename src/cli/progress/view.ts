@@ -1,0 +1,105 @@
+import type { EventSink } from '../../core/unit/events.js';
+import { withoutColor } from '../terminal/style.js';
+import { quietOutput } from '../terminal/text.js';
+import { createSafeWriter, type SafeWriter } from '../terminal/writer.js';
+import { createNotes } from './notes.js';
+import type { Guard, ProgressViewOptions, View } from './options.js';
+import { plainNote, plainProgress } from './plain.js';
+import { RunProgress } from './state.js';
+
+/** Shows a run while it goes on. */
+export interface ProgressView {
+  /** Takes the events of one run; never throws. */
+  readonly sink: EventSink;
+  /** Writes what is still held back, takes the live lines off the screen and stops all timers; safe to call twice. */
+  close(): void;
+  /** Why nothing is shown any more, or `undefined`; the run itself is not affected. */
+  readonly failed: Error | undefined;
+}
+
+const PLAIN_EVERY_MS = 10_000;
+// When nothing has changed, a job that waits for hours does not fill its log.
+const PLAIN_IDLE_MS = 60_000;
+
+/**
+ * A view of one run on one stream. Its timers never keep the process alive. A stream that fails makes it go
+ * quiet; so does a fault of its own, because what is shown must never end a run.
+ */
+export async function createProgressView(options: ProgressViewOptions): Promise<ProgressView> {
+  const mode = options.mode === 'auto' ? (options.isTTY ? 'live' : 'plain') : options.mode;
+  // What is redrawn moves the cursor.
+  const clean = (text: string): string => (mode === 'live' ? text : quietOutput(text, options.style));
+  const writer = createSafeWriter(options.stream, clean);
+  let fault: Error | undefined;
+  let closed = false;
+  const guarded = (action: () => void): void => {
+    if (closed || fault !== undefined || writer.failed !== undefined) return;
+    try {
+      action();
+    } catch (error) {
+      fault = error instanceof Error ? error : new Error(String(error));
+    }
+  };
+  // What redraws a terminal takes 20 ms to load, which a run without one need not wait for.
+  const view =
+    mode === 'live'
+      ? (await import('./screen.js')).createLiveView(options, writer, guarded)
+      : createPlainView(options, writer, guarded, mode);
+  return {
+    sink: event => guarded(() => view.handle(event)),
+    close() {
+      guarded(() => view.finish());
+      closed = true;
+      view.release();
+    },
+    get failed() {
+      return writer.failed ?? fault;
+    },
+  };
+}
+
+function createPlainView(
+  { style, now }: ProgressViewOptions,
+  writer: SafeWriter,
+  guarded: Guard,
+  mode: 'plain' | 'quiet',
+): View {
+  const plain = withoutColor(style);
+  const progress = new RunProgress();
+  const notes = createNotes(plain);
+  const line = (text: string): void => writer.write(`${text}\n`);
+  let changed = false;
+  let lastLineMs = now();
+  const progressLine = (): void => {
+    const nowMs = now();
+    const snapshot = progress.snapshot(nowMs);
+    if (!snapshot.started || snapshot.ended) return;
+    if (!changed && nowMs - lastLineMs < PLAIN_IDLE_MS) return;
+    changed = false;
+    lastLineMs = nowMs;
+    line(plainProgress(snapshot, plain, nowMs));
+  };
+  const timer =
+    mode === 'quiet' ? undefined : setInterval(() => guarded(progressLine), PLAIN_EVERY_MS).unref();
+  return {
+    handle(event) {
+      const nowMs = now();
+      // The state at the end comes before the line that says that it has ended.
+      if (event.type === 'run_ended' && mode === 'plain') {
+        changed = true;
+        progressLine();
+      }
+      progress.apply(event, nowMs);
+      changed = true;
+      for (const note of notes(event)) {
+        if (mode === 'plain' || note.shown === 'always') line(plainNote(note, nowMs));
+      }
+    },
+    finish() {
+      if (mode === 'plain') progressLine();
+    },
+    release() {
+      clearInterval(timer);
+    },
+  };
+}

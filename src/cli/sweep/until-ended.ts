@@ -1,0 +1,47 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type WaitDeps, waitForTasks } from '../../app/sweep/wait-for-tasks.js';
+import type { TaskKind } from '../../core/queue/labels.js';
+import { Pueue } from '../../io/queue/pueue.js';
+import type { Flags } from '../options.js';
+import type { Terminal } from '../terminal/streams.js';
+import { AUDIT_PRIORITY, wholeNumberFlag } from './options.js';
+import { repeatedTask } from './unit-tasks.js';
+
+/** Whose tasks are waited for. */
+export interface Awaited {
+  readonly kind: TaskKind;
+  readonly sweep: string;
+  /** By its configuration; what pueue says of the group that this task runs in counts more. */
+  readonly group: string;
+  /** Where this task is started again when it has to make room. */
+  readonly directory: string;
+  readonly orphans: WaitDeps['orphans'];
+}
+
+/**
+ * Waits until no task of a sweep runs, for what follows them (`--when-ended`). Gives whether the work is still this
+ * process's: a later task may have taken it. Errors: as `waitForTasks`.
+ */
+export async function untilEnded(
+  { kind, sweep, group, directory, orphans }: Awaited,
+  flags: Flags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const result = await waitForTasks(
+    {
+      pueue: await Pueue.open({ env: terminal.env, signal }),
+      orphans,
+      clock: { delay: (ms, aborted) => delay(ms, undefined, { signal: aborted }).catch(() => {}) },
+      onWaiting: text => terminal.err.write(`${text}\n`),
+    },
+    {
+      kind,
+      sweep,
+      group: terminal.env.PUEUE_GROUP ?? group,
+      again: repeatedTask(terminal, directory, wholeNumberFlag(flags, 'priority', AUDIT_PRIORITY)),
+      signal,
+    },
+  );
+  return result === 'ended';
+}

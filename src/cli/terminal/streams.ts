@@ -1,0 +1,43 @@
+import { createStyle, type Style, wantsColor, wantsLive, wantsUnicode } from './style.js';
+import { quietOutput } from './text.js';
+import { createSafeWriter, type SafeWriter } from './writer.js';
+
+/** The process as the commands see it: the only way to its streams and environment. */
+export interface Terminal {
+  readonly proc: NodeJS.Process;
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** For results. */
+  readonly out: SafeWriter;
+  readonly outStyle: Style;
+  /** For diagnostics and progress. */
+  readonly err: SafeWriter;
+  readonly errStyle: Style;
+}
+
+/** The terminal of a process; colours only where a stream asks for them. */
+export function openTerminal(proc: NodeJS.Process): Terminal {
+  const { env, stdout, stderr } = proc;
+  const unicode = wantsUnicode(env, proc.platform);
+  const styleOf = (stream: NodeJS.WriteStream): Style =>
+    createStyle({ color: wantsColor(env, stream.isTTY === true), unicode, columns: stream.columns });
+  const [outStyle, errStyle] = [styleOf(stdout), styleOf(stderr)];
+  const clean = (stream: NodeJS.WriteStream, { color }: Style): ((text: string) => string) => {
+    const rights = { color, live: wantsLive(env, stream.isTTY === true) };
+    return text => quietOutput(text, rights);
+  };
+  return {
+    proc,
+    cwd: proc.cwd(),
+    env,
+    out: createSafeWriter(stdout, clean(stdout, outStyle)),
+    outStyle,
+    err: createSafeWriter(stderr, clean(stderr, errStyle)),
+    errStyle,
+  };
+}
+
+/** Says on stderr what should be known beside a result, a line each. */
+export function tell({ err, errStyle }: Terminal, notices: readonly string[]): void {
+  for (const notice of notices) err.write(`${errStyle.paint.accent('note: ')}${errStyle.foreign(notice)}\n`);
+}

@@ -1,0 +1,58 @@
+import type { Failure } from '../failure.js';
+
+// nginx takes request lines of 8 KiB, Node and the servers before 21.1 one of 16 KiB, later servers 1 MiB. A URL that
+// is shorter than half of the least of these is never too long.
+const NEVER_TOO_LONG_BYTES = 4 * 1024;
+// What servers and proxies answer then: 414, 431, and those (Poco's HTTP server among them) that know no better word.
+const TOO_LONG: ReadonlySet<string> = new Set(['HTTP_414', 'HTTP_431']);
+const BAD_REQUEST = 'HTTP_400';
+const FIELD_TOO_LONG = /HTML Form Exception: (?:Field value too long|URI too long)/i;
+
+/** What of a request is in its URL, or in the fields of its form, and how long the URL is in all. */
+export interface RequestParts {
+  readonly urlBytes: number;
+  readonly pairs: Readonly<Record<string, string>>;
+}
+
+/**
+ * The failure of a request whose URL, or one field of it, was too long for the server or a proxy, saying which part is
+ * the largest and what helps; any other failure as it is. A connection that was cut may have other reasons, so that it
+ * only gets a hint.
+ */
+export function explainLongUrl(failure: Failure, parts: () => RequestParts): Failure {
+  const { code, name, message } = failure;
+  if (code === 1000 && FIELD_TOO_LONG.test(message)) {
+    const why = `a value is too long for the server: ${largest(parts().pairs)}. It takes 131,072 bytes unless http_max_field_value_size is larger in its default profile. ${message}`;
+    return tooLong(failure, why);
+  }
+  const cut = name === 'CONNECTION_LOST';
+  if (!TOO_LONG.has(name) && name !== BAD_REQUEST && !cut) return failure;
+  const { urlBytes, pairs } = parts();
+  if (urlBytes < NEVER_TOO_LONG_BYTES) return failure;
+  const size = `the URL of the request has ${urlBytes.toLocaleString('en')} bytes, the most of them for ${largest(pairs)}`;
+  if (cut) return { ...failure, message: `${message} (${size}, which may be too long)` };
+  const limits =
+    'ClickHouse 22.8 and later take parameters in the body; before, and in proxies, a URL may have 8 or 16 KiB';
+  return tooLong(failure, `${size}, which is too long. ${limits}. ${message}`);
+}
+
+function tooLong(failure: Failure, message: string): Failure {
+  return {
+    ...failure,
+    code: 0,
+    name: 'URL_TOO_LONG',
+    kind: 'permanent',
+    message,
+    neverStarted: true,
+    serverGone: false,
+  };
+}
+
+function largest(pairs: Readonly<Record<string, string>>): string {
+  let found = ['', ''] as readonly [string, string];
+  for (const pair of Object.entries(pairs)) if (pair[1].length >= found[1].length) found = pair;
+  const [name, value] = found;
+  const bytes = `${Buffer.byteLength(value).toLocaleString('en')} bytes`;
+  if (name.startsWith('param_')) return `the parameter "${name.slice('param_'.length)}" (${bytes})`;
+  return name === 'query' ? `the SQL itself (${bytes})` : `the setting "${name}" (${bytes})`;
+}

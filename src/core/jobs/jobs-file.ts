@@ -1,0 +1,333 @@
+import { z } from 'zod';
+import { keyProblems } from '../config/table-keys.js';
+import { QrunError } from '../errors.js';
+import type { Parameters } from '../model.js';
+import { checkedSweepName } from '../queue/labels.js';
+import {
+  countCharacters,
+  countCombinations,
+  expandMatrix,
+  lengthOf,
+  MAX_CHARACTERS,
+  MAX_COMBINATIONS,
+} from '../sweep/matrix.js';
+import { parseSize, SIZE_EXAMPLES } from '../text/bytes.js';
+import { holdsPassword, looksSecret, parameterProblem } from '../text/secret-names.js';
+import { shortHash } from '../unit/fingerprint.js';
+import { logName, ownersOfOneFile, unitId } from '../unit/names.js';
+
+/** The content of a jobs.toml, checked. Values of the matrix and of `env` are texts. */
+export interface JobsFile {
+  readonly name: string;
+  /** The program and its arguments, with `{parameter}` where a value belongs. */
+  readonly command: readonly string[];
+  /** As systemd takes it: `4G`. */
+  readonly memoryMax: string | undefined;
+  /** As written; relative to the directory of jobs.toml. */
+  readonly results: string | undefined;
+  readonly matrix: Readonly<Record<string, readonly string[]>>;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** One combination of the matrix: a command with its parameters in it. */
+export interface Job {
+  /** `<name>@k=v,...`: found by this name everywhere, in pueue's labels and in every file name. */
+  readonly name: string;
+  readonly parameters: Parameters;
+  readonly command: readonly string[];
+  /** Hash of command, parameters and `env`: what decides whether a recorded end still counts. */
+  readonly fingerprint: string;
+}
+
+/** All jobs of a jobs.toml with everything that they need, independent of the file that they came from. */
+export interface ResolvedJobs {
+  readonly schema: 1;
+  readonly sweep: string;
+  /** Absolute; where every command starts. */
+  readonly directory: string;
+  /** Absolute; where logs, checkpoints and states lie. */
+  readonly results: string;
+  readonly memory_max: string | null;
+  readonly env: Readonly<Record<string, string>>;
+  readonly jobs: readonly Job[];
+}
+
+/** The files of a job; no other job has one of them. */
+export interface JobFiles {
+  /** What its runs printed. */
+  readonly log: string;
+  readonly checkpoint: string;
+  /** Its runs: who, when, how they ended. */
+  readonly state: string;
+}
+
+const NAME = /^[A-Za-z_]\w*$/;
+const OWN_VARIABLE = /^QRUN_(PARAM_.*|JOB|CHECKPOINT|COMMAND_ID)$/;
+
+const text = z.string('must be a text').min(1, 'must not be empty');
+const printable = (value: string): boolean => !/\p{Cc}/u.test(value);
+const isSize = (value: string): boolean => (parseSize(value) ?? 0) > 0;
+const scalar = z
+  .union([z.string(), z.number(), z.boolean()], 'must be a text, a number or true/false (a date as a text)')
+  .transform(String);
+const SCHEMA = z.strictObject({
+  name: text,
+  command: z
+    .array(
+      text.refine(word => !word.includes('\0'), 'must not hold NUL'),
+      'must be a list: the program and its arguments, each a text of its own',
+    )
+    .min(1, 'must name a program'),
+  memory_max: z
+    .string('must be a size as text, such as "4G"')
+    .refine(isSize, `must be a size: ${SIZE_EXAMPLES}`)
+    .optional(),
+  results: text.optional(),
+  matrix: z
+    .record(
+      z.string(),
+      z
+        .array(scalar.refine(printable, 'must not hold control characters'), 'must be a list of values')
+        .min(1, 'must have a value'),
+      'must be a table of names and lists of values',
+    )
+    .default({}),
+  env: z
+    .record(
+      z.string(),
+      scalar.refine(value => !value.includes('\0'), 'must not hold NUL'),
+      'must be a table of names and values',
+    )
+    .default({}),
+});
+
+/**
+ * Checks what a jobs.toml holds; `file` stands in messages.
+ *
+ * Errors: QrunError `CONFIG` with all problems at once: unknown keys, wrong values, `{x}` without a parameter,
+ * jobs that would share a name, and everything that looks like a secret, whose value is not repeated.
+ */
+export function parseJobsFile(values: Readonly<Record<string, unknown>>, file: string): JobsFile {
+  const result = SCHEMA.safeParse(values);
+  const problems = [
+    ...Object.entries(values).flatMap(([key, value]) => keyProblems(key, value)),
+    ...(result.success ? [] : result.error.issues.flatMap(issueLines)),
+  ];
+  if (result.success) problems.push(...meaningProblems(result.data));
+  if (!result.success || problems.length > 0) {
+    throw new QrunError('CONFIG', `${file} is not usable`, {
+      details: problems,
+      hint: 'correct each line above; docs/process-jobs.md has a whole example',
+    });
+  }
+  const { name, command, memory_max: memoryMax, results, matrix, env } = result.data;
+  return { name, command, memoryMax, results, matrix, env };
+}
+
+/**
+ * The jobs of a checked file, in the order of the matrix. Paths are absolute. Same inputs, same result.
+ *
+ * Errors: QrunError `CONFIG` when two jobs would share a name or a file (also where a disk does not tell upper from
+ * lower case), or when `memoryMax`, which goes before that of the file, is no size.
+ */
+export function resolveJobs(
+  file: JobsFile,
+  places: { readonly directory: string; readonly results: string; readonly memoryMax?: string | undefined },
+): ResolvedJobs {
+  const env = Object.fromEntries(Object.entries(file.env).sort(byName));
+  if (places.memoryMax !== undefined && !isSize(places.memoryMax)) {
+    throw new QrunError('CONFIG', `--memory-max ${places.memoryMax}: must be a size: ${SIZE_EXAMPLES}`);
+  }
+  const resolved: ResolvedJobs = {
+    schema: 1,
+    sweep: file.name,
+    directory: places.directory,
+    results: places.results,
+    memory_max: places.memoryMax ?? file.memoryMax ?? null,
+    env,
+    jobs: expandMatrix(file.matrix).map(parameters => {
+      const command = file.command.map(word => withValues(word, parameters));
+      const inputs = [command, Object.entries(parameters).sort(byName), Object.entries(env)];
+      return {
+        name: unitId(file.name, parameters),
+        parameters,
+        command,
+        fingerprint: shortHash(JSON.stringify(inputs)),
+      };
+    }),
+  };
+  refuseCollisions(resolved.jobs);
+  return resolved;
+}
+
+// Whatever disk this one is on: the file may be used on another machine.
+function refuseCollisions(jobs: readonly Job[]): void {
+  const files = jobs.map(({ name }) => [name, jobFiles(name).log] as const);
+  const problems = ownersOfOneFile(files, true).map(([one, other]) => `${one} and ${other}`);
+  if (problems.length === 0) return;
+  throw new QrunError('CONFIG', 'jobs would share their log, state and checkpoint', {
+    details: problems,
+    hint: 'give them values that differ in more than case',
+  });
+}
+
+/** The names of a job's files, each carrying every parameter. */
+export function jobFiles(job: string): JobFiles {
+  const base = logName(job, shortHash).replace(/\.ndjson$/, '');
+  return { log: `${base}.log`, checkpoint: `${base}.checkpoint.json`, state: `${base}.runs` };
+}
+
+/** What a job's command finds in its environment besides `env`; `checkpoint` is an absolute path. */
+export function jobVariables(job: Job, checkpoint: string): Record<string, string> {
+  const parameters = Object.entries(job.parameters).map(([name, value]) => [parameterVariable(name), value]);
+  return { ...Object.fromEntries(parameters), QRUN_JOB: job.name, QRUN_CHECKPOINT: checkpoint };
+}
+
+/**
+ * The file name of resolved jobs, from their content: other content, other name, so that what a queued task
+ * was given can never change.
+ */
+export function resolvedName(content: string): string {
+  return `${shortHash(content)}.json`;
+}
+
+/** Resolved jobs as they are stored. */
+export function encodeResolved(jobs: ResolvedJobs): string {
+  return `${JSON.stringify(jobs)}\n`;
+}
+
+/** Reads what {@link encodeResolved} made; `undefined` when it is something else. */
+export function decodeResolved(content: string): ResolvedJobs | undefined {
+  try {
+    const jobs = JSON.parse(content) as Partial<ResolvedJobs> | null;
+    return jobs?.schema === 1 && Array.isArray(jobs.jobs) ? (jobs as ResolvedJobs) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const PLACEHOLDER = /\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}/g;
+
+// `{{x}}` stands for `{x}` itself.
+function withValues(word: string, parameters: Parameters): string {
+  return word.replace(PLACEHOLDER, (whole, literal?: string, name?: string) =>
+    literal !== undefined ? `{${literal}}` : (parameters[name ?? ''] ?? whole),
+  );
+}
+
+const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number => (a < b ? -1 : 1);
+
+function parameterVariable(name: string): string {
+  return `QRUN_PARAM_${name.toUpperCase()}`;
+}
+
+function issueLines(issue: z.core.$ZodIssue): string[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map(
+      key => `${key}: unknown key; known are ${Object.keys(SCHEMA.shape).join(', ')}${misplaced(key)}`,
+    );
+  }
+  const at = issue.path
+    .map(step => (typeof step === 'number' ? `[${step + 1}]` : `.${String(step)}`))
+    .join('');
+  const missing = issue.code === 'invalid_type' && issue.input === undefined && issue.path.length === 1;
+  return [`${at.replace(/^\./, '')}: ${missing ? `${issue.message} (it is missing)` : issue.message}`];
+}
+
+// Everything that follows a table header in TOML belongs to that table, so that this is the usual mistake.
+function misplaced(key: string): string {
+  return key.startsWith('QRUN_') || looksSecret(key) ? ' (variables belong into [env])' : '';
+}
+
+type Checked = z.output<typeof SCHEMA>;
+
+/** What is wrong with values that have the right shape. */
+function meaningProblems({ name, command, matrix, env }: Checked): string[] {
+  const problems: string[] = [];
+  try {
+    checkedSweepName(name);
+  } catch (error) {
+    problems.push(`name: ${(error as Error).message}: letters, digits, "_", "." and "-", at most 64`);
+  }
+  problems.push(...matrixProblems(matrix), ...lengthProblems(command, matrix, env), ...envProblems(env));
+  command.forEach((word, index) => {
+    for (const [, literal, parameter] of word.matchAll(PLACEHOLDER)) {
+      if (literal !== undefined || Object.hasOwn(matrix, parameter ?? '')) continue;
+      problems.push(
+        `command[${index + 1}]: {${parameter}} has no parameter in [matrix]; for the text itself write {{${parameter}}}`,
+      );
+    }
+    const option = /^--?([\w-]+)/.exec(word)?.[1];
+    if ((option !== undefined && looksSecret(option)) || holdsPassword(word)) {
+      problems.push(`command[${index + 1}]: command lines are seen by every user of the machine; ${SECRETS}`);
+    }
+  });
+  return problems;
+}
+
+const SECRETS = 'secrets belong into .env beside jobs.toml (read when a job starts), or into a file';
+
+function repeated(values: readonly string[]): Set<string> {
+  const seen = new Set<string>();
+  return new Set(values.filter(value => seen.has(value) || !seen.add(value)));
+}
+
+// Judged before the jobs are made: each has a command of its own, in which any parameter may stand any number of times,
+// and a fingerprint over command and environment.
+function lengthProblems(
+  command: Checked['command'],
+  matrix: Checked['matrix'],
+  env: Checked['env'],
+): string[] {
+  const longest = (name: string): number =>
+    (matrix[name] ?? []).reduce((most, { length }) => Math.max(most, length), 0);
+  const lengths = new Map(Object.keys(matrix).map(name => [name, longest(name)]));
+  const inserted = command.flatMap(word =>
+    Array.from(word.matchAll(PLACEHOLDER), ([, , name]) => lengths.get(name ?? '') ?? 0),
+  );
+  const each =
+    lengthOf(command) + lengthOf(Object.values(env)) + inserted.reduce((total, length) => total + length, 0);
+  const characters = countCombinations(matrix) * each + countCharacters(matrix);
+  // Too many combinations have been said already.
+  if (characters <= MAX_CHARACTERS || countCombinations(matrix) > MAX_COMBINATIONS) return [];
+  return [
+    `command, matrix, env: all jobs have up to ${characters} characters together; ${MAX_CHARACTERS} are the limit`,
+  ];
+}
+
+function matrixProblems(matrix: Checked['matrix']): string[] {
+  const problems: string[] = [];
+  const variables = new Map<string, string>();
+  for (const [key, values] of Object.entries(matrix)) {
+    if (!NAME.test(key)) {
+      problems.push(
+        `matrix.${key}: must be named by letters, digits and "_", because it becomes ${parameterVariable('NAME')}`,
+      );
+    }
+    const other = variables.get(parameterVariable(key));
+    if (other !== undefined)
+      problems.push(`matrix.${key}: is ${parameterVariable(key)}, and so is matrix.${other}`);
+    variables.set(parameterVariable(key), key);
+    for (const value of repeated(values)) {
+      problems.push(
+        `matrix.${key}: has ${JSON.stringify(value)} twice: two jobs would share their name and files`,
+      );
+    }
+    if (parameterProblem(key) !== undefined)
+      problems.push(`matrix.${key}: parameters stand in labels and file names; ${SECRETS}`);
+  }
+  const count = countCombinations(matrix);
+  if (count > MAX_COMBINATIONS) {
+    problems.push(`matrix: has ${count} combinations; ${MAX_COMBINATIONS} are the limit`);
+  }
+  return problems;
+}
+
+function envProblems(env: Checked['env']): string[] {
+  return Object.entries(env).flatMap(([name, value]) => {
+    if (!NAME.test(name)) return [`env.${name}: must be named by letters, digits and "_"`];
+    if (OWN_VARIABLE.test(name)) return [`env.${name}: is set by qrun itself`];
+    if (looksSecret(name) || holdsPassword(value)) return [`env.${name}: looks like a secret; ${SECRETS}`];
+    return [];
+  });
+}

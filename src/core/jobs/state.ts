@@ -1,0 +1,109 @@
+import type { Parameters } from '../model.js';
+
+/** Written when a run of a job begins, before its command starts. Times are ISO 8601, UTC. */
+export interface JobStart {
+  readonly event: 'start';
+  readonly schema: 1;
+  readonly job: string;
+  readonly run: string;
+  readonly at: string;
+  /** From 1; counted over the runs with this fingerprint. */
+  readonly attempt: number;
+  readonly fingerprint: string;
+  readonly command: readonly string[];
+  readonly parameters: Parameters;
+  readonly memory_max: string | null;
+  readonly user: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly qrun: string;
+  /** Where in the job's log the output of this run begins, bytes. */
+  readonly log_from: number;
+}
+
+/** Written when a command has ended; a start without an end is a run that was killed, or that still runs. */
+export interface JobEnd {
+  readonly event: 'end';
+  readonly run: string;
+  readonly at: string;
+  readonly duration_ms: number;
+  /** `null` when a signal ended it. */
+  readonly exit_code: number | null;
+  readonly signal: string | null;
+  readonly killed_at_cap: boolean;
+  /** The signal by which somebody asked qrun to stop; such a run is not done, whatever its command says. */
+  readonly stopped_by: string | null;
+  /** Where in the job's log the output of this run ends, bytes. */
+  readonly log_to: number;
+}
+
+/** One line of a job's state. */
+export type JobEntry = JobStart | JobEnd;
+
+/**
+ * `done`: its last run has the present fingerprint and ended with 0. `failed`: it ended otherwise. `interrupted`:
+ * it was stopped or killed, or still runs. `changed`: it was a run of another command, parameters or environment.
+ * `new`: there was none.
+ */
+export type JobPhase = 'done' | 'failed' | 'interrupted' | 'changed' | 'new';
+
+/** What the recorded runs of a job amount to. */
+export interface JobVerdict {
+  readonly phase: JobPhase;
+  /** The last run; `end` only when it ended. */
+  readonly start: JobStart | undefined;
+  readonly end: JobEnd | undefined;
+  /** Runs so far with the present fingerprint. */
+  readonly attempts: number;
+}
+
+/**
+ * Judges a job on its final state: the last run decides, however an earlier one ended, and only what was recorded
+ * of that run itself counts; nothing is read from what it printed.
+ */
+export function judgeJob(entries: readonly JobEntry[], fingerprint: string): JobVerdict {
+  const starts = entries.filter((entry): entry is JobStart => entry.event === 'start');
+  const start = starts.at(-1);
+  const attempts = starts.filter(one => one.fingerprint === fingerprint).length;
+  if (start === undefined) return { phase: 'new', start, end: undefined, attempts };
+  const end = entries.findLast((entry): entry is JobEnd => entry.event === 'end' && entry.run === start.run);
+  return { phase: phaseOf(start, end, fingerprint), start, end, attempts };
+}
+
+function phaseOf(start: JobStart, end: JobEnd | undefined, fingerprint: string): JobPhase {
+  if (start.fingerprint !== fingerprint) return 'changed';
+  if (end === undefined || end.stopped_by !== null) return 'interrupted';
+  return end.exit_code === 0 ? 'done' : 'failed';
+}
+
+/**
+ * Whether a job is to run: everything but `done`; with `rerunBefore` (ISO 8601, UTC) also what was done in a run
+ * that began before that time, so that a repetition that was interrupted goes on and does not begin again.
+ */
+export function isJobDue({ phase, start }: JobVerdict, rerunBefore: string | undefined): boolean {
+  return phase !== 'done' || (rerunBefore !== undefined && (start?.at ?? '') < rerunBefore);
+}
+
+/** Whether a run must not go on from what the last one saved: that belongs to other inputs, or to a finished run. */
+export function startsAfresh({ phase, start }: JobVerdict, rerunBefore: string | undefined): boolean {
+  if (phase === 'new') return false;
+  return phase === 'changed' || (rerunBefore !== undefined && (start?.at ?? '') < rerunBefore);
+}
+
+/** Reads one line of a state; `undefined` for what is no such line, such as the torn end of a killed run. */
+export function parseJobEntry(line: string): JobEntry | undefined {
+  let entry: Partial<JobStart | JobEnd> | null;
+  try {
+    entry = JSON.parse(line) as typeof entry;
+  } catch {
+    return undefined;
+  }
+  if (typeof entry?.run !== 'string' || typeof entry.at !== 'string') return undefined;
+  if (entry.event === 'start') {
+    const { schema, fingerprint } = entry as Partial<JobStart>;
+    return schema === 1 && typeof fingerprint === 'string' ? (entry as JobStart) : undefined;
+  }
+  const { exit_code: code } = entry as Partial<JobEnd>;
+  const known = entry.event === 'end' && (code === null || typeof code === 'number');
+  return known ? (entry as JobEnd) : undefined;
+}

@@ -1,0 +1,322 @@
+import type { Settings } from '../model.js';
+import type { CannotRun } from '../unit/judge.js';
+import { planQuery } from '../unit/plan.js';
+import type { RecordHead } from './record.js';
+import type { LogVisitor } from './scan/log-scan.js';
+import { LogStates, type Standing } from './scan/log-states.js';
+
+/** A query as the audit expects it. */
+export interface ExpectedQuery {
+  readonly name: string;
+  readonly fingerprint: string;
+  /** Rows that a normal result must have, where the file or the caller says so. */
+  readonly rows: number | undefined;
+}
+
+/** What a unit has besides the queries that can run. */
+export interface OtherFiles {
+  /** Files that cannot run as they are now, with each of their problems. */
+  readonly cannotRun: readonly CannotRun[];
+  /** Files that hold only comments or nothing: no queries. */
+  readonly noStatement: readonly string[];
+  /** Queries that the selection left out, and that the log holds nothing of. */
+  readonly leftOut: number;
+}
+
+/**
+ * `complete`: every query has one whole, present result. `errors`: the same, but some stand as error.
+ * `incomplete`: results are missing or stale, or files cannot run. `inconsistent`: the log holds what it must not hold.
+ */
+export type Verdict = 'complete' | 'errors' | 'incomplete' | 'inconsistent';
+
+/** One term of the formula: `queries x rows` normal queries of the same width. */
+export interface NormalTerm {
+  readonly queries: number;
+  readonly rows: number;
+}
+
+/** What an audit found. Lists hold query names; offsets are bytes in the log. */
+export interface AuditReport {
+  readonly unit: string;
+  readonly log: string;
+  /** Only where several logs were judged together: each with its lines, `null` where there is no such file. */
+  readonly logs?: readonly { readonly log: string; readonly lines: number | null }[];
+  readonly verdict: Verdict;
+  /** What is judged: queries that can run or not, without those that the selection leaves out. */
+  readonly queries: number;
+  readonly normal: readonly NormalTerm[];
+  readonly skipped: number;
+  readonly errors: number;
+  /** `sum(normal.queries x normal.rows) + skipped + errors`: the lines that the final states must have. */
+  readonly expected_lines: number;
+  /** Lines of the final states that the log really has. */
+  readonly found_lines: number;
+  /** Lines in the log, torn ones not counted. */
+  readonly total_lines: number;
+  readonly missing: readonly string[];
+  readonly failed: readonly { readonly query: string; readonly attempt: number }[];
+  /** The last group of the query is not whole. */
+  readonly partial: readonly { readonly query: string; readonly found: number; readonly parts: number }[];
+  /** Settled more than once with the same fingerprint, or with the same attempt in the log twice. */
+  readonly duplicate: readonly { readonly query: string; readonly times: number; readonly lines: number }[];
+  /** Recorded for other SQL, parameters or settings than the present ones. */
+  readonly stale: readonly string[];
+  /** Files that a run would refuse as they are now; `query` is null for a problem of the whole unit. */
+  readonly cannot_run: readonly CannotRun[];
+  /** Files that hold only comments or nothing. They are no queries, and nothing of them is missing. */
+  readonly no_statement: readonly string[];
+  /** Queries that the selection left out, unless the log holds results of them. */
+  readonly left_out: number;
+  /** Recorded queries that the unit does not have, and lines that are no records of the unit. */
+  readonly foreign: readonly {
+    readonly query: string | null;
+    readonly lines: number;
+    readonly offset: number;
+    /** Where several logs were judged. */
+    readonly log?: string;
+  }[];
+  readonly wrong_width: readonly {
+    readonly query: string;
+    readonly rows: number;
+    readonly expected: number;
+  }[];
+  /** Older groups that a later one of the same query replaces: lines to leave out when reading the log. */
+  readonly superseded: { readonly groups: number; readonly lines: number };
+  readonly unreadable: readonly {
+    readonly offset: number;
+    readonly bytes: number;
+    readonly reason: string;
+    readonly log?: string;
+  }[];
+  /** The settings that decided what is stale: those that a run with this configuration would have. */
+  readonly settings?: Settings;
+  /** The last run, where it had others. */
+  readonly last_run?: { readonly run: string; readonly settings: Settings };
+}
+
+const NO_OTHERS: OtherFiles = { cannotRun: [], noStatement: [], leftOut: 0 };
+
+/**
+ * Collects a log, or several one after the other (as visitor of LogScanners), and compares them with the queries that a
+ * unit has. Pure: neither the order of the queries nor that of the logs, nor the time, plays a part. Of the states that
+ * a query has in several logs the one with the highest run id is its final state, because run ids begin with the time;
+ * settled with the same fingerprint in another log, it is there twice.
+ */
+export class Audit implements LogVisitor {
+  readonly #logs: LogStates[] = [];
+
+  /** What is visited from here on stands in this log; not needed for a single one. */
+  begin(log: string): void {
+    this.#logs.push(new LogStates(log));
+  }
+
+  /** The log that was begun last does not exist. */
+  noLog(): void {
+    this.#log.lines = null;
+  }
+
+  group(head: RecordHead, start: number): void {
+    this.#log.group(head, start);
+  }
+
+  partial(head: RecordHead, seen: number, start: number): void {
+    this.#log.partial(head, seen, start);
+  }
+
+  foreign(start: number, _unit?: string): void {
+    this.#log.foreign(start);
+  }
+
+  newer(start: number, schema: number): void {
+    this.#log.newer(start, schema);
+  }
+
+  unreadable(start: number, bytes: number): void {
+    this.#log.unreadable(start, bytes);
+  }
+
+  /** A torn end of the log: a writer died there, or is writing at this moment. */
+  torn(start: number, bytes: number, reason: string): void {
+    this.#log.torn(start, bytes, reason);
+  }
+
+  get #log(): LogStates {
+    if (this.#logs.length === 0) this.begin('');
+    return this.#logs[this.#logs.length - 1] as LogStates;
+  }
+
+  /** The fingerprint of a query's newest group; `undefined` unless any group of it is whole. */
+  fingerprintOf(query: string): string | undefined {
+    const isWhole = this.#logs.some(log => log.hasWhole(log.find(query)));
+    return isWhole ? this.#standing(query)?.state.fingerprint : undefined;
+  }
+
+  /** The comparison with what the unit has; everything must have been visited. */
+  report(
+    unit: string,
+    log: string,
+    expected: readonly ExpectedQuery[],
+    { cannotRun, noStatement, leftOut }: OtherFiles = NO_OTHERS,
+  ): AuditReport {
+    const missing: string[] = [];
+    const failed: { query: string; attempt: number }[] = [];
+    const partial: { query: string; found: number; parts: number }[] = [];
+    const duplicate: { query: string; times: number; lines: number }[] = [];
+    const stale: string[] = [];
+    const wrongWidth: { query: string; rows: number; expected: number }[] = [];
+    const widths = new Map<number, number>();
+    const known = this.#logs.map(({ numbers }) => new Uint8Array(numbers));
+    const superseded = { groups: 0, lines: 0 };
+    for (const { supersededGroups, supersededLines } of this.#logs) {
+      superseded.groups += supersededGroups;
+      superseded.lines += supersededLines;
+    }
+    let skipped = 0;
+    let expectedLines = 0;
+    let foundLines = 0;
+    const refused = new Set(cannotRun.flatMap(({ query }) => query ?? []));
+    for (const name of refused) this.#standing(name, known);
+    for (const query of expected) {
+      const standing = this.#standing(query.name, known, superseded);
+      if (standing === undefined) {
+        missing.push(query.name);
+        continue;
+      }
+      const { state, again } = standing;
+      if (again !== undefined) {
+        duplicate.push({ query: query.name, times: again.times + 1, lines: again.lines });
+      }
+      if (standing.partial !== undefined) {
+        partial.push({ query: query.name, ...standing.partial });
+        foundLines += standing.partial.found;
+        continue;
+      }
+      // The question that a run asks, so that what is due there is not complete here.
+      const reason = planQuery(state, query.fingerprint, 'errors');
+      if (reason === 'changed') {
+        stale.push(query.name);
+        continue;
+      }
+      foundLines += state.parts + (again?.lines ?? 0);
+      if (reason === 'failed') {
+        failed.push({ query: query.name, attempt: standing.attempt });
+        expectedLines += 1;
+      } else if (state.outcome === 'skipped') {
+        skipped += 1;
+        expectedLines += 1;
+      } else {
+        const rows = query.rows ?? state.parts;
+        widths.set(rows, (widths.get(rows) ?? 0) + 1);
+        expectedLines += rows;
+        if (rows !== state.parts) wrongWidth.push({ query: query.name, rows: state.parts, expected: rows });
+      }
+    }
+    const foreign = this.#foreign(known);
+    const unreadable = this.#logs.flatMap(one =>
+      one.unreadableParts.map(part => ({ ...part, ...this.#named(one) })),
+    );
+    const inconsistent = duplicate.length + foreign.length + wrongWidth.length + unreadable.length > 0;
+    const incomplete = missing.length + partial.length + stale.length + cannotRun.length > 0;
+    return {
+      unit,
+      log,
+      ...(this.#logs.length > 1 ? { logs: this.#logs.map(one => ({ log: one.log, lines: one.lines })) } : {}),
+      verdict: inconsistent
+        ? 'inconsistent'
+        : incomplete
+          ? 'incomplete'
+          : failed.length > 0
+            ? 'errors'
+            : 'complete',
+      queries: expected.length + refused.size,
+      normal: [...widths].map(([rows, queries]) => ({ queries, rows })).sort((a, b) => b.queries - a.queries),
+      skipped,
+      errors: failed.length,
+      expected_lines: expectedLines,
+      found_lines: foundLines,
+      total_lines: this.#logs.reduce((sum, { lines }) => sum + (lines ?? 0), 0),
+      missing,
+      failed,
+      partial,
+      duplicate,
+      stale,
+      cannot_run: cannotRun,
+      no_statement: noStatement,
+      left_out: leftOut,
+      foreign,
+      wrong_width: wrongWidth,
+      superseded,
+      unreadable,
+    };
+  }
+
+  // How a query stands in all logs together. Marks it as known, and counts what its state in other logs is then.
+  #standing(
+    query: string,
+    known?: readonly Uint8Array[],
+    superseded = { groups: 0, lines: 0 },
+  ): Standing | undefined {
+    let final: Standing | undefined;
+    for (const [index, log] of this.#logs.entries()) {
+      const number = log.find(query);
+      const standing = log.standing(number);
+      if (standing === undefined) continue;
+      const marks = known?.[index];
+      if (marks !== undefined) marks[number] = 1;
+      final = final === undefined ? standing : together(final, standing, superseded);
+    }
+    return final;
+  }
+
+  #foreign(known: readonly Uint8Array[]): AuditReport['foreign'] {
+    const found: { query: string | null; lines: number; offset: number; log?: string }[] = [];
+    const isOne = this.#logs.length === 1;
+    for (const [index, log] of this.#logs.entries()) {
+      const marks = known[index] as Uint8Array;
+      for (let number = 0; number < marks.length; number += 1) {
+        // Without a copy for each: a log of another unit may hold a million.
+        if (marks[number] === 0)
+          found.push(isOne ? log.unknown(number) : { ...log.unknown(number), log: log.log });
+      }
+      for (const offset of log.foreignLines) {
+        found.push({ query: null, lines: 1, offset, ...this.#named(log) });
+      }
+    }
+    return found;
+  }
+
+  #named({ log }: LogStates): { log?: string } {
+    return this.#logs.length > 1 ? { log } : {};
+  }
+}
+
+// The later of two states in different logs, with what the other one is beside it: the same once more, or replaced.
+function together(one: Standing, other: Standing, superseded: { groups: number; lines: number }): Standing {
+  const [final, older] = one.state.run < other.state.run ? [other, one] : [one, other];
+  const copied = final.state.run === older.state.run && final.attempt === older.attempt;
+  const settledTwice =
+    final.state.fingerprint === older.state.fingerprint &&
+    [final, older].every(({ state, partial }) => state.outcome !== 'error' && partial === undefined);
+  const lines = older.partial?.found ?? older.state.parts;
+  if (!copied && !settledTwice) {
+    superseded.groups += 1;
+    superseded.lines += lines;
+  }
+  const again = [final.again, older.again, copied || settledTwice ? { times: 1, lines } : undefined].reduce(
+    (sum, more) =>
+      sum === undefined || more === undefined
+        ? (sum ?? more)
+        : { times: sum.times + more.times, lines: sum.lines + more.lines },
+    undefined,
+  );
+  return { ...final, again };
+}
+
+/** The formula with its numbers: `290 = 95 x 3 + 5 x 1 + 0 x 1`; one term for each width of normal results. */
+export function formula(
+  report: Pick<AuditReport, 'normal' | 'skipped' | 'errors' | 'expected_lines'>,
+): string {
+  const normal = report.normal.length === 0 ? [{ queries: 0, rows: 1 }] : report.normal;
+  const terms = normal.map(({ queries, rows }) => `${queries} x ${rows}`);
+  return `${report.expected_lines} = ${[...terms, `${report.skipped} x 1`, `${report.errors} x 1`].join(' + ')}`;
+}

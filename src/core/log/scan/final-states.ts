@@ -1,0 +1,194 @@
+import { OUTCOMES, type Outcome } from '../../model.js';
+import type { FinalState } from '../../unit/plan.js';
+import type { RecordHead } from '../record.js';
+import { twice } from './columns.js';
+import { LineHead, viewOf } from './head-reader.js';
+import { NameTable } from './name-table.js';
+
+/** What a state is noted from: the head of a group, or what was written as one. */
+export type GroupOfQuery = Pick<RecordHead, 'query' | 'fingerprint' | 'outcome' | 'parts' | 'run'>;
+
+const FINGERPRINT_BYTES = 16;
+
+// A row: outcome + 1, or 0 for none; parts; the number of the run; 1 where the fingerprint has a text of its own;
+// and its 16 bytes.
+const ROW = 8;
+const PARTS = 1;
+const RUN = 2;
+const OWN_TEXT = 3;
+const FINGERPRINT = 4;
+
+/**
+ * The final states of queries, as rows of numbers: a log of a gigabyte may hold a million, which as objects in a Map
+ * take longer than reading it. `get` makes the object.
+ *
+ * Queries keep their number for good; they come in the order in which they first came. Memory: about 80 bytes a
+ * query, and its name. Up to 2^32 - 1 parts.
+ */
+export class FinalStates {
+  readonly #names = new NameTable();
+  #rows = new Uint32Array(16 * ROW);
+  #bytes = Buffer.from(this.#rows.buffer);
+  #view = viewOf(this.#bytes);
+  #size = 0;
+  readonly #runs: string[] = [];
+  readonly #runNumbers = new Map<string, number>();
+  #lastRun: string | undefined;
+  #lastRunNumber = 0;
+  // Fingerprints that are not 16 printable bytes: qrun writes none.
+  readonly #ownTexts = new Map<number, string>();
+
+  /** How many queries have a final state. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The number of a query, from 0; a new one has no state yet. */
+  numberOf(group: Pick<RecordHead, 'query'>): number {
+    const { bytes } = group instanceof LineHead && group.isPlainQuery ? group : NO_BYTES;
+    if (bytes === undefined) return this.#names.addText(group.query);
+    const { view, queryFrom, queryTo } = group as LineHead;
+    return this.#names.add(bytes, view, queryFrom, queryTo);
+  }
+
+  /** Notes a group as the query's final state. */
+  set(group: GroupOfQuery, number = this.numberOf(group)): void {
+    const row = number * ROW;
+    if (row >= this.#rows.length) this.#grow(row);
+    const rows = this.#rows;
+    if (rows[row] === 0) this.#size += 1;
+    rows[row] = OUTCOMES.indexOf(group.outcome) + 1;
+    rows[row + PARTS] = group.parts;
+    rows[row + RUN] = this.#runNumber(group.run);
+    if (rows[row + OWN_TEXT] !== 0) this.#ownTexts.delete(number);
+    const at = plainFingerprintAt(group);
+    if (at >= 0) {
+      const { view } = group as LineHead;
+      rows[row + OWN_TEXT] = 0;
+      for (let i = 0; i < FINGERPRINT_BYTES; i += 4) {
+        this.#view.setInt32((row + FINGERPRINT) * 4 + i, view.getInt32(at + i));
+      }
+      return;
+    }
+    this.#setFingerprint(number, group.fingerprint);
+  }
+
+  /** Takes the final state of a query away: `true` when it had one. */
+  delete(query: string): boolean {
+    return this.clear(this.#names.find(query));
+  }
+
+  /** As `delete`, by the query's number. */
+  clear(number: number): boolean {
+    if (!this.hasNumber(number)) return false;
+    this.#rows[number * ROW] = 0;
+    this.#size -= 1;
+    return true;
+  }
+
+  get(query: string): FinalState | undefined {
+    return this.at(this.#names.find(query));
+  }
+
+  has(query: string): boolean {
+    return this.hasNumber(this.#names.find(query));
+  }
+
+  /** The number of a query that came before, else -1. */
+  find(query: string): number {
+    return this.#names.find(query);
+  }
+
+  /** How many queries have a number. */
+  get numbers(): number {
+    return this.#names.size;
+  }
+
+  /** The name of the query with this number. */
+  name(number: number): string {
+    return this.#names.name(number);
+  }
+
+  /** Whether the query with this number has a final state. */
+  hasNumber(number: number): boolean {
+    return number >= 0 && number * ROW < this.#rows.length && this.#rows[number * ROW] !== 0;
+  }
+
+  /** The parts of its final state; 0 without one. */
+  partsOf(number: number): number {
+    return this.hasNumber(number) ? (this.#rows[number * ROW + PARTS] as number) : 0;
+  }
+
+  /** The final state of the query with this number. */
+  at(number: number): FinalState | undefined {
+    if (!this.hasNumber(number)) return undefined;
+    const row = number * ROW;
+    return {
+      fingerprint: this.#fingerprint(number),
+      outcome: OUTCOMES[(this.#rows[row] as number) - 1] as Outcome,
+      parts: this.#rows[row + PARTS] as number,
+      run: this.#runs[this.#rows[row + RUN] as number] as string,
+    };
+  }
+
+  /** The queries that have a final state, each with it. */
+  *[Symbol.iterator](): Generator<[string, FinalState], undefined, undefined> {
+    for (let number = 0; number < this.#names.size; number += 1) {
+      const state = this.at(number);
+      if (state !== undefined) yield [this.name(number), state];
+    }
+  }
+
+  /** The names of the queries that have a final state. */
+  *keys(): Generator<string, undefined, undefined> {
+    for (const [name] of this) yield name;
+  }
+
+  #runNumber(run: string): number {
+    if (run === this.#lastRun) return this.#lastRunNumber;
+    let number = this.#runNumbers.get(run);
+    if (number === undefined) {
+      number = this.#runs.push(run) - 1;
+      this.#runNumbers.set(run, number);
+    }
+    this.#lastRun = run;
+    this.#lastRunNumber = number;
+    return number;
+  }
+
+  #fingerprint(number: number): string {
+    const from = (number * ROW + FINGERPRINT) * 4;
+    return this.#ownTexts.get(number) ?? this.#bytes.toString('latin1', from, from + FINGERPRINT_BYTES);
+  }
+
+  #setFingerprint(number: number, text: string): void {
+    const row = number * ROW;
+    const isPlain = this.#writePlain(text, (row + FINGERPRINT) * 4);
+    this.#rows[row + OWN_TEXT] = isPlain ? 0 : 1;
+    if (!isPlain) this.#ownTexts.set(number, text);
+  }
+
+  #writePlain(text: string, from: number): boolean {
+    if (text.length !== FINGERPRINT_BYTES) return false;
+    for (let i = 0; i < FINGERPRINT_BYTES; i += 1) {
+      const unit = text.charCodeAt(i);
+      if (unit < 0x20 || unit > 0x7e) return false;
+      this.#bytes[from + i] = unit;
+    }
+    return true;
+  }
+
+  #grow(row: number): void {
+    while (row >= this.#rows.length) this.#rows = twice(this.#rows);
+    this.#bytes = Buffer.from(this.#rows.buffer);
+    this.#view = viewOf(this.#bytes);
+  }
+}
+
+const NO_BYTES = { bytes: undefined };
+
+// Where the fingerprint stands as it is, else -1.
+function plainFingerprintAt(group: GroupOfQuery): number {
+  if (!(group instanceof LineHead) || !group.isPlainFingerprint || group.bytes === undefined) return -1;
+  return group.fingerprintTo - group.fingerprintFrom === FINGERPRINT_BYTES ? group.fingerprintFrom : -1;
+}

@@ -1,0 +1,153 @@
+import type { FinalState } from '../../unit/plan.js';
+import type { RecordHead } from '../record.js';
+import { twice } from './columns.js';
+import { FinalStates } from './final-states.js';
+import type { LogVisitor } from './log-scan.js';
+
+/** How a query stands in one log. */
+export interface Standing {
+  /** Of its newest group. */
+  readonly state: FinalState;
+  readonly attempt: number;
+  /** Set when the newest group is not whole. */
+  readonly partial: { readonly found: number; readonly parts: number } | undefined;
+  /** How often more than once it is settled with one fingerprint, or has one attempt; and the lines of that. */
+  readonly again: { readonly times: number; readonly lines: number } | undefined;
+}
+
+/** What one log holds, as an audit looks at it: the visitor of a LogScanner. */
+export class LogStates implements LogVisitor {
+  /** The log's name. */
+  readonly log: string;
+  /** Lines in it, torn ones not counted; `null` when there is no such log. */
+  lines: number | null = 0;
+  /** Older groups that a later one of the same query replaces. */
+  supersededGroups = 0;
+  supersededLines = 0;
+  /** Where lines begin that are no records of the unit. */
+  readonly foreignLines: number[] = [];
+  readonly unreadableParts: { readonly offset: number; readonly bytes: number; readonly reason: string }[] =
+    [];
+  readonly #states = new FinalStates();
+  // By the number of a query: the attempt of its last group, and where that begins.
+  #attempts = new Float64Array(16);
+  #offsets = new Float64Array(16);
+  readonly #duplicates = new Map<number, { readonly times: number; readonly lines: number }>();
+  // The newest group of the query is not whole.
+  readonly #partial = new Map<number, { readonly found: number; readonly parts: number }>();
+  // Queries of which no group was ever whole.
+  readonly #neverWhole = new Set<number>();
+
+  constructor(log: string) {
+    this.log = log;
+  }
+
+  group(head: RecordHead, start: number): void {
+    this.#count(head.parts);
+    const number = this.#states.numberOf(head);
+    const before = this.#states.at(number);
+    if (before !== undefined) {
+      const settledTwice =
+        before.fingerprint === head.fingerprint &&
+        before.outcome !== 'error' &&
+        !this.#partial.has(number) &&
+        head.outcome !== 'error' &&
+        !head.rerun;
+      // An attempt ends once: its records, or some of them, were copied.
+      const copied = before.run === head.run && this.#attempts[number] === head.attempt;
+      const lines = this.#partial.get(number)?.found ?? before.parts;
+      if (settledTwice || copied) {
+        const earlier = this.#duplicates.get(number) ?? { times: 0, lines: 0 };
+        this.#duplicates.set(number, { times: earlier.times + 1, lines: earlier.lines + lines });
+      } else this.#supersede(lines);
+      this.#partial.delete(number);
+      this.#neverWhole.delete(number);
+    }
+    this.#note(number, head, start);
+  }
+
+  partial(head: RecordHead, seen: number, start: number): void {
+    this.#count(seen);
+    const number = this.#states.numberOf(head);
+    const before = this.#states.at(number);
+    if (before === undefined) this.#neverWhole.add(number);
+    else this.#supersede(this.#partial.get(number)?.found ?? before.parts);
+    this.#partial.set(number, { found: seen, parts: head.parts });
+    this.#note(number, head, start);
+  }
+
+  foreign(start: number): void {
+    this.#count(1);
+    this.foreignLines.push(start);
+  }
+
+  newer(start: number, schema: number): void {
+    this.#count(1);
+    const reason = `record of schema ${schema}, newer than this qrun`;
+    this.unreadableParts.push({ offset: start, bytes: 0, reason });
+  }
+
+  unreadable(start: number, bytes: number): void {
+    this.#count(1);
+    this.unreadableParts.push({ offset: start, bytes, reason: 'no JSON' });
+  }
+
+  torn(start: number, bytes: number, reason: string): void {
+    this.unreadableParts.push({ offset: start, bytes, reason: `torn end: ${reason}` });
+  }
+
+  /** The number of a query here; -1 where the log holds nothing of it. */
+  find(query: string): number {
+    return this.#states.find(query);
+  }
+
+  /** How many queries have a number, from 0. */
+  get numbers(): number {
+    return this.#states.numbers;
+  }
+
+  /** How the query with this number stands; `undefined` for -1. */
+  standing(number: number): Standing | undefined {
+    const state = this.#states.at(number);
+    if (state === undefined) return undefined;
+    return {
+      state,
+      attempt: this.#attempts[number] as number,
+      partial: this.#partial.get(number),
+      again: this.#duplicates.get(number),
+    };
+  }
+
+  /** Whether any group of this query is whole. */
+  hasWhole(number: number): boolean {
+    return this.#states.at(number) !== undefined && !this.#neverWhole.has(number);
+  }
+
+  /** What the unit does not have: the name, the lines of its newest group, and where that begins. */
+  unknown(number: number): { readonly query: string; readonly lines: number; readonly offset: number } {
+    return {
+      query: this.#states.name(number),
+      lines: this.#partial.get(number)?.found ?? this.#states.partsOf(number),
+      offset: this.#offsets[number] as number,
+    };
+  }
+
+  #note(number: number, head: RecordHead, start: number): void {
+    this.#states.set(head, number);
+    if (number >= this.#attempts.length) {
+      this.#attempts = twice(this.#attempts);
+      this.#offsets = twice(this.#offsets);
+    }
+    this.#attempts[number] = head.attempt;
+    this.#offsets[number] = start;
+  }
+
+  #count(lines: number): void {
+    this.lines = (this.lines ?? 0) + lines;
+  }
+
+  #supersede(lines: number): void {
+    this.supersededGroups += 1;
+    this.supersededLines += lines;
+  }
+}

@@ -1,0 +1,89 @@
+import { QrunError } from '../errors.js';
+import { isLive, type PueueTask } from './pueue-state.js';
+
+/** What a task of a sweep runs: a unit of SQL files, or a job of a jobs.toml. */
+export type TaskKind = 'unit' | 'job';
+
+const PREFIX: Readonly<Record<TaskKind, string>> = { unit: 'qrun', job: 'qrun-job' };
+
+/**
+ * How a sweep's tasks are recognised in pueue: `qrun:<sweep>:<name>`, where the name is a unit's id or {@link AUDIT},
+ * and `qrun-job:<sweep>:<name>` for process jobs, so that a sweep of units and one of jobs may share their name. Ids of
+ * pueue are recycled, so that nothing is found by them.
+ */
+export function taskLabel(kind: TaskKind, sweep: string, name: string): string {
+  return `${PREFIX[kind]}:${sweep}:${name}`;
+}
+
+/** The name of the task that audits a sweep, or checks its jobs, when they have ended. */
+export const AUDIT = '#audit';
+
+/** The name of a task among those of this kind of this sweep; `undefined` when it is not one of them. */
+export function nameOfTask(
+  kind: TaskKind,
+  sweep: string,
+  { label, command }: Pick<PueueTask, 'label' | 'command'>,
+): string | undefined {
+  for (const [its, prefix] of Object.entries(PREFIX)) {
+    const start = `${prefix}:${sweep}:`;
+    if (!label.startsWith(start)) continue;
+    const is = its === 'unit' && runsJob(command) ? 'job' : its;
+    return is === kind ? label.slice(start.length) : undefined;
+  }
+  return undefined;
+}
+
+// Up to version 0.1.0 jobs had the labels of units; those that wait in pueue since then are told by what they run.
+function runsJob(command: string): boolean {
+  return /^(?:(?!qrun\.cjs).)*qrun\.cjs'? (?:job|process-all) /s.test(command);
+}
+
+/** The sweep that a label names; `undefined` when it is not one of qrun's. */
+export function sweepInLabel(label: string): string | undefined {
+  return /^qrun(?:-job)?:([^:]+):/.exec(label)?.[1];
+}
+
+/** The pueue group of a sweep that names none: one for each, so that pausing or cleaning it touches no other. */
+export function defaultGroup(sweep: string): string {
+  return `qrun-${sweep}`;
+}
+
+// Longer than any name that people choose, short enough for tables.
+const MAX_SWEEP_NAME = 64;
+
+/**
+ * Checks the name of a sweep: letters, digits, `_`, `.`, `-`, because it stands in labels, groups and file names.
+ *
+ * Errors: QrunError `CONFIG`.
+ */
+export function checkedSweepName(name: string): string {
+  if (/^[\p{L}\p{N}_.-]+$/u.test(name) && name.length <= MAX_SWEEP_NAME) return name;
+  throw new QrunError('CONFIG', `the sweep cannot be called ${JSON.stringify(name)}`, {
+    hint: `give it a name of letters, digits, "_", "." and "-", at most ${MAX_SWEEP_NAME}: name = "..." under [sweep] in qrun.toml`,
+  });
+}
+
+/** A name for a sweep from that of its directory, where nobody gave one. */
+export function sweepNameOf(directoryName: string): string {
+  const name = directoryName.replace(/[^\p{L}\p{N}_.-]+/gu, '-').slice(0, MAX_SWEEP_NAME);
+  return name === '' ? 'sweep' : name;
+}
+
+/**
+ * The tasks of one kind of a sweep by name; of several with one label (a clone by `pueue restart`) a live one counts before
+ * finished ones, and later ones before earlier ones.
+ */
+export function tasksByName(
+  kind: TaskKind,
+  tasks: readonly PueueTask[],
+  sweep: string,
+): Map<string, PueueTask> {
+  const result = new Map<string, PueueTask>();
+  for (const task of tasks) {
+    const name = nameOfTask(kind, sweep, task);
+    if (name === undefined) continue;
+    const before = result.get(name);
+    if (before === undefined || isLive(task) || !isLive(before)) result.set(name, task);
+  }
+  return result;
+}

@@ -1,0 +1,210 @@
+import { z } from 'zod';
+import { keyProblems } from '../config/table-keys.js';
+import { QrunError } from '../errors.js';
+import type { Parameters } from '../model.js';
+import { checkedSweepName } from '../queue/labels.js';
+import { globProblem } from '../text/glob.js';
+import { parameterProblem } from '../text/secret-names.js';
+import { nameMatcher } from '../unit/selection.js';
+import {
+  countCharacters,
+  countCombinations,
+  expandMatrix,
+  lengthOf,
+  MAX_CHARACTERS,
+  MAX_COMBINATIONS,
+} from './matrix.js';
+
+/** `[sweep]` of qrun.toml: what units there are, and how they are submitted. */
+export interface SweepTable {
+  readonly name?: string;
+  readonly group?: string;
+  /** Slots of its group; `auto`: what `qrun probe` recommends. */
+  readonly parallel?: number | 'auto';
+  readonly priority?: number;
+  /** Directories relative to the root, as globs; without it every leaf directory with SQL files. */
+  readonly units?: readonly string[];
+  /** Sets of parameters, one unit each: periods of time, for example. */
+  readonly epochs?: readonly Parameters[];
+  /** Lists of values by parameter: one unit for each combination. */
+  readonly matrix?: Readonly<Record<string, readonly string[]>>;
+}
+
+const scalar = z
+  .union([z.string(), z.number(), z.boolean()], 'must be a text, a number or true/false (a date as a text)')
+  .transform(value => (typeof value === 'boolean' ? (value ? '1' : '0') : String(value)));
+const values = z
+  .union([scalar, z.array(scalar).min(1, 'must not be empty')], 'must be a value or a list of values')
+  .transform(value => (Array.isArray(value) ? value : [value]));
+// pueue's own limit is 32 bits; more slots than this are a mistake.
+const MAX_SLOTS = 10_000;
+/** pueue's priorities are 32-bit integers, and the audit takes one less than the units. */
+export const MAX_PRIORITY = 1_000_000_000;
+const PRIORITY = `must be a whole number from -${MAX_PRIORITY} to ${MAX_PRIORITY}`;
+const SLOTS = `must be "auto" or a whole number from 1 to ${MAX_SLOTS}`;
+const text = z.string('must be a text').min(1, 'must not be empty');
+
+const SCHEMA = z.strictObject({
+  name: text.optional(),
+  group: text.optional(),
+  parallel: z
+    .union([z.literal('auto'), z.number().int(SLOTS).min(1, SLOTS).max(MAX_SLOTS, SLOTS)], SLOTS)
+    .optional(),
+  priority: z
+    .number(PRIORITY)
+    .int(PRIORITY)
+    .min(-MAX_PRIORITY, PRIORITY)
+    .max(MAX_PRIORITY, PRIORITY)
+    .optional(),
+  units: z
+    .array(text, 'must be a list of texts')
+    .min(1, 'must not be empty')
+    .superRefine((list, context) => {
+      list.forEach((glob, index) => {
+        const message = globProblem(glob);
+        if (message !== undefined) context.addIssue({ code: 'custom', message, path: [index] });
+      });
+    })
+    .optional(),
+  epochs: z
+    .array(z.record(z.string(), scalar, 'must be a table of parameters'), 'must be a list of tables')
+    .min(1, 'must not be empty')
+    .optional(),
+  matrix: z.record(z.string(), values, 'must be a table of lists').optional(),
+});
+
+/** The keys of `[sweep]`. */
+export const SWEEP_KEYS: readonly string[] = Object.keys(SCHEMA.shape);
+
+/** What is wrong with a `[sweep]` table, one line each, for messages that list everything at once. */
+export function sweepProblems(label: string, value: unknown): string[] {
+  const lost = keyProblems(label, value);
+  const result = SCHEMA.safeParse(value);
+  if (result.success) {
+    const table = result.data as SweepTable;
+    return [
+      ...lost,
+      ...secretNames(label, table),
+      ...namesGivenTwice(label, table),
+      ...tooManySets(label, table),
+    ];
+  }
+  const others = result.error.issues.flatMap(issue => {
+    const at = [label, ...issue.path.map(String)].join('.');
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map(key => `${at}.${key}: unknown key; known are ${SWEEP_KEYS.join(', ')}`);
+    }
+    return [`${at}: ${issue.message}`];
+  });
+  return [...lost, ...others];
+}
+
+function secretNames(label: string, { epochs = [], matrix = {} }: SweepTable): string[] {
+  const names = [
+    ...Object.keys(matrix).map(name => [`${label}.matrix.${name}`, name] as const),
+    ...epochs.flatMap((epoch, index) =>
+      Object.keys(epoch).map(name => [`${label}.epochs.${index}.${name}`, name] as const),
+    ),
+  ];
+  return names.flatMap(([at, name]) => {
+    const problem = parameterProblem(name);
+    return problem === undefined ? [] : [`${at}: ${problem}`];
+  });
+}
+
+function namesGivenTwice(label: string, table: SweepTable): string[] {
+  const inEpochs = new Set((table.epochs ?? []).flatMap(epoch => Object.keys(epoch)));
+  return Object.keys(table.matrix ?? {})
+    .filter(name => inEpochs.has(name))
+    .map(name => `${label}.matrix.${name}: stands in epochs too`);
+}
+
+// Counted before they are made: eight parameters of a hundred values each would take all memory.
+function tooManySets(label: string, { epochs = [{}], matrix = {} }: SweepTable): string[] {
+  const combinations = countCombinations(matrix);
+  const count = epochs.length * combinations;
+  if (count > MAX_COMBINATIONS)
+    return [`${label}: has ${count} sets of parameters (epochs x matrix); ${MAX_COMBINATIONS} are the limit`];
+  const inEpochs = epochs.reduce((total, epoch) => total + lengthOf(Object.values(epoch)), 0);
+  const characters = inEpochs * combinations + epochs.length * countCharacters(matrix);
+  if (characters <= MAX_CHARACTERS) return [];
+  return [
+    `${label}: its sets of parameters have ${characters} characters together; ${MAX_CHARACTERS} are the limit`,
+  ];
+}
+
+/** Reads a `[sweep]` table. Errors: QrunError `CONFIG` with all problems. */
+export function parseSweepTable(file: string, value: unknown): SweepTable {
+  if (value === undefined) return {};
+  const problems = sweepProblems(`${file}: sweep`, value);
+  if (problems.length > 0) {
+    throw new QrunError('CONFIG', 'the configuration is not usable', { details: problems });
+  }
+  const table = SCHEMA.parse(value) as SweepTable;
+  if (table.name !== undefined) checkedSweepName(table.name);
+  return table;
+}
+
+/** The parameter sets of a sweep: each epoch with each combination of the matrix; one empty set without both. */
+export function parameterSets({ epochs = [{}], matrix = {} }: SweepTable): Parameters[] {
+  const combinations = expandMatrix(matrix);
+  return epochs.flatMap(epoch => combinations.map(one => ({ ...epoch, ...one })));
+}
+
+/** A directory with SQL files, as far as the choice of units depends on it; see io/sweep-files. */
+export interface CandidateDirectory {
+  readonly path: string;
+  readonly files: number;
+  readonly above: boolean;
+}
+
+/**
+ * Which directories are units: those that the globs of `units` match, else every leaf, a directory with SQL files
+ * and none in directories below. Paths are relative to the root.
+ *
+ * Errors: QrunError `CONFIG`, all problems at once: files that would be in no unit or in two, globs that match
+ * nothing.
+ */
+export function chooseUnits(
+  directories: readonly CandidateDirectory[],
+  units: readonly string[] | undefined,
+): string[] {
+  return units === undefined ? leaves(directories) : listed(directories, units);
+}
+
+function leaves(directories: readonly CandidateDirectory[]): string[] {
+  const mixed = directories.filter(({ files, above }) => files > 0 && above);
+  if (mixed.length > 0) {
+    throw new QrunError('CONFIG', 'not every SQL file is in a unit', {
+      details: mixed.map(
+        ({ path, files }) =>
+          `${path === '' ? 'the root' : path} has ${files} SQL file${files === 1 ? '' : 's'} of its own beside directories with SQL files`,
+      ),
+      hint: 'move them into a directory of their own, or list the units: units = ["2down", "3down/*"] under [sweep] in qrun.toml',
+    });
+  }
+  return directories.filter(({ above }) => !above).map(({ path }) => path);
+}
+
+function listed(directories: readonly CandidateDirectory[], globs: readonly string[]): string[] {
+  const problems: string[] = [];
+  const chosen = new Set<string>();
+  for (const glob of globs) {
+    // Of `./` and `/` nothing is left: the root is no unit.
+    const pattern = glob.replace(/^\.\/|\/$/g, '');
+    const matches = pattern === '' ? () => false : nameMatcher([pattern], false);
+    const found = directories.filter(({ path }) => path !== '' && matches(path));
+    if (found.length === 0)
+      problems.push(`units: ${JSON.stringify(glob)} matches no directory with SQL files`);
+    for (const { path } of found) chosen.add(path);
+  }
+  for (const path of chosen) {
+    const outer = [...chosen].find(other => path.startsWith(`${other}/`));
+    if (outer !== undefined)
+      problems.push(`units: ${path} lies in ${outer}, so that its files would be in both`);
+  }
+  if (problems.length > 0) {
+    throw new QrunError('CONFIG', 'the units of the sweep are not usable', { details: problems });
+  }
+  return [...chosen].sort();
+}

@@ -1,0 +1,43 @@
+import type { Outcome } from '../model.js';
+
+/** The last whole group of a query in the log: the state on which resume and audit judge it. */
+export interface FinalState {
+  readonly fingerprint: string;
+  readonly outcome: Outcome;
+  readonly parts: number;
+  readonly run: string;
+}
+
+/** Whether a query's final state makes another run of it needless. */
+export function isSettled(state: FinalState | undefined, fingerprint: string): boolean {
+  return state !== undefined && state.fingerprint === fingerprint && state.outcome !== 'error';
+}
+
+/** Which queries run again: `errors` those that failed, `all` every one, `none` only new and changed ones. */
+export type Rerun = 'errors' | 'all' | 'none';
+
+/** Why a query is due, or is not. */
+export type PlanReason = 'new' | 'changed' | 'failed' | 'rerun' | 'settled' | 'kept_error';
+
+/** What `--why` says of each reason. */
+export const REASON_TEXT: Readonly<Record<PlanReason, string>> = {
+  new: 'no result recorded',
+  changed: 'SQL, parameters or settings changed since it was recorded',
+  failed: 'recorded as error',
+  rerun: 'settled, runs again because of --rerun all',
+  settled: 'settled',
+  kept_error: 'recorded as error, left because of --rerun none',
+};
+
+/** Whether a query is due, and why, from its fingerprint and what the log holds of it. */
+export function planQuery(state: FinalState | undefined, fingerprint: string, rerun: Rerun): PlanReason {
+  if (state === undefined) return 'new';
+  if (state.fingerprint !== fingerprint) return 'changed';
+  if (state.outcome !== 'error') return rerun === 'all' ? 'rerun' : 'settled';
+  return rerun === 'none' ? 'kept_error' : 'failed';
+}
+
+/** Whether a query with this reason runs. */
+export function isDue(reason: PlanReason): boolean {
+  return reason !== 'settled' && reason !== 'kept_error';
+}

@@ -1,0 +1,132 @@
+import { createHash } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import type { Giver } from '../../core/config/trust.js';
+import { QrunError } from '../../core/errors.js';
+import { shortHash } from '../../core/unit/fingerprint.js';
+import { writeFileAtomic } from '../files/atomic-file.js';
+import { hintOf } from '../files/open-file.js';
+import { OWN_AS_NAMED } from '../files/own-file.js';
+import { realOf } from '../files/paths.js';
+import { readState } from '../files/read-file.js';
+import { makeDirectories, reasonOf } from '../log/disk.js';
+
+/** What was decided about the connection when a submission was made, so that its tasks need not decide again. */
+export interface Decision {
+  /** Who gave the values that are there: `url`, `password_file`, `ca_file`. */
+  readonly givers: Readonly<Record<string, Giver>>;
+  /** Whether the tree was trusted then. */
+  readonly trusted: boolean;
+}
+
+/** The configuration that the jobs of one submission share: what stood in qrun.toml, environment and flags then. */
+export interface JobConfig {
+  readonly file: string;
+  readonly root: string;
+  /** As a qrun.toml could hold it; paths are absolute, and no secret is in it. */
+  readonly values: Readonly<Record<string, unknown>>;
+  /** Ids of the units that the submission was about: what its audit judges, whatever is there then. */
+  readonly units: readonly string[];
+  /** In which the embedded engine works; undefined where none was noted. */
+  readonly timeZone?: string;
+  /** Only where the command line proves that this very file is what a submission wrote: a tree could bring one along. */
+  readonly made?: Decision;
+}
+
+/** A file of a submission, and what proves that it is this very one. */
+export interface WrittenConfig {
+  readonly path: string;
+  /** SHA-256 of the content, in hex: for the command lines of the tasks, which are not in the tree. */
+  readonly digest: string;
+}
+
+const VERSION = 1;
+
+/**
+ * Writes the configuration of a submission into `<root>/.qrun/jobs`, under a name made of its content: what is
+ * changed or submitted later never changes a job that is queued.
+ *
+ * Errors: QrunError `LOG_WRITE`.
+ */
+export async function writeJobConfig(
+  root: string,
+  values: Readonly<Record<string, unknown>>,
+  units: readonly string[],
+  { timeZone, made }: { readonly timeZone?: string | undefined; readonly made?: Decision } = {},
+): Promise<WrittenConfig> {
+  const zone = timeZone === undefined ? {} : { time_zone: timeZone };
+  const content = `${JSON.stringify({ version: VERSION, root, values, units, ...zone, ...made }, null, 2)}\n`;
+  const directory = directoryOf(root);
+  const path = join(directory, `${shortHash(content)}.json`);
+  try {
+    makeDirectories(directory);
+    await writeFileAtomic(path, content, 0o600);
+  } catch (cause) {
+    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
+      hint: 'free space, or make the sweep root writable',
+      cause,
+    });
+  }
+  return { path, digest: digestOf(content) };
+}
+
+/**
+ * Reads what {@link writeJobConfig} wrote. Without `digest`, the one that it gave, nothing in the file counts as decided
+ * by the user: it is taken for a file of the tree in which it lies.
+ *
+ * Errors: QrunError `CONFIG`, also for a file of another user, one that is not what the digest says, and one that lies
+ * somewhere else than it says, because it would decide over the `.env` of another tree.
+ */
+export function readJobConfig(file: string, digest?: string): JobConfig {
+  let text: string;
+  let content: Partial<Record<keyof Stored, unknown>> | null;
+  try {
+    text = readState(file, 'state', OWN_AS_NAMED);
+    content = JSON.parse(text) as typeof content;
+  } catch (cause) {
+    throw unusable(`cannot read ${file}: ${(cause as Error).message}`, cause);
+  }
+  if (digest !== undefined && digest !== digestOf(text)) {
+    throw unusable(`${file} is not what was submitted: it has changed since`);
+  }
+  const { version, root, values, units, time_zone: zone, givers, trusted } = content ?? {};
+  const known = typeof values === 'object' && values !== null && Array.isArray(units);
+  if (version !== VERSION || typeof root !== 'string' || !known) {
+    throw unusable(`${file} is not the configuration of a job that this qrun knows`);
+  }
+  if (digest === undefined && dirname(realOf(file)) !== realOf(directoryOf(root))) {
+    throw unusable(`${file} is the configuration of a job of ${root}, and does not lie there`);
+  }
+  return {
+    file,
+    root,
+    values: values as Record<string, unknown>,
+    units: units as string[],
+    ...(typeof zone === 'string' ? { timeZone: zone } : {}),
+    ...(digest === undefined
+      ? {}
+      : { made: { givers: (givers ?? {}) as Decision['givers'], trusted: trusted === true } }),
+  };
+}
+
+interface Stored extends Decision {
+  readonly version: number;
+  readonly root: string;
+  readonly values: unknown;
+  readonly units: unknown;
+  readonly time_zone: string;
+}
+
+function directoryOf(root: string): string {
+  return join(root, '.qrun', 'jobs');
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function unusable(message: string, cause?: unknown): QrunError {
+  return new QrunError('CONFIG', message, {
+    hint: hintOf(cause, '--config takes a file that qrun submit-all wrote; submit again'),
+    cause,
+  });
+}

@@ -1,0 +1,359 @@
+import type { Readable } from 'node:stream';
+import { ClickHouseLogLevel, createClient } from '@clickhouse/client';
+import { explainLongUrl } from '../../../core/engines/clickhouse/long-url.js';
+import {
+  errorName,
+  excerpt,
+  type Failure,
+  httpFailure,
+  ownFailure,
+  parseExceptionTail,
+  parseServerError,
+  type ServerErrorText,
+  serverFailure,
+  type TransportError,
+  transportFailure,
+} from '../../../core/engines/failure.js';
+import type { QueryStats } from '../../../core/model.js';
+import { encodeSql } from '../../../core/sql/lexer/encoding.js';
+import { type ResultBody, ResultWriter, type RowShape, TAIL_BYTES } from '../result-body.js';
+import type { AnswerBody } from './answer.js';
+import type { HttpAnswer, HttpCall } from './call.js';
+import { formBody, textOf } from './form.js';
+import {
+  type AnswerHeaders,
+  contradiction,
+  countIn,
+  headerOf,
+  type ServerIdentity,
+  type Summary,
+  summaryOf,
+} from './identity.js';
+import { HEADERS_TOO_LARGE, leanConnection, type RequestSignal } from './transport.js';
+
+/** Where a server is and who asks. */
+export interface HttpEndpoint {
+  /** Scheme, host and port; nothing else. */
+  readonly origin: string;
+  /** The path that requests go to: `/`, or what a proxy serves the server under. */
+  readonly path: string;
+  /** Both, for people. */
+  readonly url: string;
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  /** Certificates in PEM that are trusted in place of the system's. */
+  readonly ca: Buffer | undefined;
+}
+
+/**
+ * Sends statements over HTTP and proves their answers.
+ *
+ * An answer counts only when its status is 200 without an exception header, it bears ClickHouse's marks
+ * ({@link ServerIdentity}), its end is proven by a length or by chunks, and its body is nothing but whole rows, as many
+ * as the server counted where it says so. Everything else is a {@link Failure}; `call` rejects only with QrunError
+ * `LOG_WRITE` (spool). When `stop` aborts, the connection is cut and the answer is a failure; the statement runs on at
+ * the server. At most `connections` requests run at once; more wait in the agent.
+ */
+export class HttpChannel {
+  readonly #client: ReturnType<typeof createClient>;
+
+  readonly #identity: ServerIdentity;
+
+  /** `fresh`: each request goes over a connection of its own. */
+  constructor(
+    endpoint: HttpEndpoint,
+    connections: number,
+    identity: ServerIdentity,
+    { fresh = false }: { readonly fresh?: boolean } = {},
+  ) {
+    const { origin, path, user = 'default', password = '', ca } = endpoint;
+    this.#identity = identity;
+    this.#client = createClient({
+      url: origin,
+      connection: leanConnection({ origin, path, user, password, ca, connections, fresh }),
+      log: { level: ClickHouseLogLevel.OFF },
+    });
+  }
+
+  async call(call: HttpCall, stop: RequestSignal): Promise<HttpAnswer> {
+    // The client ignores a signal that is aborted already.
+    if (stop.aborted) return { ok: false, failure: ownFailure('ABORTED', 'transient', 'not sent') };
+    let reply: Awaited<ReturnType<typeof this.exec>>;
+    try {
+      reply = await this.exec(call, stop);
+    } catch (error) {
+      const why = transportError(error);
+      // Each time, and nothing that a server that answers others has to be asked about.
+      const failure =
+        why.code === HEADERS_TOO_LARGE
+          ? ownFailure('HEADERS_TOO_LARGE', 'permanent', why.message)
+          : transportFailure(why);
+      return { ok: false, failure: explained(failure, call) };
+    }
+    // What our own connection gives, which the client hands through.
+    const body = reply.stream as unknown as AnswerBody;
+    const headers: AnswerHeaders = reply.response_headers;
+    const status = reply.http_status_code ?? 0;
+    const isRows = status === 200 && headers['x-clickhouse-exception-code'] === undefined;
+    const why = isRows ? this.#identity.foreign(headers, call.queryId) : undefined;
+    const isOurs = isRows ? why === undefined : this.#identity.isMarked(headers);
+    if (isOurs) stop.answered?.();
+    // The connection stops listening to the signal when the headers are there.
+    const cut = () => body.destroy();
+    stop.addEventListener('abort', cut, { once: true });
+    if (stop.aborted) cut();
+    try {
+      if (why !== undefined) return { ok: false, status, failure: await readForeign(body, headers, why) };
+      return isRows
+        ? await readRows(body, headers, call)
+        : { ok: false, status, failure: explained(await readError(body, status, headers), call) };
+    } finally {
+      stop.removeEventListener('abort', cut);
+    }
+  }
+
+  /** Closes idle connections; running calls must have ended. */
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+
+  private exec({ sql, data, form, queryId, query }: HttpCall, stop: RequestSignal) {
+    const params = {
+      query: sql,
+      query_id: queryId,
+      // Everything goes through here, because nothing in it is rewritten: `query_params` would escape the
+      // quotes inside arrays, and a `database` of the client would override USE.
+      clickhouse_settings: query,
+      // The client only hands it to our connection, which uses no more of it than this.
+      abort_signal: stop as AbortSignal,
+      ignore_error_response: true,
+      decompress_response_stream: false,
+    };
+    if (data === undefined && form === undefined) return this.#client.exec(params);
+    // Of `query` the client would take blanks and `;` away at its end, which may belong to the data.
+    const body = form === undefined ? { bytes: encodeSql(textOf({ sql, data })) } : formBody(form);
+    return this.#client.exec({ ...params, values: body as unknown as Readable });
+  }
+}
+
+function explained(failure: Failure, { form, query }: HttpCall): Failure {
+  return explainLongUrl(failure, () => ({
+    urlBytes: new URLSearchParams(query).toString().length,
+    pairs: form ?? query,
+  }));
+}
+
+async function readRows(
+  body: AnswerBody,
+  headers: AnswerHeaders,
+  { spool, shape, limitBytes = Number.POSITIVE_INFINITY }: HttpCall,
+): Promise<HttpAnswer> {
+  const status = 200;
+  const writer = new ResultWriter(spool, shape);
+  let sizeBytes = 0;
+  const cutRefused = (): void => {
+    if (writer.isRefused) body.destroy();
+  };
+  const error = await body.read(chunk => {
+    sizeBytes += chunk.length;
+    if (sizeBytes > limitBytes) {
+      body.destroy();
+      return undefined;
+    }
+    const written = writer.write(chunk);
+    cutRefused();
+    return written?.then(cutRefused);
+  });
+  if (sizeBytes > limitBytes) {
+    await writer.discard();
+    const message = `the answer is larger than ${limitBytes} bytes`;
+    return { ok: false, status, failure: ownFailure('ANSWER_TOO_LARGE', 'permanent', message) };
+  }
+  if (writer.isRefused) {
+    const refused = await writer.finish();
+    if ('reason' in refused) {
+      return { ok: false, status, failure: refused.failure ?? notRows(refused, headers), isUnread: true };
+    }
+  }
+  const broken = error === undefined ? undefined : transportError(error);
+  const tag = headerOf(headers, 'x-clickhouse-exception-tag');
+  if (broken !== undefined || !isFramed(headers)) {
+    await writer.discard();
+    const exception = parseExceptionTail(writer.tail, tag);
+    return {
+      ok: false,
+      status,
+      failure: exception ? serverFailure(exception) : cutAnswer(broken, headers),
+    };
+  }
+  const result = await writer.finish();
+  if (!('reason' in result)) {
+    const error = shape?.mayEndWithException ? exceptionInLastRow(writer.tail) : undefined;
+    if (error === undefined) return whole(result, headers, shape);
+    await result.dispose();
+    return { ok: false, status, failure: serverFailure(error) };
+  }
+  const exception = parseExceptionTail(result.tail, tag);
+  if (exception !== undefined) return { ok: false, status, failure: serverFailure(exception) };
+  return { ok: false, status, failure: notRows(result, headers) };
+}
+
+async function whole(
+  body: ResultBody,
+  headers: AnswerHeaders,
+  shape: RowShape | undefined,
+): Promise<HttpAnswer> {
+  const summary = summaryOf(headers);
+  // Rows of an array, or with an exception behind them, are counted in another way.
+  const why = shape === undefined ? contradiction(headers, summary, body.rows) : undefined;
+  if (why === undefined) return { ok: true, body, stats: statsOf(summary) };
+  await body.dispose();
+  return {
+    ok: false,
+    status: 200,
+    failure: ownFailure('RESULT_CUT', 'unknown', `the result is not whole: ${why}`),
+  };
+}
+
+/** Something between qrun and the server has answered: whether the statement ran is not known. */
+async function readForeign(body: AnswerBody, headers: AnswerHeaders, why: string): Promise<Failure> {
+  const encoding = headerOf(headers, 'content-encoding') ?? 'identity';
+  const isHtml = /\bhtml\b/i.test(headerOf(headers, 'content-type') ?? '');
+  const text = await firstOf(body);
+  const what = isHtml ? ' with an HTML page in place of a result' : '';
+  const shown = encoding === 'identity' ? excerpt(text) : `(compressed: ${encoding.slice(0, 50)})`;
+  const message = `HTTP 200${what}, which is no answer of ClickHouse: ${why}; it says ${shown}`;
+  return { ...ownFailure('NOT_CLICKHOUSE', 'transient', message), serverGone: true };
+}
+
+function exceptionInLastRow(tail: string): ServerErrorText | undefined {
+  const rows = tail.trimEnd();
+  return parseServerError(rows.slice(rows.lastIndexOf('\n') + 1));
+}
+
+// A body that ends with the connection cannot be told from one that was cut.
+function isFramed(headers: AnswerHeaders): boolean {
+  return (
+    /\bchunked\b/i.test(headerOf(headers, 'transfer-encoding') ?? '') ||
+    headers['content-length'] !== undefined
+  );
+}
+
+function cutAnswer(broken: TransportError | undefined, headers: AnswerHeaders): Failure {
+  if (broken === undefined && !isFramed(headers)) {
+    return ownFailure(
+      'RESULT_CUT',
+      'unknown',
+      'the answer has neither a length nor chunks, so that its end cannot be proven (a proxy that speaks HTTP/1.0?)',
+    );
+  }
+  const { code, message } = broken ?? { code: undefined, message: 'it is not complete' };
+  return transportFailure({
+    code,
+    message: `the connection broke off in the middle of the answer: ${message}`,
+  });
+}
+
+function notRows(
+  result: { readonly reason: string; readonly cut: boolean; readonly tail: string },
+  headers: AnswerHeaders,
+): Failure {
+  const type = headerOf(headers, 'content-type') ?? '';
+  const encoding = headerOf(headers, 'content-encoding') ?? 'identity';
+  if (encoding !== 'identity') {
+    const message = `the answer is compressed (${encoding}), although qrun asked for plain text: a proxy rewrites it`;
+    return ownFailure('NOT_CLICKHOUSE', 'permanent', message);
+  }
+  if (/\bhtml\b/i.test(type)) {
+    const message = `HTTP 200 with an HTML page in place of a result: ${excerpt(result.tail)}`;
+    return { ...ownFailure('NOT_CLICKHOUSE', 'transient', message), serverGone: true };
+  }
+  if (result.cut) {
+    return ownFailure('RESULT_CUT', 'unknown', `the result is not whole: ${result.reason}`);
+  }
+  const message = `the result is not lines of rows: ${result.reason}; it ends with ${excerpt(result.tail.slice(-200))}`;
+  return ownFailure('RESULT_INVALID', 'permanent', message);
+}
+
+async function readError(answer: AnswerBody, status: number, headers: AnswerHeaders): Promise<Failure> {
+  // Behind a status of 200 rows may stand before the error; else the body begins with it.
+  const body = status === 200 ? await lastOf(answer) : await firstOf(answer);
+  const error =
+    parseServerError(body) ?? parseExceptionTail(body, headerOf(headers, 'x-clickhouse-exception-tag'));
+  if (error !== undefined) return serverFailure(error);
+  const code = Number(headerOf(headers, 'x-clickhouse-exception-code'));
+  if (Number.isInteger(code) && code > 0) {
+    const message = `Code: ${code}. The server gave no text: ${excerpt(body)}`;
+    return serverFailure({ code, name: errorName(code), message });
+  }
+  return httpFailure(
+    {
+      status,
+      body,
+      retryAfter: headerOf(headers, 'retry-after'),
+      location: headerOf(headers, 'location'),
+    },
+    Date.now(),
+  );
+}
+
+// Both give what there is when the connection breaks off: it may still name the error.
+async function firstOf(answer: AnswerBody): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  await answer.read(chunk => {
+    chunks.push(chunk);
+    size += chunk.length;
+    // More of a message than this helps nobody.
+    if (size >= TAIL_BYTES) answer.destroy();
+    return undefined;
+  });
+  return Buffer.concat(chunks).subarray(0, TAIL_BYTES).toString('utf8');
+}
+
+async function lastOf(answer: AnswerBody): Promise<string> {
+  const writer = new ResultWriter(undefined);
+  await answer.read(chunk => writer.write(chunk));
+  return writer.tail;
+}
+
+const STATS = [
+  ['read_rows', 'read_rows', 1],
+  ['read_bytes', 'read_bytes', 1],
+  ['memory_usage', 'memory_bytes', 1],
+  ['elapsed_ns', 'elapsed_ms', 1e-6],
+] as const;
+
+function statsOf(summary: Summary): QueryStats | undefined {
+  const stats: Record<string, number> = {};
+  for (const [from, to, factor] of STATS) {
+    const value = countIn(summary, from);
+    if (value !== undefined) stats[to] = factor === 1 ? value : Math.round(value * factor * 1000) / 1000;
+  }
+  return Object.keys(stats).length === 0 ? undefined : stats;
+}
+
+// `localhost` is tried as ::1 and as 127.0.0.1; Node then throws both errors in one that has no message.
+function transportError(error: unknown): TransportError {
+  const { code, syscall, message, errors } = error as NodeJS.ErrnoException & { errors?: unknown };
+  if (Array.isArray(errors) && errors.length > 0) {
+    const all = errors.map(transportError);
+    return {
+      code: code ?? all[0]?.code,
+      syscall: all[0]?.syscall,
+      message: all.map(each => each.message).join(', '),
+    };
+  }
+  return { code, syscall, message: `${message ?? String(error)}${namesOf(error)}` };
+}
+
+// Where the host stands in none of the certificate's names, Node does not always say which there are.
+function namesOf(error: unknown): string {
+  const { code, cert } = error as {
+    code?: unknown;
+    cert?: { subjectaltname?: string; subject?: { CN?: string } };
+  };
+  if (code !== 'ERR_TLS_CERT_ALTNAME_INVALID' || cert === undefined) return '';
+  const names = cert.subjectaltname ?? cert.subject?.CN;
+  return ` (the certificate is for ${names === undefined || names === '' ? 'no name' : names})`;
+}

@@ -1,0 +1,100 @@
+import { randomUUID } from 'node:crypto';
+import { HTTP_PARAMETERS } from '../../../core/engines/engine-settings.js';
+import { encodeSql } from '../../../core/sql/lexer/encoding.js';
+import type { StopSignal } from '../stop.js';
+import type { Caller, HttpCall } from './call.js';
+import type { RequestBody } from './transport.js';
+
+// Parameters of up to this length travel in the URL: nginx takes a request line of 8 KiB, and qrun's own part has
+// about 1 KiB.
+const URL_ROOM_BYTES = 4 * 1024;
+// A field of a form has a limit too (http_max_field_value_size, 128 KiB by default), and the SQL is one there.
+const FIELD_BYTES = 128 * 1024;
+// Beside a form, the server takes parameters of the URL with these endings for descriptions of external tables and
+// overlooks them, although some settings are called so (HTTPHandler.cpp).
+const OVERLOOKED = /(?:_format|_types|_structure)$/;
+const PARAMETER = /^param_\w+$/;
+const PROBE = 'SELECT {v:UInt8} AS v';
+
+/**
+ * Finds the place in which the parameters of a statement travel: the URL while they are short, else fields of a form
+ * (multipart/form-data), where the server reads parameters from one (22.8 and later; it is asked when it first
+ * matters). What can travel in no other way stays in the URL.
+ */
+export class ParameterPlace {
+  readonly #control: Caller;
+  #formsWork: boolean | undefined;
+
+  constructor(control: Caller) {
+    this.#control = control;
+  }
+
+  /** The call as it is sent; at once, unless the server has to be asked. */
+  of(call: HttpCall, stop: StopSignal): HttpCall | Promise<HttpCall> {
+    return !isLong(call.query) || !fitsForm(call) ? call : this.#inForm(call, stop);
+  }
+
+  async #inForm(call: HttpCall, stop: StopSignal): Promise<HttpCall> {
+    if (!(await this.#asked(stop))) return call;
+    const [query, form]: [Record<string, string>, Record<string, string>] = [{}, { query: textOf(call) }];
+    for (const [name, value] of Object.entries(call.query)) {
+      if (name.startsWith('param_')) form[name] = value;
+      else query[name] = value;
+    }
+    return { ...call, query, form };
+  }
+
+  async #asked(stop: StopSignal): Promise<boolean> {
+    if (this.#formsWork !== undefined) return this.#formsWork;
+    const form = { query: PROBE, param_v: '1' };
+    const call = { sql: PROBE, form, queryId: '', query: HTTP_PARAMETERS };
+    const answer = await this.#control.call(call, stop);
+    if (answer.ok) {
+      this.#formsWork = answer.body.rows === 1;
+      await answer.body.dispose();
+    } else if (answer.failure.code > 0 && !answer.failure.serverGone && answer.failure.kind === 'permanent') {
+      this.#formsWork = false;
+    }
+    return this.#formsWork ?? false;
+  }
+}
+
+/** The SQL of a call with the inline data behind it: what the server reads as one. */
+export function textOf({ sql, data }: Pick<HttpCall, 'sql' | 'data'>): string {
+  // Data begins behind the first line end, whatever it is: blanks at its own beginning stay.
+  return data === undefined ? sql : `${sql}\n${data}`;
+}
+
+/** The body of a request that holds a form. */
+export function formBody(fields: Readonly<Record<string, string>>): RequestBody {
+  const boundary = `qrun-${randomUUID()}`;
+  const parts = Object.entries(fields).flatMap(([name, value]) => [
+    `--${boundary}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n`,
+    name === 'query' ? encodeSql(value) : value,
+    '\r\n',
+  ]);
+  return {
+    bytes: Buffer.concat([...parts, `--${boundary}--\r\n`].map(part => Buffer.from(part as string))),
+    contentType: `multipart/form-data; boundary=${boundary}`,
+  };
+}
+
+function isLong(query: Readonly<Record<string, string>>): boolean {
+  let bytes = 0;
+  for (const name in query) {
+    if (!name.startsWith('param_')) continue;
+    const value = query[name] as string;
+    // Encoded, a character takes up to nine bytes.
+    bytes += value.length * 9 < URL_ROOM_BYTES / 4 ? value.length * 3 : encodeURIComponent(value).length;
+  }
+  return bytes > URL_ROOM_BYTES;
+}
+
+function fitsForm(call: HttpCall): boolean {
+  if (Buffer.byteLength(textOf(call)) > FIELD_BYTES) return false;
+  return Object.entries(call.query).every(([name, value]) =>
+    name.startsWith('param_')
+      ? PARAMETER.test(name) && Buffer.byteLength(value) <= FIELD_BYTES
+      : name === 'default_format' || !OVERLOOKED.test(name),
+  );
+}

@@ -1,0 +1,125 @@
+import type { AnswerHeader } from './transport.js';
+
+/** The headers of an answer, as far as they are read. */
+export type AnswerHeaders = Readonly<Partial<Record<AnswerHeader, string | string[]>>>;
+
+/** The first value of a header. */
+export function headerOf(headers: AnswerHeaders, name: AnswerHeader): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+// ClickHouse from 18.16 on puts it on every answer to a query, errors included, before it reads the query.
+const DISPLAY_NAME = 'x-clickhouse-server-display-name';
+// On every answer with status 200 of 20.x and later; 18.16 does not have it.
+const QUERY_ID = 'x-clickhouse-query-id';
+// Names are for messages, and more than a cluster has need not be remembered.
+const MOST_SERVERS = 64;
+// The longest that a host can have (RFC 1035, 2.3.4).
+const NAME_LENGTH = 255;
+// What JSONEachRow is called by the server, depending on how the statement named it.
+const ROW_FORMATS: ReadonlySet<string> = new Set(['JSONEachRow', 'JSONLines', 'NDJSON', 'JSONL']);
+
+/**
+ * Tells answers of ClickHouse from those of something in between: a proxy's page, a captive portal, a cache.
+ *
+ * The name of the server must stand on every answer. Where all answers to the first requests had the id of their
+ * query, every later one must have it, and it must be the one that was sent. Which name stands there does not matter,
+ * because behind a balancer each server has its own; {@link servers} collects them.
+ */
+export class ServerIdentity {
+  readonly #servers = new Set<string>();
+  #echoesId: boolean | undefined;
+  #lastName: string | undefined;
+  #isLearning = true;
+
+  /** The names of all servers that have answered. Two of them mean a balancer; servers may share a name, though. */
+  get servers(): readonly string[] {
+    return [...this.#servers];
+  }
+
+  /** Whether more than one server has answered. */
+  get isSeveral(): boolean {
+    return this.#servers.size > 1;
+  }
+
+  /** From now on every answer must have what all answers so far had. */
+  settle(): void {
+    this.#isLearning = false;
+  }
+
+  /** Whether the answer, with whatever status, has ClickHouse's mark; notes its name. */
+  isMarked(headers: AnswerHeaders): boolean {
+    const name = headerOf(headers, DISPLAY_NAME);
+    if (name === undefined) return false;
+    if (name !== this.#lastName) {
+      this.#lastName = name;
+      if (this.#servers.size < MOST_SERVERS) this.#servers.add(name.slice(0, NAME_LENGTH));
+    }
+    return true;
+  }
+
+  /** Why an answer with status 200 is not ClickHouse's answer to this query, or `undefined` where it is. */
+  foreign(headers: AnswerHeaders, queryId: string): string | undefined {
+    if (!this.isMarked(headers)) {
+      return 'it lacks the header X-ClickHouse-Server-Display-Name, which every answer of ClickHouse has';
+    }
+    const id = headerOf(headers, QUERY_ID);
+    if (this.#isLearning) {
+      this.#echoesId = (this.#echoesId ?? true) && id !== undefined;
+      // Whether ids get through is asked then, and has a message of its own.
+      return undefined;
+    }
+    if (id === undefined) {
+      return this.#echoesId === true
+        ? 'it lacks the header X-ClickHouse-Query-Id, which the answers before it had'
+        : undefined;
+    }
+    return queryId === '' || id === queryId
+      ? undefined
+      : `it is the answer to the query ${JSON.stringify(id.slice(0, 100))}`;
+  }
+}
+
+/** The numbers of X-ClickHouse-Summary; which are there depends on the version, and 18.16 sends none. */
+export type Summary = Readonly<Record<string, unknown>>;
+
+/** The summary of an answer; empty where there is none that can be read. */
+export function summaryOf(headers: AnswerHeaders): Summary {
+  const text = headerOf(headers, 'x-clickhouse-summary');
+  if (text === undefined) return {};
+  try {
+    const summary: unknown = JSON.parse(text);
+    return typeof summary === 'object' && summary !== null ? (summary as Summary) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** One of its numbers, which stand there as texts; `undefined` for what is none. */
+export function countIn(summary: Summary, name: string): number | undefined {
+  const value = Object.hasOwn(summary, name) ? summary[name] : undefined;
+  if (typeof value !== 'number' && !(typeof value === 'string' && /^\d{1,20}$/.test(value))) return undefined;
+  const count = Number(value);
+  return Number.isFinite(count) && count >= 0 ? count : undefined;
+}
+
+/**
+ * Why rows that came whole are not the result that the server counted and named, or `undefined` where they may be.
+ *
+ * `result_rows` is in the summary since 22.8. It is 0 where the summary was written before the end, and the number of
+ * rows written for an INSERT; both say nothing about what came.
+ */
+export function contradiction(headers: AnswerHeaders, summary: Summary, rows: number): string | undefined {
+  const format = headerOf(headers, 'x-clickhouse-format');
+  if (format === undefined) return undefined;
+  if (!ROW_FORMATS.has(format)) {
+    return rows === 0
+      ? undefined
+      : `the server says that the result is in the format ${JSON.stringify(format.slice(0, 50))}, not JSONEachRow`;
+  }
+  const counted = countIn(summary, 'result_rows') ?? 0;
+  const isInsert = (countIn(summary, 'written_rows') ?? 0) > 0;
+  if (isInsert || !(counted > 0) || counted === rows) return undefined;
+  return `the server counted ${counted} rows, and ${rows} came`;
+}

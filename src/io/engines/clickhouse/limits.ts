@@ -1,0 +1,166 @@
+import { HTTP_PARAMETERS } from '../../../core/engines/engine-settings.js';
+import { ownFailure } from '../../../core/engines/failure.js';
+import { QrunError } from '../../../core/errors.js';
+import type { EngineLimits } from '../../../core/machine/sizing.js';
+import { NO_SUCH_ANSWER, shownVersion, textsOf } from '../answer-texts.js';
+import { HttpChannel, type HttpEndpoint } from './client.js';
+import { type EndpointOptions, endpointOf } from './endpoint.js';
+import { ServerIdentity } from './identity.js';
+import { openError } from './open-error.js';
+
+/** What a server tells of its limits; what it does not tell is `undefined`, and 0 means none, as it has it. */
+export interface ServerLimits extends EngineLimits {
+  readonly kind: 'clickhouse';
+  /** URL without user and password. */
+  readonly target: string;
+  readonly version: string;
+  readonly maxQueries: number | undefined;
+  readonly maxServerMemoryBytes: number | undefined;
+  readonly maxQueryMemoryBytes: number | undefined;
+  readonly maxThreads: number | undefined;
+  readonly softThreads: number | undefined;
+  readonly softThreadsPerCore: number | undefined;
+  /** Tables that could not be read, and why: `system.server_settings: ...`. */
+  readonly unknown: readonly string[];
+}
+
+// These are for people who wait for the answer; a server that is too busy to give one in this time tells enough.
+const LIMIT_MS = 5_000;
+// A few rows; an answer that is longer is none.
+const ANSWER_BYTES = 1024 * 1024;
+const SETTINGS = ['max_threads', 'max_memory_usage'];
+const SERVER_SETTINGS = [
+  'max_concurrent_queries',
+  'max_server_memory_usage',
+  'concurrent_threads_soft_limit_num',
+  'concurrent_threads_soft_limit_ratio_to_cores',
+];
+
+/** A server that is asked about itself, over one connection, with no settings that a user might not be allowed. */
+export class ServerWatcher {
+  readonly #channel: HttpChannel;
+  readonly #endpoint: HttpEndpoint;
+
+  private constructor(endpoint: HttpEndpoint) {
+    this.#endpoint = endpoint;
+    this.#channel = new HttpChannel(endpoint, 2, new ServerIdentity());
+  }
+
+  /** Errors: QrunError `CONFIG` for options that cannot be used. The server is not asked. */
+  static async open(options: EndpointOptions): Promise<ServerWatcher> {
+    return new ServerWatcher(await endpointOf(options));
+  }
+
+  /**
+   * Asks for version and limits. A server before 20.x has no `system.server_settings`, and a user may be allowed to
+   * read nothing: then the fields are `undefined` and `unknown` says why.
+   *
+   * Errors: QrunError `ENGINE_UNREACHABLE` or `ENGINE_REFUSED` when it does not even tell its version.
+   */
+  async limits(signal?: AbortSignal): Promise<ServerLimits> {
+    const version = await this.#rows('SELECT version() AS name', ['name'], signal);
+    if (!version.ok) throw openError(version.failure, this.#endpoint, {});
+    const unknown: string[] = [];
+    const read = async (table: string, names: readonly string[]): Promise<Map<string, string>> => {
+      const list = names.map(name => `'${name}'`).join(', ');
+      const answer = await this.#rows(
+        `SELECT name, toString(value) AS value FROM ${table} WHERE name IN (${list})`,
+        ['name', 'value'],
+        signal,
+      );
+      if (!answer.ok) unknown.push(`${table}: ${answer.failure.message.split('\n')[0]}`);
+      return new Map(answer.ok ? answer.rows.map(({ name, value }) => [name, value]) : []);
+    };
+    const settings = await read('system.settings', SETTINGS);
+    const server = await read('system.server_settings', SERVER_SETTINGS);
+    return {
+      kind: 'clickhouse',
+      target: this.#endpoint.url,
+      version: shownVersion(version.rows[0]?.name),
+      maxQueries: number(server.get('max_concurrent_queries')),
+      maxServerMemoryBytes: number(server.get('max_server_memory_usage')),
+      maxQueryMemoryBytes: number(settings.get('max_memory_usage')),
+      maxThreads: number(settings.get('max_threads')),
+      softThreads: number(server.get('concurrent_threads_soft_limit_num')),
+      softThreadsPerCore: number(server.get('concurrent_threads_soft_limit_ratio_to_cores')),
+      unknown,
+    };
+  }
+
+  /**
+   * How many queries of all users have failed while they ran, in the last `seconds` by the server's clock, as far as
+   * its query log has it by now; `undefined` where it cannot be read. Rejects only
+   * for an aborted signal.
+   */
+  async exceptions(seconds: number, signal?: AbortSignal): Promise<number | undefined> {
+    const since = `now() - ${Math.ceil(seconds)}`;
+    try {
+      const answer = await this.#rows(
+        // The type was the number 4 before it was an Enum8 (18.16 has the number).
+        `SELECT toString(count()) AS name FROM system.query_log WHERE toString(type) IN ('4', 'ExceptionWhileProcessing')
+         AND event_date >= toDate(${since}) AND event_time >= ${since}`,
+        ['name'],
+        signal,
+      );
+      return answer.ok ? number(answer.rows[0]?.name) : undefined;
+    } catch (error) {
+      if (error instanceof QrunError) return undefined;
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#channel.close();
+  }
+
+  async #rows<Name extends string>(sql: string, names: readonly Name[], signal: AbortSignal | undefined) {
+    const limit = AbortSignal.timeout(LIMIT_MS);
+    const stop = signal === undefined ? limit : AbortSignal.any([signal, limit]);
+    const call = {
+      sql,
+      queryId: '',
+      query: HTTP_PARAMETERS,
+      spool: { directory: '', thresholdBytes: ANSWER_BYTES },
+      limitBytes: ANSWER_BYTES,
+    };
+    const answer = await this.#channel.call(call, stop);
+    signal?.throwIfAborted();
+    if (limit.aborted) {
+      throw new QrunError(
+        'ENGINE_UNREACHABLE',
+        `${this.#endpoint.url} did not answer within ${LIMIT_MS} ms`,
+        { hint: 'check the host, the port (HTTP is 8123) and firewalls' },
+      );
+    }
+    if (!answer.ok) return answer;
+    const rows = await textsOf(answer.body, names);
+    if (rows !== undefined) return { ok: true as const, rows };
+    return { ok: false as const, failure: ownFailure('NOT_CLICKHOUSE', 'permanent', NO_SUCH_ANSWER) };
+  }
+}
+
+/**
+ * Limits of a server that may be away or refuse us: then the reason, `ENGINE_*`, in place of them. Rejects with
+ * QrunError `CONFIG`, and for an aborted signal.
+ */
+export async function readServerLimits(
+  options: EndpointOptions,
+  signal?: AbortSignal,
+): Promise<ServerLimits | QrunError> {
+  let watcher: ServerWatcher | undefined;
+  try {
+    watcher = await ServerWatcher.open(options);
+    return await watcher.limits(signal);
+  } catch (error) {
+    if (error instanceof QrunError && error.code !== 'CONFIG') return error;
+    throw error;
+  } finally {
+    await watcher?.close();
+  }
+}
+
+// `auto(8)` is how older servers show the number of cores; '' and words are no number.
+function number(text: string | undefined): number | undefined {
+  const digits = /^(?:'?auto\()?(\d+(?:\.\d+)?)\)?'?$/.exec(text ?? '')?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}

@@ -1,0 +1,359 @@
+import { setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ENGINE_SETTINGS,
+  fixedSetting,
+  HTTP_PARAMETERS,
+  HTTP_SETTINGS,
+  suggest,
+} from '../../../core/engines/engine-settings.js';
+import { type Failure, ownFailure } from '../../../core/engines/failure.js';
+import { quotaEndsInMs, refusalOf } from '../../../core/engines/refusal.js';
+import { QrunError } from '../../../core/errors.js';
+import type { Settings } from '../../../core/model.js';
+import { literal } from '../../../core/sql/set-statement.js';
+import { unlessAborted } from '../../../core/unless-aborted.js';
+import { NO_SUCH_ANSWER, shownVersion, textsOf } from '../answer-texts.js';
+import type { SpoolOptions } from '../result-body.js';
+import type { HttpAnswer } from './call.js';
+import { HttpChannel, type HttpEndpoint } from './client.js';
+import { endpointOf } from './endpoint.js';
+import { ServerIdentity } from './identity.js';
+import {
+  type Ask,
+  allInForce,
+  lostParameters,
+  lostSettings,
+  type OnTheWay,
+  type ProbeAnswer,
+} from './in-force.js';
+import { lostError, openError } from './open-error.js';
+import { type AllowedSettings, allowedSettings, refusesSetting } from './readonly.js';
+
+/** Which server to use and how. */
+export interface ClickHouseOptions {
+  /** `http://host:8123` or `https://host/path/`, without parameters; a user before the `@` is accepted. */
+  readonly url: string;
+  readonly user?: string;
+  readonly password?: string;
+  readonly database?: string;
+  /** Certificates (PEM) to trust in place of the system's. */
+  readonly caFile?: string;
+  /** How many queries run at once. */
+  readonly concurrency: number;
+  readonly spool: SpoolOptions;
+  /** The user's settings for all queries. */
+  readonly settings: Settings;
+  /** How long opening may take in all, milliseconds; 15,000 where it is not given. */
+  readonly openTimeoutMs?: number;
+  /** What whoever names the server has to say about it; it goes with the server's own notices. */
+  readonly notices?: readonly string[];
+}
+
+/** What is known of a server that has answered. */
+export interface ServerProfile {
+  readonly endpoint: HttpEndpoint;
+  readonly version: string;
+  readonly supportsParameters: boolean;
+  /** Knows `close_session`, so that a session's temporary tables go at once. */
+  readonly closesSessions: boolean;
+  /** The server knows parameters, but a proxy drops their values. */
+  readonly parametersLost: boolean;
+  /** What its answers bear. */
+  readonly identity: ServerIdentity;
+  /** qrun's own settings, as far as the server knows them and the user may set them, less those of the user. */
+  readonly settings: Settings;
+  /** `true` where the user may not set max_execution_time; otherwise that is found out when it matters. */
+  readonly executionTimeRefused: boolean;
+  /** What the person who starts a run should know. */
+  readonly notices: readonly string[];
+}
+
+// A server that is overloaded may queue a query for 5 s (queue_max_wait_ms of 18.16) before it refuses it; this
+// leaves room for two such refusals.
+const OPEN_TIMEOUT_MS = 15_000;
+const RETRY_WAIT_MS = 250;
+// The longest answer has the names of all settings, 50 KB.
+const PROBE_BYTES = 1024 * 1024;
+const PROBE_SPOOL: SpoolOptions = { directory: '', thresholdBytes: PROBE_BYTES };
+
+/**
+ * Connects to a server, checks that qrun can work with it, and resolves with what it can do.
+ *
+ * Rejects with QrunError `CONFIG` (options: URL, CA file, settings; all bad settings at once),
+ * `ENGINE_UNREACHABLE` (nothing answers, or something that is not ClickHouse, or not in time) or
+ * `ENGINE_REFUSED` (user, password, database, settings that the user may not change, parameters of the URL that do not
+ * reach the server). Overload (code 202, HTTP 429, 503) is waited for within the time limit, and so is a quota whose
+ * interval ends in it. No error shows the password.
+ *
+ * `queries` is the way that was asked over, for the queries, with its connections still open; close it.
+ */
+export async function connect(
+  options: ClickHouseOptions,
+  signal: AbortSignal,
+): Promise<{ readonly profile: ServerProfile; readonly queries: HttpChannel }> {
+  // Its CA file may lie on a disk that does not answer.
+  const endpoint = await unlessAborted(endpointOf(options), signal);
+  if (endpoint === undefined) {
+    throw new QrunError('ENGINE_UNREACHABLE', 'opening the engine was interrupted', { cause: signal.reason });
+  }
+  refuseFixed(options.settings);
+  const identity = new ServerIdentity();
+  // Two more than run at once: a socket that is being closed still counts.
+  const queries = new HttpChannel(endpoint, options.concurrency + 2, identity);
+  const timeoutMs = options.openTimeoutMs ?? OPEN_TIMEOUT_MS;
+  const stop = new AbortController();
+  // Each request that is under way listens.
+  setMaxListeners(0, stop.signal);
+  const abort = () => stop.abort();
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  const timer = setTimeout(abort, timeoutMs);
+  const probe = new Probe(queries, identity, endpoint, options, stop.signal, () =>
+    signal.aborted
+      ? new QrunError('ENGINE_UNREACHABLE', `connecting to ${endpoint.url} was interrupted`, {
+          cause: signal.reason,
+        })
+      : new QrunError('ENGINE_UNREACHABLE', `${endpoint.url} did not answer within ${timeoutMs} ms`, {
+          hint: endpoint.url.startsWith('https:')
+            ? 'check the host, the port (HTTPS is 8443, 8123 speaks only http) and firewalls'
+            : 'check the host, the port (HTTP is 8123) and firewalls',
+        }),
+  );
+  try {
+    const profile = await probe.run();
+    identity.settle();
+    return { profile: { endpoint, identity, ...profile }, queries };
+  } catch (error) {
+    // What is still under way has no use any more.
+    abort();
+    await queries.close();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+class Probe {
+  constructor(
+    readonly channel: HttpChannel,
+    readonly identity: ServerIdentity,
+    readonly endpoint: HttpEndpoint,
+    readonly options: ClickHouseOptions,
+    readonly stop: AbortSignal,
+    readonly whyStopped: () => QrunError,
+  ) {}
+
+  async run(): Promise<Omit<ServerProfile, 'endpoint' | 'identity'>> {
+    // Bare, so that a failure is about the server or the user, and about nothing that qrun asked for.
+    const version = await this.rows('SELECT version() AS v', {});
+    if (!version.ok) {
+      // It answers in its own default format: whether it is ClickHouse at all shows when the statement names one.
+      if (version.failure.name === 'RESULT_INVALID') {
+        const named = await this.rows('SELECT version() AS v FORMAT JSONEachRow', {});
+        if (named.ok) throw lostError(['default_format'], this.endpoint);
+      }
+      throw openError(version.failure, this.endpoint, this.options);
+    }
+    const ask = this.rows.bind(this);
+    await this.refuseDatabaseAsPath();
+    const abilities = Promise.all([
+      this.rows('SELECT name AS v FROM system.settings', {}),
+      this.rows('SELECT {v:UInt8} AS v', { param_v: '1' }),
+      this.rows('SELECT 1 AS v', { close_session: '1' }),
+    ]);
+    const parametersOnTheWay = lostParameters(ask, this.options.database);
+    // It is looked at last: where something else fails first, nobody does.
+    parametersOnTheWay.catch(() => {});
+    const [names, parameters, closing] = await abilities;
+    // Without the right to read system.settings the server itself is asked about each setting.
+    const known = names.ok ? new Set(names.values) : undefined;
+    const { allowed, unproven, lost } = await this.settingsInForce(ask, known);
+    const allLost = [...lost, ...(await parametersOnTheWay)];
+    if (allLost.length > 0) throw lostError(allLost, this.endpoint);
+    return {
+      version: shownVersion(version.values[0]),
+      supportsParameters: parameters.ok,
+      // 456: the server reads {v:UInt8}, and has got no value for it.
+      parametersLost: !parameters.ok && parameters.failure.code === 456,
+      closesSessions: closing.ok,
+      ...allowed,
+      notices: [
+        ...(this.options.notices ?? []),
+        ...allowed.notices,
+        ...severalServers(this.identity),
+        ...(unproven.length === 0
+          ? []
+          : [
+              `whether ${unproven.join(', ')} reach the server could not be verified: neither system.settings nor getSetting shows it to the user`,
+            ]),
+      ],
+    };
+  }
+
+  // What nearly every server and user takes is proven in one step; only otherwise it is found out setting by setting.
+  private async settingsInForce(
+    ask: Ask,
+    known: ReadonlySet<string> | undefined,
+  ): Promise<OnTheWay & { readonly allowed: AllowedSettings }> {
+    const { database, settings: given } = this.options;
+    const own = Object.fromEntries(this.ownSettings(known));
+    if (
+      known !== undefined &&
+      (await allInForce(ask, { ...own, ...given }, database === undefined ? {} : { database }))
+    ) {
+      return { allowed: { settings: own, executionTimeRefused: false, notices: [] }, lost: [], unproven: [] };
+    }
+    const allowed = await this.acceptedSettings(known);
+    await this.checkUserSettings(allowed.settings, known);
+    return { allowed, ...(await lostSettings(ask, { ...allowed.settings, ...given })) };
+  }
+
+  private ownSettings(known: ReadonlySet<string> | undefined): [name: string, value: string][] {
+    const wanted = Object.entries({ ...ENGINE_SETTINGS, ...HTTP_SETTINGS });
+    const { settings: given } = this.options;
+    return wanted.filter(([name]) => (known?.has(name) ?? true) && !Object.hasOwn(given, name));
+  }
+
+  /**
+   * qrun's own settings less those that the server does not know, or that the user has given himself; the database is
+   * checked with them.
+   */
+  private async acceptedSettings(known: ReadonlySet<string> | undefined): Promise<AllowedSettings> {
+    const { database } = this.options;
+    let left = this.ownSettings(known);
+    for (;;) {
+      const settings = Object.fromEntries(left);
+      const tried = await this.rows(
+        'SELECT 1 AS v',
+        database === undefined ? settings : { ...settings, database },
+      );
+      if (tried.ok) return { settings, executionTimeRefused: false, notices: [] };
+      if (refusesSetting(tried.failure)) return await this.allowedSettings(settings);
+      const { code, message } = tried.failure;
+      const unknown = left.filter(([name]) => message.includes(name));
+      if (code !== 115 || unknown.length === 0) throw openError(tried.failure, this.endpoint, this.options);
+      left = left.filter(entry => !unknown.includes(entry));
+    }
+  }
+
+  // Other clients take the path for a database, and ClickHouse answers under every path: without a word the queries
+  // would run in another database than was meant.
+  private async refuseDatabaseAsPath(): Promise<void> {
+    const { path, url } = this.endpoint;
+    const word = /^\/(\w+)\/?$/.exec(path)?.[1];
+    if (word === undefined || this.options.database !== undefined) return;
+    const there = await this.rows('SELECT currentDatabase() AS v', { database: word });
+    if (!there.ok || there.values[0] !== word) return;
+    throw new QrunError('CONFIG', `the path of ${url} is also the name of a database there`, {
+      hint: `say which database is meant: --database ${word} (and leave the path away unless a proxy needs it)`,
+    });
+  }
+
+  private async allowedSettings(wanted: Settings): Promise<AllowedSettings> {
+    const { database } = this.options;
+    const allowed = await allowedSettings(wanted, this, this.endpoint);
+    const query = database === undefined ? allowed.settings : { ...allowed.settings, database };
+    const tried = await this.rows('SELECT 1 AS v', query);
+    if (!tried.ok) throw openError(tried.failure, this.endpoint, this.options);
+    return allowed;
+  }
+
+  /** Why a setting cannot be set, if so. */
+  async trySetting(name: string, value: string): Promise<Failure | undefined> {
+    const answer = await this.rows('SELECT 1 AS v', { [name]: value });
+    return answer.ok ? undefined : answer.failure;
+  }
+
+  async valueInForce(name: string): Promise<string | undefined> {
+    const answer = await this.rows(
+      `SELECT toString(value) AS v FROM system.settings WHERE name = ${literal(name)}`,
+      {},
+    );
+    return answer.ok ? answer.values[0] : undefined;
+  }
+
+  private async checkUserSettings(own: Settings, known: ReadonlySet<string> | undefined): Promise<void> {
+    const user = Object.entries(this.options.settings);
+    if (user.length === 0) return;
+    const all = await this.rows('SELECT 1 AS v', { ...own, ...this.options.settings });
+    if (all.ok) return;
+    if (all.failure.name === 'URL_TOO_LONG') throw openError(all.failure, this.endpoint, this.options);
+    const problems: string[] = [];
+    let refused = false;
+    for (const [name, value] of user) {
+      const alone = await this.rows('SELECT 1 AS v', { [name]: value });
+      if (alone.ok) continue;
+      const { code, message } = alone.failure;
+      const isRefused = refusesSetting(alone.failure);
+      refused ||= isRefused;
+      const inForce = isRefused ? await this.valueInForce(name) : undefined;
+      const close = code === 115 && known !== undefined ? suggest(name, known) : undefined;
+      problems.push(
+        code === 115
+          ? `the server knows no setting "${name}"${close === undefined ? '' : `; did you mean "${close}"?`}`
+          : `the server does not accept ${name}=${value}${inForce === undefined ? '' : ` (${inForce} is in force)`}: ${message}`,
+      );
+    }
+    if (problems.length === 0) problems.push(`the settings do not go together: ${all.failure.message}`);
+    throw new QrunError(refused ? 'ENGINE_REFUSED' : 'CONFIG', problems[0] ?? '', {
+      hint: 'SELECT name, description FROM system.settings lists what this server knows',
+      details: problems.slice(1),
+    });
+  }
+
+  /** The column `v` of a result; overload is waited for. */
+  private async rows(
+    sql: string,
+    query: Readonly<Record<string, string>>,
+    queryId = '',
+  ): Promise<ProbeAnswer> {
+    for (let waitMs = RETRY_WAIT_MS; ; waitMs *= 2) {
+      const call = {
+        sql,
+        queryId,
+        query: { ...HTTP_PARAMETERS, ...query },
+        spool: PROBE_SPOOL,
+        limitBytes: PROBE_BYTES,
+      };
+      const answer = await this.channel.call(call, this.stop);
+      if (this.stop.aborted) throw this.whyStopped();
+      if (answer.ok) return await values(answer);
+      const { kind, neverStarted, serverGone, name } = answer.failure;
+      const passes = neverStarted && kind === 'transient' && !serverGone && name !== 'CONNECTION_FAILED';
+      const refusal = refusalOf(answer.failure);
+      const quotaMs = refusal === 'quota' ? quotaEndsInMs(answer.failure.message, Date.now()) : undefined;
+      const soon = quotaMs !== undefined && quotaMs < (this.options.openTimeoutMs ?? OPEN_TIMEOUT_MS);
+      if (!passes && refusal !== 'full' && !soon) return answer;
+      const asked = soon ? quotaMs + 1_000 : (answer.failure.retryAfterMs ?? 0);
+      await sleep(Math.max(waitMs, asked), undefined, { signal: this.stop }).catch(() => {
+        throw openError(answer.failure, this.endpoint, this.options);
+      });
+    }
+  }
+}
+
+async function values({ body }: Extract<HttpAnswer, { ok: true }>): Promise<ProbeAnswer> {
+  const rows = await textsOf(body, ['v']);
+  return rows === undefined
+    ? { ok: false, failure: ownFailure('NOT_CLICKHOUSE', 'permanent', NO_SUCH_ANSWER) }
+    : { ok: true, values: rows.map(({ v }) => v) };
+}
+
+// The requests that opening makes at the same time, over connections of their own, have met several, if there are.
+function severalServers(identity: ServerIdentity): string[] {
+  if (!identity.isSeveral) return [];
+  return [
+    `several servers answer at this URL (${identity.servers.join(', ')}): each query goes to any of them, so all must hold the same data`,
+  ];
+}
+
+function refuseFixed(settings: Settings): void {
+  const problems = Object.keys(settings).flatMap(name => {
+    const why = fixedSetting(name);
+    return why === undefined ? [] : [`the setting "${name}" cannot be set: ${why}`];
+  });
+  const [first, ...details] = problems;
+  if (first !== undefined) throw new QrunError('CONFIG', first, { details });
+}

@@ -1,0 +1,48 @@
+import { HTTP_PARAMETERS } from '../../../core/engines/engine-settings.js';
+import { textsOf } from '../answer-texts.js';
+import type { StopSignal } from '../stop.js';
+import type { HttpChannel } from './client.js';
+
+// A few hundred names; an answer that is longer is none.
+const ANSWER_BYTES = 1024 * 1024;
+const SPOOL = { directory: '', thresholdBytes: ANSWER_BYTES };
+// The unknown column of versions that have no aliases.
+const UNKNOWN_IDENTIFIER = 47;
+
+/**
+ * The names that mean the same setting on a server (`enable_analyzer` and `allow_experimental_analyzer`). Asked once,
+ * when first needed.
+ */
+export class SettingAliases {
+  readonly #channel: HttpChannel;
+  #canonical: Promise<ReadonlyMap<string, string> | undefined> | undefined;
+
+  constructor(channel: HttpChannel) {
+    this.#channel = channel;
+  }
+
+  /** All names of these settings but those given; none where the server does not tell. */
+  async of(names: Iterable<string>, stop: StopSignal): Promise<readonly string[]> {
+    this.#canonical ??= this.#ask(stop);
+    const canonical = await this.#canonical;
+    if (canonical === undefined) {
+      this.#canonical = undefined;
+      return [];
+    }
+    const wanted = new Set(Array.from(names, name => canonical.get(name) ?? name));
+    const aliases = Array.from(canonical).flatMap(([alias, name]) => (wanted.has(name) ? [alias] : []));
+    return [...wanted, ...aliases];
+  }
+
+  async #ask(stop: StopSignal): Promise<ReadonlyMap<string, string> | undefined> {
+    const sql = "SELECT name AS n, alias_for AS a FROM system.settings WHERE alias_for != ''";
+    const answer = await this.#channel.call(
+      { sql, queryId: '', query: HTTP_PARAMETERS, spool: SPOOL, limitBytes: ANSWER_BYTES },
+      stop,
+    );
+    if (!answer.ok) return answer.failure.code === UNKNOWN_IDENTIFIER ? new Map() : undefined;
+    const found = new Map<string, string>();
+    for (const { n, a } of (await textsOf(answer.body, ['n', 'a'])) ?? []) found.set(n, a);
+    return found;
+  }
+}

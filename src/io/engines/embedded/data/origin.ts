@@ -1,0 +1,135 @@
+import { chmodSync, readdirSync, statSync } from 'node:fs';
+import { mkdir, rename } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { QrunError } from '../../../../core/errors.js';
+import { writeFileAtomic } from '../../../files/atomic-file.js';
+import { FileLock, lockHolder } from '../../../files/flock.js';
+import { hintOf } from '../../../files/open-file.js';
+import { OWN_TO_READ } from '../../../files/own-file.js';
+import { isBelieved } from '../../../files/owner.js';
+import { readState } from '../../../files/read-file.js';
+import { makeDirectories, reasonOf } from '../../../log/disk.js';
+
+// The file beside a directory of data that says which directory was made there.
+const MARK_SUFFIX = '.made-here';
+// What a run would use: named by the content of a setup.
+const USED = /^[0-9a-f]{16}(?=$|\.)/;
+/** What a directory of data that came from elsewhere is called, behind its name. */
+export const ASIDE_SUFFIX = '.unknown-';
+
+// Whoever sets a directory aside, or makes one, does nothing else meanwhile.
+const LOCK_LIMIT_MS = 30_000;
+
+/**
+ * Sees to it that the data in a directory was made there by qrun, and did not come with the tree, as data that a
+ * repository brings along would: engine and queries obey what stands in it. What a run would use of such a
+ * directory is set aside in another one, and `onSetAside` is told. Not so beneath what the user said to believe.
+ *
+ * What tells them apart is which directory it is: its number and the time at which it was made, which nobody who packs a
+ * tree can know. So a copy of a directory, also a restored one, is not the same; one that was moved is. Where the file
+ * system has no such time (NFS), the number alone decides.
+ *
+ * Cost: a stat(2) and a small file that is read; of a new directory two that are written. Errors: QrunError `CONFIG`
+ * where it cannot be made, `DATA_LOCKED` where a run has what would be set aside.
+ */
+export async function ensureMadeHere(directory: string, onSetAside: (path: string) => void): Promise<void> {
+  if (isMadeHere(directory)) return;
+  let lock: FileLock | undefined;
+  try {
+    makeDirectories(dirname(directory));
+    lock = await FileLock.open(`${directory}.lock`);
+    await lock.acquire({ limitMs: LOCK_LIMIT_MS });
+    if (isMadeHere(directory)) return;
+    const names = namesIn(directory).filter(name => USED.test(name));
+    if (names.length > 0 && !isBelieved(directory)) {
+      await refuseInUse(directory);
+      const aside = `${directory}${ASIDE_SUFFIX}${Date.now().toString(36)}`;
+      await mkdir(aside, 0o700);
+      for (const name of names) await rename(join(directory, name), join(aside, name));
+      onSetAside(aside);
+    }
+    makeDirectories(directory);
+    await writeFileAtomic(`${directory}${MARK_SUFFIX}`, originOf(directory), 0o600);
+  } catch (cause) {
+    if (cause instanceof QrunError && cause.code === 'DATA_LOCKED') throw cause;
+    throw new QrunError('CONFIG', `cannot use the data directory ${directory}: ${reasonOf(cause)}`, {
+      hint: hintOf(cause, 'choose a directory that you may write to with --data-dir'),
+      cause,
+    });
+  } finally {
+    lock?.close();
+  }
+}
+
+function isMadeHere(directory: string): boolean {
+  try {
+    const [number, made] = readState(`${directory}${MARK_SUFFIX}`, 'lease', OWN_TO_READ).trim().split(' ');
+    const { ino, birthtimeNs } = stateOf(directory);
+    if (number !== String(ino)) return false;
+    return made === String(birthtimeNs) || !tellsBirth(directory);
+  } catch {
+    return false;
+  }
+}
+
+function originOf(directory: string): string {
+  const { ino, birthtimeNs } = stateOf(directory);
+  return `${ino} ${birthtimeNs}\n`;
+}
+
+// The times and numbers of some file systems do not fit into a double.
+function stateOf(directory: string) {
+  return statSync(directory, { bigint: true });
+}
+
+// Where the system does not tell when a directory was made, it gives nothing, or the time of its last change: also of
+// one that is made now.
+function tellsBirth(directory: string): boolean {
+  if (stateOf(directory).birthtimeNs === 0n) return false;
+  chmodSync(directory, Number(stateOf(directory).mode) & 0o7777);
+  const { birthtimeNs, ctimeNs } = stateOf(directory);
+  return birthtimeNs !== ctimeNs;
+}
+
+// A run of an earlier version, which knows nothing of this.
+async function refuseInUse(directory: string): Promise<void> {
+  for (const path of lockFilesIn(directory)) {
+    const lock = await FileLock.open(path);
+    try {
+      if (await lock.tryAcquire()) continue;
+      throw new QrunError(
+        'DATA_LOCKED',
+        `the data directory ${directory} is in use by ${lockHolder(path) ?? 'another process'}`,
+        { hint: 'wait until it has ended' },
+      );
+    } finally {
+      lock.close();
+    }
+  }
+}
+
+function lockFilesIn(directory: string): string[] {
+  const copies = namesIn(directory).filter(name => name.endsWith('.units'));
+  return [directory, ...copies.map(name => join(directory, name))].flatMap(each =>
+    namesIn(each)
+      .filter(
+        name => name.endsWith('.lock') && statSync(join(each, name), { throwIfNoEntry: false })?.isFile(),
+      )
+      .map(name => join(each, name)),
+  );
+}
+
+/** Directories of data beside one that {@link ensureMadeHere} has set aside. */
+export function setAsideBeside(directory: string): string[] {
+  return namesIn(dirname(directory))
+    .filter(name => name.startsWith(`${basename(directory)}${ASIDE_SUFFIX}`))
+    .map(name => join(dirname(directory), name));
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,228 @@
+import { constants as fileConstants } from 'node:fs';
+import { access as mayUse, readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import type { EmbeddedAccess } from '../../../core/engines/embedded/access.js';
+import { fixedSetting, suggest } from '../../../core/engines/engine-settings.js';
+import { QrunError } from '../../../core/errors.js';
+import type { Settings } from '../../../core/model.js';
+import { setStatement } from '../../../core/sql/set-statement.js';
+import { FileLock, lockHolder } from '../../files/flock.js';
+import { makeDirectories } from '../../log/disk.js';
+import { loadLibc } from '../../machine/libc.js';
+import type { Connect } from './chdb.js';
+import { type CallAnswer, Connections, NO_OUTPUT } from './connections.js';
+import { prepareContent } from './data/content.js';
+import { type DataHolder, isAlive, lockDataDirectory } from './data/lock.js';
+
+/**
+ * Connections to a data directory, which is made where it does not exist.
+ *
+ * Rejects with QrunError `CONFIG` where it cannot be made, read and written, or is no data directory or holds what `access` does not allow, and `DATA_LOCKED` where another process has it open (one process at a time can, so it is not waited for).
+ */
+export async function openConnections(
+  connect: Connect,
+  path: string,
+  access: EmbeddedAccess,
+): Promise<Connections> {
+  try {
+    makeDirectories(path);
+    await mayUse(path, fileConstants.R_OK | fileConstants.W_OK | fileConstants.X_OK);
+  } catch (cause) {
+    throw new QrunError('CONFIG', `cannot use the data directory ${path}: ${(cause as Error).message}`, {
+      hint: 'choose a directory that you may write to with --data-dir',
+      cause,
+    });
+  }
+  const lock = await lockDataDirectory(path);
+  if (!('release' in lock)) throw locked(path, lock);
+  try {
+    // One that another program has open changes beneath the look; it is refused below.
+    if ((await statusHolder(path)) === undefined) prepareContent(path, access);
+    return await connectTo(connect, path, () => lock.release());
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+// One that does not know qrun's lock (another program with chDB) may come and go meanwhile.
+const CONNECT_TRIES = 3;
+
+async function connectTo(connect: Connect, path: string, onClosed: () => void): Promise<Connections> {
+  for (let tries = 1; ; tries += 1) {
+    // Asked before, because chDB writes why it could not open a directory to standard error, and nowhere else.
+    const holder = await statusHolder(path);
+    if (holder !== undefined) throw locked(path, holder);
+    const before = await statusFile(path);
+    try {
+      return new Connections(() => connect(path), onClosed);
+    } catch (cause) {
+      const message = (cause as Error).message;
+      if (/one active data directory|still releasing/i.test(message)) {
+        throw new QrunError('CONFIG', `this process has another data directory open than ${path}`, {
+          hint: 'close the engine of the other directory first: chDB opens one directory in a process',
+          cause,
+        });
+      }
+      const writer = await statusFile(path);
+      if (writer !== undefined && writer.pid !== process.pid && isAlive(writer.pid)) {
+        throw locked(path, writer);
+      }
+      if (await isLocked(join(path, 'status'))) {
+        throw locked(path, (await statusHolder(path)) ?? { pid: undefined, since: undefined });
+      }
+      const isOther = writer?.pid !== before?.pid && writer?.pid !== process.pid;
+      if (isOther && tries < CONNECT_TRIES) continue;
+      throw new QrunError('CONFIG', `chDB cannot open the data directory ${path}: ${message}`, {
+        hint: 'chDB has written the reason to standard error; a directory of another version may be the cause',
+        cause,
+      });
+    }
+  }
+}
+
+function locked(path: string, { pid, since }: DataHolder): QrunError {
+  const who = pid === undefined ? 'another process' : `process ${pid}`;
+  const when = since === undefined ? '' : `, since ${since}`;
+  return new QrunError('DATA_LOCKED', `the data directory ${path} is in use by ${who}${when}`, {
+    hint: 'wait until it has ended, or use another directory with --data-dir: one process at a time can have it open',
+  });
+}
+
+// The engine writes `PID: 123`, `Started at: ...` into the file `status`, behind taking a lock on it.
+async function statusFile(path: string): Promise<{ pid: number; since: string | undefined } | undefined> {
+  const text = await readFile(join(path, 'status'), 'utf8').catch(() => '');
+  const pid = Number(/^PID: (\d+)/m.exec(text)?.[1]);
+  const since = /^Started at: (.+)/m.exec(text)?.[1];
+  return Number.isInteger(pid) ? { pid, since } : undefined;
+}
+
+// Who holds the lock, where Linux tells; the file outlives a process that was killed, the lock does not.
+async function statusHolder(path: string): Promise<DataHolder | undefined> {
+  const pid = Number(/^pid (\d+)/.exec(lockHolder(join(path, 'status')) ?? '')?.[1]);
+  if (!Number.isInteger(pid) || pid === process.pid) return undefined;
+  const writer = await statusFile(path);
+  return { pid, since: writer?.pid === pid ? writer.since : undefined };
+}
+
+// By trying it: only where the engine has just failed to get it.
+async function isLocked(path: string): Promise<boolean> {
+  try {
+    const lock = await FileLock.open(path);
+    try {
+      return !(await lock.tryAcquire());
+    } finally {
+      lock.close();
+    }
+  } catch {
+    return false;
+  }
+}
+
+const CRASHES = ['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS'] as const;
+
+/**
+ * Lets a crash of the engine end the process at once, with a core dump where the system makes one. The engine's own
+ * handlers wait five minutes in the crashed thread for a thread that would print a report, and which chDB does not
+ * start: a crash would look like a hang.
+ */
+export async function dieOfCrashes(): Promise<void> {
+  const libc = await loadLibc();
+  for (const name of CRASHES) {
+    const signal = constants.signals[name];
+    if (signal !== undefined) libc?.defaultSignal(signal);
+  }
+}
+
+/**
+ * Rejects with QrunError `ENGINE_REFUSED` where SQL could reach more than `access` allows: an engine that reads qrun's
+ * configuration otherwise, or not at all, would open with everything allowed and say nothing.
+ */
+export async function refuseMoreAccess(connections: Connections, access: EmbeddedAccess): Promise<void> {
+  const answer = await connections.control('SHOW GRANTS');
+  const granted = answer.ok ? Buffer.from(answer.result.bytes()).toString('utf8') : '';
+  if (granted !== '' && !(access.files ? ALWAYS_MORE : MORE_THAN_DATA).test(granted)) {
+    if (access.network || !NETWORK.test(granted)) return;
+  }
+  throw new QrunError('ENGINE_REFUSED', 'the embedded engine does not keep to what qrun lets SQL do', {
+    hint: 'qrun does not know this version of chdb: use the one in its package.json, or a server with --url',
+  });
+}
+
+const ALWAYS_MORE =
+  /GRANT OPTION|\b(?:ALL|SOURCES|USER|ROLE|BACKUP|NAMED COLLECTION|TABLE ENGINE ON \*)(?![\w])/;
+const MORE_THAN_DATA = new RegExp(`${ALWAYS_MORE.source}|\\b(?:FILE|SQLITE)\\b`);
+const NETWORK = /\b(?:URL|REMOTE|S3|HDFS|AZURE|MYSQL|POSTGRES|MONGO|REDIS|KAFKA|CLUSTER)\b/;
+
+/** The version of the engine, as `26.7.2.1`, and the time zone of dates that name none. */
+export async function engineFacts(
+  connections: Connections,
+): Promise<{ readonly version: string; readonly timeZone: string }> {
+  const facts = 'SELECT arrayJoin([version(), serverTimezone()]) AS v';
+  const [version = 'unknown', timeZone = 'unknown'] = await column(connections, facts);
+  return { version, timeZone };
+}
+
+/**
+ * Resolves when the engine takes all of the user's settings; else rejects with QrunError `CONFIG`, which lists
+ * everything that is wrong with them.
+ */
+export async function checkSettings(connections: Connections, settings: Settings): Promise<void> {
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(settings)) {
+    const why = fixedSetting(name);
+    if (why !== undefined) {
+      problems.push(`the setting "${name}" cannot be set: ${why}`);
+      continue;
+    }
+    const answer = await tryOut(connections, { [name]: value });
+    if (!answer.ok) problems.push(await problemOf(connections, name, value, answer));
+  }
+  if (problems.length === 0) {
+    const all = await tryOut(connections, settings);
+    if (!all.ok) problems.push(`the settings do not go together: ${all.failure.message}`);
+  }
+  const [first, ...details] = problems;
+  if (first === undefined) return;
+  throw new QrunError('CONFIG', first, {
+    hint: 'SELECT name, description FROM system.settings lists what the engine knows',
+    details,
+  });
+}
+
+async function tryOut(connections: Connections, settings: Settings): Promise<CallAnswer | { ok: true }> {
+  const entries = Object.entries(settings);
+  if (entries.length === 0) return { ok: true };
+  // On a connection of its own, because a setting stays on it.
+  const connection = connections.open();
+  try {
+    return await connections.run(connection, setStatement(new Map(entries)), NO_OUTPUT);
+  } finally {
+    connections.discard(connection);
+  }
+}
+
+const UNKNOWN_SETTING = 115;
+
+async function problemOf(
+  connections: Connections,
+  name: string,
+  value: string,
+  { failure }: Extract<CallAnswer, { ok: false }>,
+): Promise<string> {
+  if (failure.code !== UNKNOWN_SETTING) {
+    return `the engine does not accept ${name}=${value}: ${failure.message}`;
+  }
+  const close = suggest(name, await column(connections, 'SELECT name AS v FROM system.settings'));
+  return `the engine knows no setting "${name}"${close === undefined ? '' : `; did you mean "${close}"?`}`;
+}
+
+async function column(connections: Connections, sql: string): Promise<string[]> {
+  const answer = await connections.control(sql);
+  if (!answer.ok) {
+    throw new QrunError('ENGINE_REFUSED', `chDB does not run a simple query: ${answer.failure.message}`);
+  }
+  const lines = Buffer.from(answer.result.bytes()).toString('utf8').split('\n').filter(Boolean);
+  return lines.map(line => (JSON.parse(line) as { v: string }).v);
+}

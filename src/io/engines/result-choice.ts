@@ -1,0 +1,49 @@
+import type { Statement } from '../../core/sql/statement.js';
+import { type ResultBody, ResultWriter } from './result-body.js';
+
+/**
+ * Chooses, among the answers of a query's statements, the one that is its result (see `RowsOf`). It owns the answers
+ * that it is given.
+ */
+export class ResultChoice {
+  readonly #statements: readonly Statement[];
+  readonly #lastAnswer: number;
+  #body: ResultBody | undefined;
+
+  constructor(statements: readonly Statement[]) {
+    this.#statements = statements;
+    this.#lastAnswer = statements.findLastIndex(statement => statement.rows === 'yes');
+  }
+
+  /** Whether the answer of this statement can be the result. That of any other need not be kept. */
+  mayBe(index: number): boolean {
+    if (index <= this.#lastAnswer) return index === this.#lastAnswer;
+    return this.#statements[index]?.rows === 'maybe';
+  }
+
+  /** Takes a statement's answer, and disposes what is not the result: it or the one before. */
+  async take(index: number, body: ResultBody): Promise<void> {
+    const isResult = this.mayBe(index) && (index === this.#lastAnswer || body.rows > 0);
+    const other = isResult ? this.#body : body;
+    if (isResult) this.#body = body;
+    await other?.dispose();
+  }
+
+  /** The result, which the caller owns from now on; no rows where no statement gave any. */
+  async finish(): Promise<ResultBody> {
+    const body = this.#body ?? (await emptyBody());
+    this.#body = undefined;
+    return body;
+  }
+
+  /** Disposes what was taken and not given out. */
+  async dispose(): Promise<void> {
+    await this.#body?.dispose();
+  }
+}
+
+async function emptyBody(): Promise<ResultBody> {
+  const body = await new ResultWriter(undefined).finish();
+  if ('reason' in body) throw new Error('no bytes were taken for rows that are not whole');
+  return body;
+}

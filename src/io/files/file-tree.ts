@@ -1,0 +1,129 @@
+import { constants, type Dirent, readdirSync } from 'node:fs';
+import { copyFile, link, lstat, mkdir, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { syncDirectory } from '../log/disk.js';
+
+// Each call holds a thread of libuv, of which a process with the embedded engine has 16 and more.
+const AT_ONCE = 8;
+
+/**
+ * Makes everything below a directory durable: each file, and the entries of each directory.
+ *
+ * Cost: 3 to 15 ms for 26 files. Rejects with the error of the system call that failed: what it was called for must
+ * then not count.
+ */
+export async function syncTree(directory: string): Promise<void> {
+  const files: string[] = [];
+  const directories: string[] = [];
+  const visit = async (path: string): Promise<void> => {
+    directories.push(path);
+    for (const entry of await readdir(path, { withFileTypes: true })) {
+      if (entry.isDirectory()) await visit(join(path, entry.name));
+      else if (entry.isFile()) files.push(join(path, entry.name));
+    }
+  };
+  await visit(directory);
+  const works = [
+    ...files.map(path => () => syncFile(path)),
+    ...directories.map(path => () => syncDirectory(path)),
+  ];
+  const lane = async (): Promise<void> => {
+    for (let work = works.pop(); work !== undefined; work = works.pop()) await work();
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, lane));
+}
+
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+// Files of a MergeTree part that hold its columns, marks and index. ClickHouse never writes to them again, and links
+// them itself where it copies parts (FREEZE, mutations); it does replace the small texts beside them.
+const PART_DATA = /\.(?:bin|c?mrk\d?|c?idx)$/;
+const PART_MARK = 'checksums.txt';
+
+/**
+ * Copies a data directory that no engine has open to a place where nothing is. What is large and never written to
+ * again is linked, so that a copy takes hardly any space; where the file system has no links, or not enough, it is
+ * copied too. It is not durable before {@link syncTree}.
+ *
+ * Cost: 2 ms for 26 files. Rejects with the error of the system call that failed; a part of the copy may then be there.
+ */
+export async function copyDataTree(from: string, to: string): Promise<void> {
+  await mkdir(to);
+  const entries = await readdir(from, { withFileTypes: true });
+  const isPart = entries.some(({ name }) => name === PART_MARK);
+  // One after the other: the calls are short, and a setup may leave 100,000 files.
+  for (const entry of entries) await copyEntry(entry, join(from, entry.name), join(to, entry.name), isPart);
+}
+
+async function copyEntry(entry: Dirent, from: string, to: string, isPart: boolean): Promise<void> {
+  if (entry.isDirectory()) return await copyDataTree(from, to);
+  if (entry.isSymbolicLink()) return await symlink(await readlink(from), to);
+  // Sockets and pipes are no data.
+  if (!entry.isFile()) return;
+  if (isPart && PART_DATA.test(entry.name)) {
+    try {
+      return await link(from, to);
+    } catch {
+      // No links here, or as many as a file can have.
+    }
+  }
+  await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+}
+
+/** The end of a name that something has while it is made, and the end of one while it is removed. */
+export const NEW_SUFFIX = '.new-';
+export const OLD_SUFFIX = '.old-';
+
+/**
+ * Removes a directory so that nobody ever finds half of it under its name: it is renamed first. Nothing happens where
+ * there is none. `random` makes the name.
+ */
+export async function removeTreeAtOnce(path: string, random: string): Promise<void> {
+  const old = `${path}${OLD_SUFFIX}${random}`;
+  try {
+    await rename(path, old);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  await rm(old, { recursive: true, force: true });
+}
+
+/** Paths beside `path` of what was being made or removed under its name when its process died. */
+export function remainsOf(path: string): string[] {
+  const name = basename(path);
+  let entries: string[];
+  try {
+    entries = readdirSync(dirname(path));
+  } catch {
+    return [];
+  }
+  return entries
+    .filter(entry => entry.startsWith(`${name}${NEW_SUFFIX}`) || entry.startsWith(`${name}${OLD_SUFFIX}`))
+    .map(entry => join(dirname(path), entry));
+}
+
+/** Bytes on the disk at and below a path; a file with several links counts once for each `seen`. */
+export async function diskUsage(path: string, seen: Set<string>): Promise<number> {
+  let stat: Awaited<ReturnType<typeof lstat>>;
+  try {
+    stat = await lstat(path);
+  } catch {
+    return 0;
+  }
+  const key = `${stat.dev}:${stat.ino}`;
+  if (!stat.isDirectory() && seen.has(key)) return 0;
+  seen.add(key);
+  let bytes = stat.blocks * 512;
+  if (stat.isDirectory()) {
+    for (const name of await readdir(path).catch(() => [])) bytes += await diskUsage(join(path, name), seen);
+  }
+  return bytes;
+}

@@ -1,0 +1,303 @@
+import { closeSync, fchmodSync, fstatSync, readFileSync, statSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { QrunError } from '../../core/errors.js';
+import { loadLibc } from '../machine/libc.js';
+import { hintOf, openToAppend } from './open-file.js';
+import { OWN_LOCK } from './own-file.js';
+import { ownUser } from './owner.js';
+
+/** How flock(2) is called: through the FFI library koffi, or by a `flock` child that locks an inherited fd. */
+export type FlockMechanism = 'koffi' | 'child';
+
+/** How long a holder is waited for, and what ends the wait early. */
+export interface LockWait {
+  readonly limitMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+// From flock(2): LOCK_EX | LOCK_NB and LOCK_UN; EWOULDBLOCK is 11 on Linux and 35 on macOS.
+const LOCK_EX_NB = 2 | 4;
+const LOCK_UN = 8;
+const WOULD_BLOCK: ReadonlySet<number> = new Set([11, 35]);
+// Between two tries: random in [1 ms, cap], the cap doubling up to this. Waiters stay within 20 % of each
+// other (measured with 4 processes), and a holder writes for well under a millisecond.
+const RETRY_CAP_MS = 16;
+
+interface Flock {
+  readonly mechanism: FlockMechanism;
+  /** `true` when the lock was taken, `false` when another open file holds it. */
+  tryLock(fd: number): Promise<boolean>;
+  tryLockNow?(fd: number): boolean;
+  /** Unlocks and keeps the file open; without it the file is closed to unlock. */
+  unlock?(fd: number): void;
+}
+
+let koffiFlock: Promise<Flock | undefined> | undefined;
+
+// Without the C library the child does the same, 500 times slower.
+async function loadKoffi(): Promise<Flock | undefined> {
+  const libc = await loadLibc();
+  if (libc === undefined) return undefined;
+  const tryLockNow = (fd: number): boolean => {
+    if (libc.flock(fd, LOCK_EX_NB) === 0) return true;
+    const errno = libc.errno();
+    if (WOULD_BLOCK.has(errno)) return false;
+    throw new QrunError('LOG_LOCK', `the file system refuses flock(2) (errno ${errno})`, {
+      hint: 'put the log on a file system with working locks (--log-dir)',
+    });
+  };
+  return {
+    mechanism: 'koffi',
+    tryLockNow,
+    tryLock: async fd => tryLockNow(fd),
+    unlock: fd => libc.flock(fd, LOCK_UN),
+  };
+}
+
+// util-linux's flock locks the open file that it inherits as fd 0 and exits; the lock belongs to the open
+// file, which this process keeps.
+const childFlock: Flock = {
+  mechanism: 'child',
+  async tryLock(fd) {
+    const { runProgram } = await import('../machine/program.js');
+    const result = await runProgram('flock', ['-x', '-n', '0'], { stdin: fd });
+    if (result.ok) return true;
+    if (result.exitCode === 1) return false;
+    throw new QrunError('LOG_LOCK', `cannot lock: ${result.stderr || result.message || 'flock failed'}`, {
+      hint: 'install util-linux (the command flock), or a platform for which koffi has a binary',
+    });
+  },
+};
+
+/** How this process takes its locks; `undefined` when neither koffi loads nor the program flock is in PATH. */
+export async function lockMechanism(): Promise<FlockMechanism | undefined> {
+  koffiFlock ??= loadKoffi();
+  if ((await koffiFlock) !== undefined) return 'koffi';
+  const { runProgram } = await import('../machine/program.js');
+  return (await runProgram('flock', ['--version'])).ok ? 'child' : undefined;
+}
+
+/**
+ * An exclusive flock(2) on a file: the lock that `flock FILE` takes in a shell.
+ *
+ * The kernel holds it for the open file: it ends with `release`, `close` or the death of the process, and is
+ * never broken by age. The file is created when it is missing and never removed; a file that was removed or
+ * replaced by somebody is opened anew, so that all who lock by name exclude each other. Not reentrant; one
+ * `acquire` at a time for each object.
+ */
+export class FileLock {
+  readonly path: string;
+  readonly #flock: Flock;
+  #fd: number;
+  #held = false;
+
+  private constructor(path: string, flock: Flock, fd: number) {
+    this.path = path;
+    this.#flock = flock;
+    this.#fd = fd;
+  }
+
+  /**
+   * Opens (and creates) the lock file without locking it.
+   *
+   * Errors: QrunError `LOG_LOCK` when it cannot be opened.
+   */
+  static async open(path: string, mechanism?: FlockMechanism): Promise<FileLock> {
+    koffiFlock ??= loadKoffi();
+    const flock = mechanism === 'child' ? childFlock : ((await koffiFlock) ?? childFlock);
+    return new FileLock(path, flock, openLockFile(path));
+  }
+
+  get mechanism(): FlockMechanism {
+    return this.#flock.mechanism;
+  }
+
+  /** The open file, for content that belongs to the lock; valid while the lock is held. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  /** Takes the lock at once or not at all; `undefined` when that cannot be known without waiting. */
+  tryAcquireNow(): boolean | undefined {
+    if (this.#flock.tryLockNow === undefined) return undefined;
+    if (!this.#flock.tryLockNow(this.#fd)) return false;
+    return this.#confirm();
+  }
+
+  /** Takes the lock if it is free. */
+  async tryAcquire(): Promise<boolean> {
+    for (;;) {
+      if (!(await this.#flock.tryLock(this.#fd))) return false;
+      if (this.#confirm()) return true;
+    }
+  }
+
+  /**
+   * Waits for the lock.
+   *
+   * Errors: QrunError `LOG_LOCK` naming the holder after `limitMs`; the signal's reason when it aborts.
+   */
+  async acquire(wait: LockWait): Promise<void> {
+    const deadline = performance.now() + wait.limitMs;
+    for (let capMs = 2; ; capMs = Math.min(capMs * 2, RETRY_CAP_MS)) {
+      wait.signal?.throwIfAborted();
+      if (await this.tryAcquire()) return;
+      if (performance.now() >= deadline) throw this.#timedOut(wait.limitMs);
+      const waitMs = 1 + Math.random() * (capMs - 1);
+      // An abort ends the pause; the next round throws its reason.
+      await delay(waitMs, undefined, wait.signal ? { signal: wait.signal } : {}).catch(() => {});
+    }
+  }
+
+  /** Gives the lock back. */
+  release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    if (this.#flock.unlock !== undefined) {
+      this.#flock.unlock(this.#fd);
+      return;
+    }
+    this.#reopen();
+  }
+
+  /** Gives the lock back, if held, and closes the file. */
+  close(): void {
+    this.#held = false;
+    if (this.#fd >= 0) closeSync(this.#fd);
+    this.#fd = -1;
+  }
+
+  // The lock counts only if the name still leads to the locked file.
+  #confirm(): boolean {
+    if (sameFile(this.#fd, this.path)) {
+      this.#held = true;
+      return true;
+    }
+    this.#reopen();
+    return false;
+  }
+
+  // The number is forgotten first: once closed, it may be that of somebody else's file.
+  #reopen(): void {
+    const fd = this.#fd;
+    this.#fd = -1;
+    closeSync(fd);
+    this.#fd = openLockFile(this.path);
+  }
+
+  #timedOut(limitMs: number): QrunError {
+    const holder = lockHolder(this.path);
+    return new QrunError(
+      'LOG_LOCK',
+      `${this.path} was not free within ${limitMs / 1000} s: held by ${holder ?? 'an unknown process'}`,
+      {
+        hint: 'end or resume that process (a stopped one keeps its lock); the lock file itself is never removed',
+      },
+    );
+  }
+}
+
+function openLockFile(path: string): number {
+  try {
+    const { fd, stat } = openToAppend(path, 'log', OWN_LOCK);
+    if ((stat.mode & 0o007) !== 0 && stat.uid === ownUser()) closeToOthers(fd, stat.mode);
+    return fd;
+  } catch (cause) {
+    const owner = otherOwner(cause, path);
+    const reason =
+      owner === undefined ? (cause as Error).message : `it belongs to another user (uid ${owner})`;
+    throw new QrunError('LOG_LOCK', `cannot open the lock file ${path}: ${reason}`, {
+      hint:
+        owner === undefined
+          ? hintOf(cause, 'make its directory writable, or choose another with --log-dir')
+          : `take it over with what lies beside it (chown), or choose another directory with --log-dir`,
+      cause,
+    });
+  }
+}
+
+// One that an earlier version made. Where the file system keeps no modes (SMB, FAT), it shows what it likes.
+function closeToOthers(fd: number, mode: number): void {
+  try {
+    fchmodSync(fd, mode & 0o770);
+  } catch (error) {
+    if (!NO_MODES.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
+
+const NO_MODES: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
+
+// As after a run as root in a container: the directory may well be writable.
+function otherOwner(cause: unknown, path: string): number | undefined {
+  if ((cause as NodeJS.ErrnoException).code !== 'EACCES') return undefined;
+  try {
+    const uid = statSync(path, { throwIfNoEntry: false })?.uid;
+    return uid === ownUser() ? undefined : uid;
+  } catch {
+    return undefined;
+  }
+}
+
+function sameFile(fd: number, path: string): boolean {
+  const named = statSync(path, { throwIfNoEntry: false });
+  const opened = fstatSync(fd);
+  return named !== undefined && named.ino === opened.ino && named.dev === opened.dev;
+}
+
+/**
+ * Who holds a flock(2) on the file, as "pid 4242 (name)", from /proc/locks; `undefined` where the system does
+ * not tell. The pid is that of the process that took the lock, which may have ended: the one of the child with the
+ * child mechanism, and that of an owner whose command has inherited the file and goes on.
+ *
+ * For the message about a lock that is held: whether it is held, {@link listedLock} tells.
+ */
+export function lockHolder(path: string): string | undefined {
+  return listedLock(path)?.holder;
+}
+
+/**
+ * What /proc/locks says of locks on the file; `undefined` when it lists none that could be on it, or is not there.
+ *
+ * `isCertain`: the device is that of the file too. Inodes are unique on one device only, and there are file systems
+ * (btrfs, overlay) whose files have another device in the table than in stat(2): for these nothing is certain. Locks
+ * of other machines, and of other containers, are never listed.
+ */
+export function listedLock(
+  path: string,
+): { readonly holder: string; readonly isCertain: boolean } | undefined {
+  try {
+    const { ino, dev } = statSync(path);
+    const device = deviceInTable(dev);
+    let pid: string | undefined;
+    for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
+      const match = /^\d+: FLOCK\s+\S+\s+(?:WRITE|READ)\s+(\d+) ([\da-f]+:[\da-f]+):(\d+) /.exec(line);
+      if (match === null || Number(match[3]) !== ino) continue;
+      pid = match[1] as string;
+      if (match[2] === device) return { holder: `pid ${pid} (${commandOf(pid)})`, isCertain: true };
+    }
+    if (pid !== undefined) return { holder: `pid ${pid} (${commandOf(pid)})`, isCertain: false };
+  } catch {
+    // Not Linux, or the holder has just gone.
+  }
+  return undefined;
+}
+
+// As the kernel prints it, from the number that stat(2) gives (gnu_dev_major and gnu_dev_minor of glibc). A number,
+// because a device has at most 44 bits there.
+function deviceInTable(dev: number): string {
+  const high = Math.floor(dev / 2 ** 32);
+  const low = dev % 2 ** 32;
+  const major = ((low >>> 8) & 0xfff) + (high & ~0xfff);
+  const minor = (low & 0xff) + ((low >>> 12) & 0xfff00);
+  const hex = (n: number): string => n.toString(16).padStart(2, '0');
+  return `${hex(major)}:${hex(minor)}`;
+}
+
+// The lock belongs to the open file: the process that took it may have ended, and one that shares the file hold it.
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return 'ended; the file is still open in another process';
+  }
+}

@@ -1,0 +1,117 @@
+import { closeSync, readSync } from 'node:fs';
+import { textProblem, withoutMark } from '../../core/text/text-bytes.js';
+import {
+  type FileChecks,
+  type FileKind,
+  FileRefused,
+  openToRead,
+  openToReadAsync,
+  SIZE_LIMITS,
+  tooLarge,
+} from './open-file.js';
+
+// Where the size is not known: of a pipe, or of a file of the kernel's (/proc), whose size is 0.
+const PIECE_BYTES = 64 * 1024;
+// Who hands over a secret through a pipe writes it at once, or asks a person for another one first.
+const PIPE_WAIT_MS = 5_000;
+const PIPE_LOOK_MS = 10;
+
+/** The bytes of a file. Errors: as {@link openToRead}; those of read(2). */
+export function readBytes(path: string, kind: FileKind, checks?: FileChecks): Buffer {
+  const { fd, stat } = openToRead(path, kind, checks);
+  try {
+    return stat.isFIFO() ? readPipe(fd, kind) : readOpened(fd, stat.size, kind);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** As {@link readBytes}, on a thread, and only of a regular file. */
+export async function readBytesAsync(path: string, kind: FileKind, checks?: FileChecks): Promise<Buffer> {
+  const { file, stat } = await openToReadAsync(path, kind, checks);
+  try {
+    const pieces: Buffer[] = [];
+    let length = 0;
+    for (let wanted = stat.size + 1; ; wanted = PIECE_BYTES) {
+      const buffer = Buffer.allocUnsafeSlow(wanted);
+      const { bytesRead } = await file.read(buffer, 0, wanted, null);
+      if (bytesRead === 0) return pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
+      length += bytesRead;
+      if (length > SIZE_LIMITS[kind]) throw tooLarge(kind);
+      pieces.push(buffer.subarray(0, bytesRead));
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * The rest of an open regular file, up to its end, whatever it was said to be long.
+ *
+ * Errors: {@link FileRefused} beyond the limit of its kind; those of read(2).
+ */
+export function readOpened(fd: number, sizeBytes: number, kind: FileKind): Buffer {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  // One more than there should be shows the end in the same call.
+  for (let wanted = sizeBytes + 1; ; wanted = PIECE_BYTES) {
+    const buffer = Buffer.allocUnsafeSlow(wanted);
+    const got = readSync(fd, buffer, 0, wanted, null);
+    if (got > 0) pieces.push(buffer.subarray(0, got));
+    length += got;
+    if (length > SIZE_LIMITS[kind]) throw tooLarge(kind);
+    if (got === 0) return pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
+  }
+}
+
+/**
+ * The text of a file that people write: UTF-8, without a byte order mark.
+ *
+ * Errors: {@link FileRefused}, also for UTF-16 and NUL bytes, and for bytes that are not UTF-8 unless `lenient` is
+ * set (they become U+FFFD then); those of open(2) and read(2).
+ */
+export function readText(
+  path: string,
+  kind: FileKind,
+  { lenient = false, ...checks }: FileChecks & { readonly lenient?: boolean } = {},
+): string {
+  const bytes = readBytes(path, kind, checks);
+  const problem = textProblem(bytes, lenient);
+  if (problem !== undefined) throw new FileRefused(problem);
+  return withoutMark(bytes).toString('utf8');
+}
+
+/**
+ * The text of a file that qrun wrote, whatever has become of it: whoever reads it finds out by its form. A byte order
+ * mark that an editor put there is left out. Errors: as {@link readBytes}.
+ */
+export function readState(path: string, kind: FileKind, checks?: FileChecks): string {
+  return withoutMark(readBytes(path, kind, checks)).toString('utf8');
+}
+
+// Without blocking in read(2), from which no signal would bring it back.
+function readPipe(fd: number, kind: FileKind): Buffer {
+  const pieces: Buffer[] = [];
+  const buffer = Buffer.allocUnsafeSlow(SIZE_LIMITS[kind] + 1);
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  const deadlineMs = performance.now() + PIPE_WAIT_MS;
+  let length = 0;
+  for (;;) {
+    let got: number;
+    try {
+      got = readSync(fd, buffer, 0, buffer.length, null);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      if (performance.now() > deadlineMs) {
+        throw new FileRefused(`it is a pipe, and its text did not come within ${PIPE_WAIT_MS / 1000} s`);
+      }
+      Atomics.wait(pause, 0, 0, PIPE_LOOK_MS);
+      continue;
+    }
+    length += got;
+    if (length > SIZE_LIMITS[kind]) throw tooLarge(kind);
+    if (got > 0) pieces.push(Buffer.from(buffer.subarray(0, got)));
+    else if (length > 0) return Buffer.concat(pieces);
+    else throw new FileRefused('it is a pipe into which nobody writes');
+  }
+}

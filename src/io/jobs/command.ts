@@ -1,0 +1,161 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, readSync } from 'node:fs';
+import { parseSize } from '../../core/text/bytes.js';
+import { openToAppend, openToRead } from '../files/open-file.js';
+import { OWN_TO_WRITE } from '../files/own-file.js';
+import { COMMAND_ID, newCommandId, ProcessTree } from '../machine/process-tree.js';
+
+/** A command with its surroundings. */
+export interface JobCommand {
+  readonly command: string;
+  readonly args: readonly string[];
+  /** The whole environment. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  /** Its stdout and stderr are appended to this file; its stdin is empty. */
+  readonly outputPath: string;
+  /** A descriptor that it inherits, so that what it locks stays locked until the command itself has ended. */
+  readonly held: number | undefined;
+  readonly memoryMax: string | null;
+  /** Told when it was started, with the way to send it a signal. */
+  readonly onStarted: (send: (signal: NodeJS.Signals) => void) => void;
+  /** Told before it starts when it runs without the cap that `memoryMax` asks for, and why. */
+  readonly onUncapped: (reason: string) => void;
+}
+
+/** How a command ended. */
+export interface CommandEnd {
+  /** `null` when a signal ended it; 127 and 126 when it could not be started (not found, not allowed). */
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly killedAtCap: boolean;
+  /** Why it could not be started, where that is so. */
+  readonly startError: string | undefined;
+}
+
+/** Runs a command to its end. Errors: those of opening its output file. */
+export type RunCommand = (command: JobCommand) => Promise<CommandEnd>;
+
+// What a command leaves behind that was asked to stop may be saving what it has.
+const GRACE_MS = 30_000;
+
+/**
+ * Runs a command as a child in the process group of this process, so that what kills the group kills it too, under
+ * its memory cap where it has one; resolves with how it ended.
+ *
+ * A signal goes to the command alone, which may need what it started to save its state, and takes as long to end as it
+ * likes. What it leaves behind then gets SIGTERM, and SIGKILL after half a minute, so that a command that was stopped
+ * is wholly at its end.
+ *
+ * It writes into the output file by itself: nothing that it printed is lost when this process dies, and it does not
+ * die of a closed pipe then. SIGKILL of this process alone leaves it running, with `held`.
+ */
+export const runCommand: RunCommand = async given => {
+  const id = newCommandId();
+  const request = { ...given, env: { ...given.env, [COMMAND_ID]: id } };
+  const { fd: output } = openToAppend(request.outputPath, 'log', OWN_TO_WRITE);
+  let stopped: ProcessTree | undefined;
+  const onChild = (child: ChildProcess): void => {
+    const tree = new ProcessTree(child, id);
+    request.onStarted(signal => {
+      stopped = tree;
+      // While it is the parent of what it may leave behind.
+      tree.remember();
+      child.kill(signal);
+    });
+  };
+  try {
+    const end = await (request.memoryMax === null
+      ? runFree(request, output, onChild)
+      : runWithCap(request, output, request.memoryMax, onChild));
+    await stopped?.stop('SIGTERM', GRACE_MS);
+    return end;
+  } finally {
+    closeSync(output);
+  }
+};
+
+type OnChild = (child: ChildProcess) => void;
+
+function runFree(request: JobCommand, output: number, onChild: OnChild): Promise<CommandEnd> {
+  const child = spawn(request.command, [...request.args], {
+    cwd: request.cwd,
+    env: { ...request.env },
+    stdio: ['ignore', output, output, ...(request.held === undefined ? [] : [request.held])],
+  });
+  const ended = new Promise<CommandEnd>(resolve => {
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      // Also told when a signal could not be sent, to a command that lives.
+      if (child.pid !== undefined) return;
+      const exitCode = error.code === 'ENOENT' ? 127 : 126;
+      resolve({ exitCode, signal: null, killedAtCap: false, startError: error.code ?? error.message });
+    });
+    child.once('exit', (exitCode, signal) => {
+      resolve({ exitCode, signal, killedAtCap: false, startError: undefined });
+    });
+  });
+  if (child.pid !== undefined) onChild(child);
+  return ended;
+}
+
+async function runWithCap(
+  request: JobCommand,
+  output: number,
+  memoryMax: string,
+  onChild: OnChild,
+): Promise<CommandEnd> {
+  const { command, args, env, cwd, held, onUncapped } = request;
+  // Loaded here, because most jobs have no cap, and each job is a process that loads what it imports.
+  const { runCapped } = await import('../machine/systemd.js');
+  const memoryMaxBytes = parseSize(memoryMax);
+  if (memoryMaxBytes === undefined) throw new Error(`${memoryMax} is no size`);
+  const { exitCode, signal, killedAtCap } = await runCapped({
+    command,
+    args,
+    env,
+    cwd,
+    memoryMaxBytes,
+    stdio: ['ignore', output, output],
+    ...(held === undefined ? {} : { held }),
+    onStarted: (_, child) => onChild(child),
+    onUncapped,
+  });
+  return { exitCode, signal, killedAtCap, startError: undefined };
+}
+
+// Often enough for somebody who watches, rarely enough to cost nothing: one read(2) at the end of a file.
+const LOOK_EVERY_MS = 200;
+const CHUNK_BYTES = 64 * 1024;
+
+/** Passes on what is appended to a file. */
+export interface Follower {
+  /** Passes on what is there by now, and ends. Gives the position behind it, bytes. */
+  stop(): number;
+}
+
+/** Passes the bytes of a file behind `from` on to `onBytes`, in order, within 200 ms. The file must exist. */
+export function followFile(path: string, from: number, onBytes: (bytes: Buffer) => void): Follower {
+  const { fd } = openToRead(path, 'log');
+  let position = from;
+  const look = (): void => {
+    for (;;) {
+      const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+      const bytes = readSync(fd, buffer, 0, CHUNK_BYTES, position);
+      if (bytes === 0) return;
+      position += bytes;
+      onBytes(buffer.subarray(0, bytes));
+    }
+  };
+  const timer = setInterval(look, LOOK_EVERY_MS);
+  return {
+    stop() {
+      clearInterval(timer);
+      try {
+        look();
+        return position;
+      } finally {
+        closeSync(fd);
+      }
+    },
+  };
+}

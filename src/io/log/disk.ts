@@ -1,0 +1,230 @@
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  read,
+  statSync,
+  write,
+  writeSync,
+} from 'node:fs';
+import { open, statfs, unlink } from 'node:fs/promises';
+import { constants as systemConstants } from 'node:os';
+import { basename, dirname } from 'node:path';
+import { promisify } from 'node:util';
+import { openToAppend, SHARED_DIRECTORY_MODE, SHARED_MODE } from '../files/open-file.js';
+import { OWN_TO_WRITE } from '../files/own-file.js';
+
+const readAsync = promisify(read);
+const writeAsync = promisify(write);
+const fdatasyncAsync = promisify(fdatasync);
+
+/**
+ * The operations of a disk that the append protocol is made of, one by one, so that a test can inject a fault
+ * at each. Every operation may fail with the error of the system call; none retries.
+ */
+export interface LogFile {
+  /** Bytes in the file now. */
+  sizeBytes(): number;
+  /** `true` while the path still leads to the file that was opened first. */
+  isCurrent(): boolean;
+  /** Reads up to `length` bytes at `position` into `buffer`; gives how many, 0 at the end. */
+  read(buffer: Buffer, length: number, position: number): Promise<number>;
+  /** Appends all bytes, in as many write(2) calls as the system takes. They are used again once it has resolved. */
+  append(bytes: Buffer): Promise<void>;
+  truncate(sizeBytes: number): void;
+  /** fdatasync(2). A failure is final: the kernel may have dropped what it could not write. */
+  sync(): Promise<void>;
+  /**
+   * Writes bytes that are there once more in place, so that a later sync, by whomever, must bring them to the
+   * disk: after a failed one the kernel counts them as written, and would confirm them although they are not.
+   */
+  rewrite(from: number, to: number): Promise<void>;
+  /** Closes and opens the file again: on NFS this, under the lock, is what makes its size true. */
+  reopen(): void;
+  close(): void;
+}
+
+/** What the log needs of a disk. */
+export interface LogDisk {
+  /** Opens for reading and appending, creates the file when missing, and makes its entry durable. */
+  open(path: string): Promise<LogFile>;
+  /** Creates a new file with these bytes, durably; fails when it exists. */
+  writeNew(path: string, bytes: AsyncIterable<Buffer>): Promise<void>;
+  /** Whether a file that exists lies on a network file system, where a kept file descriptor loses appends. */
+  isNetwork(path: string): Promise<boolean>;
+  /**
+   * Resolves when a file on a network file system can be reached (or is gone), and does not as long as its server does
+   * not answer: what then follows on the event loop does not have to wait for it, deaf to signals.
+   */
+  reached?(path: string): Promise<void>;
+}
+
+/** The disk of this machine. */
+export const localDisk: LogDisk = {
+  async open(path) {
+    const file = new NodeLogFile(path);
+    try {
+      // Also for a file that was there: whoever created it may have died before this.
+      await syncDirectory(dirname(path));
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    return file;
+  },
+  async writeNew(path, bytes) {
+    const file = await open(path, 'wx', SHARED_MODE);
+    try {
+      for await (const chunk of bytes) await file.writeFile(chunk);
+      await file.sync();
+    } catch (error) {
+      // A part of a fragment is of no use, and would take space that is already short.
+      await unlink(path).catch(() => {});
+      throw error;
+    } finally {
+      await file.close();
+    }
+    await syncDirectory(dirname(path));
+  },
+  async isNetwork(path) {
+    return NETWORK_FILE_SYSTEMS.has((await statfs(path)).type);
+  },
+  async reached(path) {
+    // The open asks the server, where a state may come from a cache.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
+    await file?.close();
+  },
+};
+
+// f_type of statfs(2): NFS, SMB, SMB2, CIFS, AFS, Ceph, Lustre.
+const NETWORK_FILE_SYSTEMS: ReadonlySet<number> = new Set([
+  0x6969, 0x517b, 0xfe534d42, 0xff534d42, 0x5346414f, 0x00c36400, 0x0bd00bd0,
+]);
+
+/** Writes a short text whole, in as many write(2) calls as the system takes; throws the error of one that fails. */
+export function writeWhole(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+}
+
+/** What a failed system call says, for a message; libuv has no words for a full quota. */
+export function reasonOf(error: unknown): string {
+  const { errno, message } = error as NodeJS.ErrnoException;
+  return errno === -systemConstants.errno.EDQUOT ? 'EDQUOT: disk quota exceeded' : message;
+}
+
+/**
+ * Makes a directory and those above it. Step by step, because Node's recursive mkdir never returns where a
+ * directory cannot exist at all (/proc/x, on Node 20). What is called `.qrun` is made for its owner alone: it holds data,
+ * and the configuration of submissions.
+ */
+export function makeDirectories(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  if (dirname(path) !== path) makeDirectories(dirname(path));
+  try {
+    mkdirSync(path, basename(path) === '.qrun' ? 0o700 : SHARED_DIRECTORY_MODE);
+  } catch (error) {
+    // Another process was quicker.
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
+  }
+}
+
+/** Makes the entries of a directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+// Up to here a write(2) into the page cache takes less time than handing it to a thread.
+const SYNC_WRITE_BYTES = 128 * 1024;
+
+const REWRITE_BYTES = 1024 * 1024;
+
+const REOPEN = constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+
+class NodeLogFile implements LogFile {
+  readonly #path: string;
+  readonly #ino: number;
+  readonly #dev: number;
+  #fd: number;
+
+  constructor(path: string) {
+    this.#path = path;
+    const { fd, stat } = openToAppend(path, 'log', OWN_TO_WRITE);
+    this.#fd = fd;
+    this.#ino = stat.ino;
+    this.#dev = stat.dev;
+  }
+
+  sizeBytes(): number {
+    return fstatSync(this.#fd).size;
+  }
+
+  isCurrent(): boolean {
+    const named = statSync(this.#path, { throwIfNoEntry: false });
+    return named !== undefined && named.ino === this.#ino && named.dev === this.#dev;
+  }
+
+  async read(buffer: Buffer, length: number, position: number): Promise<number> {
+    return (await readAsync(this.#fd, buffer, 0, length, position)).bytesRead;
+  }
+
+  async append(bytes: Buffer): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      const left = bytes.length - done;
+      done +=
+        bytes.length <= SYNC_WRITE_BYTES
+          ? writeSync(this.#fd, bytes, done, left)
+          : (await writeAsync(this.#fd, bytes, done, left)).bytesWritten;
+    }
+  }
+
+  truncate(sizeBytes: number): void {
+    ftruncateSync(this.#fd, sizeBytes);
+  }
+
+  sync(): Promise<void> {
+    return fdatasyncAsync(this.#fd);
+  }
+
+  async rewrite(from: number, to: number): Promise<void> {
+    // Not through the own descriptor: with O_APPEND a write at a position goes to the end all the same.
+    const file = await open(this.#path, REOPEN);
+    try {
+      const { ino, dev } = await file.stat();
+      const own = fstatSync(this.#fd);
+      if (ino !== own.ino || dev !== own.dev) return;
+      const buffer = Buffer.allocUnsafe(Math.max(0, Math.min(REWRITE_BYTES, to - from)));
+      for (let at = from; at < to; ) {
+        const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, to - at), at);
+        if (bytesRead === 0) return;
+        for (let done = 0; done < bytesRead; ) {
+          done += (await file.write(buffer, done, bytesRead - done, at + done)).bytesWritten;
+        }
+        at += bytesRead;
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  reopen(): void {
+    const fd = this.#fd;
+    this.#fd = -1;
+    closeSync(fd);
+    this.#fd = openSync(this.#path, REOPEN | constants.O_APPEND);
+  }
+
+  close(): void {
+    if (this.#fd >= 0) closeSync(this.#fd);
+    this.#fd = -1;
+  }
+}

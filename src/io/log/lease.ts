@@ -1,0 +1,143 @@
+import { existsSync, ftruncateSync, statSync } from 'node:fs';
+import { QrunError } from '../../core/errors.js';
+import { FileLock, type FlockMechanism, listedLock } from '../files/flock.js';
+import { hintOf } from '../files/open-file.js';
+import { OWN_TO_READ } from '../files/own-file.js';
+import { writeOwner } from '../files/owner-note.js';
+import { readState } from '../files/read-file.js';
+import { reasonOf } from './disk.js';
+
+/** Who runs a unit. */
+export interface LeaseOwner {
+  readonly pid: number;
+  readonly host: string;
+  readonly run: string;
+  /** ISO 8601, UTC. */
+  readonly since: string;
+}
+
+/** The right to run a unit or a job; ends with `release` or the death of the process. */
+export interface Lease {
+  release(): void;
+}
+
+/** A lease with the file that it locks. */
+export interface FileLease extends Lease {
+  /**
+   * The locked file. A child that inherits it holds the lease as well: it then also lasts until that child has
+   * ended, should this process die before.
+   */
+  readonly fd: number;
+}
+
+/** The path of the lease of the unit (or job) with this log. */
+export function leasePath(logPath: string): string {
+  return `${logPath}.lease`;
+}
+
+/**
+ * Takes the lease of the unit (or job) whose log is `logPath`, for the life of this process.
+ *
+ * The lease is a kernel lock on `<log>.lease`, so that a dead owner's ends with it: no age, no heartbeat, no
+ * process id decides. The file's content only tells people who the owner is.
+ *
+ * Errors: QrunError `UNIT_RUNNING` naming the owner, `LOG_LOCK` when the file cannot be opened or locked,
+ * `LOG_WRITE` when it cannot be written (a full disk).
+ */
+export async function takeLease(
+  logPath: string,
+  unit: string,
+  owner: LeaseOwner,
+  mechanism?: FlockMechanism,
+  what: 'unit' | 'job' = 'unit',
+): Promise<FileLease> {
+  const path = leasePath(logPath);
+  const lock = await FileLock.open(path, mechanism);
+  if (!(await lock.tryAcquire())) {
+    lock.close();
+    throw new QrunError(
+      'UNIT_RUNNING',
+      `the ${what} ${JSON.stringify(unit)} is running: ${describeOwner(path)}`,
+      {
+        hint: 'wait for it, or end it; after its end or death this command starts at once',
+      },
+    );
+  }
+  try {
+    writeOwner(lock.fd, owner);
+  } catch (cause) {
+    lock.close();
+    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
+      hint: hintOf(
+        cause,
+        'free space, or choose another place with --log-dir: the log of the unit lies there too',
+      ),
+      cause,
+    });
+  }
+  return {
+    fd: lock.fd,
+    release() {
+      if (lock.fd < 0) return;
+      try {
+        ftruncateSync(lock.fd, 0);
+      } catch {
+        // The name of an owner that is gone misleads nobody: only the lock counts.
+      }
+      // Unlocked, not only closed: a process that the child left behind may have inherited the file.
+      lock.release();
+      lock.close();
+    },
+  };
+}
+
+function describeOwner(path: string): string {
+  const owner = readOwner(path);
+  return owner === undefined
+    ? 'its owner is just starting'
+    : `pid ${owner.pid} on ${owner.host} since ${owner.since} (run ${owner.run})`;
+}
+
+/**
+ * Who holds the lease of the unit whose log this is, for people; `undefined` when nobody does.
+ *
+ * The lease is tried only where nothing else tells: to try it makes a unit fail that starts at this moment. It need
+ * not be where the system lists a lock on this very file, and where it lists none and the file is empty, as each
+ * owner leaves it. A file that names an owner is one that was killed, or that runs on another machine or in another
+ * container, whose locks are not listed.
+ */
+export async function leaseHolder(logPath: string): Promise<string | undefined> {
+  const path = leasePath(logPath);
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return undefined;
+  const listed = listedLock(path);
+  if (listed?.isCertain === true) return describeOwner(path);
+  const isKnownFree = listed === undefined && stat.size === 0 && existsSync('/proc/locks');
+  return isKnownFree || (await isFree(path, listed === undefined)) ? undefined : describeOwner(path);
+}
+
+// `otherwise`: what is said of the lease of another user, which may not be opened.
+async function isFree(path: string, otherwise: boolean): Promise<boolean> {
+  const lock = await FileLock.open(path).catch(() => undefined);
+  if (lock === undefined) return otherwise;
+  try {
+    return await lock.tryAcquire();
+  } finally {
+    lock.close();
+  }
+}
+
+/** The owner that a lease file names, or `undefined` where it names none (not held, or just being taken). */
+export function readOwner(path: string): LeaseOwner | undefined {
+  try {
+    const owner = JSON.parse(readState(path, 'lease', OWN_TO_READ)) as Partial<LeaseOwner> | null;
+    return isOwner(owner) ? owner : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isOwner(owner: Partial<LeaseOwner> | null): owner is LeaseOwner {
+  const texts = [owner?.host, owner?.run, owner?.since];
+  return typeof owner?.pid === 'number' && texts.every(text => typeof text === 'string');
+}

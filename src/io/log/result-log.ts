@@ -1,0 +1,477 @@
+import { randomBytes } from 'node:crypto';
+import { QrunError } from '../../core/errors.js';
+import { type GroupHead, RECORD_SCHEMA_VERSION, RecordEncoder } from '../../core/log/record.js';
+import { RecordBuffer } from '../../core/log/record-buffer.js';
+import { FinalStates } from '../../core/log/scan/final-states.js';
+import { LogScanner, type LogVisitor } from '../../core/log/scan/log-scan.js';
+import type { QueryError, QueryStats } from '../../core/model.js';
+import { isSettled } from '../../core/unit/plan.js';
+import type { ResultBody } from '../engines/result-body.js';
+import type { LockWait } from '../files/flock.js';
+import { hintOf } from '../files/open-file.js';
+import { type LogDisk, type LogFile, reasonOf } from './disk.js';
+import { READ_BYTES, readAhead } from './read-ahead.js';
+
+/** What an attempt ended with, to be recorded. The log disposes `body` once it is written or refused. */
+export type GroupContent =
+  | { readonly outcome: 'normal'; readonly body: ResultBody; readonly stats: QueryStats | undefined }
+  | { readonly outcome: 'skipped'; readonly stats: QueryStats | undefined }
+  | { readonly outcome: 'error'; readonly error: QueryError };
+
+/** The lock under which all writers of a log append. */
+export interface LogLock {
+  readonly path: string;
+  tryAcquireNow(): boolean | undefined;
+  acquire(wait: LockWait): Promise<void>;
+  release(): void;
+  close(): void;
+}
+
+export interface LogOptions {
+  readonly path: string;
+  readonly unit: string;
+  readonly disk: LogDisk;
+  /** The lock on `<path>.lock`; the log closes it. */
+  readonly lock: LogLock;
+  /** How long another writer may keep the lock. */
+  readonly lockLimitMs?: number;
+  /**
+   * How long a batch waits for more groups, up to {@link GATHERED_GROUPS}, before it is written; without it not at
+   * all. It costs whoever waits for the acknowledgement this time, and saves all the others a sync.
+   */
+  readonly gatherMs?: number;
+  /** Told after a torn tail was saved aside and cut off. */
+  readonly onRepair?: (repair: { bytes: number; savedAs: string; reason: string }) => void;
+}
+
+/** A writer holds the lock for one append; 30 s covers one of several GB on a slow disk. */
+export const LOCK_LIMIT_MS = 30_000;
+
+/** A batch of so many waits no longer: a sync costs it less than a tenth of what encoding it does. */
+const GATHERED_GROUPS = 32;
+
+const WRITE_BYTES = 1024 * 1024;
+// Larger results are encoded piece by piece: short rows become many times as long in the log.
+const SMALL_BYTES = 64 * 1024;
+const NO_BYTES = Buffer.alloc(0);
+// The first key of a record; see src/core/log/record.ts.
+const LOG_START = Buffer.from('{"unit":');
+
+interface Pending {
+  readonly head: GroupHead;
+  readonly content: GroupContent;
+  readonly resolve: (recorded: boolean) => void;
+  readonly reject: (error: unknown) => void;
+  /** Whether the flush has written it; `false`: it is in the log already. */
+  isWritten: boolean;
+}
+
+/**
+ * The append-only log of a unit, with exactly-once recording.
+ *
+ * - `append` resolves only after its group is written whole and fdatasync has succeeded; the promise is the
+ *   acknowledgement. A crash at any instant leaves each acknowledged group whole and at most one torn tail,
+ *   which the next `open` or `append` of any qrun saves aside and cuts off.
+ * - Groups that arrive while a flush is under way are written together by the next one (group commit).
+ * - Under the lock, before each write, the log is read up to its end; a group whose query was settled with
+ *   the same fingerprint by someone else is dropped (`append` resolves with `false`).
+ * - Any number of processes may append to one log, also shell writers that hold `flock <log>.lock`.
+ * - After the first failure nothing more is written: all pending and later appends reject with that error.
+ *   Errors are QrunErrors: `LOG_WRITE` (nothing of the batch stays), `LOG_SYNC` (unknown what is durable, no
+ *   acknowledgement), `LOG_DAMAGED`, `LOG_FOREIGN`, `LOG_LOCK`, `LOG_UNUSABLE`.
+ */
+export class ResultLog {
+  readonly path: string;
+  readonly #options: LogOptions;
+  readonly #file: LogFile;
+  readonly #network: boolean;
+  readonly #final = new FinalStates();
+  #scanner: LogScanner;
+  readonly #buffer = new RecordBuffer();
+  #queue: Pending[] = [];
+  #pumping: Promise<void> | undefined;
+  // Ends the wait for more groups.
+  #gathered: (() => void) | undefined;
+  #isClosing = false;
+  #failure: unknown;
+  #records = 0;
+  // Up to here a sync has succeeded.
+  #confirmed = 0;
+
+  private constructor(options: LogOptions, file: LogFile, network: boolean) {
+    this.path = options.path;
+    this.#options = options;
+    this.#file = file;
+    this.#network = network;
+    this.#scanner = this.#newScanner(0);
+  }
+
+  /**
+   * Opens the log, creates it when missing, reads it whole (over 1 GB/s on long rows) and repairs a torn tail.
+   *
+   * Errors: QrunError `LOG_UNUSABLE` (not a file, not writable), `LOG_DAMAGED` with the offset, `LOG_FOREIGN`
+   * when it holds records of another unit, `LOG_LOCK`.
+   */
+  static async open(options: LogOptions, signal?: AbortSignal): Promise<ResultLog> {
+    const { path, disk, lock } = options;
+    let file: LogFile | undefined;
+    let log: ResultLog;
+    try {
+      file = await disk.open(path);
+      log = new ResultLog(options, file, await disk.isNetwork(path));
+    } catch (cause) {
+      file?.close();
+      lock.close();
+      throw new QrunError('LOG_UNUSABLE', `cannot open the log ${path}: ${reasonOf(cause)}`, {
+        hint: hintOf(cause, 'name a writable file with --log, or a writable directory with --log-dir'),
+        cause,
+      });
+    }
+    try {
+      await lock.acquire({ limitMs: options.lockLimitMs ?? LOCK_LIMIT_MS, signal });
+      try {
+        await log.#catchUp();
+        if (log.#scanner.position > 0) await log.#sync(log.#scanner.position);
+      } finally {
+        lock.release();
+      }
+    } catch (error) {
+      file.close();
+      lock.close();
+      throw asLogError(error, path);
+    }
+    return log;
+  }
+
+  /** The final state of every query in the log, as of the last read or append. */
+  get final(): Pick<FinalStates, 'get' | 'has' | 'size' | 'keys' | typeof Symbol.iterator> {
+    return this.#final;
+  }
+
+  /** Lines that this object appended. */
+  get records(): number {
+    return this.#records;
+  }
+
+  /** Whether the log lies on a network file system, where every append is slower and locks are weaker. */
+  get onNetwork(): boolean {
+    return this.#network;
+  }
+
+  /** Records a group; `true` once it is durable, `false` when the query was settled meanwhile. */
+  append(head: GroupHead, content: GroupContent): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ head, content, resolve, reject, isWritten: false });
+      if (this.#queue.length === GATHERED_GROUPS) this.#gathered?.();
+      this.#pumping ??= this.#pump();
+    });
+  }
+
+  /** Waits for what is pending and closes the log and its lock. Does not reject; failures went to `append`. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#gathered?.();
+    await this.#pumping;
+    this.#failure ??= new QrunError('LOG_UNUSABLE', `the log ${this.path} is closed`);
+    this.#file.close();
+    this.#options.lock.close();
+  }
+
+  async #pump(): Promise<void> {
+    // Until `append` has noted this promise; what is appended at the same moment comes along.
+    await undefined;
+    while (this.#queue.length > 0) {
+      await this.#gather();
+      const batch = this.#queue;
+      this.#queue = [];
+      try {
+        if (this.#failure !== undefined) throw this.#failure;
+        await this.#flush(batch);
+        for (const { resolve, isWritten } of batch) resolve(isWritten);
+      } catch (error) {
+        this.#failure = asLogError(error, this.path);
+        for (const pending of batch) pending.reject(this.#failure);
+      }
+      for (const { content } of batch) {
+        if (content.outcome !== 'normal') continue;
+        const disposed = content.body.dispose().catch(() => {});
+        // A body in memory is gone at once.
+        if (content.body.kind === 'spool') await disposed;
+      }
+    }
+    this.#pumping = undefined;
+  }
+
+  #gather(): Promise<void> | undefined {
+    const { gatherMs } = this.#options;
+    if (gatherMs === undefined || this.#queue.length >= GATHERED_GROUPS || this.#isClosing) return undefined;
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, gatherMs);
+      this.#gathered = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  async #flush(batch: readonly Pending[]): Promise<void> {
+    const { lock, lockLimitMs = LOCK_LIMIT_MS } = this.#options;
+    if (this.#network) await this.#options.disk.reached?.(this.path);
+    if (lock.tryAcquireNow() !== true) await lock.acquire({ limitMs: lockLimitMs });
+    let end: number;
+    try {
+      if (this.#network && this.#file.isCurrent()) this.#file.reopen();
+      if (!this.#file.isCurrent()) {
+        throw new QrunError(
+          'LOG_UNUSABLE',
+          `the log ${this.path} was removed or replaced while it was in use`,
+          {
+            hint: 'what was recorded up to then is in the old file; start again to record into the new one',
+          },
+        );
+      }
+      await this.#catchUp();
+      await this.#write(this.#due(batch));
+      end = this.#scanner.position;
+      if (this.#network) await this.#sync(end);
+    } finally {
+      lock.release();
+    }
+    // Also for what others wrote: an answer "already recorded" must be durable too.
+    if (!this.#network) await this.#sync(end);
+  }
+
+  // What the log does not hold yet; of several groups for one query in a batch, the first that settles it.
+  #due(batch: readonly Pending[]): Pending[] {
+    // Fingerprints by query.
+    const settled = new Map<string, string>();
+    return batch.filter(pending => {
+      const { head, content } = pending;
+      const { query, fingerprint } = head;
+      const known = settled.get(query) === fingerprint || isSettled(this.#final.get(query), fingerprint);
+      if (content.outcome !== 'error') settled.set(query, fingerprint);
+      pending.isWritten = head.rerun || !known;
+      return pending.isWritten;
+    });
+  }
+
+  async #write(due: readonly Pending[]): Promise<void> {
+    if (due.length === 0) return;
+    const before = this.#scanner.position;
+    let bytes = 0;
+    try {
+      await encodeBatch(due, this.#buffer, async buffer => {
+        await this.#file.append(buffer);
+        bytes += buffer.length;
+      });
+    } catch (cause) {
+      throw this.#rollBack(before, cause);
+    }
+    const size = before + bytes;
+    this.#expectSize(size, 'after an append');
+    for (const { head, content } of due) {
+      const parts = content.outcome === 'normal' ? content.body.rows : 1;
+      this.#records += parts;
+      const { query, fingerprint, run } = head;
+      this.#final.set({ query, fingerprint, outcome: content.outcome, parts, run });
+    }
+    this.#scanner = this.#newScanner(size);
+  }
+
+  #expectSize(expected: number, when: string): void {
+    const size = this.#file.sizeBytes();
+    if (size === expected) return;
+    throw new QrunError(
+      'LOG_DAMAGED',
+      `${this.path} has ${size} bytes ${when}, not ${expected}: another program writes to it without holding its lock`,
+      { hint: `stop that program, or let it append under: flock ${this.#options.lock.path} ...` },
+    );
+  }
+
+  #rollBack(size: number, cause: unknown): QrunError {
+    const reason = reasonOf(cause);
+    try {
+      this.#file.truncate(size);
+    } catch (error) {
+      return new QrunError(
+        'LOG_WRITE',
+        `cannot append to ${this.path}: ${reason}; nor could the torn end be cut off: ${reasonOf(error)}`,
+        { hint: 'nothing recorded is lost: the next run saves the torn end aside and goes on', cause },
+      );
+    }
+    return new QrunError('LOG_WRITE', `cannot append to ${this.path}: ${reason}`, {
+      hint: 'free space (or raise the file size limit) and run again: what was recorded stays, the rest runs then',
+      cause,
+    });
+  }
+
+  // What the file holds up to `end`, the end of a whole group.
+  async #sync(end: number): Promise<void> {
+    try {
+      await this.#file.sync();
+      this.#confirmed = Math.max(this.#confirmed, end);
+    } catch (cause) {
+      // Not tried again: after a failed fsync the kernel may report success for data that it has dropped. The next
+      // run must not believe it either when it finds these records. They are not ours to acknowledge any more,
+      // so that a failure here changes nothing.
+      await this.#file.rewrite(this.#confirmed, end).catch(() => {});
+      throw new QrunError(
+        'LOG_SYNC',
+        `${this.path}: the disk did not confirm the last append: ${(cause as Error).message}`,
+        { hint: 'check the disk (dmesg), then run again: only what was confirmed counts as recorded', cause },
+      );
+    }
+  }
+
+  // Under the lock: reads what is new since the last time, and repairs a torn tail.
+  async #catchUp(): Promise<void> {
+    const size = this.#file.sizeBytes();
+    const from = this.#scanner.position;
+    if (size < from) {
+      throw new QrunError(
+        'LOG_DAMAGED',
+        `${this.path} shrank from ${from} to ${size} bytes while it was in use`,
+        {
+          hint: 'another program cut it; restore it from a backup, or start again to run what is missing',
+        },
+      );
+    }
+    if (size > from) await this.#scan(size);
+    const tail = this.#scanner.tail();
+    if (tail.tornBytes > 0) await this.#repair(tail.goodEnd, size, tail.reason ?? 'torn');
+  }
+
+  async #scan(size: number): Promise<void> {
+    const read = this.#read.bind(this);
+    const range = { from: this.#scanner.position, end: size, pieceBytes: READ_BYTES };
+    const end = await readAhead(read, range, bytes => this.#scanner.push(bytes));
+    if (end < size) throw new QrunError('LOG_DAMAGED', `${this.path} shrank while it was read`);
+  }
+
+  // Order matters: the fragment is durable in its own file before it leaves the log.
+  async #repair(goodEnd: number, size: number, reason: string): Promise<void> {
+    if (goodEnd === 0) await this.#expectLog(size);
+    const savedAs = `${this.path}.torn-${goodEnd}-${randomBytes(4).toString('hex')}`;
+    try {
+      await this.#options.disk.writeNew(savedAs, this.#fragment(goodEnd, size));
+      // A writer without the lock may be alive: what was not saved must not be cut off.
+      this.#expectSize(size, 'after its torn end was saved');
+      this.#file.truncate(goodEnd);
+    } catch (cause) {
+      if (cause instanceof QrunError) throw cause;
+      throw new QrunError(
+        'LOG_WRITE',
+        `${this.path} has a torn end from byte ${goodEnd} on (${reason}), which cannot be saved aside: ` +
+          reasonOf(cause),
+        { hint: 'free space or make the directory writable, then run again', cause },
+      );
+    }
+    this.#scanner = this.#newScanner(goodEnd);
+    this.#options.onRepair?.({ bytes: size - goodEnd, savedAs, reason });
+    await this.#sync(goodEnd);
+  }
+
+  async #read(buffer: Buffer, length: number, position: number): Promise<number> {
+    try {
+      return await this.#file.read(buffer, length, position);
+    } catch (cause) {
+      throw new QrunError('LOG_UNUSABLE', `cannot read the log ${this.path}: ${reasonOf(cause)}`, {
+        hint: 'check the disk (dmesg), then run again; nothing was changed',
+        cause,
+      });
+    }
+  }
+
+  // Without a single record it is a log only if it begins as one, whatever part of that a crash of the machine has made
+  // NULs of. Somebody's file that was named by mistake must not be cut.
+  async #expectLog(size: number): Promise<void> {
+    const start = Buffer.alloc(Math.min(size, LOG_START.length));
+    const got = await this.#read(start, start.length, 0);
+    const read = start.subarray(0, got);
+    if (read.every((byte, at) => byte === 0 || byte === LOG_START[at])) return;
+    throw new QrunError('LOG_UNUSABLE', `${this.path} is no log of qrun: it holds no record`, {
+      hint: 'name another file with --log; nothing was changed',
+    });
+  }
+
+  async *#fragment(from: number, to: number): AsyncGenerator<Buffer> {
+    for (let at = from; at < to; ) {
+      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, to - at));
+      const got = await this.#file.read(buffer, buffer.length, at);
+      if (got === 0) throw new Error('the log shrank while its end was read');
+      at += got;
+      yield buffer.subarray(0, got);
+    }
+  }
+
+  #newScanner(start: number): LogScanner {
+    const visitor: LogVisitor = {
+      group: head => this.#final.set(head),
+      // A group that never became whole and has good lines behind it: its query runs again.
+      partial: head => {
+        this.#final.delete(head.query);
+      },
+      newer: (offset, schema) => {
+        throw new QrunError(
+          'LOG_SCHEMA',
+          `${this.path} holds records of schema ${schema} (byte ${offset}); this qrun knows ${RECORD_SCHEMA_VERSION}`,
+          { hint: 'update qrun, or name another log with --log' },
+        );
+      },
+      foreign: (offset, unit) => {
+        if (unit === undefined) return;
+        throw new QrunError(
+          'LOG_FOREIGN',
+          `${this.path} holds records of the unit ${JSON.stringify(unit)} (byte ${offset}), not of ` +
+            JSON.stringify(this.#options.unit),
+          { hint: 'name another log with --log or --log-dir' },
+        );
+      },
+      unreadable: (offset, bytes) => {
+        throw new QrunError(
+          'LOG_DAMAGED',
+          `${this.path} is damaged: the line at byte ${offset} (${bytes} bytes) is no record`,
+          {
+            hint:
+              `look at it with: tail -c +${offset + 1} ${this.path} | head -c ${Math.min(bytes, 400)}; ` +
+              'qrun repairs only the end of a log, never its middle',
+          },
+        );
+      },
+    };
+    return new LogScanner(this.#options.unit, visitor, start);
+  }
+}
+
+// A system call that failed where nothing else explains it.
+function asLogError(error: unknown, path: string): unknown {
+  if ((error as NodeJS.ErrnoException | undefined)?.syscall === undefined) return error;
+  return new QrunError('LOG_UNUSABLE', `cannot use the log ${path}: ${reasonOf(error)}`, {
+    hint: 'check its disk and directory, then run again: what was recorded stays',
+    cause: error,
+  });
+}
+
+// Gives the bytes of all groups to `write`, in buffers of about 1 MiB: small batches are one write, large ones stay in
+// bounds. Each is valid until its write has ended.
+async function encodeBatch(
+  due: readonly Pending[],
+  buffer: RecordBuffer,
+  write: (bytes: Buffer) => Promise<void>,
+): Promise<void> {
+  for (const { head, content } of due) {
+    if (content.outcome !== 'normal') buffer.addRowless(head, content);
+    else if (content.body.sizeBytes <= SMALL_BYTES && content.body.kind === 'memory') {
+      buffer.addRows(head, content.body.bytes() ?? NO_BYTES, content.body.rows, content.stats);
+    } else {
+      const encoder = new RecordEncoder(head, content.body.rows, content.stats);
+      for await (const chunk of content.body.chunks()) {
+        for (const piece of encoder.encode(chunk)) buffer.addBytes(piece);
+        if (buffer.length >= WRITE_BYTES) await write(buffer.take());
+      }
+      encoder.finish();
+    }
+    if (buffer.length >= WRITE_BYTES) await write(buffer.take());
+  }
+  if (buffer.length > 0) await write(buffer.take());
+}

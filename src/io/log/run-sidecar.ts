@@ -1,0 +1,138 @@
+import type { ChainFile } from '../../core/engines/data-note.js';
+import { QrunError } from '../../core/errors.js';
+import { entriesOf } from '../../core/log/json-lines.js';
+import { RECORD_SCHEMA_VERSION } from '../../core/log/record.js';
+import type { Settings } from '../../core/model.js';
+import type { OutcomeCounts } from '../../core/unit/events.js';
+import { appendLine, RUNS_BEGINNING } from '../files/append-line.js';
+import { hintOf } from '../files/open-file.js';
+import { OWN_TO_READ } from '../files/own-file.js';
+import { readState } from '../files/read-file.js';
+import { reasonOf } from './disk.js';
+
+/** The setup that a run found or made: the chain of the embedded data, or what it ran on a server. */
+export interface RunSetup {
+  readonly files: readonly ChainFile[];
+  /** Of the server. */
+  readonly database?: string;
+}
+
+/** Written when a run begins. */
+export interface RunStart {
+  readonly event: 'start';
+  readonly schema: number;
+  readonly run: string;
+  readonly unit: string;
+  readonly at: string;
+  readonly user: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly qrun: string;
+  readonly node: string;
+  /** Command line without secrets. */
+  readonly arguments: readonly string[];
+  readonly directory: string;
+  /** Commit of the repository that holds the SQL, with `+` when files were changed since; null without git. */
+  readonly git_commit: string | null;
+  readonly engine: 'clickhouse' | 'embedded';
+  readonly server_version: string;
+  readonly target: string;
+  /** What went into the fingerprints besides SQL and parameters. */
+  readonly settings: Settings;
+  readonly rows_per_query: number | null;
+  /** Absent where no setup file has to do with the run. */
+  readonly setup?: RunSetup;
+}
+
+/** Written when a run ends by itself; a start without an end is a run that was killed. */
+export interface RunEnd {
+  readonly event: 'end';
+  readonly run: string;
+  readonly at: string;
+  readonly recorded: OutcomeCounts;
+  readonly records: number;
+  readonly not_run: number;
+  readonly exit_code: number;
+}
+
+/** One line of the sidecar. */
+export type RunEntry = RunStart | RunEnd;
+
+/** The path of a log's sidecar. */
+export function sidecarPath(logPath: string): string {
+  return `${logPath}.runs`;
+}
+
+/**
+ * Appends one entry durably. Only the holder of the unit's lease may call it. A line that a killed run left
+ * torn is closed first, so that it costs no other line.
+ *
+ * Errors: QrunError `LOG_WRITE`.
+ */
+export async function appendRun(logPath: string, entry: RunEntry): Promise<void> {
+  const path = sidecarPath(logPath);
+  try {
+    await appendLine(path, JSON.stringify(entry), RUNS_BEGINNING);
+  } catch (cause) {
+    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
+      hint: hintOf(cause, 'free space, or make the directory of the log writable'),
+      cause,
+    });
+  }
+}
+
+/**
+ * The entries of a log's sidecar in order, without lines that cannot be read; empty when there is none.
+ *
+ * Errors: QrunError `LOG_SCHEMA` when a run of a later qrun wrote records that this one does not know,
+ * `LOG_UNUSABLE` when it cannot be read, or holds other things than runs.
+ */
+export function readRuns(logPath: string): RunEntry[] {
+  let text: string;
+  try {
+    text = readState(sidecarPath(logPath), 'state', OWN_TO_READ);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw new QrunError('LOG_UNUSABLE', `cannot read ${sidecarPath(logPath)}: ${reasonOf(cause)}`, {
+      hint: hintOf(cause, 'make it readable, or name another log with --log'),
+      cause,
+    });
+  }
+  const entries = entriesOf(text, parseEntry);
+  if (entries === undefined) {
+    throw new QrunError('LOG_UNUSABLE', `${sidecarPath(logPath)} is no list of runs`, {
+      hint: 'move it away: it says who ran the log when, and is not needed to go on',
+    });
+  }
+  for (const entry of entries) {
+    if (entry.event === 'start' && entry.schema > RECORD_SCHEMA_VERSION) {
+      throw new QrunError(
+        'LOG_SCHEMA',
+        `${logPath} was written by qrun ${entry.qrun} with records of schema ${entry.schema}; this qrun knows ${RECORD_SCHEMA_VERSION}`,
+        { hint: 'update qrun, or name another log with --log' },
+      );
+    }
+  }
+  return entries;
+}
+
+function parseEntry(line: string): RunEntry | undefined {
+  let entry: Partial<RunStart | RunEnd> | null;
+  try {
+    entry = JSON.parse(line) as typeof entry;
+  } catch {
+    return undefined;
+  }
+  if (typeof entry?.run !== 'string') return undefined;
+  if (entry.event === 'end') return entry as RunEnd;
+  const { event, schema, settings } = entry as Partial<RunStart>;
+  if (event !== 'start' || typeof schema !== 'number') return undefined;
+  // A later version may leave out what this one needs; its schema alone decides.
+  const known = schema > RECORD_SCHEMA_VERSION || (typeof settings === 'object' && settings !== null);
+  return known ? (entry as RunStart) : undefined;
+}
+
+/** The newest entry that a run began with, or `undefined` when the log had none. */
+export function lastStart(entries: readonly RunEntry[]): RunStart | undefined {
+  return entries.findLast((entry): entry is RunStart => entry.event === 'start');
+}

@@ -1,0 +1,76 @@
+import { join, relative, sep } from 'node:path';
+import { QrunError } from '../../core/errors.js';
+import { sqlFilesIn } from '../files/foreign-names.js';
+import { TreeLinks } from './tree-links.js';
+import { isForeign, readDirectory, realPathOf, refuseLink, statOf } from './unit-files.js';
+
+/** A directory below a sweep's root that holds SQL files, directly or deeper. */
+export interface SqlDirectory {
+  /** Relative to the root, with `/`; empty for the root itself. */
+  readonly path: string;
+  /** `*.sql` files that lie in it directly. */
+  readonly files: number;
+  /** Whether directories below it hold SQL files too. */
+  readonly above: boolean;
+}
+
+/**
+ * Every directory at or below `start` that holds SQL files, directly or deeper, by the rules of a unit's own
+ * listing: names with a leading `_` or `.` do not count, links are followed, never in a circle. One whose name is not
+ * UTF-8 is listed as it looks, all that is in it as one.
+ *
+ * `tree`: where links may lead, `null` for anywhere.
+ *
+ * Errors: QrunError `UNIT_NOT_FOUND`, `UNIT_UNREADABLE`.
+ */
+export function findSqlDirectories(start: string, root: string, tree: string | null = root): SqlDirectory[] {
+  if (!statOf(start)?.isDirectory()) {
+    throw new QrunError('UNIT_NOT_FOUND', `there is no directory ${start}`, {
+      hint: 'name the directory that holds the units of the sweep',
+    });
+  }
+  const found: SqlDirectory[] = [];
+  walk(start, root, found, new Set(), new TreeLinks(start, tree));
+  return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+// Whether there are SQL files at or below the directory. `above` are the directories that it lies in, by their real
+// paths: a link to one of them leads in a circle.
+function walk(
+  directory: string,
+  root: string,
+  found: SqlDirectory[],
+  above: ReadonlySet<string>,
+  links: TreeLinks,
+): boolean {
+  const real = realPathOf(directory);
+  if (above.has(real)) return false;
+  const seen = new Set([...above, real]);
+  let files = 0;
+  let holds = false;
+  for (const entry of readDirectory(directory)) {
+    if (entry.name.startsWith('_') || entry.name.startsWith('.')) continue;
+    // A sweep has some hundred thousand files, and the path of none of them is needed.
+    const isDirectory = entry.isSymbolicLink()
+      ? statOf(join(directory, entry.name))?.isDirectory()
+      : entry.isDirectory();
+    if (isDirectory && isForeign(directory, entry.name)) {
+      const below = sqlFilesIn(directory, entry.name).length;
+      if (below > 0)
+        found.push({ path: pathIn(root, join(directory, entry.name)), files: below, above: false });
+      holds ||= below > 0;
+    } else if (isDirectory) {
+      const path = join(directory, entry.name);
+      const holdsSome = walk(path, root, found, seen, links);
+      if (holdsSome && entry.isSymbolicLink()) refuseLink(path, links);
+      holds ||= holdsSome;
+    } else if (entry.name.endsWith('.sql')) files += 1;
+  }
+  if (files === 0 && !holds) return false;
+  found.push({ path: pathIn(root, directory), files, above: holds });
+  return true;
+}
+
+function pathIn(root: string, directory: string): string {
+  return relative(root, directory).split(sep).join('/');
+}

@@ -1,0 +1,86 @@
+import { lstatSync, type Stats } from 'node:fs';
+import { dirname, join, resolve, sep } from 'node:path';
+import { isOwn } from '../files/owner.js';
+import { isNamed, statOf } from './unit-files.js';
+
+/** The sweep that a unit belongs to. */
+export interface SweepRoot {
+  readonly directory: string;
+  /** The `qrun.toml` that makes it the root, if there is one. */
+  readonly configFile: string | undefined;
+  /** Whether nothing says that it is a root: neither a `qrun.toml` nor the current directory. */
+  readonly guessed?: true;
+  /** A `qrun.toml` further up that does not count, and why. */
+  readonly passedOver?: { readonly file: string; readonly why: string };
+}
+
+/**
+ * The root of a unit's sweep: the directory of the nearest `qrun.toml` at or above the unit, else `cwd` when
+ * the unit lies beneath it, else the unit's parent. So a unit has one id, however it is started.
+ *
+ * As git does, the search goes up neither into a directory of another user (unless `accepts` it) nor into another file
+ * system (unless `accepts` the root there, or it is `cwd`). A `qrun.toml` of another user in a directory where everybody may put files (such as /tmp) is passed over.
+ */
+export function findSweepRoot(
+  unitDirectory: string,
+  cwd: string,
+  accepts: (directory: string) => boolean = () => false,
+): SweepRoot {
+  const unit = resolve(unitDirectory);
+  let passedOver: SweepRoot['passedOver'];
+  let below: Stats | undefined;
+  // Once it is set, what lies above is looked at only to say that it does not count.
+  let border: string | undefined;
+  let disk: string | undefined;
+  for (let at = unit; ; at = dirname(at)) {
+    const here = statOf(at);
+    border ??= borderTo(at, here, below, accepts);
+    if (here !== undefined && below !== undefined && here.dev !== below.dev) disk = OTHER_DISK;
+    const file = join(at, 'qrun.toml');
+    if (isNamed(file)) {
+      const isMeant = disk !== undefined && (at === cwd || accepts(at));
+      const why = border ?? (isMeant ? undefined : disk) ?? strangerIn(file, here, accepts);
+      if (why === undefined) return { directory: at, configFile: file };
+      passedOver ??= { file, why };
+    }
+    below = here ?? below;
+    if (dirname(at) === at) break;
+  }
+  const beneath = unit.startsWith(cwd.endsWith(sep) ? cwd : `${cwd}${sep}`);
+  return {
+    directory: beneath ? cwd : dirname(unit),
+    configFile: undefined,
+    ...(beneath ? {} : { guessed: true }),
+    ...(passedOver === undefined ? {} : { passedOver }),
+  };
+}
+
+const OTHER_DISK =
+  'it lies on another file system than what is below it (to use it, start qrun in its directory, or trust it)';
+
+// Why the search does not go from the last directory below into this one.
+function borderTo(
+  at: string,
+  here: Stats | undefined,
+  below: Stats | undefined,
+  accepts: (directory: string) => boolean,
+): string | undefined {
+  if (here === undefined || below === undefined) return undefined;
+  if (isOwn(here.uid) || here.uid === below.uid || accepts(at)) return undefined;
+  return `its directory belongs to another user (uid ${here.uid}) than those below it`;
+}
+
+/**
+ * Why a file is passed over that another user has put into a directory of all (such as /tmp), unless the directory is
+ * accepted; else `undefined`. Who may put files there has no say over what others do, nor can he stop it.
+ */
+export function strangerIn(
+  file: string,
+  directory: Stats | undefined,
+  accepts: (directory: string) => boolean,
+): string | undefined {
+  if (directory === undefined || (directory.mode & 0o1002) !== 0o1002) return undefined;
+  const uid = (statOf(file) ?? lstatSync(file, { throwIfNoEntry: false }))?.uid;
+  if (uid === undefined) return undefined;
+  return isOwn(uid) || accepts(dirname(file)) ? undefined : `it belongs to another user (uid ${uid})`;
+}

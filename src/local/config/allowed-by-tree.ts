@@ -1,0 +1,39 @@
+import { type Config, type ConfigKey, type ConfigSource, environmentName } from '../../core/config/config.js';
+import { QrunError } from '../../core/errors.js';
+import type { TreeTrust } from './trust.js';
+
+// What lets the SQL of a tree do more than work on its data, or lets links send files from elsewhere as SQL: not for the
+// tree itself to say. The first two have no meaning on a server.
+const OF_EMBEDDED: readonly ConfigKey[] = ['allow_files', 'allow_network'];
+const GUARDED: readonly ConfigKey[] = [...OF_EMBEDDED, 'follow_links'];
+
+/** A configuration and where it comes from, as far as it is asked here. */
+export interface AllowedBy {
+  readonly config: Config;
+  readonly sources: Readonly<Partial<Record<ConfigKey, ConfigSource>>>;
+  readonly configFile: string | undefined;
+  readonly dotEnvFile: string;
+}
+
+/**
+ * Refuses a configuration in which qrun.toml or .env lets SQL on the embedded engine use files or the network, or links
+ * lead out of the tree: whoever runs qrun may, by a flag, the environment, or by trusting the tree as it is.
+ *
+ * Errors: QrunError `CONFIG`, naming the keys and where they stand.
+ */
+export function refuseAllowedByTree(
+  { config, sources, configFile, dotEnvFile }: AllowedBy,
+  trust: Pick<TreeTrust, 'trusted' | 'command'>,
+): void {
+  const details = GUARDED.flatMap(key => {
+    if (config[key] !== true) return [];
+    if (config.engine !== 'embedded' && OF_EMBEDDED.includes(key)) return [];
+    if (sources[key] === 'qrun.toml') return [`${configFile}: ${key} = true`];
+    return sources[key] === '.env' ? [`${dotEnvFile}: ${environmentName(key)}`] : [];
+  });
+  if (details.length === 0 || trust.trusted()) return;
+  throw new QrunError('CONFIG', 'the tree allows itself what is for you to allow', {
+    details,
+    hint: `if you trust it: ${trust.command}, or --trust; or give --allow-files, --allow-network or --follow-links yourself`,
+  });
+}

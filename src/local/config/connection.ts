@@ -1,0 +1,190 @@
+import { realpathSync } from 'node:fs';
+import { type Config, environmentName, flagName } from '../../core/config/config.js';
+import { type Giver, isLoopback } from '../../core/config/trust.js';
+import { QrunError } from '../../core/errors.js';
+import { shownUrl } from '../../core/text/shown-urls.js';
+import { readSecretFile, readSecretOfTree } from '../../io/config/config-files.js';
+import { distrustPath } from '../../io/files/owner.js';
+import { isBeneath, isHiddenIn, realOf } from '../../io/files/paths.js';
+import type { TreeTrust } from './trust.js';
+
+/** All that a connection to a server takes: what an engine gets, and nobody prints. */
+export interface Connection {
+  readonly url: string;
+  readonly user?: string;
+  readonly password?: string;
+  readonly caFile?: string;
+  /** What the person who starts a run should know about where this goes. */
+  readonly notices: readonly string[];
+}
+
+/** Values of the connection that say where a secret goes or comes from. */
+export type ConnectionKey = 'url' | 'password_file' | 'ca_file';
+
+/** A password that stands in a variable, and who gave it. */
+export interface SecretVariable {
+  readonly value: string;
+  readonly giver: Giver;
+  /** Where it stands, for messages. */
+  readonly where: string;
+}
+
+/** What decides over a connection. Paths are absolute. */
+export interface ConnectionInputs {
+  readonly config: Config;
+  /** Of each value that is there: who gave it. */
+  readonly givers: Readonly<Partial<Record<ConnectionKey, Giver>>>;
+  /** Whether the password is what the file holds. */
+  readonly fileWins: boolean;
+  readonly variable: SecretVariable | undefined;
+  /** qrun.toml, .env or the file of a submission, whichever names the URL; for messages. */
+  readonly namedBy: (key: ConnectionKey) => string;
+  readonly trust: TreeTrust;
+  /** Whether the values come from the configuration of a submission without a proof that it is one. */
+  readonly unproven: boolean;
+}
+
+const DEFAULT_URL = 'http://localhost:8123';
+
+/** The URL of the server that a configuration names. Errors: QrunError `CONFIG` for one with parameters. */
+export function serverUrl({ config }: { readonly config: Config }): string {
+  const url = config.url ?? DEFAULT_URL;
+  // Refused here, because a password may stand there: no message about this URL shows it.
+  if (/[?#]/.test(url)) {
+    throw new QrunError('CONFIG', `the ClickHouse URL "${shownUrl(url)}" has parameters`, {
+      hint: 'settings are given with --set name=value, the password in CLICKHOUSE_PASSWORD or a password file',
+    });
+  }
+  return url;
+}
+
+/**
+ * The only way to a connection, and so the only place where a password is handed out: secrets go where their giver
+ * sent them. One from outside the tree (environment, flag, a file that they name) goes to a server that is named
+ * outside of it too, or is on this machine, or that a trusted tree names; one that the tree holds goes where the tree
+ * says. A CA file of the tree vouches for no server that was named outside of it.
+ *
+ * Errors: QrunError `CONFIG` with the name of the secret, never its value, before its file is read; for a password
+ * file that cannot be read.
+ */
+export function connectionOf(inputs: ConnectionInputs): Connection {
+  const { config, givers, trust } = inputs;
+  const url = serverUrl(inputs);
+  const notices: string[] = [];
+  const isForeign = givers.url === 'tree' && !isLoopback(url);
+  const secret = secretOf(inputs);
+  if (isForeign && secret?.giver === 'outside' && !trust.trusted()) throw refusedSecret(inputs, secret, url);
+  const caFile = config.ca_file === undefined ? undefined : certificates(inputs, config.ca_file, url);
+  if (isForeign && !trust.trusted()) {
+    notices.push(
+      `${inputs.namedBy('url')} names the server ${shownUrl(url)}: ${secret === undefined ? 'no password goes there' : 'only the password of the tree goes there'} (not trusted: ${trust.command})`,
+    );
+  }
+  const password = secret?.read();
+  if (password !== undefined && password !== '' && isReadable(url)) {
+    notices.push(
+      `the password goes to ${shownUrl(url)} in clear, for everybody on the way to read: use https://`,
+    );
+  }
+  return {
+    url,
+    ...(config.user === undefined ? {} : { user: config.user }),
+    ...(password === undefined ? {} : { password }),
+    ...(caFile === undefined ? {} : { caFile }),
+    notices,
+  };
+}
+
+/** Where the password comes from, for people; `undefined` where there is none. Reads no file. */
+export function passwordSource(inputs: ConnectionInputs): string | undefined {
+  return secretOf(inputs, true)?.where;
+}
+
+// By http to another machine.
+function isReadable(url: string): boolean {
+  return /^http:/i.test(url) && !isLoopback(url);
+}
+
+interface Secret {
+  readonly giver: Giver;
+  readonly where: string;
+  readonly read: () => string;
+}
+
+function secretOf(inputs: ConnectionInputs, lookOnly = false): Secret | undefined {
+  const { config, givers, fileWins, variable } = inputs;
+  const path = config.password_file;
+  if (!fileWins || path === undefined) {
+    return variable === undefined ? undefined : { ...variable, read: () => variable.value };
+  }
+  const where = `${path} (${inputs.namedBy('password_file')})`;
+  if (givers.password_file !== 'tree') return { giver: 'outside', where, read: () => readSecretFile(path) };
+  if (lookOnly) return { giver: 'tree', where, read: () => '' };
+  const real = beneathRoot(inputs, 'password_file', path);
+  const root = realOf(inputs.trust.root);
+  return {
+    // What the tree only points at is not its own, nor is what programs of the user keep in it (.npmrc, .env.local).
+    giver: isBeneath(real, root) && !isHiddenIn(root, real) ? 'tree' : 'outside',
+    where,
+    read: () => readSecretOfTree(real),
+  };
+}
+
+function certificates(inputs: ConnectionInputs, path: string, url: string): string {
+  const { givers, trust } = inputs;
+  if (givers.ca_file !== 'tree') return path;
+  if (givers.url !== 'tree' && !trust.trusted()) {
+    throw new QrunError(
+      'CONFIG',
+      `the CA file ${path}, which ${inputs.namedBy('ca_file')} names, would decide whether ${shownUrl(url)} is believed, and the tree is not trusted`,
+      {
+        hint: `name the CA file yourself with --ca-file or CLICKHOUSE_CA_FILE; or look at the tree, and then ${trust.command}`,
+      },
+    );
+  }
+  const real = beneathRoot(inputs, 'ca_file', path);
+  const why = distrustPath(real);
+  if (why === undefined || trust.trusted()) return real;
+  throw new QrunError('CONFIG', `cannot read the CA file ${path}: ${why}`, {
+    hint: `take a copy of your own; or look at the tree, and then ${trust.command}`,
+  });
+}
+
+// The real path of a file that the tree names. It must lie in the tree, or the tree be trusted: else any file of the
+// user could be sent.
+function beneathRoot(inputs: ConnectionInputs, key: 'password_file' | 'ca_file', path: string): string {
+  const { trust } = inputs;
+  let real: string;
+  try {
+    real = realpathSync(path);
+  } catch (cause) {
+    throw new QrunError('CONFIG', `cannot read ${path}: ${(cause as Error).message}`, { cause });
+  }
+  if (isBeneath(real, realOf(trust.root)) || trust.trusted()) return real;
+  const leads = real === path ? '' : ` (it leads to ${real})`;
+  throw new QrunError(
+    'CONFIG',
+    `${inputs.namedBy(key)} names ${key} ${path}${leads}, which lies outside of ${trust.root}, and the tree is not trusted`,
+    {
+      hint: `name the file yourself with ${flagName(key)} or ${environmentName(key)}; or look at the tree, and then ${trust.command}`,
+    },
+  );
+}
+
+function refusedSecret(inputs: ConnectionInputs, secret: Secret, url: string): QrunError {
+  const { trust } = inputs;
+  const changes = trust.changes();
+  const state =
+    changes === undefined
+      ? 'the tree is not trusted'
+      : `it has changed since it was trusted (${changes.join(', ')})`;
+  return new QrunError(
+    'CONFIG',
+    `the password of ${secret.where} is not sent to ${shownUrl(url)}: ${inputs.namedBy('url')} names this server, and ${state}`,
+    {
+      hint: inputs.unproven
+        ? 'the command line has no --config-digest, which proves that this file was submitted: submit again'
+        : `name the server yourself with --url or CLICKHOUSE_URL; or, if that is where the password belongs, ${trust.command} (QRUN_TRUST=${trust.root} or --trust in CI)`,
+    },
+  );
+}

@@ -1,0 +1,72 @@
+import { readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { checkPlace } from '../../io/unit/tree-places.js';
+
+const LOGS = {
+  what: 'the directory of the logs',
+  option: '--log-dir',
+  isOurs: (name: string) => /\.(?:lease|lock|runs)$/.test(name),
+};
+const DATA = {
+  what: 'the data directory',
+  option: '--data-dir',
+  isOurs: (name: string) => /^[0-9a-f]{16}\.(?:units|lock)$/.test(name),
+};
+
+const KEPT = {
+  what: 'the directory of what qrun keeps',
+  option: '--data-dir',
+  isOurs: (name: string, directory: string) =>
+    /^(?:submit|data)\.lock$/.test(name) ||
+    (name === 'data' && namesIn(join(directory, name)).some(DATA.isOurs)),
+};
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Refuses a directory of the results of jobs that is another user's, or open to all. What a jobs.toml says runs anyway, so
+ * that it may also say where.
+ *
+ * Errors: QrunError `CONFIG`.
+ */
+export function checkJobResults(path: string): void {
+  checkPlace(dirname(path), { ...LOGS, path, option: 'results = "..." in jobs.toml', isNamed: () => true });
+}
+
+/**
+ * Refuses a directory of submissions (`.qrun/jobs`) in which nothing is to be written; see `checkPlace`.
+ *
+ * Errors: QrunError `CONFIG`.
+ */
+export function checkSubmissions(root: string): void {
+  const isOurs = (name: string): boolean => /^[0-9a-f]{16}\.json$/.test(name);
+  const path = join(root, '.qrun', 'jobs');
+  checkPlace(root, { ...KEPT, what: 'the directory of submissions', path, isNamed: () => false, isOurs });
+}
+
+/**
+ * Where the logs of a sweep and the data of its embedded engine lie. `given`: absolute, where they are configured;
+ * `isNamed`: whether the user himself did that, and no file of the tree.
+ *
+ * Errors: QrunError `CONFIG` for a place that is not to be used; see `checkPlace`.
+ */
+export function placesOf(
+  root: string,
+  given: Readonly<Partial<Record<'log_dir' | 'data_dir', string>>>,
+  isNamed: (key: 'log_dir' | 'data_dir') => boolean,
+): { readonly logDirectory: string; readonly dataDirectory: string } {
+  const logDirectory = given.log_dir ?? join(root, 'results');
+  checkPlace(root, { ...LOGS, path: logDirectory, isNamed: () => isNamed('log_dir') });
+  checkPlace(root, { ...KEPT, path: join(root, '.qrun'), isNamed: () => false });
+  const dataDirectory = given.data_dir ?? join(root, '.qrun', 'data');
+  // One that is configured is looked at when it is opened: it may hold one for each unit.
+  const isOurs = given.data_dir === undefined ? DATA.isOurs : () => true;
+  checkPlace(root, { ...DATA, path: dataDirectory, isNamed: () => isNamed('data_dir'), isOurs });
+  return { logDirectory, dataDirectory };
+}

@@ -1,0 +1,140 @@
+import { realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { QrunError } from '../../core/errors.js';
+import type { Parameters } from '../../core/model.js';
+import { AUDIT, defaultGroup, sweepNameOf } from '../../core/queue/labels.js';
+import { MAX_COMBINATIONS } from '../../core/sweep/matrix.js';
+import { chooseUnits, parameterSets } from '../../core/sweep/units.js';
+import { ownersOfOneFile } from '../../core/unit/names.js';
+import { nameMatcher } from '../../core/unit/selection.js';
+import { foldsCase } from '../../io/files/case.js';
+import { isBeneath } from '../../io/files/paths.js';
+import { findSqlDirectories } from '../../io/unit/sweep-files.js';
+import { unitName } from '../../io/unit/unit-files.js';
+import {
+  type Surroundings,
+  type SweepContext,
+  sweepContext,
+  type UnitContext,
+  unitIn,
+} from '../unit/context.js';
+
+/** A sweep with its name and its units. */
+export interface Sweep extends SweepContext {
+  readonly name: string;
+  readonly group: string;
+  /** The directory that the command was given, absolute: the units lie at or below it. */
+  readonly start: string;
+  /** Sorted by id; selected ones only. */
+  readonly units: readonly UnitContext[];
+}
+
+export interface UnitSelection {
+  /** Globs over unit ids. */
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+}
+
+/**
+ * The sweep that a directory belongs to, with the units at or below it: those that qrun.toml lists, else each leaf
+ * directory, times epochs and matrix. With an embedded engine and `data_dir` each unit has a directory of its own
+ * below that, because only one process can open one.
+ *
+ * Errors: QrunError `CONFIG`, `UNIT_*`; `CONFIG` when two units would share a log, also where
+ * its disk does not tell upper from lower case.
+ */
+export function openSweep(
+  directory: string,
+  flags: Readonly<Record<string, unknown>>,
+  surroundings: Surroundings,
+  { include, exclude }: UnitSelection,
+  flagName?: (key: string) => string,
+): Sweep {
+  // pueue gives the working directory of a task without links, and ids must not depend on the way that was taken.
+  const start = real(resolve(surroundings.cwd, directory));
+  const context = sweepContext(start, flags, surroundings, flagName);
+  const root = real(context.root);
+  const sweep = { ...context, root };
+  const name = context.table.name ?? sweepNameOf(basename(root));
+  // Without a list of units the rest of the root, which may be anything, is not looked through.
+  const candidates = findSqlDirectories(
+    context.table.units === undefined ? start : root,
+    root,
+    context.linksWithin,
+  );
+  const chosen = chooseUnits(candidates, context.table.units).filter(path =>
+    isBeneath(join(root, path), start),
+  );
+  const sets = parameterSets(context.table);
+  // As for the sets of parameters: more are a mistake, and would take all memory before anybody could say so.
+  if (chosen.length * sets.length > MAX_COMBINATIONS) {
+    throw new QrunError('CONFIG', 'the sweep has too many units', {
+      details: [
+        `${chosen.length} directories x ${sets.length} sets of parameters; ${MAX_COMBINATIONS} are the limit`,
+      ],
+    });
+  }
+  const included = nameMatcher(include, true);
+  const excluded = nameMatcher(exclude, false);
+  const units = chosen
+    .flatMap(path => sets.map(set => unitOf(sweep, join(root, path), set)))
+    .filter(({ unit, directory: at }) => {
+      const names = [unit, unitName(at, root)];
+      return names.some(included) && !names.some(excluded);
+    });
+  // A unit that was submitted and is gone is for the audit to tell.
+  if (units.length === 0 && context.jobUnits === undefined) {
+    throw new QrunError('UNIT_EMPTY', `there is no unit of the sweep ${name} at or below ${start}`, {
+      hint:
+        include.length + exclude.length > 0
+          ? 'look at --include and --exclude; their globs match unit ids such as 2down/BTCUSDT_750'
+          : 'a unit is a directory with *.sql files; names that begin with "_" or "." do not count',
+    });
+  }
+  refuseSharedNames(units);
+  return { ...sweep, name, group: context.table.group ?? defaultGroup(name), start, units };
+}
+
+function unitOf(sweep: SweepContext, directory: string, parameters: Parameters): UnitContext {
+  const unit = unitIn(sweep, directory, parameters);
+  if (sweep.config.engine !== 'embedded' || sweep.config.data_dir === undefined) return unit;
+  const own = basename(unit.logPath).replace(/\.ndjson$/, '');
+  return { ...unit, dataDirectory: join(sweep.config.data_dir, own) };
+}
+
+function refuseSharedNames(units: readonly UnitContext[]): void {
+  const logs = units.map(({ unit, logPath }) => [unit, logPath] as const);
+  const path = new Map(logs);
+  const problems = sharing(logs).map(
+    ([one, other]) =>
+      `${one} and ${other} would share ${path.get(other)}${path.get(one) === path.get(other) ? '' : ', because its disk does not tell upper from lower case'}`,
+  );
+  if (units.some(({ unit }) => unit === AUDIT)) problems.push(`no unit can be called ${AUDIT}`);
+  for (const { unit } of units) {
+    // pueue shows labels as they are.
+    if (UNPRINTABLE.test(unit)) problems.push(`the unit ${JSON.stringify(unit)} holds control characters`);
+  }
+  if (problems.length > 0) {
+    throw new QrunError('CONFIG', 'the units of the sweep are not usable', { details: problems });
+  }
+}
+
+// Control characters, and what reorders the text around it.
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/u;
+
+// The disk is asked only where that matters.
+function sharing(logs: readonly (readonly [string, string])[]): [string, string][] {
+  const folded = ownersOfOneFile(logs, true);
+  const [, first] = logs[0] ?? [];
+  if (folded.length === 0 || first === undefined || foldsCase(dirname(first))) return folded;
+  return ownersOfOneFile(logs, false);
+}
+
+// What is wrong with a directory that is not there is said by whoever lists it.
+function real(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}

@@ -1,0 +1,35 @@
+import { parentPort } from 'node:worker_threads';
+import { previewUnit } from '../../app/unit/preview.js';
+import { QrunError } from '../../core/errors.js';
+import { believeBelow } from '../../io/files/owner.js';
+import { readLog } from '../../io/log/follow.js';
+import { directorySource } from '../../io/unit/unit-files.js';
+import type { PlanAnswer, PlanQuestion } from './plan-threads.js';
+
+// One of the threads of plan-pool.ts: plans the units that it is sent, one after the other.
+parentPort?.on('message', (question: PlanQuestion) => {
+  void answer(question).then(result => parentPort?.postMessage(result));
+});
+
+async function answer({
+  unit,
+  directory,
+  logPath,
+  linksWithin,
+  believed,
+  ...options
+}: PlanQuestion): Promise<PlanAnswer> {
+  for (const one of believed) believeBelow(one);
+  try {
+    const plan = await previewUnit(
+      { ...options, source: directorySource(directory, 0, linksWithin), limit: undefined },
+      visitor => readLog(logPath, unit, visitor),
+      { refuseDamage: true },
+    );
+    return { queries: plan.queries.length + plan.refused, due: plan.due.length, bad: plan.refused };
+  } catch (error) {
+    if (!(error instanceof QrunError)) return { bug: (error as Error).stack ?? String(error) };
+    const { code, message, hint, details } = error;
+    return { refused: { code, message, hint, details } };
+  }
+}

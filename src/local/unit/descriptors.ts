@@ -1,0 +1,39 @@
+import { availableParallelism } from 'node:os';
+import { concurrencyFor, type DescriptorFacts, descriptorsNeeded } from '../../core/engines/descriptors.js';
+import { QrunError } from '../../core/errors.js';
+import { countDescriptors } from '../../io/machine/descriptors.js';
+import type { RunnableContext } from './context.js';
+
+/**
+ * The context with as many queries at once as this process has file descriptors for, and a warning where that is
+ * fewer than were asked for.
+ *
+ * Errors: QrunError `CONFIG` when there are not enough for one.
+ */
+export function withinDescriptors(
+  context: RunnableContext,
+  count = countDescriptors(),
+): { readonly context: RunnableContext; readonly warning: string | undefined } {
+  const { config } = context;
+  if (count === undefined) return { context, warning: undefined };
+  const cores = availableParallelism();
+  const facts: DescriptorFacts = { ...count, engine: config.engine, cores };
+  // The embedded engine runs no more than eight for each core, whatever is asked for.
+  const wanted = config.engine === 'embedded' ? Math.min(config.concurrency, 8 * cores) : config.concurrency;
+  const fits = concurrencyFor(facts, wanted);
+  if (fits === wanted) return { context, warning: undefined };
+  const enough = (concurrency: number): number => Math.ceil(descriptorsNeeded(facts, concurrency) / 64) * 64;
+  if (fits === 0) {
+    throw new QrunError(
+      'CONFIG',
+      `this process may have ${count.limit} files open (ulimit -n), too few to run a single query`,
+      { hint: `raise the limit: ulimit -n ${enough(wanted)} (LimitNOFILE= in a unit of systemd)` },
+    );
+  }
+  return {
+    context: { ...context, config: { ...config, concurrency: fits } },
+    warning:
+      `${fits} at once in place of ${wanted}: this process may have ${count.limit} files open; ` +
+      `ulimit -n ${enough(wanted)} is enough for ${wanted}`,
+  };
+}

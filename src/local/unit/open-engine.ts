@@ -1,0 +1,110 @@
+import { createRequire } from 'node:module';
+import { relative } from 'node:path';
+import type { EmbeddedDataDeps } from '../../app/setup/embedded-data.js';
+import type { SetupFile } from '../../app/setup/setup.js';
+import { shortHash } from '../../core/unit/fingerprint.js';
+import type { Engine } from '../../io/engines/engine.js';
+import { SPOOL_THRESHOLD_BYTES, type SpoolOptions } from '../../io/engines/result-body.js';
+import { resultLimits } from '../../io/engines/spool-space.js';
+import type { RunnableContext } from './context.js';
+
+/**
+ * Opens the server that a configuration names.
+ *
+ * Errors: QrunError `ENGINE_*`, `CONFIG`.
+ */
+export async function openServer(context: RunnableContext, signal: AbortSignal): Promise<Engine> {
+  const { config, logDirectory } = context;
+  const common = {
+    concurrency: config.concurrency,
+    settings: config.settings,
+    spool: spoolOf(logDirectory, config.max_result),
+  };
+  const connection = context.connection();
+  // Loaded here, because each engine brings a large package that the other one and most commands do not need.
+  const { openClickHouse } = await import('../../io/engines/clickhouse/engine.js');
+  return await openClickHouse(
+    {
+      ...common,
+      ...connection,
+      ...(config.database === undefined ? {} : { database: config.database }),
+    },
+    signal,
+  );
+}
+
+/**
+ * Opens the embedded engine on the data that a unit's chain of setup files makes; see `app/embedded-data.ts`.
+ *
+ * Errors: QrunError `ENGINE_*`, `DATA_LOCKED`, `CONFIG`, `SETUP_FAILED`; the reason of the signal that stopped it.
+ */
+export async function openEmbeddedData(
+  context: RunnableContext,
+  setup: readonly SetupFile[],
+  world: Omit<EmbeddedDataDeps, 'open'> & { readonly pid: number },
+): Promise<Engine> {
+  const { config, dataDirectory, logDirectory, timeZone, inputs, logPath, root, unit } = context;
+  const [{ openEmbedded }, { openManagedData, openOwnData }] = await Promise.all([
+    import('../../io/engines/embedded/engine.js'),
+    import('../../app/setup/embedded-data.js'),
+  ]);
+  const spool = spoolOf(logDirectory, config.max_result);
+  const open: EmbeddedDataDeps['open'] = (directory, brief) =>
+    openEmbedded(
+      {
+        concurrency: brief ? 1 : config.concurrency,
+        settings: config.settings,
+        spool,
+        dataDirectory: directory,
+        access: { files: config.allow_files, network: config.allow_network },
+        ...(timeZone === undefined ? {} : { timeZone }),
+      },
+      world.drain,
+    );
+  const request = {
+    files: setup,
+    parameters: inputs.parameters,
+    settings: config.settings,
+    resultSettings: inputs.settings,
+    engine: engineVersion(),
+  };
+  if (config.data_dir !== undefined) {
+    const notes = await import('../../io/engines/setup-state.js');
+    notes.checkDataDirectory(dataDirectory);
+    const managed = {
+      directory: dataDirectory,
+      readNote: () => notes.readSetupNote(dataDirectory),
+      removeNote: () => notes.removeSetupNote(dataDirectory),
+      sync: () => notes.syncData(dataDirectory),
+      writeNote: (identity: string) => notes.writeSetupNote(dataDirectory, identity),
+    };
+    return await openManagedData({ ...world, open }, managed, request);
+  }
+  const [{ DataStore }, { ensureMadeHere }] = await Promise.all([
+    import('../../io/engines/embedded/data/store.js'),
+    import('../../io/engines/embedded/data/origin.js'),
+  ]);
+  await ensureMadeHere(dataDirectory, aside => {
+    const message =
+      `${dataDirectory} was not made here by qrun (it came with the tree, is a copy, or was made by an earlier version): ` +
+      `it was set aside as ${aside}, and data is prepared anew; qrun prune lists it`;
+    world.emit({ type: 'warning', message });
+  });
+  // One log is written by one run at a time: so is the copy that belongs to it.
+  const owner = { key: shortHash(relative(root, logPath)), pid: world.pid, unit, log: logPath };
+  return await openOwnData({ ...world, open }, new DataStore(dataDirectory), owner, request);
+}
+
+function spoolOf(directory: string, maxResultBytes: number | undefined): SpoolOptions {
+  return { directory, thresholdBytes: SPOOL_THRESHOLD_BYTES, ...resultLimits(directory, maxResultBytes) };
+}
+
+/** The version of the package with the embedded engine; empty where it is not installed. */
+export function engineVersion(): string {
+  try {
+    const { version } = createRequire(import.meta.url)('chdb/package.json') as { version?: unknown };
+    return typeof version === 'string' ? version : '';
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,151 @@
+import { describe, expect, it } from 'vitest';
+import { type DoctorDeps, diagnose } from '../../../src/app/machine/doctor.js';
+import { renderDiagnosis } from '../../../src/cli/commands/doctor/render.js';
+import { createStyle } from '../../../src/cli/terminal/style.js';
+import { QrunError } from '../../../src/core/errors.js';
+import type { PueueState, PueueTask } from '../../../src/core/queue/pueue-state.js';
+
+const STATE: PueueState = { tasks: [], groups: new Map(), sizeBytes: 100 };
+
+const HEALTHY: DoctorDeps = {
+  nodeVersion: '20.20.2',
+  configuration: () => ({ root: '/sweep', file: '/sweep/qrun.toml' }),
+  pueue: async () => ({ version: '4.0.4', state: async () => STATE }),
+  engine: async () => ({ says: 'ClickHouse 26.7 at http://ch:8123', limits: { max_threads: '8' } }),
+  usesServer: () => true,
+  chdb: async () => {},
+  locks: async () => 'koffi',
+  memoryCaps: async () => undefined,
+  mise: async () => '2026.1.1',
+  logPlace: async () => ({ path: '/sweep/results', unwritable: undefined, freeBytes: 5e10, network: false }),
+};
+
+const refused = (code: ConstructorParameters<typeof QrunError>[0]) => async () => {
+  throw new QrunError(code, `no ${code}`, { hint: 'mend it' });
+};
+
+function task(group: string, label: string, phase: PueueTask['phase']): PueueTask {
+  return {
+    id: 0,
+    group,
+    label,
+    directory: '/',
+    command: 'true',
+    phase,
+    result: undefined,
+    createdMs: 0,
+    startMs: undefined,
+    endMs: undefined,
+  };
+}
+
+describe('diagnose', () => {
+  it('finds nothing to mend where everything is there', async () => {
+    const { findings, exitCode } = await diagnose(HEALTHY);
+    expect(exitCode).toBe(0);
+    expect(findings.map(({ state }) => state)).toEqual(findings.map(() => 'ok'));
+    expect(findings.find(({ what }) => what === 'limits')?.says).toBe('max_threads=8');
+  });
+
+  it.each<[string, Partial<DoctorDeps>, number, string]>([
+    ['no pueue', { pueue: refused('PUEUE_MISSING') }, 26, 'pueue'],
+    ['no daemon', { pueue: async () => ({ version: '4.0.4', state: refused('PUEUE_DOWN') }) }, 26, 'pueued'],
+    ['no engine', { engine: refused('ENGINE_UNREACHABLE') }, 24, 'engine'],
+    ['no locks', { locks: async () => undefined }, 23, 'locks'],
+    [
+      'logs that cannot be written',
+      { logPlace: async () => ({ path: '/l', unwritable: 'EROFS', freeBytes: 1e12, network: false }) },
+      23,
+      'logs',
+    ],
+    [
+      'a full disk',
+      { logPlace: async () => ({ path: '/l', unwritable: undefined, freeBytes: 1e6, network: false }) },
+      23,
+      'disk',
+    ],
+    [
+      'bad configuration',
+      {
+        configuration: () => {
+          throw new QrunError('CONFIG', 'bad', { details: ['key: wrong'] });
+        },
+        // Everything that needs it fails alike, and is not reported again.
+        engine: refused('CONFIG'),
+        logPlace: refused('CONFIG'),
+      },
+      2,
+      'configuration',
+    ],
+  ])('%s', async (_title, deps, code, what) => {
+    const { findings, exitCode } = await diagnose({ ...HEALTHY, ...deps });
+    expect(exitCode).toBe(code);
+    expect(findings.filter(({ state }) => state === 'problem').map(finding => finding.what)).toEqual([what]);
+  });
+
+  it('gives the code of the worst class', async () => {
+    const engine = refused('ENGINE_REFUSED');
+    const locks = async () => undefined;
+    expect((await diagnose({ ...HEALTHY, engine, locks })).exitCode).toBe(24);
+    expect((await diagnose({ ...HEALTHY, engine, pueue: refused('PUEUE_DOWN') })).exitCode).toBe(26);
+  });
+
+  it('takes what is optional for a note', async () => {
+    const { findings, exitCode } = await diagnose({
+      ...HEALTHY,
+      chdb: refused('ENGINE_MISSING'),
+      locks: async () => 'child',
+      memoryCaps: async () => 'there is no systemd-run',
+      mise: async () => undefined,
+      logPlace: async () => ({ path: '/nfs', unwritable: undefined, freeBytes: 5e8, network: true }),
+    });
+    expect(exitCode).toBe(0);
+    expect(findings.filter(({ state }) => state === 'note').map(({ what }) => what)).toEqual([
+      'memory caps',
+      'chdb',
+      'locks',
+      'disk',
+      'disk',
+      'mise',
+    ]);
+  });
+
+  it('tells of paused groups of ours only, and how to shrink a large state', async () => {
+    const state: PueueState = {
+      tasks: [task('nightly', 'qrun:a:b', 'queued'), task('qrun-a', 'qrun:a:c', 'done')],
+      groups: new Map(
+        ['nightly', 'qrun-a', 'other'].map(name => [name, { name, paused: true, slots: 1 }] as const),
+      ),
+      sizeBytes: 2_500_000,
+    };
+    const pueue = async () => ({ version: '4.0.4', state: async () => state });
+    const { findings, exitCode } = await diagnose({ ...HEALTHY, pueue });
+    expect(exitCode).toBe(26);
+    expect(findings.filter(({ what }) => what === 'group').map(({ mend }) => mend)).toEqual([
+      'pueue start --group=nightly',
+      'pueue start --group=qrun-a',
+    ]);
+    expect(findings.find(({ what }) => what === 'pueue state')).toMatchObject({
+      state: 'note',
+      mend: 'pueue clean --group=qrun-a',
+    });
+  });
+
+  it('lets a bug be seen', async () => {
+    const engine = async () => {
+      throw new TypeError('bug');
+    };
+    await expect(diagnose({ ...HEALTHY, engine })).rejects.toThrow(TypeError);
+  });
+});
+
+describe('renderDiagnosis', () => {
+  it('aligns state, subject and text, with what mends it beneath', async () => {
+    const diagnosis = await diagnose({ ...HEALTHY, pueue: refused('PUEUE_DOWN') });
+    const lines = renderDiagnosis(diagnosis, createStyle({ color: false, unicode: false })).split('\n');
+    expect(lines[0]).toBe('ok       node           20.20.2');
+    expect(lines[2]).toBe('problem  pueue          no PUEUE_DOWN');
+    expect(lines[3]).toBe('                        mend: mend it');
+    expect(lines.at(-2)).toBe('one problem hinders a sweep (26)');
+  });
+});

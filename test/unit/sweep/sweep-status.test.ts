@@ -1,0 +1,223 @@
+import { describe, expect, it } from 'vitest';
+import { SweepWatch, type UnitToWatch } from '../../../src/app/sweep/status.js';
+import type { RecordHead } from '../../../src/core/log/record.js';
+import type { TaskResult } from '../../../src/core/queue/pueue-state.js';
+import type { SweepAudit } from '../../../src/core/sweep/audit.js';
+import { endNote, UnitProgress, unitState } from '../../../src/core/sweep/status.js';
+import type { RunStart } from '../../../src/io/log/run-sidecar.js';
+import { pueueState, pueueTask } from '../queue/pueue-samples.js';
+
+function head(query: string, outcome: RecordHead['outcome'], parts = 1, run = 'r1'): RecordHead {
+  return { query, outcome, parts, run } as RecordHead;
+}
+
+describe('UnitProgress', () => {
+  const progress = new UnitProgress();
+  progress.group(head('a', 'error'));
+  progress.group(head('a', 'normal', 3));
+  progress.group(head('b', 'skipped'));
+  progress.group(head('c', 'error', 1, 'r2'));
+  progress.group(head('gone', 'normal', 9, 'r2'));
+  progress.group(head('d', 'normal', 3, 'r2'));
+  progress.partial(head('d', 'normal', 3, 'r2'));
+  const queries = ['a', 'b', 'c', 'd', 'e'];
+
+  it('counts final states, of the queries that the unit has', () => {
+    expect(progress.counts(queries, 3)).toEqual({
+      queries: 5,
+      settled: 2,
+      errors: 1,
+      found_lines: 5,
+      expected_lines: 3 + 1 + 1 + 2 * 3,
+      estimated: false,
+    });
+  });
+
+  it('estimates the rows of what is missing from those that are there, else from the sweep', () => {
+    expect(progress.counts(queries, undefined)).toMatchObject({
+      expected_lines: 3 + 1 + 1 + 2 * 3,
+      estimated: true,
+    });
+    expect(new UnitProgress().counts(queries, undefined, 4)).toMatchObject({
+      expected_lines: 20,
+      estimated: true,
+    });
+    expect(progress.counts(['a', 'b'], undefined).estimated).toBe(false);
+    expect([progress.width, new UnitProgress().width]).toEqual([6, undefined]);
+  });
+
+  it('counts the groups of the newest run, for its rate', () => {
+    expect(progress.lastRun).toEqual({ run: 'r2', groups: 3 });
+  });
+});
+
+describe('unitState', () => {
+  const all = { task: undefined, holder: undefined, queries: 3, settled: 0, errors: 0 };
+
+  it.each([
+    ['queued', 'queued'],
+    ['locked', 'queued'],
+    ['stashed', 'delayed'],
+    ['running', 'running'],
+    ['paused', 'paused'],
+  ] as const)('of a task that is %s is %s', (phase, state) => {
+    expect(unitState({ ...all, task: pueueTask({ phase }) })).toEqual({ state, note: '' });
+  });
+
+  it('names who runs it without pueue', () => {
+    expect(unitState({ ...all, holder: 'pid 4' })).toEqual({
+      state: 'running',
+      note: 'outside pueue: pid 4',
+    });
+    const queued = { ...all, holder: 'pid 4', task: pueueTask({ phase: 'queued' }) };
+    expect(unitState(queued)).toEqual({ state: 'queued', note: 'runs outside pueue: pid 4' });
+    expect(unitState({ ...queued, task: pueueTask({ phase: 'running' }) }).note).toBe('');
+  });
+
+  const ended = (result: TaskResult) => pueueTask({ phase: 'done', result });
+
+  it.each([
+    ['complete', { settled: 3, task: ended({ kind: 'killed' }) }, ''],
+    [
+      'errors',
+      { settled: 2, errors: 1, task: ended({ kind: 'failed', exitCode: 20 }) },
+      'some queries stand as error (20)',
+    ],
+    [
+      'failed',
+      { settled: 1, task: ended({ kind: 'failed', exitCode: 137 }) },
+      'killed at its memory cap, or by kill -9 (137)',
+    ],
+    ['failed', { task: ended({ kind: 'killed' }) }, 'killed, or pueued was restarted'],
+    ['incomplete', { settled: 1 }, ''],
+    ['incomplete', { task: ended({ kind: 'success' }) }, ''],
+    ['not submitted', {}, ''],
+  ] as const)('is %s by what the log holds', (state, facts, note) => {
+    expect(unitState({ ...all, ...facts })).toEqual({ state, note });
+  });
+
+  it.each<[TaskResult, string]>([
+    [{ kind: 'success' }, ''],
+    [{ kind: 'failed', exitCode: 24 }, 'the engine was away or refused it (24)'],
+    [{ kind: 'failed', exitCode: 77 }, 'failed (77)'],
+    [{ kind: 'failed' }, 'failed (1)'],
+    [{ kind: 'spawn' }, 'could not be started'],
+    [{ kind: 'errored' }, 'pueue lost it'],
+    [{ kind: 'dependency' }, 'a task that it depends on failed'],
+  ])('tells how a task ended: %j', (result, note) => {
+    expect(endNote(ended(result))).toBe(note);
+  });
+});
+
+describe('SweepWatch', () => {
+  const START = { run: 'r1', at: '2026-01-31T12:00:00.000Z', rows_per_query: null } as unknown as RunStart;
+  const nowMs = () => Date.parse('2026-01-31T12:00:10.000Z');
+
+  function unit(name: string, heads: RecordHead[], more: Partial<UnitToWatch> = {}): UnitToWatch {
+    return {
+      unit: name,
+      queries: () => ['a', 'b', 'c', 'd'],
+      rowsPerQuery: undefined,
+      follow: newProgress => {
+        const progress = newProgress();
+        return {
+          catchUp: async () => {
+            for (const one of heads.splice(0)) progress.group(one);
+            return undefined;
+          },
+        };
+      },
+      holder: async () => undefined,
+      lastStart: () => START,
+      ...more,
+    };
+  }
+
+  const look = (
+    units: UnitToWatch[],
+    state = pueueState([]),
+    audit?: { audit: SweepAudit; outdated: boolean },
+  ) =>
+    new SweepWatch({ units, readPueue: async () => state, readAudit: () => audit, nowMs }).look(
+      's',
+      'qrun-s',
+    );
+
+  it('adds up the rates of what runs, and says how long the rest takes', async () => {
+    const state = pueueState([{ phase: 'running' }]);
+    const status = await look([unit('a', [head('a', 'normal'), head('b', 'normal')]), unit('b', [])], state);
+    expect(status.queries_per_second).toBeCloseTo(0.2);
+    // 2 queries of a and 4 of b.
+    expect(status.eta_ms).toBeCloseTo(30_000);
+    expect(status.units.map(({ state: where }) => where)).toEqual(['running', 'not submitted']);
+  });
+
+  it('counts no file without a statement, and reads each once, and only those without a result', async () => {
+    const read: string[] = [];
+    const isQuery = (name: string): boolean => {
+      read.push(name);
+      return name === 'c';
+    };
+    const watched = unit('u', [head('a', 'normal')], { isQuery });
+    const watch = new SweepWatch({
+      units: [watched],
+      readPueue: async () => pueueState([]),
+      readAudit: () => undefined,
+      nowMs,
+    });
+    for (let n = 0; n < 2; n += 1) {
+      const [status] = (await watch.look('s', 'qrun-s')).units;
+      expect(status).toMatchObject({ state: 'incomplete', queries: 2, settled: 1 });
+    }
+    expect(read).toEqual(['b', 'c', 'd']);
+    // A unit that has hardly begun is not read.
+    const names = Array.from({ length: 200 }, (_, n) => `q${n}`);
+    const [large] = (await look([unit('u', [], { queries: () => names, isQuery })])).units;
+    expect(large).toMatchObject({ queries: 200 });
+    expect(read).toHaveLength(3);
+  });
+
+  it('takes no rate from a run that is over, or from one that recorded nothing yet', async () => {
+    const state = pueueState([{ phase: 'running' }]);
+    const status = await look([unit('a', [head('a', 'normal', 1, 'r0')])], state);
+    expect([status.queries_per_second, status.eta_ms]).toEqual([0, undefined]);
+    expect((await look([unit('b', [head('a', 'normal')])])).queries_per_second).toBe(0);
+  });
+
+  it('reads only what is new with each look', async () => {
+    const heads = [head('a', 'normal')];
+    const watch = new SweepWatch({
+      units: [unit('a', heads)],
+      readPueue: async () => undefined,
+      readAudit: () => undefined,
+      nowMs,
+    });
+    expect((await watch.look('s', 'g')).units[0]?.settled).toBe(1);
+    heads.push(head('b', 'normal'));
+    expect((await watch.look('s', 'g')).units[0]?.settled).toBe(2);
+  });
+
+  it('names paused groups that hold something of the sweep', async () => {
+    expect((await look([unit('a', [])], pueueState([], { paused: true }))).paused_groups).toEqual(['qrun-s']);
+    expect((await look([unit('a', [])], pueueState([]))).paused_groups).toEqual([]);
+  });
+
+  const AUDIT = { verdict: 'complete', at: '2026-01-31T12:00:00.000Z' } as SweepAudit;
+
+  it.each([
+    ['none', {}, undefined],
+    ['done', {}, { audit: AUDIT, outdated: false }],
+    ['queued', { phase: 'queued' as const }, undefined],
+    ['running', { phase: 'running' as const }, undefined],
+    ['done', { phase: 'done' as const, result: { kind: 'failed' as const, exitCode: 21 } }, undefined],
+    ['failed', { phase: 'done' as const, result: { kind: 'killed' as const } }, undefined],
+  ])('tells that the audit is %s', async (expected, task, audit) => {
+    const state = pueueState(Object.keys(task).length === 0 ? [] : [{ label: 'qrun:s:#audit', ...task }]);
+    expect((await look([unit('a', [])], state, audit)).audit.state).toBe(expected);
+  });
+
+  it('does not show a verdict on logs that have changed since', async () => {
+    const { audit } = await look([unit('a', [])], pueueState([]), { audit: AUDIT, outdated: true });
+    expect(audit).toMatchObject({ state: 'none', verdict: undefined });
+  });
+});

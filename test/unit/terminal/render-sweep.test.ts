@@ -1,0 +1,193 @@
+import { describe, expect, it } from 'vitest';
+import type { SweepStatus } from '../../../src/app/sweep/status.js';
+import { renderStatus } from '../../../src/cli/commands/status/render.js';
+import { renderSubmission } from '../../../src/cli/commands/submit-all/render.js';
+import { createStyle } from '../../../src/cli/terminal/style.js';
+import type { UnitStatus } from '../../../src/core/sweep/status.js';
+
+const plain = createStyle({ color: false, unicode: true, columns: 100 });
+
+function unit(name: string, state: UnitStatus['state'], more: Partial<UnitStatus> = {}): UnitStatus {
+  return {
+    unit: name,
+    state,
+    note: '',
+    queries: 100,
+    settled: 0,
+    errors: 0,
+    found_lines: 0,
+    expected_lines: 300,
+    estimated: false,
+    queries_per_second: 0,
+    ...more,
+  };
+}
+
+function status(units: UnitStatus[], more: Partial<SweepStatus> = {}): SweepStatus {
+  return {
+    sweep: 'gen600',
+    group: 'qrun-gen600',
+    slots: 4,
+    paused_groups: [],
+    units,
+    audit: { state: 'queued', note: '', verdict: undefined, at: undefined },
+    queries_per_second: 0,
+    eta_ms: undefined,
+    ...more,
+  };
+}
+
+const view = { all: false, problem: undefined };
+
+describe('renderStatus', () => {
+  it('shows sums, units and the audit, aligned', () => {
+    const units = [
+      unit('2up/b', 'queued'),
+      unit('2down/a', 'running', { settled: 40, errors: 2, found_lines: 122, queries_per_second: 12.34 }),
+    ];
+    const text = renderStatus(status(units, { queries_per_second: 12.34, eta_ms: 12_800 }), plain, view);
+    expect(text.split('\n')).toEqual([
+      'gen600  pueue group qrun-gen600, 4 at a time',
+      '',
+      '  ██░░░░░░░░░░ 21 %   42 of 200 queries   122 of 600 lines   2 errors   12.3 q/s   about 13 s left',
+      '  2 units: 1 running, 1 queued',
+      '',
+      '  unit     state    done  queries  found  expected  errors   q/s',
+      '  2down/a  running  42 %      100    122       300       2  12.3',
+      '  2up/b    queued    0 %      100      0       300',
+      '',
+      '  audit: follows the units',
+      '',
+    ]);
+  });
+
+  it('says 100 % only when all is there, and marks estimates', () => {
+    const units = [unit('a', 'running', { queries: 1000, settled: 999, estimated: true })];
+    expect(renderStatus(status(units), plain, view)).toMatch(/ 99 % .* ~300 lines/);
+  });
+
+  it('names what somebody has to do', () => {
+    const text = renderStatus(status([unit('a', 'queued')], { paused_groups: ['g'] }), plain, {
+      ...view,
+      problem: 'no pueue daemon answers: x',
+    });
+    expect(text).toContain('! the group g is paused, nothing starts: pueue start --group=g');
+    expect(text).toContain('! without pueue: no pueue daemon answers: x');
+  });
+
+  it('shows the first few of what waits or is complete, everything that is wrong, and all on request', () => {
+    const units = [
+      ...Array.from({ length: 9 }, (_, n) => unit(`w${n}`, 'queued')),
+      ...Array.from({ length: 9 }, (_, n) => unit(`f${n}`, 'failed', { note: 'killed' })),
+    ];
+    const text = renderStatus(status(units), plain, view);
+    expect(text.match(/ f\d /g)).toHaveLength(9);
+    expect(text.match(/ w\d /g)).toHaveLength(5);
+    expect(text).toContain('and 4 more (--all)');
+    expect(renderStatus(status(units), plain, { ...view, all: true }).match(/ w\d /g)).toHaveLength(9);
+  });
+
+  it('fits the terminal while it is watched', () => {
+    const units = Array.from({ length: 90 }, (_, n) =>
+      unit(`unit-${n}`, 'failed', { note: 'x'.repeat(200) }),
+    );
+    const lines = renderStatus(status(units), plain, { ...view, rows: 30 }).split('\n');
+    expect(lines.length).toBeLessThanOrEqual(30);
+    expect(Math.max(...lines.map(line => line.length))).toBeLessThanOrEqual(100);
+  });
+
+  it.each([
+    [{ state: 'running' as const }, 'audit: waits for the units'],
+    [{ state: 'failed' as const, note: 'killed' }, 'audit: failed: killed; run it: qrun audit-all'],
+    [{ state: 'none' as const }, 'audit: none since the last record'],
+    [
+      { state: 'done' as const, verdict: 'incomplete' as const, at: '2026-01-31T12:00:00.000Z' },
+      'audit: incomplete  2026-01-31 12:00 UTC',
+    ],
+  ])('tells about the audit: %j', (audit, expected) => {
+    const full = { note: '', verdict: undefined, at: undefined, ...audit };
+    expect(renderStatus(status([unit('a', 'complete')], { audit: full }), plain, view)).toContain(expected);
+  });
+
+  it('escapes names that would act on a terminal', () => {
+    expect(renderStatus(status([unit('a\u001b[2J', 'failed')]), plain, view)).not.toContain('\u001b[2J');
+  });
+});
+
+describe('renderSubmission', () => {
+  const submission = {
+    sweep: 'gen600',
+    root: '/sweep',
+    group: 'qrun-gen600',
+    complete: ['c'],
+    elsewhere: [],
+    cannotRun: [],
+    due: new Map([
+      ['a', 1368],
+      ['c', 0],
+    ]),
+    report: {
+      submitted: ['a'],
+      queued: ['q1', 'q2'],
+      running: [],
+      ended: [],
+      audit: 'submitted' as const,
+      group: 'qrun-gen600',
+      slots: 2,
+      groupPaused: false,
+      stateBytes: 10,
+    },
+  };
+
+  it('ends with a table of what became of the units', () => {
+    expect(renderSubmission(submission, plain, false).split('\n')).toEqual([
+      'gen600  /sweep  pueue group qrun-gen600, 2 at a time',
+      '',
+      '  units              queries due',
+      '  submitted       1        1,368',
+      '  already queued  2',
+      '  running         0',
+      '  complete        1',
+      '',
+      '  the audit follows, whatever becomes of them: qrun status tells',
+      '',
+    ]);
+  });
+
+  it('warns of a paused group and of a state that slows pueue down', () => {
+    const report = { ...submission.report, groupPaused: true, stateBytes: 94_000_000 };
+    const text = renderSubmission({ ...submission, report }, plain, false);
+    expect(text).toContain('the group is paused: pueue start --group=qrun-gen600');
+    expect(text).toContain("pueue's state has 94.0 MB");
+  });
+
+  it('names the units with queries that cannot run, and those of which nothing can', () => {
+    const cannotRun = [
+      { unit: 'a', queries: 1, problem: null },
+      { unit: 'b', queries: 0, problem: 'holds no query' },
+    ];
+    const text = renderSubmission({ ...submission, cannotRun }, plain, false);
+    expect(text).toContain(
+      '  cannot run  a: 1 query left out\n  cannot run  b: holds no query\n\n  the audit',
+    );
+  });
+
+  it('lists what a dry run would submit', () => {
+    const submitted = Array.from({ length: 25 }, (_, n) => `u${n}`);
+    const report = { ...submission.report, submitted };
+    const text = renderSubmission({ ...submission, elsewhere: ['z'], report }, plain, true);
+    expect(text).toMatch(/to submit\s+25\n/);
+    expect(text).toMatch(/running elsewhere\s+1\n/);
+    expect(text).toContain('and 5 more (--json has all)');
+    expect(text).toContain('the audit would follow');
+  });
+
+  it.each([
+    ['waiting' as const, 'the audit waits behind them'],
+    ['not due' as const, 'the last audit was complete'],
+  ])('tells that the audit is %s', (audit, expected) => {
+    expect(
+      renderSubmission({ ...submission, report: { ...submission.report, audit } }, plain, false),
+    ).toContain(expected);
+  });
+});
