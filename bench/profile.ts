@@ -1,4 +1,4 @@
-import { cpSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { measureNode, REPOSITORY } from './measure.js';
 import type { BenchContext, PartResult } from './result.js';
@@ -77,7 +77,7 @@ function unbundled(directory: string): string {
     cpSync(join(REPOSITORY, name), join(copy, name), { recursive: true });
   }
   symlinkSync(join(REPOSITORY, 'node_modules'), join(copy, 'node_modules'));
-  rmSync(join(copy, 'dist/cli/bundle/qrun.cjs'));
+  writeFileSync(join(copy, 'dist/cli/bundle/main.js'), "export * from '../main.js';\n");
   return join(copy, 'bin/qrun.cjs');
 }
 

@@ -2,6 +2,11 @@
 'use strict';
 // CommonJS on purpose: libuv reads UV_THREADPOOL_SIZE when its first thread is needed, and an ES module's
 // imports need threads before its first line runs. Each query on the embedded engine holds one thread.
+const { existsSync, mkdirSync, statSync } = require('node:fs');
+const { enableCompileCache } = require('node:module');
+const { availableParallelism } = require('node:os');
+const { dirname, isAbsolute, join } = require('node:path');
+
 process.exitCode = 1;
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 12)) {
@@ -9,11 +14,12 @@ if (major < 20 || (major === 20 && minor < 12)) {
   process.exitCode = 2;
 } else {
   if (!process.env.UV_THREADPOOL_SIZE) {
-    const cores = require('node:os').availableParallelism();
+    const cores = availableParallelism();
     // Light queries can use eight for each core; all need two.
     process.env.UV_THREADPOOL_SIZE = String(Math.max(2 * cores + 8, Math.min(128, 8 * cores + 8)));
   }
-  load()
+  keepCompiledCode(process.env);
+  import('../dist/cli/bundle/main.js')
     .then(cli => cli.main(process))
     .catch(error => {
       const isShort = error?.code === 'EMFILE' || error?.code === 'ENFILE';
@@ -23,10 +29,28 @@ if (major < 20 || (major === 20 && minor < 12)) {
     });
 }
 
-// The bundle (scripts/bundle.mjs) or, where only the modules were built, these: the same program.
-async function load() {
-  const bundle = require('node:path').join(__dirname, '..', 'dist', 'cli', 'bundle', 'qrun.cjs');
-  const { existsSync } = require('node:fs');
-  const { loadBundle } = require('./load-bundle.cjs');
-  return existsSync(bundle) ? loadBundle(bundle).exports : import('../dist/cli/main.js');
+/**
+ * Lets Node (22.8 and later) keep compiled code from one start to the next, in `$XDG_CACHE_HOME/qrun` or `~/.cache/qrun`.
+ * Whoever can write there decides what the command does, so that it must be the user's own, and nobody else's to write
+ * to; Node's default is a directory in the shared /tmp. Without it, a start takes 50 ms longer.
+ */
+function keepCompiledCode({ HOME, XDG_CACHE_HOME, NODE_COMPILE_CACHE, NODE_DISABLE_COMPILE_CACHE }) {
+  if (!enableCompileCache || NODE_COMPILE_CACHE || NODE_DISABLE_COMPILE_CACHE) return;
+  const caches = XDG_CACHE_HOME || (HOME ? join(HOME, '.cache') : '');
+  if (!isAbsolute(caches)) return;
+  const directory = join(caches, 'qrun');
+  try {
+    for (const path of [caches, directory]) {
+      if (!existsSync(path) && isOwn(dirname(path))) mkdirSync(path, { mode: 0o700 });
+      if (!isOwn(path)) return;
+    }
+    enableCompileCache(directory);
+  } catch {
+    // No home, a disk that is full or cannot be written to: nothing that a run needs.
+  }
+}
+
+function isOwn(path) {
+  const { uid, mode } = statSync(path);
+  return uid === process.getuid() && (mode & 0o022) === 0;
 }

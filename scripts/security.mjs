@@ -25,7 +25,7 @@ try {
 }
 if (process.env.QRUN_TRIALS_INSIDE !== '1') {
   if (process.platform !== 'linux' || process.getuid() !== 0) end('this needs Linux, and root: other users');
-  if (!existsSync(join(ROOT, 'dist/cli/bundle/qrun.cjs'))) end('nothing is built: npm run build');
+  if (!existsSync(join(ROOT, 'dist/cli/bundle/main.js'))) end('nothing is built: npm run build');
   const script = `ip link set lo up && ip addr add ${HOST}/32 dev lo && exec "$@"`;
   const command = [process.execPath, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
   const { status } = spawnSync('unshare', ['-n', '-m', '--', 'sh', '-c', script, 'sh', ...command], {

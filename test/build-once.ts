@@ -41,12 +41,12 @@ function build(): string {
 }
 
 function isFresh(): boolean {
-  if (!existsSync(STAMP) || !existsSync(join(ROOT, 'dist', 'cli', 'bundle', 'qrun.cjs.cache'))) return false;
+  if (!existsSync(STAMP) || !existsSync(join(ROOT, 'dist/cli/bundle/main.js'))) return false;
   const builtMs = statSync(STAMP).mtimeMs;
   const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).map(name =>
     join('src', name),
   );
-  const makers = ['tsconfig.json', 'tsconfig.build.json', 'scripts/bundle.mjs', 'bin/load-bundle.cjs'];
+  const makers = ['tsconfig.json', 'tsconfig.build.json', 'scripts/bundle.mjs'];
   return [...sources, ...makers, 'package-lock.json'].every(
     // A file that is gone meanwhile is a change too.
     name =>

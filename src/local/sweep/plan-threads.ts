@@ -54,7 +54,7 @@ export class PlanPool {
   readonly #program: URL;
 
   /** `program` is what the threads run. */
-  constructor(units: number, program = new URL('../../local/sweep/plan-worker.js', import.meta.url)) {
+  constructor(units: number, program = new URL('./plan-worker.js', import.meta.url)) {
     const wanted = Math.min(MAX_THREADS, availableParallelism(), Math.ceil(units / UNITS_FOR_A_THREAD));
     const size = Math.max(1, wanted);
     this.#limit = pLimit(size);

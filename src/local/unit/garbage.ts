@@ -2,18 +2,18 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
- * Keeps V8 from concluding, while a large unit is planned, where new objects should live. Planning keeps all that it makes;
- * what the same lines make during the run would be taken for kept too and made in the old heap, up to 300 MB of it before
- * it is collected. To be called late and only where it matters: modules of Node that are loaded afterwards are compiled
- * anew (see bin/load-bundle.cjs).
+ * Keeps V8 from learning, while a large unit is planned, where new objects should live. Planning keeps all that it makes.
+ * V8 would conclude that what the same lines make during the run is kept too, and would make it in the old heap: up to
+ * 300 MB before it is collected. Call it late and only where it matters: with a changed flag V8 refuses the compiled code
+ * of Node's modules, so that those that are loaded afterwards take three times as long.
  */
 export function expectShortLives(): void {
   setFlagsFromString('--no-allocation-site-pretenuring');
 }
 
 /**
- * Collects garbage now, all of it: some 50 ms after planning 300,000 queries. What planning leaves behind, and what
- * hangs on it, would else stay until V8 thinks of its old heap, which takes 30 MB more by then.
+ * Collects all garbage now, which takes 50 ms after planning 300,000 queries. Otherwise some 30 MB that planning leaves
+ * behind survive in the old heap for half of the run.
  */
 export function collectGarbage(): void {
   setFlagsFromString('--expose-gc');

@@ -1,106 +1,130 @@
+import { once } from 'node:events';
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
-  rmSync,
+  statSync,
   symlinkSync,
-  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { execa } from 'execa';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { PlanQuestion } from '../../../src/local/sweep/plan-threads.js';
 import { ROOT, requireBuild } from '../../built.js';
 import { scratch } from '../machine/processes.js';
 
-// The command as `npm run build` makes it: one file and V8's code cache of it.
+// The command as `npm run build` makes it.
 
-// A copy in which the modules are missing, unless they are wanted.
-function installed({ modules = false } = {}): { readonly home: string; readonly bundle: string } {
+let home: string;
+
+beforeEach(() => {
   requireBuild();
-  const home = scratch();
-  const bundle = join(home, 'dist', 'cli', 'bundle', 'qrun.cjs');
-  for (const name of ['bin', 'package.json']) cpSync(join(ROOT, name), join(home, name), { recursive: true });
-  symlinkSync(join(ROOT, 'node_modules'), join(home, 'node_modules'));
-  mkdirSync(join(home, 'dist', 'cli', 'bundle'), { recursive: true });
-  if (modules) cpSync(join(ROOT, 'dist'), join(home, 'dist'), { recursive: true });
-  for (const end of ['', '.cache'])
-    cpSync(join(ROOT, 'dist', 'cli', 'bundle', `qrun.cjs${end}`), `${bundle}${end}`);
-  return { home, bundle };
-}
+  home = scratch();
+});
 
-async function plan(home: string) {
-  const unit = join(home, 'sql');
-  mkdirSync(unit, { recursive: true });
-  writeFileSync(join(unit, 'a.sql'), 'SELECT 1');
+async function qrun(args: readonly string[], env: Readonly<Record<string, string>> = {}, root = ROOT) {
   const { PATH = '' } = process.env;
-  const options = { cwd: home, env: { PATH }, extendEnv: false, reject: false };
-  const { exitCode, stdout, stderr } = await execa(
-    process.execPath,
-    [join(home, 'bin', 'qrun.cjs'), 'plan', 'sql', '--json'],
-    options,
-  );
-  return { exitCode, stderr, due: (JSON.parse(stdout) as { due: number }).due };
+  const { exitCode, stdout, stderr } = await execa(process.execPath, [join(root, 'bin/qrun.cjs'), ...args], {
+    cwd: home,
+    env: { PATH, ...env },
+    extendEnv: false,
+    reject: false,
+  });
+  return { exitCode, stdout, stderr };
 }
-
-// What V8 says of the cache: `undefined` where it was given none. It takes one only with the flags of its making.
-async function rejection(home: string, bundle: string): Promise<string> {
-  const script = `
-    const { script } = require('./bin/load-bundle.cjs').loadBundle(process.argv[1]);
-    process.stdout.write(String(script.cachedDataRejected));`;
-  return (await execa(process.execPath, ['-e', script, bundle], { cwd: home })).stdout;
-}
-
-const PLANNED = { exitCode: 0, stderr: '', due: 1 };
 
 describe('the bundle', () => {
   it('is all that the command needs besides the packages with native code', async () => {
-    const { home } = installed();
-    expect(readdirSync(join(home, 'dist'))).toEqual(['cli']);
-    expect(await plan(home)).toEqual(PLANNED);
+    for (const name of ['bin', 'package.json', 'dist/cli/bundle'])
+      cpSync(join(ROOT, name), join(home, 'qrun', name), { recursive: true });
+    mkdirSync(join(home, 'qrun/node_modules'));
+    symlinkSync(join(ROOT, 'node_modules/koffi'), join(home, 'qrun/node_modules/koffi'));
+    mkdirSync(join(home, 'sql'));
+    writeFileSync(join(home, 'sql/a.sql'), 'SELECT 1');
+    const { exitCode, stdout, stderr } = await qrun(['plan', 'sql', '--json'], {}, join(home, 'qrun'));
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+    expect(JSON.parse(stdout)).toMatchObject({ due: 1 });
   });
 
-  it('is used where it is, and the modules where it is not', async () => {
-    const { home, bundle } = installed({ modules: true });
-    writeFileSync(join(home, 'dist', 'cli', 'main.js'), 'throw new Error("the modules");');
-    expect(await plan(home)).toEqual(PLANNED);
-    cpSync(join(ROOT, 'dist', 'cli', 'main.js'), join(home, 'dist', 'cli', 'main.js'));
-    rmSync(bundle);
-    expect(await plan(home)).toEqual(PLANNED);
+  it('holds the program of the threads that plan', async () => {
+    mkdirSync(join(home, 'sql'));
+    writeFileSync(join(home, 'sql/a.sql'), 'SELECT 1');
+    const thread = new Worker(join(ROOT, 'dist/cli/bundle/plan-worker.js'));
+    const question: PlanQuestion = {
+      unit: 'sql',
+      directory: join(home, 'sql'),
+      logPath: join(home, 'sql.ndjson'),
+      linksWithin: null,
+      believed: [],
+      inputs: { parameters: {}, settings: {} },
+      selection: { include: [], exclude: [], shard: undefined, shuffle: undefined },
+      rerun: 'none',
+      allowPlaceholders: false,
+      usedElsewhere: new Set(),
+      bad: 'refuse',
+    };
+    thread.postMessage(question);
+    expect(await once(thread, 'message')).toEqual([{ queries: 1, due: 1, bad: 0 }]);
+    await thread.terminate();
+  });
+});
+
+describe('compiled code', () => {
+  // Stands in for Node's own function, which Node 20 does not have, and says which directory it was given.
+  async function directoryFor(env: Readonly<Record<string, string>>): Promise<string> {
+    const stub = join(home, 'stub.cjs');
+    writeFileSync(stub, "require('node:module').enableCompileCache = at => process.stderr.write(at);");
+    const { exitCode, stderr } = await qrun(['--version'], { ...env, NODE_OPTIONS: `--require=${stub}` });
+    expect(exitCode).toBe(0);
+    return stderr;
+  }
+
+  it('is kept in a directory of the user, which is made where it is missing', async () => {
+    expect(await directoryFor({ HOME: home })).toBe(join(home, '.cache/qrun'));
+    for (const path of ['.cache', '.cache/qrun']) expect(statSync(join(home, path)).mode & 0o777).toBe(0o700);
   });
 
-  it('comes with a code cache that V8 takes', async () => {
-    const { home, bundle } = installed();
-    expect(await rejection(home, bundle)).toBe('false');
+  it('is kept in the directory that XDG_CACHE_HOME names', async () => {
+    expect(await directoryFor({ HOME: home, XDG_CACHE_HOME: join(home, 'caches') })).toBe(
+      join(home, 'caches/qrun'),
+    );
+    expect(existsSync(join(home, '.cache'))).toBe(false);
   });
 
-  it('gives V8 no cache that a disk has changed, nor one of another bundle of the same length', async () => {
-    const { home, bundle } = installed();
-    const cache = readFileSync(`${bundle}.cache`);
-    const changed = Buffer.from(cache);
-    changed[200_000] = (changed[200_000] ?? 0) ^ 1;
-    writeFileSync(`${bundle}.cache`, changed);
-    expect(await rejection(home, bundle)).toBe('undefined');
-    expect(await plan(home)).toEqual(PLANNED);
-    writeFileSync(`${bundle}.cache`, cache);
-    const source = readFileSync(bundle, 'latin1');
-    const other = source.replace('no ClickHouse server answers', 'No ClickHouse server answers');
-    expect([other === source, other.length]).toEqual([false, source.length]);
-    writeFileSync(bundle, other);
-    expect(await rejection(home, bundle)).toBe('undefined');
+  it.each(['.cache', '.cache/qrun'])('is not kept where others can write to %s', async path => {
+    mkdirSync(join(home, '.cache/qrun'), { recursive: true });
+    expect(await directoryFor({ HOME: home })).not.toBe('');
+    chmodSync(join(home, path), 0o777);
+    expect(await directoryFor({ HOME: home })).toBe('');
+  });
+
+  it('is not kept in a home that others can write to, where nothing is made', async () => {
+    chmodSync(home, 0o777);
+    expect(await directoryFor({ HOME: home })).toBe('');
+    expect(existsSync(join(home, '.cache'))).toBe(false);
+  });
+
+  it.runIf(process.getuid?.() === 0)("is not kept in another user's directory, as with sudo", async () => {
+    mkdirSync(join(home, '.cache'));
+    await execa('chown', ['65534', join(home, '.cache')]);
+    expect(await directoryFor({ HOME: home })).toBe('');
+    expect(readdirSync(join(home, '.cache'))).toEqual([]);
   });
 
   it.each([
-    ['missing', (cache: string) => rmSync(cache)],
-    ['of another program', (cache: string) => writeFileSync(cache, 'not a cache')],
-    ['cut off', (cache: string) => truncateSync(cache, 10_000)],
-    ['empty', (cache: string) => truncateSync(cache, 0)],
-  ])('runs with a cache that is %s', async (_what, harm) => {
-    const { home, bundle } = installed();
-    expect(existsSync(`${bundle}.cache`)).toBe(true);
-    harm(`${bundle}.cache`);
-    expect(await plan(home)).toEqual(PLANNED);
+    ['without a home', {}],
+    ['with a home that is missing', { HOME: '/nonexistent/home' }],
+    ['with a home that is no path', { HOME: '', XDG_CACHE_HOME: 'caches' }],
+  ])('is not kept %s', async (_what, env) => {
+    expect(await directoryFor(env)).toBe('');
+  });
+
+  it.each(['NODE_DISABLE_COMPILE_CACHE', 'NODE_COMPILE_CACHE'])('is left to Node with %s', async name => {
+    expect(await directoryFor({ HOME: home, [name]: join(home, 'n') })).toBe('');
+    expect(existsSync(join(home, '.cache'))).toBe(false);
   });
 });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Trial, verdict } from './world.js';
 
@@ -41,13 +41,13 @@ export function packageTrials(root: string): readonly Trial[] {
       },
     },
     {
-      name: 'the code cache of the package names a directory of the machine that built it',
+      name: 'the bundle of the package names a directory of the machine that built it',
       run: async () => {
-        const path = join(root, 'dist/cli/bundle/qrun.cjs.cache');
-        if (!existsSync(path)) return { state: 'left out', saw: 'it is not built' };
-        const bytes = readFileSync(path);
-        const found = [root.replace(/\/$/, ''), process.env.HOME ?? '/root'].filter(
-          text => bytes.includes(text) || bytes.includes(Buffer.from(text, 'utf16le')),
+        const bundle = join(root, 'dist/cli/bundle');
+        if (!existsSync(bundle)) return { state: 'left out', saw: 'it is not built' };
+        const code = readdirSync(bundle).map(name => readFileSync(join(bundle, name), 'utf8'));
+        const found = [root.replace(/\/$/, ''), process.env.HOME ?? '/root'].filter(text =>
+          code.some(one => one.includes(text)),
         );
         return verdict(found.length > 0, found.length > 0 ? `holds ${found.join(', ')}` : 'no path of it');
       },
