@@ -41,8 +41,6 @@ const IN_FOLDER: Readonly<Record<string, string>> = { commander: 'cli/', zod: 'c
 // What else reads the process, member by member: libchdb lives in the process, with its threads and its end, a lock of
 // its data directory names a process, and signals are sent to others from here.
 const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
-  // The rights that nothing written by this process gets.
-  'local/unit/context.ts': ['umask'],
   'io/engines/embedded/engine.ts': ['env', 'once', 'off'],
   'io/engines/embedded/open.ts': ['pid'],
   'io/engines/embedded/data/lock.ts': ['pid', 'kill'],

@@ -4,7 +4,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { sweepContext } from '../../src/local/unit/context.js';
+import { sweepContext } from '../../src/local/config/sweep-context.js';
 import { endAll, put, qrun, removeTree, tree } from '../integration/qrun.js';
 
 const PW = { CLICKHOUSE_PASSWORD: 'victim-pw-123' };

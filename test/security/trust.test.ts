@@ -19,8 +19,8 @@ import { prepareJobs } from '../../src/cli/sweep/unit-tasks.js';
 import { isLoopback, trustDigest } from '../../src/core/config/trust.js';
 import { writeJobConfig } from '../../src/io/config/submission-config.js';
 import { TrustStore } from '../../src/io/config/trust-store.js';
+import { type SweepContext, sweepContext } from '../../src/local/config/sweep-context.js';
 import { openSweep } from '../../src/local/sweep/context.js';
-import { type SweepContext, sweepContext } from '../../src/local/unit/context.js';
 import { type Ended, endAll, put, qrun, removeTree, tree } from '../integration/qrun.js';
 import { evilServer } from './evil-server.js';
 

@@ -13,6 +13,8 @@ export interface Terminal {
   /** For diagnostics and progress. */
   readonly err: SafeWriter;
   readonly errStyle: Style;
+  /** Takes rights away from what the process writes from now on; never gives any. */
+  readonly restrict?: (umask: number) => void;
 }
 
 /** The terminal of a process; colours only where a stream asks for them. */
@@ -34,6 +36,9 @@ export function openTerminal(proc: NodeJS.Process): Terminal {
     outStyle,
     err: createSafeWriter(stderr, clean(stderr, errStyle)),
     errStyle,
+    restrict: umask => {
+      proc.umask(proc.umask() | umask);
+    },
   };
 }
 

@@ -17,8 +17,8 @@ import { hintOf } from '../../io/files/open-file.js';
 import { believeBelow } from '../../io/files/owner.js';
 import { readState } from '../../io/files/read-file.js';
 import { checkJobResults } from '../config/places.js';
+import type { Surroundings } from '../config/sweep-context.js';
 import { isAccepted, jobsChecks } from '../config/trust.js';
-import type { Surroundings } from '../unit/context.js';
 
 /** What process-all resolved lies here, beneath the results. */
 export const RESOLVED_DIRECTORY = '.jobs';

@@ -11,13 +11,8 @@ import { foldsCase } from '../../io/files/case.js';
 import { isBeneath } from '../../io/files/paths.js';
 import { findSqlDirectories } from '../../io/unit/sweep-files.js';
 import { unitName } from '../../io/unit/unit-files.js';
-import {
-  type Surroundings,
-  type SweepContext,
-  sweepContext,
-  type UnitContext,
-  unitIn,
-} from '../unit/context.js';
+import { type Surroundings, type SweepContext, sweepContext } from '../config/sweep-context.js';
+import { type UnitContext, unitIn } from '../unit/context.js';
 
 /** A sweep with its name and its units. */
 export interface Sweep extends SweepContext {

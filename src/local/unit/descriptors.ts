@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { concurrencyFor, type DescriptorFacts, descriptorsNeeded } from '../../core/engines/descriptors.js';
 import { QrunError } from '../../core/errors.js';
 import { countDescriptors } from '../../io/machine/descriptors.js';
-import type { RunnableContext } from './context.js';
+import type { RunnableContext } from '../unit/context.js';
 
 /**
  * The context with as many queries at once as this process has file descriptors for, and a warning where that is

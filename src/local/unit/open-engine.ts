@@ -6,7 +6,7 @@ import { shortHash } from '../../core/unit/fingerprint.js';
 import type { Engine } from '../../io/engines/engine.js';
 import { SPOOL_THRESHOLD_BYTES, type SpoolOptions } from '../../io/engines/result-body.js';
 import { resultLimits } from '../../io/engines/spool-space.js';
-import type { RunnableContext } from './context.js';
+import type { RunnableContext } from '../unit/context.js';
 
 /**
  * Opens the server that a configuration names.

@@ -10,7 +10,7 @@ import { fingerprinter } from '../../core/unit/fingerprint.js';
 import type { CannotRun } from '../../core/unit/judge.js';
 import { TreeLinks } from '../../io/unit/tree-links.js';
 import { findSetupFiles, readSetupBytes } from '../../io/unit/unit-files.js';
-import type { UnitContext } from './context.js';
+import type { UnitContext } from '../unit/context.js';
 
 /** Setup files that were read already, by path: those above many units are read once. */
 export type ReadSetups = Map<string, SetupFile>;

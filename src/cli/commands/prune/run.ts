@@ -8,7 +8,7 @@ import { findData, findOldData } from '../../../io/engines/embedded/data/leftove
 import type { FindLeftovers } from '../../../io/log/leftovers.js';
 import { findSqlDirectories } from '../../../io/unit/sweep-files.js';
 import { statOf } from '../../../io/unit/unit-files.js';
-import { sweepContext } from '../../../local/unit/context.js';
+import { sweepContext } from '../../../local/config/sweep-context.js';
 import { engineVersion } from '../../../local/unit/open-engine.js';
 import { chainAt, type ReadSetups } from '../../../local/unit/setup-files.js';
 import type { Flags } from '../../options.js';

@@ -7,8 +7,8 @@ import { refusePasswordInUrl } from '../../../core/text/shown-urls.js';
 import { type TrustRecord, TrustStore } from '../../../io/config/trust-store.js';
 import { realOf } from '../../../io/files/paths.js';
 import { statOf } from '../../../io/unit/unit-files.js';
+import { type SweepContext, sweepContext } from '../../../local/config/sweep-context.js';
 import { shownSettings } from '../../../local/config/trust.js';
-import { type SweepContext, sweepContext } from '../../../local/unit/context.js';
 import type { Flags } from '../../options.js';
 import type { Terminal } from '../../terminal/streams.js';
 import type { Style } from '../../terminal/style.js';
@@ -90,8 +90,8 @@ function short(value: string): string {
   return `${value.slice(0, SHOWN_END)} ... ${value.slice(-SHOWN_END)} (${value.length} characters)`;
 }
 
-function contextAt(path: string, { env }: Terminal): SweepContext {
-  return sweepContext(resolve(path, 'unit'), { trust: true }, { cwd: path, env }, flagName);
+function contextAt(path: string, terminal: Terminal): SweepContext {
+  return sweepContext(resolve(path, 'unit'), { trust: true }, { ...terminal, cwd: path }, flagName);
 }
 
 function rootAt(path: string, terminal: Terminal): string {

@@ -22,14 +22,10 @@ import { countDescriptors } from '../../../io/machine/descriptors.js';
 import { whoAndWhere } from '../../../io/machine/identity.js';
 import { gitCommit } from '../../../io/unit/git-commit.js';
 import { directorySource, findSetupFiles, KEPT_BYTES, statOf } from '../../../io/unit/unit-files.js';
-import {
-  type RunnableContext,
-  refuseInput,
-  type UnitContext,
-  unitContext,
-} from '../../../local/unit/context.js';
+import { type RunnableContext, type UnitContext, unitContext } from '../../../local/unit/context.js';
 import { withinDescriptors } from '../../../local/unit/descriptors.js';
 import { collectGarbage, expectShortLives } from '../../../local/unit/garbage.js';
+import { refuseInput } from '../../../local/unit/log-place.js';
 import { openEmbeddedData, openServer } from '../../../local/unit/open-engine.js';
 import { newRunId } from '../../../local/unit/run-id.js';
 import { setupFilesOf, usedBySetup } from '../../../local/unit/setup-files.js';

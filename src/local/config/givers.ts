@@ -1,0 +1,78 @@
+import {
+  type Config,
+  type ConfigSource,
+  environmentName,
+  type ResolvedConfig,
+} from '../../core/config/config.js';
+import type { Giver } from '../../core/config/trust.js';
+import type { JobConfig } from '../../io/config/submission-config.js';
+import { isBeneath, realOf } from '../../io/files/paths.js';
+import type { ConnectionInputs, ConnectionKey, SecretVariable } from './connection.js';
+import { type Environment, type TreeFiles, withoutEmpty } from './tree-files.js';
+
+const CONNECTION_KEYS = ['url', 'password_file', 'ca_file'] as const satisfies readonly ConnectionKey[];
+
+type Sources = ResolvedConfig['sources'];
+
+/**
+ * Returns what decides over a connection: each of its values with who gave it, and which of two passwords counts.
+ * `config`: with absolute paths; `env`: of the process.
+ */
+export function connectionInputs(
+  tree: TreeFiles,
+  { config, sources }: { readonly config: Config; readonly sources: Sources },
+  job: JobConfig | undefined,
+  env: Environment,
+): ConnectionInputs {
+  const variable = secretVariable(withoutEmpty(env), tree);
+  return {
+    config,
+    givers: Object.fromEntries(
+      CONNECTION_KEYS.flatMap(key => (config[key] === undefined ? [] : [[key, giverOf(key, sources, job)]])),
+    ),
+    fileWins: config.password_file !== undefined && winsOver(variable, sources.password_file, job),
+    variable,
+    namedBy: key => namedBy(key, sources[key], tree),
+    trust: tree.trust,
+    unproven: job !== undefined && job.made === undefined,
+  };
+}
+
+function secretVariable(
+  { CLICKHOUSE_PASSWORD: outside }: Environment,
+  { root, dotEnvFile: file, dotEnv: { CLICKHOUSE_PASSWORD: inside } }: TreeFiles,
+): SecretVariable | undefined {
+  // What the tree holds is no secret to it, also where a shell has put it into the environment.
+  if (outside !== undefined && outside !== inside) {
+    return { value: outside, giver: 'outside', where: 'CLICKHOUSE_PASSWORD in the environment' };
+  }
+  if (inside === undefined) return undefined;
+  // A link to a file elsewhere is a choice of the tree, and what it leads to is not the tree's own.
+  const isOwn = isBeneath(realOf(file), realOf(root));
+  const where = `CLICKHOUSE_PASSWORD in ${file}${isOwn ? '' : ` (which leads to ${realOf(file)})`}`;
+  return { value: inside, giver: isOwn ? 'tree' : 'outside', where };
+}
+
+// As for every value, the environment wins over the tree, and in the tree .env wins; within one of them the file does.
+// What a job's file names was decided when it was made.
+function winsOver(
+  variable: SecretVariable | undefined,
+  source: ConfigSource | undefined,
+  job: JobConfig | undefined,
+): boolean {
+  if (variable === undefined || job !== undefined) return true;
+  if (source === '.env') return variable.giver === 'tree';
+  return source !== 'qrun.toml';
+}
+
+function giverOf(key: ConnectionKey, sources: Sources, job: JobConfig | undefined): Giver {
+  const source = sources[key];
+  if (source === 'flag' || source === 'environment') return 'outside';
+  return job?.made?.givers[key] ?? 'tree';
+}
+
+function namedBy(key: ConnectionKey, source: ConfigSource | undefined, files: TreeFiles): string {
+  if (source === 'flag') return `--${key.replaceAll('_', '-')}`;
+  if (source === 'environment') return environmentName(key) as string;
+  return (source === '.env' ? files.dotEnvFile : files.configFile) ?? 'the default';
+}

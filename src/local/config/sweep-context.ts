@@ -1,0 +1,163 @@
+import { resolve } from 'node:path';
+import { type Config, type ConfigKey, type ResolvedConfig, resolveConfig } from '../../core/config/config.js';
+import type { Respelled } from '../../core/config/toml-numbers.js';
+import { parseSweepTable, type SweepTable } from '../../core/sweep/units.js';
+import { type JobConfig, readJobConfig } from '../../io/config/submission-config.js';
+import { localTimeZone } from '../../io/engines/time-zone.js';
+import { believeBelow } from '../../io/files/owner.js';
+import { refuseAllowedByTree } from './allowed-by-tree.js';
+import { type Connection, type ConnectionInputs, connectionOf, passwordSource } from './connection.js';
+import { connectionInputs } from './givers.js';
+import { placesOf } from './places.js';
+import { type Environment, readTree, withoutEmpty } from './tree-files.js';
+import { type TreeTrust, treeSettings } from './trust.js';
+
+/** The surroundings of the process, as far as the configuration depends on them. */
+export interface Surroundings {
+  readonly cwd: string;
+  readonly env: Environment;
+  /**
+   * Takes the rights of `umask` away from what this process writes from now on. The command line gives it; without it
+   * a configured `umask` changes nothing, and {@link SweepContext.notices} say so.
+   */
+  readonly restrict?: (umask: number) => void;
+}
+
+/** A sweep as a command works on it: its root, and the configuration that all its units share. */
+export interface SweepContext {
+  readonly root: string;
+  readonly configFile: string | undefined;
+  readonly config: Config;
+  readonly sources: ResolvedConfig['sources'];
+  /** What was given, as a job's configuration file holds it; see {@link ResolvedConfig}. */
+  readonly given: ResolvedConfig['given'];
+  readonly table: SweepTable;
+  readonly logDirectory: string;
+  /** The directory that the user manages the embedded engine's data in, or else the one that holds all of it. */
+  readonly dataDirectory: string;
+  /** The time zone that the embedded engine works in; undefined with a server, which has its own. */
+  readonly timeZone: string | undefined;
+  /** Numbers in qrun.toml that stood in the ids of units with other digits. */
+  readonly respelled: readonly Respelled[];
+  /** Units that a job's configuration names; see {@link JobConfig}. */
+  readonly jobUnits: readonly string[] | undefined;
+  /**
+   * The connection with its secrets, as {@link connectionOf} hands it out: made when it is first needed, once, and never
+   * kept in anything that is printed. Errors: as there.
+   */
+  readonly connection: () => Connection;
+  /** Where the password comes from; `undefined` where there is none. */
+  readonly passwordSource: string | undefined;
+  /** Files that hold a password, or would if it were wanted. */
+  readonly secretFiles: readonly string[];
+  /** Who gave what the connection is made of; what {@link JobConfig} keeps of it. */
+  readonly givers: ConnectionInputs['givers'];
+  readonly trust: TreeTrust;
+  /** What the person who starts a command should know about where its configuration comes from. */
+  readonly notices: readonly string[];
+  /** Where links among the SQL files may lead; `null` for anywhere. */
+  readonly linksWithin: string | null;
+  /** Whether the password would be there in a process that starts with an empty environment. */
+  readonly passwordSurvives: () => boolean;
+}
+
+const PATH_KEYS = ['log_dir', 'data_dir', 'ca_file', 'password_file'] as const;
+
+/**
+ * Resolves the configuration of the sweep that a directory belongs to: its root, qrun.toml and .env there, the
+ * environment, and flags. Variables of the environment win over those of `.env`. The flag `config` names a file that
+ * a submission wrote: it says where the root is, and stands for qrun.toml and the environment.
+ *
+ * Errors: QrunError `CONFIG`.
+ */
+export function sweepContext(
+  directory: string,
+  { config: jobFile, config_digest: jobDigest, trust: given, ...flags }: Readonly<Record<string, unknown>>,
+  { cwd, env, restrict }: Surroundings,
+  flagName?: (key: string) => string,
+): SweepContext {
+  const job =
+    typeof jobFile === 'string'
+      ? readJobConfig(resolve(cwd, jobFile), jobDigest as string | undefined)
+      : undefined;
+  const isTrusted = given === true || job?.made?.trusted === true;
+  const tree = readTree(resolve(cwd, directory), cwd, job, { given: isTrusted, env });
+  const { root, configFile, dotEnvFile, values, dotEnv, trust } = tree;
+  const resolved = resolveConfig({
+    toml: configFile === undefined ? undefined : { file: configFile, values },
+    env: job === undefined ? withoutEmpty(env) : {},
+    dotEnv: job === undefined ? dotEnv : {},
+    flags,
+    ...(flagName === undefined ? {} : { flagName }),
+  });
+  const { sources } = resolved;
+  trust.settle(treeSettings(values, job === undefined ? dotEnv : {}));
+  // What a submission allowed, it allowed for its tasks.
+  if (job?.made === undefined) {
+    refuseAllowedByTree({ config: resolved.config, sources, configFile, dotEnvFile }, trust);
+  }
+  const paths = absolutePaths(resolved, root, cwd);
+  const config = { ...resolved.config, ...paths };
+  // What a job's file holds was decided when it was made.
+  const isNamed = (key: 'log_dir' | 'data_dir'): boolean =>
+    sources[key] === 'flag' || sources[key] === 'environment' || job?.made !== undefined || trust.trusted();
+  for (const place of [root, paths.log_dir, paths.data_dir]) {
+    if (place !== undefined) believeBelow(place, () => trust.trusted());
+  }
+  const places = placesOf(root, paths, isNamed);
+  if (config.umask !== undefined) restrict?.(config.umask);
+  const inputs = connectionInputs(tree, { config, sources }, job, env);
+  const { fileWins, variable } = inputs;
+  let connection: Connection | undefined;
+  return {
+    root,
+    configFile,
+    config,
+    sources,
+    given: { ...resolved.given, ...paths, ...(fileWins ? {} : { password_file: undefined }) },
+    table: parseSweepTable(configFile ?? '', values.sweep),
+    ...places,
+    timeZone: timeZoneOf(config, job, env),
+    linksWithin: config.follow_links ? null : root,
+    jobUnits: job?.units,
+    respelled: tree.respelled,
+    connection: () => {
+      connection ??= connectionOf(inputs);
+      return connection;
+    },
+    passwordSource: passwordSource(inputs),
+    passwordSurvives: () =>
+      fileWins || variable === undefined || dotEnv.CLICKHOUSE_PASSWORD === variable.value,
+    secretFiles: [
+      ...(dotEnv.CLICKHOUSE_PASSWORD === undefined ? [] : [dotEnvFile]),
+      ...(paths.password_file === undefined ? [] : [paths.password_file]),
+    ],
+    givers: inputs.givers,
+    trust,
+    notices: tree.notices,
+  };
+}
+
+// A path in qrun.toml means the same wherever qrun is started; so does that of a secret in .env.
+function absolutePaths({ config, sources }: ResolvedConfig, root: string, cwd: string) {
+  const from = (key: ConfigKey): string => {
+    const isOfTree =
+      sources[key] === 'qrun.toml' ||
+      (sources[key] === '.env' && (key === 'password_file' || key === 'ca_file'));
+    return isOfTree ? root : cwd;
+  };
+  return Object.fromEntries(
+    PATH_KEYS.flatMap(key => {
+      const path = config[key];
+      return path === undefined ? [] : [[key, resolve(from(key), path)]];
+    }),
+  ) as Partial<Record<(typeof PATH_KEYS)[number], string>>;
+}
+
+// The time zone of this process would decide for the embedded engine; a job keeps that of its submission. Where the
+// user sets one for his queries, that of the process is to decide nothing.
+function timeZoneOf(config: Config, job: JobConfig | undefined, env: Environment): string | undefined {
+  if (config.engine !== 'embedded') return undefined;
+  if ((config.settings.session_timezone ?? '') !== '') return 'UTC';
+  return job?.timeZone ?? localTimeZone(env);
+}
