@@ -86,7 +86,7 @@ const MAY_OPEN: ReadonlySet<string> = new Set([
   // The engine's own files.
   'io/engines/embedded/open.ts',
   // The package's own.
-  'cli/terminal/version.ts',
+  'io/machine/version.ts',
 ]);
 
 const IMPURE =

@@ -1,6 +1,7 @@
 import { Argument, Command, type CommanderError, Option } from 'commander';
 import { EXIT_TABLE, QrunError } from '../core/errors.js';
 import { withoutOptionValue } from '../core/text/shown-urls.js';
+import { version } from '../io/machine/version.js';
 import { addJobCommands } from './job-commands.js';
 import {
   acceptOptions,
@@ -18,7 +19,6 @@ import {
   type Flags,
 } from './options.js';
 import type { Terminal } from './terminal/streams.js';
-import { version } from './terminal/version.js';
 
 /**
  * The command line. Commands load what they need when they run, so that `--help` stays quick; the exit code

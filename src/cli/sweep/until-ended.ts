@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { type WaitDeps, waitForTasks } from '../../app/sweep/wait-for-tasks.js';
 import type { TaskKind } from '../../core/queue/labels.js';
+import { systemClock } from '../../io/machine/clock.js';
 import { Pueue } from '../../io/queue/pueue.js';
 import type { Flags } from '../options.js';
 import type { Terminal } from '../terminal/streams.js';
@@ -32,7 +32,7 @@ export async function untilEnded(
     {
       pueue: await Pueue.open({ env: terminal.env, signal }),
       orphans,
-      clock: { delay: (ms, aborted) => delay(ms, undefined, { signal: aborted }).catch(() => {}) },
+      clock: systemClock,
       onWaiting: text => terminal.err.write(`${text}\n`),
     },
     {

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { autoscale } from '../../../app/machine/autoscale.js';
 import { flagName } from '../../../core/config/config.js';
 import { QrunError } from '../../../core/errors.js';
@@ -7,14 +6,15 @@ import { sizeSlots } from '../../../core/machine/sizing.js';
 import { DURATION_EXAMPLES, parseDuration } from '../../../core/text/duration.js';
 import { jsonLine } from '../../../core/text/json.js';
 import type { ServerWatcher } from '../../../io/engines/clickhouse/limits.js';
+import { systemClock } from '../../../io/machine/clock.js';
 import { HostMeter } from '../../../io/machine/host.js';
 import { Pueue } from '../../../io/queue/pueue.js';
+import { serverOptions } from '../../../local/unit/concurrency.js';
 import { unitContext } from '../../../local/unit/context.js';
 import { configFlags, type Flags } from '../../options.js';
 import { jobSize } from '../../sweep/job-size.js';
 import { listenForStops, stoppedExit } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
-import { serverOptions } from '../probe/advice.js';
 import { formatAmount, formatSizing } from '../probe/render.js';
 import { decisionJson, renderDecision, renderStepBack, stepBackJson } from './render.js';
 
@@ -65,8 +65,7 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
         pueue,
         host: signal => meter.read(signal),
         exceptions: async (seconds, signal) => await watcher?.exceptions(seconds, signal),
-        monotonicMs: () => performance.now(),
-        delay: (ms, signal) => delay(ms, undefined, { signal }).catch(() => {}),
+        ...systemClock,
         onDecision: (decision, host) => {
           const time = new Date();
           print(

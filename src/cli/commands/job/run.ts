@@ -17,6 +17,7 @@ import { appendJobEntry, readJobState } from '../../../io/jobs/state.js';
 import { makeDirectories, reasonOf } from '../../../io/log/disk.js';
 import { takeLease } from '../../../io/log/lease.js';
 import { whoAndWhere } from '../../../io/machine/identity.js';
+import { version } from '../../../io/machine/version.js';
 import { jobsChecks } from '../../../local/config/trust.js';
 import { filesOf, readStoredJobs } from '../../../local/jobs/context.js';
 import { newRunId } from '../../../local/unit/run-id.js';
@@ -24,7 +25,6 @@ import type { Flags } from '../../options.js';
 import { formatLatency } from '../../terminal/format.js';
 import { SIGNAL_EXIT } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
-import { version } from '../../terminal/version.js';
 
 /** `qrun job`: runs one job of a jobs.toml unless it is done. Gives the exit code. */
 export async function jobCommand(flags: Flags, terminal: Terminal): Promise<number> {

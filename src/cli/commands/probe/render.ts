@@ -2,6 +2,7 @@ import { type Advice, adviseMaxThreads, type Sizing, USABLE_SHARE } from '../../
 import { formatSize } from '../../../core/text/bytes.js';
 import type { ServerLimits } from '../../../io/engines/clickhouse/limits.js';
 import type { HostFacts } from '../../../io/machine/host.js';
+import type { ChosenConcurrency } from '../../../local/unit/concurrency.js';
 import { formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 
@@ -135,8 +136,17 @@ export function formatSizing({ slots, byMemory, byCores, bound, capacity, job }:
   return `${slots} = ${inputs}${bound === 'minimum' ? ', at least 1' : ''}`;
 }
 
+/** Returns the line that says what `-P auto` became, and why. */
+export function renderConcurrency({ advice, sharedBy }: ChosenConcurrency): string {
+  const beside =
+    sharedBy === undefined
+      ? ''
+      : `, shared by ${formatAmount(sharedBy.slots, 'unit')} (${formatSizing(sharedBy)})`;
+  return `-P auto: ${formatAmount(advice.concurrency, 'query')} at a time, ${formatReason(advice)}${beside}\n`;
+}
+
 /** From what a number of queries at a time follows. */
-export function formatReason(advice: Advice): string {
+function formatReason(advice: Advice): string {
   const { engine, bound, slots, cores } = advice;
   const shared = slots === 1 ? '' : ` / ${slots} slots`;
   if (bound === 'max_concurrent_queries') {

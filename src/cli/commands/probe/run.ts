@@ -1,11 +1,11 @@
 import { flagName } from '../../../core/config/config.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { HostMeter } from '../../../io/machine/host.js';
+import { recommend, serverLimits } from '../../../local/unit/concurrency.js';
 import { unitContext } from '../../../local/unit/context.js';
 import { configFlags, type Flags } from '../../options.js';
 import { jobSize } from '../../sweep/job-size.js';
 import { type Terminal, tell } from '../../terminal/streams.js';
-import { recommend, serverLimits } from './advice.js';
 import { probeJson, renderProbe } from './render.js';
 
 /**

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   ask,
   checkSetupFiles,
@@ -10,6 +9,7 @@ import { QrunError } from '../../../core/errors.js';
 import type { Parameters as Values } from '../../../core/model.js';
 import { formatDuration } from '../../../core/text/duration.js';
 import { withSetupLock } from '../../../io/engines/setup-state.js';
+import { systemClock as clock } from '../../../io/machine/clock.js';
 import type { Sweep } from '../../../local/sweep/context.js';
 import { openServer } from '../../../local/unit/open-engine.js';
 import { chainAt, type ReadSetups } from '../../../local/unit/setup-files.js';
@@ -118,9 +118,3 @@ async function databaseOf(sweep: Sweep, deps: Parameters<typeof ask>[0]): Promis
     return sweep.config.database;
   }
 }
-
-const clock = {
-  nowMs: Date.now,
-  monotonicMs: () => performance.now(),
-  delay: (ms: number, aborted: AbortSignal) => delay(ms, undefined, { signal: aborted }).catch(() => {}),
-};

@@ -1,8 +1,6 @@
 import type { Stats } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { runUnitSession, type UnitRequest } from '../../../app/unit/session.js';
-import type { Clock } from '../../../core/clock.js';
 import type { Config } from '../../../core/config/config.js';
 import { flagName } from '../../../core/config/config.js';
 import { type ExitCode, QrunError } from '../../../core/errors.js';
@@ -18,10 +16,13 @@ import { takeLease } from '../../../io/log/lease.js';
 import { realLogPath } from '../../../io/log/place.js';
 import { ResultLog } from '../../../io/log/result-log.js';
 import { appendRun, readRuns } from '../../../io/log/run-sidecar.js';
+import { systemClock } from '../../../io/machine/clock.js';
 import { countDescriptors } from '../../../io/machine/descriptors.js';
 import { whoAndWhere } from '../../../io/machine/identity.js';
+import { version } from '../../../io/machine/version.js';
 import { gitCommit } from '../../../io/unit/git-commit.js';
 import { directorySource, findSetupFiles, KEPT_BYTES, statOf } from '../../../io/unit/unit-files.js';
+import { withConcurrency } from '../../../local/unit/concurrency.js';
 import { type RunnableContext, type UnitContext, unitContext } from '../../../local/unit/context.js';
 import { withinDescriptors } from '../../../local/unit/descriptors.js';
 import { collectGarbage, expectShortLives } from '../../../local/unit/garbage.js';
@@ -35,9 +36,8 @@ import { endNow } from '../../terminal/end-now.js';
 import { listenForStops, SIGNAL_EXIT, type Stops, stoppedExit } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
 import { wantsLive } from '../../terminal/style.js';
-import { version } from '../../terminal/version.js';
 import { showPlan } from '../plan/run.js';
-import { withConcurrency } from '../probe/advice.js';
+import { renderConcurrency } from '../probe/render.js';
 import { runUnderCap } from './memory-cap.js';
 import { renderSummary } from './render.js';
 
@@ -63,7 +63,9 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     await showPlan(directory, { ...flags, json: undefined }, shown);
   }
   const { context, warning } = withinDescriptors(
-    await withConcurrency(given, terminal, flags.quiet === true),
+    await withConcurrency(given, terminal.env.PUEUE_GROUP !== undefined, chosen => {
+      if (flags.quiet !== true) terminal.err.write(renderConcurrency(chosen));
+    }),
   );
   // Up to the plan nothing runs and nothing is to be finished: a signal then ends the process as any other, also while
   // it waits for a file on a disk that does not answer.
@@ -236,12 +238,6 @@ function runSession(
     request,
   );
 }
-
-const systemClock: Clock = {
-  nowMs: Date.now,
-  monotonicMs: () => performance.now(),
-  delay: (ms, signal) => delay(ms, undefined, { signal }).catch(() => {}),
-};
 
 function showSummary(summary: RunSummary, context: UnitContext, flags: Flags, terminal: Terminal): void {
   if (flags.json === true) {

@@ -1,0 +1,86 @@
+import {
+  type Advice,
+  adviseConcurrency,
+  type EngineLimits,
+  type Sizing,
+  sizeSlots,
+} from '../../core/machine/sizing.js';
+import type { ServerLimits } from '../../io/engines/clickhouse/limits.js';
+import { type HostFacts, HostMeter } from '../../io/machine/host.js';
+import type { Connection } from '../config/connection.js';
+import type { RunnableContext, UnitContext } from './context.js';
+
+type Server = Pick<UnitContext, 'config' | 'connection'>;
+type Capacity = Pick<HostFacts, 'cores' | 'memoryBytes'>;
+
+/** Returns where the server of a configuration is and who asks; `undefined` for the embedded engine. */
+export function serverOptions({ config, connection }: Server): Connection | undefined {
+  return config.engine === 'embedded' ? undefined : connection();
+}
+
+/** Resolves with the limits of a configured server, or why they are not known; `undefined` for the embedded engine. */
+export async function serverLimits(
+  context: Server,
+  signal?: AbortSignal,
+): Promise<ServerLimits | Error | undefined> {
+  const options = serverOptions(context);
+  if (options === undefined) return undefined;
+  // Loaded here, because it brings the client package, which the embedded engine does not need.
+  const { readServerLimits } = await import('../../io/engines/clickhouse/limits.js');
+  return await readServerLimits(options, signal);
+}
+
+/** What is recommended, and from what. */
+export interface Recommendation {
+  readonly sizing: Sizing;
+  /** For one unit that runs alone. */
+  readonly alone: Advice;
+  /** For each of as many units side by side as there are slots. */
+  readonly together: Advice;
+}
+
+/** Returns the recommendation for a machine, an engine and jobs of a size. */
+export function recommend(
+  host: Capacity,
+  server: ServerLimits | Error | undefined,
+  job: { readonly memoryBytes: number | undefined; readonly cores: number },
+): Recommendation {
+  const engine: EngineLimits =
+    server === undefined ? { kind: 'embedded' } : server instanceof Error ? { kind: 'clickhouse' } : server;
+  const sizing = sizeSlots({ cores: host.cores, memoryBytes: host.memoryBytes }, job);
+  return {
+    sizing,
+    alone: adviseConcurrency(host.cores, engine, 1),
+    together: adviseConcurrency(host.cores, engine, sizing.slots),
+  };
+}
+
+/** What `auto` became. */
+export interface ChosenConcurrency {
+  readonly advice: Advice;
+  /** The units that share the machine, where this one is not alone. */
+  readonly sharedBy: Sizing | undefined;
+}
+
+/**
+ * Resolves with the context with a number for its concurrency: `auto` becomes what `qrun probe` recommends, for a unit
+ * alone, or for one among as many as the machine has slots where `amongOthers` says so, and `onChosen` is told. A
+ * server that does not answer leaves its limits out: opening the engine tells why.
+ */
+export async function withConcurrency(
+  context: UnitContext,
+  amongOthers: boolean,
+  onChosen: (chosen: ChosenConcurrency) => void = () => {},
+  host: Capacity = new HostMeter().capacity(),
+): Promise<RunnableContext> {
+  const { config } = context;
+  const { concurrency: given } = config;
+  if (given !== 'auto') return { ...context, config: { ...config, concurrency: given } };
+  const { sizing, alone, together } = recommend(host, await serverLimits(context), {
+    memoryBytes: config.memory_max,
+    cores: 1,
+  });
+  const advice = amongOthers ? together : alone;
+  onChosen({ advice, sharedBy: amongOthers ? sizing : undefined });
+  return { ...context, config: { ...config, concurrency: advice.concurrency } };
+}
