@@ -38,6 +38,9 @@ const PURE = new Set(['zod', 'node:crypto', 'node:buffer', 'node:util']);
 // written in commander's terms, and each file that people write has its schema beside what it means.
 const IN_FOLDER: Readonly<Record<string, string>> = { commander: 'cli/', zod: 'core/' };
 
+// What says which JSON programs read. It is for those programs: no start needs it, so that others take its types alone.
+const OF_SCHEMAS = /(?:^|[./])schema\.ts$/;
+
 // What else reads the process, member by member: libchdb lives in the process, with its threads and its end, a lock of
 // its data directory names a process, and signals are sent to others from here.
 const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
@@ -236,6 +239,16 @@ describe('a breach', () => {
       'execa is imported by io/x.ts, io/y.ts',
     ],
     [
+      'a schema that is loaded at run time',
+      {
+        'core/x.schema.ts': "import { z } from 'zod';\nexport const schema = z.string();",
+        'cli/x.ts': "import { schema } from '../core/x.schema.js';",
+        'cli/y.schema.ts': "import { schema } from '../core/x.schema.js';\nexport const y = schema;",
+        'cli/z.ts': "import type { y } from './y.schema.js';",
+      },
+      'cli/x.ts imports values of core/x.schema.ts',
+    ],
+    [
       'a package outside its folder',
       { 'app/x.ts': "import { Command } from 'commander';" },
       'commander is imported by app/x.ts',
@@ -283,7 +296,9 @@ function breaches(sources: Sources): string[] {
       }
       const allowed = MAY_IMPORT[layer]?.[layerOf(to) ?? ''];
       if (allowed === undefined) found.push(`${path} imports ${to}`);
-      else if (allowed === 'types' && !typeOnly) found.push(`${path} imports values of ${to}`);
+      else if (!typeOnly && (allowed === 'types' || (OF_SCHEMAS.test(to) && !OF_SCHEMAS.test(path)))) {
+        found.push(`${path} imports values of ${to}`);
+      }
     }
   }
   return [...found, ...cyclesOf(imports), ...packagesInManyFiles(imports)];
@@ -314,7 +329,7 @@ function layerOf(path: string): string | undefined {
 function packagesInManyFiles(imports: readonly Import[]): string[] {
   const users = new Map<string, Set<string>>();
   for (const { from, to, relative, typeOnly } of imports) {
-    if (relative || typeOnly || to.startsWith('node:')) continue;
+    if (relative || typeOnly || to.startsWith('node:') || (to === 'zod' && OF_SCHEMAS.test(from))) continue;
     users.set(to, (users.get(to) ?? new Set()).add(from));
   }
   return [...users]

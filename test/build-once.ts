@@ -46,7 +46,7 @@ function isFresh(): boolean {
   const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).map(name =>
     join('src', name),
   );
-  const makers = ['tsconfig.json', 'tsconfig.build.json', 'scripts/bundle.mjs'];
+  const makers = ['tsconfig.json', 'tsconfig.build.json', 'scripts/bundle.mjs', 'scripts/schemas.mjs'];
   return [...sources, ...makers, 'package-lock.json'].every(
     // A file that is gone meanwhile is a change too.
     name =>

@@ -159,8 +159,7 @@ export async function runSetup(deps: SetupDeps, file: SetupFile): Promise<void> 
   const duration_ms = Math.round(clock.monotonicMs() - startedMs);
   emit({
     ...{ type: 'setup_done', file: file.name, duration_ms },
-    ...(where === undefined ? {} : { target: where.target }),
-    ...(where?.database === undefined ? {} : { database: where.database }),
+    ...{ target: where?.target ?? null, database: where?.database ?? null },
   });
 }
 

@@ -456,7 +456,7 @@ class UnitRun {
       rows,
       attempt: head.attempt,
       duration_ms: Math.round(head.durationMs * 10) / 10,
-      ...(error === undefined ? {} : { error }),
+      error: error ?? null,
     });
     if (error !== undefined && errors >= this.#haltAt && !this.#halted) {
       this.#halted = true;

@@ -89,8 +89,6 @@ export class SummaryBuilder {
     const done = normal + skipped + error + this.#elsewhere + this.#leftOut.length + this.#noQueries.length;
     const refused = plan.refused + this.#leftOut.length;
     const standing = error + plan.keptErrors + refused;
-    const cannotRun = [...plan.cannotRun, ...this.#leftOut];
-    const noStatement = [...plan.noStatement, ...this.#noQueries];
     const notRun = plan.due.total - done;
     // A stop that came when all was done has stopped nothing.
     const stop = notRun > 0 ? end : undefined;
@@ -105,13 +103,13 @@ export class SummaryBuilder {
       not_run: notRun,
       retries: this.#retries,
       elapsed_ms: Math.round(end.elapsedMs),
-      durations: normal + skipped + error === 0 ? undefined : this.#quantiles(),
-      histogram: normal + skipped + error === 0 ? undefined : this.#buckets(),
+      durations: normal + skipped + error === 0 ? null : this.#quantiles(),
+      histogram: normal + skipped + error === 0 ? null : this.#buckets(),
       slowest: this.#slowest,
       errors: [...this.#errors.values()].sort((a, b) => b.count - a.count),
-      ...(cannotRun.length === 0 ? {} : { cannot_run: cannotRun }),
-      ...(noStatement.length === 0 ? {} : { no_statement: noStatement }),
-      stopped: stop?.stopped,
+      cannot_run: [...plan.cannotRun, ...this.#leftOut],
+      no_statement: [...plan.noStatement, ...this.#noQueries],
+      stopped: stop?.stopped ?? null,
       // A drain that says no more is the caller's own policy.
       exit_code: notRun > 0 ? (end.exitCode ?? 25) : standing > 0 ? 20 : 0,
     };

@@ -79,8 +79,8 @@ export function createNotes(style: Style): (event: RunEvent) => readonly Note[] 
       case 'setup_started':
         return [{ label: 'setup', level: 'plain', text: `${foreign(event.file)} started`, shown: 'log' }];
       case 'setup_done': {
-        const database = event.database === undefined ? '' : `, database ${foreign(event.database)}`;
-        const where = event.target === undefined ? '' : ` on ${foreign(event.target)}${database}`;
+        const database = event.database === null ? '' : `, database ${foreign(event.database)}`;
+        const where = event.target === null ? '' : ` on ${foreign(event.target)}${database}`;
         const text = `${foreign(event.file)} done in ${formatDuration(event.duration_ms)}${where}`;
         return [{ label: 'setup', level: 'plain', text, shown: 'normal' }];
       }
@@ -96,7 +96,7 @@ export function createNotes(style: Style): (event: RunEvent) => readonly Note[] 
         });
       }
       case 'query_recorded': {
-        if (event.error === undefined) return [];
+        if (event.error === null) return [];
         const title = errorTitle(event.error, style);
         const tries = event.attempt > 1 ? `, attempt ${event.attempt}` : '';
         return limited(title, {

@@ -113,10 +113,13 @@ const summary: RunSummary = {
   not_run: 0,
   retries: 0,
   elapsed_ms: 1,
-  durations: undefined,
+  durations: null,
+  histogram: null,
   slowest: [],
   errors: [],
-  stopped: undefined,
+  cannot_run: [],
+  no_statement: [],
+  stopped: null,
   exit_code: 0,
 };
 

@@ -35,7 +35,7 @@ function end(
   duration_ms: number,
   outcome: 'normal' | 'skipped' | 'error' = 'normal',
 ): RunEvent {
-  return { type: 'query_recorded', query, outcome, rows: 1, attempt: 1, duration_ms };
+  return { type: 'query_recorded', query, outcome, rows: 1, attempt: 1, duration_ms, error: null };
 }
 
 const retry = (query: string, wait_ms: number): RunEvent => ({

@@ -174,9 +174,12 @@ const summary: RunSummary = {
   not_run: 998,
   retries: 0,
   elapsed_ms: 12_000,
-  durations: undefined,
+  durations: null,
+  histogram: null,
   slowest: [],
   errors: [],
+  cannot_run: [],
+  no_statement: [],
   stopped: 'SIGINT',
   exit_code: 130,
 };
@@ -189,6 +192,7 @@ const done = (query: string): RunEvent => ({
   rows: 3,
   attempt: 1,
   duration_ms: 12,
+  error: null,
 });
 const failed = (
   query: string,
@@ -205,7 +209,7 @@ function hostileEvents(text: string): RunEvent[] {
   return [
     { type: 'setup_started', file: text },
     { ...started, unit: text, directory: text, log: text, version: text, target: text },
-    { type: 'setup_done', file: text, duration_ms: 1 },
+    { type: 'setup_done', file: text, duration_ms: 1, target: text, database: text },
     begin(text),
     { type: 'query_retry', query: text, attempt: 1, wait_ms: 100, error },
     { type: 'query_recorded', query: text, outcome: 'error', rows: 0, attempt: 1, duration_ms: 1, error },
@@ -483,7 +487,7 @@ describe('live view', () => {
     view.sink({ type: 'setup_started', file: '_setup.sql' });
     vi.advanceTimersByTime(4000);
     expect(screen.text()).toBe('setup _setup.sql for 4 s');
-    view.sink({ type: 'setup_done', file: '_setup.sql', duration_ms: 4100 });
+    view.sink({ type: 'setup_done', file: '_setup.sql', duration_ms: 4100, target: null, database: null });
     view.sink(runStarted);
     vi.advanceTimersByTime(1000);
     expect(screen.linesWith('setup')).toEqual(['  _setup.sql done in 4.1 s']);

@@ -25,12 +25,15 @@ const complete: RunSummary = {
   retries: 31,
   elapsed_ms: 20_300,
   durations: { p50_ms: 140, p95_ms: 547, p99_ms: 986, max_ms: 12_040 },
+  histogram: null,
   slowest: [
     { query: '2down__ofi_lt_p19', duration_ms: 12_040 },
     { query: '2down__ofi_gt_p516', duration_ms: 850 },
   ],
   errors: [],
-  stopped: undefined,
+  cannot_run: [],
+  no_statement: [],
+  stopped: null,
   exit_code: 0,
 };
 
@@ -166,7 +169,7 @@ describe('renderSummary', () => {
 
   it('has neither figures of durations nor lists where there are none', () => {
     const { durations: _durations, ...rest } = complete;
-    const text = renderSummary({ ...rest, durations: undefined, slowest: [] }, style);
+    const text = renderSummary({ ...rest, durations: null, slowest: [] }, style);
     for (const label of ['duration', 'spread', 'slowest', 'errors']) expect(text).not.toContain(label);
   });
 
@@ -222,7 +225,7 @@ describe('renderSummary', () => {
 
   it('says that errors of before stand, and how they would run again', () => {
     const text = renderSummary(
-      { ...complete, recorded: { normal: 0, skipped: 0, error: 0 }, durations: undefined, exit_code: 20 },
+      { ...complete, recorded: { normal: 0, skipped: 0, error: 0 }, durations: null, exit_code: 20 },
       style,
     );
     expect(text).toContain('errors of earlier runs stand (--rerun none)');

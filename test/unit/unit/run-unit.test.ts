@@ -986,7 +986,7 @@ describe('stopping', () => {
         return success();
       },
     });
-    expect(summary).toMatchObject({ not_run: 0, stopped: undefined, exit_code: 0 });
+    expect(summary).toMatchObject({ not_run: 0, stopped: null, exit_code: 0 });
   });
 
   it('a stop from outside gives the exit code that its sender is owed', async () => {
@@ -1032,7 +1032,7 @@ describe('--halt', () => {
 
   it('not reached: exit 20', async () => {
     const { summary } = await run({ count: 6, unit: 'queries' });
-    expect(summary).toMatchObject({ exit_code: 20, recorded: { error: 5, normal: 45 }, stopped: undefined });
+    expect(summary).toMatchObject({ exit_code: 20, recorded: { error: 5, normal: 45 }, stopped: null });
   });
 
   const missing = (name: string): Failure =>
@@ -1081,7 +1081,7 @@ describe('--halt', () => {
       options: { concurrency: 1, halt: { errors: undefined, same: 3 } },
       script: ({ name }) => failed(missing(name)),
     });
-    expect(summary).toMatchObject({ exit_code: 20, not_run: 0, stopped: undefined });
+    expect(summary).toMatchObject({ exit_code: 20, not_run: 0, stopped: null });
     expect(eventsOf(events, 'warning').at(-1)?.message).toContain('the first 3 queries');
   });
 
@@ -1091,7 +1091,7 @@ describe('--halt', () => {
       options: { concurrency: 1, halt: { errors: { count: 1, unit: 'queries' }, same: undefined } },
       script: ({ name }) => (name === 'q2' ? failed(SYNTAX) : success()),
     });
-    expect(summary).toMatchObject({ exit_code: 20, not_run: 0, stopped: undefined });
+    expect(summary).toMatchObject({ exit_code: 20, not_run: 0, stopped: null });
   });
 });
 

@@ -49,7 +49,7 @@ function recordedTotal({ recorded }: RunSummary): number {
 }
 
 // A file may have several problems.
-function cannotRun({ cannot_run = [] }: RunSummary): number {
+function cannotRun({ cannot_run }: RunSummary): number {
   return new Set(cannot_run.map(({ query }) => query)).size;
 }
 
@@ -72,8 +72,8 @@ function verdict(summary: RunSummary): { readonly kind: 'good' | 'caution' | 'ba
   const { recorded, not_run, selected, stopped, exit_code } = summary;
   const { error } = recorded;
   const refused = cannotRun(summary);
-  if (stopped !== undefined || not_run > 0) {
-    const why = stopped === undefined ? '' : ` (${stopped})`;
+  if (stopped !== null || not_run > 0) {
+    const why = stopped === null ? '' : ` (${stopped})`;
     const failed = error === 0 ? '' : `, ${formatCount(error)} ${stand(error)} as error`;
     return { kind: 'caution', text: `stopped early${why}: ${queries(not_run)} not run${failed}` };
   }
@@ -178,7 +178,7 @@ function durationLines(summary: RunSummary, style: Style, width: number): string
     [count === 0 || elapsed_ms <= 0 ? elapsed : `${elapsed}, ${formatRate((count * 1000) / elapsed_ms)}`],
     style,
   );
-  if (durations === undefined) return lines;
+  if (durations === null) return lines;
   const quantiles = [
     `p50 ${formatLatency(durations.p50_ms)}`,
     `p95 ${formatLatency(durations.p95_ms)}`,
@@ -224,11 +224,7 @@ function errorLines(summary: RunSummary, style: Style, width: number): string[] 
     : lines;
 }
 
-function leftOutLines(
-  { cannot_run = [], no_statement = [] }: RunSummary,
-  style: Style,
-  width: number,
-): string[] {
+function leftOutLines({ cannot_run, no_statement }: RunSummary, style: Style, width: number): string[] {
   const refused = sharedLines(cannot_run);
   const shown = refused
     .slice(0, MAX_ERRORS)

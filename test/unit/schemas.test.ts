@@ -1,0 +1,46 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { describe, expect, it } from 'vitest';
+import { jsonSchemaOf } from '../../src/core/schema.js';
+import { ROOT } from '../built.js';
+import { SCHEMAS } from '../schemas.js';
+
+type Schema = Readonly<Record<string, unknown>>;
+
+const shipped = (name: string): Schema =>
+  JSON.parse(readFileSync(`${ROOT}schema/${name}.schema.json`, 'utf8')) as Schema;
+
+/** The schemas of all objects in a schema. */
+function objectsIn(schema: unknown): Schema[] {
+  if (Array.isArray(schema)) return schema.flatMap(objectsIn);
+  if (typeof schema !== 'object' || schema === null) return [];
+  const inner = Object.values(schema).flatMap(objectsIn);
+  return 'properties' in schema ? [schema as Schema, ...inner] : inner;
+}
+
+describe('the schemas that ship', () => {
+  it('are those of the source, and the one of records', () => {
+    const files = readdirSync(`${ROOT}schema`).map(name => name.replace('.schema.json', ''));
+    expect(files.sort()).toEqual([...SCHEMAS.keys(), 'record'].sort());
+  });
+
+  it.each([...SCHEMAS.keys()])('%s is as the source has it', name => {
+    const schema = SCHEMAS.get(name);
+    expect(schema && JSON.parse(JSON.stringify(jsonSchemaOf(name, schema)))).toEqual(shipped(name));
+  });
+
+  it.each([...SCHEMAS.keys()])('%s says what it is of, and is a schema', name => {
+    const schema = shipped(name);
+    expect(Object.keys(schema).slice(0, 4)).toEqual(['$schema', '$id', 'title', 'description']);
+    expect(() => new Ajv2020({ strict: true, allowUnionTypes: true }).compile(schema)).not.toThrow();
+  });
+
+  it.each([...SCHEMAS.keys()])('%s has keys in snake_case, of which none is closed to later ones', name => {
+    const objects = objectsIn(shipped(name));
+    expect(objects.length).toBeGreaterThan(0);
+    for (const { properties, additionalProperties } of objects) {
+      for (const key of Object.keys(properties as object)) expect(key).toMatch(/^[a-z][a-z\d]*(_[a-z\d]+)*$/);
+      expect(additionalProperties).not.toBe(false);
+    }
+  });
+});
