@@ -9,7 +9,7 @@ import { DEFAULT_HALT, HALT_FORMS, type HaltPolicy, parseHalt } from '../unit/ha
 import type { AllowedPlaceholders } from '../unit/judge.js';
 import type { Rerun } from '../unit/plan.js';
 import type { Shard } from '../unit/selection.js';
-import { keyProblems } from './table-keys.js';
+import { keyProblems, WRONG_TYPE } from './table-keys.js';
 
 /** Where a value came from; later ones win. `.env` is the file beside qrun.toml: of the tree, as that is. */
 export type ConfigSource = 'default' | 'qrun.toml' | '.env' | 'environment' | 'flag';
@@ -286,7 +286,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
   const given: Partial<Record<ConfigKey, unknown>> = {};
   const take = (key: ConfigKey, raw: unknown, source: ConfigSource, label: string): void => {
     problems.push(...keyProblems(label, raw));
-    const result = FIELDS[key].schema.safeParse(raw);
+    const result = FIELDS[key].schema.safeParse(raw, WRONG_TYPE);
     if (!result.success) {
       for (const issue of result.error.issues) {
         // Of a flag that is given several times the value tells which one is meant.

@@ -19,3 +19,12 @@ export function keyProblems(label: string, value: unknown, depth = 0): string[] 
     return keyProblems(at, (value as Record<string, unknown>)[key], depth + 1);
   });
 }
+
+/**
+ * How a check of zod words a wrong type that its schema has no words for: by the type that is wanted. Zod's own words
+ * name the type of the value by its `constructor`, which in a table that somebody wrote may be any key and value.
+ */
+export const WRONG_TYPE = {
+  error: ({ code, expected }: { readonly code?: unknown; readonly expected?: unknown }) =>
+    code === 'invalid_type' ? `must be of the type ${String(expected)}` : undefined,
+} as const;

@@ -136,6 +136,8 @@ function markNumbers(text: string): { marked: string; written: string[]; mark: s
     const string = character === '"' || character === "'" ? STRING.exec(text) : null;
     const word = string === null ? WORD.exec(text) : null;
     if (string !== null) at = STRING.lastIndex;
+    // A string without an end makes the file invalid. To look for an end at each further quote takes time by the square.
+    else if (character === '"' || character === "'") break;
     else if (word !== null) {
       if (!isKey && (WHOLE.test(word[0]) || FLOAT.test(word[0]))) {
         marked += `${text.slice(copied, at)}"\\u0000${name}${written.push(word[0]) - 1}"`;

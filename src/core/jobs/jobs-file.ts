@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { keyProblems } from '../config/table-keys.js';
+import { keyProblems, WRONG_TYPE } from '../config/table-keys.js';
 import { QrunError } from '../errors.js';
 import type { Parameters } from '../model.js';
 import { checkedSweepName } from '../queue/labels.js';
@@ -108,7 +108,7 @@ const SCHEMA = z.strictObject({
  * jobs that would share a name, and everything that looks like a secret, whose value is not repeated.
  */
 export function parseJobsFile(values: Readonly<Record<string, unknown>>, file: string): JobsFile {
-  const result = SCHEMA.safeParse(values);
+  const result = SCHEMA.safeParse(values, WRONG_TYPE);
   const problems = [
     ...Object.entries(values).flatMap(([key, value]) => keyProblems(key, value)),
     ...(result.success ? [] : result.error.issues.flatMap(issueLines)),

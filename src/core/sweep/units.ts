@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { keyProblems } from '../config/table-keys.js';
+import { keyProblems, WRONG_TYPE } from '../config/table-keys.js';
 import { QrunError } from '../errors.js';
 import type { Parameters } from '../model.js';
 import { checkedSweepName } from '../queue/labels.js';
@@ -79,7 +79,7 @@ export const SWEEP_KEYS: readonly string[] = Object.keys(SCHEMA.shape);
 /** What is wrong with a `[sweep]` table, one line each, for messages that list everything at once. */
 export function sweepProblems(label: string, value: unknown): string[] {
   const lost = keyProblems(label, value);
-  const result = SCHEMA.safeParse(value);
+  const result = SCHEMA.safeParse(value, WRONG_TYPE);
   if (result.success) {
     const table = result.data as SweepTable;
     return [

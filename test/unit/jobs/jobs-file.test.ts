@@ -129,6 +129,12 @@ URL = "http://me:hunter2@host/"
     });
   });
 
+  it('is refused whatever a table without a prototype calls its constructor', () => {
+    const table = (entries: object): object => Object.assign(Object.create(null), entries);
+    const env = { a: table({ constructor: table({ name: table({}) }) }) };
+    expect(() => parseJobsFile({ name: 'x', command: ['true'], env }, 'f')).toThrow('f is not usable');
+  });
+
   it('refuses jobs whose files would be one on a disk that does not tell case apart', () => {
     expect(problems('name = "x"\ncommand = ["true"]\n[matrix]\na = ["b", "B"]')).toEqual(['x@a=b and x@a=B']);
   });
