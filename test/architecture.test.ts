@@ -92,6 +92,12 @@ const MAY_OPEN: ReadonlySet<string> = new Set([
   'io/machine/version.ts',
 ]);
 
+// Which queue it is that tasks are given to: its JSON, its environment and its commands stay in its folder, and another
+// one is an addition. What people read in help and beside exit codes names it; nothing is decided by that.
+const NAMES_OF_QUEUES = /pueue/i;
+const MAY_NAME_A_QUEUE =
+  /^(?:io\/queue\/|core\/errors\.ts$|cli\/(?:program|options|job-commands)\.ts$|cli\/commands\/[^/]+\/index\.ts$)/;
+
 const IMPURE =
   /\b(?:Date\.now|new Date\(\)|performance\.now|Math\.random|setTimeout|setInterval|setImmediate|fetch)\b/;
 
@@ -208,6 +214,11 @@ describe('a breach', () => {
       { 'io/x.ts': "import { mkdirSync } from 'node:fs';\nmkdirSync('x', { recursive: true });" },
       'io/x.ts makes directories recursively',
     ],
+    [
+      'a queue that is known outside its folder',
+      { 'app/x.ts': '// Only where pueue runs.\nexport const x = 1;' },
+      'app/x.ts names a queue',
+    ],
     ['a default export', { 'io/x.ts': 'export default 1;' }, 'io/x.ts has a default export'],
     [
       'a default export by name',
@@ -267,6 +278,7 @@ function breaches(sources: Sources): string[] {
       found.push(`${path} belongs to no layer`);
       continue;
     }
+    if (NAMES_OF_QUEUES.test(text) && !MAY_NAME_A_QUEUE.test(path)) found.push(`${path} names a queue`);
     const own = importsOf(path, text);
     imports.push(...own);
     const code = codeOf(text, true);

@@ -51,10 +51,10 @@ const EXIT_OF = {
   ENGINE_LOST: 24,
   LOCAL_SHORTAGE: 24,
   DATA_LOCKED: 24,
-  PUEUE_MISSING: 26,
-  PUEUE_UNSUPPORTED: 26,
-  PUEUE_DOWN: 26,
-  PUEUE_FAILED: 26,
+  QUEUE_MISSING: 26,
+  QUEUE_UNSUPPORTED: 26,
+  QUEUE_DOWN: 26,
+  QUEUE_FAILED: 26,
   SUBMIT_LOCK: 26,
   FINALIZER_FAILED: 26,
   JOB_FAILED: 20,
@@ -62,6 +62,18 @@ const EXIT_OF = {
 
 /** Stable name of a failure of a run, for programs; each name has one exit code. */
 export type ErrorCode = keyof typeof EXIT_OF;
+
+const QUEUE_CODES: ReadonlySet<ErrorCode> = new Set([
+  'QUEUE_MISSING',
+  'QUEUE_UNSUPPORTED',
+  'QUEUE_DOWN',
+  'QUEUE_FAILED',
+]);
+
+/** Returns whether an error says that a queue of tasks could not do what it was asked for. */
+export function isQueueError(error: unknown): error is QrunError {
+  return error instanceof QrunError && QUEUE_CODES.has(error.code);
+}
 
 /**
  * The one error that qrun throws on purpose.

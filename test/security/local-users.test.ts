@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { prepareJobs } from '../../src/cli/sweep/unit-tasks.js';
+import { prepareTasks } from '../../src/cli/sweep/unit-tasks.js';
 import { writeJobConfig } from '../../src/io/config/submission-config.js';
 import { endAll, ordinaryUser, qrun, removeTree, tree } from '../integration/qrun.js';
 
@@ -74,8 +74,8 @@ describe('a submission', () => {
       given: { url },
       table: {},
       passwordSurvives: () => true,
-    } as unknown as Parameters<typeof prepareJobs>[0];
-    const failure = await prepareJobs(sweep, {} as Parameters<typeof prepareJobs>[1], []).catch(
+    } as unknown as Parameters<typeof prepareTasks>[0];
+    const failure = await prepareTasks(sweep, {} as Parameters<typeof prepareTasks>[1], []).catch(
       error => error,
     );
     expect(failure).toMatchObject({ code: 'CONFIG', exitCode: 2 });

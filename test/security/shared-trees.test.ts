@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { prepareJobs } from '../../src/cli/sweep/unit-tasks.js';
+import { prepareTasks } from '../../src/cli/sweep/unit-tasks.js';
 import { directorySource } from '../../src/io/unit/unit-files.js';
 import { builtQrun } from '../built.js';
 import { type Ended, endAll, put, qrun, removeTree, tree } from '../integration/qrun.js';
@@ -145,16 +145,16 @@ describe('links that the tree made', () => {
       given: {},
       table: {},
       trust: { trusted: () => false },
-    } as unknown as Parameters<typeof prepareJobs>[0];
-    const terminal = { proc: { execPath: process.execPath } } as Parameters<typeof prepareJobs>[1];
-    await expect(prepareJobs(sweep, terminal, [])).rejects.toMatchObject({
+    } as unknown as Parameters<typeof prepareTasks>[0];
+    const terminal = { proc: { execPath: process.execPath } } as Parameters<typeof prepareTasks>[1];
+    await expect(prepareTasks(sweep, terminal, [])).rejects.toMatchObject({
       code: 'CONFIG',
       message: expect.stringContaining('the directory of submissions'),
     });
     expect(readdirSync(aim)).toEqual(['kept.conf']);
     rmSync(join(root, '.qrun/jobs'));
-    await prepareJobs(sweep, terminal, []);
-    await prepareJobs(sweep, terminal, []);
+    await prepareTasks(sweep, terminal, []);
+    await prepareTasks(sweep, terminal, []);
   });
 
   it('lead out of it neither in the middle of a run, on disks that are read on threads', async () => {

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { prepareJobs } from '../../src/cli/sweep/unit-tasks.js';
+import { prepareTasks } from '../../src/cli/sweep/unit-tasks.js';
 import { isLoopback, trustDigest } from '../../src/core/config/trust.js';
 import { writeJobConfig } from '../../src/io/config/submission-config.js';
 import { TrustStore } from '../../src/io/config/trust-store.js';
@@ -117,7 +117,7 @@ describe('a server that the tree names', () => {
       { cwd: root, env: { HOME: home } },
       { include: [], exclude: [] },
     );
-    const failure = await prepareJobs(sweep, {} as never, []).catch((error: Error) => error);
+    const failure = await prepareTasks(sweep, {} as never, []).catch((error: Error) => error);
     expect(String(failure)).toContain(`is not sent to ${REMOTE}`);
     expect(existsSync(join(root, '.qrun'))).toBe(false);
   });
@@ -598,14 +598,14 @@ describe('the configuration of a submission', () => {
     put(home, 'pw', SECRET);
     put(root, 'qrun.toml', `url = "${REMOTE}"\n`);
     const submit = (flags: Readonly<Record<string, unknown>>) =>
-      prepareJobs(
+      prepareTasks(
         openSweep(root, flags, { cwd: root, env: { HOME: home } }, { include: [], exclude: [] }),
         { proc: { execPath: 'node' } } as never,
         [],
       );
-    const flagsOf = (command: string) => ({
-      config: /--config=(\S+)/.exec(command)?.[1],
-      config_digest: /--config-digest=(\S+)/.exec(command)?.[1],
+    const flagsOf = (argv: readonly string[]) => ({
+      config: /--config=(\S+)/.exec(argv.join(' '))?.[1],
+      config_digest: /--config-digest=(\S+)/.exec(argv.join(' '))?.[1],
     });
     const outside = await submit({ url: 'http://mine.example', password_file: join(home, 'pw') });
     const trusted = await submit({ trust: true, password_file: join(home, 'pw') });

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type AutoscaleRequest, autoscale } from '../../src/app/machine/autoscale.js';
 import type { HostFacts } from '../../src/io/machine/host.js';
 import { HostMeter } from '../../src/io/machine/host.js';
-import type { Pueue } from '../../src/io/queue/pueue.js';
+import type { Pueue } from '../../src/io/queue/pueue/client.js';
 import { ROOT } from '../built.js';
 import { endAll, endOf, qrun, removeTree, startQrun, tree } from '../integration/qrun.js';
 import { servicesRequired } from './clickhouse-server.js';
@@ -33,7 +33,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('qrun autoscale, on a 
   /** Tasks that run until the daemon ends; resolves when as many run as may. */
   async function fill(group: string, count: number, label = 'qrun:s:u'): Promise<void> {
     for (let n = 0; n < count; n += 1) {
-      await pueue.add({ command: 'exec sleep 600', directory: root, group, label: `${label}${n}` });
+      await pueue.add([{ argv: ['sleep', '600'], directory: root, group, label: `${label}${n}` }]);
     }
     await running(group);
   }
@@ -41,7 +41,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('qrun autoscale, on a 
   async function running(group: string): Promise<void> {
     await vi.waitFor(
       async () => {
-        const { tasks, groups } = await pueue.status();
+        const { tasks, groups } = await pueue.state();
         const started = tasks.filter(task => task.group === group && task.phase === 'running');
         expect(started).toHaveLength(groups.get(group)?.slots ?? -1);
       },
@@ -62,7 +62,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('qrun autoscale, on a 
     let nowMs = 0;
     const work = autoscale(
       {
-        pueue,
+        queue: pueue,
         host: async () => ({ ...facts, ...IDLE, memoryAvailableBytes: 64e9, ...host() }),
         exceptions: async () => undefined,
         monotonicMs: () => nowMs,
@@ -92,7 +92,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('qrun autoscale, on a 
     return told;
   }
 
-  const slotsOf = async (group: string) => (await pueue.groups()).get(group)?.slots;
+  const slotsOf = async (group: string) => (await pueue.state()).groups.get(group)?.slots;
 
   it('gives slots that pueue fills, takes them back under load, and leaves other groups alone', async () => {
     await pueue.addGroup('theirs', 1);
@@ -115,7 +115,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('qrun autoscale, on a 
     expect(await slotsOf('default')).toBe(1);
     // Running tasks are never stopped.
     expect(
-      (await pueue.status()).tasks.filter(({ phase, group }) => group === 'qrun-s' && phase === 'running'),
+      (await pueue.state()).tasks.filter(({ phase, group }) => group === 'qrun-s' && phase === 'running'),
     ).toHaveLength(4);
   });
 
@@ -145,7 +145,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('qrun autoscale, on a 
   it('goes on after a crash of the daemon, which has lost what it had not saved', async () => {
     await fill('qrun-s', 2);
     // They wait for a task that does not end: the new slot stays free, so that nothing makes the daemon save it.
-    const first = (await pueue.status()).tasks[0]?.id;
+    const first = (await pueue.state()).tasks[0]?.id;
     for (const n of [1, 2]) {
       await daemon.pueue('add', '--group=qrun-s', `--label=qrun:s:w${n}`, `--after=${first}`, '--', 'true');
     }
@@ -160,7 +160,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('qrun autoscale, on a 
     expect(told).toEqual([
       'qrun-s 2>3 idle',
       expect.stringMatching(/^! no pueue daemon answers: .*; waiting for it$/),
-      '! the pueue daemon answers again',
+      '! pueued answers again',
       '! qrun-s: 3 slots were set and 2 are there (changed by hand, or lost in a crash of pueued); going on from 2',
       'qrun-s 2>2 paused',
     ]);
@@ -233,7 +233,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('qrun autoscale, on a 
     expect((await lines.next()).value).toMatch(/^autoscale: no pueue daemon answers: .*; waiting for it$/);
     const decided = once(createInterface({ input: child.stdout }), 'line');
     await daemon.restart();
-    expect((await lines.next()).value).toBe('autoscale: the pueue daemon answers again');
+    expect((await lines.next()).value).toBe('autoscale: pueued answers again');
     expect(JSON.parse(String((await decided)[0]))).toMatchObject({ group: 'qrun-s', reason: 'paused' });
     child.kill('SIGTERM');
     expect(endOf(await child)).toMatchObject({ code: 143 });

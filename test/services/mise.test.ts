@@ -133,7 +133,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())(
       expect(code, stderr).toBe(0);
       expect((JSON.parse(stdout) as { submitted: string[] }).submitted).toHaveLength(2);
       await until('the jobs to be done', async () => {
-        const { tasks } = await (await daemon.client()).status();
+        const { tasks } = await (await daemon.client()).state();
         const jobs = tasks.filter(({ label }) => label.startsWith('qrun-job:demo:'));
         return jobs.length > 0 && jobs.every(({ phase }) => phase === 'done') ? true : undefined;
       });

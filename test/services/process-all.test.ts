@@ -2,8 +2,8 @@ import { chmodSync, existsSync, readFileSync, realpathSync, rmSync } from 'node:
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { PueueTask } from '../../src/core/queue/pueue-state.js';
-import type { Pueue } from '../../src/io/queue/pueue.js';
+import type { QueueTask } from '../../src/core/queue/queue.js';
+import type { Pueue } from '../../src/io/queue/pueue/client.js';
 import { ROOT } from '../built.js';
 import { type Ended, put, qrun, records, removeTree, tree } from '../integration/qrun.js';
 import { servicesRequired } from './clickhouse-server.js';
@@ -57,8 +57,8 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     return JSON.parse(ended.stdout) as Record<string, unknown>;
   }
 
-  async function tasks(): Promise<readonly PueueTask[]> {
-    return (await pueue.status()).tasks;
+  async function tasks(): Promise<readonly QueueTask[]> {
+    return (await pueue.state()).tasks;
   }
 
   async function until<T>(look: () => Promise<T | undefined> | T | undefined): Promise<T> {
@@ -69,7 +69,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     }
   }
 
-  const ended = (label: string): Promise<PueueTask> =>
+  const ended = (label: string): Promise<QueueTask> =>
     until(async () => (await tasks()).findLast(task => task.label === label && task.phase === 'done'));
 
   const started = (root: string, count: number): Promise<string[]> =>
@@ -102,7 +102,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     expect(await submit(root)).toMatchObject({ submitted: [], done: ['once@x=1'] });
     for (const n of [2, 3]) put(root, `go-${n}`, '0');
     const audit = await ended('qrun-job:once:#audit');
-    expect(audit.result).toEqual({ kind: 'success' });
+    expect(audit.end).toEqual({ kind: 'success' });
     expect((await started(root, 3)).length).toBe(3);
     expect(await submit(root)).toMatchObject({ submitted: [], check: 'not due' });
     expect((await run(root)).stdout).toMatch(/done +3 {2}once@x=1, once@x=2, once@x=3\n/);
@@ -113,25 +113,25 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     await submit(root, '--parallel', '2');
     await started(root, 2);
     put(root, 'go-1', '7');
-    expect((await ended('qrun-job:checked:checked@x=1')).result).toEqual({ kind: 'failed', exitCode: 20 });
+    expect((await ended('qrun-job:checked:checked@x=1')).end).toEqual({ kind: 'failed', exitCode: 20 });
     await until(async () =>
       (await tasks()).find(({ label, phase }) => label === 'qrun-job:checked:#audit' && phase === 'running'),
     );
     const [audit] = (await tasks()).filter(task => task.label === 'qrun-job:checked:#audit');
     await until(() =>
-      daemon.taskLog(audit?.id ?? -1).includes('waiting for 1 of the sweep to end: checked@x=2')
+      daemon.taskLog(audit?.id ?? '').includes('waiting for 1 of the sweep to end: checked@x=2')
         ? true
         : undefined,
     );
     put(root, 'go-2', '0');
     const end = await ended('qrun-job:checked:#audit');
-    expect(end.result).toEqual({ kind: 'failed', exitCode: 20 });
+    expect(end.end).toEqual({ kind: 'failed', exitCode: 20 });
     const said = daemon.taskLog(end.id);
     expect(said).toMatch(/done +1 {2}checked@x=2\n/);
     expect(said).toContain('checked@x=1 (exit 7, attempt 1)');
     put(root, 'go-1', '0');
     expect(await submit(root)).toMatchObject({ submitted: ['checked@x=1'], done: ['checked@x=2'] });
-    expect((await ended('qrun-job:checked:checked@x=1')).result).toEqual({ kind: 'success' });
+    expect((await ended('qrun-job:checked:checked@x=1')).end).toEqual({ kind: 'success' });
     expect(await run(root, '--check')).toMatchObject({ code: 0 });
   });
 
@@ -141,7 +141,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     await started(root, 1);
     put(root, 'jobs.toml', 'name = "fixed"\ncommand = ["false"]\n[matrix]\nx = [1, 2]\n');
     for (const n of [1, 2]) put(root, `go-${n}`, '0');
-    expect((await ended('qrun-job:fixed:fixed@x=2')).result).toEqual({ kind: 'success' });
+    expect((await ended('qrun-job:fixed:fixed@x=2')).end).toEqual({ kind: 'success' });
     expect(await started(root, 2)).toEqual(['1 30', '2 30']);
     // Recorded for other inputs, so that it is due now.
     expect((await run(root, '--check')).stdout).toMatch(/missing +2 /);
@@ -158,11 +158,11 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('process-all, on a rea
     // Other people's tasks, until one of them has the number.
     while (!other.includes(String(id))) {
       other.push((await daemon.pueue('add', '--print-task-id', '--', 'sleep 600')).trim());
-      if (Number(other.at(-1)) > id) throw new Error('the number was not given again');
+      if (Number(other.at(-1)) > Number(id)) throw new Error('the number was not given again');
     }
     put(root, 'go-1', '0');
     expect(await submit(root)).toMatchObject({ submitted: ['recycled@x=1'], running: [], queued: [] });
-    expect((await ended('qrun-job:recycled:recycled@x=1')).result).toEqual({ kind: 'success' });
+    expect((await ended('qrun-job:recycled:recycled@x=1')).end).toEqual({ kind: 'success' });
     for (const task of other) await daemon.pueue('kill', task);
   });
 
@@ -223,7 +223,7 @@ printf %s "$said"
     await daemon.pueue('pause', '-g', 'qrun-paused');
     expect((await run(root)).stdout).toContain('the group qrun-paused is paused');
     expect(await submit(root, '--resume-group')).toMatchObject({ group_paused: false });
-    expect((await ended('qrun-job:paused:#audit')).result).toEqual({ kind: 'success' });
+    expect((await ended('qrun-job:paused:#audit')).end).toEqual({ kind: 'success' });
     // What is done can be asked for again, and is then done again once.
     expect(await submit(root)).toMatchObject({ submitted: [], done: ['paused@x=1'] });
     expect(await submit(root, '--rerun=all')).toMatchObject({ submitted: ['paused@x=1'], done: [] });
@@ -255,7 +255,7 @@ printf %s "$said"
     expect({ code: units.code, stderr: units.stderr }).toEqual({ code: 0, stderr: '' });
     expect(JSON.parse(units.stdout)).toMatchObject({ submitted: ['shared@x=1'], running: [], queued: [] });
     // Its audit ends while the job still runs, and the check of the jobs has not.
-    expect((await ended('qrun:shared:#audit')).result).toEqual({ kind: 'success' });
+    expect((await ended('qrun:shared:#audit')).end).toEqual({ kind: 'success' });
     const status = await qrun(['status', '--json'], { cwd: root, env: daemon.env });
     expect(JSON.parse(status.stdout)).toMatchObject({
       units: [{ unit: 'shared@x=1', state: 'complete' }],
@@ -267,7 +267,7 @@ printf %s "$said"
       complete: ['shared@x=1'],
     });
     put(root, 'go-1', '0');
-    expect((await ended('qrun-job:shared:#audit')).result).toEqual({ kind: 'success' });
+    expect((await ended('qrun-job:shared:#audit')).end).toEqual({ kind: 'success' });
   });
 
   it('knows the tasks that version 0.1.0 added, and submits none of them again', async () => {
@@ -280,7 +280,10 @@ printf %s "$said"
       await daemon.pueue('remove', String(id));
       const { command, directory, group } = task;
       const priority = label.endsWith('#audit') ? -1 : 0;
-      await pueue.add({ command, directory, group, label: label.replace('qrun-job:', 'qrun:'), priority });
+      await daemon.pueue(
+        ...['add', `--working-directory=${directory}`, `--group=${group}`, `--priority=${priority}`],
+        ...[`--label=${label.replace('qrun-job:', 'qrun:')}`, '--', command],
+      );
     }
     await daemon.pueue('start', '-g', 'qrun-upgrade');
     await started(root, 1);
@@ -296,7 +299,7 @@ printf %s "$said"
     const dry = await qrun(['submit-all', '--dry-run', '--json'], { cwd: root, env: daemon.env });
     expect(JSON.parse(dry.stdout)).toMatchObject({ submitted: ['upgrade@x=1'], running: [], queued: [] });
     for (const n of [1, 2]) put(root, `go-${n}`, '0');
-    expect((await ended('qrun:upgrade:#audit')).result).toEqual({ kind: 'success' });
+    expect((await ended('qrun:upgrade:#audit')).end).toEqual({ kind: 'success' });
   });
 
   it('ends with 26 when there is no daemon, and writes nothing into pueue', async () => {

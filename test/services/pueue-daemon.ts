@@ -5,7 +5,7 @@ import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
-import { Pueue } from '../../src/io/queue/pueue.js';
+import { Pueue } from '../../src/io/queue/pueue/client.js';
 
 /** Where programs are looked for: `cargo install` puts them where PATH need not lead. */
 export const PROGRAM_FOLDERS = [
@@ -27,7 +27,7 @@ export interface PueueDaemon {
   /** Runs `pueue ARGS`, gives its stdout, and throws when it fails. */
   pueue(...args: string[]): Promise<string>;
   /** What a task printed so far. */
-  taskLog(id: number): string;
+  taskLog(id: string): string;
   /** Ends it with SIGKILL: its tasks go on as orphans. */
   kill(): Promise<void>;
   /** Starts it again after {@link kill}. */
@@ -100,7 +100,7 @@ class OwnDaemon implements PueueDaemon {
     return stdout;
   }
 
-  taskLog(id: number): string {
+  taskLog(id: string): string {
     const path = join(this.directory, 'data', 'task_logs', `${id}.log`);
     return existsSync(path) ? readFileSync(path, 'utf8') : '';
   }

@@ -56,10 +56,10 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep that goes wrong', ()
     await daemon.pueue('kill', String(killed.id));
     process.kill(crashed, 'SIGKILL');
     const audit = await all.ended();
-    expect(audit.result).toEqual({ kind: 'failed', exitCode: 21 });
+    expect(audit.end).toEqual({ kind: 'failed', exitCode: 21 });
     expect(existsSync(done)).toBe(false);
     const tasks = new Map(
-      (await all.tasks()).map(task => [task.label.slice('qrun:broken:'.length), task.result]),
+      (await all.tasks()).map(task => [task.label.slice('qrun:broken:'.length), task.end]),
     );
     expect(tasks.get('good')).toEqual({ kind: 'success' });
     expect(tasks.get('wrong')).toEqual({ kind: 'failed', exitCode: 20 });
@@ -81,7 +81,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep that goes wrong', ()
       'killed',
       'wrong',
     ]);
-    expect((await all.ended()).result).toEqual({ kind: 'success' });
+    expect((await all.ended()).end).toEqual({ kind: 'success' });
     expect(existsSync(done)).toBe(true);
   });
 
@@ -89,7 +89,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep that goes wrong', ()
     const all = sweep('then', quick('u', 1));
     await all.submitted('--then', 'exit 3', '--then', 'touch never');
     const audit = await all.ended();
-    expect(audit.result).toEqual({ kind: 'failed', exitCode: 26 });
+    expect(audit.end).toEqual({ kind: 'failed', exitCode: 26 });
     expect(daemon.taskLog(audit.id)).toContain('--then exit 3: exit 3');
     expect(existsSync(join(all.root, 'never'))).toBe(false);
     expect((await all.status()).audit).toMatchObject({ state: 'failed', verdict: 'complete' });
@@ -105,9 +105,9 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep that goes wrong', ()
     put(all.root, 'b/q0.sql', 'SELECT 7 AS n');
     expect(await all.submitted('-P', '1')).toMatchObject({ submitted: ['b'], audit: 'submitted' });
     const last = await all.ended();
-    expect(last.id).toBeGreaterThan(first.id);
-    expect(last.result).toEqual({ kind: 'success' });
-    expect((await all.tasks()).find(({ id }) => id === first.id)?.result).toEqual({ kind: 'success' });
+    expect(Number(last.id)).toBeGreaterThan(Number(first.id));
+    expect(last.end).toEqual({ kind: 'success' });
+    expect((await all.tasks()).find(({ id }) => id === first.id)?.end).toEqual({ kind: 'success' });
     expect(daemon.taskLog(first.id)).toContain('a later audit follows them');
     const { verdict, units } = JSON.parse(readFileSync(join(all.root, 'results', 'room.audit.json'), 'utf8'));
     expect([verdict, units.length]).toEqual(['complete', 2]);
@@ -132,14 +132,14 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep that goes wrong', ()
       expect(away.stderr).toContain('no pueue daemon answers');
       expect(away.stderr).toContain('start it: pueued -d');
       const logsAlone = await all.status();
-      expect(logsAlone.pueue_problem).toContain('no pueue daemon answers');
+      expect(logsAlone.queue_problem).toContain('no pueue daemon answers');
       expect(logsAlone.units.map(({ state }) => state).slice(0, 2)).toEqual(['running', 'running']);
       await own.restart();
       const after = await all.status();
       expect(after.paused_groups).toEqual([all.group]);
       expect(after.units.slice(0, 2).map(({ state, note }) => [state, note.slice(0, 13)])).toEqual([
-        ['running', 'outside pueue'],
-        ['running', 'outside pueue'],
+        ['running', 'outside the queue'],
+        ['running', 'outside the queue'],
       ]);
       // c and the audit are queued still; the orphans are not submitted a second time.
       expect(await all.submitted('--resume-group', '--parallel', '2', '-P', '1')).toMatchObject({
@@ -150,7 +150,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep that goes wrong', ()
       });
       for (const pid of orphans) process.kill(pid, 'SIGCONT');
       const audit = await all.ended();
-      expect(audit.result).toEqual({ kind: 'success' });
+      expect(audit.end).toEqual({ kind: 'success' });
       for (const unit of ['a', 'b']) {
         const lines = records(readFileSync(join(all.root, 'results', `${unit}.ndjson`)));
         expect(lines.map(({ query }) => query)).toEqual(['s0', 's1', 's2', 's3']);
@@ -201,7 +201,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep that goes wrong', ()
         );
         const labels = (await all.tasks()).map(({ label }) => label);
         expect(new Set(labels).size).toBe(labels.length);
-        expect((await all.ended()).result).toEqual({ kind: 'success' });
+        expect((await all.ended()).end).toEqual({ kind: 'success' });
       } finally {
         await own?.stop();
         execFileSync('umount', ['-l', mount]);

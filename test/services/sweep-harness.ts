@@ -1,6 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isLive, type PueueTask } from '../../src/core/queue/pueue-state.js';
+import { isLive, type QueueTask } from '../../src/core/queue/queue.js';
 import type { UnitStatus } from '../../src/core/sweep/status.js';
 import { type Ended, put, qrun, tree } from '../integration/qrun.js';
 import type { ClickHouseServer } from './clickhouse-server.js';
@@ -29,7 +29,7 @@ export interface Status {
   readonly units: readonly UnitStatus[];
   readonly audit: { readonly state: string; readonly verdict?: string; readonly note: string };
   readonly paused_groups: readonly string[];
-  readonly pueue_problem: string | null;
+  readonly queue_problem: string | null;
 }
 
 /** A sweep in a directory of its own, on a daemon and a server. */
@@ -76,18 +76,18 @@ export class TestSweep {
     return JSON.parse(stdout) as Status;
   }
 
-  async tasks(): Promise<PueueTask[]> {
-    const { tasks } = await (await this.daemon.client()).status();
+  async tasks(): Promise<QueueTask[]> {
+    const { tasks } = await (await this.daemon.client()).state();
     return tasks.filter(({ label }) => label.startsWith(`qrun:${this.name}:`));
   }
 
-  task(name: string): Promise<PueueTask> {
+  task(name: string): Promise<QueueTask> {
     return until(`a task for ${name}`, async () =>
       (await this.tasks()).findLast(({ label }) => label === `qrun:${this.name}:${name}`),
     );
   }
 
-  running(name: string): Promise<PueueTask> {
+  running(name: string): Promise<QueueTask> {
     return until(`${name} to run`, async () =>
       (await this.tasks()).find(
         ({ label, phase }) => label === `qrun:${this.name}:${name}` && phase === 'running',
@@ -96,7 +96,7 @@ export class TestSweep {
   }
 
   /** Resolves with the audit's last task when no task of the sweep is left to run. */
-  ended(): Promise<PueueTask> {
+  ended(): Promise<QueueTask> {
     return until('the sweep to end', async () => {
       const tasks = await this.tasks();
       if (tasks.length === 0 || tasks.some(isLive)) return undefined;

@@ -36,7 +36,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('the setup of a sweep', () =>
     const env = { ...daemon.env, TZ: 'Asia/Tokyo' };
     const submitted = await qrun(['submit-all', '.', '--parallel', '4'], { cwd: all.root, env });
     expect(submitted, submitted.stderr).toMatchObject({ code: 0 });
-    expect((await all.ended()).result).toEqual({ kind: 'success' });
+    expect((await all.ended()).end).toEqual({ kind: 'success' });
     for (const unit of units) {
       const log = join(all.root, 'results', `${unit}.ndjson`);
       expect(records(readFileSync(log)).map(({ row }) => row)).toEqual([{ n: 1, d: '2023-11-15' }]);

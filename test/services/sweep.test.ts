@@ -52,7 +52,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
       audit: 'submitted',
     });
     const audit = await all.ended();
-    expect(audit.result).toEqual({ kind: 'success' });
+    expect(audit.end).toEqual({ kind: 'success' });
     expect(readFileSync(join(all.root, 'second.txt'), 'utf8')).toBe(`${all.root}\n`);
     const report = JSON.parse(readFileSync(join(all.root, 'results', 'whole.audit.json'), 'utf8'));
     expect(report).toMatchObject({ sweep: 'whole', verdict: 'complete' });
@@ -78,7 +78,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     expect(again).toMatchObject({ submitted: [], complete: ['a/x', 'a/y', 'b'], audit: 'not due' });
     put(all.root, 'b/new.sql', 'SELECT 1');
     expect(await all.submitted()).toMatchObject({ submitted: ['b'], complete: ['a/x', 'a/y'] });
-    expect((await all.ended()).result).toEqual({ kind: 'success' });
+    expect((await all.ended()).end).toEqual({ kind: 'success' });
   });
 
   it('keeps the password out of the state of pueue, of its files and of the command lines', async () => {
@@ -145,9 +145,9 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
         { unit: 'd', queries: 0, problem: expect.stringContaining('holds no query') },
       ],
     });
-    expect((await all.ended()).result).toEqual({ kind: 'failed', exitCode: 21 });
-    expect((await all.task('a')).result).toEqual({ kind: 'success' });
-    expect((await all.task('b')).result).toEqual({ kind: 'failed', exitCode: 20 });
+    expect((await all.ended()).end).toEqual({ kind: 'failed', exitCode: 21 });
+    expect((await all.task('a')).end).toEqual({ kind: 'success' });
+    expect((await all.task('b')).end).toEqual({ kind: 'failed', exitCode: 20 });
     const text = await all.submit('--dry-run', '--skip-bad');
     expect(text.stdout).toMatch(/complete\s+1\n/);
     expect(text.stdout).toContain('cannot run  b: 1 query left out');
@@ -156,7 +156,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     put(all.root, 'c/y.sql', 'SELECT 1 AS n');
     put(all.root, 'd/later.sql', 'SELECT 1 AS n');
     expect(await all.submitted()).toMatchObject({ submitted: ['b', 'c', 'd'], complete: ['a'] });
-    expect((await all.ended()).result).toEqual({ kind: 'success' });
+    expect((await all.ended()).end).toEqual({ kind: 'success' });
   });
 
   it('asks the server before it submits anything', async () => {
@@ -188,7 +188,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     expect(status.units.map(({ unit }) => unit)).toEqual(names);
     for (const name of names) {
       const task = await all.task(name);
-      expect(task.result).toEqual({ kind: 'failed', exitCode: 2 });
+      expect(task.end).toEqual({ kind: 'failed', exitCode: 2 });
       expect(daemon.taskLog(task.id)).toContain('does not know {name:Type} parameters');
       expect(existsSync(join(all.root, 'results', `${name}.ndjson.lease`))).toBe(true);
     }
@@ -200,7 +200,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
   it('chooses units by their ids, and the audit then judges just those', async () => {
     const all = sweep('chosen', { ...quick('a/x', 1), ...quick('a/y', 1), ...quick('b/x', 1) });
     expect((await all.submitted('--include', 'a/*', '--exclude', 'y')).submitted).toEqual(['a/x']);
-    expect((await all.ended()).result).toEqual({ kind: 'success' });
+    expect((await all.ended()).end).toEqual({ kind: 'success' });
     expect((await all.qrun('audit-all', '.')).code).toBe(21);
     expect((await all.qrun('audit-all', '.', '--include', 'a/x')).code).toBe(0);
   });
@@ -222,11 +222,11 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     await until('the unit to run', async () =>
       (await all.status()).units[0]?.state === 'running' ? true : undefined,
     );
-    expect((await all.status()).units[0]?.note).toMatch(/^outside pueue: pid \d+ on /);
+    expect((await all.status()).units[0]?.note).toMatch(/^outside the queue: pid \d+ on /);
     expect(await all.submitted()).toMatchObject({ submitted: ['v'], elsewhere: ['u'] });
     expect((await own).code).toBe(0);
     // The audit waited for it.
-    expect((await all.ended()).result).toEqual({ kind: 'success' });
+    expect((await all.ended()).end).toEqual({ kind: 'success' });
   });
 
   it('takes as many slots as the machine has room for, with --parallel auto and a memory cap', async () => {
@@ -265,7 +265,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     expect((await all.status()).paused_groups).toEqual([all.group]);
     expect((await all.qrun('status', '.')).stdout).toContain(`pueue start --group=${all.group}`);
     await all.submitted('--resume-group');
-    expect((await all.ended()).result).toEqual({ kind: 'success' });
+    expect((await all.ended()).end).toEqual({ kind: 'success' });
   });
 
   it('judges what was submitted: a unit that is gone or spoilt since is missing, and hides no other', async () => {
@@ -278,7 +278,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     put(all.root, 'd/new.sql', 'SELECT 1');
     await daemon.pueue('start', '--group', all.group);
     const audit = await all.ended();
-    expect(audit.result).toEqual({ kind: 'failed', exitCode: 21 });
+    expect(audit.end).toEqual({ kind: 'failed', exitCode: 21 });
     const report = JSON.parse(readFileSync(join(all.root, 'results', 'gone.audit.json'), 'utf8')) as {
       units: { unit: string; verdict: string; problem?: string }[];
     };
@@ -322,7 +322,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     await until('b to be done', async () => ((await all.task('b')).phase === 'done' ? true : undefined));
     put(all.root, 'b/q0.sql', 'SELECT 2 AS n');
     expect(await all.submitted(...options)).toMatchObject({ submitted: ['b'], audit: 'submitted' });
-    expect((await all.ended()).result).toEqual({ kind: 'success' });
+    expect((await all.ended()).end).toEqual({ kind: 'success' });
     expect(readFileSync(join(all.root, 'then.txt'), 'utf8')).toBe('ran\n');
   });
 

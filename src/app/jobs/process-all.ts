@@ -2,35 +2,29 @@ import { QrunError } from '../../core/errors.js';
 import { encodeResolved, type Job, type ResolvedJobs } from '../../core/jobs/jobs-file.js';
 import { isJobDue, type JobEntry, type JobVerdict, judgeJob } from '../../core/jobs/state.js';
 import { type Selection, selectNames } from '../../core/unit/selection.js';
-import type { SubmitReport, SubmitRequest, WantedTask } from '../sweep/submit.js';
+import type { SubmitOptions, SubmitReport, SubmitRequest } from '../sweep/submit.js';
 
 /** What a submission uses. */
 export interface ProcessAllDeps {
   /** The recorded runs of a job. */
   readonly readState: (job: Job) => readonly JobEntry[];
-  /** Stores the resolved jobs where nothing changes them any more, and gives the path. */
+  /** Stores the resolved jobs where nothing changes them any more, and returns the path. */
   readonly store: (content: string) => Promise<string>;
-  /** The command line for `sh -c` of one job; `config` is what {@link store} gave. */
-  readonly jobCommand: (job: Job, config: string) => string;
+  /** What the task of one job runs; `config` is what {@link store} returned. */
+  readonly jobArgv: (job: Job, config: string) => readonly string[];
+  /** What the task runs that checks the jobs when they have ended. */
+  readonly checkArgv: (config: string) => readonly string[];
   /** `submitTasks` with its deps. */
   readonly submit: (request: SubmitRequest) => Promise<SubmitReport>;
 }
 
 /** Which jobs to submit, and how. */
-export interface ProcessAllRequest {
+export interface ProcessAllRequest extends SubmitOptions {
   readonly jobs: ResolvedJobs;
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   /** Submits also what was done before this time (ISO 8601, UTC); `undefined` only what is not done. */
   readonly rerunBefore: string | undefined;
-  readonly group: string;
-  readonly slots: number | undefined;
-  readonly newGroupSlots: number;
-  readonly priority: number;
-  readonly delay: string | undefined;
-  readonly resumeGroup: boolean;
-  /** The command line of the check that follows, for `sh -c`; it is given the path of what was stored. */
-  readonly check: (config: string) => string;
 }
 
 /** A selected job and what its recorded runs amount to. */
@@ -67,7 +61,7 @@ export function judgeJobs(
 }
 
 /**
- * Adds one task to pueue for each selected job that is not done and that pueue does not hold already, and behind
+ * Adds one task to the queue for each selected job that is not done and that the queue does not hold already, and behind
  * them the check. What a task is to run is stored beforehand under a name of its content, so that no later change
  * of jobs.toml reaches it. A job that ends between the look at its state and its submission is skipped by its task.
  *
@@ -77,27 +71,17 @@ export async function processAll(
   deps: ProcessAllDeps,
   request: ProcessAllRequest,
 ): Promise<ProcessAllReport> {
-  const { jobs, rerunBefore } = request;
-  const judged = judgeJobs(deps.readState, jobs, request);
+  const { jobs, include, exclude, rerunBefore, ...options } = request;
+  const judged = judgeJobs(deps.readState, jobs, { include, exclude });
   const due = judged.filter(({ verdict }) => isJobDue(verdict, rerunBefore));
   const config = await deps.store(encodeResolved(jobs));
-  const tasks: WantedTask[] = due.map(({ job }) => ({
-    name: job.name,
-    command: deps.jobCommand(job, config),
-  }));
   const report = await deps.submit({
+    ...options,
     kind: 'job',
     sweep: jobs.sweep,
     root: jobs.directory,
-    group: request.group,
-    slots: request.slots,
-    newGroupSlots: request.newGroupSlots,
-    priority: request.priority,
-    delay: request.delay,
-    tasks,
-    audit: request.check(config),
-    auditDue: false,
-    resumeGroup: request.resumeGroup,
+    tasks: due.map(({ job }) => ({ name: job.name, argv: deps.jobArgv(job, config) })),
+    follower: { argv: deps.checkArgv(config), isDue: false },
   });
   const isDue = new Set(due.map(({ job }) => job.name));
   return { ...report, done: judged.map(({ job }) => job.name).filter(name => !isDue.has(name)) };

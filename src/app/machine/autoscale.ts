@@ -8,9 +8,8 @@ import {
   watchViolations,
 } from '../../core/machine/autoscale.js';
 import { sweepInLabel } from '../../core/queue/labels.js';
-import type { PueueState } from '../../core/queue/pueue-state.js';
+import type { QueueState, TaskQueue } from '../../core/queue/queue.js';
 import type { HostFacts } from '../../io/machine/host.js';
-import type { Pueue } from '../../io/queue/pueue.js';
 
 export interface AutoscaleRequest {
   readonly limits: ScaleLimits;
@@ -26,7 +25,7 @@ export interface AutoscaleRequest {
 }
 
 export interface AutoscaleDeps {
-  readonly pueue: Pick<Pueue, 'status' | 'setSlots'>;
+  readonly queue: TaskQueue;
   readonly host: (signal: AbortSignal) => Promise<HostFacts>;
   /** Queries that failed while they ran, in the last `seconds`; `undefined` where that cannot be known. */
   readonly exceptions: (seconds: number, signal: AbortSignal) => Promise<number | undefined>;
@@ -48,20 +47,26 @@ export interface StepBack {
   readonly violations: readonly string[];
 }
 
-// The last wait between two looks at a daemon that is away; the first is a second.
+// The last wait between two looks at a queue that is away; the first is a second.
 const MAX_BACKOFF_MS = 60_000;
 
 /**
- * Moves the slots of pueue's groups with the load of the machine, one slot a round; see {@link decideSlots}. After a
+ * Moves the slots of a queue's groups with the load of the machine, one slot a round; see {@link decideSlots}. After a
  * step up a group is watched for five minutes, and stepped back by one on a violation; then it does not grow for as
- * long. What somebody else set in between, or what pueue forgot in a crash, is taken as the new base and said.
+ * long. What somebody else set in between, or what the queue forgot in a crash, is taken as the new base and said.
  *
- * A loop waits for a daemon that is away, with backoff; a single round rejects with `PUEUE_DOWN`. Rejects with the
- * reason of `signal` when that aborts; otherwise with QrunError `PUEUE_*`, or `USAGE` for a group that a single round
- * should move and that does not exist.
+ * A loop waits for a queue that is away, with backoff; a single round rejects with `QUEUE_DOWN`. Rejects with the
+ * reason of `signal` when that aborts; otherwise with QrunError `QUEUE_*`, or `USAGE` for a queue that has no slots to
+ * move, and for a group that a single round should move and that does not exist.
  */
 export async function autoscale(deps: AutoscaleDeps, request: AutoscaleRequest): Promise<void> {
-  const rounds = new Rounds(deps, request);
+  const { kind, setSlots } = deps.queue;
+  if (setSlots === undefined) {
+    throw new QrunError('USAGE', `${kind.name} has no slots that can be moved while tasks run`, {
+      hint: 'set how many tasks run at a time where that queue is set up',
+    });
+  }
+  const rounds = new Rounds(deps, request, setSlots.bind(deps.queue));
   const { signal, loop, intervalMs } = request;
   if (!loop) return await rounds.next(() => {});
   let waitMs = 1_000;
@@ -70,14 +75,14 @@ export async function autoscale(deps: AutoscaleDeps, request: AutoscaleRequest):
     signal.throwIfAborted();
     try {
       await rounds.next(() => {
-        if (away) deps.onNotice('the pueue daemon answers again');
+        if (away) deps.onNotice(`${deps.queue.kind.server} answers again`);
         away = false;
         waitMs = 1_000;
       });
       await deps.delay(intervalMs, signal);
     } catch (error) {
       signal.throwIfAborted();
-      if (!(error instanceof QrunError) || error.code !== 'PUEUE_DOWN') throw error;
+      if (!(error instanceof QrunError) || error.code !== 'QUEUE_DOWN') throw error;
       if (!away) deps.onNotice(`${error.message}; waiting for it`);
       away = true;
       await deps.delay(waitMs, signal);
@@ -96,21 +101,25 @@ interface Memory {
   readonly settledAtMs: number;
 }
 
+type SetSlots = NonNullable<TaskQueue['setSlots']>;
+
 class Rounds {
+  readonly #setSlots: SetSlots;
   readonly #deps: AutoscaleDeps;
   readonly #request: AutoscaleRequest;
   readonly #memory = new Map<string, Memory>();
   readonly #said = new Set<string>();
 
-  constructor(deps: AutoscaleDeps, request: AutoscaleRequest) {
+  constructor(deps: AutoscaleDeps, request: AutoscaleRequest, setSlots: SetSlots) {
+    this.#setSlots = setSlots;
     this.#deps = deps;
     this.#request = request;
   }
 
-  /** One round; `onAnswer` is told when pueue has answered, before anything is decided. */
+  /** One round; `onAnswer` is called when the queue has answered, before anything is decided. */
   async next(onAnswer: () => void): Promise<void> {
     const { signal, limits } = this.#request;
-    const state = await this.#deps.pueue.status();
+    const state = await this.#deps.queue.state();
     onAnswer();
     const host = await this.#deps.host(signal);
     const groups = this.#groups(state);
@@ -136,22 +145,25 @@ class Rounds {
     }
   }
 
-  #groups(state: PueueState): GroupLoad[] {
+  #groups(state: QueueState): GroupLoad[] {
     const { groups: named, loop } = this.#request;
+    const { name: queue, usersGroup, commands } = this.#deps.queue.kind;
     const missing = named.filter(name => !state.groups.has(name));
     if (missing.length > 0 && !loop) {
-      throw new QrunError('USAGE', `pueue has no group ${missing.join(', ')}`, {
-        hint: 'pueue group lists those that it has',
+      const { listGroups: list } = commands;
+      throw new QrunError('USAGE', `${queue} has no group ${missing.join(', ')}`, {
+        ...(list === undefined ? {} : { hint: `${list.join(' ')} lists those that it has` }),
       });
     }
-    for (const name of missing) this.#sayOnce(`pueue has no group ${name} (yet)`);
-    const names = named.length > 0 ? named.filter(name => state.groups.has(name)) : groupsOf(state);
+    for (const name of missing) this.#sayOnce(`${queue} has no group ${name} (yet)`);
+    const names =
+      named.length > 0 ? named.filter(name => state.groups.has(name)) : groupsOf(state, usersGroup);
     if (names.length === 0 && missing.length === 0) {
-      this.#sayOnce('pueue has no group of qrun: none is called qrun-..., and none holds tasks of qrun');
+      this.#sayOnce(`${queue} has no group of qrun: none is called qrun-..., and none holds tasks of qrun`);
     }
-    if (named.length === 0 && holdsOurs(state, 'default')) {
+    if (named.length === 0 && usersGroup !== undefined && holdsOurs(state, usersGroup)) {
       this.#sayOnce(
-        "pueue's group default holds tasks of qrun; it is left alone unless --group default names it",
+        `${queue}'s group ${usersGroup} holds tasks of qrun; it is left alone unless --group ${usersGroup} names it`,
       );
     }
     return names.map(name => {
@@ -173,7 +185,7 @@ class Rounds {
     if (before === undefined || before.slots === slots) return;
     this.#memory.delete(name);
     this.#deps.onNotice(
-      `${name}: ${before.slots} slots were set and ${slots} are there (changed by hand, or lost in a crash of pueued); going on from ${slots}`,
+      `${name}: ${before.slots} slots were set and ${slots} are there (changed by hand, or lost in a crash of ${this.#deps.queue.kind.server}); going on from ${slots}`,
     );
   }
 
@@ -210,11 +222,11 @@ class Rounds {
   async #set(name: string, slots: number, more: Omit<Memory, 'slots'>): Promise<boolean> {
     if (this.#request.dryRun) return true;
     try {
-      await this.#deps.pueue.setSlots(name, slots);
+      await this.#setSlots(name, slots);
     } catch (error) {
       this.#request.signal.throwIfAborted();
-      // The group was removed meanwhile, or pueue refuses in other words; the next round looks again.
-      if (!this.#request.loop || !(error instanceof QrunError) || error.code !== 'PUEUE_FAILED') throw error;
+      // The group was removed meanwhile, or the queue refuses in other words; the next round looks again.
+      if (!this.#request.loop || !(error instanceof QrunError) || error.code !== 'QUEUE_FAILED') throw error;
       this.#memory.delete(name);
       this.#deps.onNotice(`${name}: ${error.message}`);
       return false;
@@ -235,13 +247,13 @@ class Rounds {
   }
 }
 
-/** The groups that are qrun's: named `qrun-...`, or with tasks of qrun in them; never pueue's `default`. */
-export function groupsOf(state: PueueState): string[] {
+/** Returns the groups that are qrun's: named `qrun-...`, or with tasks of qrun in them; never the user's own. */
+export function groupsOf(state: QueueState, usersGroup: string | undefined): string[] {
   return [...state.groups.keys()]
-    .filter(name => name !== 'default' && (name.startsWith('qrun-') || holdsOurs(state, name)))
+    .filter(name => name !== usersGroup && (name.startsWith('qrun-') || holdsOurs(state, name)))
     .sort();
 }
 
-function holdsOurs(state: PueueState, group: string): boolean {
+function holdsOurs(state: QueueState, group: string): boolean {
   return state.tasks.some(task => task.group === group && sweepInLabel(task.label) !== undefined);
 }

@@ -1,13 +1,19 @@
 import { type ExitCode, QrunError } from '../../core/errors.js';
 import { sweepInLabel } from '../../core/queue/labels.js';
-import { isLive, type PueueState } from '../../core/queue/pueue-state.js';
-import { pasteablePath, pasteableWord } from '../../core/text/shell.js';
+import {
+  isLive,
+  LARGE_STATE_BYTES,
+  type QueueKind,
+  type QueueState,
+  type TaskQueue,
+} from '../../core/queue/queue.js';
+import { pasteableCommand, pasteablePath } from '../../core/text/shell.js';
 
 /** `note`: worth knowing, hinders nothing. `problem`: a sweep cannot run before it is mended. */
 export type FindingState = 'ok' | 'note' | 'problem';
 
 /** What a sweep needs, and in which class a problem of it falls. */
-export type FindingClass = 'pueue' | 'engine' | 'log directory' | 'configuration';
+export type FindingClass = 'queue' | 'engine' | 'log directory' | 'configuration';
 
 /** One thing that was looked at. */
 export interface Finding {
@@ -50,7 +56,8 @@ export interface DoctorDeps {
   };
   /** Files that hold secrets and that other users of the machine can read. */
   readonly openSecrets?: () => readonly string[];
-  readonly pueue: () => Promise<{ readonly version: string; readonly state: () => Promise<PueueState> }>;
+  readonly queueKind: QueueKind;
+  readonly queue: () => Promise<Pick<TaskQueue, 'version' | 'state'>>;
   readonly engine: () => Promise<EngineFacts>;
   /** Whether a server is configured, so that the embedded engine is not needed. */
   readonly usesServer: () => boolean;
@@ -68,9 +75,9 @@ export interface Diagnosis {
   readonly exitCode: ExitCode;
 }
 
-// The worst first: without pueue nothing of a sweep starts at all.
+// The worst first: without a queue nothing of a sweep starts at all.
 const CODES: readonly (readonly [FindingClass, ExitCode])[] = [
-  ['pueue', 26],
+  ['queue', 26],
   ['engine', 24],
   ['log directory', 23],
   ['configuration', 2],
@@ -78,12 +85,12 @@ const CODES: readonly (readonly [FindingClass, ExitCode])[] = [
 
 /**
  * Looks at everything that a sweep needs, whatever else is missing; never rejects for something that is missing.
- * The exit code is 0 when nothing hinders a sweep, else that of the worst class: 26 pueue, 24 engine, 23 log
+ * The exit code is 0 when nothing hinders a sweep, else that of the worst class: 26 queue, 24 engine, 23 log
  * directory, 2 configuration.
  */
 export async function diagnose(deps: DoctorDeps): Promise<Diagnosis> {
   const findings: Finding[] = [];
-  for (const look of [node, configuration, pueue, memoryCaps, engine, chdb, locks, logs, mise]) {
+  for (const look of [node, configuration, queue, memoryCaps, engine, chdb, locks, logs, mise]) {
     findings.push(...(await look(deps)));
   }
   const bad = new Set(findings.filter(({ state }) => state === 'problem').map(finding => finding.class));
@@ -116,31 +123,32 @@ function configuration(deps: DoctorDeps): Finding[] {
   }
 }
 
-async function pueue(deps: DoctorDeps): Promise<Finding[]> {
-  const about = { class: 'pueue' } as const;
-  let client: Awaited<ReturnType<DoctorDeps['pueue']>>;
+async function queue(deps: DoctorDeps): Promise<Finding[]> {
+  const { name, server } = deps.queueKind;
+  const about = { class: 'queue' } as const;
+  let opened: Awaited<ReturnType<DoctorDeps['queue']>>;
   try {
-    client = await deps.pueue();
+    opened = await deps.queue();
   } catch (error) {
-    return [{ ...about, what: 'pueue', state: 'problem', ...wordsOf(error) }];
+    return [{ ...about, what: name, state: 'problem', ...wordsOf(error) }];
   }
-  const found: Finding[] = [{ ...about, what: 'pueue', state: 'ok', says: client.version }];
+  const found: Finding[] = [{ ...about, what: name, state: 'ok', says: opened.version }];
   try {
-    const state = await client.state();
-    found.push(daemon(state), ...pausedGroups(state), ...stateSize(state));
+    const state = await opened.state();
+    const live = state.tasks.filter(isLive).length;
+    const says = `answers; ${live} tasks to run or running, ${state.tasks.length - live} finished`;
+    found.push(
+      { ...about, what: server, state: 'ok', says },
+      ...pausedGroups(state, deps.queueKind),
+      ...stateSize(state, deps.queueKind),
+    );
   } catch (error) {
-    found.push({ ...about, what: 'pueued', state: 'problem', ...wordsOf(error) });
+    found.push({ ...about, what: server, state: 'problem', ...wordsOf(error) });
   }
   return found;
 }
 
-function daemon({ tasks }: PueueState): Finding {
-  const live = tasks.filter(isLive).length;
-  const says = `answers; ${live} tasks to run or running, ${tasks.length - live} finished`;
-  return { what: 'pueued', state: 'ok', says, class: 'pueue' };
-}
-
-function pausedGroups({ groups, tasks }: PueueState): Finding[] {
+function pausedGroups({ groups, tasks }: QueueState, { commands: { startGroup } }: QueueKind): Finding[] {
   const ours = new Set(tasks.flatMap(task => (sweepInLabel(task.label) === undefined ? [] : [task.group])));
   return [...groups.values()]
     .filter(({ name, paused }) => paused && (ours.has(name) || name.startsWith('qrun-')))
@@ -148,26 +156,22 @@ function pausedGroups({ groups, tasks }: PueueState): Finding[] {
       what: 'group',
       state: 'problem',
       says: `${name} is paused: nothing in it starts`,
-      mend: `pueue start ${pasteableWord(`--group=${name}`, true)}`,
-      class: 'pueue',
+      ...(startGroup === undefined ? {} : { mend: pasteableCommand(startGroup(name), true) }),
+      class: 'queue',
     }));
 }
 
-// A megabyte is about 2,000 tasks with a short environment; from there on additions become slow to the eye.
-const LARGE_STATE_BYTES = 1_000_000;
-
-function stateSize({ sizeBytes, tasks }: PueueState): Finding[] {
-  const size = `${(sizeBytes / 1e6).toFixed(2)} MB in ${tasks.length} tasks`;
-  const about = { what: 'pueue state', class: 'pueue' } as const;
-  if (sizeBytes < LARGE_STATE_BYTES) return [{ ...about, state: 'ok', says: size }];
-  const says = `${size}: written whole with each change, so that pueue becomes slow`;
+function stateSize({ stateBytes, tasks }: QueueState, { name, commands: { clean } }: QueueKind): Finding[] {
+  if (stateBytes === undefined) return [];
+  const size = `${(stateBytes / 1e6).toFixed(2)} MB in ${tasks.length} tasks`;
+  const about = { what: `${name} state`, class: 'queue' } as const;
+  if (stateBytes < LARGE_STATE_BYTES) return [{ ...about, state: 'ok', says: size }];
+  const says = `${size}: written whole with each change, so that ${name} becomes slow`;
   const finished = new Set(tasks.filter(task => !isLive(task)).map(task => task.group));
   const ours = [...finished].find(group => group.startsWith('qrun-'));
   const mend =
-    ours === undefined
-      ? 'pueue clean (removes finished tasks)'
-      : `pueue clean ${pasteableWord(`--group=${ours}`, true)}`;
-  return [{ ...about, state: 'note', says, mend }];
+    clean && `${pasteableCommand(clean(ours), true)}${ours === undefined ? ' (removes finished tasks)' : ''}`;
+  return [{ ...about, state: 'note', says, ...(mend === undefined ? {} : { mend }) }];
 }
 
 async function memoryCaps(deps: DoctorDeps): Promise<Finding[]> {

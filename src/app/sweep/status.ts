@@ -1,5 +1,11 @@
 import { AUDIT, tasksByName } from '../../core/queue/labels.js';
-import type { PueueGroup, PueueState, PueueTask } from '../../core/queue/pueue-state.js';
+import {
+  isLive,
+  isStarted,
+  type QueueGroup,
+  type QueueState,
+  type QueueTask,
+} from '../../core/queue/queue.js';
 import type { SweepAudit } from '../../core/sweep/audit.js';
 import { endNote, UnitProgress, type UnitStatus, unitState } from '../../core/sweep/status.js';
 import type { LogFollower } from '../../io/log/follow.js';
@@ -32,7 +38,7 @@ export interface AuditStatus {
 export interface SweepStatus {
   readonly sweep: string;
   readonly group: string;
-  /** `undefined` when pueue could not be read, or has no such group. */
+  /** `undefined` when the queue could not be read, or has no such group. */
   readonly slots: number | undefined;
   /** Groups that hold tasks of the sweep and start nothing until somebody says so. */
   readonly paused_groups: readonly string[];
@@ -45,8 +51,8 @@ export interface SweepStatus {
 
 export interface StatusDeps {
   readonly units: readonly UnitToWatch[];
-  /** One read of pueue; `undefined` when it is not there: the logs then tell what they can. */
-  readonly readPueue: () => Promise<PueueState | undefined>;
+  /** One read of the queue; `undefined` when it is not there: the logs then tell what they can. */
+  readonly readQueue: () => Promise<QueueState | undefined>;
   /** The last audit, and whether logs changed since. */
   readonly readAudit: () => { readonly audit: SweepAudit; readonly outdated: boolean } | undefined;
   readonly nowMs: () => number;
@@ -56,10 +62,10 @@ export interface StatusDeps {
 const LOGS_AT_ONCE = 4;
 
 /**
- * Looks at a sweep as often as one wants: each look reads pueue once, and of the logs what is new. Nothing is
+ * Looks at a sweep as often as one wants: each look reads the queue once, and of the logs what is new. Nothing is
  * written, locked or judged: `settled` counts results for any fingerprint, and what is stale only the audit says.
  *
- * Memory: the name and final state of each query. Errors: QrunError `PUEUE_*` of `readPueue`, `UNIT_*`, `LOG_*`.
+ * Memory: the name and final state of each query. Errors: QrunError `QUEUE_*` of `readQueue`, `UNIT_*`, `LOG_*`.
  */
 export class SweepWatch {
   readonly #deps: StatusDeps;
@@ -71,7 +77,7 @@ export class SweepWatch {
   }
 
   async look(sweep: string, group: string): Promise<SweepStatus> {
-    const state = await this.#deps.readPueue();
+    const state = await this.#deps.readQueue();
     const tasks = tasksByName('unit', state?.tasks ?? [], sweep);
     const units: UnitStatus[] = [];
     await this.#readLogs();
@@ -162,26 +168,26 @@ class WatchedUnit {
 }
 
 function pausedGroups(
-  state: PueueState | undefined,
-  tasks: readonly PueueTask[],
-  mine: PueueGroup | undefined,
+  state: QueueState | undefined,
+  tasks: readonly QueueTask[],
+  mine: QueueGroup | undefined,
 ): string[] {
-  const names = new Set(tasks.filter(({ phase }) => phase !== 'done').map(({ group }) => group));
+  const names = new Set(tasks.filter(isLive).map(({ group }) => group));
   if (mine !== undefined) names.add(mine.name);
   return [...names].filter(name => state?.groups.get(name)?.paused === true).sort();
 }
 
 function auditStatus(
-  task: PueueTask | undefined,
+  task: QueueTask | undefined,
   last: { readonly audit: SweepAudit; readonly outdated: boolean } | undefined,
 ): AuditStatus {
   const present = last?.outdated === false ? last.audit : undefined;
   const report = { verdict: present?.verdict, at: present?.at };
   if (task === undefined) return { state: present === undefined ? 'none' : 'done', note: '', ...report };
-  if (task.phase === 'running' || task.phase === 'paused') return { state: 'running', note: '', ...report };
-  if (task.phase !== 'done') return { state: 'queued', note: '', ...report };
+  if (isStarted(task)) return { state: 'running', note: '', ...report };
+  if (isLive(task)) return { state: 'queued', note: '', ...report };
   // 20 and 21 are verdicts: the audit itself came to its end.
-  const judged = task.result?.exitCode === 20 || task.result?.exitCode === 21;
-  const failed = task.result?.kind !== 'success' && !judged;
+  const judged = task.end?.exitCode === 20 || task.end?.exitCode === 21;
+  const failed = task.end?.kind !== 'success' && !judged;
   return { state: failed ? 'failed' : 'done', note: failed ? endNote(task) : '', ...report };
 }

@@ -1,92 +1,99 @@
 import { QrunError } from '../../core/errors.js';
 import { AUDIT, nameOfTask, type TaskKind, taskLabel, tasksByName } from '../../core/queue/labels.js';
-import { isLive, type PueueState, type TaskPhase } from '../../core/queue/pueue-state.js';
-import type { Pueue } from '../../io/queue/pueue.js';
+import {
+  isLive,
+  isStarted,
+  isWaiting,
+  type NewTask,
+  type QueueState,
+  type TaskQueue,
+} from '../../core/queue/queue.js';
 
-/** A task that should be there: the name in its label, and its command line for `sh -c`. */
+/** A task that should be there: the name in its label, and what it runs. */
 export interface WantedTask {
   readonly name: string;
-  readonly command: string;
-  /** Asked when its label is no longer queued or running, for tasks that were when the caller looked. */
+  readonly argv: readonly string[];
+  /** Asked when no task of this name waits or runs any more, for those that did when the caller looked. */
   readonly isDue?: () => Promise<boolean>;
 }
 
-export interface SubmitRequest {
-  readonly kind: TaskKind;
-  readonly sweep: string;
-  /** Absolute; where every task starts. */
-  readonly root: string;
+/** How a person wants tasks to be added. */
+export interface SubmitOptions {
   readonly group: string;
-  /** How many tasks run at a time; `undefined` leaves an existing group as it is. */
+  /** How many tasks run at a time; `undefined` leaves a group as it is, and means 1 for a new one. */
   readonly slots: number | undefined;
-  /** Slots of a group that has to be made. */
-  readonly newGroupSlots: number;
   readonly priority: number;
-  /** As pueue takes it. */
+  /** A number of seconds, or a time as the queue takes it. */
   readonly delay: string | undefined;
-  readonly tasks: readonly WantedTask[];
-  /**
-   * The command that audits the sweep: added behind the others whenever one of them was added or `auditDue` is
-   * set, unless the same is waiting already; also when this submission is broken off after the first. Its priority is
-   * one less than that of the others.
-   */
-  readonly audit: string;
-  readonly auditDue: boolean;
   /** Whether to start the group when it is paused. */
   readonly resumeGroup: boolean;
 }
 
+export interface SubmitRequest extends SubmitOptions {
+  readonly kind: TaskKind;
+  readonly sweep: string;
+  /** Absolute; where every task starts. */
+  readonly root: string;
+  readonly tasks: readonly WantedTask[];
+  /**
+   * What audits the sweep: added as the last of its tasks whenever one of them was added or `isDue` is set, unless the
+   * same is waiting already; also when this submission is broken off after the first.
+   */
+  readonly follower: { readonly argv: readonly string[]; readonly isDue: boolean };
+}
+
 export interface SubmitDeps {
-  readonly pueue: Pick<Pueue, 'status' | 'addGroup' | 'setSlots' | 'add' | 'clean' | 'start'>;
+  readonly queue: TaskQueue;
+  /** The same queue, for the follower of a submission that was asked to stop. */
+  readonly lastingQueue: () => Promise<TaskQueue>;
   /** Runs `work` while no other submitter of this sweep does; see {@link submitTasks}. */
   readonly locked: <T>(work: () => Promise<T>) => Promise<T>;
-  /** Adds a task also when the caller has been asked to stop. */
-  readonly addLast: Pueue['add'];
-  /** Told after each added task. */
+  /** Called after each added task. */
   readonly onAdded?: (added: number, total: number) => void;
 }
 
 /** What became of each wanted task, by name, and what else is worth saying. */
 export interface SubmitReport {
   readonly submitted: readonly string[];
-  /** Also delayed and stashed ones. */
+  /** Also delayed ones. */
   readonly queued: readonly string[];
   /** Also paused ones. */
   readonly running: readonly string[];
   /** Ended since the caller looked, with nothing left to do. */
   readonly ended: readonly string[];
-  readonly audit: 'submitted' | 'waiting' | 'not due';
+  readonly follower: 'submitted' | 'waiting' | 'not due';
   readonly group: string;
   readonly slots: number;
   readonly groupPaused: boolean;
-  readonly stateBytes: number;
+  /** As {@link QueueState.stateBytes}. */
+  readonly stateBytes: number | undefined;
 }
 
-// Each add, start and end rewrites the whole state: finished tasks are cleaned again after so many adds.
+// A queue may write its whole state with each change of a task: finished tasks are cleaned again after so many adds.
 const CLEAN_EVERY = 500;
 
 /**
- * Adds to pueue each wanted task whose label is neither queued nor running, and then the audit.
+ * Adds each wanted task whose label neither waits nor runs in the queue, and then the follower.
  *
  * Look and add happen under one lock of the sweep, so that no label is ever there twice, however many submit at
- * once. Whatever the group held that is finished is cleaned first (never in pueue's group `default`, which is the
- * user's), because pueue's state grows with every task and each of its changes writes all of it.
+ * once. Whatever the group held that is finished is cleaned first (never in the group that is the user's own), because
+ * a queue's state may grow with every task and be written whole with each change.
  *
- * The audit has a lower priority than the units and no dependency on them: pueue starts it when nothing else of
- * the sweep is left to start, whatever has become of the others, while a dependent task would never run if one
- * unit failed.
+ * The follower runs when nothing else of the sweep is left to start, whatever has become of the others. In a queue that
+ * has dependencies on any end it waits for all of them; in one that has not, it has a lower priority than the others,
+ * and waits for what runs by itself (see `waitForTasks`).
  *
- * Errors: QrunError `PUEUE_*`; `CONFIG` when a sweep of the same name in another directory has tasks; tasks added
- * before an error stay, and the next submit-all skips them.
+ * Errors: QrunError `QUEUE_*`; `CONFIG` when a sweep of the same name in another directory has tasks. Tasks added
+ * before an error stay, and the next submission skips them.
  */
 export async function submitTasks(deps: SubmitDeps, request: SubmitRequest): Promise<SubmitReport> {
   return await deps.locked(() => submitLocked(deps, request));
 }
 
 async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<SubmitReport> {
-  const { pueue } = deps;
+  const { queue } = deps;
   const { kind, sweep, group } = request;
-  const state = await pueue.status();
+  const state = await queue.state();
   refuseNamesake(state, request);
   const present = tasksByName(kind, state.tasks, sweep);
   const queued: string[] = [];
@@ -98,83 +105,113 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
     if (found === undefined || !isLive(found)) {
       if ((await task.isDue?.()) === false) ended.push(task.name);
       else missing.push(task);
-    } else if (found.phase === 'running' || found.phase === 'paused') running.push(task.name);
+    } else if (isStarted(found)) running.push(task.name);
     else queued.push(task.name);
   }
-  const slots = await prepareGroup(deps, request, state);
-  if (missing.length > 0 && state.tasks.some(task => task.group === group && !isLive(task))) {
-    await cleanGroup(deps, group);
-  }
-  const add = async (addTo: Pueue['add'], { name, command }: WantedTask, priority: number): Promise<void> => {
-    await addTo({
-      command,
-      directory: request.root,
-      group,
-      label: taskLabel(kind, sweep, name),
-      priority,
-      ...(request.delay === undefined ? {} : { delay: request.delay }),
-    });
+  const slots = await prepareGroup(queue, request, state);
+  const clean = async (): Promise<void> => {
+    if (group !== queue.kind.usersGroup) await queue.clean?.(group);
   };
-  const submitted: string[] = [];
-  // One of other units, or with other commands behind it, is another audit.
+  if (missing.length > 0 && state.tasks.some(task => task.group === group && !isLive(task))) await clean();
+  const added: NewTask[] = [];
+  // One of other units, or with other commands behind it, is another follower.
+  const text = queue.kind.commandText(request.follower.argv);
   const waiting = state.tasks.some(
-    task =>
-      nameOfTask(kind, sweep, task) === AUDIT && isWaiting(task.phase) && task.command === request.audit,
+    task => nameOfTask(kind, sweep, task) === AUDIT && isWaiting(task) && task.command === text,
   );
-  const audit = { name: AUDIT, command: request.audit };
+  // One that waits by dependency does not wait for what was added since.
+  const isFollowed = (): boolean => waiting && (queue.kind.last === 'priority' || added.length === 0);
+  const addFollower = async (to: TaskQueue): Promise<void> => {
+    const before = state.tasks.filter(task => isLive(task) && isOther(nameOfTask(kind, sweep, task)));
+    await to.add([followerOf(queue, request, [...before, ...added])]);
+  };
   try {
-    for (const task of missing) {
-      await add(next => pueue.add(next), task, request.priority);
-      submitted.push(task.name);
-      deps.onAdded?.(submitted.length, missing.length);
-      if (submitted.length % CLEAN_EVERY === 0) await cleanGroup(deps, group);
+    for (let first = 0; first < missing.length; first += CLEAN_EVERY) {
+      if (first > 0) await clean();
+      const some = missing.slice(first, first + CLEAN_EVERY);
+      await queue.add(
+        some.map(task => newTask(request, task)),
+        task => {
+          added.push(task);
+          deps.onAdded?.(added.length, missing.length);
+        },
+      );
     }
   } catch (error) {
-    // What was added runs, whatever becomes of this process; so it is audited. The first error is the one to tell.
-    if (submitted.length > 0 && !waiting)
-      await add(deps.addLast, audit, request.priority - 1).catch(() => {});
+    // What was added runs, whatever becomes of this process; so it is audited. The first error is the one to report.
+    if (added.length > 0 && !isFollowed()) {
+      await deps
+        .lastingQueue()
+        .then(addFollower)
+        .catch(() => {});
+    }
     throw error;
   }
-  const due = submitted.length > 0 || request.auditDue;
-  if (due && !waiting) await add(next => pueue.add(next), audit, request.priority - 1);
+  const due = added.length > 0 || request.follower.isDue;
+  const followed = isFollowed();
+  if (due && !followed) await addFollower(queue);
   const paused = state.groups.get(group)?.paused === true;
-  if (paused && request.resumeGroup) await pueue.start(group);
+  const resumes = paused && request.resumeGroup && queue.start !== undefined;
+  if (resumes) await queue.start?.(group);
   return {
-    submitted,
+    submitted: missing.map(({ name }) => name),
     queued,
     running,
     ended,
-    audit: waiting ? 'waiting' : due ? 'submitted' : 'not due',
+    follower: followed ? 'waiting' : due ? 'submitted' : 'not due',
     group,
     slots,
-    groupPaused: paused && !request.resumeGroup,
-    stateBytes: state.sizeBytes,
+    groupPaused: paused && !resumes,
+    stateBytes: state.stateBytes,
   };
 }
 
-// One that runs has looked at the units already, or is about to: a new one comes behind the new units.
-function isWaiting(phase: TaskPhase): boolean {
-  return phase === 'queued' || phase === 'stashed' || phase === 'locked';
+function isOther(name: string | undefined): boolean {
+  return name !== undefined && name !== AUDIT;
 }
 
-async function prepareGroup(deps: SubmitDeps, request: SubmitRequest, state: PueueState): Promise<number> {
-  const { group, slots, newGroupSlots } = request;
-  const present = state.groups.get(group);
+function newTask(
+  { kind, sweep, root, group, priority, delay }: SubmitRequest,
+  { name, argv }: WantedTask,
+): NewTask {
+  return {
+    label: taskLabel(kind, sweep, name),
+    argv,
+    directory: root,
+    group,
+    priority,
+    ...(delay === undefined ? {} : { delay }),
+  };
+}
+
+function followerOf(
+  { kind }: TaskQueue,
+  request: SubmitRequest,
+  before: readonly { readonly label: string }[],
+): NewTask {
+  const task = newTask(request, { name: AUDIT, argv: request.follower.argv });
+  return kind.last === 'priority'
+    ? { ...task, priority: request.priority - 1 }
+    : { ...task, after: before.map(({ label }) => label) };
+}
+
+async function prepareGroup(
+  queue: TaskQueue,
+  { group, slots }: SubmitRequest,
+  { groups }: QueueState,
+): Promise<number> {
+  const present = groups.get(group);
   if (present === undefined) {
-    await deps.pueue.addGroup(group, slots ?? newGroupSlots);
-    return slots ?? newGroupSlots;
+    await queue.addGroup?.(group, slots ?? 1);
+    return slots ?? 1;
   }
-  if (slots === undefined || slots === present.slots) return present.slots;
-  await deps.pueue.setSlots(group, slots);
+  if (slots === undefined || slots === present.slots || queue.setSlots === undefined) return present.slots;
+  await queue.setSlots(group, slots);
   return slots;
 }
 
-async function cleanGroup({ pueue }: SubmitDeps, group: string): Promise<void> {
-  if (group !== 'default') await pueue.clean(group);
-}
-
-function refuseNamesake(state: PueueState, { kind, sweep, root, tasks }: SubmitRequest): void {
-  const present = tasksByName(kind, state.tasks, sweep);
+function refuseNamesake({ tasks: all }: QueueState, { kind, sweep, root, tasks }: SubmitRequest): void {
+  const present = tasksByName(kind, all, sweep);
   for (const { name } of [...tasks, { name: AUDIT }]) {
     const task = present.get(name);
     if (task === undefined || !isLive(task) || task.directory === root) continue;

@@ -1,8 +1,7 @@
 import type { Clock } from '../../core/clock.js';
-import { QrunError } from '../../core/errors.js';
+import { isQueueError } from '../../core/errors.js';
 import { AUDIT, nameOfTask, type TaskKind, taskLabel } from '../../core/queue/labels.js';
-import { isLive, type PueueTask } from '../../core/queue/pueue-state.js';
-import type { NewTask, Pueue } from '../../io/queue/pueue.js';
+import { isLive, isWaiting, type NewTask, type QueueTask, type TaskQueue } from '../../core/queue/queue.js';
 
 export interface WaitRequest {
   readonly kind: TaskKind;
@@ -10,48 +9,45 @@ export interface WaitRequest {
   readonly group: string;
   /**
    * How this process is started again when it has to make room; as it was submitted. `undefined` when it is no task of
-   * pueue: it holds no slot then, and just waits.
+   * a queue: it holds no slot then, and just waits.
    */
-  readonly again: Pick<NewTask, 'command' | 'directory' | 'priority'> | undefined;
+  readonly again: Pick<NewTask, 'argv' | 'directory' | 'priority'> | undefined;
   readonly signal: AbortSignal;
 }
 
 export interface WaitDeps {
-  readonly pueue: Pick<Pueue, 'status' | 'add'>;
-  /**
-   * Names of tasks that run although pueue does not know it: orphans of a daemon that died, or started by hand.
-   */
+  readonly queue: TaskQueue;
+  /** Names of tasks that run although the queue does not know it: orphans of a server that died, or started by hand. */
   readonly orphans: () => Promise<readonly string[]>;
   readonly clock: Pick<Clock, 'delay'>;
-  /** Told whenever what is waited for has changed. */
+  /** Called whenever what is waited for has changed. */
   readonly onWaiting: (text: string) => void;
 }
 
-/** `ended`: nothing of the sweep runs or waits. `left`: a later audit task has been given the work. */
+/** `ended`: nothing of the sweep runs or waits. `left`: a later task has been given the work. */
 export type WaitResult = 'ended' | 'left';
 
-// A look costs pueue a few milliseconds and 1 KB for each task; nobody waits for an audit by the second.
+// A look costs a few milliseconds and 1 KB for each task; nobody waits for an audit by the second.
 const POLL_MS = 2_000;
-const DAEMON_AWAY_MS = 10_000;
-// Long enough for the tasks that wait to be started before it; pueue starts tasks every 0.3 s. Delayed tasks are
-// looked for once a minute.
+const QUEUE_AWAY_MS = 10_000;
+// Long enough for the tasks that wait to be started before it. Delayed tasks are looked for once a minute.
 const AGAIN_SECONDS = { queued: 15, delayed: 60 };
 
 /**
  * Waits until every task of a sweep has ended, whatever has become of it: done, failed, killed, never started.
  *
- * It runs as a task of the sweep's own group, the last that pueue starts there. Tasks that wait for a slot can be
+ * It runs as a task of the sweep's own group, the last that is started there. Tasks that wait for a slot can be
  * behind it all the same (submitted again meanwhile, or delayed), and would wait for ever for a slot that it holds:
  * then it submits itself once more, unless the very same is queued already, and leaves. Tasks that run are waited for,
- * orphans of a daemon that died included.
+ * orphans of a server that died included.
  *
- * Errors: QrunError `PUEUE_*` of the first look, but not `PUEUE_DOWN`. Whatever fails later (a daemon that is away, a
+ * Errors: QrunError `QUEUE_*` of the first look, but not `QUEUE_DOWN`. Whatever fails later (a server that is away, a
  * client that is just being replaced, a machine out of processes) is waited for as long as it takes: nobody else would
  * do the work. The signal's reason when it is aborted.
  */
 export async function waitForTasks(deps: WaitDeps, request: WaitRequest): Promise<WaitResult> {
   const { kind, sweep, group, signal } = request;
-  const nameOf = (task: PueueTask): string | undefined => nameOfTask(kind, sweep, task);
+  const nameOf = (task: QueueTask): string | undefined => nameOfTask(kind, sweep, task);
   let told = '';
   const tell = (text: string): void => {
     if (text !== told) deps.onWaiting(text);
@@ -64,22 +60,21 @@ export async function waitForTasks(deps: WaitDeps, request: WaitRequest): Promis
       return await work();
     } catch (error) {
       signal.throwIfAborted();
-      const away = error instanceof QrunError && error.code.startsWith('PUEUE_');
-      if (!away || !(seen || error.code === 'PUEUE_DOWN')) throw error;
-      tell(`waiting for pueue: ${error.message}`);
-      await deps.clock.delay(DAEMON_AWAY_MS, signal);
+      if (!isQueueError(error) || !(seen || error.code === 'QUEUE_DOWN')) throw error;
+      tell(`waiting for ${deps.queue.kind.name}: ${error.message}`);
+      await deps.clock.delay(QUEUE_AWAY_MS, signal);
       return undefined;
     }
   };
   for (;;) {
     signal.throwIfAborted();
-    const state = await attempt(() => deps.pueue.status());
+    const state = await attempt(() => deps.queue.state());
     if (state === undefined) continue;
     seen = true;
     const live = state.tasks.filter(task => isLive(task) && nameOf(task) !== undefined);
     const units = live.filter(task => nameOf(task) !== AUDIT);
     const { again } = request;
-    if (again !== undefined && units.some(task => task.group === group && waitsForSlot(task))) {
+    if (again !== undefined && units.some(task => task.group === group && isWaiting(task))) {
       if (await attempt(() => makeRoom(deps, { ...request, again }, live))) return 'left';
       continue;
     }
@@ -94,13 +89,13 @@ export async function waitForTasks(deps: WaitDeps, request: WaitRequest): Promis
 }
 
 async function makeRoom(
-  { pueue, onWaiting }: WaitDeps,
+  { queue, onWaiting }: WaitDeps,
   { kind, sweep, group, again }: WaitRequest & { readonly again: object },
-  live: readonly PueueTask[],
+  live: readonly QueueTask[],
 ): Promise<true> {
-  const later = live.some(
-    task => nameOfTask(kind, sweep, task) === AUDIT && waitsForSlot(task) && task.command === again.command,
-  );
+  const text = queue.kind.commandText(again.argv);
+  const isFollower = (task: QueueTask): boolean => nameOfTask(kind, sweep, task) === AUDIT;
+  const later = live.some(task => isFollower(task) && isWaiting(task) && task.command === text);
   onWaiting(
     later
       ? 'tasks of the sweep wait for a slot: a later audit follows them'
@@ -108,15 +103,10 @@ async function makeRoom(
   );
   if (later) return true;
   const queued = live.some(({ phase }) => phase === 'queued');
-  await pueue.add({
-    ...again,
-    group,
-    label: taskLabel(kind, sweep, AUDIT),
-    delay: String(queued ? AGAIN_SECONDS.queued : AGAIN_SECONDS.delayed),
-  });
+  const behind =
+    queue.kind.last === 'priority'
+      ? { delay: String(queued ? AGAIN_SECONDS.queued : AGAIN_SECONDS.delayed) }
+      : { after: live.filter(task => !isFollower(task)).map(({ label }) => label) };
+  await queue.add([{ ...again, group, label: taskLabel(kind, sweep, AUDIT), ...behind }]);
   return true;
-}
-
-function waitsForSlot({ phase }: PueueTask): boolean {
-  return phase === 'queued' || phase === 'stashed' || phase === 'locked';
 }

@@ -55,7 +55,7 @@ export function wholeNumberFlag(
 }
 
 /**
- * The commands of `--then`. Errors: QrunError `USAGE` for one with a secret in it: they stand in the state of pueue, in
+ * The commands of `--then`. Errors: QrunError `USAGE` for one with a secret in it: they stand in the state of the queue, in
  * the list of processes and in the report of the audit, where every user of the machine can read them.
  */
 export function finalizersOf(flags: Flags): string[] {
@@ -63,6 +63,6 @@ export function finalizersOf(flags: Flags): string[] {
   const at = commands.findIndex(commandHoldsSecret);
   if (at === -1) return commands;
   throw new QrunError('USAGE', `--then: command ${at + 1} looks as if it holds a secret`, {
-    hint: 'others can read it in pueue and in the list of processes: let the command read the secret from a file',
+    hint: 'others can read it in the queue and in the list of processes: let the command read the secret from a file',
   });
 }

@@ -3,12 +3,12 @@ import { fileURLToPath } from 'node:url';
 import type { SubmitDeps } from '../../app/sweep/submit.js';
 import { TOML_KEYS } from '../../core/config/config.js';
 import { QrunError } from '../../core/errors.js';
-import { shellCommand } from '../../core/text/shell.js';
+import type { TaskQueue } from '../../core/queue/queue.js';
 import { refusePasswordInUrl } from '../../core/text/shown-urls.js';
 import { writeJobConfig } from '../../io/config/submission-config.js';
 import { FileLock } from '../../io/files/flock.js';
 import { makeDirectories } from '../../io/log/disk.js';
-import { Pueue } from '../../io/queue/pueue.js';
+import { taskContext } from '../../io/queue/queues.js';
 import { serverUrl } from '../../local/config/connection.js';
 import { checkSubmissions } from '../../local/config/places.js';
 import type { Sweep } from '../../local/sweep/context.js';
@@ -21,32 +21,32 @@ export function ownCommand(terminal: Terminal): string[] {
 }
 
 /**
- * How the task of pueue that this process is can be added once more; `undefined` when it is none: what was typed in
+ * Returns how the task that this process runs as can be added once more; `undefined` when it is none: what was typed in
  * some directory and environment cannot be repeated in another.
  */
 export function repeatedTask(
   terminal: Terminal,
   directory: string,
   priority = -1,
-): { command: string; directory: string; priority: number } | undefined {
-  if (terminal.env.PUEUE_GROUP === undefined) return undefined;
+): { argv: string[]; directory: string; priority: number } | undefined {
+  if (taskContext(terminal.env) === undefined) return undefined;
   return {
-    command: shellCommand([...ownCommand(terminal), ...terminal.proc.argv.slice(2)]),
+    argv: [...ownCommand(terminal), ...terminal.proc.argv.slice(2)],
     directory,
     priority,
   };
 }
 
-/** Builds the command lines of a submission's tasks. */
-export interface JobCommands {
+/** Builds what the tasks of a submission run. */
+export interface TaskCommands {
   readonly configFile: string;
-  unit(context: UnitContext): string;
+  unit(context: UnitContext): string[];
   audit(options: {
     /** Commands of `--then`. */
     readonly finalizers: readonly string[];
     /** Its own, for when it submits itself again. */
     readonly priority: number;
-  }): string;
+  }): string[];
 }
 
 /**
@@ -55,11 +55,11 @@ export interface JobCommands {
  *
  * Errors: QrunError `LOG_WRITE`; `CONFIG` when the jobs could not find the password.
  */
-export async function prepareJobs(
+export async function prepareTasks(
   sweep: Sweep,
   terminal: Terminal,
   unitFlags: readonly string[],
-): Promise<JobCommands> {
+): Promise<TaskCommands> {
   if (sweep.config.engine === 'clickhouse' && !sweep.passwordSurvives()) {
     throw new QrunError('CONFIG', 'the jobs could not find the password: they start in a clean environment', {
       hint: `put CLICKHOUSE_PASSWORD into ${join(sweep.root, '.env')}, or the password into a file: --password-file`,
@@ -84,36 +84,39 @@ export async function prepareJobs(
   const shared = sweep.config.parameters;
   return {
     configFile: written.path,
-    unit: ({ directory, config: { parameters }, dataDirectory }) =>
-      shellCommand([
-        ...own,
-        'unit',
-        directory,
-        ...config,
-        ...Object.entries(parameters)
-          .filter(([key, value]) => shared[key] !== value)
-          .map(([key, value]) => `--param=${key}=${value}`),
-        ...(dataDirectory === sweep.dataDirectory ? [] : [`--data-dir=${dataDirectory}`]),
-        ...unitFlags,
-      ]),
-    audit: ({ finalizers, priority }) =>
-      shellCommand([
-        ...own,
-        'audit-all',
-        sweep.start,
-        ...config,
-        '--when-ended',
-        `--priority=${priority}`,
-        ...finalizers.map(command => `--then=${command}`),
-      ]),
+    unit: ({ directory, config: { parameters }, dataDirectory }) => [
+      ...own,
+      'unit',
+      directory,
+      ...config,
+      ...Object.entries(parameters)
+        .filter(([key, value]) => shared[key] !== value)
+        .map(([key, value]) => `--param=${key}=${value}`),
+      ...(dataDirectory === sweep.dataDirectory ? [] : [`--data-dir=${dataDirectory}`]),
+      ...unitFlags,
+    ],
+    audit: ({ finalizers, priority }) => [
+      ...own,
+      'audit-all',
+      sweep.start,
+      ...config,
+      '--when-ended',
+      `--priority=${priority}`,
+      ...finalizers.map(command => `--then=${command}`),
+    ],
   };
 }
 
-/** What a submission to pueue uses, for the sweep with this root. Errors of the lock: QrunError `SUBMIT_LOCK`. */
-export function submitDeps(pueue: Pueue, root: string, terminal: Terminal, signal: AbortSignal): SubmitDeps {
+/** Returns what a submission uses, for the sweep with this root. Errors of the lock: QrunError `SUBMIT_LOCK`. */
+export function submitDeps(
+  queue: TaskQueue,
+  root: string,
+  terminal: Terminal,
+  signal: AbortSignal,
+): SubmitDeps {
   return {
-    pueue,
-    addLast: async task => (await Pueue.open({ env: terminal.env })).add(task),
+    queue,
+    lastingQueue: () => queue.kind.open({ env: terminal.env }),
     locked: work => submitLocked(root, work, signal),
   };
 }

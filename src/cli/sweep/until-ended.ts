@@ -1,7 +1,7 @@
 import { type WaitDeps, waitForTasks } from '../../app/sweep/wait-for-tasks.js';
 import type { TaskKind } from '../../core/queue/labels.js';
 import { systemClock } from '../../io/machine/clock.js';
-import { Pueue } from '../../io/queue/pueue.js';
+import { QUEUE, taskContext } from '../../io/queue/queues.js';
 import type { Flags } from '../options.js';
 import type { Terminal } from '../terminal/streams.js';
 import { AUDIT_PRIORITY, wholeNumberFlag } from './options.js';
@@ -11,7 +11,7 @@ import { repeatedTask } from './unit-tasks.js';
 export interface Awaited {
   readonly kind: TaskKind;
   readonly sweep: string;
-  /** By its configuration; what pueue says of the group that this task runs in counts more. */
+  /** By its configuration; the group that this task runs in counts more. */
   readonly group: string;
   /** Where this task is started again when it has to make room. */
   readonly directory: string;
@@ -30,7 +30,7 @@ export async function untilEnded(
 ): Promise<boolean> {
   const result = await waitForTasks(
     {
-      pueue: await Pueue.open({ env: terminal.env, signal }),
+      queue: await QUEUE.open({ env: terminal.env, signal }),
       orphans,
       clock: systemClock,
       onWaiting: text => terminal.err.write(`${text}\n`),
@@ -38,7 +38,7 @@ export async function untilEnded(
     {
       kind,
       sweep,
-      group: terminal.env.PUEUE_GROUP ?? group,
+      group: taskContext(terminal.env)?.group ?? group,
       again: repeatedTask(terminal, directory, wholeNumberFlag(flags, 'priority', AUDIT_PRIORITY)),
       signal,
     },

@@ -60,7 +60,7 @@ const ASCII_MARKS: Marks = {
   parts: [],
 };
 
-// What terminals, pagers and `pueue log` have unless they say otherwise.
+// What terminals, pagers and the logs of tasks have unless they say otherwise.
 const DEFAULT_COLUMNS = 80;
 // Narrower than this no text can be laid out; the terminal then wraps it.
 const MIN_COLUMNS = 20;

@@ -31,7 +31,7 @@ export interface JobsFile {
 
 /** One combination of the matrix: a command with its parameters in it. */
 export interface Job {
-  /** `<name>@k=v,...`: found by this name everywhere, in pueue's labels and in every file name. */
+  /** `<name>@k=v,...`: found by this name everywhere, in the labels of tasks and in every file name. */
   readonly name: string;
   readonly parameters: Parameters;
   readonly command: readonly string[];

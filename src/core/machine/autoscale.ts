@@ -1,4 +1,4 @@
-/** A group of pueue as the autoscaler sees it. */
+/** A group of a queue as the autoscaler sees it. */
 export interface GroupLoad {
   readonly name: string;
   /** How many of its tasks run at a time; 0 is no limit. */

@@ -33,7 +33,7 @@ export const USABLE_SHARE = 0.8;
 
 /**
  * `min(memory x 0.8 / memory of a job, cores x 0.8 / cores of a job)`, rounded down, and at least 1. For the slots
- * of a pueue group, whose tasks are the jobs.
+ * of a queue's group, whose tasks are the jobs.
  */
 export function sizeSlots(capacity: Capacity, job: JobSize): Sizing {
   const byCores = (capacity.cores * USABLE_SHARE) / job.cores;

@@ -1,5 +1,5 @@
 import { QrunError } from '../errors.js';
-import { isLive, type PueueTask } from './pueue-state.js';
+import { isLive, type QueueTask } from './queue.js';
 
 /** What a task of a sweep runs: a unit of SQL files, or a job of a jobs.toml. */
 export type TaskKind = 'unit' | 'job';
@@ -7,9 +7,9 @@ export type TaskKind = 'unit' | 'job';
 const PREFIX: Readonly<Record<TaskKind, string>> = { unit: 'qrun', job: 'qrun-job' };
 
 /**
- * How a sweep's tasks are recognised in pueue: `qrun:<sweep>:<name>`, where the name is a unit's id or {@link AUDIT},
- * and `qrun-job:<sweep>:<name>` for process jobs, so that a sweep of units and one of jobs may share their name. Ids of
- * pueue are recycled, so that nothing is found by them.
+ * Returns the label by which a task of a sweep is recognised in every queue: `qrun:<sweep>:<name>`, where the name is a
+ * unit's id or {@link AUDIT}, and `qrun-job:<sweep>:<name>` for process jobs. So a sweep of units and one of jobs may
+ * have the same name.
  */
 export function taskLabel(kind: TaskKind, sweep: string, name: string): string {
   return `${PREFIX[kind]}:${sweep}:${name}`;
@@ -18,11 +18,11 @@ export function taskLabel(kind: TaskKind, sweep: string, name: string): string {
 /** The name of the task that audits a sweep, or checks its jobs, when they have ended. */
 export const AUDIT = '#audit';
 
-/** The name of a task among those of this kind of this sweep; `undefined` when it is not one of them. */
+/** Returns the name of a task among those of this kind of this sweep; `undefined` when it is not one of them. */
 export function nameOfTask(
   kind: TaskKind,
   sweep: string,
-  { label, command }: Pick<PueueTask, 'label' | 'command'>,
+  { label, command }: Pick<QueueTask, 'label' | 'command'>,
 ): string | undefined {
   for (const [its, prefix] of Object.entries(PREFIX)) {
     const start = `${prefix}:${sweep}:`;
@@ -33,17 +33,17 @@ export function nameOfTask(
   return undefined;
 }
 
-// Up to version 0.1.0 jobs had the labels of units; those that wait in pueue since then are told by what they run.
+// Up to version 0.1.0 jobs had the labels of units. Those that still wait in a queue are recognised by what they run.
 function runsJob(command: string): boolean {
   return /^(?:(?!qrun\.cjs).)*qrun\.cjs'? (?:job|process-all) /s.test(command);
 }
 
-/** The sweep that a label names; `undefined` when it is not one of qrun's. */
+/** Returns the sweep that a label names; `undefined` when it is not one of qrun's. */
 export function sweepInLabel(label: string): string | undefined {
   return /^qrun(?:-job)?:([^:]+):/.exec(label)?.[1];
 }
 
-/** The pueue group of a sweep that names none: one for each, so that pausing or cleaning it touches no other. */
+/** Returns the group of a sweep that names none: one for each, so that pausing or cleaning it touches no other. */
 export function defaultGroup(sweep: string): string {
   return `qrun-${sweep}`;
 }
@@ -63,22 +63,22 @@ export function checkedSweepName(name: string): string {
   });
 }
 
-/** A name for a sweep from that of its directory, where nobody gave one. */
+/** Returns a name for a sweep, made from that of its directory, where nobody gave one. */
 export function sweepNameOf(directoryName: string): string {
   const name = directoryName.replace(/[^\p{L}\p{N}_.-]+/gu, '-').slice(0, MAX_SWEEP_NAME);
   return name === '' ? 'sweep' : name;
 }
 
 /**
- * The tasks of one kind of a sweep by name; of several with one label (a clone by `pueue restart`) a live one counts before
- * finished ones, and later ones before earlier ones.
+ * Returns the tasks of one kind of a sweep by name. Of several with one label (somebody has restarted one) a live one
+ * counts before finished ones, and later ones before earlier ones.
  */
 export function tasksByName(
   kind: TaskKind,
-  tasks: readonly PueueTask[],
+  tasks: readonly QueueTask[],
   sweep: string,
-): Map<string, PueueTask> {
-  const result = new Map<string, PueueTask>();
+): Map<string, QueueTask> {
+  const result = new Map<string, QueueTask>();
   for (const task of tasks) {
     const name = nameOfTask(kind, sweep, task);
     if (name === undefined) continue;

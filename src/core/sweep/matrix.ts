@@ -1,8 +1,8 @@
 import type { Parameters } from '../model.js';
 
 /**
- * The most combinations that a matrix may have. More are a mistake: each is a task in pueue's state, which pueue
- * rewrites whole with each change.
+ * The most combinations that a matrix may have. More are a mistake: each is a task in a queue's state, which the
+ * queue may write whole with each change.
  */
 export const MAX_COMBINATIONS = 100_000;
 

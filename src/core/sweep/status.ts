@@ -1,7 +1,7 @@
 import type { RecordHead } from '../log/record.js';
 import type { LogVisitor } from '../log/scan/log-scan.js';
 import type { Outcome } from '../model.js';
-import type { PueueTask } from '../queue/pueue-state.js';
+import { isWaiting, type QueueTask, type TaskEnd } from '../queue/queue.js';
 
 /** Where a unit of a sweep is. */
 export type UnitState =
@@ -19,7 +19,7 @@ export type UnitState =
 export interface UnitStatus {
   readonly unit: string;
   readonly state: UnitState;
-  /** Why, where the state alone does not tell: `killed at its memory cap (137)`, `outside pueue: pid 42 ...`. */
+  /** Why, where the state alone does not tell: `killed at its memory cap (137)`, `outside the queue: pid 42 ...`. */
   readonly note: string;
   readonly queries: number;
   readonly settled: number;
@@ -134,7 +134,7 @@ export class UnitProgress implements LogVisitor {
 
 /** What decides a unit's state. */
 export interface UnitFacts {
-  readonly task: PueueTask | undefined;
+  readonly task: QueueTask | undefined;
   /** Who holds its lease, for people. */
   readonly holder: string | undefined;
   readonly queries: number;
@@ -142,15 +142,10 @@ export interface UnitFacts {
   readonly errors: number;
 }
 
-const LIVE_STATE = {
-  queued: 'queued',
-  locked: 'queued',
-  stashed: 'delayed',
-  running: 'running',
-  paused: 'paused',
-} as const;
-
-/** The state of a unit: pueue tells whether it waits or runs, its lease whether it does so outside, its log the rest. */
+/**
+ * Returns the state of a unit. The queue tells whether it waits or runs, its lease whether it runs outside the queue, and
+ * its log the rest.
+ */
 export function unitState({
   task,
   holder,
@@ -159,11 +154,10 @@ export function unitState({
   errors,
 }: UnitFacts): Pick<UnitStatus, 'state' | 'note'> {
   if (task !== undefined && task.phase !== 'done') {
-    const state = LIVE_STATE[task.phase];
-    const elsewhere = holder !== undefined && state !== 'running' && state !== 'paused';
-    return { state, note: elsewhere ? `runs outside pueue: ${holder}` : '' };
+    const elsewhere = holder !== undefined && isWaiting(task);
+    return { state: task.phase, note: elsewhere ? `runs outside the queue: ${holder}` : '' };
   }
-  if (holder !== undefined) return { state: 'running', note: `outside pueue: ${holder}` };
+  if (holder !== undefined) return { state: 'running', note: `outside the queue: ${holder}` };
   if (settled === queries) return { state: 'complete', note: '' };
   const note = task === undefined ? '' : endNote(task);
   if (settled + errors === queries) return { state: 'errors', note };
@@ -185,23 +179,18 @@ const EXIT_NOTES: Readonly<Record<number, string>> = {
   143: 'drained',
 };
 
-/** How a task ended, in words; empty after a success. */
-export function endNote({ result }: PueueTask): string {
-  switch (result?.kind) {
-    case undefined:
-    case 'success':
-      return '';
-    case 'failed': {
-      const code = result.exitCode ?? 1;
-      return `${EXIT_NOTES[code] ?? 'failed'} (${code})`;
-    }
-    case 'killed':
-      return 'killed, or pueued was restarted';
-    case 'dependency':
-      return 'a task that it depends on failed';
-    case 'spawn':
-      return 'could not be started';
-    case 'errored':
-      return 'pueue lost it';
-  }
+const END_NOTES: Readonly<Record<TaskEnd['kind'], string>> = {
+  success: '',
+  failed: 'failed',
+  killed: 'killed',
+  lost: 'the queue lost it',
+  'not started': 'was not started',
+};
+
+/** Returns how a task ended, in words; an empty string after a success. */
+export function endNote({ end }: Pick<QueueTask, 'end'>): string {
+  if (end === undefined) return '';
+  if (end.kind !== 'failed') return end.says ?? END_NOTES[end.kind];
+  const code = end.exitCode ?? 1;
+  return `${EXIT_NOTES[code] ?? END_NOTES.failed} (${code})`;
 }

@@ -36,9 +36,9 @@ const scalar = z
 const values = z
   .union([scalar, z.array(scalar).min(1, 'must not be empty')], 'must be a value or a list of values')
   .transform(value => (Array.isArray(value) ? value : [value]));
-// pueue's own limit is 32 bits; more slots than this are a mistake.
+// More slots than this are a mistake.
 const MAX_SLOTS = 10_000;
-/** pueue's priorities are 32-bit integers, and the audit takes one less than the units. */
+/** The priorities of queues are 32-bit integers, and the audit takes one less than the units. */
 export const MAX_PRIORITY = 1_000_000_000;
 const PRIORITY = `must be a whole number from -${MAX_PRIORITY} to ${MAX_PRIORITY}`;
 const SLOTS = `must be "auto" or a whole number from 1 to ${MAX_SLOTS}`;

@@ -1,13 +1,13 @@
 const SAFE = /^(?!=)[\w@%+=:,./-]+$/;
 
-/** A text as one word of a POSIX shell, for a command that is run and not shown: it may hold raw control characters. */
+/** Returns a string as one word of a POSIX shell, for a command that is run and not shown: it may hold raw control characters. */
 export function shellWord(text: string): string {
   return SAFE.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 /**
- * A command line for `sh -c` that runs one program in place of the shell, so that its exit status and its signals
- * are the task's own, and with no input: the pipe that pueue gives a task as stdin stays open for ever.
+ * Returns a command line for `sh -c` that runs one program in place of the shell, so that its exit status and its signals
+ * are the task's own, and with no input: a queue may give a task a pipe as stdin that stays open for ever.
  */
 export function shellCommand(args: readonly string[]): string {
   return `exec ${args.map(shellWord).join(' ')} </dev/null`;
@@ -37,6 +37,11 @@ export function pasteableWord(text: string, asciiOnly = false): string {
     return short ?? (hidden.test(character) ? octalBytes(character) : character);
   });
   return `$'${inner.join('')}'`;
+}
+
+/** Returns a command as a person copies it from the screen; see {@link pasteableWord}. */
+export function pasteableCommand(words: readonly string[], asciiOnly = false): string {
+  return words.map(word => pasteableWord(word, asciiOnly)).join(' ');
 }
 
 /** As {@link pasteableWord}, for a path that stands among options: one that begins with `-` gets `./` in front. */

@@ -30,7 +30,7 @@ export interface ProgramEnd {
   readonly message: string;
 }
 
-// status of 5,000 pueue tasks with whole environments has 28 MB.
+// What a queue prints of 5,000 tasks with whole environments has 28 MB.
 const MAX_OUTPUT_BYTES = 512 * 1024 * 1024;
 // The longest that a timer takes.
 const NO_LIMIT_MS = 2 ** 31 - 1;

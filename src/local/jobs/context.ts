@@ -30,7 +30,7 @@ interface JobFlags {
 }
 
 /**
- * The jobs of a jobs.toml. Its directory is taken by its real path, as pueue takes it.
+ * The jobs of a jobs.toml. Its directory is taken by its real path, as a queue takes it.
  *
  * Errors: QrunError `CONFIG`, with all problems of the file at once; for a file of another user without `--trust`.
  */
@@ -56,7 +56,7 @@ function numberUse([table]: readonly string[]): NumberUse {
 }
 
 /**
- * The jobs that a task of pueue was given: those of a file that process-all stored, or of a jobs.toml.
+ * The jobs that a task of a queue was given: those of a file that process-all stored, or of a jobs.toml.
  *
  * Errors: QrunError `CONFIG`, also when a stored file is not what it was.
  */

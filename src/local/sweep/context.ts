@@ -45,7 +45,7 @@ export function openSweep(
   { include, exclude }: UnitSelection,
   flagName?: (key: string) => string,
 ): Sweep {
-  // pueue gives the working directory of a task without links, and ids must not depend on the way that was taken.
+  // A queue starts a task in its directory without links, and ids must not depend on the way that was taken.
   const start = real(resolve(surroundings.cwd, directory));
   const context = sweepContext(start, flags, surroundings, flagName);
   const root = real(context.root);
@@ -106,7 +106,7 @@ function refuseSharedNames(units: readonly UnitContext[]): void {
   );
   if (units.some(({ unit }) => unit === AUDIT)) problems.push(`no unit can be called ${AUDIT}`);
   for (const { unit } of units) {
-    // pueue shows labels as they are.
+    // A queue shows labels as they are.
     if (UNPRINTABLE.test(unit)) problems.push(`the unit ${JSON.stringify(unit)} holds control characters`);
   }
   if (problems.length > 0) {

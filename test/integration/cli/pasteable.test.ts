@@ -13,8 +13,10 @@ import { renderError } from '../../../src/cli/terminal/error.js';
 import { createStyle } from '../../../src/cli/terminal/style.js';
 import { pasteableWord } from '../../../src/core/text/shell.js';
 import type { RunSummary } from '../../../src/core/unit/events.js';
+import { PUEUE } from '../../../src/io/queue/pueue/client.js';
 import { listQueries } from '../../../src/io/unit/unit-files.js';
 import { builtQrun } from '../../built.js';
+import { queueTask } from '../../unit/queue/samples.js';
 import { scratch } from '../machine/processes.js';
 import { put, qrun, removeTree, tree } from '../qrun.js';
 
@@ -177,6 +179,7 @@ describe.each(SHELLS)('a command that qrun prints, pasted into %s', shell => {
               cannotRun: [],
               report: paused(group),
             },
+            PUEUE,
             style,
             false,
           ),
@@ -192,9 +195,9 @@ describe.each(SHELLS)('a command that qrun prints, pasted into %s', shell => {
               eta_ms: undefined,
             },
             style,
-            { all: true, problem: undefined },
+            { all: true, problem: undefined, queue: PUEUE },
           ),
-          renderProcessAll({ ...paused(group), done: [] }, 's', style),
+          renderProcessAll({ ...paused(group), done: [] }, 's', PUEUE, style),
           renderDiagnosis(await diagnosisOf(group), style),
         ]),
       );
@@ -215,7 +218,7 @@ function paused(group: string) {
     queued: [],
     running: [],
     ended: [],
-    audit: 'not due' as const,
+    follower: 'not due' as const,
     group,
     slots: 1,
     groupPaused: true,
@@ -225,27 +228,15 @@ function paused(group: string) {
 
 function diagnosisOf(group: string) {
   const state = {
-    tasks: [
-      {
-        id: 0,
-        group,
-        label: 'qrun:s:u',
-        directory: '/',
-        command: 'true',
-        phase: 'queued' as const,
-        result: undefined,
-        createdMs: 0,
-        startMs: undefined,
-        endMs: undefined,
-      },
-    ],
+    tasks: [queueTask({ group, label: 'qrun:s:u' })],
     groups: new Map([[group, { name: group, paused: true, slots: 1 }]]),
-    sizeBytes: 1,
+    stateBytes: 1,
   };
   const deps: DoctorDeps = {
     nodeVersion: '20.20.2',
     configuration: () => ({ root: '/sweep', file: undefined }),
-    pueue: async () => ({ version: '4.0.4', state: async () => state }),
+    queueKind: PUEUE,
+    queue: async () => ({ version: '4.0.4', state: async () => state }),
     engine: async () => ({ says: 'embedded', limits: {} }),
     usesServer: () => true,
     chdb: async () => {},

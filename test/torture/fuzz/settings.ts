@@ -8,8 +8,8 @@ import { QrunError } from '../../../src/core/errors.js';
 import { decodeResolved, parseJobsFile, resolveJobs } from '../../../src/core/jobs/jobs-file.js';
 import { judgeJob, parseJobEntry } from '../../../src/core/jobs/state.js';
 import { nameOfTask, sweepInLabel, taskLabel, tasksByName } from '../../../src/core/queue/labels.js';
-import { parseGroups, parseState } from '../../../src/core/queue/pueue-state.js';
 import { chooseUnits, parameterSets, parseSweepTable } from '../../../src/core/sweep/units.js';
+import { parseGroups, parseState } from '../../../src/io/queue/pueue/status.js';
 import { anyValueOf, must, mutated, reshaped, tableOf, textOf } from './grammar.js';
 import { type Target, target } from './trial.js';
 

@@ -7,8 +7,9 @@ import {
 } from '../../../src/app/machine/autoscale.js';
 import { QrunError } from '../../../src/core/errors.js';
 import { WATCH_MS } from '../../../src/core/machine/autoscale.js';
-import type { PueueState, PueueTask, TaskPhase } from '../../../src/core/queue/pueue-state.js';
+import type { QueueState, QueueTask, TaskPhase, TaskQueue } from '../../../src/core/queue/queue.js';
 import type { HostFacts } from '../../../src/io/machine/host.js';
+import { fakeQueue, queueTask } from '../queue/samples.js';
 
 const HOST: HostFacts = {
   cores: 8,
@@ -33,7 +34,7 @@ const MINUTE = 60_000;
 /** A world of one pueue and one machine, in which time passes only while the loop waits. */
 class World {
   slots = new Map([['qrun-a', 2]]);
-  tasks: PueueTask[] = [];
+  tasks: QueueTask[] = [];
   paused = new Set<string>();
   host: Partial<HostFacts> = {};
   exceptions: number | undefined;
@@ -53,26 +54,15 @@ class World {
 
   fill(group: string, queued: number, label = 'qrun:s:u'): void {
     for (const phase of ['running', 'running', ...Array(queued).fill('queued')] as TaskPhase[]) {
-      this.tasks.push({
-        id: this.tasks.length,
-        group,
-        label,
-        directory: '/',
-        command: 'true',
-        phase,
-        result: undefined,
-        createdMs: 0,
-        startMs: undefined,
-        endMs: undefined,
-      });
+      this.tasks.push(queueTask({ group, label, phase }));
     }
   }
 
-  state(): PueueState {
+  state(): QueueState {
     const groups = [...this.slots].map(
       ([name, slots]) => [name, { name, slots, paused: this.paused.has(name) }] as const,
     );
-    return { tasks: this.tasks, groups: new Map(groups), sizeBytes: 0 };
+    return { tasks: this.tasks, groups: new Map(groups) };
   }
 
   // Every slot that there is is taken: otherwise nothing would grow.
@@ -85,19 +75,21 @@ class World {
     }
   }
 
-  async run(more: Partial<AutoscaleRequest> = {}): Promise<string[]> {
+  async run(more: Partial<AutoscaleRequest> = {}, queue?: TaskQueue): Promise<string[]> {
     const deps: AutoscaleDeps = {
-      pueue: {
-        status: async () => {
-          if (this.down !== undefined) throw this.down;
-          this.fillSlots();
-          return this.state();
-        },
-        setSlots: async (group, slots) => {
-          if (this.refuse !== undefined) throw this.refuse;
-          this.slots.set(group, slots);
-        },
-      },
+      queue:
+        queue ??
+        fakeQueue({
+          state: async () => {
+            if (this.down !== undefined) throw this.down;
+            this.fillSlots();
+            return this.state();
+          },
+          setSlots: async (group, slots) => {
+            if (this.refuse !== undefined) throw this.refuse;
+            this.slots.set(group, slots);
+          },
+        }),
       host: async () => ({ ...HOST, ...this.host }),
       exceptions: async seconds => {
         this.askedSeconds.push(seconds);
@@ -132,7 +124,15 @@ class World {
 }
 
 const nothing = () => {};
-const DOWN = new QrunError('PUEUE_DOWN', 'no pueue daemon answers');
+const DOWN = new QrunError('QUEUE_DOWN', 'no pueue daemon answers');
+
+it('refuses a queue whose slots cannot be moved, before it asks it for anything', async () => {
+  const world = new World();
+  await expect(world.run({}, fakeQueue({}, { name: 'slurm' }))).rejects.toMatchObject({
+    code: 'USAGE',
+    message: 'slurm has no slots that can be moved while tasks run',
+  });
+});
 
 describe('the groups that are moved', () => {
   it('are those of qrun, never default', () => {
@@ -141,7 +141,7 @@ describe('the groups that are moved', () => {
     world.fill('default', 1);
     world.fill('mine', 1);
     world.fill('theirs', 1, 'backup');
-    expect(groupsOf(world.state())).toEqual(['mine', 'qrun-a', 'qrun-empty']);
+    expect(groupsOf(world.state(), 'default')).toEqual(['mine', 'qrun-a', 'qrun-empty']);
   });
 
   it('are exactly the named ones, default among them', async () => {
@@ -226,7 +226,7 @@ describe('a loop', () => {
     expect(await world.run()).toEqual([
       'qrun-a 2>3 idle',
       '! no pueue daemon answers; waiting for it',
-      '! the pueue daemon answers again',
+      '! pueued answers again',
       'qrun-a 3>4 idle',
     ]);
     expect(world.waits.slice(1, -1)).toEqual([1, 2, 4, 8, 16, 32, 60, 60].map(seconds => seconds * 1000));
@@ -236,18 +236,18 @@ describe('a loop', () => {
     const world = new World();
     world.down = DOWN;
     await expect(world.run({ loop: false })).rejects.toBe(DOWN);
-    world.down = new QrunError('PUEUE_UNSUPPORTED', 'version 9');
+    world.down = new QrunError('QUEUE_UNSUPPORTED', 'version 9');
     await expect(world.run()).rejects.toBe(world.down);
     expect(world.waits).toEqual([]);
   });
 
   it('goes on when pueue refuses a change, and does not tell of it as done', async () => {
     const world = new World();
-    world.refuse = new QrunError('PUEUE_FAILED', 'the group is gone');
+    world.refuse = new QrunError('QUEUE_FAILED', 'the group is gone');
     world.script = [() => (world.refuse = undefined)];
     expect(await world.run()).toEqual(['! qrun-a: the group is gone', 'qrun-a 2>3 idle']);
     const once = new World();
-    once.refuse = new QrunError('PUEUE_FAILED', 'the group is gone');
+    once.refuse = new QrunError('QUEUE_FAILED', 'the group is gone');
     await expect(once.run({ loop: false })).rejects.toBe(once.refuse);
   });
 });

@@ -3,14 +3,17 @@ import { type DoctorDeps, diagnose } from '../../../src/app/machine/doctor.js';
 import { renderDiagnosis } from '../../../src/cli/commands/doctor/render.js';
 import { createStyle } from '../../../src/cli/terminal/style.js';
 import { QrunError } from '../../../src/core/errors.js';
-import type { PueueState, PueueTask } from '../../../src/core/queue/pueue-state.js';
+import type { QueueState } from '../../../src/core/queue/queue.js';
+import { PUEUE } from '../../../src/io/queue/pueue/client.js';
+import { queueTask } from '../queue/samples.js';
 
-const STATE: PueueState = { tasks: [], groups: new Map(), sizeBytes: 100 };
+const STATE: QueueState = { tasks: [], groups: new Map(), stateBytes: 100 };
 
 const HEALTHY: DoctorDeps = {
   nodeVersion: '20.20.2',
   configuration: () => ({ root: '/sweep', file: '/sweep/qrun.toml' }),
-  pueue: async () => ({ version: '4.0.4', state: async () => STATE }),
+  queueKind: PUEUE,
+  queue: async () => ({ version: '4.0.4', state: async () => STATE }),
   engine: async () => ({ says: 'ClickHouse 26.7 at http://ch:8123', limits: { max_threads: '8' } }),
   usesServer: () => true,
   chdb: async () => {},
@@ -24,21 +27,6 @@ const refused = (code: ConstructorParameters<typeof QrunError>[0]) => async () =
   throw new QrunError(code, `no ${code}`, { hint: 'mend it' });
 };
 
-function task(group: string, label: string, phase: PueueTask['phase']): PueueTask {
-  return {
-    id: 0,
-    group,
-    label,
-    directory: '/',
-    command: 'true',
-    phase,
-    result: undefined,
-    createdMs: 0,
-    startMs: undefined,
-    endMs: undefined,
-  };
-}
-
 describe('diagnose', () => {
   it('finds nothing to mend where everything is there', async () => {
     const { findings, exitCode } = await diagnose(HEALTHY);
@@ -48,8 +36,8 @@ describe('diagnose', () => {
   });
 
   it.each<[string, Partial<DoctorDeps>, number, string]>([
-    ['no pueue', { pueue: refused('PUEUE_MISSING') }, 26, 'pueue'],
-    ['no daemon', { pueue: async () => ({ version: '4.0.4', state: refused('PUEUE_DOWN') }) }, 26, 'pueued'],
+    ['no pueue', { queue: refused('QUEUE_MISSING') }, 26, 'pueue'],
+    ['no daemon', { queue: async () => ({ version: '4.0.4', state: refused('QUEUE_DOWN') }) }, 26, 'pueued'],
     ['no engine', { engine: refused('ENGINE_UNREACHABLE') }, 24, 'engine'],
     ['no locks', { locks: async () => undefined }, 23, 'locks'],
     [
@@ -87,7 +75,7 @@ describe('diagnose', () => {
     const engine = refused('ENGINE_REFUSED');
     const locks = async () => undefined;
     expect((await diagnose({ ...HEALTHY, engine, locks })).exitCode).toBe(24);
-    expect((await diagnose({ ...HEALTHY, engine, pueue: refused('PUEUE_DOWN') })).exitCode).toBe(26);
+    expect((await diagnose({ ...HEALTHY, engine, queue: refused('QUEUE_DOWN') })).exitCode).toBe(26);
   });
 
   it('takes what is optional for a note', async () => {
@@ -111,15 +99,18 @@ describe('diagnose', () => {
   });
 
   it('tells of paused groups of ours only, and how to shrink a large state', async () => {
-    const state: PueueState = {
-      tasks: [task('nightly', 'qrun:a:b', 'queued'), task('qrun-a', 'qrun:a:c', 'done')],
+    const state: QueueState = {
+      tasks: [
+        queueTask({ group: 'nightly', label: 'qrun:a:b', phase: 'queued' }),
+        queueTask({ group: 'qrun-a', label: 'qrun:a:c', phase: 'done' }),
+      ],
       groups: new Map(
         ['nightly', 'qrun-a', 'other'].map(name => [name, { name, paused: true, slots: 1 }] as const),
       ),
-      sizeBytes: 2_500_000,
+      stateBytes: 2_500_000,
     };
-    const pueue = async () => ({ version: '4.0.4', state: async () => state });
-    const { findings, exitCode } = await diagnose({ ...HEALTHY, pueue });
+    const queue = async () => ({ version: '4.0.4', state: async () => state });
+    const { findings, exitCode } = await diagnose({ ...HEALTHY, queue });
     expect(exitCode).toBe(26);
     expect(findings.filter(({ what }) => what === 'group').map(({ mend }) => mend)).toEqual([
       'pueue start --group=nightly',
@@ -141,10 +132,10 @@ describe('diagnose', () => {
 
 describe('renderDiagnosis', () => {
   it('aligns state, subject and text, with what mends it beneath', async () => {
-    const diagnosis = await diagnose({ ...HEALTHY, pueue: refused('PUEUE_DOWN') });
+    const diagnosis = await diagnose({ ...HEALTHY, queue: refused('QUEUE_DOWN') });
     const lines = renderDiagnosis(diagnosis, createStyle({ color: false, unicode: false })).split('\n');
     expect(lines[0]).toBe('ok       node           20.20.2');
-    expect(lines[2]).toBe('problem  pueue          no PUEUE_DOWN');
+    expect(lines[2]).toBe('problem  pueue          no QUEUE_DOWN');
     expect(lines[3]).toBe('                        mend: mend it');
     expect(lines.at(-2)).toBe('one problem hinders a sweep (26)');
   });

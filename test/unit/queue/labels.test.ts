@@ -9,8 +9,8 @@ import {
   taskLabel,
   tasksByName,
 } from '../../../src/core/queue/labels.js';
-import type { PueueTask } from '../../../src/core/queue/pueue-state.js';
-import { pueueTask } from './pueue-samples.js';
+import type { QueueTask } from '../../../src/core/queue/queue.js';
+import { queueTask } from './samples.js';
 
 describe('labels', () => {
   it('hold sweep and name, and give both back', () => {
@@ -77,8 +77,8 @@ describe('the name of a sweep', () => {
 });
 
 describe('tasksByName', () => {
-  const task = (id: number, label: string, phase: PueueTask['phase']): PueueTask =>
-    pueueTask({ id, label, phase });
+  const task = (id: number, label: string, phase: QueueTask['phase']): QueueTask =>
+    queueTask({ id: String(id), label, phase });
 
   it('finds the tasks of one sweep by name', () => {
     const tasks = [
@@ -87,16 +87,16 @@ describe('tasksByName', () => {
       task(3, `qrun:s:${AUDIT}`, 'queued'),
     ];
     expect([...tasksByName('unit', tasks, 's')].map(([name, { id }]) => [name, id])).toEqual([
-      ['a', 1],
-      [AUDIT, 3],
+      ['a', '1'],
+      [AUDIT, '3'],
     ]);
   });
 
-  it.each<[string, PueueTask[], number]>([
+  it.each<[string, QueueTask[], number]>([
     ['a live one before finished ones', [task(1, 'qrun:s:a', 'running'), task(2, 'qrun:s:a', 'done')], 1],
     ['a live one behind finished ones', [task(1, 'qrun:s:a', 'done'), task(2, 'qrun:s:a', 'queued')], 2],
     ['the last of finished ones', [task(1, 'qrun:s:a', 'done'), task(2, 'qrun:s:a', 'done')], 2],
   ])('counts %s', (_what, tasks, id) => {
-    expect(tasksByName('unit', tasks, 's').get('a')?.id).toBe(id);
+    expect(tasksByName('unit', tasks, 's').get('a')?.id).toBe(String(id));
   });
 });

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { SweepWatch, type UnitToWatch } from '../../../src/app/sweep/status.js';
 import type { RecordHead } from '../../../src/core/log/record.js';
-import type { TaskResult } from '../../../src/core/queue/pueue-state.js';
+import type { TaskEnd } from '../../../src/core/queue/queue.js';
 import type { SweepAudit } from '../../../src/core/sweep/audit.js';
 import { endNote, UnitProgress, unitState } from '../../../src/core/sweep/status.js';
 import type { RunStart } from '../../../src/io/log/run-sidecar.js';
-import { pueueState, pueueTask } from '../queue/pueue-samples.js';
+import { queueState, queueTask } from '../queue/samples.js';
 
 function head(query: string, outcome: RecordHead['outcome'], parts = 1, run = 'r1'): RecordHead {
   return { query, outcome, parts, run } as RecordHead;
@@ -56,25 +56,24 @@ describe('unitState', () => {
 
   it.each([
     ['queued', 'queued'],
-    ['locked', 'queued'],
-    ['stashed', 'delayed'],
+    ['delayed', 'delayed'],
     ['running', 'running'],
     ['paused', 'paused'],
   ] as const)('of a task that is %s is %s', (phase, state) => {
-    expect(unitState({ ...all, task: pueueTask({ phase }) })).toEqual({ state, note: '' });
+    expect(unitState({ ...all, task: queueTask({ phase }) })).toEqual({ state, note: '' });
   });
 
-  it('names who runs it without pueue', () => {
+  it('names who runs it without the queue', () => {
     expect(unitState({ ...all, holder: 'pid 4' })).toEqual({
       state: 'running',
-      note: 'outside pueue: pid 4',
+      note: 'outside the queue: pid 4',
     });
-    const queued = { ...all, holder: 'pid 4', task: pueueTask({ phase: 'queued' }) };
-    expect(unitState(queued)).toEqual({ state: 'queued', note: 'runs outside pueue: pid 4' });
-    expect(unitState({ ...queued, task: pueueTask({ phase: 'running' }) }).note).toBe('');
+    const queued = { ...all, holder: 'pid 4', task: queueTask({ phase: 'queued' }) };
+    expect(unitState(queued)).toEqual({ state: 'queued', note: 'runs outside the queue: pid 4' });
+    expect(unitState({ ...queued, task: queueTask({ phase: 'running' }) }).note).toBe('');
   });
 
-  const ended = (result: TaskResult) => pueueTask({ phase: 'done', result });
+  const ended = (end: TaskEnd) => queueTask({ phase: 'done', end });
 
   it.each([
     ['complete', { settled: 3, task: ended({ kind: 'killed' }) }, ''],
@@ -88,7 +87,11 @@ describe('unitState', () => {
       { settled: 1, task: ended({ kind: 'failed', exitCode: 137 }) },
       'killed at its memory cap, or by kill -9 (137)',
     ],
-    ['failed', { task: ended({ kind: 'killed' }) }, 'killed, or pueued was restarted'],
+    [
+      'failed',
+      { task: ended({ kind: 'killed', says: 'killed, or it was restarted' }) },
+      'killed, or it was restarted',
+    ],
     ['incomplete', { settled: 1 }, ''],
     ['incomplete', { task: ended({ kind: 'success' }) }, ''],
     ['not submitted', {}, ''],
@@ -96,14 +99,14 @@ describe('unitState', () => {
     expect(unitState({ ...all, ...facts })).toEqual({ state, note });
   });
 
-  it.each<[TaskResult, string]>([
+  it.each<[TaskEnd, string]>([
     [{ kind: 'success' }, ''],
     [{ kind: 'failed', exitCode: 24 }, 'the engine was away or refused it (24)'],
     [{ kind: 'failed', exitCode: 77 }, 'failed (77)'],
     [{ kind: 'failed' }, 'failed (1)'],
-    [{ kind: 'spawn' }, 'could not be started'],
-    [{ kind: 'errored' }, 'pueue lost it'],
-    [{ kind: 'dependency' }, 'a task that it depends on failed'],
+    [{ kind: 'not started' }, 'was not started'],
+    [{ kind: 'not started', says: 'node a is down' }, 'node a is down'],
+    [{ kind: 'lost' }, 'the queue lost it'],
   ])('tells how a task ended: %j', (result, note) => {
     expect(endNote(ended(result))).toBe(note);
   });
@@ -135,16 +138,16 @@ describe('SweepWatch', () => {
 
   const look = (
     units: UnitToWatch[],
-    state = pueueState([]),
+    state = queueState([]),
     audit?: { audit: SweepAudit; outdated: boolean },
   ) =>
-    new SweepWatch({ units, readPueue: async () => state, readAudit: () => audit, nowMs }).look(
+    new SweepWatch({ units, readQueue: async () => state, readAudit: () => audit, nowMs }).look(
       's',
       'qrun-s',
     );
 
   it('adds up the rates of what runs, and says how long the rest takes', async () => {
-    const state = pueueState([{ phase: 'running' }]);
+    const state = queueState([{ phase: 'running' }]);
     const status = await look([unit('a', [head('a', 'normal'), head('b', 'normal')]), unit('b', [])], state);
     expect(status.queries_per_second).toBeCloseTo(0.2);
     // 2 queries of a and 4 of b.
@@ -161,7 +164,7 @@ describe('SweepWatch', () => {
     const watched = unit('u', [head('a', 'normal')], { isQuery });
     const watch = new SweepWatch({
       units: [watched],
-      readPueue: async () => pueueState([]),
+      readQueue: async () => queueState([]),
       readAudit: () => undefined,
       nowMs,
     });
@@ -178,7 +181,7 @@ describe('SweepWatch', () => {
   });
 
   it('takes no rate from a run that is over, or from one that recorded nothing yet', async () => {
-    const state = pueueState([{ phase: 'running' }]);
+    const state = queueState([{ phase: 'running' }]);
     const status = await look([unit('a', [head('a', 'normal', 1, 'r0')])], state);
     expect([status.queries_per_second, status.eta_ms]).toEqual([0, undefined]);
     expect((await look([unit('b', [head('a', 'normal')])])).queries_per_second).toBe(0);
@@ -188,7 +191,7 @@ describe('SweepWatch', () => {
     const heads = [head('a', 'normal')];
     const watch = new SweepWatch({
       units: [unit('a', heads)],
-      readPueue: async () => undefined,
+      readQueue: async () => undefined,
       readAudit: () => undefined,
       nowMs,
     });
@@ -198,8 +201,8 @@ describe('SweepWatch', () => {
   });
 
   it('names paused groups that hold something of the sweep', async () => {
-    expect((await look([unit('a', [])], pueueState([], { paused: true }))).paused_groups).toEqual(['qrun-s']);
-    expect((await look([unit('a', [])], pueueState([]))).paused_groups).toEqual([]);
+    expect((await look([unit('a', [])], queueState([], { paused: true }))).paused_groups).toEqual(['qrun-s']);
+    expect((await look([unit('a', [])], queueState([]))).paused_groups).toEqual([]);
   });
 
   const AUDIT = { verdict: 'complete', at: '2026-01-31T12:00:00.000Z' } as SweepAudit;
@@ -209,15 +212,15 @@ describe('SweepWatch', () => {
     ['done', {}, { audit: AUDIT, outdated: false }],
     ['queued', { phase: 'queued' as const }, undefined],
     ['running', { phase: 'running' as const }, undefined],
-    ['done', { phase: 'done' as const, result: { kind: 'failed' as const, exitCode: 21 } }, undefined],
-    ['failed', { phase: 'done' as const, result: { kind: 'killed' as const } }, undefined],
+    ['done', { phase: 'done' as const, end: { kind: 'failed' as const, exitCode: 21 } }, undefined],
+    ['failed', { phase: 'done' as const, end: { kind: 'killed' as const } }, undefined],
   ])('tells that the audit is %s', async (expected, task, audit) => {
-    const state = pueueState(Object.keys(task).length === 0 ? [] : [{ label: 'qrun:s:#audit', ...task }]);
+    const state = queueState(Object.keys(task).length === 0 ? [] : [{ label: 'qrun:s:#audit', ...task }]);
     expect((await look([unit('a', [])], state, audit)).audit.state).toBe(expected);
   });
 
   it('does not show a verdict on logs that have changed since', async () => {
-    const { audit } = await look([unit('a', [])], pueueState([]), { audit: AUDIT, outdated: true });
+    const { audit } = await look([unit('a', [])], queueState([]), { audit: AUDIT, outdated: true });
     expect(audit).toMatchObject({ state: 'none', verdict: undefined });
   });
 });

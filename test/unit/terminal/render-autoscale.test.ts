@@ -67,7 +67,7 @@ describe('a decision in one line', () => {
     [
       'paused',
       line({}, { paused: true }),
-      '12:00:03  qrun-gen600       4         paused: pueue start --group starts it',
+      '12:00:03  qrun-gen600       4         paused: qrun doctor says how to start it',
     ],
     ['nothing queued', line({}, { queued: 0 }), '12:00:03  qrun-gen600       4         nothing queued'],
     [

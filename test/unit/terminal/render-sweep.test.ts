@@ -4,6 +4,7 @@ import { renderStatus } from '../../../src/cli/commands/status/render.js';
 import { renderSubmission } from '../../../src/cli/commands/submit-all/render.js';
 import { createStyle } from '../../../src/cli/terminal/style.js';
 import type { UnitStatus } from '../../../src/core/sweep/status.js';
+import { PUEUE } from '../../../src/io/queue/pueue/client.js';
 
 const plain = createStyle({ color: false, unicode: true, columns: 100 });
 
@@ -37,7 +38,7 @@ function status(units: UnitStatus[], more: Partial<SweepStatus> = {}): SweepStat
   };
 }
 
-const view = { all: false, problem: undefined };
+const view = { all: false, problem: undefined, queue: PUEUE };
 
 describe('renderStatus', () => {
   it('shows sums, units and the audit, aligned', () => {
@@ -131,7 +132,7 @@ describe('renderSubmission', () => {
       queued: ['q1', 'q2'],
       running: [],
       ended: [],
-      audit: 'submitted' as const,
+      follower: 'submitted' as const,
       group: 'qrun-gen600',
       slots: 2,
       groupPaused: false,
@@ -140,7 +141,7 @@ describe('renderSubmission', () => {
   };
 
   it('ends with a table of what became of the units', () => {
-    expect(renderSubmission(submission, plain, false).split('\n')).toEqual([
+    expect(renderSubmission(submission, PUEUE, plain, false).split('\n')).toEqual([
       'gen600  /sweep  pueue group qrun-gen600, 2 at a time',
       '',
       '  units              queries due',
@@ -156,7 +157,7 @@ describe('renderSubmission', () => {
 
   it('warns of a paused group and of a state that slows pueue down', () => {
     const report = { ...submission.report, groupPaused: true, stateBytes: 94_000_000 };
-    const text = renderSubmission({ ...submission, report }, plain, false);
+    const text = renderSubmission({ ...submission, report }, PUEUE, plain, false);
     expect(text).toContain('the group is paused: pueue start --group=qrun-gen600');
     expect(text).toContain("pueue's state has 94.0 MB");
   });
@@ -166,7 +167,7 @@ describe('renderSubmission', () => {
       { unit: 'a', queries: 1, problem: null },
       { unit: 'b', queries: 0, problem: 'holds no query' },
     ];
-    const text = renderSubmission({ ...submission, cannotRun }, plain, false);
+    const text = renderSubmission({ ...submission, cannotRun }, PUEUE, plain, false);
     expect(text).toContain(
       '  cannot run  a: 1 query left out\n  cannot run  b: holds no query\n\n  the audit',
     );
@@ -175,7 +176,7 @@ describe('renderSubmission', () => {
   it('lists what a dry run would submit', () => {
     const submitted = Array.from({ length: 25 }, (_, n) => `u${n}`);
     const report = { ...submission.report, submitted };
-    const text = renderSubmission({ ...submission, elsewhere: ['z'], report }, plain, true);
+    const text = renderSubmission({ ...submission, elsewhere: ['z'], report }, PUEUE, plain, true);
     expect(text).toMatch(/to submit\s+25\n/);
     expect(text).toMatch(/running elsewhere\s+1\n/);
     expect(text).toContain('and 5 more (--json has all)');
@@ -185,9 +186,9 @@ describe('renderSubmission', () => {
   it.each([
     ['waiting' as const, 'the audit waits behind them'],
     ['not due' as const, 'the last audit was complete'],
-  ])('tells that the audit is %s', (audit, expected) => {
+  ])('tells that the audit is %s', (follower, expected) => {
     expect(
-      renderSubmission({ ...submission, report: { ...submission.report, audit } }, plain, false),
+      renderSubmission({ ...submission, report: { ...submission.report, follower } }, PUEUE, plain, false),
     ).toContain(expected);
   });
 });

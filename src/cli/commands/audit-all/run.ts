@@ -136,7 +136,7 @@ async function auditUnitOf(
   }
 }
 
-/** Units that run, whatever pueue knows of them. */
+/** Returns the units that run, whatever the queue knows of them. */
 async function held(sweep: Sweep): Promise<string[]> {
   const found: string[] = [];
   for (const id of sweep.jobUnits ?? sweep.units.map(({ unit }) => unit)) {

@@ -119,7 +119,7 @@ function why(decision: ScaleDecision, { min, total, memoryPerJobBytes }: ScaleLi
     idle: estimate === undefined ? '' : `${estimate} fits (${free} free)`,
     busy: '',
     between: 'between the marks',
-    paused: 'paused: pueue start --group starts it',
+    paused: 'paused: qrun doctor says how to start it',
     'nothing queued': 'nothing queued',
     'slots free': `${decision.group.running} running: a slot is free`,
     'at min': `at its least (${min})`,

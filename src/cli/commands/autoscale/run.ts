@@ -8,7 +8,7 @@ import { jsonLine } from '../../../core/text/json.js';
 import type { ServerWatcher } from '../../../io/engines/clickhouse/limits.js';
 import { systemClock } from '../../../io/machine/clock.js';
 import { HostMeter } from '../../../io/machine/host.js';
-import { Pueue } from '../../../io/queue/pueue.js';
+import { QUEUE } from '../../../io/queue/queues.js';
 import { serverOptions } from '../../../local/unit/concurrency.js';
 import { unitContext } from '../../../local/unit/context.js';
 import { configFlags, type Flags } from '../../options.js';
@@ -24,8 +24,8 @@ const MIN_INTERVAL_MS = 1_000;
 const MAX_SLOTS = 1024;
 
 /**
- * `qrun autoscale`: moves the slots of pueue's groups with the load of this machine, once or for ever. Gives 0, or
- * the exit code of the signal that ended the loop. Errors: QrunError `USAGE`, `CONFIG`, `PUEUE_*`.
+ * `qrun autoscale`: moves the slots of the queue's groups with the load of this machine, once or for ever. Gives 0, or
+ * the exit code of the signal that ended the loop. Errors: QrunError `USAGE`, `CONFIG`, `QUEUE_*`.
  */
 export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promise<number> {
   const { json, once, loop, interval, min, max, dryRun, group, memoryPerJob, coresPerJob, ...others } = flags;
@@ -50,7 +50,7 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
   };
   let watcher: ServerWatcher | undefined;
   try {
-    const pueue = await Pueue.open({ env: terminal.env, signal: stops.drain });
+    const queue = await QUEUE.open({ env: terminal.env, signal: stops.drain });
     if (options !== undefined) {
       const { ServerWatcher: Watcher } = await import('../../../io/engines/clickhouse/limits.js');
       watcher = await Watcher.open(options);
@@ -62,7 +62,7 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
     }
     await autoscale(
       {
-        pueue,
+        queue,
         host: signal => meter.read(signal),
         exceptions: async (seconds, signal) => await watcher?.exceptions(seconds, signal),
         ...systemClock,

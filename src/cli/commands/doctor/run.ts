@@ -8,7 +8,7 @@ import { lockMechanism } from '../../../io/files/flock.js';
 import { lookAtLogPlace } from '../../../io/log/place.js';
 import { runProgram } from '../../../io/machine/program.js';
 import { systemdUsable } from '../../../io/machine/systemd.js';
-import { Pueue } from '../../../io/queue/pueue.js';
+import { QUEUE } from '../../../io/queue/queues.js';
 import { statOf } from '../../../io/unit/unit-files.js';
 import { type UnitContext, unitContext } from '../../../local/unit/context.js';
 import { openServer } from '../../../local/unit/open-engine.js';
@@ -32,10 +32,8 @@ export async function doctorCommand(directory: string, flags: Flags, terminal: T
       return { root, file: configFile, notices };
     },
     openSecrets: () => context().secretFiles.filter(isOpen),
-    pueue: async () => {
-      const pueue = await Pueue.open({ env: terminal.env });
-      return { version: pueue.version, state: () => pueue.status() };
-    },
+    queueKind: QUEUE,
+    queue: () => QUEUE.open({ env: terminal.env }),
     engine: () => engineFacts(context()),
     usesServer: () => usesServer(context),
     chdb: async () => void (await loadChdb()),

@@ -62,7 +62,7 @@ export async function jobCommand(flags: Flags, terminal: Terminal): Promise<numb
       job,
       files,
       rerunBefore,
-      // Read now and never stored: what pueue stores, others can read.
+      // Read now and never stored: what a queue stores, others can read.
       env: plain({ ...dotEnvOf(jobs.directory, flags, terminal), ...terminal.env }),
       run,
       owner,

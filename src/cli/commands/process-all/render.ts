@@ -1,6 +1,7 @@
 import type { CheckReport, JudgedJob, ProcessAllReport } from '../../../app/jobs/process-all.js';
 import { isJobDue, type JobPhase } from '../../../core/jobs/state.js';
-import { pasteableWord } from '../../../core/text/shell.js';
+import type { QueueKind } from '../../../core/queue/queue.js';
+import { pasteableCommand } from '../../../core/text/shell.js';
 import { formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 import { renderTable, type TableColumn } from '../../terminal/table.js';
@@ -14,7 +15,12 @@ const COLUMNS: readonly TableColumn[] = [
 const MAX_NAMES = 8;
 
 /** What a submission did: a line for each state, and what else is worth knowing. */
-export function renderProcessAll(report: ProcessAllReport, sweep: string, style: Style): string {
+export function renderProcessAll(
+  report: ProcessAllReport,
+  sweep: string,
+  { commands: { startGroup } }: QueueKind,
+  style: Style,
+): string {
   const { paint } = style;
   const states: [string, readonly string[]][] = [
     ['submitted', report.submitted],
@@ -27,11 +33,11 @@ export function renderProcessAll(report: ProcessAllReport, sweep: string, style:
     `${paint.strong(style.foreign(sweep))}  group ${style.foreign(report.group)}, ${slots}`,
     stateTable(states, style),
   ];
-  if (report.audit !== 'not due') lines.push(`a check follows them (${report.audit})`);
+  if (report.follower !== 'not due') lines.push(`a check follows them (${report.follower})`);
   if (report.groupPaused) {
     lines.push(
       paint.caution(
-        `the group ${style.foreign(report.group)} is paused: nothing starts before --resume-group, or pueue start ${pasteableWord(`--group=${report.group}`, !style.unicode)}`,
+        `the group ${style.foreign(report.group)} is paused: nothing starts before --resume-group, or ${pasteableCommand(startGroup?.(report.group) ?? [], !style.unicode)}`,
       ),
     );
   }
@@ -43,6 +49,7 @@ export function renderJobPlan(
   judged: readonly JudgedJob[],
   rerunBefore: string | undefined,
   live: ReadonlyMap<string, string> | undefined,
+  { name: queue }: QueueKind,
   style: Style,
 ): string {
   const rows = judged.map(({ job, verdict }) => {
@@ -60,7 +67,7 @@ export function renderJobPlan(
     rows,
     style,
   );
-  const unknown = live === undefined ? ' (pueue was not asked: it is not there, or does not answer)' : '';
+  const unknown = live === undefined ? ` (${queue} was not asked: it is not there, or does not answer)` : '';
   return `${table}\n${formatCount(count)} of ${plural(judged.length, 'job')} would be submitted${unknown}\n`;
 }
 

@@ -5,14 +5,13 @@ import { QrunError } from '../../../core/errors.js';
 import { type Job, type ResolvedJobs, resolvedName } from '../../../core/jobs/jobs-file.js';
 import { isJobDue } from '../../../core/jobs/state.js';
 import { defaultGroup, tasksByName } from '../../../core/queue/labels.js';
-import { isLive } from '../../../core/queue/pueue-state.js';
+import { isLive } from '../../../core/queue/queue.js';
 import { jsonLine } from '../../../core/text/json.js';
-import { shellCommand } from '../../../core/text/shell.js';
 import { writeFileAtomic } from '../../../io/files/atomic-file.js';
 import { readJobState } from '../../../io/jobs/state.js';
 import { makeDirectories, reasonOf } from '../../../io/log/disk.js';
 import { leaseHolder } from '../../../io/log/lease.js';
-import { Pueue } from '../../../io/queue/pueue.js';
+import { QUEUE } from '../../../io/queue/queues.js';
 import { isAccepted } from '../../../local/config/trust.js';
 import { filesOf, RESOLVED_DIRECTORY, readJobs, readStoredJobs } from '../../../local/jobs/context.js';
 import type { Flags } from '../../options.js';
@@ -43,7 +42,7 @@ async function submit(
 ): Promise<number> {
   const slots = wholeNumberFlag(flags, 'parallel', { min: 1, max: 10_000 });
   const priority = wholeNumberFlag(flags, 'priority', UNIT_PRIORITY) ?? 0;
-  const pueue = await Pueue.open({ env: terminal.env, signal });
+  const queue = await QUEUE.open({ env: terminal.env, signal });
   const rerunBefore = rerunTime(flags);
   const own = ownCommand(terminal);
   // The tasks start in a clean environment, and what was accepted stays so.
@@ -54,18 +53,28 @@ async function submit(
     {
       readState: stateReader(jobs),
       store: content => store(join(jobs.results, RESOLVED_DIRECTORY), content),
-      jobCommand: (job, config) =>
-        shellCommand([
-          ...own,
-          'job',
-          `--config=${config}`,
-          `--name=${job.name}`,
-          ...(rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`]),
-          ...trust,
-        ]),
+      jobArgv: (job, config) => [
+        ...own,
+        'job',
+        `--config=${config}`,
+        `--name=${job.name}`,
+        ...(rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`]),
+        ...trust,
+      ],
+      checkArgv: config => [
+        ...own,
+        'process-all',
+        config,
+        '--check',
+        '--when-ended',
+        `--priority=${priority - 1}`,
+        ...trust,
+        ...include.map(glob => `--include=${glob}`),
+        ...exclude.map(glob => `--exclude=${glob}`),
+      ],
       submit: request => {
         listen();
-        return submitTasks(submitDeps(pueue, jobs.directory, terminal, signal), request);
+        return submitTasks(submitDeps(queue, jobs.directory, terminal, signal), request);
       },
     },
     {
@@ -75,32 +84,17 @@ async function submit(
       rerunBefore,
       group: groupOf(jobs, flags),
       slots,
-      newGroupSlots: slots ?? 1,
       priority,
       delay: flags.delay as string | undefined,
       resumeGroup: flags.resumeGroup === true,
-      check: config =>
-        shellCommand([
-          ...[
-            ...own,
-            'process-all',
-            config,
-            '--check',
-            '--when-ended',
-            `--priority=${priority - 1}`,
-            ...trust,
-          ],
-          ...include.map(glob => `--include=${glob}`),
-          ...exclude.map(glob => `--exclude=${glob}`),
-        ]),
     },
   );
   if (flags.json === true) {
-    const { groupPaused, stateBytes, audit, ...counts } = report;
-    const named = { check: audit, group_paused: groupPaused, state_bytes: stateBytes };
+    const { groupPaused, stateBytes, follower, ...counts } = report;
+    const named = { check: follower, group_paused: groupPaused, state_bytes: stateBytes ?? null };
     terminal.out.write(jsonLine({ sweep: jobs.sweep, results: jobs.results, ...counts, ...named }));
   } else {
-    terminal.out.write(renderProcessAll(report, jobs.sweep, terminal.outStyle));
+    terminal.out.write(renderProcessAll(report, jobs.sweep, QUEUE, terminal.outStyle));
   }
   return 0;
 }
@@ -141,7 +135,7 @@ async function showPlan(jobs: ResolvedJobs, flags: Flags, terminal: Terminal): P
   const rerunBefore = rerunTime(flags);
   const live = await liveJobs(jobs.sweep, terminal);
   if (flags.json !== true) {
-    terminal.out.write(renderJobPlan(judged, rerunBefore, live, terminal.outStyle));
+    terminal.out.write(renderJobPlan(judged, rerunBefore, live, QUEUE, terminal.outStyle));
     return 0;
   }
   const plan = judged.map(({ job, verdict }) => ({
@@ -149,7 +143,7 @@ async function showPlan(jobs: ResolvedJobs, flags: Flags, terminal: Terminal): P
     parameters: job.parameters,
     command: job.command,
     last_run: verdict.phase,
-    pueue: live === undefined ? null : (live.get(job.name) ?? 'none'),
+    queue: live === undefined ? null : (live.get(job.name) ?? 'none'),
     submit: isJobDue(verdict, rerunBefore) && live?.get(job.name) === undefined,
   }));
   terminal.out.write(jsonLine({ sweep: jobs.sweep, results: jobs.results, jobs: plan }));
@@ -173,10 +167,10 @@ function rerunTime(flags: Flags): string | undefined {
   return flags.rerun === 'all' ? new Date().toISOString() : undefined;
 }
 
-/** The phases of the jobs that pueue is to run or runs; `undefined` when it cannot be asked. */
+/** Returns the phases of the jobs that the queue is to run or runs; `undefined` when it cannot be asked. */
 async function liveJobs(sweep: string, terminal: Terminal): Promise<Map<string, string> | undefined> {
   try {
-    const { tasks } = await (await Pueue.open({ env: terminal.env })).status();
+    const { tasks } = await (await QUEUE.open({ env: terminal.env })).state();
     const live = [...tasksByName('job', tasks, sweep)].filter(([, task]) => isLive(task));
     return new Map(live.map(([name, task]) => [name, task.phase]));
   } catch (error) {

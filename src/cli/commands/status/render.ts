@@ -1,6 +1,7 @@
 import type { AuditStatus, SweepStatus } from '../../../app/sweep/status.js';
+import type { QueueKind } from '../../../core/queue/queue.js';
 import type { UnitState, UnitStatus } from '../../../core/sweep/status.js';
-import { pasteableWord } from '../../../core/text/shell.js';
+import { pasteableCommand } from '../../../core/text/shell.js';
 import { formatCount, formatEstimate, formatRate, formatRateNumber } from '../../terminal/format.js';
 import type { Paint, Style } from '../../terminal/style.js';
 import { renderTable, type TableColumn } from '../../terminal/table.js';
@@ -9,8 +10,9 @@ import { renderTable, type TableColumn } from '../../terminal/table.js';
 export interface StatusView {
   /** Each unit, in place of those that need to be looked at. */
   readonly all: boolean;
-  /** Why pueue could not be read. */
+  /** Why the queue could not be read. */
   readonly problem: string | undefined;
+  readonly queue: Pick<QueueKind, 'name' | 'commands'>;
   /** Rows of the terminal that the whole view has to fit into. */
   readonly rows?: number;
 }
@@ -73,7 +75,7 @@ const COLUMNS: readonly (TableColumn & {
 export function renderStatus(status: SweepStatus, style: Style, view: StatusView): string {
   const { paint } = style;
   const lines = [
-    `${paint.strong(style.foreign(status.sweep))}  ${paint.faint(groupText(status, style))}`,
+    `${paint.strong(style.foreign(status.sweep))}  ${paint.faint(groupText(status, view.queue.name, style))}`,
     '',
     `  ${sumLine(status, style)}`,
     `  ${stateLine(status, style)}`,
@@ -86,8 +88,8 @@ export function renderStatus(status: SweepStatus, style: Style, view: StatusView
   return `${lines.join('\n')}\n`;
 }
 
-function groupText({ group, slots }: SweepStatus, style: Style): string {
-  const name = `pueue group ${style.foreign(group)}`;
+function groupText({ group, slots }: SweepStatus, queue: string, style: Style): string {
+  const name = `${queue} group ${style.foreign(group)}`;
   return slots === undefined
     ? name
     : `${name}, ${slots === 0 ? 'no limit' : `${formatCount(slots)} at a time`}`;
@@ -159,13 +161,14 @@ function auditLine({ state, note, verdict, at }: AuditStatus, style: Style): str
   return `${color(`audit: ${verdict}`)}${at === undefined ? '' : paint.faint(`  ${at.replace('T', ' ').slice(0, 16)} UTC`)}`;
 }
 
-function notes(status: SweepStatus, style: Style, { problem }: StatusView): string[] {
+function notes(status: SweepStatus, style: Style, { problem, queue }: StatusView): string[] {
+  const { startGroup } = queue.commands;
   return [
     ...status.paused_groups.map(
       group =>
-        `the group ${style.foreign(group)} is paused, nothing starts: pueue start ${pasteableWord(`--group=${group}`, !style.unicode)}`,
+        `the group ${style.foreign(group)} is paused, nothing starts: ${pasteableCommand(startGroup?.(group) ?? [], !style.unicode)}`,
     ),
-    ...(problem === undefined ? [] : [`without pueue: ${style.foreign(problem)}`]),
+    ...(problem === undefined ? [] : [`without ${queue.name}: ${style.foreign(problem)}`]),
   ];
 }
 

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type StatusDeps, type SweepStatus, SweepWatch } from '../../../app/sweep/status.js';
 import { isQuery } from '../../../app/unit/survey.js';
 import { QrunError } from '../../../core/errors.js';
-import type { PueueState } from '../../../core/queue/pueue-state.js';
+import type { QueueState, TaskQueue } from '../../../core/queue/queue.js';
 import { auditOf } from '../../../core/sweep/audit.js';
 import { parseDuration } from '../../../core/text/duration.js';
 import { jsonLine } from '../../../core/text/json.js';
@@ -14,7 +14,7 @@ import { LogFollower } from '../../../io/log/follow.js';
 import { leaseHolder, leasePath } from '../../../io/log/lease.js';
 import { lastStart, readRuns, sidecarPath } from '../../../io/log/run-sidecar.js';
 import { reachable } from '../../../io/machine/local-disks.js';
-import { Pueue } from '../../../io/queue/pueue.js';
+import { QUEUE } from '../../../io/queue/queues.js';
 import { directorySource } from '../../../io/unit/unit-files.js';
 import type { Sweep } from '../../../local/sweep/context.js';
 import type { UnitContext } from '../../../local/unit/context.js';
@@ -28,8 +28,8 @@ import { renderStatus } from './render.js';
 const INTERVAL_MS = 2_000;
 
 /**
- * `qrun status ROOT`: one table of a sweep, from one read of pueue and its logs; `--watch` again and again until
- * nothing is left to run or Ctrl-C. Without pueue it shows what the logs tell. Gives 0.
+ * `qrun status ROOT`: one table of a sweep, from one read of the queue and its logs; `--watch` again and again until
+ * nothing is left to run or Ctrl-C. Without the queue it shows what the logs tell. Gives 0.
  *
  * Errors: QrunError of the configuration and the units.
  */
@@ -40,8 +40,8 @@ export async function statusCommand(directory: string, flags: Flags, terminal: T
   }
   const sweep = sweepOf(directory, flags, terminal);
   return await untilStopped(terminal.proc, async (signal, listen) => {
-    const pueue = pueueReader(terminal, signal);
-    const watch = watchOf(sweep, pueue.state);
+    const queue = queueReader(terminal, signal);
+    const watch = watchOf(sweep, queue.state);
     const look = () => watch.look(sweep.name, sweep.group);
     if (flags.watch === true) {
       // From here on a signal is heard, so nothing may wait for a disk where it cannot be.
@@ -52,36 +52,36 @@ export async function statusCommand(directory: string, flags: Flags, terminal: T
       listen();
       return await watchSweep({
         look: () => reached().then(look),
-        pueue,
+        queue,
         intervalMs,
         flags,
         terminal,
         signal,
       });
     }
-    show(await look(), pueue.problem(), flags, terminal);
+    show(await look(), queue.problem(), flags, terminal);
     return 0;
   });
 }
 
 interface Watching {
   readonly look: () => Promise<SweepStatus>;
-  readonly pueue: PueueReader;
+  readonly queue: QueueReader;
   readonly intervalMs: number;
   readonly flags: Flags;
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
 }
 
-async function watchSweep({ look, pueue, intervalMs, flags, terminal, signal }: Watching): Promise<number> {
+async function watchSweep({ look, queue, intervalMs, flags, terminal, signal }: Watching): Promise<number> {
   const screen = openScreen(terminal, flags.json !== true);
   try {
     for (;;) {
       const status = await unlessAborted(look(), signal);
       if (status === undefined) return 0;
-      if (flags.json === true) show(status, pueue.problem(), flags, terminal);
-      else screen.draw(rendered(status, pueue.problem(), flags, terminal, screen.rows()));
-      if (signal.aborted || hasEnded(status, pueue.problem())) return 0;
+      if (flags.json === true) show(status, queue.problem(), flags, terminal);
+      else screen.draw(rendered(status, queue.problem(), flags, terminal, screen.rows()));
+      if (signal.aborted || hasEnded(status, queue.problem())) return 0;
       await delay(intervalMs, undefined, { signal }).catch(() => {});
     }
   } finally {
@@ -89,21 +89,21 @@ async function watchSweep({ look, pueue, intervalMs, flags, terminal, signal }: 
   }
 }
 
-interface PueueReader {
-  /** What pueue says, or `undefined`; {@link problem} then tells why. */
-  readonly state: () => Promise<PueueState | undefined>;
+interface QueueReader {
+  /** What the queue says, or `undefined`; {@link problem} then tells why. */
+  readonly state: () => Promise<QueueState | undefined>;
   readonly problem: () => string | undefined;
 }
 
-function pueueReader(terminal: Terminal, signal: AbortSignal): PueueReader {
+function queueReader(terminal: Terminal, signal: AbortSignal): QueueReader {
   let problem: string | undefined;
-  let client: Pueue | undefined;
+  let queue: TaskQueue | undefined;
   return {
     problem: () => problem,
     async state() {
       try {
-        client ??= await Pueue.open({ env: terminal.env, signal });
-        const state = await client.status();
+        queue ??= await QUEUE.open({ env: terminal.env, signal });
+        const state = await queue.state();
         problem = undefined;
         return state;
       } catch (error) {
@@ -115,12 +115,12 @@ function pueueReader(terminal: Terminal, signal: AbortSignal): PueueReader {
   };
 }
 
-function watchOf(sweep: Sweep, readPueue: StatusDeps['readPueue']): SweepWatch {
+function watchOf(sweep: Sweep, readQueue: StatusDeps['readQueue']): SweepWatch {
   const report = auditReportPath(sweep.logDirectory, sweep.name);
   const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
   return new SweepWatch({
     units: sweep.units.map(unitToWatch),
-    readPueue,
+    readQueue,
     readAudit: () => {
       const audit = readAuditReport(report);
       if (audit === undefined) return undefined;
@@ -148,7 +148,7 @@ function unitToWatch({ unit, directory, logPath, linksWithin, config }: UnitCont
   };
 }
 
-// Without pueue nobody knows what still waits.
+// Without the queue nobody knows what still waits.
 function hasEnded({ units, audit }: SweepStatus, problem: string | undefined): boolean {
   if (problem !== undefined && units.some(({ state }) => state !== 'complete')) return false;
   const live = units.some(({ state }) => ['running', 'queued', 'delayed', 'paused'].includes(state));
@@ -165,12 +165,13 @@ function rendered(
   return renderStatus(status, outStyle, {
     all: flags.all === true,
     problem,
+    queue: QUEUE,
     ...(rows === undefined ? {} : { rows }),
   });
 }
 
 function show(status: SweepStatus, problem: string | undefined, flags: Flags, terminal: Terminal): void {
-  if (flags.json === true) terminal.out.write(jsonLine({ ...status, pueue_problem: problem }));
+  if (flags.json === true) terminal.out.write(jsonLine({ ...status, queue_problem: problem }));
   else terminal.out.write(rendered(status, problem, flags, terminal));
 }
 

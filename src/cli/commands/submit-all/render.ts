@@ -1,5 +1,6 @@
 import type { SubmitReport } from '../../../app/sweep/submit.js';
-import { pasteableWord } from '../../../core/text/shell.js';
+import { LARGE_STATE_BYTES, type QueueKind } from '../../../core/queue/queue.js';
+import { pasteableCommand } from '../../../core/text/shell.js';
 import { formatBytes, formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 import { renderTable } from '../../terminal/table.js';
@@ -18,18 +19,21 @@ export interface Submission {
     readonly queries: number;
     readonly problem: string | null;
   }[];
-  /** Units that run, but not as a task of pueue. */
+  /** Units that run, but not as a task of the queue. */
   readonly elsewhere: readonly string[];
   /** Queries that are due, by unit; only of the units that were looked at. */
   readonly due: ReadonlyMap<string, number>;
 }
 
-// pueue writes its whole state with each change of a task; from here on that can be felt.
-const LARGE_STATE_BYTES = 5_000_000;
 const MAX_NAMES = 20;
 
 /** The end of `qrun submit-all`: a table of what became of the units, and what to do next. */
-export function renderSubmission(submission: Submission, style: Style, dry: boolean): string {
+export function renderSubmission(
+  submission: Submission,
+  queue: QueueKind,
+  style: Style,
+  dry: boolean,
+): string {
   const { report, complete, elsewhere, due, sweep, group } = submission;
   const queries = (units: readonly string[]): string => {
     const known = units.filter(unit => due.has(unit));
@@ -51,7 +55,7 @@ export function renderSubmission(submission: Submission, style: Style, dry: bool
   const { paint } = style;
   const slots = `${formatCount(report.slots)} at a time`;
   const lines = [
-    `${paint.strong(style.foreign(sweep))}  ${style.foreign(submission.root)}  ${paint.faint(`pueue group ${style.foreign(group)}, ${slots}`)}`,
+    `${paint.strong(style.foreign(sweep))}  ${style.foreign(submission.root)}  ${paint.faint(`${queue.name} group ${style.foreign(group)}, ${slots}`)}`,
     '',
     table,
     '',
@@ -59,14 +63,16 @@ export function renderSubmission(submission: Submission, style: Style, dry: bool
     ...leftOut(submission, style),
     `  ${auditLine(report, dry)}`,
   ];
+  const { startGroup, clean } = queue.commands;
+  const typed = (words: readonly string[] = []): string => pasteableCommand(words, !style.unicode);
   if (report.groupPaused) {
     lines.push(
-      `  ${paint.caution(style.marks.caution)} the group is paused: pueue start ${pasteableWord(`--group=${group}`, !style.unicode)}   (or submit with --resume-group)`,
+      `  ${paint.caution(style.marks.caution)} the group is paused: ${typed(startGroup?.(group))}   (or submit with --resume-group)`,
     );
   }
-  if (report.stateBytes > LARGE_STATE_BYTES) {
+  if (report.stateBytes !== undefined && report.stateBytes >= LARGE_STATE_BYTES) {
     lines.push(
-      `  ${paint.caution(style.marks.caution)} pueue's state has ${formatBytes(report.stateBytes)}, which each of its changes writes: pueue clean`,
+      `  ${paint.caution(style.marks.caution)} ${queue.name}'s state has ${formatBytes(report.stateBytes)}, which each of its changes writes: ${typed(clean?.())}`,
     );
   }
   return `${lines.join('\n')}\n`;
@@ -99,8 +105,8 @@ function leftOut({ cannotRun }: Submission, style: Style): string[] {
   ];
 }
 
-function auditLine({ audit }: SubmitReport, dry: boolean): string {
-  if (audit === 'waiting') return 'the audit waits behind them';
-  if (audit === 'not due') return 'the last audit was complete, and nothing was recorded since';
+function auditLine({ follower }: SubmitReport, dry: boolean): string {
+  if (follower === 'waiting') return 'the audit waits behind them';
+  if (follower === 'not due') return 'the last audit was complete, and nothing was recorded since';
   return dry ? 'the audit would follow' : 'the audit follows, whatever becomes of them: qrun status tells';
 }

@@ -4,14 +4,14 @@ import { type SubmitReport, submitTasks } from '../../../app/sweep/submit.js';
 import { previewUnit } from '../../../app/unit/preview.js';
 import { sizeSlots } from '../../../core/machine/sizing.js';
 import { tasksByName } from '../../../core/queue/labels.js';
-import { isLive, type PueueState } from '../../../core/queue/pueue-state.js';
+import { isLive, isStarted, isWaiting, type QueueState, type QueueTask } from '../../../core/queue/queue.js';
 import { auditOf } from '../../../core/sweep/audit.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../../io/log/audit-report.js';
 import { readLog } from '../../../io/log/follow.js';
 import { leaseHolder } from '../../../io/log/lease.js';
 import { HostMeter } from '../../../io/machine/host.js';
-import { Pueue } from '../../../io/queue/pueue.js';
+import { QUEUE } from '../../../io/queue/queues.js';
 import { directorySource } from '../../../io/unit/unit-files.js';
 import type { Sweep } from '../../../local/sweep/context.js';
 import { PlanPool } from '../../../local/sweep/plan-threads.js';
@@ -21,7 +21,7 @@ import type { Flags } from '../../options.js';
 import { createCounter } from '../../progress/counter.js';
 import { jobSize } from '../../sweep/job-size.js';
 import { finalizersOf, sweepOf, UNIT_PRIORITY, wholeNumberFlag } from '../../sweep/options.js';
-import { prepareJobs, submitDeps } from '../../sweep/unit-tasks.js';
+import { prepareTasks, submitDeps } from '../../sweep/unit-tasks.js';
 import { untilStopped } from '../../terminal/signals.js';
 import { type Terminal, tell } from '../../terminal/streams.js';
 import { formatSizing } from '../probe/render.js';
@@ -29,10 +29,10 @@ import { checkServer } from './check-server.js';
 import { renderSubmission, type Submission } from './render.js';
 
 /**
- * `qrun submit-all ROOT`: adds a task to pueue for each unit that is not complete, queued or running, and the
+ * `qrun submit-all ROOT`: adds a task to the queue for each unit that is not complete, queued or running, and the
  * audit behind them. Everything is checked before the first task is added. Gives the exit code.
  *
- * Errors: QrunError of the configuration, the units, the server (24) and pueue (26).
+ * Errors: QrunError of the configuration, the units, the server (24) and the queue (26).
  */
 export async function submitAllCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   // Tasks that were added before a signal stay; the next submit-all goes on from there.
@@ -52,13 +52,13 @@ async function submitAll(
   tell(terminal, sweep.notices);
   const priority = wholeNumberFlag(flags, 'priority', UNIT_PRIORITY) ?? sweep.table.priority ?? 0;
   const slots = slotsOf(flags, sweep, terminal);
-  const pueue = await Pueue.open({ env: terminal.env, signal });
-  const before = await pueue.status();
+  const queue = await QUEUE.open({ env: terminal.env, signal });
+  const before = await queue.state();
   const counter = createCounter(terminal);
   const outlooks = await planUnits(sweep, before, counter.show, signal);
   const byUnit = new Map(outlooks.map(outlook => [outlook.unit, outlook]));
   const elsewhere = await runningElsewhere(sweep, byUnit);
-  // Also the ones that pueue has already, so that they are counted; under the lock they are looked for again.
+  // Also the ones that the queue has already, so that they are counted; under the lock they are looked for again.
   const wanted = sweep.units.filter(({ unit }) => (byUnit.get(unit)?.due ?? 1) > 0 && !elsewhere.has(unit));
   const isBad = ({ bad, problem }: UnitOutlook): boolean => bad > 0 || problem !== undefined;
   const submission = {
@@ -74,18 +74,18 @@ async function submitAll(
   };
   const planned = wanted.some(({ unit }) => byUnit.has(unit));
   const setup = flags.setup === true && flags.dryRun !== true;
-  const jobs = flags.dryRun === true ? undefined : await prepareJobs(sweep, terminal, unitFlags(flags));
+  const commands = flags.dryRun === true ? undefined : await prepareTasks(sweep, terminal, unitFlags(flags));
   // Up to here files were read, and nothing was begun.
   listen();
   if (setup || (planned && flags.delay === undefined)) await checkServer(sweep, setup, terminal, signal);
-  if (jobs === undefined) {
+  if (commands === undefined) {
     counter.clear();
     return show({ ...submission, report: dryReport(sweep, wanted, before, slots) }, flags, terminal, true);
   }
   const finalizers = finalizersOf(flags);
   const report = await submitTasks(
     {
-      ...submitDeps(pueue, sweep.root, terminal, signal),
+      ...submitDeps(queue, sweep.root, terminal, signal),
       onAdded: (added, total) => counter.show('submitted', added, total),
     },
     {
@@ -94,25 +94,23 @@ async function submitAll(
       root: sweep.root,
       group: sweep.group,
       slots,
-      newGroupSlots: slots ?? 1,
       priority,
       delay: flags.delay as string | undefined,
       tasks: wanted.map(unit => ({
         name: unit.unit,
-        command: jobs.unit(unit),
+        argv: commands.unit(unit),
         ...(byUnit.has(unit.unit) ? {} : { isDue: async () => (await planOf(unit, signal)).due.length > 0 }),
       })),
-      audit: jobs.audit({
-        finalizers,
-        priority: priority - 1,
-      }),
-      auditDue: auditIsDue(sweep),
+      follower: {
+        argv: commands.audit({ finalizers, priority: priority - 1 }),
+        isDue: auditIsDue(sweep),
+      },
       resumeGroup: flags.resumeGroup === true,
     },
   );
   counter.clear();
   const complete = [...submission.complete, ...report.ended].sort();
-  if (report.audit === 'not due' && finalizers.length > 0) {
+  if (report.follower === 'not due' && finalizers.length > 0) {
     terminal.err.write('--then is not run: nothing is due; qrun audit-all --then runs it\n');
   }
   return show({ ...submission, complete, report }, flags, terminal, false);
@@ -128,10 +126,10 @@ function slotsOf(flags: Flags, { table, config }: Sweep, terminal: Terminal): nu
   return wholeNumberFlag({ parallel: given }, 'parallel', { min: 1, max: 10_000 });
 }
 
-// Units that pueue has already are left as they are, and need not be read: 300,000 files take their time.
+// Units that the queue has already are left as they are, and need not be read: 300,000 files take their time.
 async function planUnits(
   sweep: Sweep,
-  { tasks }: PueueState,
+  { tasks }: QueueState,
   show: (what: string, done: number, total: number) => void,
   signal: AbortSignal,
 ): Promise<UnitOutlook[]> {
@@ -212,41 +210,41 @@ function auditIsDue(sweep: Sweep): boolean {
 function dryReport(
   sweep: Sweep,
   wanted: readonly UnitContext[],
-  { tasks, groups, sizeBytes }: PueueState,
+  { tasks, groups, stateBytes }: QueueState,
   slots: number | undefined,
 ): SubmitReport {
   const present = tasksByName('unit', tasks, sweep.name);
-  const phase = (unit: UnitContext): string => present.get(unit.unit)?.phase ?? 'done';
-  const names = (fits: (phase: string) => boolean): string[] =>
-    wanted.filter(unit => fits(phase(unit))).map(({ unit }) => unit);
+  const names = (fits: (task: QueueTask | undefined) => boolean): string[] =>
+    wanted.filter(({ unit }) => fits(present.get(unit))).map(({ unit }) => unit);
   const group = groups.get(sweep.group);
   return {
-    submitted: names(one => one === 'done'),
-    queued: names(one => ['queued', 'stashed', 'locked'].includes(one)),
-    running: names(one => ['running', 'paused'].includes(one)),
+    submitted: names(task => task === undefined || !isLive(task)),
+    queued: names(task => task !== undefined && isWaiting(task)),
+    running: names(task => task !== undefined && isStarted(task)),
     ended: [],
-    audit: wanted.length > 0 || auditIsDue(sweep) ? 'submitted' : 'not due',
+    follower: wanted.length > 0 || auditIsDue(sweep) ? 'submitted' : 'not due',
     group: sweep.group,
     slots: slots ?? group?.slots ?? 1,
     groupPaused: group?.paused === true,
-    stateBytes: sizeBytes,
+    stateBytes,
   };
 }
 
 function show(submission: Submission, flags: Flags, terminal: Terminal, dry: boolean): number {
   if (flags.json === true) {
     const { due, report, cannotRun, ...rest } = submission;
-    const { groupPaused, stateBytes, ended: _ended, ...counts } = report;
+    const { groupPaused, stateBytes, follower, ended: _ended, ...counts } = report;
     terminal.out.write(
       jsonLine({
         ...rest,
         cannot_run: cannotRun,
         ...counts,
+        audit: follower,
         group_paused: groupPaused,
-        state_bytes: stateBytes,
+        state_bytes: stateBytes ?? null,
         dry_run: dry,
       }),
     );
-  } else terminal.out.write(renderSubmission(submission, terminal.outStyle, dry));
+  } else terminal.out.write(renderSubmission(submission, QUEUE, terminal.outStyle, dry));
   return 0;
 }

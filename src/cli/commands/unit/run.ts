@@ -20,6 +20,7 @@ import { systemClock } from '../../../io/machine/clock.js';
 import { countDescriptors } from '../../../io/machine/descriptors.js';
 import { whoAndWhere } from '../../../io/machine/identity.js';
 import { version } from '../../../io/machine/version.js';
+import { taskContext } from '../../../io/queue/queues.js';
 import { gitCommit } from '../../../io/unit/git-commit.js';
 import { directorySource, findSetupFiles, KEPT_BYTES, statOf } from '../../../io/unit/unit-files.js';
 import { withConcurrency } from '../../../local/unit/concurrency.js';
@@ -63,7 +64,7 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     await showPlan(directory, { ...flags, json: undefined }, shown);
   }
   const { context, warning } = withinDescriptors(
-    await withConcurrency(given, terminal.env.PUEUE_GROUP !== undefined, chosen => {
+    await withConcurrency(given, taskContext(terminal.env) !== undefined, chosen => {
       if (flags.quiet !== true) terminal.err.write(renderConcurrency(chosen));
     }),
   );

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { isLive, parseGroups, parseState } from '../../../src/core/queue/pueue-state.js';
+import { isLive } from '../../../src/core/queue/queue.js';
+import { parseGroups, parseState } from '../../../src/io/queue/pueue/status.js';
 
 // The shape that `pueue status --json` 4.0.4 printed, with one task in each phase.
 function state(tasks: Readonly<Record<string, unknown>>): string {
@@ -11,7 +12,6 @@ function state(tasks: Readonly<Record<string, unknown>>): string {
 }
 
 const AT = '2026-01-31T12:00:00.123456789+01:00';
-const AT_MS = Date.parse('2026-01-31T11:00:00.123Z');
 
 function task(status: unknown, more: object = {}): unknown {
   const envs = { PATH: '/bin' };
@@ -37,28 +37,26 @@ const DONE = { enqueued_at: AT, start: AT, end: AT };
 describe('parseState', () => {
   it.each([
     ['queued', { Queued: { enqueued_at: AT } }],
-    ['stashed', { Stashed: { enqueue_at: null } }],
+    ['delayed', { Stashed: { enqueue_at: null } }],
     ['running', { Running: { enqueued_at: AT, start: AT } }],
     ['paused', { Paused: { enqueued_at: AT, start: AT } }],
-    ['locked', { Locked: { previous_status: { Queued: { enqueued_at: AT } } } }],
+    ['queued', { Locked: { previous_status: { Queued: { enqueued_at: AT } } } }],
     ['done', { Done: { ...DONE, result: 'Success' } }],
   ])('reads a task that is %s', (phase, status) => {
     const [read] = parseState(state({ 3: task(status) })).tasks;
-    expect(read).toMatchObject({ id: 3, label: 'qrun:s:u', group: 'g', directory: '/tmp', phase });
-    expect(read?.createdMs).toBe(AT_MS);
+    expect(read).toMatchObject({ id: '3', label: 'qrun:s:u', group: 'g', directory: '/tmp', phase });
     expect(read && isLive(read)).toBe(phase !== 'done');
-    expect(read?.startMs).toBe(['running', 'paused', 'done'].includes(phase) ? AT_MS : undefined);
   });
 
   it.each([
     ['Success', { kind: 'success' }],
-    ['Killed', { kind: 'killed' }],
-    ['Errored', { kind: 'errored' }],
-    ['DependencyFailed', { kind: 'dependency' }],
+    ['Killed', { kind: 'killed', says: 'killed, or pueued was restarted' }],
+    ['Errored', { kind: 'lost', says: 'pueue lost it' }],
+    ['DependencyFailed', { kind: 'not started', says: 'a task that it depends on failed' }],
     [{ Failed: 137 }, { kind: 'failed', exitCode: 137 }],
-    [{ FailedToSpawn: 'no such file' }, { kind: 'spawn' }],
+    [{ FailedToSpawn: 'no such file' }, { kind: 'not started', says: 'could not be started' }],
   ])('reads the result %j', (result, expected) => {
-    expect(parseState(state({ 3: task({ Done: { ...DONE, result } }) })).tasks[0]?.result).toEqual(expected);
+    expect(parseState(state({ 3: task({ Done: { ...DONE, result } }) })).tasks[0]?.end).toEqual(expected);
   });
 
   it('sorts tasks by id, takes a missing label as none, and reads groups and the size', () => {
@@ -66,11 +64,11 @@ describe('parseState', () => {
     const json = state({ 10: task(queued, { id: 10, label: null }), 9: task(queued, { id: 9 }) });
     const read = parseState(json);
     expect(read.tasks.map(({ id, label }) => [id, label])).toEqual([
-      [9, 'qrun:s:u'],
-      [10, ''],
+      ['9', 'qrun:s:u'],
+      ['10', ''],
     ]);
     expect(read.groups.get('g')).toEqual({ name: 'g', paused: true, slots: 4 });
-    expect(read.sizeBytes).toBe(json.length);
+    expect(read.stateBytes).toBe(json.length);
   });
 
   it.each([
@@ -82,7 +80,7 @@ describe('parseState', () => {
     ['a task without id', state({ 3: task({ Queued: {} }, { id: 'x' }) })],
   ])('refuses %s', (_what, json) => {
     expect(() => parseState(json)).toThrow(
-      expect.objectContaining({ code: 'PUEUE_UNSUPPORTED', exitCode: 26 }),
+      expect.objectContaining({ code: 'QUEUE_UNSUPPORTED', exitCode: 26 }),
     );
   });
 
