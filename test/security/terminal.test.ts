@@ -2,8 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createProgram } from '../../src/cli/program.js';
+import { quietOutput } from '../../src/cli/terminal/controls.js';
 import type { Terminal } from '../../src/cli/terminal/streams.js';
-import { quietOutput } from '../../src/cli/terminal/text.js';
 import { jsonLine } from '../../src/core/text/json.js';
 import { endAll, qrun, removeTree, tree } from '../integration/qrun.js';
 

@@ -1,6 +1,6 @@
 import type { EventSink } from '../../core/unit/events.js';
+import { quietOutput } from '../terminal/controls.js';
 import { withoutColor } from '../terminal/style.js';
-import { quietOutput } from '../terminal/text.js';
 import { createSafeWriter, type SafeWriter } from '../terminal/writer.js';
 import { createNotes } from './notes.js';
 import type { Guard, ProgressViewOptions, View } from './options.js';

@@ -1,5 +1,5 @@
+import { quietOutput } from './controls.js';
 import { createStyle, type Style, wantsColor, wantsLive, wantsUnicode } from './style.js';
-import { quietOutput } from './text.js';
 import { createSafeWriter, type SafeWriter } from './writer.js';
 
 /** The process as the commands see it: the only way to its streams and environment. */

@@ -1,5 +1,5 @@
 import picocolors from 'picocolors';
-import { escapeControls } from './text.js';
+import { escapeControls } from './controls.js';
 
 /** Environment variables, as `process.env` has them. */
 export type Environment = Readonly<Record<string, string | undefined>>;

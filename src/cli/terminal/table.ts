@@ -1,4 +1,3 @@
-import Table from 'cli-table3';
 import type { Paint, Style } from './style.js';
 import { clip, clipMiddle, displayWidth } from './text.js';
 
@@ -25,24 +24,6 @@ const SHRINK_STEPS = [
   { onlyWilling: false, atLeast: 1 },
 ] as const;
 
-const NO_BORDERS = {
-  top: '',
-  'top-mid': '',
-  'top-left': '',
-  'top-right': '',
-  bottom: '',
-  'bottom-mid': '',
-  'bottom-left': '',
-  'bottom-right': '',
-  left: '',
-  'left-mid': '',
-  mid: '',
-  'mid-mid': '',
-  right: '',
-  'right-mid': '',
-  middle: ' '.repeat(GAP),
-} as const;
-
 /**
  * A table without borders, a line for the titles and one for each row, cut to the width of the terminal; no
  * line ends in spaces and there is no newline at the end. Cells are plain text and may come from elsewhere:
@@ -57,38 +38,29 @@ export function renderTable(
   const cells = rows.map(row => columns.map((_, index) => style.foreign(row[index] ?? '')));
   const widths = fitWidths(columns, cells, style.columns - indent);
   const ellipsis = style.marks.ellipsis;
-  const cutCell = (text: string, index: number): string => {
-    const cut = columns[index]?.shrink === 'middle' ? clipMiddle : clip;
-    return cut(text, widths[index] ?? 0, ellipsis);
+  const lineOf = (texts: readonly string[], paintOf: (index: number) => (cell: string) => string): string => {
+    const shown = columns.map(({ align, shrink }, index) => {
+      const width = widths[index] ?? 0;
+      const cut = (shrink === 'middle' ? clipMiddle : clip)(texts[index] ?? '', width, ellipsis);
+      const room = ' '.repeat(Math.max(0, width - displayWidth(cut)));
+      const painted = paintOf(index)(cut);
+      return align === 'right' ? room + painted : painted + room;
+    });
+    return `${' '.repeat(indent)}${shown.join(' '.repeat(GAP))}`.trimEnd();
   };
-  const table = new Table({
-    chars: NO_BORDERS,
-    colWidths: widths,
-    colAligns: columns.map(column => column.align ?? 'left'),
-    truncate: ellipsis,
-    // Its colours are switched by a detection of their own, so that it is given none.
-    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [], compact: true },
-  });
-  table.push(columns.map(({ title }, index) => cutCell(title, index)));
-  for (const row of cells) {
-    table.push(
-      row.map((text, index) => {
-        const color = columns[index]?.paint?.(text);
-        const cut = cutCell(text, index);
-        return color === undefined ? cut : style.paint[color](cut);
+  const titles = columns.map(({ title }) => title);
+  return [
+    style.paint.faint(lineOf(titles, () => text => text)),
+    ...cells.map(row =>
+      lineOf(row, index => {
+        const color = columns[index]?.paint?.(row[index] ?? '');
+        return color === undefined ? text => text : style.paint[color];
       }),
-    );
-  }
-  const margin = ' '.repeat(indent);
-  return table
-    .toString()
-    .split('\n')
-    .map(line => `${margin}${line}`.trimEnd())
-    .map((line, index) => (index === 0 ? style.paint.faint(line) : line))
-    .join('\n');
+    ),
+  ].join('\n');
 }
 
-/** The width of each column, so that the table fits into `available` where that is possible. */
+/** Returns the width of each column, so that the table fits into `available` where that is possible. */
 function fitWidths(
   columns: readonly TableColumn[],
   cells: readonly (readonly string[])[],

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { quietOutput } from './text.js';
+import { quietOutput } from './controls.js';
 
 /** Writes text to a stream that may fail at any time. */
 export interface SafeWriter {

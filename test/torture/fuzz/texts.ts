@@ -1,13 +1,6 @@
 import fc from 'fast-check';
-import {
-  clip,
-  clipMiddle,
-  displayWidth,
-  escapeControls,
-  padEnd,
-  padStart,
-  wrap,
-} from '../../../src/cli/terminal/text.js';
+import { escapeControls } from '../../../src/cli/terminal/controls.js';
+import { clip, clipMiddle, displayWidth, padEnd, padStart, wrap } from '../../../src/cli/terminal/text.js';
 import { checkedSweepName, sweepNameOf } from '../../../src/core/queue/labels.js';
 import { formatSize, parseSize } from '../../../src/core/text/bytes.js';
 import { formatDuration, MAX_DURATION_MS, parseDuration } from '../../../src/core/text/duration.js';

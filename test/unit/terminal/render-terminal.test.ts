@@ -33,7 +33,7 @@ const SCRIPT = `
     concurrency: 2, selected: 1000, settled: 0, due: 1000,
   });
   const record = (query, outcome, error) =>
-    view.sink({ type: 'query_recorded', query, outcome, rows: 1, attempt: 1, duration_ms: 5, ...(error && { error }) });
+    view.sink({ type: 'query_recorded', query, outcome, rows: 1, attempt: 1, duration_ms: 5, error: error ?? null });
   for (let index = 0; index < 300; index++) record('q' + index, 'normal');
   for (let index = 0; index < 9; index++)
     record('bad' + index, 'error', { code: 62, name: 'SYNTAX_ERROR', kind: 'permanent', message: 'Syntax error' });
@@ -43,7 +43,7 @@ const SCRIPT = `
   await next();
   view.sink({
     type: 'run_ended', ...run, selected: 1000, settled_before: 0, recorded: { normal: 300, skipped: 91, error: 9 },
-    records: 400, not_run: 600, retries: 0, elapsed_ms: 1, durations: undefined, slowest: [], errors: [],
+    records: 400, not_run: 600, retries: 0, elapsed_ms: 1, durations: null, slowest: [], errors: [],
     stopped: 'SIGINT', exit_code: 130,
   });
   view.close();

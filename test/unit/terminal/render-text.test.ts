@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { escapeControls } from '../../../src/cli/terminal/controls.js';
 import {
   formatBytes,
   formatCount,
@@ -8,14 +9,7 @@ import {
   formatLatency,
   formatRate,
 } from '../../../src/cli/terminal/format.js';
-import {
-  clip,
-  clipMiddle,
-  displayWidth,
-  escapeControls,
-  padStart,
-  wrap,
-} from '../../../src/cli/terminal/text.js';
+import { clip, clipMiddle, displayWidth, padStart, wrap } from '../../../src/cli/terminal/text.js';
 
 describe('escapeControls', () => {
   it.each([

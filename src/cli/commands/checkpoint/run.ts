@@ -6,8 +6,8 @@ import { unitId } from '../../../core/unit/names.js';
 import { openCheckpoint } from '../../../io/jobs/checkpoint.js';
 import { filesOf, readJobs } from '../../../local/jobs/context.js';
 import { type Flags, parsePairs } from '../../options.js';
+import { escapeControls } from '../../terminal/controls.js';
 import type { Terminal } from '../../terminal/streams.js';
-import { escapeControls } from '../../terminal/text.js';
 
 /** What can be done with a checkpoint. */
 export type CheckpointAction = 'path' | 'get' | 'set' | 'clear';

@@ -1,0 +1,63 @@
+/**
+ * Text that comes from elsewhere (query names, server messages) made safe and measured for a terminal.
+ */
+
+// What a terminal may act on or what reorders the text around it: C0, DEL, C1, line and paragraph separators,
+// directional marks and overrides, the byte order mark, and halves of surrogate pairs.
+const UNSAFE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu;
+const NOT_ASCII = /[^\x20-\x7e]/gu;
+
+const SHORT_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+function escapeCharacter(character: string): string {
+  const short = SHORT_ESCAPES[character];
+  if (short !== undefined) return short;
+  const point = character.codePointAt(0) ?? 0;
+  if (point <= 0xff) return `\\x${point.toString(16).padStart(2, '0')}`;
+  return point <= 0xffff ? `\\u${point.toString(16).padStart(4, '0')}` : `\\u{${point.toString(16)}}`;
+}
+
+/**
+ * The text on one line, with each character that could drive or confuse a terminal replaced by a visible
+ * escape (`\n`, `\x1b`, `\u202e`). With `asciiOnly` every other character beyond ASCII is escaped too: in a
+ * locale that is not UTF-8 the bytes of such a character can be control codes (0x9b is CSI in Latin-1).
+ */
+export function escapeControls(text: string, asciiOnly = false): string {
+  const safe = text.replace(UNSAFE, escapeCharacter);
+  return asciiOnly ? safe.replace(NOT_ASCII, escapeCharacter) : safe;
+}
+
+// Colours, and what moves the cursor, as this program writes them.
+const COLOR = '\\x1b\\[[\\d;]{1,20}m';
+const MOVE = '\\x1b\\[(?:[KJH]|\\?\\d{1,4}[hl])|\\r(?=\\x1b\\[K)';
+const OUTPUT = new RegExp(`${COLOR}|${MOVE}|(?![\\n\\t])${UNSAFE.source}`, 'gu');
+const IS_COLOR = new RegExp(`^${COLOR}$`);
+const IS_MOVE = new RegExp(`^(?:\\r|${MOVE})$`);
+// Where a line begins with `::`, and at `##[` or `##vso[` anywhere, build servers take it for a command.
+const COMMAND_LINE = /^([^\S\n\r\u2028\u2029]*)::/gm;
+const COMMAND = /##(?=\w{0,20}\[)/g;
+
+/** What a stream may be given besides text. */
+export interface OutputRights {
+  readonly color: boolean;
+  /** It is redrawn. */
+  readonly live?: boolean;
+}
+
+/**
+ * A text as it may leave the process, whatever it was made of: no control character but line ends and tabs, colours and
+ * movements of the cursor only where the stream may have them, and nothing that a build server would obey. The last
+ * net: texts from elsewhere are made safe where they are laid out. Linear in the length of the text.
+ */
+export function quietOutput(text: string, { color, live = false }: OutputRights): string {
+  return text
+    .replace(OUTPUT, found => {
+      if ((color && IS_COLOR.test(found)) || (live && IS_MOVE.test(found))) return found;
+      return (
+        escapeCharacter(found.charAt(0) === '\x1b' || found === '\r' ? found.charAt(0) : found) +
+        (found.charAt(0) === '\x1b' ? found.slice(1) : '')
+      );
+    })
+    .replace(COMMAND_LINE, '$1: :')
+    .replace(COMMAND, '# #');
+}
