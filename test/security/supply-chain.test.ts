@@ -49,7 +49,7 @@ describe('the package', () => {
   const ALLOWED: readonly RegExp[] = [
     /^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|docker-compose\.yml)$/,
     /^bin\/qrun\.cjs$/,
-    /^dist\/(?:index|(?:core|io|app|local)\/(?:[\w-]+\/)*[\w-]+)\.(?:js|d\.ts)$/,
+    /^dist\/(?:index|(?:core|io|app|local)\/(?:[\w-]+\/)*[\w.-]+)\.(?:js|d\.ts)$/,
     /^dist\/cli\/bundle\/[\w-]+\.js$/,
     /^schema\/[\w.]+\.json$/,
     /^sql\/(?:\w+\/)*\w+\.sql$/,
