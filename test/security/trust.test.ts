@@ -19,7 +19,7 @@ import { prepareTasks } from '../../src/cli/sweep/unit-tasks.js';
 import { isLoopback, trustDigest } from '../../src/core/config/trust.js';
 import { writeJobConfig } from '../../src/io/config/submission-config.js';
 import { TrustStore } from '../../src/io/config/trust-store.js';
-import { type SweepContext, sweepContext } from '../../src/local/config/sweep-context.js';
+import { type Given, type SweepContext, sweepContext } from '../../src/local/config/sweep-context.js';
 import { openSweep } from '../../src/local/sweep/context.js';
 import { type Ended, endAll, put, qrun, removeTree, tree } from '../integration/qrun.js';
 import { evilServer } from './evil-server.js';
@@ -53,14 +53,14 @@ function made(name: string): string {
 
 type Words = Readonly<Record<string, string>>;
 
-function context(env: Words = {}, flags: Readonly<Record<string, unknown>> = {}, at = root): SweepContext {
-  return sweepContext(join(at, 'u'), flags, { cwd: at, env: { HOME: home, ...env } });
+function context(env: Words = {}, given: Given = {}, at = root): SweepContext {
+  return sweepContext(join(at, 'u'), given, { cwd: at, env: { HOME: home, ...env } });
 }
 
 /** The password that would be sent, or the error that is given in its place. */
-function sent(env: Words = {}, flags: Readonly<Record<string, unknown>> = {}, at = root): string {
+function sent(env: Words = {}, given: Given = {}, at = root): string {
   try {
-    return context(env, flags, at).connection().password ?? 'none';
+    return context(env, given, at).connection().password ?? 'none';
   } catch (error) {
     expect(error).toMatchObject({ code: 'CONFIG', exitCode: 2 });
     const { message, hint } = error as { message: string; hint?: string };
@@ -113,7 +113,7 @@ describe('a server that the tree names', () => {
     put(home, 'pw', SECRET);
     const sweep = openSweep(
       root,
-      { password_file: join(home, 'pw') },
+      { flags: { passwordFile: join(home, 'pw') } },
       { cwd: root, env: { HOME: home } },
       { include: [], exclude: [] },
     );
@@ -196,8 +196,8 @@ describe('a server that the tree names', () => {
     put(home, 'pw', `${SECRET}\n`);
     put(root, 'qrun.toml', `url = "${REMOTE}"\n`);
     expect(sent({ CLICKHOUSE_PASSWORD_FILE: join(home, 'pw') })).toContain('CLICKHOUSE_PASSWORD_FILE');
-    expect(sent({}, { password_file: join(home, 'pw') })).toContain('--password-file');
-    expect(sent({}, { password_file: join(home, 'pw'), url: REMOTE })).toBe(SECRET);
+    expect(sent({}, { flags: { passwordFile: join(home, 'pw') } })).toContain('--password-file');
+    expect(sent({}, { flags: { passwordFile: join(home, 'pw'), url: REMOTE } })).toBe(SECRET);
   });
 
   it('of which an empty variable says nothing', () => {
@@ -405,7 +405,7 @@ describe('trust', () => {
   it('does not depend on flags and variables, nor on what has no part in it', async () => {
     put(root, 'qrun.toml', `url = "${REMOTE}"\n`);
     await trust();
-    expect(sent({ ...PW, CLICKHOUSE_USER: 'u' }, { log_dir: 'elsewhere' })).toBe(SECRET);
+    expect(sent({ ...PW, CLICKHOUSE_USER: 'u' }, { flags: { logDir: 'elsewhere' } })).toBe(SECRET);
     put(root, 'qrun.toml', `# again\nurl = "${REMOTE}"\ntimeout = "5m"\n[settings]\nmax_threads = 2\n`);
     expect(sent(PW)).toBe(SECRET);
   });
@@ -567,10 +567,12 @@ describe('the configuration of a submission', () => {
 
   it('that a tree brings along is of the tree, whatever it says', async () => {
     const { path, digest } = await writeJobConfig(root, values, ['u'], { made });
-    expect(sent(PW, { config: path })).toContain(`${path} names this server, and the tree is not trusted`);
-    expect(sent(PW, { config: path, config_digest: digest })).toBe(SECRET);
-    expect(sent(PW, { config: path, config_digest: `${digest}0` })).toContain('has changed since');
-    expect(sent(PW, { config: path, url: REMOTE })).toBe(SECRET);
+    expect(sent(PW, { submission: { file: path } })).toContain(
+      `${path} names this server, and the tree is not trusted`,
+    );
+    expect(sent(PW, { submission: { file: path, digest } })).toBe(SECRET);
+    expect(sent(PW, { submission: { file: path, digest: `${digest}0` } })).toContain('has changed since');
+    expect(sent(PW, { submission: { file: path }, flags: { url: REMOTE } })).toBe(SECRET);
     const ended = await run(['unit', 'u', `--config=${path}`], PW);
     expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining('is not sent to')]);
     expect(ended.stderr).toContain('submit again');
@@ -580,35 +582,39 @@ describe('the configuration of a submission', () => {
     const mine = place({ '.env': `CLICKHOUSE_PASSWORD=${SECRET}\n` });
     const { path } = await writeJobConfig(mine, values, ['u']);
     put(root, '.qrun/jobs/x.json', readFileSync(path, 'utf8'));
-    expect(sent({}, { config: join(root, '.qrun/jobs/x.json') })).toContain('does not lie there');
+    expect(sent({}, { submission: { file: join(root, '.qrun/jobs/x.json') } })).toContain(
+      'does not lie there',
+    );
     symlinkSync(path, join(root, '.qrun/jobs/y.json'));
-    expect(sent({}, { config: join(root, '.qrun/jobs/y.json') })).toBe(SECRET);
+    expect(sent({}, { submission: { file: join(root, '.qrun/jobs/y.json') } })).toBe(SECRET);
   });
 
   it('of another user is refused, and one that was changed after it was submitted', async () => {
     const { path, digest } = await writeJobConfig(root, values, ['u'], { made });
     chownSync(path, 65_534, 65_534);
-    expect(sent(PW, { config: path, config_digest: digest })).toContain('belongs to another user');
+    expect(sent(PW, { submission: { file: path, digest } })).toContain('belongs to another user');
     chownSync(path, 0, 0);
     writeFileSync(path, readFileSync(path, 'utf8').replace('ch.example', 'evil.example'));
-    expect(sent(PW, { config: path, config_digest: digest })).toContain('has changed since');
+    expect(sent(PW, { submission: { file: path, digest } })).toContain('has changed since');
   });
 
   it('keeps what was decided when it was made', async () => {
     put(home, 'pw', SECRET);
     put(root, 'qrun.toml', `url = "${REMOTE}"\n`);
-    const submit = (flags: Readonly<Record<string, unknown>>) =>
+    const submit = (given: Given) =>
       prepareTasks(
-        openSweep(root, flags, { cwd: root, env: { HOME: home } }, { include: [], exclude: [] }),
+        openSweep(root, given, { cwd: root, env: { HOME: home } }, { include: [], exclude: [] }),
         { proc: { execPath: 'node' } } as never,
         [],
       );
-    const flagsOf = (argv: readonly string[]) => ({
-      config: /--config=(\S+)/.exec(argv.join(' '))?.[1],
-      config_digest: /--config-digest=(\S+)/.exec(argv.join(' '))?.[1],
+    const flagsOf = (argv: readonly string[]): Given => ({
+      submission: {
+        file: /--config=(\S+)/.exec(argv.join(' '))?.[1] ?? '',
+        digest: /--config-digest=(\S+)/.exec(argv.join(' '))?.[1],
+      },
     });
-    const outside = await submit({ url: 'http://mine.example', password_file: join(home, 'pw') });
-    const trusted = await submit({ trust: true, password_file: join(home, 'pw') });
+    const outside = await submit({ flags: { url: 'http://mine.example', passwordFile: join(home, 'pw') } });
+    const trusted = await submit({ trust: true, flags: { passwordFile: join(home, 'pw') } });
     for (const jobs of [outside, trusted]) {
       const audit = flagsOf(jobs.audit({ finalizers: [], priority: 0 }));
       // In the clean environment of a task, and whatever the tree says by then.

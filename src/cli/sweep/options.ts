@@ -1,4 +1,3 @@
-import { flagName } from '../../core/config/config.js';
 import { QrunError } from '../../core/errors.js';
 import { MAX_PRIORITY } from '../../core/sweep/units.js';
 import { commandHoldsSecret } from '../../core/text/secret-names.js';
@@ -6,31 +5,13 @@ import { openSweep, type Sweep } from '../../local/sweep/context.js';
 import { configFlags, type Flags } from '../options.js';
 import type { Terminal } from '../terminal/streams.js';
 
-/** The flags that `addSweepOptions` and the commands above a unit have, and that are no configuration. */
-const NO_CONFIGURATION = [
-  'include',
-  'exclude',
-  'group',
-  'parallel',
-  'priority',
-  'delay',
-  'then',
-  'resumeGroup',
-  'whenEnded',
-  'watch',
-  'interval',
-  'all',
-] as const;
-
 /** Opens the sweep of a command line; `--include` and `--exclude` choose units there, not queries. */
 export function sweepOf(directory: string, flags: Flags, terminal: Terminal): Sweep {
-  const configuration = { ...flags };
-  for (const name of NO_CONFIGURATION) delete configuration[name];
   const selection = {
-    include: (flags.include as string[] | undefined) ?? [],
-    exclude: (flags.exclude as string[] | undefined) ?? [],
+    include: (flags.includeUnits as string[] | undefined) ?? [],
+    exclude: (flags.excludeUnits as string[] | undefined) ?? [],
   };
-  const sweep = openSweep(directory, configFlags(configuration), terminal, selection, flagName);
+  const sweep = openSweep(directory, configFlags(flags), terminal, selection);
   return flags.group === undefined ? sweep : { ...sweep, group: String(flags.group) };
 }
 
@@ -50,7 +31,7 @@ export function wholeNumberFlag(
   if (number >= min && number <= max) return number;
   throw new QrunError(
     'USAGE',
-    `${flagName(name)}: must be a whole number from ${min} to ${max}, not ${JSON.stringify(value)}`,
+    `--${name}: must be a whole number from ${min} to ${max}, not ${JSON.stringify(value)}`,
   );
 }
 

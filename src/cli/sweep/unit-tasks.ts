@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { SubmitDeps } from '../../app/sweep/submit.js';
-import { TOML_KEYS } from '../../core/config/config.js';
+import { byTomlName, TOML_KEYS } from '../../core/config/table.js';
 import { QrunError } from '../../core/errors.js';
 import type { TaskQueue } from '../../core/queue/queue.js';
 import { refusePasswordInUrl } from '../../core/text/shown-urls.js';
@@ -72,12 +72,12 @@ export async function prepareTasks(
   checkSubmissions(sweep.root);
   const { given, name, group } = sweep;
   // Choices of one command line (--setup, --rerun) are none of a configuration; units get theirs as flags.
-  const kept = TOML_KEYS.filter(key => given[key] !== undefined).map(key => [key, given[key]]);
+  const kept = Object.fromEntries(TOML_KEYS.map(key => [key, given[key]]));
   const written = await writeJobConfig(
     sweep.root,
-    { ...Object.fromEntries(kept), sweep: { ...sweep.table, name, group } },
+    { ...byTomlName(kept), sweep: { ...sweep.table, name, group } },
     sweep.units.map(({ unit }) => unit),
-    { timeZone: sweep.timeZone, made: { givers: sweep.givers, trusted: sweep.trust.trusted() } },
+    { timeZone: sweep.timeZone, made: { givers: byTomlName(sweep.givers), trusted: sweep.trust.trusted() } },
   );
   const config = [`--config=${written.path}`, `--config-digest=${written.digest}`];
   const own = ownCommand(terminal);

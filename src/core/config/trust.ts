@@ -7,8 +7,9 @@ import { createHash } from 'node:crypto';
 export type Giver = 'outside' | 'tree';
 
 /**
- * What a tree can say that decides where secrets and results go, what its SQL may reach and what may be sent as SQL, in
- * the order in which it is shown. Trust is in these values, and ends when one of them changes.
+ * What a tree can say that decides where secrets and results go, what its SQL may reach and what may be sent as SQL: the
+ * keys that the table of configuration marks so, by their names in qrun.toml. Trust is in these values, and ends when one
+ * of them changes. Their order is part of the digest, and so of every trust that is remembered.
  */
 export const TRUSTED_KEYS = [
   ...(['url', 'user', 'ca_file', 'password_file', 'log_dir', 'data_dir'] as const),

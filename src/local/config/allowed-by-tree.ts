@@ -1,11 +1,18 @@
-import { type Config, type ConfigKey, type ConfigSource, environmentName } from '../../core/config/config.js';
+import type { ConfigSource } from '../../core/config/config.js';
+import {
+  type Config,
+  type ConfigKey,
+  environmentName,
+  keysWhere,
+  tomlName,
+} from '../../core/config/table.js';
 import { QrunError } from '../../core/errors.js';
 import type { TreeTrust } from './trust.js';
 
 // What lets the SQL of a tree do more than work on its data, or lets links send files from elsewhere as SQL: not for the
 // tree itself to say. The first two have no meaning on a server.
-const OF_EMBEDDED: readonly ConfigKey[] = ['allow_files', 'allow_network'];
-const GUARDED: readonly ConfigKey[] = [...OF_EMBEDDED, 'follow_links'];
+const OF_EMBEDDED: readonly ConfigKey[] = ['allowFiles', 'allowNetwork'];
+const GUARDED = keysWhere(({ tree }) => tree === 'guarded');
 
 /** A configuration and where it comes from, as far as it is asked here. */
 export interface AllowedBy {
@@ -28,7 +35,7 @@ export function refuseAllowedByTree(
   const details = GUARDED.flatMap(key => {
     if (config[key] !== true) return [];
     if (config.engine !== 'embedded' && OF_EMBEDDED.includes(key)) return [];
-    if (sources[key] === 'qrun.toml') return [`${configFile}: ${key} = true`];
+    if (sources[key] === 'qrun.toml') return [`${configFile}: ${tomlName(key)} = true`];
     return sources[key] === '.env' ? [`${dotEnvFile}: ${environmentName(key)}`] : [];
   });
   if (details.length === 0 || trust.trusted()) return;

@@ -1,5 +1,5 @@
 import { realpathSync } from 'node:fs';
-import { type Config, environmentName, flagName } from '../../core/config/config.js';
+import { type Config, environmentName, flagName, tomlName } from '../../core/config/table.js';
 import { type Giver, isLoopback } from '../../core/config/trust.js';
 import { QrunError } from '../../core/errors.js';
 import { shownUrl } from '../../core/text/shown-urls.js';
@@ -19,7 +19,7 @@ export interface Connection {
 }
 
 /** Values of the connection that say where a secret goes or comes from. */
-export type ConnectionKey = 'url' | 'password_file' | 'ca_file';
+export type ConnectionKey = 'url' | 'passwordFile' | 'caFile';
 
 /** A password that stands in a variable, and who gave it. */
 export interface SecretVariable {
@@ -74,7 +74,7 @@ export function connectionOf(inputs: ConnectionInputs): Connection {
   const isForeign = givers.url === 'tree' && !isLoopback(url);
   const secret = secretOf(inputs);
   if (isForeign && secret?.giver === 'outside' && !trust.trusted()) throw refusedSecret(inputs, secret, url);
-  const caFile = config.ca_file === undefined ? undefined : certificates(inputs, config.ca_file, url);
+  const caFile = config.caFile === undefined ? undefined : certificates(inputs, config.caFile, url);
   if (isForeign && !trust.trusted()) {
     notices.push(
       `${inputs.namedBy('url')} names the server ${shownUrl(url)}: ${secret === undefined ? 'no password goes there' : 'only the password of the tree goes there'} (not trusted: ${trust.command})`,
@@ -113,14 +113,14 @@ interface Secret {
 
 function secretOf(inputs: ConnectionInputs, lookOnly = false): Secret | undefined {
   const { config, givers, fileWins, variable } = inputs;
-  const path = config.password_file;
+  const path = config.passwordFile;
   if (!fileWins || path === undefined) {
     return variable === undefined ? undefined : { ...variable, read: () => variable.value };
   }
-  const where = `${path} (${inputs.namedBy('password_file')})`;
-  if (givers.password_file !== 'tree') return { giver: 'outside', where, read: () => readSecretFile(path) };
+  const where = `${path} (${inputs.namedBy('passwordFile')})`;
+  if (givers.passwordFile !== 'tree') return { giver: 'outside', where, read: () => readSecretFile(path) };
   if (lookOnly) return { giver: 'tree', where, read: () => '' };
-  const real = beneathRoot(inputs, 'password_file', path);
+  const real = beneathRoot(inputs, 'passwordFile', path);
   const root = realOf(inputs.trust.root);
   return {
     // What the tree only points at is not its own, nor is what programs of the user keep in it (.npmrc, .env.local).
@@ -132,17 +132,17 @@ function secretOf(inputs: ConnectionInputs, lookOnly = false): Secret | undefine
 
 function certificates(inputs: ConnectionInputs, path: string, url: string): string {
   const { givers, trust } = inputs;
-  if (givers.ca_file !== 'tree') return path;
+  if (givers.caFile !== 'tree') return path;
   if (givers.url !== 'tree' && !trust.trusted()) {
     throw new QrunError(
       'CONFIG',
-      `the CA file ${path}, which ${inputs.namedBy('ca_file')} names, would decide whether ${shownUrl(url)} is believed, and the tree is not trusted`,
+      `the CA file ${path}, which ${inputs.namedBy('caFile')} names, would decide whether ${shownUrl(url)} is believed, and the tree is not trusted`,
       {
         hint: `name the CA file yourself with --ca-file or CLICKHOUSE_CA_FILE; or look at the tree, and then ${trust.command}`,
       },
     );
   }
-  const real = beneathRoot(inputs, 'ca_file', path);
+  const real = beneathRoot(inputs, 'caFile', path);
   const why = distrustPath(real);
   if (why === undefined || trust.trusted()) return real;
   throw new QrunError('CONFIG', `cannot read the CA file ${path}: ${why}`, {
@@ -152,7 +152,7 @@ function certificates(inputs: ConnectionInputs, path: string, url: string): stri
 
 // The real path of a file that the tree names. It must lie in the tree, or the tree be trusted: else any file of the
 // user could be sent.
-function beneathRoot(inputs: ConnectionInputs, key: 'password_file' | 'ca_file', path: string): string {
+function beneathRoot(inputs: ConnectionInputs, key: 'passwordFile' | 'caFile', path: string): string {
   const { trust } = inputs;
   let real: string;
   try {
@@ -164,7 +164,7 @@ function beneathRoot(inputs: ConnectionInputs, key: 'password_file' | 'ca_file',
   const leads = real === path ? '' : ` (it leads to ${real})`;
   throw new QrunError(
     'CONFIG',
-    `${inputs.namedBy(key)} names ${key} ${path}${leads}, which lies outside of ${trust.root}, and the tree is not trusted`,
+    `${inputs.namedBy(key)} names ${tomlName(key)} ${path}${leads}, which lies outside of ${trust.root}, and the tree is not trusted`,
     {
       hint: `name the file yourself with ${flagName(key)} or ${environmentName(key)}; or look at the tree, and then ${trust.command}`,
     },

@@ -1,16 +1,12 @@
-import {
-  type Config,
-  type ConfigSource,
-  environmentName,
-  type ResolvedConfig,
-} from '../../core/config/config.js';
+import type { ConfigSource, ResolvedConfig } from '../../core/config/config.js';
+import { type Config, environmentName, flagName, tomlName } from '../../core/config/table.js';
 import type { Giver } from '../../core/config/trust.js';
 import type { JobConfig } from '../../io/config/submission-config.js';
 import { isBeneath, realOf } from '../../io/files/paths.js';
 import type { ConnectionInputs, ConnectionKey, SecretVariable } from './connection.js';
 import { type Environment, type TreeFiles, withoutEmpty } from './tree-files.js';
 
-const CONNECTION_KEYS = ['url', 'password_file', 'ca_file'] as const satisfies readonly ConnectionKey[];
+const CONNECTION_KEYS = ['url', 'passwordFile', 'caFile'] as const satisfies readonly ConnectionKey[];
 
 type Sources = ResolvedConfig['sources'];
 
@@ -30,7 +26,7 @@ export function connectionInputs(
     givers: Object.fromEntries(
       CONNECTION_KEYS.flatMap(key => (config[key] === undefined ? [] : [[key, giverOf(key, sources, job)]])),
     ),
-    fileWins: config.password_file !== undefined && winsOver(variable, sources.password_file, job),
+    fileWins: config.passwordFile !== undefined && winsOver(variable, sources.passwordFile, job),
     variable,
     namedBy: key => namedBy(key, sources[key], tree),
     trust: tree.trust,
@@ -66,13 +62,18 @@ function winsOver(
 }
 
 function giverOf(key: ConnectionKey, sources: Sources, job: JobConfig | undefined): Giver {
-  const source = sources[key];
-  if (source === 'flag' || source === 'environment') return 'outside';
-  return job?.made?.givers[key] ?? 'tree';
+  if (isFromOutside(sources[key])) return 'outside';
+  return job?.made?.givers[tomlName(key)] ?? 'tree';
+}
+
+/** Whether a value was given by who starts qrun or uses it, and not by the tree. */
+export function isFromOutside(source: ConfigSource | undefined): boolean {
+  return source === 'flag' || source === 'option' || source === 'environment';
 }
 
 function namedBy(key: ConnectionKey, source: ConfigSource | undefined, files: TreeFiles): string {
-  if (source === 'flag') return `--${key.replaceAll('_', '-')}`;
+  if (source === 'flag') return flagName(key);
+  if (source === 'option') return key;
   if (source === 'environment') return environmentName(key) as string;
   return (source === '.env' ? files.dotEnvFile : files.configFile) ?? 'the default';
 }

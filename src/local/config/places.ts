@@ -58,15 +58,15 @@ export function checkSubmissions(root: string): void {
  */
 export function placesOf(
   root: string,
-  given: Readonly<Partial<Record<'log_dir' | 'data_dir', string>>>,
-  isNamed: (key: 'log_dir' | 'data_dir') => boolean,
+  given: Readonly<Partial<Record<'logDir' | 'dataDir', string>>>,
+  isNamed: (key: 'logDir' | 'dataDir') => boolean,
 ): { readonly logDirectory: string; readonly dataDirectory: string } {
-  const logDirectory = given.log_dir ?? join(root, 'results');
-  checkPlace(root, { ...LOGS, path: logDirectory, isNamed: () => isNamed('log_dir') });
+  const logDirectory = given.logDir ?? join(root, 'results');
+  checkPlace(root, { ...LOGS, path: logDirectory, isNamed: () => isNamed('logDir') });
   checkPlace(root, { ...KEPT, path: join(root, '.qrun'), isNamed: () => false });
-  const dataDirectory = given.data_dir ?? join(root, '.qrun', 'data');
+  const dataDirectory = given.dataDir ?? join(root, '.qrun', 'data');
   // One that is configured is looked at when it is opened: it may hold one for each unit.
-  const isOurs = given.data_dir === undefined ? DATA.isOurs : () => true;
-  checkPlace(root, { ...DATA, path: dataDirectory, isNamed: () => isNamed('data_dir'), isOurs });
+  const isOurs = given.dataDir === undefined ? DATA.isOurs : () => true;
+  checkPlace(root, { ...DATA, path: dataDirectory, isNamed: () => isNamed('dataDir'), isOurs });
   return { logDirectory, dataDirectory };
 }

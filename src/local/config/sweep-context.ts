@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
-import { type Config, type ConfigKey, type ResolvedConfig, resolveConfig } from '../../core/config/config.js';
+import { type GivenValues, type ResolvedConfig, resolveConfig } from '../../core/config/config.js';
+import { type Config, type ConfigKey, keysWhere } from '../../core/config/table.js';
 import type { Respelled } from '../../core/config/toml-numbers.js';
 import { parseSweepTable, type SweepTable } from '../../core/sweep/units.js';
 import { type JobConfig, readJobConfig } from '../../io/config/submission-config.js';
@@ -7,7 +8,7 @@ import { localTimeZone } from '../../io/engines/time-zone.js';
 import { believeBelow } from '../../io/files/owner.js';
 import { refuseAllowedByTree } from './allowed-by-tree.js';
 import { type Connection, type ConnectionInputs, connectionOf, passwordSource } from './connection.js';
-import { connectionInputs } from './givers.js';
+import { connectionInputs, isFromOutside } from './givers.js';
 import { placesOf } from './places.js';
 import { type Environment, readTree, withoutEmpty } from './tree-files.js';
 import { type TreeTrust, treeSettings } from './trust.js';
@@ -21,6 +22,18 @@ export interface Surroundings {
    * a configured `umask` changes nothing, and {@link SweepContext.notices} say so.
    */
   readonly restrict?: (umask: number) => void;
+}
+
+/** What somebody gives to a configuration, beside what the tree and the environment say. */
+export interface Given {
+  /** Of a program that uses qrun as a library. */
+  readonly options?: GivenValues;
+  /** Of a command line. */
+  readonly flags?: GivenValues;
+  /** The file of a submission that this is a task of, and its digest; see {@link readJobConfig}. */
+  readonly submission?: { readonly file: string; readonly digest?: string | undefined } | undefined;
+  /** Whether the tree is trusted, whatever it says. */
+  readonly trust?: boolean;
 }
 
 /** A sweep as a command works on it: its root, and the configuration that all its units share. */
@@ -61,34 +74,29 @@ export interface SweepContext {
   readonly passwordSurvives: () => boolean;
 }
 
-const PATH_KEYS = ['log_dir', 'data_dir', 'ca_file', 'password_file'] as const;
-
 /**
  * Resolves the configuration of the sweep that a directory belongs to: its root, qrun.toml and .env there, the
- * environment, and flags. Variables of the environment win over those of `.env`. The flag `config` names a file that
- * a submission wrote: it says where the root is, and stands for qrun.toml and the environment.
+ * environment, and what is given. Variables of the environment win over those of `.env`. The file of a submission says
+ * where the root is, and stands for qrun.toml and the environment.
  *
  * Errors: QrunError `CONFIG`.
  */
 export function sweepContext(
   directory: string,
-  { config: jobFile, config_digest: jobDigest, trust: given, ...flags }: Readonly<Record<string, unknown>>,
+  { options = {}, flags = {}, submission, trust: trusts }: Given,
   { cwd, env, restrict }: Surroundings,
-  flagName?: (key: string) => string,
 ): SweepContext {
   const job =
-    typeof jobFile === 'string'
-      ? readJobConfig(resolve(cwd, jobFile), jobDigest as string | undefined)
-      : undefined;
-  const isTrusted = given === true || job?.made?.trusted === true;
+    submission === undefined ? undefined : readJobConfig(resolve(cwd, submission.file), submission.digest);
+  const isTrusted = trusts === true || job?.made?.trusted === true;
   const tree = readTree(resolve(cwd, directory), cwd, job, { given: isTrusted, env });
   const { root, configFile, dotEnvFile, values, dotEnv, trust } = tree;
   const resolved = resolveConfig({
     toml: configFile === undefined ? undefined : { file: configFile, values },
     env: job === undefined ? withoutEmpty(env) : {},
     dotEnv: job === undefined ? dotEnv : {},
+    options,
     flags,
-    ...(flagName === undefined ? {} : { flagName }),
   });
   const { sources } = resolved;
   trust.settle(treeSettings(values, job === undefined ? dotEnv : {}));
@@ -99,9 +107,9 @@ export function sweepContext(
   const paths = absolutePaths(resolved, root, cwd);
   const config = { ...resolved.config, ...paths };
   // What a job's file holds was decided when it was made.
-  const isNamed = (key: 'log_dir' | 'data_dir'): boolean =>
-    sources[key] === 'flag' || sources[key] === 'environment' || job?.made !== undefined || trust.trusted();
-  for (const place of [root, paths.log_dir, paths.data_dir]) {
+  const isNamed = (key: 'logDir' | 'dataDir'): boolean =>
+    isFromOutside(sources[key]) || job?.made !== undefined || trust.trusted();
+  for (const place of [root, paths.logDir, paths.dataDir]) {
     if (place !== undefined) believeBelow(place, () => trust.trusted());
   }
   const places = placesOf(root, paths, isNamed);
@@ -114,11 +122,11 @@ export function sweepContext(
     configFile,
     config,
     sources,
-    given: { ...resolved.given, ...paths, ...(fileWins ? {} : { password_file: undefined }) },
+    given: { ...resolved.given, ...paths, ...(fileWins ? {} : { passwordFile: undefined }) },
     table: parseSweepTable(configFile ?? '', values.sweep),
     ...places,
     timeZone: timeZoneOf(config, job, env),
-    linksWithin: config.follow_links ? null : root,
+    linksWithin: config.followLinks ? null : root,
     jobUnits: job?.units,
     respelled: tree.respelled,
     connection: () => {
@@ -130,7 +138,7 @@ export function sweepContext(
       fileWins || variable === undefined || dotEnv.CLICKHOUSE_PASSWORD === variable.value,
     secretFiles: [
       ...(dotEnv.CLICKHOUSE_PASSWORD === undefined ? [] : [dotEnvFile]),
-      ...(paths.password_file === undefined ? [] : [paths.password_file]),
+      ...(paths.passwordFile === undefined ? [] : [paths.passwordFile]),
     ],
     givers: inputs.givers,
     trust,
@@ -143,15 +151,15 @@ function absolutePaths({ config, sources }: ResolvedConfig, root: string, cwd: s
   const from = (key: ConfigKey): string => {
     const isOfTree =
       sources[key] === 'qrun.toml' ||
-      (sources[key] === '.env' && (key === 'password_file' || key === 'ca_file'));
+      (sources[key] === '.env' && (key === 'passwordFile' || key === 'caFile'));
     return isOfTree ? root : cwd;
   };
   return Object.fromEntries(
-    PATH_KEYS.flatMap(key => {
+    keysWhere(entry => entry.path === true).flatMap(key => {
       const path = config[key];
-      return path === undefined ? [] : [[key, resolve(from(key), path)]];
+      return typeof path !== 'string' ? [] : [[key, resolve(from(key), path)]];
     }),
-  ) as Partial<Record<(typeof PATH_KEYS)[number], string>>;
+  ) as Partial<Record<'logDir' | 'dataDir' | 'caFile' | 'passwordFile', string>>;
 }
 
 // The time zone of this process would decide for the embedded engine; a job keeps that of its submission. Where the

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { delimiter, isAbsolute, join } from 'node:path';
-import { environmentName } from '../../core/config/config.js';
+import { type ConfigKey, environmentName, keyOf } from '../../core/config/table.js';
 import { TRUSTED_KEYS, type TreeSettings, trustDigest } from '../../core/config/trust.js';
 import { QrunError } from '../../core/errors.js';
 import { pasteablePath } from '../../core/text/shell.js';
@@ -156,10 +156,9 @@ export function shownSettings(settings: TreeSettings): TreeSettings {
 /** What a tree says of {@link TRUSTED_KEYS}: the variables of its `.env`, then its qrun.toml. */
 export function treeSettings(toml: Readonly<Record<string, unknown>>, dotEnv: Environment): TreeSettings {
   return Object.fromEntries(
-    TRUSTED_KEYS.flatMap(key => {
-      const name = environmentName(key);
-      const value = (name === undefined ? undefined : dotEnv[name]) || toml[key];
-      return typeof value === 'string' || typeof value === 'boolean' ? [[key, String(value)]] : [];
+    TRUSTED_KEYS.flatMap(name => {
+      const value = dotEnv[environmentName(keyOf(name) as ConfigKey) ?? ''] || toml[name];
+      return typeof value === 'string' || typeof value === 'boolean' ? [[name, String(value)]] : [];
     }),
   );
 }

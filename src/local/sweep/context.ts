@@ -11,7 +11,7 @@ import { foldsCase } from '../../io/files/case.js';
 import { isBeneath } from '../../io/files/paths.js';
 import { findSqlDirectories } from '../../io/unit/sweep-files.js';
 import { unitName } from '../../io/unit/unit-files.js';
-import { type Surroundings, type SweepContext, sweepContext } from '../config/sweep-context.js';
+import { type Given, type Surroundings, type SweepContext, sweepContext } from '../config/sweep-context.js';
 import { type UnitContext, unitIn } from '../unit/context.js';
 
 /** A sweep with its name and its units. */
@@ -40,14 +40,13 @@ export interface UnitSelection {
  */
 export function openSweep(
   directory: string,
-  flags: Readonly<Record<string, unknown>>,
+  given: Given,
   surroundings: Surroundings,
   { include, exclude }: UnitSelection,
-  flagName?: (key: string) => string,
 ): Sweep {
   // A queue starts a task in its directory without links, and ids must not depend on the way that was taken.
   const start = real(resolve(surroundings.cwd, directory));
-  const context = sweepContext(start, flags, surroundings, flagName);
+  const context = sweepContext(start, given, surroundings);
   const root = real(context.root);
   const sweep = { ...context, root };
   const name = context.table.name ?? sweepNameOf(basename(root));
@@ -92,9 +91,9 @@ export function openSweep(
 
 function unitOf(sweep: SweepContext, directory: string, parameters: Parameters): UnitContext {
   const unit = unitIn(sweep, directory, parameters);
-  if (sweep.config.engine !== 'embedded' || sweep.config.data_dir === undefined) return unit;
+  if (sweep.config.engine !== 'embedded' || sweep.config.dataDir === undefined) return unit;
   const own = basename(unit.logPath).replace(/\.ndjson$/, '');
-  return { ...unit, dataDirectory: join(sweep.config.data_dir, own) };
+  return { ...unit, dataDirectory: join(sweep.config.dataDir, own) };
 }
 
 function refuseSharedNames(units: readonly UnitContext[]): void {

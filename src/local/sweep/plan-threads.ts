@@ -115,9 +115,9 @@ function questionOf(
     inputs,
     selection: { include: config.include, exclude: config.exclude, shard: undefined, shuffle: undefined },
     rerun: config.rerun,
-    allowPlaceholders: config.allow_placeholders,
+    allowPlaceholders: config.allowPlaceholders,
     usedElsewhere,
-    bad: config.skip_bad ? 'skip' : 'refuse',
+    bad: config.skipBad ? 'skip' : 'refuse',
   };
 }
 

@@ -77,7 +77,7 @@ export async function withConcurrency(
   const { concurrency: given } = config;
   if (given !== 'auto') return { ...context, config: { ...config, concurrency: given } };
   const { sizing, alone, together } = recommend(host, await serverLimits(context), {
-    memoryBytes: config.memory_max,
+    memoryBytes: config.memoryMax,
     cores: 1,
   });
   const advice = amongOthers ? together : alone;

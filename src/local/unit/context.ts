@@ -1,11 +1,11 @@
 import { dirname, resolve } from 'node:path';
-import type { Config } from '../../core/config/config.js';
+import type { Config } from '../../core/config/table.js';
 import { splitSettings } from '../../core/engines/engine-settings.js';
 import type { Parameters, Settings } from '../../core/model.js';
 import type { FingerprintInputs } from '../../core/unit/fingerprint.js';
 import { unitId } from '../../core/unit/names.js';
 import { unitName } from '../../io/unit/unit-files.js';
-import { type Surroundings, type SweepContext, sweepContext } from '../config/sweep-context.js';
+import { type Given, type Surroundings, type SweepContext, sweepContext } from '../config/sweep-context.js';
 import { logPlaceOf } from './log-place.js';
 
 /** A unit as a command works on it: where it is, what it is called, and its configuration. */
@@ -20,13 +20,8 @@ export interface UnitContext extends SweepContext {
 export type RunnableContext = UnitContext & { readonly config: Config & { readonly concurrency: number } };
 
 /** Resolves the configuration of a unit; see {@link sweepContext}. Errors: QrunError `CONFIG`. */
-export function unitContext(
-  directory: string,
-  flags: Readonly<Record<string, unknown>>,
-  surroundings: Surroundings,
-  flagName?: (key: string) => string,
-): UnitContext {
-  const sweep = sweepContext(directory, flags, surroundings, flagName);
+export function unitContext(directory: string, given: Given, surroundings: Surroundings): UnitContext {
+  const sweep = sweepContext(directory, given, surroundings);
   return unitIn(sweep, resolve(surroundings.cwd, directory), {}, surroundings.cwd);
 }
 

@@ -18,7 +18,7 @@ export async function openServer(context: RunnableContext, signal: AbortSignal):
   const common = {
     concurrency: config.concurrency,
     settings: config.settings,
-    spool: spoolOf(logDirectory, config.max_result),
+    spool: spoolOf(logDirectory, config.maxResult),
   };
   const connection = context.connection();
   // Loaded here, because each engine brings a large package that the other one and most commands do not need.
@@ -48,7 +48,7 @@ export async function openEmbeddedData(
     import('../../io/engines/embedded/engine.js'),
     import('../../app/setup/embedded-data.js'),
   ]);
-  const spool = spoolOf(logDirectory, config.max_result);
+  const spool = spoolOf(logDirectory, config.maxResult);
   const open: EmbeddedDataDeps['open'] = (directory, brief) =>
     openEmbedded(
       {
@@ -56,7 +56,7 @@ export async function openEmbeddedData(
         settings: config.settings,
         spool,
         dataDirectory: directory,
-        access: { files: config.allow_files, network: config.allow_network },
+        access: { files: config.allowFiles, network: config.allowNetwork },
         ...(timeZone === undefined ? {} : { timeZone }),
       },
       world.drain,
@@ -68,7 +68,7 @@ export async function openEmbeddedData(
     resultSettings: inputs.settings,
     engine: engineVersion(),
   };
-  if (config.data_dir !== undefined) {
+  if (config.dataDir !== undefined) {
     const notes = await import('../../io/engines/setup-state.js');
     notes.checkDataDirectory(dataDirectory);
     const managed = {

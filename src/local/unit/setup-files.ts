@@ -70,7 +70,7 @@ export function setupOutlook(
   context: Place & Pick<UnitContext, 'config'>,
   read: ReadSetups = new Map(),
 ): SetupOutlook {
-  const { parameters, allow_placeholders: allowPlaceholders } = context.config;
+  const { parameters, allowPlaceholders } = context.config;
   let used: ReadonlySet<string> = new Set(Object.keys(parameters));
   try {
     used = usedBySetup(context, read);

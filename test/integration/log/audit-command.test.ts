@@ -26,7 +26,7 @@ async function recorded(settings: Settings, toml = ''): Promise<void> {
   await appendRun(join(root, 'results/u.ndjson'), start as unknown as RunStart);
 }
 
-const audit = (flags = {}, env = {}) => auditOne(unitContext(join(root, 'u'), flags, { cwd: root, env }));
+const audit = (flags = {}, env = {}) => auditOne(unitContext(join(root, 'u'), { flags }, { cwd: root, env }));
 
 describe('an audit', () => {
   it('is judged by the resolved configuration, and not by the settings of the last run', async () => {

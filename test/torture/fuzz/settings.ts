@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { parse } from 'smol-toml';
 import { parsePairs } from '../../../src/cli/options.js';
-import { resolveConfig, TOML_KEYS } from '../../../src/core/config/config.js';
+import { resolveConfig } from '../../../src/core/config/config.js';
+import { TOML_KEYS, tomlName } from '../../../src/core/config/table.js';
 import { readTomlNumbers } from '../../../src/core/config/toml-numbers.js';
 import { decodeDataNote } from '../../../src/core/engines/data-note.js';
 import { QrunError } from '../../../src/core/errors.js';
@@ -54,7 +55,7 @@ const toml = fc.oneof(
 const configTable = tableOf(
   Object.fromEntries(
     TOML_KEYS.map(key => [
-      key,
+      tomlName(key),
       fc.oneof(scalar, fc.array(word, { maxLength: 3 }), fc.dictionary(word, scalar, { maxKeys: 3 })),
     ]),
   ),
@@ -177,7 +178,7 @@ export const SETTINGS: readonly Target[] = [
         timeout: texts[0],
         halt: texts[0],
         shard: texts[0],
-        memory_max: texts[0],
+        memoryMax: texts[0],
       },
     });
   }),
@@ -227,7 +228,5 @@ export const SETTINGS: readonly Target[] = [
 ];
 
 function knownOf(flags: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(flags).filter(([key]) => (TOML_KEYS as readonly string[]).includes(key)),
-  );
+  return Object.fromEntries(TOML_KEYS.map(key => [key, flags[tomlName(key)]]));
 }

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import { type ConfigInputs, resolveConfig } from '../../../src/core/config/config.js';
 import {
   type Config,
-  type ConfigInputs,
   type ConfigKey,
   environmentName,
-  resolveConfig,
+  flagName,
   TOML_KEYS,
-} from '../../../src/core/config/config.js';
+  tomlName,
+} from '../../../src/core/config/table.js';
 import { QrunError } from '../../../src/core/errors.js';
 import { HALT_FORMS } from '../../../src/core/unit/halt.js';
 
@@ -36,24 +37,24 @@ const DEFAULTS: Config = {
   url: undefined,
   user: undefined,
   database: undefined,
-  password_file: undefined,
-  ca_file: undefined,
-  data_dir: undefined,
-  allow_files: false,
-  allow_network: false,
+  passwordFile: undefined,
+  caFile: undefined,
+  dataDir: undefined,
+  allowFiles: false,
+  allowNetwork: false,
   concurrency: 16,
-  memory_max: undefined,
+  memoryMax: undefined,
   timeout: 3_600_000,
   retries: 3,
-  max_outage: 600_000,
+  maxOutage: 600_000,
   halt: { errors: undefined, same: 20 },
-  max_result: undefined,
-  rows_per_query: undefined,
-  log_dir: undefined,
-  follow_links: false,
+  maxResult: undefined,
+  rowsPerQuery: undefined,
+  logDir: undefined,
+  followLinks: false,
   umask: undefined,
-  allow_placeholders: false,
-  skip_bad: false,
+  allowPlaceholders: false,
+  skipBad: false,
   redact: true,
   include: [],
   exclude: [],
@@ -80,29 +81,29 @@ const KEYS: Record<ConfigKey, Accepted> = {
   url: { toml: 'http://h:8123', env: 'http://h:8123', flag: 'http://h:8123', means: 'http://h:8123' },
   user: { toml: 'me', env: 'me', flag: 'me', means: 'me' },
   database: { toml: 'db', env: 'db', flag: 'db', means: 'db' },
-  password_file: { toml: 'p', env: 'p', flag: 'p', means: 'p' },
-  ca_file: { toml: 'ca', env: 'ca', flag: 'ca', means: 'ca' },
-  data_dir: { toml: 'd', env: 'd', flag: 'd', means: 'd' },
-  allow_files: { toml: true, env: '1', flag: true, means: true },
-  allow_network: { toml: true, env: '1', flag: true, means: true },
+  passwordFile: { toml: 'p', env: 'p', flag: 'p', means: 'p' },
+  caFile: { toml: 'ca', env: 'ca', flag: 'ca', means: 'ca' },
+  dataDir: { toml: 'd', env: 'd', flag: 'd', means: 'd' },
+  allowFiles: { toml: true, env: '1', flag: true, means: true },
+  allowNetwork: { toml: true, env: '1', flag: true, means: true },
   concurrency: { toml: 4, env: '4', flag: '4', means: 4 },
-  memory_max: { toml: '8G', env: '8GiB', flag: '8192M', means: 8 * 1024 ** 3 },
+  memoryMax: { toml: '8G', env: '8GiB', flag: '8192M', means: 8 * 1024 ** 3 },
   timeout: { toml: '30s', env: '30s', flag: '30s', means: 30_000 },
   retries: { toml: 0, env: '0', flag: '0', means: 0 },
-  max_outage: { toml: '1.5m', env: '1.5m', flag: '1.5m', means: 90_000 },
-  max_result: { toml: '4G', env: '4GiB', flag: '4096M', means: 4 * 1024 ** 3 },
+  maxOutage: { toml: '1.5m', env: '1.5m', flag: '1.5m', means: 90_000 },
+  maxResult: { toml: '4G', env: '4GiB', flag: '4096M', means: 4 * 1024 ** 3 },
   halt: {
     toml: 'errors=5%',
     env: 'errors=5%',
     flag: 'errors=5%',
     means: { errors: { count: 5, unit: 'percent' }, same: 20 },
   },
-  rows_per_query: { toml: 3, env: '3', flag: '3', means: 3 },
-  log_dir: { toml: 'l', env: 'l', flag: 'l', means: 'l' },
-  follow_links: { toml: true, env: '1', flag: true, means: true },
+  rowsPerQuery: { toml: 3, env: '3', flag: '3', means: 3 },
+  logDir: { toml: 'l', env: 'l', flag: 'l', means: 'l' },
+  followLinks: { toml: true, env: '1', flag: true, means: true },
   umask: { toml: '0077', env: '077', flag: '77', means: 0o077 },
-  allow_placeholders: { toml: true, flag: true, means: true },
-  skip_bad: { toml: true, env: '1', flag: true, means: true },
+  allowPlaceholders: { toml: true, flag: true, means: true },
+  skipBad: { toml: true, env: '1', flag: true, means: true },
   redact: { toml: false, env: '0', flag: false, means: false },
   include: { toml: ['a', 'b'], flag: ['a', 'b'], means: ['a', 'b'] },
   exclude: { toml: 'a', flag: ['a'], means: ['a'] },
@@ -142,7 +143,7 @@ describe('resolveConfig', () => {
       expect(TOML_KEYS.includes(key)).toBe(toml !== undefined);
       expect(name !== undefined).toBe(env !== undefined);
       const places: [Given, string][] = [[{ flags: { [key]: flag } }, 'flag']];
-      if (toml !== undefined) places.push([{ toml: { [key]: toml } }, 'qrun.toml']);
+      if (toml !== undefined) places.push([{ toml: { [tomlName(key)]: toml } }, 'qrun.toml']);
       if (name !== undefined) places.push([{ env: { [name]: env } }, 'environment']);
       for (const [given, source] of places) {
         const { config, sources } = resolve(given);
@@ -153,8 +154,8 @@ describe('resolveConfig', () => {
 
     it('is refused in qrun.toml when it is a choice of one run', () => {
       if (toml !== undefined) return;
-      expect(problems({ toml: { [key]: flag } })).toEqual([
-        expect.stringMatching(`^${FILE}: ${key}: unknown key; known are engine, url, `),
+      expect(problems({ toml: { [tomlName(key)]: flag } })).toEqual([
+        expect.stringMatching(`^${FILE}: ${tomlName(key)}: unknown key; known are engine, url, `),
       ]);
     });
   });
@@ -176,7 +177,7 @@ describe('resolveConfig', () => {
       ['0', false],
       ['false', false],
     ] as const) {
-      expect(resolve({ toml: { allow_placeholders: text } }).config.allow_placeholders).toBe(value);
+      expect(resolve({ toml: { allow_placeholders: text } }).config.allowPlaceholders).toBe(value);
     }
     expect(resolve({ flags: { concurrency: '1024', retries: 100 } }).config).toMatchObject({
       concurrency: 1024,
@@ -186,7 +187,7 @@ describe('resolveConfig', () => {
 
   it('takes placeholders that may stand by their names', () => {
     const allowed = (value: unknown): unknown =>
-      resolve({ toml: { allow_placeholders: value } }).config.allow_placeholders;
+      resolve({ toml: { allow_placeholders: value } }).config.allowPlaceholders;
     expect(allowed('__X__')).toEqual(['__X__']);
     const names = ['__HIVE_DEFAULT_PARTITION__', '\u0024{X}', '{{ x }}', '{% include x %}'];
     expect(allowed(names)).toEqual(names);
@@ -230,7 +231,7 @@ describe('a value that cannot be used', () => {
     ['engine', 'postgres', 'must be clickhouse or embedded, not "postgres"'],
     ['engine', 1, 'must be clickhouse or embedded, not 1'],
     ['user', '', 'must not be empty, not ""'],
-    ['user', 1, 'must be a text, not 1'],
+    ['user', 1, 'must be a string, not 1'],
     ['concurrency', 0, `${WHOLE} 1 to 1024, or auto, not 0`],
     ['concurrency', 1025, `${WHOLE} 1 to 1024, or auto, not 1025`],
     ['concurrency', 1.5, `${WHOLE} 1 to 1024, or auto, not 1.5`],
@@ -238,48 +239,47 @@ describe('a value that cannot be used', () => {
     ['concurrency', ' 4', `${WHOLE} 1 to 1024, or auto, not " 4"`],
     ['concurrency', '-1', `${WHOLE} 1 to 1024, or auto, not "-1"`],
     ['concurrency', 'Auto', `${WHOLE} 1 to 1024, or auto, not "Auto"`],
-    ['max_result', '1023', 'must be a size of at least 1K: 512M, 8G, 1.5GiB, not "1023"'],
-    ['memory_max', '63M', 'must be a size of at least 64M: 512M, 8G, 1.5GiB, not "63M"'],
-    ['memory_max', '8GB', 'must be a size of at least 64M: 512M, 8G, 1.5GiB, not "8GB"'],
-    ['memory_max', 8, 'must be a size of at least 64M: 512M, 8G, 1.5GiB, not 8'],
+    ['maxResult', '1023', 'must be a size of at least 1K: 512M, 8G, 1.5GiB, not "1023"'],
+    ['memoryMax', '63M', 'must be a size of at least 64M: 512M, 8G, 1.5GiB, not "63M"'],
+    ['memoryMax', '8GB', 'must be a size of at least 64M: 512M, 8G, 1.5GiB, not "8GB"'],
+    ['memoryMax', 8, 'must be a size of at least 64M: 512M, 8G, 1.5GiB, not 8'],
     ['concurrency', true, `${WHOLE} 1 to 1024, or auto, not true`],
     ['concurrency', Number.POSITIVE_INFINITY, `${WHOLE} 1 to 1024, or auto, not Infinity`],
     ['retries', 101, `${WHOLE} 0 to 100, not 101`],
-    ['rows_per_query', 0, `${WHOLE} 1 to 1000000000, not 0`],
+    ['rowsPerQuery', 0, `${WHOLE} 1 to 1000000000, not 0`],
     ['limit', 0, `${WHOLE} 1 to 1000000000, not 0`],
     ['timeout', '30', 'must be a duration with a unit: 500ms, 30s, 5m or 2h, not "30"'],
     ['timeout', 30, 'must be a duration with a unit: 500ms, 30s, 5m or 2h, not 30'],
-    ['max_outage', '1d', 'must be a duration with a unit: 500ms, 30s, 5m or 2h, not "1d"'],
+    ['maxOutage', '1d', 'must be a duration with a unit: 500ms, 30s, 5m or 2h, not "1d"'],
     ['halt', 'errors', `must be ${HALT_FORMS}, not "errors"`],
     ['halt', 5, `must be ${HALT_FORMS}, not 5`],
     ['shard', '3/2', 'must be i/n with 1 <= i <= n, such as 2/8, not "3/2"'],
     ['shard', '0/2', 'must be i/n with 1 <= i <= n, such as 2/8, not "0/2"'],
     ['shard', '1', 'must be i/n with 1 <= i <= n, such as 2/8, not "1"'],
     ['rerun', 'some', 'must be errors, all or none, not "some"'],
-    ['allow_placeholders', 'yes', `${ALLOWED}, not "yes"`],
-    ['allow_placeholders', ['__X__', 'yes'], `${ALLOWED}, not "yes"`],
-    ['allow_placeholders', 1, `${ALLOWED}, not 1`],
-    ['allow_placeholders', '__A__,__B__', `${ALLOWED}, not "__A__,__B__"`],
+    ['allowPlaceholders', 'yes', `${ALLOWED}, not "yes"`],
+    ['allowPlaceholders', ['__X__', 'yes'], `${ALLOWED}, not "yes"`],
+    ['allowPlaceholders', 1, `${ALLOWED}, not 1`],
+    ['allowPlaceholders', '__A__,__B__', `${ALLOWED}, not "__A__,__B__"`],
     ['setup', 1, 'must be true or false, not 1'],
-    ['include', [1], 'must be a text, not 1'],
+    ['include', [1], 'must be a string, not 1'],
     ['include', [''], 'must not be empty, not ""'],
     ['include', '', 'must not be empty, not ""'],
-    ['include', { a: 1 }, 'must be a text or a list of texts, not a table'],
-    ['settings', 'a=1', 'must be a table of names and values, not a text'],
+    ['include', { a: 1 }, 'must be a string or a list of strings, not a table'],
+    ['settings', 'a=1', 'must be a table of names and values, not a string'],
   ])('%s = %j is named', (key, value, message) => {
-    const label = `--${key.replaceAll('_', '-')}`;
     const [problem, ...others] = problems({ flags: { [key]: value } });
     expect(others).toEqual([]);
-    expect(problem).toBe(`${label}: ${message}`);
+    expect(problem).toBe(`${flagName(key)}: ${message}`);
   });
 
   it('is named with the place where it stands', () => {
     const toml = { settings: { max_threads: [4], ok: 1 }, include: ['a', 2] };
     const [settings, include] = problems({ toml });
     expect(settings).toBe(
-      `${FILE}: settings.max_threads: must be a text, a number or true/false (a date as a text), not a list`,
+      `${FILE}: settings.max_threads: must be a string, a number or true/false (a date as a string), not a list`,
     );
-    expect(include).toBe(`${FILE}: include.1: must be a text, not 2`);
+    expect(include).toBe(`${FILE}: include.1: must be a string, not 2`);
     expect(problems({ env: { QRUN_RETRIES: 'x' } })[0]).toMatch(/^QRUN_RETRIES: must be a whole number/);
   });
 
@@ -301,13 +301,16 @@ describe('a value that cannot be used', () => {
   });
 
   it('is named by the flag as it is written', () => {
-    const inputs = { toml: undefined, env: {}, flags: { settings: 1 }, flagName: () => '--set' };
-    expect(() => resolveConfig(inputs)).toThrow(QrunError);
-    try {
-      resolveConfig(inputs);
-    } catch (error) {
-      expect((error as QrunError).details[0]).toMatch(/^--set: /);
-    }
+    expect(problems({ flags: { settings: 1, parameters: 1 } })).toEqual([
+      expect.stringMatching(/^--param: /),
+      expect.stringMatching(/^--set: /),
+    ]);
+  });
+
+  it('is named by its key where a program gives it', () => {
+    expect(() => resolveConfig({ toml: undefined, env: {}, options: { rowsPerQuery: 0 } })).toThrow(
+      expect.objectContaining({ details: [expect.stringMatching(/^rowsPerQuery: must be /)] }),
+    );
   });
 });
 
@@ -331,7 +334,7 @@ describe('secrets', () => {
 
   it('stand where passwords belong', () => {
     expect(problems({ toml: { password: SECRET } })).toEqual([
-      `${FILE}: password: passwords do not belong into this file; use CLICKHOUSE_PASSWORD, .env or password_file`,
+      `${FILE}: password: a password must not stand in this file; use CLICKHOUSE_PASSWORD, .env or password_file`,
     ]);
   });
 });

@@ -66,18 +66,41 @@ it('every option of qrun unit means something to the configuration, or only show
   const words = command('unit').options.flatMap(wordsOf);
   const parsed = command('unit').parseOptions(words);
   expect(parsed.unknown).toEqual([]);
-  // Not configuration, but where it comes from and what that counts.
-  const { config: _, config_digest: _digest, trust: _trust, ...flags } = configFlags(command('unit').opts());
+  const { flags = {} } = configFlags(command('unit').opts());
   expect(() => resolveConfig({ toml: undefined, env: {}, flags })).not.toThrow();
 });
 
 describe('configFlags', () => {
+  // Each of a program of its own, because a command keeps what it has parsed.
+  const flagsOf = (words: string[]): unknown => {
+    const unit = createProgram({} as Terminal, () => {}).commands.find(one => one.name() === 'unit');
+    unit?.parseOptions(words);
+    return configFlags(unit?.opts() ?? {}).flags;
+  };
+
   it.each([
-    [{ allowPlaceholder: ['__X__'] }, ['__X__']],
-    [{ allowPlaceholders: true }, true],
-    [{ allowPlaceholders: true, allowPlaceholder: ['__X__'] }, true],
-    [{ allowPlaceholder: ['__X__'], allowPlaceholders: true }, true],
-  ])('of %j: %j may stand', (flags, allowed) => {
-    expect(configFlags(flags)).toEqual({ allow_placeholders: allowed });
+    [['--allow-placeholder', '__X__'], ['__X__']],
+    [
+      ['--allow-placeholder', '__X__', '--allow-placeholder=__Y__'],
+      ['__X__', '__Y__'],
+    ],
+    [['--allow-placeholders'], true],
+    [['--allow-placeholders', '--allow-placeholder', '__X__'], true],
+    [['--allow-placeholder', '__X__', '--allow-placeholders'], true],
+  ])('of %j: %j may stand', (words, allowed) => {
+    expect(flagsOf(words)).toEqual({ allowPlaceholders: allowed });
+  });
+
+  it.each([
+    [[], {}],
+    [['--redact'], { redact: true }],
+    [['--no-redact'], { redact: false }],
+  ])('of %j: %j is given', (words, given) => {
+    expect(flagsOf(words)).toEqual(given);
+  });
+
+  it('takes what the table of configuration has, and nothing else', () => {
+    const unknown = { ...command('unit').opts(), color: 'never', list: true };
+    expect(Object.keys(configFlags(unknown).flags ?? {})).not.toContain('color');
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { renderConcurrency } from '../../../src/cli/commands/probe/render.js';
-import { resolveConfig } from '../../../src/core/config/config.js';
+import { type GivenValues, resolveConfig } from '../../../src/core/config/config.js';
 import { type ChosenConcurrency, withConcurrency } from '../../../src/local/unit/concurrency.js';
 import type { UnitContext } from '../../../src/local/unit/context.js';
 
@@ -8,7 +8,7 @@ const G = 1024 ** 3;
 const HOST = { cores: 8, memoryBytes: 64 * G };
 
 /** What a unit of the embedded engine runs with, and what is said about it. */
-async function run(flags: Record<string, unknown>, amongOthers = false) {
+async function run(flags: GivenValues, amongOthers = false) {
   const { config } = resolveConfig({ toml: undefined, env: {}, flags });
   const context = { config } as UnitContext;
   let said = '';
@@ -33,7 +33,7 @@ describe('-P auto', () => {
       said: '-P auto: 2 queries at a time, 16 threads (2 x 8 cores) / 6 slots, shared by 6 units (6 = 8 cores x 0.8 / 1 = 6.4)\n',
     });
     // A cap says what a job takes, so that fewer fit beside each other.
-    const capped = await run({ concurrency: 'auto', memory_max: '16G' }, true);
+    const capped = await run({ concurrency: 'auto', memoryMax: '16G' }, true);
     expect(capped.concurrency).toBe(5);
     expect(capped.said).toContain(
       'shared by 3 units (3 = min(64G x 0.8 / 16G = 3.2, 8 cores x 0.8 / 1 = 6.4))\n',

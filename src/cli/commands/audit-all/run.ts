@@ -98,7 +98,7 @@ function isDone(sweep: Sweep, before: SweepAudit, commands: readonly string[]): 
 
 // Of which ids all that exist were looked for: none, where only some units were asked for.
 function coverage({ start, root, jobUnits, config }: Sweep, flags: Flags): (unit: string) => boolean {
-  const isPart = [flags.include, flags.exclude, jobUnits].some(given => given !== undefined);
+  const isPart = [flags.includeUnits, flags.excludeUnits, jobUnits].some(given => given !== undefined);
   if (isPart || Object.keys(config.parameters).length > 0) return () => false;
   if (start === root) return () => true;
   const directory = unitName(start, root);

@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
 import { auditUnit } from '../../../app/unit/audit.js';
-import { flagName } from '../../../core/config/config.js';
 import { type ExitCode, QrunError } from '../../../core/errors.js';
 import type { AuditReport, Verdict } from '../../../core/log/audit.js';
 import type { Settings } from '../../../core/model.js';
@@ -30,7 +29,7 @@ export async function auditCommand(
   }
   const reports: AuditReport[] = [];
   for (const directory of directories) {
-    const context = unitContext(directory, given, terminal, flagName);
+    const context = unitContext(directory, given, terminal);
     tell(terminal, context.notices);
     reports.push(await auditOne(context, realPaths(logs, terminal.cwd)));
   }
@@ -82,11 +81,9 @@ export async function auditOne(
     log: paths[0] as string,
     logs: paths,
     inputs,
-    allowPlaceholders: config.allow_placeholders,
+    allowPlaceholders: config.allowPlaceholders,
     rowsPerQuery:
-      config.rows_per_query ??
-      starts.find(start => start.rows_per_query !== null)?.rows_per_query ??
-      undefined,
+      config.rowsPerQuery ?? starts.find(start => start.rows_per_query !== null)?.rows_per_query ?? undefined,
     include: config.include,
     exclude: config.exclude,
     shard: config.shard,

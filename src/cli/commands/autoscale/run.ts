@@ -1,5 +1,4 @@
 import { autoscale } from '../../../app/machine/autoscale.js';
-import { flagName } from '../../../core/config/config.js';
 import { QrunError } from '../../../core/errors.js';
 import type { ScaleLimits } from '../../../core/machine/autoscale.js';
 import { sizeSlots } from '../../../core/machine/sizing.js';
@@ -28,14 +27,14 @@ const MAX_SLOTS = 1024;
  * the exit code of the signal that ended the loop. Errors: QrunError `USAGE`, `CONFIG`, `QUEUE_*`.
  */
 export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promise<number> {
-  const { json, once, loop, interval, min, max, dryRun, group, memoryPerJob, coresPerJob, ...others } = flags;
+  const { json, once, loop, interval, min, max, dryRun, group, memoryPerJob, coresPerJob } = flags;
   if (once === true && loop === true) throw new QrunError('USAGE', '--once and --loop: give one of them');
-  const context = unitContext('.', configFlags(others), terminal, flagName);
+  const context = unitContext('.', configFlags(flags), terminal);
   const options = serverOptions(context);
   const meter = new HostMeter();
   const sizing = sizeSlots(
     meter.capacity(),
-    jobSize({ memoryPerJob, coresPerJob }, context.config.memory_max),
+    jobSize({ memoryPerJob, coresPerJob }, context.config.memoryMax),
   );
   const limits = limitsOf(min, max, sizing.slots, sizing.job.memoryBytes);
   const intervalMs = intervalOf(interval);

@@ -1,9 +1,13 @@
-import { type ConfigKey, environmentName, flagName, TOML_KEYS } from '../../../core/config/config.js';
-import { formatSize } from '../../../core/text/bytes.js';
-import { formatDuration } from '../../../core/text/duration.js';
+import {
+  CONFIG_KEYS,
+  type ConfigKey,
+  entryOf,
+  environmentName,
+  TOML_KEYS,
+  tomlName,
+} from '../../../core/config/table.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { shownUrl } from '../../../core/text/shown-urls.js';
-import { formatHalt } from '../../../core/unit/halt.js';
 import type { TreeTrust } from '../../../local/config/trust.js';
 import { unitContext } from '../../../local/unit/context.js';
 import { configFlags, type Flags } from '../../options.js';
@@ -12,22 +16,15 @@ import { renderTable } from '../../terminal/table.js';
 
 // A pipe has no width: what is read by a program is not cut.
 const WIDE = 10_000;
-const DURATIONS: ReadonlySet<ConfigKey> = new Set(['timeout', 'max_outage']);
 
 /** `qrun config [DIR]`: prints the configuration in force and where each value comes from; never a password. */
 export async function configCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
-  const context = unitContext(directory, configFlags(flags), terminal, flagName);
+  const context = unitContext(directory, configFlags(flags), terminal);
   const { config, sources, unit, root, logPath, dataDirectory, configFile, timeZone } = context;
   const { passwordSource, trust } = context;
   const password = passwordSource !== undefined;
-  const values = {
-    ...config,
-    url: config.url === undefined ? undefined : shownUrl(config.url),
-    halt: formatHalt(config.halt),
-  };
+  const values = { ...config, url: config.url === undefined ? undefined : shownUrl(config.url) };
   if (flags.json === true) {
-    const keys = Object.keys(values) as ConfigKey[];
-    const allSources = Object.fromEntries(keys.map(key => [key, sources[key] ?? 'default']));
     const paths = {
       unit,
       root,
@@ -38,14 +35,20 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
       trusted: trust.trusted(),
     };
     const secret = { password_set: password, password_source: passwordSource ?? null };
-    terminal.out.write(jsonLine({ ...paths, config: values, sources: allSources, ...secret }));
+    const ofEach = (value: (key: ConfigKey) => unknown): Record<string, unknown> =>
+      Object.fromEntries(CONFIG_KEYS.map(key => [tomlName(key), value(key)]));
+    const shown = {
+      config: ofEach(key => jsonValue(key, values[key])),
+      sources: ofEach(key => sources[key] ?? 'default'),
+    };
+    terminal.out.write(jsonLine({ ...paths, ...shown, ...secret }));
     return 0;
   }
   const style = terminal.outStyle;
   const rows = TOML_KEYS.map(key => {
     const value = values[key];
     const environment = environmentName(key);
-    return [key, shownValue(key, value), sources[key] ?? 'default', environment ?? ''];
+    return [tomlName(key), shownValue(key, value), sources[key] ?? 'default', environment ?? ''];
   });
   const secret = password ? '(set, not shown)' : '-';
   rows.push(['password', secret, passwordSource ?? '', 'CLICKHOUSE_PASSWORD']);
@@ -79,10 +82,14 @@ function trustOf(trust: TreeTrust): string {
 }
 
 function shownValue(key: ConfigKey, value: unknown): string {
-  if (key === 'max_result' && value === undefined) return 'half of the free space, at most 16G';
-  if (value === undefined) return '-';
-  if (DURATIONS.has(key) && typeof value === 'number') return formatDuration(value);
-  if ((key === 'memory_max' || key === 'max_result') && typeof value === 'number') return formatSize(value);
-  if (key === 'umask' && typeof value === 'number') return value.toString(8).padStart(4, '0');
+  const { absent, show } = entryOf(key);
+  if (value === undefined) return absent ?? '-';
+  if (show !== undefined) return show(value);
   return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+// Numbers and texts as they are; what is neither, as a qrun.toml would say it.
+function jsonValue(key: ConfigKey, value: unknown): unknown {
+  const { show } = entryOf(key);
+  return typeof value === 'object' && show !== undefined ? show(value) : (value ?? null);
 }

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { diagnose, type EngineFacts, type Finding } from '../../../app/machine/doctor.js';
-import { flagName } from '../../../core/config/config.js';
 import { parseQuery } from '../../../core/sql/parse.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { loadChdb } from '../../../io/engines/embedded/chdb.js';
@@ -24,7 +23,7 @@ export async function doctorCommand(directory: string, flags: Flags, terminal: T
   // Each look that needs the configuration asks for it again, and fails with its error.
   // That of any unit in the directory, so that the directory may be the sweep's own.
   const anyUnit = join(directory, 'unit');
-  const context = (): UnitContext => unitContext(anyUnit, configFlags(flags), terminal, flagName);
+  const context = (): UnitContext => unitContext(anyUnit, configFlags(flags), terminal);
   const diagnosis = await diagnose({
     nodeVersion: terminal.proc.versions.node,
     configuration: () => {

@@ -1,5 +1,4 @@
 import { previewUnit } from '../../../app/unit/preview.js';
-import { flagName } from '../../../core/config/config.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { sharedLines } from '../../../core/unit/judge.js';
 import { isDue, type PlanReason, REASON_TEXT } from '../../../core/unit/plan.js';
@@ -23,12 +22,7 @@ const REASON_WIDTH = Math.max(...Object.keys(REASON_TEXT).map(reason => reason.l
  * Errors: QrunError of the configuration, the unit and its log.
  */
 export async function showPlan(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
-  const { config, unit, logPath, inputs, ...context } = unitContext(
-    directory,
-    configFlags(flags),
-    terminal,
-    flagName,
-  );
+  const { config, unit, logPath, inputs, ...context } = unitContext(directory, configFlags(flags), terminal);
   // A run that was asked why says them itself.
   if (flags.why !== true) tell(terminal, context.notices);
   const setup = setupOutlook({ config, ...context });
@@ -40,13 +34,13 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
       selection: config,
       limit: config.limit,
       rerun: config.rerun,
-      allowPlaceholders: config.allow_placeholders,
+      allowPlaceholders: config.allowPlaceholders,
       usedElsewhere: setup.used,
-      bad: config.skip_bad ? 'skip' : flags.json === true ? 'tell' : 'refuse',
+      bad: config.skipBad ? 'skip' : flags.json === true ? 'tell' : 'refuse',
     },
     visitor => readLog(logPath, unit, visitor),
   );
-  const refuses = setup.error !== undefined || (!config.skip_bad && plan.cannotRun.length > 0);
+  const refuses = setup.error !== undefined || (!config.skipBad && plan.cannotRun.length > 0);
   const due = new Set(plan.due);
   if (flags.json === true) {
     const queries = plan.queries.map(query => ({

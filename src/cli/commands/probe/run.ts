@@ -1,4 +1,3 @@
-import { flagName } from '../../../core/config/config.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { HostMeter } from '../../../io/machine/host.js';
 import { recommend, serverLimits } from '../../../local/unit/concurrency.js';
@@ -13,10 +12,10 @@ import { probeJson, renderProbe } from './render.js';
  * answer is said, and the rest goes without it: exit 0. Errors: QrunError `USAGE`, `CONFIG`.
  */
 export async function probeCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
-  const { json, memoryPerJob, coresPerJob, ...others } = flags;
-  const context = unitContext(directory, configFlags(others), terminal, flagName);
+  const { json, memoryPerJob, coresPerJob } = flags;
+  const context = unitContext(directory, configFlags(flags), terminal);
   tell(terminal, context.notices);
-  const job = jobSize({ memoryPerJob, coresPerJob }, context.config.memory_max);
+  const job = jobSize({ memoryPerJob, coresPerJob }, context.config.memoryMax);
   const [host, server] = await Promise.all([new HostMeter().read(), serverLimits(context)]);
   if (context.config.engine === 'clickhouse') tell(terminal, context.connection().notices);
   const report = { host, server, ...recommend(host, server, job) };

@@ -47,7 +47,7 @@ export async function pruneCommand(directory: string, flags: Flags, terminal: Te
 function rootOf(directory: string, { trust }: Flags, terminal: Terminal): string {
   const path = resolve(terminal.cwd, directory);
   if (statOf(join(path, '.qrun'))?.isDirectory()) return path;
-  return sweepContext(directory, { trust }, terminal).root;
+  return sweepContext(directory, { trust: trust === true }, terminal).root;
 }
 
 // Data is used again when some directory beneath the root has its chain, whatever the settings of a run are.

@@ -140,7 +140,7 @@ function unitToWatch({ unit, directory, logPath, linksWithin, config }: UnitCont
     unit,
     queries: () => selectNames(source.list(), config),
     isQuery: (name: string) => isQuery(source, name),
-    rowsPerQuery: config.rows_per_query,
+    rowsPerQuery: config.rowsPerQuery,
     follow: (newProgress: ConstructorParameters<typeof LogFollower>[2]) =>
       new LogFollower(logPath, unit, newProgress),
     holder: () => leaseHolder(logPath),

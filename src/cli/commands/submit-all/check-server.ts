@@ -81,7 +81,7 @@ function setupOf(sweep: Sweep): { files: SetupFile[]; parameters: Values } {
     const chain = chainAt({ ...sweep, directory }, read);
     checkSetupFiles(chain, {
       parameters: config.parameters,
-      allowPlaceholders: config.allow_placeholders,
+      allowPlaceholders: config.allowPlaceholders,
     });
     for (const file of chain) files.set(file.name, file);
     for (const name of setupParameterNames(chain)) {

@@ -119,7 +119,7 @@ async function submitAll(
 function slotsOf(flags: Flags, { table, config }: Sweep, terminal: Terminal): number | undefined {
   const given = flags.parallel ?? table.parallel;
   if (given === 'auto') {
-    const sizing = sizeSlots(new HostMeter().capacity(), jobSize({}, config.memory_max));
+    const sizing = sizeSlots(new HostMeter().capacity(), jobSize({}, config.memoryMax));
     terminal.err.write(`--parallel auto: ${formatSizing(sizing)}\n`);
     return sizing.slots;
   }
@@ -148,7 +148,7 @@ async function planUnits(
         plan: async () => await pool.plan(unit, signal, checkedSetup(unit, read)),
       })),
       done => show('checked', done, units.length),
-      sweep.config.skip_bad,
+      sweep.config.skipBad,
     );
   } finally {
     await pool.close();
@@ -159,7 +159,7 @@ async function planUnits(
 function checkedSetup(unit: UnitContext, read: ReadSetups): ReadonlySet<string> {
   checkSetupFiles(setupFilesOf(unit, read), {
     parameters: unit.inputs.parameters,
-    allowPlaceholders: unit.config.allow_placeholders,
+    allowPlaceholders: unit.config.allowPlaceholders,
   });
   return usedBySetup(unit, read);
 }
@@ -174,9 +174,9 @@ function planOf(context: UnitContext, signal: AbortSignal) {
       selection: config,
       limit: undefined,
       rerun: config.rerun,
-      allowPlaceholders: config.allow_placeholders,
+      allowPlaceholders: config.allowPlaceholders,
       usedElsewhere: usedBySetup(context),
-      bad: config.skip_bad ? 'skip' : 'refuse',
+      bad: config.skipBad ? 'skip' : 'refuse',
     },
     visitor => readLog(logPath, unit, visitor),
     { signal, refuseDamage: true },

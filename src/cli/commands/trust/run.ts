@@ -1,5 +1,4 @@
 import { resolve } from 'node:path';
-import { flagName } from '../../../core/config/config.js';
 import { TRUSTED_KEYS } from '../../../core/config/trust.js';
 import { QrunError } from '../../../core/errors.js';
 import { jsonLine } from '../../../core/text/json.js';
@@ -91,7 +90,7 @@ function short(value: string): string {
 }
 
 function contextAt(path: string, terminal: Terminal): SweepContext {
-  return sweepContext(resolve(path, 'unit'), { trust: true }, { ...terminal, cwd: path }, flagName);
+  return sweepContext(resolve(path, 'unit'), { trust: true }, { ...terminal, cwd: path });
 }
 
 function rootAt(path: string, terminal: Terminal): string {

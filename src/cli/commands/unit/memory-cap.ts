@@ -17,7 +17,7 @@ const KILLED = 137;
  * it is said whether its cap was the reason, and the exit code is 137.
  */
 export async function runUnderCap(context: UnitContext, terminal: Terminal): Promise<number | undefined> {
-  const { memory_max: memoryMaxBytes } = context.config;
+  const { memoryMax: memoryMaxBytes } = context.config;
   const { proc, env, err, errStyle } = terminal;
   // A process that inherited the variable from further up has another parent.
   if (memoryMaxBytes === undefined || env[SUPERVISOR] === String(proc.ppid)) return undefined;

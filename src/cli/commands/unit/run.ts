@@ -1,8 +1,7 @@
 import type { Stats } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { runUnitSession, type UnitRequest } from '../../../app/unit/session.js';
-import type { Config } from '../../../core/config/config.js';
-import { flagName } from '../../../core/config/config.js';
+import { type Config, entryOf, flagName, keysWhere } from '../../../core/config/table.js';
 import { type ExitCode, QrunError } from '../../../core/errors.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { shownArguments } from '../../../core/text/shown-urls.js';
@@ -53,7 +52,7 @@ const LARGE_UNIT = 50_000;
 /** `qrun unit DIR`: runs a unit; gives the exit code. Errors: QrunError of every step. */
 export async function unitCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   if (flags.dryRun === true) return await showPlan(directory, flags, terminal);
-  const given = unitContext(directory, configFlags(flags), terminal, flagName);
+  const given = unitContext(directory, configFlags(flags), terminal);
   refuseEventsIn(given, terminal.cwd);
   const supervised = await runUnderCap(given, terminal);
   if (supervised !== undefined) return supervised;
@@ -154,16 +153,16 @@ function runSession(
     selection: config,
     limit: config.limit,
     rerun: config.rerun,
-    allowPlaceholders: config.allow_placeholders,
-    skipBad: config.skip_bad,
+    allowPlaceholders: config.allowPlaceholders,
+    skipBad: config.skipBad,
     redact: config.redact,
     concurrency: config.concurrency,
     timeoutMs: config.timeout,
     retries: config.retries,
-    outageLimitMs: config.max_outage,
+    outageLimitMs: config.maxOutage,
     halt: config.halt,
     database: config.database,
-    rowsPerQuery: config.rows_per_query,
+    rowsPerQuery: config.rowsPerQuery,
     usedElsewhere: usedBySetup(context),
     setupNames: findSetupFiles(directory, context.root).map(path => relative(context.root, path)),
     setup: config.setup,
@@ -255,21 +254,16 @@ function showSummary(summary: RunSummary, context: UnitContext, flags: Flags, te
 }
 
 // The options without which the audit would look for another log or another unit, or judge it by other rules.
-const AUDITED = ['log', 'log_dir', 'parameters', 'settings', 'database', 'rows_per_query', 'shard'] as const;
-const AUDITED_LISTS = ['include', 'exclude', 'allow_placeholder'] as const;
+const AUDITED = keysWhere(entry => entry.audited === true);
 
 function auditOptions(flags: Flags, { engine }: Config): string[] {
-  const words = (key: string): string[] => {
-    const option = flagName(key);
-    const name = option.slice(2).replace(/-[a-z]/g, letter => letter.charAt(1).toUpperCase());
-    const value = flags[name] as string | readonly string[] | undefined;
-    return [value ?? []].flat().map(one => `${option}=${one}`);
-  };
-  return [
-    ...[...AUDITED, ...AUDITED_LISTS].flatMap(words),
-    ...(flags.allowPlaceholders === true ? ['--allow-placeholders'] : []),
-    ...(flags.url === undefined && flags.engine === undefined ? [] : [`--engine=${engine}`]),
-  ];
+  const words = AUDITED.flatMap(key => {
+    const value = (flags[key] ?? []) as true | string | readonly string[];
+    return value === true
+      ? [`${entryOf(key).also?.flag}`]
+      : [value].flat().map(one => `${flagName(key)}=${one}`);
+  });
+  return [...words, ...(flags.url === undefined && flags.engine === undefined ? [] : [`--engine=${engine}`])];
 }
 
 function makeDirectory(path: string, what: string): void {

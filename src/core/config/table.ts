@@ -1,0 +1,449 @@
+import type { z } from 'zod';
+import { formatSize } from '../text/bytes.js';
+import { formatDuration } from '../text/duration.js';
+import { DEFAULT_HALT, formatHalt } from '../unit/halt.js';
+
+// A type alone: the schemas, and zod with them, are loaded by who checks values, and not for a help text.
+type Values = typeof import('./values.js');
+
+/** Where an option stands in the help of a command. */
+export type Group = 'Options' | 'Engine' | 'Run' | 'Unit and log' | 'Selection' | 'Bad files';
+
+/** An option of the command line that sets a key. */
+export interface Flag {
+  /** As commander takes it: `-P, --concurrency <n>`. */
+  readonly flag: string;
+  /** In which `{default}` and `{env}` stand for those of the key. */
+  readonly help: string;
+  /** Whether it may be given several times; a list of all values then. */
+  readonly repeatable?: boolean;
+  readonly hidden?: boolean;
+}
+
+interface Entry<S extends z.ZodType, D> extends Flag {
+  /** What a value may be, and what it then is. */
+  readonly schema: (values: Values) => S;
+  /** As a qrun.toml would say it; without it the value is `undefined` where none is given. */
+  readonly default?: D;
+  /** What happens where none is given, for people. */
+  readonly absent?: string;
+  readonly group: Group;
+  /** Another option that sets the same key. */
+  readonly also?: Flag;
+  readonly choices?: readonly string[];
+  /** The environment variable. */
+  readonly env?: string;
+  /** Whether it is a choice of one run and no part of a description of a sweep: no qrun.toml has it. */
+  readonly perRun?: boolean;
+  /** Whether it is a path: one in qrun.toml is relative to the root. */
+  readonly path?: boolean;
+  /** Whether tables of several sources are one, name by name; everything else is replaced. Values may be secrets. */
+  readonly merged?: boolean;
+  /**
+   * What a tree may say: `trusted` is what `qrun trust` shows and remembers, because it decides where secrets and results
+   * go; `guarded` is that too, and refused without trust.
+   */
+  readonly tree?: 'trusted' | 'guarded';
+  /** Whether it says which results count: an audit needs it to be as it was in the run. */
+  readonly audited?: boolean;
+  /** The value for people. */
+  readonly show?: (value: z.output<S>) => string;
+}
+
+function key<S extends z.ZodType, const D extends z.input<S> | undefined = undefined>(
+  entry: Entry<S, D>,
+): Entry<S, D> {
+  return entry;
+}
+
+const ENGINES = ['clickhouse', 'embedded'] as const;
+const RERUNS = ['errors', 'all', 'none'] as const;
+
+/**
+ * The table of configuration: every key, and all that is known about it. From it come the type of a configuration, the
+ * options of the commands, what `qrun config` prints, the table of the README, completion, and the JSON Schema of
+ * qrun.toml. In TypeScript a key is called as here, in qrun.toml and in JSON in snake_case ({@link tomlName}).
+ */
+export const CONFIG_TABLE = {
+  engine: key({
+    schema: v => v.oneOf(ENGINES),
+    default: 'embedded',
+    absent: 'embedded; clickhouse with a url',
+    env: 'QRUN_ENGINE',
+    group: 'Engine',
+    flag: '--engine <name>',
+    choices: ENGINES,
+    help: 'clickhouse (a server) or embedded (chDB, the default without --url)',
+  }),
+  url: key({
+    schema: v => v.text,
+    env: 'CLICKHOUSE_URL',
+    group: 'Engine',
+    flag: '--url <url>',
+    help: 'ClickHouse server, such as http://localhost:8123 (also {env})',
+    tree: 'trusted',
+  }),
+  user: key({
+    schema: v => v.text,
+    env: 'CLICKHOUSE_USER',
+    group: 'Engine',
+    flag: '--user <name>',
+    help: 'user; the password comes from CLICKHOUSE_PASSWORD, .env or a file',
+    tree: 'trusted',
+  }),
+  passwordFile: key({
+    schema: v => v.text,
+    env: 'CLICKHOUSE_PASSWORD_FILE',
+    group: 'Engine',
+    flag: '--password-file <file>',
+    help: 'file that holds the password',
+    path: true,
+    tree: 'trusted',
+  }),
+  caFile: key({
+    schema: v => v.text,
+    env: 'CLICKHOUSE_CA_FILE',
+    group: 'Engine',
+    flag: '--ca-file <file>',
+    help: 'certificate authority of an https server',
+    path: true,
+    tree: 'trusted',
+  }),
+  dataDir: key({
+    schema: v => v.text,
+    absent: '<sweep root>/.qrun/data',
+    env: 'QRUN_DATA_DIR',
+    group: 'Engine',
+    flag: '--data-dir <dir>',
+    help: 'data of the embedded engine (default: {default})',
+    path: true,
+    tree: 'trusted',
+  }),
+  allowFiles: key({
+    schema: v => v.flag,
+    default: false,
+    env: 'QRUN_ALLOW_FILES',
+    group: 'Engine',
+    flag: '--allow-files',
+    help: 'embedded: SQL may read and write files, as file() does',
+    tree: 'guarded',
+  }),
+  allowNetwork: key({
+    schema: v => v.flag,
+    default: false,
+    env: 'QRUN_ALLOW_NETWORK',
+    group: 'Engine',
+    flag: '--allow-network',
+    help: 'embedded: SQL may use the network, as url() and s3() do',
+    tree: 'guarded',
+  }),
+  setup: key({
+    schema: v => v.flag,
+    default: false,
+    perRun: true,
+    group: 'Engine',
+    flag: '--setup',
+    help: 'run _setup.sql on the server first (embedded: always, once)',
+  }),
+
+  concurrency: key({
+    schema: v => v.concurrency,
+    // That of the scripts that qrun replaces.
+    default: 16,
+    env: 'QRUN_CONCURRENCY',
+    group: 'Run',
+    flag: '-P, --concurrency <n>',
+    help: 'queries at a time, or auto (default: {default})',
+  }),
+  memoryMax: key({
+    // Node and the server's client alone take about 60 MB.
+    schema: v => v.size('64M'),
+    env: 'QRUN_MEMORY_MAX',
+    group: 'Run',
+    flag: '--memory-max <size>',
+    help: 'memory cap of the run, such as 8G, by systemd-run (without it: no cap)',
+    show: value => formatSize(value),
+  }),
+  timeout: key({
+    schema: v => v.duration,
+    // No query hangs for ever, and none that is known runs so long.
+    default: '1h',
+    env: 'QRUN_TIMEOUT',
+    group: 'Run',
+    flag: '--timeout <duration>',
+    help: 'deadline of each attempt: 500ms, 30s, 5m (default: {default})',
+    show: value => formatDuration(value),
+  }),
+  retries: key({
+    schema: v => v.wholeNumber(0, 100),
+    // With backoff up to a minute.
+    default: 3,
+    env: 'QRUN_RETRIES',
+    group: 'Run',
+    flag: '--retries <n>',
+    help: 'further attempts after a failure that may pass (default: {default})',
+  }),
+  maxOutage: key({
+    schema: v => v.duration,
+    // A server restart with a large recovery.
+    default: '10m',
+    env: 'QRUN_MAX_OUTAGE',
+    group: 'Run',
+    flag: '--max-outage <duration>',
+    help: 'how long to wait for a lost server (default: {default})',
+    show: value => formatDuration(value),
+  }),
+  maxResult: key({
+    // No answer is smaller.
+    schema: v => v.size('1K'),
+    absent: 'half of the free space, at most 16G',
+    env: 'QRUN_MAX_RESULT',
+    group: 'Run',
+    flag: '--max-result <size>',
+    help: 'largest result of a query, such as 4G (default: {default})',
+    show: value => formatSize(value),
+  }),
+  halt: key({
+    schema: v => v.halt,
+    default: formatHalt(DEFAULT_HALT),
+    env: 'QRUN_HALT',
+    group: 'Run',
+    flag: '--halt <policy>',
+    help: 'stop at errors=N, errors=N%, or same=N|off equal first failures',
+    show: value => formatHalt(value),
+  }),
+  redact: key({
+    schema: v => v.flag,
+    default: true,
+    env: 'QRUN_REDACT',
+    group: 'Run',
+    // First: commander takes true as given where only the other is known.
+    flag: '--redact',
+    help: 'hide it (the default)',
+    hidden: true,
+    also: {
+      flag: '--no-redact',
+      help: 'show messages of the engine whole, with what looks like a credential in them',
+    },
+  }),
+
+  log: key({
+    schema: v => v.text,
+    perRun: true,
+    audited: true,
+    group: 'Unit and log',
+    flag: '--log <file>',
+    help: 'the log of this unit',
+  }),
+  logDir: key({
+    schema: v => v.text,
+    absent: '<sweep root>/results',
+    env: 'QRUN_LOG_DIR',
+    group: 'Unit and log',
+    flag: '--log-dir <dir>',
+    help: 'directory of all logs (default: {default})',
+    path: true,
+    tree: 'trusted',
+    audited: true,
+  }),
+  umask: key({
+    schema: v => v.umask,
+    env: 'QRUN_UMASK',
+    group: 'Unit and log',
+    flag: '--umask <octal>',
+    help: 'rights that others do not get on what is written, such as 0077 (also {env})',
+    show: value => value.toString(8).padStart(4, '0'),
+  }),
+  followLinks: key({
+    schema: v => v.flag,
+    default: false,
+    env: 'QRUN_FOLLOW_LINKS',
+    group: 'Unit and log',
+    flag: '--follow-links',
+    help: 'read SQL through links that lead out of the sweep root (also {env})',
+    tree: 'guarded',
+  }),
+  parameters: key({
+    schema: v => v.pairs,
+    default: {},
+    group: 'Unit and log',
+    flag: '--param <name=value>',
+    repeatable: true,
+    help: 'value of {name:Type} in the SQL (repeatable)',
+    merged: true,
+    audited: true,
+  }),
+  settings: key({
+    schema: v => v.pairs,
+    default: {},
+    group: 'Unit and log',
+    flag: '--set <name=value>',
+    repeatable: true,
+    help: 'ClickHouse setting for every query (repeatable)',
+    merged: true,
+    audited: true,
+  }),
+  database: key({
+    schema: v => v.text,
+    env: 'CLICKHOUSE_DATABASE',
+    group: 'Unit and log',
+    flag: '--database <name>',
+    help: 'default database',
+    audited: true,
+  }),
+  rowsPerQuery: key({
+    schema: v => v.wholeNumber(1, 1_000_000_000),
+    env: 'QRUN_ROWS_PER_QUERY',
+    group: 'Unit and log',
+    flag: '--rows-per-query <n>',
+    help: 'rows that each normal result has',
+    audited: true,
+  }),
+
+  include: key({
+    schema: v => v.globs,
+    default: [],
+    group: 'Selection',
+    flag: '--include <glob>',
+    repeatable: true,
+    help: 'only queries whose name matches (repeatable)',
+    audited: true,
+  }),
+  exclude: key({
+    schema: v => v.globs,
+    default: [],
+    group: 'Selection',
+    flag: '--exclude <glob>',
+    repeatable: true,
+    help: 'not the queries whose name matches (repeatable)',
+    audited: true,
+  }),
+  shard: key({
+    schema: v => v.shard,
+    perRun: true,
+    group: 'Selection',
+    flag: '--shard <i/n>',
+    help: 'part i of n, chosen by a hash of the name',
+    audited: true,
+  }),
+  limit: key({
+    schema: v => v.wholeNumber(1, 1_000_000_000),
+    perRun: true,
+    group: 'Selection',
+    flag: '--limit <n>',
+    help: 'run at most n queries',
+  }),
+  shuffle: key({
+    schema: v => v.text,
+    perRun: true,
+    group: 'Selection',
+    flag: '--shuffle <seed>',
+    help: 'random order, the same for the same seed',
+  }),
+  rerun: key({
+    schema: v => v.oneOf(RERUNS),
+    default: 'errors',
+    perRun: true,
+    group: 'Selection',
+    flag: '--rerun <which>',
+    choices: RERUNS,
+    help: 'run again what is recorded: errors (default), all or none',
+  }),
+
+  skipBad: key({
+    schema: v => v.flag,
+    default: false,
+    env: 'QRUN_SKIP_BAD',
+    group: 'Bad files',
+    flag: '--skip-bad',
+    help: 'leave files that cannot run out and run the others; exit code 20 (also skip_bad)',
+  }),
+  allowPlaceholders: key({
+    schema: v => v.placeholders,
+    default: false,
+    group: 'Bad files',
+    flag: '--allow-placeholder <word>',
+    repeatable: true,
+    help: 'run files that hold this word, such as __X__ (repeatable)',
+    also: { flag: '--allow-placeholders', help: 'run files that hold any unreplaced placeholder' },
+    audited: true,
+  }),
+
+  events: key({
+    schema: v => v.text,
+    perRun: true,
+    group: 'Options',
+    flag: '--events <file>',
+    help: 'append events to a file, one JSON line each',
+  }),
+};
+
+type Table = typeof CONFIG_TABLE;
+
+/** The names of all configuration keys. */
+export type ConfigKey = keyof Table;
+
+type SchemaOf<K extends ConfigKey> = ReturnType<Table[K]['schema']>;
+type DefaultOf<K extends ConfigKey> = Table[K] extends Entry<z.ZodType, infer D> ? D : never;
+
+/**
+ * The configuration of a command, checked and complete. Durations are milliseconds, sizes are bytes, paths are as
+ * written; `undefined` is what was not given and has no default.
+ */
+export type Config = {
+  readonly [K in ConfigKey]: DefaultOf<K> extends undefined
+    ? z.output<SchemaOf<K>> | undefined
+    : z.output<SchemaOf<K>>;
+};
+
+/** Values of a configuration as who uses qrun gives them: as a qrun.toml would hold them, by the keys of {@link Config}. */
+export type ConfigValues = { readonly [K in ConfigKey]?: z.input<SchemaOf<K>> | undefined };
+
+/** One key of the table, whichever it is. */
+export type ConfigEntry = Entry<z.ZodType, unknown>;
+
+/** All keys, in the order of the documentation. */
+export const CONFIG_KEYS = Object.keys(CONFIG_TABLE) as readonly ConfigKey[];
+
+/** The entry of a key. */
+export function entryOf(key: ConfigKey): ConfigEntry {
+  return CONFIG_TABLE[key] as ConfigEntry;
+}
+
+/** The keys whose entries are so. */
+export function keysWhere(is: (entry: ConfigEntry) => boolean): readonly ConfigKey[] {
+  return CONFIG_KEYS.filter(key => is(entryOf(key)));
+}
+
+/** The keys that `qrun.toml` takes, in the order of the documentation. */
+export const TOML_KEYS: readonly ConfigKey[] = keysWhere(entry => entry.perRun !== true);
+
+/** The name of a key in qrun.toml, and in JSON. */
+export function tomlName(key: ConfigKey): string {
+  return key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);
+}
+
+/** The key that has this name in qrun.toml. */
+export function keyOf(name: string): ConfigKey | undefined {
+  return TOML_KEYS.find(key => tomlName(key) === name);
+}
+
+/** How the flag of a configuration key is written: `--concurrency`. */
+export function flagName(key: ConfigKey): string {
+  return /--[\w-]+/.exec(entryOf(key).flag)?.[0] as string;
+}
+
+/** The environment variable of a key, where it has one. */
+export function environmentName(key: ConfigKey): string | undefined {
+  return entryOf(key).env;
+}
+
+/** Something of each key, as qrun.toml and JSON name and order it. */
+export function byTomlName<T>(values: Readonly<Partial<Record<ConfigKey, T>>>): Record<string, T> {
+  return Object.fromEntries(
+    CONFIG_KEYS.flatMap(key => {
+      const value = values[key];
+      return value === undefined ? [] : [[tomlName(key), value]];
+    }),
+  );
+}
