@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { ENGINE_NAMES } from '../src/core/engines/facts.js';
 import { ROOT } from './built.js';
 
 // The rules of docs/architecture.md, read from the imports of the sources. A checker that finds nothing may be a
@@ -98,6 +99,15 @@ const NAMES_OF_QUEUES = /pueue/i;
 const MAY_NAME_A_QUEUE =
   /^(?:io\/queue\/|core\/errors\.ts$|cli\/(?:program|options|job-commands)\.ts$|cli\/commands\/[^/]+\/index\.ts$)/;
 
+// Whoever treats engines differently asks for a fact of `core/engines/facts.ts`, and opens them through the registry:
+// only the engines themselves say which they are. Elsewhere the same word means something else.
+const MAY_NAME_ENGINES =
+  /^(?:core\/engines\/facts\.ts|io\/engines\/registry\.ts|io\/engines\/(?:clickhouse|embedded)\/)/;
+const OTHER_MEANING: ReadonlySet<string> = new Set([
+  // The access type of dictionaries that read from another server.
+  'core/sql/guard/outside.ts',
+]);
+
 const IMPURE =
   /\b(?:Date\.now|new Date\(\)|performance\.now|Math\.random|setTimeout|setInterval|setImmediate|fetch)\b/;
 
@@ -121,6 +131,7 @@ describe('the sources', () => {
       for (const member of members) expect(sources[path], path).toContain(`process.${member}`);
     }
     for (const name of Object.keys(IN_FOLDER)) expect(imports.map(({ to }) => to)).toContain(name);
+    for (const path of OTHER_MEANING) expect(sources[path], path).toMatch(ENGINE);
     for (const path of MAY_OPEN) expect(namesFromFs(sources[path] ?? '').some(isOpening), path).toBe(true);
   });
 
@@ -226,6 +237,16 @@ describe('a breach', () => {
       'io/x.ts has a default export',
     ],
     [
+      'a branch on the name of an engine',
+      { 'app/x.ts': "export const x = (name: string) => name === 'embedded';" },
+      'app/x.ts names the engine embedded',
+    ],
+    [
+      'an engine by its property',
+      { 'cli/x.ts': 'export const x = (known: unknown) => known === ENGINES.clickhouse;' },
+      'cli/x.ts names the engine clickhouse',
+    ],
+    [
       'a file of odds and ends',
       { 'io/string-utils.ts': 'export const s = 1;' },
       'io/string-utils.ts says nothing of what is in it',
@@ -269,6 +290,8 @@ describe('a breach', () => {
   });
 });
 
+const ENGINE = new RegExp(`['"\`](${ENGINE_NAMES.join('|')})['"\`]|\\bENGINES\\.(\\w+)`);
+
 function breaches(sources: Sources): string[] {
   const found: string[] = [];
   const imports: Import[] = [];
@@ -286,6 +309,9 @@ function breaches(sources: Sources): string[] {
     if (/(?:^|[/-])(?:utils?|helpers?|common|misc)\.ts$/.test(path)) {
       found.push(`${path} says nothing of what is in it`);
     }
+    const kind =
+      MAY_NAME_ENGINES.test(path) || OTHER_MEANING.has(path) ? undefined : ENGINE.exec(codeOf(text, false));
+    if (kind !== undefined && kind !== null) found.push(`${path} names the engine ${kind[1] ?? kind[2]}`);
     if (layer !== 'cli') {
       const used = [...code.matchAll(/(?<![.\w])process\s*(?:\.\s*(\w+)|\[)/g)].map(match => match[1] ?? '[');
       const extra = new Set(used.filter(member => OF_PROCESS[path]?.includes(member) !== true));

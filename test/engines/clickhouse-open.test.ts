@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ENGINES } from '../../src/core/engines/facts.js';
 import { QrunError } from '../../src/core/errors.js';
 import { parseQuery } from '../../src/core/sql/parse.js';
 import { type ClickHouseOptions, openClickHouse } from '../../src/io/engines/clickhouse/engine.js';
@@ -115,7 +116,7 @@ it('opens with what the server knows', async () => {
     signal,
   );
   expect(engine.info).toEqual({
-    kind: 'clickhouse',
+    facts: ENGINES.clickhouse,
     version: '25.11.1.1',
     target: stub.url,
     user: 'default',

@@ -20,6 +20,9 @@ export interface ContractTraits {
 
 const ROW_LIMIT = 'from system.numbers limit';
 
+// Takes 0.15 s and more.
+const SLOW = 'select sum(sleepEachRow(0.05)) as s from (select number from system.numbers limit 3)';
+
 /**
  * The tests that every engine passes. `open` opens an engine on data that nobody else uses; the suite closes it.
  * One engine is open at a time, except where it says so.
@@ -331,6 +334,33 @@ export function engineContract(
     test('answers a ping', async () => {
       expect(await client.engine.ping(new AbortController().signal)).toBeUndefined();
       expect(await client.engine.ping(AbortSignal.abort())).toMatchObject({ name: 'ABORTED' });
+    });
+
+    test('begins an attempt once it has a place for it, and measures from there', async () => {
+      let begun = 0;
+      const begin = (): boolean => {
+        begun += 1;
+        return true;
+      };
+      const [first] = await Promise.all([
+        client.run(SLOW, { begin }),
+        ...Array.from({ length: client.engine.info.slots }, () => client.run(SLOW, { begin })),
+      ]);
+      expect(begun).toBe(client.engine.info.slots + 1);
+      expect(first.durationMs).toBeGreaterThan(100);
+      const failed = await client.run('select throwIf(1)');
+      expect(failed).toMatchObject({ ok: false, durationMs: expect.any(Number) });
+      expect(failed.durationMs).toBeGreaterThan(0);
+    });
+
+    test('sends nothing of an attempt that must not begin', async () => {
+      const result = await client.run('select 1', { begin: () => false });
+      expect(result).toMatchObject({
+        ok: false,
+        failure: { name: 'ABORTED', neverStarted: true },
+        durationMs: 0,
+      });
+      expect(await client.rows('select toUInt8(1) as a')).toBe('{"a":1}\n');
     });
 
     test('closes twice, ends what runs, and then refuses', async () => {

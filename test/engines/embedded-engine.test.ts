@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { ENGINES } from '../../src/core/engines/facts.js';
 import { decodeSql, parseQuery } from '../../src/core/sql/parse.js';
 import { loadChdb } from '../../src/io/engines/embedded/chdb.js';
 import { type EmbeddedOptions, embeddedSlots, openEmbedded } from '../../src/io/engines/embedded/engine.js';
@@ -63,13 +64,11 @@ describe('opening', () => {
     try {
       const { info } = await open({ slots: 2 });
       expect(info).toEqual({
-        kind: 'embedded',
+        facts: ENGINES.embedded,
         version: expect.stringMatching(/^\d+\.\d+\.\d+\.\d+$/),
         target: dataDirectory,
         supportsParameters: true,
         slots: 2,
-        heavySlots: 2,
-        diesWithProcess: true,
       });
       if (process.platform === 'linux') expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
       await engine?.close();

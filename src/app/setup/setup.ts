@@ -130,7 +130,6 @@ export async function runSetup(deps: SetupDeps, file: SetupFile): Promise<void> 
   const { engine, settings, parameters, clock, emit, drain, abort, where } = deps;
   drain.throwIfAborted();
   emit({ type: 'setup_started', file: file.name });
-  const startedMs = clock.monotonicMs();
   const request = {
     query: file.query,
     queryId: `qrun-setup-${file.fingerprint}-${clock.nowMs().toString(36)}`,
@@ -156,7 +155,7 @@ export async function runSetup(deps: SetupDeps, file: SetupFile): Promise<void> 
     );
   }
   await result.body.dispose();
-  const duration_ms = Math.round(clock.monotonicMs() - startedMs);
+  const duration_ms = Math.round(result.durationMs);
   emit({
     ...{ type: 'setup_done', file: file.name, duration_ms },
     ...{ target: where?.target ?? null, database: where?.database ?? null },

@@ -17,11 +17,10 @@ import { redactFailure } from '../../core/text/redact.js';
 import type { RunSummary } from '../../core/unit/events.js';
 import { type HaltPolicy, haltThreshold, likelyReason, SameFailures } from '../../core/unit/halt.js';
 import { unlessAborted } from '../../core/unless-aborted.js';
-import type { Engine, EngineResult } from '../../io/engines/engine.js';
+import type { EngineResult } from '../../io/engines/engine.js';
 import type { ResultBody } from '../../io/engines/result-body.js';
 import type { GroupContent } from '../../io/log/result-log.js';
 import type { PlannedQuery } from './due-queries.js';
-import { LightSlots } from './light-slots.js';
 import { Outage, REFUSED_LIMIT_MS } from './outage.js';
 import type { ReadQuery } from './plan.js';
 import type { RunDeps, RunOptions } from './run-options.js';
@@ -37,17 +36,9 @@ const NO_HALT: HaltPolicy = { errors: undefined, same: undefined };
 const FULL_WAIT_MS = 50;
 
 /**
- * How many queries a run has at an engine: no more than it executes at once, because time that a query waits in
- * the engine would count as its duration.
- */
-export function queriesAtOnce({ info }: Engine, concurrency: number): number {
-  return Math.max(1, Math.min(concurrency, info.slots));
-}
-
-/**
  * Runs the due queries of a plan, at most `concurrency` at a time, and records each result exactly once.
  *
- * A query counts as recorded only when the log has acknowledged it. Files are opened one by one as slots get
+ * A query counts as recorded only when the log has acknowledged it. Files are opened one by one as workers get
  * free. Failed attempts are followed by others by the rules of `core/retry`; while the engine is away nothing
  * is attempted, and refusals of a full one are waited out for as long. A server that refuses the user, or all queries
  * for longer than that, ends the run: what it refused stays due. Resolves with the summary when every query is recorded, or after a drain, an abort or a halt,
@@ -59,9 +50,9 @@ export function runUnit(deps: RunDeps, options: RunOptions): Promise<RunSummary>
   return new UnitRun(deps, options).run();
 }
 
-// For each slot so many results may wait for the disk. They are in memory up to the spool threshold (1 MiB), and are
+// For each worker so many results may wait for the disk. They are in memory up to the spool threshold (1 MiB), and are
 // what kill -9 can cost besides the queries in flight.
-const RECORDING_FOR_EACH_SLOT = 2;
+const RECORDING_FOR_EACH_WORKER = 2;
 
 // Both stops of the caller, and those that the run itself decides.
 interface Stops {
@@ -80,7 +71,6 @@ class UnitRun {
   // collector keep what passed through it.
   #recording = 0;
   readonly #waitingForDisk: (() => void)[] = [];
-  readonly #slots: LightSlots;
   readonly #summary: SummaryBuilder;
   readonly #haltAt: number;
   readonly #same = new SameFailures();
@@ -100,9 +90,8 @@ class UnitRun {
   constructor(deps: RunDeps, options: RunOptions) {
     this.#deps = deps;
     this.#options = options;
-    // Each running query listens: as many as there are slots is no leak.
+    // Each running query listens: as many as there are workers is no leak.
     setMaxListeners(0, this.#stops.drain.signal, this.#stops.abort.signal);
-    this.#slots = new LightSlots(deps.engine.info.heavySlots ?? Number.POSITIVE_INFINITY);
     this.#summary = new SummaryBuilder(options, deps.log.path);
     this.#haltAt = haltThreshold(options.halt ?? NO_HALT, options.plan.due.total);
     this.#shortage = new Shortage({
@@ -149,23 +138,17 @@ class UnitRun {
     });
   }
 
-  // One worker for each slot takes the next query when it is free, so that a unit of any size waits as names, not
-  // as promises.
+  // Each worker takes the next query when it is free, so that a unit of any size waits as names, not as promises.
   async #feed(): Promise<void> {
-    const { due } = this.#options.plan;
-    const concurrency = queriesAtOnce(this.#deps.engine, this.#options.concurrency);
+    const { concurrency, plan } = this.#options;
+    const { due } = plan;
     const { signal } = this.#stops.drain;
-    const isOver = (): boolean => due.left === 0 || signal.aborted;
-    const work = async (slot: number): Promise<void> => {
+    const work = async (): Promise<void> => {
       for (;;) {
-        if (!(await this.#slots.admit(slot, isOver))) return;
         // Where results come faster than the disk confirms them.
-        while (this.#recording >= RECORDING_FOR_EACH_SLOT * concurrency) await this.#oneRecorded();
+        while (this.#recording >= RECORDING_FOR_EACH_WORKER * concurrency) await this.#oneRecorded();
         const planned = signal.aborted ? undefined : due.take();
-        if (planned === undefined) {
-          this.#slots.wake();
-          return;
-        }
+        if (planned === undefined) return;
         try {
           await this.#runQuery(planned);
         } catch (error) {
@@ -174,7 +157,7 @@ class UnitRun {
       }
     };
     const length = Math.min(concurrency, due.total);
-    await Promise.all(Array.from({ length }, (_, slot) => work(slot)));
+    await Promise.all(Array.from({ length }, work));
     while (this.#recording > 0) await this.#oneRecorded();
     // Nothing runs behind these: were the process to die once more, the next run would try again what is recorded here.
     for (const { head, verdict } of this.#convicted) {
@@ -266,17 +249,25 @@ class UnitRun {
       if (isSuspect) while (this.#recording > 0) await this.#oneRecorded();
       if (isRetry) this.#summary.retried();
       isRetry = false;
-      const head = this.#head(planned, fingerprint, number, attempt);
+      let head = this.#head(planned, fingerprint, number, attempt);
       let result: EngineResult;
-      let ended: GroupHead;
       let away = false;
-      const place = inflight?.begin(planned.name, fingerprint, alone && !this.#hasStray);
-      try {
+      let place: number | undefined;
+      let hasBegun = false;
+      // The engine may have let it wait.
+      const begin = (): boolean => {
+        if (drain.signal.aborted) return false;
+        hasBegun = true;
+        head = { ...head, startedAtMs: clock.nowMs() };
+        place = inflight?.begin(planned.name, fingerprint, alone && !this.#hasStray);
         emit({ type: 'query_started', query: planned.name, attempt, query_id: head.queryId });
-        const startedMs = clock.monotonicMs();
+        return true;
+      };
+      try {
         const request = {
           query,
           queryId: head.queryId,
+          begin,
           parameters: this.#options.parameters,
           settings: this.#options.settings,
           timeoutMs: query.overrides.timeoutMs ?? this.#options.timeoutMs,
@@ -285,10 +276,8 @@ class UnitRun {
         result = await this.#deps.engine.run(request);
         // Before anybody else sees it: log, events, progress and summary all show this one message.
         if (!result.ok && this.#options.redact !== false) {
-          result = { ok: false, failure: redactFailure(result.failure, request) };
+          result = { ...result, failure: redactFailure(result.failure, request) };
         }
-        ended = { ...head, durationMs: clock.monotonicMs() - startedMs };
-        this.#slots.note(ended.durationMs);
         if (!result.ok && result.failure.mayStillRun === true) this.#hasStray = true;
         // Before it leaves, so that nobody who waits for it starts on the engine that it killed.
         if (!result.ok && (result.failure.serverGone || result.failure.code === KILLED)) {
@@ -298,6 +287,8 @@ class UnitRun {
         if (place !== undefined) inflight?.end(place);
         leave();
       }
+      if (!hasBegun && drain.signal.aborted) return;
+      const ended: GroupHead = { ...head, durationMs: result.durationMs };
       if (result.ok) {
         this.#answeredMs = clock.monotonicMs();
         this.#shortage.over();
@@ -386,7 +377,7 @@ class UnitRun {
   // Whether a query that ran alone in this process failed although the process had enough for any other.
   #needsTooMuch(): boolean {
     const { engine, freeDescriptors } = this.#deps;
-    if (engine.info.diesWithProcess !== true) return false;
+    if (!engine.info.facts.inProcess) return false;
     return (freeDescriptors?.() ?? Number.POSITIVE_INFINITY) >= AMPLE_DESCRIPTORS;
   }
 
@@ -417,7 +408,7 @@ class UnitRun {
     return Math.max(asked, backoffMs(tries, this.#deps.random));
   }
 
-  // The slot does not wait until the disk has confirmed a result: meanwhile the engine would have nothing to do. It
+  // The worker does not wait until the disk has confirmed a result: meanwhile the engine would have nothing to do. It
   // does for an error, after which --halt may want nothing more to start.
   #recordResult(head: GroupHead, { body, stats }: EngineResult & { ok: true }): Promise<void> {
     const content: GroupContent =

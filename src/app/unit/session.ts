@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.js';
 import { sameChain } from '../../core/engines/data-note.js';
+import { defaultEngine, factsOf } from '../../core/engines/facts.js';
 import { type ExitCode, isInterruption, QrunError } from '../../core/errors.js';
 import { RECORD_SCHEMA_VERSION } from '../../core/log/record.js';
 import type { Settings } from '../../core/model.js';
@@ -18,7 +19,7 @@ import type { RunEntry, RunSetup, RunStart } from '../../io/log/run-sidecar.js';
 import type { UnitSource } from '../../io/unit/unit-files.js';
 import { ask, chainOf, checkSetupFiles, runChain, type SetupFile } from '../setup/setup.js';
 import { planRun, queryReader, type RunPlan } from './plan.js';
-import { queriesAtOnce, runUnit } from './pool.js';
+import { runUnit } from './pool.js';
 import type { RunDeps } from './run-options.js';
 import { selectedBy } from './summary.js';
 import { Suspects, suspectsNotice } from './suspects.js';
@@ -143,10 +144,10 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
           unit: request.unit,
           directory: request.directory,
           log: log.path,
-          engine: engine.info.kind,
+          engine: engine.info.facts.name,
           version: engine.info.version,
           target: engine.info.target,
-          concurrency: queriesAtOnce(engine, request.concurrency),
+          concurrency: atOnce(engine, request),
           selected: selectedBy(plan),
           settled: plan.settled,
           due: plan.due.total,
@@ -156,7 +157,8 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
         if (prepared === 'stopped') return await runPlanned(deps, request, plan, log, engine);
         tellOfChange(deps, plan, setup, runs, engine);
         await deps.appendRun(startEntry(deps, request, engine, await identity, prepared));
-        const notRun = engine.info.kind === 'embedded' || request.setup ? [] : (request.setupNames ?? []);
+        const notRun =
+          engine.info.facts.data === 'directory' || request.setup ? [] : (request.setupNames ?? []);
         const summary = await runWatched(deps, request, plan, log, engine, notRun);
         await deps.appendRun({
           event: 'end',
@@ -215,6 +217,11 @@ async function openUnlessStopped(
   }
 }
 
+// More would only wait in the engine.
+function atOnce({ info }: Engine, { concurrency }: UnitRequest): number {
+  return Math.max(1, Math.min(concurrency, info.slots));
+}
+
 // With a journal of what is in flight, where the engine dies with the process.
 async function runWatched(
   deps: UnitDeps,
@@ -225,12 +232,12 @@ async function runWatched(
   setupNotRun: readonly string[],
 ): Promise<RunSummary> {
   const { emit, openInflight } = deps;
-  if (engine.info.diesWithProcess !== true || openInflight === undefined) {
+  if (!engine.info.facts.inProcess || openInflight === undefined) {
     return await runPlanned(deps, request, plan, log, engine, setupNotRun);
   }
   const inflight = await openInflight({
     run: request.run,
-    slots: queriesAtOnce(engine, request.concurrency),
+    slots: atOnce(engine, request),
     finalOf: finalStates(log),
     onTrouble: message => emit({ type: 'warning', message }),
   });
@@ -276,6 +283,7 @@ async function runPlanned(
   watch: Pick<RunDeps, 'inflight' | 'suspects'> = {},
 ): Promise<RunSummary> {
   const { clock, emit, random } = deps;
+  const concurrency = atOnce(engine, request);
   const summary = await runUnit(
     {
       engine,
@@ -288,7 +296,7 @@ async function runPlanned(
       ...(deps.freeDescriptors === undefined ? {} : { freeDescriptors: deps.freeDescriptors }),
       ...watch,
     },
-    { ...request, plan, parameters: request.inputs.parameters, setupNotRun },
+    { ...request, concurrency, plan, parameters: request.inputs.parameters, setupNotRun },
   );
   emit({ type: 'run_ended', ...summary });
   return summary;
@@ -304,7 +312,7 @@ async function prepare(
   const { clock, emit } = deps;
   const { drain, abort, inputs, settings, redact = true } = request;
   const chain = chainOf(files);
-  if (engine.info.kind === 'embedded') return files.length === 0 ? undefined : { files: chain };
+  if (engine.info.facts.data === 'directory') return files.length === 0 ? undefined : { files: chain };
   if (!request.setup) return undefined;
   if (files.length === 0) {
     throw new QrunError('USAGE', `--setup: there is no _setup.sql in ${request.directory} or above it`, {
@@ -348,7 +356,7 @@ function tellOfChange(
   runs: readonly RunEntry[],
   engine: Engine,
 ): void {
-  if (engine.info.kind !== 'embedded' || plan.settled === 0) return;
+  if (engine.info.facts.data !== 'directory' || plan.settled === 0) return;
   const before = runs.findLast((entry): entry is RunStart => entry.event === 'start')?.setup;
   if (before === undefined || sameChain(before.files, chainOf(setup))) return;
   emit({
@@ -374,7 +382,7 @@ function startEntry(
     at: new Date(deps.clock.nowMs()).toISOString(),
     ...identity,
     directory: request.directory,
-    engine: engine.info.kind,
+    engine: engine.info.facts.name,
     server_version: engine.info.version,
     target: engine.info.target,
     settings: request.inputs.settings,
@@ -385,7 +393,7 @@ function startEntry(
 
 // Stands in when nothing is due, so that no server is needed to learn that.
 const NO_ENGINE: Engine = {
-  info: { kind: 'embedded', version: '', target: '', supportsParameters: true, slots: 0 },
+  info: { facts: factsOf(defaultEngine(false)), version: '', target: '', supportsParameters: true, slots: 0 },
   run: () => Promise.reject(new Error('no query was due')),
   ping: async () => undefined,
   close: async () => {},

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { SubmitDeps } from '../../app/sweep/submit.js';
 import { byTomlName, TOML_KEYS } from '../../core/config/table.js';
+import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import type { TaskQueue } from '../../core/queue/queue.js';
 import { refusePasswordInUrl } from '../../core/text/shown-urls.js';
@@ -60,7 +61,8 @@ export async function prepareTasks(
   terminal: Terminal,
   unitFlags: readonly string[],
 ): Promise<TaskCommands> {
-  if (sweep.config.engine === 'clickhouse' && !sweep.passwordSurvives()) {
+  const usesServer = factsOf(sweep.config.engine).data === 'server';
+  if (usesServer && !sweep.passwordSurvives()) {
     throw new QrunError('CONFIG', 'the jobs could not find the password: they start in a clean environment', {
       hint: `put CLICKHOUSE_PASSWORD into ${join(sweep.root, '.env')}, or the password into a file: --password-file`,
     });
@@ -68,7 +70,7 @@ export async function prepareTasks(
   // Refuses a password in the URL, which would stand in the file.
   refusePasswordInUrl(serverUrl(sweep));
   // Decided now, where somebody can answer, and by the same rule as everywhere: whoever asks for the connection is told.
-  if (sweep.config.engine === 'clickhouse') sweep.connection();
+  if (usesServer) sweep.connection();
   checkSubmissions(sweep.root);
   const { given, name, group } = sweep;
   // Choices of one command line (--setup, --rerun) are none of a configuration; units get theirs as flags.

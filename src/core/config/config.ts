@@ -1,3 +1,4 @@
+import { defaultEngine } from '../engines/facts.js';
 import { QrunError } from '../errors.js';
 import { sweepProblems } from '../sweep/units.js';
 import { parameterProblem } from '../text/secret-names.js';
@@ -101,7 +102,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
       hint: 'correct each line above; `qrun config` prints what is in force and from where',
     });
   }
-  if (parsed.url !== undefined) parsed.engine ??= 'clickhouse';
+  parsed.engine ??= defaultEngine(parsed.url !== undefined);
   const config = Object.fromEntries(CONFIG_KEYS.map(key => [key, parsed[key] ?? defaultOf(key)])) as Config;
   return { config, sources, given };
 }

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { defaultEngine, ENGINE_NAMES } from '../engines/facts.js';
 import { formatSize } from '../text/bytes.js';
 import { formatDuration } from '../text/duration.js';
 import { DEFAULT_HALT, formatHalt } from '../unit/halt.js';
@@ -56,7 +57,6 @@ function key<S extends z.ZodType, const D extends z.input<S> | undefined = undef
   return entry;
 }
 
-const ENGINES = ['clickhouse', 'embedded'] as const;
 const RERUNS = ['errors', 'all', 'none'] as const;
 
 /**
@@ -66,13 +66,13 @@ const RERUNS = ['errors', 'all', 'none'] as const;
  */
 export const CONFIG_TABLE = {
   engine: key({
-    schema: v => v.oneOf(ENGINES),
-    default: 'embedded',
-    absent: 'embedded; clickhouse with a url',
+    schema: v => v.oneOf(ENGINE_NAMES),
+    default: defaultEngine(false),
+    absent: `${defaultEngine(false)}; ${defaultEngine(true)} with a url`,
     env: 'QRUN_ENGINE',
     group: 'Engine',
     flag: '--engine <name>',
-    choices: ENGINES,
+    choices: ENGINE_NAMES,
     help: 'clickhouse (a server) or embedded (chDB, the default without --url)',
   }),
   url: key({

@@ -1,3 +1,5 @@
+import type { EngineFacts, EngineName } from '../engines/facts.js';
+
 /** What a machine has for jobs, as far as the sizing looks at it. */
 export interface Capacity {
   /** Less than the machine's where a control group limits it; may be a fraction. */
@@ -45,9 +47,9 @@ export function sizeSlots(capacity: Capacity, job: JobSize): Sizing {
   return { slots, byMemory, byCores, bound, capacity, job };
 }
 
-/** What is known of the limits of whatever executes the queries; all but its kind may be unknown. */
+/** What is known of the limits of whatever executes the queries; all but its facts may be unknown. */
 export interface EngineLimits {
-  readonly kind: 'clickhouse' | 'embedded';
+  readonly facts: Pick<EngineFacts, 'data' | 'queriesForEachCore'> & { readonly name: EngineName };
   /** `max_concurrent_queries`; 0 is no limit. */
   readonly maxQueries?: number | undefined;
   /** `concurrent_threads_soft_limit_num`; 0 is no limit. */
@@ -73,12 +75,11 @@ export interface Advice {
   /** Queries at a time in each unit: `-P`. A whole number, at least 1. */
   readonly concurrency: number;
   /** What decided about `concurrency`. */
-  readonly bound: 'threads' | 'max_concurrent_queries' | 'embedded' | 'minimum';
+  readonly bound: 'threads' | 'max_concurrent_queries' | 'minimum' | EngineName;
   readonly engine: EngineLimits;
 }
 
-// ClickHouse's own default of concurrent_threads_soft_limit_ratio_to_cores (26.7); measured on the embedded engine,
-// small queries gain up to twice as many at once as there are cores, and nothing beyond.
+// ClickHouse's own default of concurrent_threads_soft_limit_ratio_to_cores (26.7).
 const THREADS_PER_CORE = 2;
 // The most that -P takes.
 const MAX_CONCURRENCY = 1024;
@@ -86,10 +87,11 @@ const MAX_CONCURRENCY = 1024;
 /**
  * The recommended `-P` for units of which `slots` run side by side: one thread for each query at least, because
  * that is what a server under its soft limit still gives; four fifths of `max_concurrent_queries`, because beyond
- * it queries are refused; and on the embedded engine no more than two queries for each core.
+ * it queries are refused; and no more for each core than the engine says where it works on this machine.
  */
 export function adviseConcurrency(hostCores: number, engine: EngineLimits, slots: number): Advice {
-  const told = engine.kind === 'clickhouse' ? positive(engine.maxThreads) : undefined;
+  const { name, data, queriesForEachCore } = engine.facts;
+  const told = data === 'server' ? positive(engine.maxThreads) : undefined;
   const cores = told ?? hostCores;
   const num = positive(engine.softThreads);
   const ratio = positive(engine.softThreadsPerCore);
@@ -99,7 +101,7 @@ export function adviseConcurrency(hostCores: number, engine: EngineLimits, slots
   const maxQueries = positive(engine.maxQueries);
   if (maxQueries !== undefined) bounds.push(['max_concurrent_queries', (maxQueries * USABLE_SHARE) / slots]);
   // Another process cannot have the same data open, so that it is not shared with other units.
-  if (engine.kind === 'embedded') bounds.push(['embedded', hostCores * THREADS_PER_CORE]);
+  if (queriesForEachCore !== undefined) bounds.push([name, hostCores * queriesForEachCore]);
   const [bound, least] = bounds.reduce((a, b) => (b[1] < a[1] ? b : a));
   return {
     threads,

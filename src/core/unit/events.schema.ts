@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ENGINE_NAMES } from '../engines/facts.js';
 import { OUTCOMES } from '../model.js';
 import { count, time } from '../schema.js';
 import { schema as summary } from './unit.schema.js';
@@ -21,7 +22,7 @@ const EVENTS = [
     unit: z.string(),
     directory: z.string(),
     log: z.string(),
-    engine: z.enum(['clickhouse', 'embedded']),
+    engine: z.enum(ENGINE_NAMES),
     version: z.string().describe('Of the engine.'),
     target: z.string().describe('Where the engine is: the URL of the server, or the directory of the data.'),
     concurrency: count.describe('Queries that run at a time.'),

@@ -1,3 +1,4 @@
+import type { EngineFacts, EngineName } from '../../core/engines/facts.js';
 import type { Failure } from '../../core/engines/failure.js';
 import type { Parameters, QueryStats, Settings } from '../../core/model.js';
 import type { ParsedQuery } from '../../core/sql/statement.js';
@@ -5,7 +6,8 @@ import type { ResultBody } from './result-body.js';
 
 /** What is known of an engine once it has answered. */
 export interface EngineInfo {
-  readonly kind: 'clickhouse' | 'embedded';
+  /** What was known of it before. */
+  readonly facts: EngineFacts & { readonly name: EngineName };
   /** `26.7.3.1` or `18.16.1`. */
   readonly version: string;
   /** Where it is, for people: a URL without user and password, or the data directory. */
@@ -18,15 +20,8 @@ export interface EngineInfo {
   readonly supportsParameters: boolean;
   /** The server knows parameters, but their values do not reach it: a proxy drops them. */
   readonly parametersLost?: boolean;
-  /** How many queries it runs at once; more than these wait inside qrun. */
+  /** The most queries that it runs at once; more than these wait in it, and so may some of these. */
   readonly slots: number;
-  /**
-   * How many of them it is to be given at once when they are no light ones, where that is less: so many use all that
-   * it has, and more would only need more memory.
-   */
-  readonly heavySlots?: number;
-  /** It runs inside this process: a query that kills the engine takes the process and all that it has in flight along. */
-  readonly diesWithProcess?: boolean;
 }
 
 /** One attempt of one query. */
@@ -37,8 +32,13 @@ export interface EngineRequest {
   readonly parameters: Parameters;
   /** The user's settings; sent on top of the engine's own. */
   readonly settings: Settings;
-  /** Deadline of the whole attempt in milliseconds; 0 means none. */
+  /** Deadline of the whole attempt in milliseconds, without the wait for its place; 0 means none. */
   readonly timeoutMs: number;
+  /**
+   * Called once when the engine has a place for the attempt, before anything of it is sent. With `false` the attempt ends
+   * there, with failure name `ABORTED`, and gives its place to the next one.
+   */
+  readonly begin?: () => boolean;
   /** Abort cancels the attempt on the server too. */
   readonly signal: AbortSignal;
   /** Abort ends the attempt before its next statement, with failure name `ABORTED`; one that runs goes on. */
@@ -49,9 +49,12 @@ export interface EngineRequest {
  * How an attempt ended. `ok`: the rows of the last statement that returns rows, proven whole; the caller owns
  * `body` and disposes it. Otherwise nothing of the attempt's output is given out.
  */
-export type EngineResult =
+export type EngineOutcome =
   | { readonly ok: true; readonly body: ResultBody; readonly stats: QueryStats | undefined }
   | { readonly ok: false; readonly failure: Failure };
+
+/** With the time from `begin` to the end, in milliseconds; 0 for an attempt that never began. */
+export type EngineResult = EngineOutcome & { readonly durationMs: number };
 
 /**
  * Executes queries on ClickHouse, wherever it is.
@@ -62,7 +65,7 @@ export type EngineResult =
  * - A result is given out only when it is proven whole; an error inside an answer never becomes data.
  * - A result that is larger than the engine was told to take ends with `RESULT_TOO_LARGE` (permanent), and one that has
  *   no room beside others as a shortage; what runs is cancelled.
- * - Concurrent calls are safe up to any number; the engine queues beyond its `slots`.
+ * - Concurrent calls are safe up to any number; the engine queues those beyond its `slots`, in their order.
  * - Nothing leaks from one query to the next: settings, USE, temporary tables and sessions end with it.
  * - When the deadline passes or the signal aborts, the statement is cancelled on the server (best effort, at most a
  *   few seconds) before `run` resolves with failure name `TIMEOUT` (permanent) or `ABORTED`; that it has ended is said

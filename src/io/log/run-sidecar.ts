@@ -1,4 +1,5 @@
 import type { ChainFile } from '../../core/engines/data-note.js';
+import type { EngineName } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import { entriesOf } from '../../core/log/json-lines.js';
 import { RECORD_SCHEMA_VERSION } from '../../core/log/record.js';
@@ -34,7 +35,7 @@ export interface RunStart {
   readonly directory: string;
   /** Commit of the repository that holds the SQL, with `+` when files were changed since; null without git. */
   readonly git_commit: string | null;
-  readonly engine: 'clickhouse' | 'embedded';
+  readonly engine: EngineName;
   readonly server_version: string;
   readonly target: string;
   /** What went into the fingerprints besides SQL and parameters. */

@@ -6,12 +6,13 @@ import {
   keysWhere,
   tomlName,
 } from '../../core/config/table.js';
+import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import type { TreeTrust } from './trust.js';
 
 // What lets the SQL of a tree do more than work on its data, or lets links send files from elsewhere as SQL: not for the
 // tree itself to say. The first two have no meaning on a server.
-const OF_EMBEDDED: readonly ConfigKey[] = ['allowFiles', 'allowNetwork'];
+const IN_PROCESS: readonly ConfigKey[] = ['allowFiles', 'allowNetwork'];
 const GUARDED = keysWhere(({ tree }) => tree === 'guarded');
 
 /** A configuration and where it comes from, as far as it is asked here. */
@@ -34,7 +35,7 @@ export function refuseAllowedByTree(
 ): void {
   const details = GUARDED.flatMap(key => {
     if (config[key] !== true) return [];
-    if (config.engine !== 'embedded' && OF_EMBEDDED.includes(key)) return [];
+    if (!factsOf(config.engine).inProcess && IN_PROCESS.includes(key)) return [];
     if (sources[key] === 'qrun.toml') return [`${configFile}: ${tomlName(key)} = true`];
     return sources[key] === '.env' ? [`${dotEnvFile}: ${environmentName(key)}`] : [];
   });

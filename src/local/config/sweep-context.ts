@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { type GivenValues, type ResolvedConfig, resolveConfig } from '../../core/config/config.js';
 import { type Config, type ConfigKey, keysWhere } from '../../core/config/table.js';
 import type { Respelled } from '../../core/config/toml-numbers.js';
+import { factsOf } from '../../core/engines/facts.js';
 import { parseSweepTable, type SweepTable } from '../../core/sweep/units.js';
 import { type JobConfig, readJobConfig } from '../../io/config/submission-config.js';
 import { localTimeZone } from '../../io/engines/time-zone.js';
@@ -165,7 +166,7 @@ function absolutePaths({ config, sources }: ResolvedConfig, root: string, cwd: s
 // The time zone of this process would decide for the embedded engine; a job keeps that of its submission. Where the
 // user sets one for his queries, that of the process is to decide nothing.
 function timeZoneOf(config: Config, job: JobConfig | undefined, env: Environment): string | undefined {
-  if (config.engine !== 'embedded') return undefined;
+  if (!factsOf(config.engine).inProcess) return undefined;
   if ((config.settings.session_timezone ?? '') !== '') return 'UTC';
   return job?.timeZone ?? localTimeZone(env);
 }

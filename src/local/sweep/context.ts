@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import type { Parameters } from '../../core/model.js';
 import { AUDIT, defaultGroup, sweepNameOf } from '../../core/queue/labels.js';
@@ -91,7 +92,7 @@ export function openSweep(
 
 function unitOf(sweep: SweepContext, directory: string, parameters: Parameters): UnitContext {
   const unit = unitIn(sweep, directory, parameters);
-  if (sweep.config.engine !== 'embedded' || sweep.config.dataDir === undefined) return unit;
+  if (factsOf(sweep.config.engine).data === 'server' || sweep.config.dataDir === undefined) return unit;
   const own = basename(unit.logPath).replace(/\.ndjson$/, '');
   return { ...unit, dataDirectory: join(sweep.config.dataDir, own) };
 }

@@ -1,3 +1,4 @@
+import { factsOf } from '../../core/engines/facts.js';
 import {
   type Advice,
   adviseConcurrency,
@@ -6,28 +7,24 @@ import {
   sizeSlots,
 } from '../../core/machine/sizing.js';
 import type { ServerLimits } from '../../io/engines/clickhouse/limits.js';
+import { serverEngineOf } from '../../io/engines/registry.js';
 import { type HostFacts, HostMeter } from '../../io/machine/host.js';
-import type { Connection } from '../config/connection.js';
 import type { RunnableContext, UnitContext } from './context.js';
 
 type Server = Pick<UnitContext, 'config' | 'connection'>;
 type Capacity = Pick<HostFacts, 'cores' | 'memoryBytes'>;
 
-/** Returns where the server of a configuration is and who asks; `undefined` for the embedded engine. */
-export function serverOptions({ config, connection }: Server): Connection | undefined {
-  return config.engine === 'embedded' ? undefined : connection();
+/** What is known of the engine of a configuration. */
+export interface KnownEngine {
+  readonly facts: EngineLimits['facts'];
+  /** The limits of a server, or why they are not known; `undefined` where there is no server. */
+  readonly server: ServerLimits | Error | undefined;
 }
 
-/** Resolves with the limits of a configured server, or why they are not known; `undefined` for the embedded engine. */
-export async function serverLimits(
-  context: Server,
-  signal?: AbortSignal,
-): Promise<ServerLimits | Error | undefined> {
-  const options = serverOptions(context);
-  if (options === undefined) return undefined;
-  // Loaded here, because it brings the client package, which the embedded engine does not need.
-  const { readServerLimits } = await import('../../io/engines/clickhouse/limits.js');
-  return await readServerLimits(options, signal);
+/** Asks the server of a configuration for its limits, where it has one. Errors: QrunError `CONFIG`. */
+export async function knownEngine({ config, connection }: Server): Promise<KnownEngine> {
+  const server = await serverEngineOf(config.engine)?.limits(connection());
+  return { facts: factsOf(config.engine), server };
 }
 
 /** What is recommended, and from what. */
@@ -42,11 +39,10 @@ export interface Recommendation {
 /** Returns the recommendation for a machine, an engine and jobs of a size. */
 export function recommend(
   host: Capacity,
-  server: ServerLimits | Error | undefined,
+  { facts, server }: KnownEngine,
   job: { readonly memoryBytes: number | undefined; readonly cores: number },
 ): Recommendation {
-  const engine: EngineLimits =
-    server === undefined ? { kind: 'embedded' } : server instanceof Error ? { kind: 'clickhouse' } : server;
+  const engine: EngineLimits = server === undefined || server instanceof Error ? { facts } : server;
   const sizing = sizeSlots({ cores: host.cores, memoryBytes: host.memoryBytes }, job);
   return {
     sizing,
@@ -76,7 +72,7 @@ export async function withConcurrency(
   const { config } = context;
   const { concurrency: given } = config;
   if (given !== 'auto') return { ...context, config: { ...config, concurrency: given } };
-  const { sizing, alone, together } = recommend(host, await serverLimits(context), {
+  const { sizing, alone, together } = recommend(host, await knownEngine(context), {
     memoryBytes: config.memoryMax,
     cores: 1,
   });

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { concurrencyFor, type DescriptorFacts, descriptorsNeeded } from '../../core/engines/descriptors.js';
+import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import { countDescriptors } from '../../io/machine/descriptors.js';
 import type { RunnableContext } from '../unit/context.js';
@@ -17,9 +18,9 @@ export function withinDescriptors(
   const { config } = context;
   if (count === undefined) return { context, warning: undefined };
   const cores = availableParallelism();
-  const facts: DescriptorFacts = { ...count, engine: config.engine, cores };
-  // The embedded engine runs no more than eight for each core, whatever is asked for.
-  const wanted = config.engine === 'embedded' ? Math.min(config.concurrency, 8 * cores) : config.concurrency;
+  const engine = factsOf(config.engine);
+  const facts: DescriptorFacts = { ...count, engine, cores };
+  const wanted = Math.min(config.concurrency, engine.mostQueries(cores));
   const fits = concurrencyFor(facts, wanted);
   if (fits === wanted) return { context, warning: undefined };
   const enough = (concurrency: number): number => Math.ceil(descriptorsNeeded(facts, concurrency) / 64) * 64;

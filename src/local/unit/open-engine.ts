@@ -4,6 +4,7 @@ import type { EmbeddedDataDeps } from '../../app/setup/embedded-data.js';
 import type { SetupFile } from '../../app/setup/setup.js';
 import { shortHash } from '../../core/unit/fingerprint.js';
 import type { Engine } from '../../io/engines/engine.js';
+import { engineOf, serverEngineOf } from '../../io/engines/registry.js';
 import { SPOOL_THRESHOLD_BYTES, type SpoolOptions } from '../../io/engines/result-body.js';
 import { resultLimits } from '../../io/engines/spool-space.js';
 import type { RunnableContext } from '../unit/context.js';
@@ -20,17 +21,10 @@ export async function openServer(context: RunnableContext, signal: AbortSignal):
     settings: config.settings,
     spool: spoolOf(logDirectory, config.maxResult),
   };
-  const connection = context.connection();
-  // Loaded here, because each engine brings a large package that the other one and most commands do not need.
-  const { openClickHouse } = await import('../../io/engines/clickhouse/engine.js');
-  return await openClickHouse(
-    {
-      ...common,
-      ...connection,
-      ...(config.database === undefined ? {} : { database: config.database }),
-    },
-    signal,
-  );
+  const server = serverEngineOf(config.engine);
+  if (server === undefined) throw new Error(`${config.engine} is no server`);
+  const database = config.database === undefined ? {} : { database: config.database };
+  return await server.open({ ...common, ...context.connection(), ...database }, signal);
 }
 
 /**
@@ -44,13 +38,12 @@ export async function openEmbeddedData(
   world: Omit<EmbeddedDataDeps, 'open'> & { readonly pid: number },
 ): Promise<Engine> {
   const { config, dataDirectory, logDirectory, timeZone, inputs, logPath, root, unit } = context;
-  const [{ openEmbedded }, { openManagedData, openOwnData }] = await Promise.all([
-    import('../../io/engines/embedded/engine.js'),
-    import('../../app/setup/embedded-data.js'),
-  ]);
+  const { openManagedData, openOwnData } = await import('../../app/setup/embedded-data.js');
+  const engine = engineOf(config.engine);
+  if (engine.data === 'server') throw new Error(`${config.engine} has no data directory`);
   const spool = spoolOf(logDirectory, config.maxResult);
   const open: EmbeddedDataDeps['open'] = (directory, brief) =>
-    openEmbedded(
+    engine.open(
       {
         concurrency: brief ? 1 : config.concurrency,
         settings: config.settings,

@@ -5,6 +5,7 @@ import {
   type SetupFile,
   setupParameterNames,
 } from '../../app/setup/setup.js';
+import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import { fingerprinter } from '../../core/unit/fingerprint.js';
 import type { CannotRun } from '../../core/unit/judge.js';
@@ -28,7 +29,7 @@ export function setupFilesOf(
   { config, ...place }: Place & Pick<UnitContext, 'config'>,
   read: ReadSetups = new Map(),
 ): SetupFile[] {
-  if (config.engine !== 'embedded' && !config.setup) return [];
+  if (factsOf(config.engine).data === 'server' && !config.setup) return [];
   return chainAt(place, read);
 }
 

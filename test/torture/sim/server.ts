@@ -1,3 +1,4 @@
+import { ENGINES } from '../../../src/core/engines/facts.js';
 import {
   type Failure,
   httpFailure,
@@ -5,7 +6,7 @@ import {
   serverFailure,
   transportFailure,
 } from '../../../src/core/engines/failure.js';
-import type { Engine, EngineRequest, EngineResult } from '../../../src/io/engines/engine.js';
+import type { Engine, EngineOutcome, EngineRequest, EngineResult } from '../../../src/io/engines/engine.js';
 import { type ResultBody, ResultWriter } from '../../../src/io/engines/result-body.js';
 import type { SimProcess, World } from './world.js';
 
@@ -26,7 +27,7 @@ export interface Behaviour {
 
 interface Running {
   readonly process: SimProcess;
-  readonly finish: (result: EngineResult) => void;
+  readonly finish: (outcome: EngineOutcome) => void;
 }
 
 /** A server of a simulation, which restarts by itself when it has died. */
@@ -68,7 +69,13 @@ export class SimServer {
   for(process: SimProcess, run: string): Engine {
     const world = this.#world;
     return {
-      info: { kind: 'clickhouse', version: '25.1', target: 'simulated', supportsParameters: true, slots: 64 },
+      info: {
+        facts: ENGINES.clickhouse,
+        version: '25.1',
+        target: 'simulated',
+        supportsParameters: true,
+        slots: 64,
+      },
       run: request => this.#run(process, run, request),
       ping: signal =>
         new Promise(resolve => {
@@ -91,13 +98,15 @@ export class SimServer {
     const name = /'(\w+)'/.exec(request.query.statements[0]?.text ?? '')?.[1] ?? '';
     const key = `${run} ${name}`;
     this.attempts.set(key, (this.attempts.get(key) ?? 0) + 1);
+    if (request.begin?.() === false) return Promise.resolve({ ok: false, failure: ABORTED, durationMs: 0 });
+    const startedMs = world.nowMs;
     return new Promise(resolve => {
       let over = false;
-      const finish = (result: EngineResult): void => {
+      const finish = (outcome: EngineOutcome): void => {
         if (over) return;
         over = true;
         this.#running.delete(entry);
-        resolve(result);
+        resolve({ ...outcome, durationMs: world.nowMs - startedMs });
       };
       const entry: Running = { process, finish };
       const abort = (): void => finish({ ok: false, failure: ABORTED });
@@ -141,7 +150,7 @@ export class SimServer {
       return;
     }
     if (behaviour?.insert === true) this.effects.set(key, (this.effects.get(key) ?? 0) + 1);
-    const result = async (): Promise<EngineResult> => {
+    const result = async (): Promise<EngineOutcome> => {
       if (behaviour?.permanent === true) {
         const message = 'Code: 60. DB::Exception: no table. (UNKNOWN_TABLE)';
         return { ok: false, failure: serverFailure({ code: 60, name: 'UNKNOWN_TABLE', message }) };

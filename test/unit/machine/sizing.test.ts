@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ENGINES } from '../../../src/core/engines/facts.js';
 import {
   adviseConcurrency,
   adviseMaxThreads,
@@ -41,7 +42,7 @@ describe('sizeSlots', () => {
 });
 
 describe('adviseConcurrency', () => {
-  const server = (limits: Partial<EngineLimits>): EngineLimits => ({ kind: 'clickhouse', ...limits });
+  const server = (limits: Partial<EngineLimits>): EngineLimits => ({ facts: ENGINES.clickhouse, ...limits });
   it.each<[string, number, EngineLimits, number, number, string]>([
     ['nothing is known: two for each core', 4, server({}), 1, 8, 'threads'],
     ['the server tells its cores', 4, server({ maxThreads: 16 }), 1, 32, 'threads'],
@@ -60,16 +61,16 @@ describe('adviseConcurrency', () => {
     ['few queries are allowed', 8, server({ maxQueries: 10 }), 1, 8, 'max_concurrent_queries'],
     ['few queries, shared', 8, server({ maxQueries: 10 }), 4, 2, 'max_concurrent_queries'],
     ['a huge server', 4, server({ softThreads: 5000 }), 1, 1024, 'threads'],
-    ['embedded', 4, { kind: 'embedded' }, 1, 8, 'threads'],
+    ['embedded', 4, { facts: ENGINES.embedded }, 1, 8, 'threads'],
     [
       'embedded does not take the cores of a server',
       4,
-      { kind: 'embedded', maxThreads: 64 },
+      { facts: ENGINES.embedded, maxThreads: 64 },
       1,
       8,
       'threads',
     ],
-    ['embedded with a soft limit', 2, { kind: 'embedded', softThreads: 64 }, 1, 4, 'embedded'],
+    ['embedded with a soft limit', 2, { facts: ENGINES.embedded, softThreads: 64 }, 1, 4, 'embedded'],
   ])('%s', (_title, cores, engine, slots, concurrency, bound) => {
     expect(adviseConcurrency(cores, engine, slots)).toMatchObject({ concurrency, bound, slots });
   });

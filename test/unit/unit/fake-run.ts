@@ -4,13 +4,21 @@ import type { ReadQuery, RunPlan, UnitPlan } from '../../../src/app/unit/plan.js
 import { runUnit } from '../../../src/app/unit/pool.js';
 import type { RunDeps, RunOptions } from '../../../src/app/unit/run-options.js';
 import type { Clock } from '../../../src/core/clock.js';
+import { ENGINES } from '../../../src/core/engines/facts.js';
 import { type Failure, ownFailure, transportFailure } from '../../../src/core/engines/failure.js';
 import type { GroupHead } from '../../../src/core/log/record.js';
 import { decodeSql, parseQuery } from '../../../src/core/sql/parse.js';
 import type { RunEvent, RunSummary } from '../../../src/core/unit/events.js';
 import { fingerprinter } from '../../../src/core/unit/fingerprint.js';
 import type { PlanReason } from '../../../src/core/unit/plan.js';
-import type { Engine, EngineInfo, EngineRequest, EngineResult } from '../../../src/io/engines/engine.js';
+import type {
+  Engine,
+  EngineInfo,
+  EngineOutcome,
+  EngineRequest,
+  EngineResult,
+} from '../../../src/io/engines/engine.js';
+import { Permits } from '../../../src/io/engines/permits.js';
 import type { ResultBody } from '../../../src/io/engines/result-body.js';
 import type { GroupContent, ResultLog } from '../../../src/io/log/result-log.js';
 
@@ -83,11 +91,11 @@ export function bodyOf(rows: readonly object[]): ResultBody & { disposed: number
   return body;
 }
 
-export function success(rows = 1): EngineResult {
+export function success(rows = 1): EngineOutcome {
   return { ok: true, body: bodyOf(Array.from({ length: rows }, (_, n) => ({ n }))), stats: undefined };
 }
 
-export function failed(failure: Failure): EngineResult {
+export function failed(failure: Failure): EngineOutcome {
   return { ok: false, failure };
 }
 
@@ -112,12 +120,12 @@ export interface Call {
   readonly request: EngineRequest;
 }
 
-type Script = (call: Call, engine: FakeEngine) => EngineResult | Promise<EngineResult>;
+type Script = (call: Call, engine: FakeEngine) => EngineOutcome | Promise<EngineOutcome>;
 
 /** An engine that answers as a script says, and can be down. */
 export class FakeEngine implements Engine {
   readonly info: EngineInfo = {
-    kind: 'clickhouse',
+    facts: ENGINES.clickhouse,
     version: '26.7.3.1',
     target: 'http://fake:8123',
     supportsParameters: true,
@@ -133,13 +141,15 @@ export class FakeEngine implements Engine {
   maxRunning = 0;
   readonly clock: FakeClock;
   readonly #script: Script;
+  readonly #permits: Permits<object>;
   #upAtMs = 0;
   #endAll = newLife();
 
-  constructor(clock: FakeClock, script: Script, slots = 1000, heavySlots = slots, diesWithProcess = false) {
+  constructor(clock: FakeClock, script: Script, slots = 1000, inProcess = false) {
     this.clock = clock;
     this.#script = script;
-    this.info = { ...this.info, slots, heavySlots, diesWithProcess };
+    this.#permits = new Permits(Array.from({ length: slots }, () => ({})));
+    this.info = { ...this.info, facts: { ...this.info.facts, inProcess }, slots };
   }
 
   get down(): boolean {
@@ -164,6 +174,22 @@ export class FakeEngine implements Engine {
   }
 
   async run(request: EngineRequest): Promise<EngineResult> {
+    const taking = this.#permits.take(request.signal);
+    const place = taking instanceof Promise ? await taking : taking;
+    if (place === undefined) return { ...failed({ ...ABORTED, neverStarted: true }), durationMs: 0 };
+    const startedMs = this.clock.monotonicMs();
+    try {
+      const outcome =
+        request.begin?.() === false
+          ? failed({ ...ABORTED, neverStarted: true })
+          : await this.#runInPlace(request);
+      return { ...outcome, durationMs: this.clock.monotonicMs() - startedMs };
+    } finally {
+      this.#permits.give(place);
+    }
+  }
+
+  async #runInPlace(request: EngineRequest): Promise<EngineOutcome> {
     const text = request.query.statements[0]?.text ?? '';
     const name = /'(\w+)'/.exec(text)?.[1] ?? text;
     const nth = this.calls.filter(call => call.name === name).length + 1;
@@ -278,12 +304,11 @@ export interface FakeRun {
   readonly log?: Pick<ResultLog, 'append' | 'records' | 'path'>;
   readonly deps?: Partial<Pick<RunDeps, 'inflight' | 'suspects' | 'freeDescriptors'>>;
   /** The engine runs inside the process. */
-  readonly diesWithProcess?: boolean;
+  readonly inProcess?: boolean;
   readonly read?: RunDeps['read'];
   readonly random?: () => number;
   /** How many queries the engine runs at once. */
   readonly slots?: number;
-  readonly heavySlots?: number;
   readonly onEvent?: (event: RunEvent, engine: FakeEngine) => void;
 }
 
@@ -298,7 +323,7 @@ export interface FakeRunResult {
 /** Runs files on a fake engine with a fake clock; the log is in memory unless another one is given. */
 export async function fakeRun({ files, script, options, ...rest }: FakeRun): Promise<FakeRunResult> {
   const clock = new FakeClock();
-  const engine = new FakeEngine(clock, script, rest.slots, rest.heavySlots, rest.diesWithProcess);
+  const engine = new FakeEngine(clock, script, rest.slots, rest.inProcess);
   const log = new MemoryLog();
   const events: RunEvent[] = [];
   const summary = await runUnit(

@@ -2,6 +2,7 @@
 // before the run, its peak, and the time for each of ten equal shares of the run.
 import { planRun } from '../../../dist/app/unit/plan.js';
 import { runUnit } from '../../../dist/app/unit/pool.js';
+import { ENGINES } from '../../../dist/core/engines/facts.js';
 import { decodeSql, parseQuery } from '../../../dist/core/sql/parse.js';
 import { fingerprinter } from '../../../dist/core/unit/fingerprint.js';
 
@@ -16,6 +17,7 @@ const source = {
 const row = Buffer.from('{"name":"x","total":45}\n');
 const result = () => ({
   ok: true,
+  durationMs: 0.1,
   stats: undefined,
   body: {
     rows: 1,
@@ -50,7 +52,7 @@ let since = performance.now();
 const summary = await runUnit(
   {
     engine: {
-      info: { kind: 'clickhouse', version: '0', target: 'x', supportsParameters: true, slots: 64 },
+      info: { facts: ENGINES.clickhouse, version: '0', target: 'x', supportsParameters: true, slots: 64 },
       run: async () => result(),
       ping: async () => undefined,
       close: async () => {},

@@ -56,7 +56,7 @@ describe('concurrency', () => {
   });
 
   it('is no more than the engine runs at once: a wait in the engine is no duration of a query', async () => {
-    const { engine, summary } = await fakeRun({
+    const { engine, log, summary } = await fakeRun({
       files: reads(30),
       slots: 3,
       options: { concurrency: 16 },
@@ -66,55 +66,17 @@ describe('concurrency', () => {
       },
     });
     expect(engine.maxRunning).toBe(3);
+    // They begin when the engine has a place for them, and their durations do not count the wait.
+    expect(new Set(log.groups.map(({ head }) => head.startedAtMs)).size).toBe(10);
     expect(summary.durations?.max_ms).toBeCloseTo(10, 1);
     expect(summary.elapsed_ms).toBe(100);
   });
 
-  it('is no more than the engine wants for queries that are not light, however quickly some fail', async () => {
-    const { engine, log } = await fakeRun({
-      files: reads(90),
-      slots: 12,
-      heavySlots: 4,
-      options: { concurrency: 16 },
-      script: async ({ name }, engine) => {
-        const isQuick = Number(name.slice(1)) % 3 > 0;
-        await clockOf(engine).delay(isQuick ? 1 : 150);
-        return isQuick ? failed(SYNTAX) : success();
-      },
-    });
-    expect(engine.maxRunning).toBe(4);
-    expect(log.groups).toHaveLength(90);
-  });
-
-  it('is all that the engine runs while queries are light, and falls back when they become heavy', async () => {
-    const besides: number[] = [];
-    const { engine, log } = await fakeRun({
-      files: reads(300),
-      slots: 12,
-      heavySlots: 4,
-      options: { concurrency: 16 },
-      script: async ({ name }, engine) => {
-        const number = Number(name.slice(1));
-        besides.push(engine.running);
-        await clockOf(engine).delay(number < 200 || number >= 240 ? 10 : 500);
-        return success();
-      },
-    });
-    expect(Math.max(...besides.slice(0, 16))).toBe(4);
-    expect(besides.slice(30, 200)).toEqual(besides.slice(30, 200).map(() => 12));
-    // Those that had begun go on.
-    expect(Math.max(...besides.slice(215, 240))).toBe(4);
-    expect(Math.max(...besides.slice(270, 290))).toBe(12);
-    expect(engine.maxRunning).toBe(12);
-    expect(log.groups).toHaveLength(300);
-  });
-
-  it('ends a drained run whose further slots wait for light queries', async () => {
+  it('begins nothing more in a drained run, also not what waits in the engine for its place', async () => {
     const drain = new AbortController();
-    const { engine, log } = await fakeRun({
+    const { engine, events, log } = await fakeRun({
       files: reads(90),
-      slots: 12,
-      heavySlots: 4,
+      slots: 4,
       options: { concurrency: 16, drain: drain.signal },
       script: async (_call, engine) => {
         await clockOf(engine).delay(150);
@@ -123,6 +85,7 @@ describe('concurrency', () => {
       },
     });
     expect(engine.calls).toHaveLength(4);
+    expect(events.filter(({ type }) => type === 'query_started')).toHaveLength(4);
     expect(log.groups).toHaveLength(4);
   });
 

@@ -10,12 +10,12 @@ import {
   usedParameters,
 } from '../../../src/app/setup/setup.js';
 import type { RunEvent } from '../../../src/core/unit/events.js';
-import type { EngineResult } from '../../../src/io/engines/engine.js';
+import type { EngineOutcome } from '../../../src/io/engines/engine.js';
 import { ABORTED, FakeClock, FakeEngine, failed, fingerprint, LOST, SYNTAX, success } from './fake-run.js';
 
 const file = (name: string, sql: string) => readSetupFile(name, Buffer.from(sql), fingerprint);
 
-function world(script: (text: string) => EngineResult | Promise<EngineResult> = () => success(0)) {
+function world(script: (text: string) => EngineOutcome | Promise<EngineOutcome> = () => success(0)) {
   const clock = new FakeClock();
   const events: RunEvent[] = [];
   const abort = new AbortController();
@@ -88,7 +88,7 @@ describe('runSetup', () => {
   });
 
   it('a stop ends it with the reason of the stop: that is no failed setup', async () => {
-    const { deps, abort } = world(() => new Promise<EngineResult>(() => {}));
+    const { deps, abort } = world(() => new Promise<EngineOutcome>(() => {}));
     const running = runSetup(deps, file('_setup.sql', 'CREATE TABLE t'));
     abort.abort('Ctrl-C again');
     await expect(running).rejects.toBe('Ctrl-C again');

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { concurrencyFor, descriptorsNeeded } from '../../../src/core/engines/descriptors.js';
+import { ENGINE_NAMES, factsOf } from '../../../src/core/engines/facts.js';
 import {
   type Failure,
   localFailure,
@@ -140,7 +141,7 @@ describe('a run that is short', () => {
   it('records a query as error that needs too much where others have enough, in this process', async () => {
     const { log, summary } = await fakeRun({
       files: reads(10),
-      diesWithProcess: true,
+      inProcess: true,
       deps: { freeDescriptors: () => 900 },
       options: { retries: 1 },
       script: ({ name }) => (name === 'q4' ? failed(OF_ENGINE) : success()),
@@ -152,7 +153,7 @@ describe('a run that is short', () => {
   it('records none where the process has too few for any', async () => {
     const { summary } = await fakeRun({
       files: reads(10),
-      diesWithProcess: true,
+      inProcess: true,
       deps: { freeDescriptors: () => 3 },
       script: ({ name }) => (name === 'q4' ? failed(OF_ENGINE) : success()),
     });
@@ -170,18 +171,16 @@ describe('a run that is short', () => {
 });
 
 describe('how many queries the descriptors are enough for', () => {
-  it.each(['clickhouse', 'embedded'] as const)(
-    'is never more than fit, and the most of them (%s)',
-    engine => {
-      for (const cores of [1, 2, 8, 64]) {
-        for (let limit = 0; limit < 3000; limit += 13) {
-          const facts = { limit, open: 20, engine, cores };
-          const fits = concurrencyFor(facts, 256);
-          if (fits > 0) expect(descriptorsNeeded(facts, fits)).toBeLessThanOrEqual(limit);
-          if (fits < 256) expect(descriptorsNeeded(facts, fits + 1)).toBeGreaterThan(limit);
-        }
+  it.each(ENGINE_NAMES)('is never more than fit, and the most of them (%s)', name => {
+    const engine = factsOf(name);
+    for (const cores of [1, 2, 8, 64]) {
+      for (let limit = 0; limit < 3000; limit += 13) {
+        const facts = { limit, open: 20, engine, cores };
+        const fits = concurrencyFor(facts, 256);
+        if (fits > 0) expect(descriptorsNeeded(facts, fits)).toBeLessThanOrEqual(limit);
+        if (fits < 256) expect(descriptorsNeeded(facts, fits + 1)).toBeGreaterThan(limit);
       }
-      expect(concurrencyFor({ limit: 1_000_000, open: 20, engine, cores: 8 }, 256)).toBe(256);
-    },
-  );
+    }
+    expect(concurrencyFor({ limit: 1_000_000, open: 20, engine, cores: 8 }, 256)).toBe(256);
+  });
 });

@@ -5,10 +5,10 @@ import { sizeSlots } from '../../../core/machine/sizing.js';
 import { DURATION_EXAMPLES, parseDuration } from '../../../core/text/duration.js';
 import { jsonLine } from '../../../core/text/json.js';
 import type { ServerWatcher } from '../../../io/engines/clickhouse/limits.js';
+import { serverEngineOf } from '../../../io/engines/registry.js';
 import { systemClock } from '../../../io/machine/clock.js';
 import { HostMeter } from '../../../io/machine/host.js';
 import { QUEUE } from '../../../io/queue/queues.js';
-import { serverOptions } from '../../../local/unit/concurrency.js';
 import { unitContext } from '../../../local/unit/context.js';
 import { configFlags, type Flags } from '../../options.js';
 import { jobSize } from '../../sweep/job-size.js';
@@ -30,7 +30,8 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
   const { json, once, loop, interval, min, max, dryRun, group, memoryPerJob, coresPerJob } = flags;
   if (once === true && loop === true) throw new QrunError('USAGE', '--once and --loop: give one of them');
   const context = unitContext('.', configFlags(flags), terminal);
-  const options = serverOptions(context);
+  const server = serverEngineOf(context.config.engine);
+  const options = server === undefined ? undefined : context.connection();
   const meter = new HostMeter();
   const sizing = sizeSlots(
     meter.capacity(),
@@ -50,10 +51,7 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
   let watcher: ServerWatcher | undefined;
   try {
     const queue = await QUEUE.open({ env: terminal.env, signal: stops.drain });
-    if (options !== undefined) {
-      const { ServerWatcher: Watcher } = await import('../../../io/engines/clickhouse/limits.js');
-      watcher = await Watcher.open(options);
-    }
+    if (options !== undefined) watcher = await server?.watch(options);
     if (loop === true) {
       notice(
         `at most ${formatAmount(limits.max, 'slot')} for a group; this machine takes ${formatSizing(sizing)}`,

@@ -2,7 +2,9 @@ import { join } from 'node:path';
 import { diagnose, type EngineFacts, type Finding } from '../../../app/machine/doctor.js';
 import { parseQuery } from '../../../core/sql/parse.js';
 import { jsonLine } from '../../../core/text/json.js';
-import { loadChdb } from '../../../io/engines/embedded/chdb.js';
+import { textsOf } from '../../../io/engines/answer-texts.js';
+import type { Engine } from '../../../io/engines/engine.js';
+import { engineOf, localEngines } from '../../../io/engines/registry.js';
 import { lockMechanism } from '../../../io/files/flock.js';
 import { lookAtLogPlace } from '../../../io/log/place.js';
 import { runProgram } from '../../../io/machine/program.js';
@@ -35,7 +37,9 @@ export async function doctorCommand(directory: string, flags: Flags, terminal: T
     queue: () => QUEUE.open({ env: terminal.env }),
     engine: () => engineFacts(context()),
     usesServer: () => usesServer(context),
-    chdb: async () => void (await loadChdb()),
+    chdb: async () => {
+      for (const engine of localEngines()) await engine.check();
+    },
     locks: lockMechanism,
     memoryCaps: async () => {
       const usability = await systemdUsable(terminal.env);
@@ -62,7 +66,7 @@ function withMend(finding: Finding) {
 // With a configuration that cannot be used nobody knows, and nothing is lost by taking the stricter view.
 function usesServer(context: () => UnitContext): boolean {
   try {
-    return context().config.engine === 'clickhouse';
+    return engineOf(context().config.engine).data === 'server';
   } catch {
     return false;
   }
@@ -76,10 +80,11 @@ function isOpen(path: string): boolean {
 const LIMITS = ['max_threads', 'max_memory_usage', 'max_execution_time', 'max_concurrent_queries_for_user'];
 
 async function engineFacts(context: UnitContext): Promise<EngineFacts> {
-  // The embedded one is not opened: that would make a data directory, and fail beside a unit that runs.
-  if (context.config.engine === 'embedded') {
-    await loadChdb();
-    return { says: 'embedded (chDB)', limits: {} };
+  const known = engineOf(context.config.engine);
+  // It is not opened: that would make a data directory, and fail beside a unit that runs.
+  if (known.data === 'directory') {
+    await known.check();
+    return { says: known.title, limits: {} };
   }
   const signal = new AbortController().signal;
   // One query: how many a run would send at once is not the question.
@@ -97,10 +102,7 @@ async function engineFacts(context: UnitContext): Promise<EngineFacts> {
 }
 
 /** The limits that the server tells this user about; none where it may not read them. */
-async function limitsOf(
-  engine: Awaited<ReturnType<typeof openServer>>,
-  signal: AbortSignal,
-): Promise<Record<string, string>> {
+async function limitsOf(engine: Engine, signal: AbortSignal): Promise<Record<string, string>> {
   const names = LIMITS.map(name => `'${name}'`).join(', ');
   const sql = `SELECT name, value FROM system.settings WHERE name IN (${names}) ORDER BY name`;
   const result = await engine.run({
@@ -112,11 +114,6 @@ async function limitsOf(
     signal,
   });
   if (!result.ok) return {};
-  try {
-    const lines = (result.body.bytes() ?? Buffer.alloc(0)).toString('utf8').split('\n').filter(Boolean);
-    const rows = lines.map(line => JSON.parse(line) as { name: string; value: string });
-    return Object.fromEntries(rows.map(({ name, value }) => [name, value === '0' ? 'none' : value]));
-  } finally {
-    await result.body.dispose();
-  }
+  const rows = (await textsOf(result.body, ['name', 'value'])) ?? [];
+  return Object.fromEntries(rows.map(({ name, value }) => [name, value === '0' ? 'none' : value]));
 }

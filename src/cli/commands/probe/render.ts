@@ -2,15 +2,14 @@ import { type Advice, adviseMaxThreads, type Sizing, USABLE_SHARE } from '../../
 import { formatSize } from '../../../core/text/bytes.js';
 import type { ServerLimits } from '../../../io/engines/clickhouse/limits.js';
 import type { HostFacts } from '../../../io/machine/host.js';
-import type { ChosenConcurrency } from '../../../local/unit/concurrency.js';
+import type { ChosenConcurrency, KnownEngine } from '../../../local/unit/concurrency.js';
 import { formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 
 /** Everything that `qrun probe` found and recommends. */
 export interface ProbeReport {
   readonly host: HostFacts;
-  /** `undefined` for the embedded engine; an error for a server that did not answer. */
-  readonly server: ServerLimits | Error | undefined;
+  readonly engine: KnownEngine;
   readonly sizing: Sizing;
   readonly alone: Advice;
   readonly together: Advice;
@@ -20,7 +19,7 @@ const LABEL_WIDTH = 13;
 
 /** The text of a probe: the machine, the engine, and each recommendation with the numbers that it follows from. */
 export function renderProbe(report: ProbeReport, style: Style): string {
-  const { host, server, sizing, alone, together } = report;
+  const { host, engine, sizing, alone, together } = report;
   const lines: string[] = [];
   const add = (label: string, ...texts: string[]): void => {
     texts.forEach((text, index) => {
@@ -37,7 +36,7 @@ export function renderProbe(report: ProbeReport, style: Style): string {
   if (host.openFiles !== undefined) add('open files', `${formatCount(host.openFiles)} for each process`);
   if (host.unknown.length > 0) add('not known', host.unknown.join(', '));
   lines.push('');
-  add('engine', ...engineLines(server, style));
+  add('engine', ...engineLines(engine, style));
   lines.push('');
   add('slots', ...sizingLines(sizing, style));
   add(
@@ -61,7 +60,8 @@ export function renderProbe(report: ProbeReport, style: Style): string {
 }
 
 /** The same as JSON: sizes in bytes, what is not known is `null`. */
-export function probeJson({ host, server, sizing, alone, together }: ProbeReport): Record<string, unknown> {
+export function probeJson({ host, engine, sizing, alone, together }: ProbeReport): Record<string, unknown> {
+  const { facts, server } = engine;
   const advice = (one: Advice) => ({
     slots: one.slots,
     threads: one.threads,
@@ -95,11 +95,11 @@ export function probeJson({ host, server, sizing, alone, together }: ProbeReport
     },
     engine:
       server === undefined
-        ? { kind: 'embedded' }
+        ? { kind: facts.name }
         : server instanceof Error
-          ? { kind: 'clickhouse', error: server.message }
+          ? { kind: facts.name, error: server.message }
           : {
-              kind: 'clickhouse',
+              kind: facts.name,
               target: server.target,
               version: server.version,
               max_concurrent_queries: server.maxQueries ?? null,
@@ -152,7 +152,9 @@ function formatReason(advice: Advice): string {
   if (bound === 'max_concurrent_queries') {
     return `max_concurrent_queries ${engine.maxQueries} x ${USABLE_SHARE}${shared}`;
   }
-  if (bound === 'embedded') return `2 x ${formatAmount(cores, 'core')}, as the embedded engine takes`;
+  if (bound === engine.facts.name) {
+    return `${engine.facts.queriesForEachCore} x ${formatAmount(cores, 'core')}, as the ${bound} engine takes`;
+  }
   const least = bound === 'minimum' ? ', at least 1' : '';
   return `${formatAmount(advice.threads, 'thread')} (${formatThreads(advice)})${shared}${least}`;
 }
@@ -200,8 +202,8 @@ function swapLine({ swapBytes, swapUsedBytes, swapPages, windowMs }: HostFacts):
   return `${size}; ${rate(swapPages.in)} pages/s in, ${rate(swapPages.out)} out`;
 }
 
-function engineLines(server: ProbeReport['server'], style: Style): string[] {
-  if (server === undefined) return ['embedded (no server is named)'];
+function engineLines({ facts, server }: KnownEngine, style: Style): string[] {
+  if (server === undefined) return [`${facts.name} (no server is named)`];
   if (server instanceof Error) {
     return [style.paint.caution(style.foreign(server.message)), 'its limits are not known and not counted'];
   }

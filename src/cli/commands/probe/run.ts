@@ -1,6 +1,6 @@
 import { jsonLine } from '../../../core/text/json.js';
 import { HostMeter } from '../../../io/machine/host.js';
-import { recommend, serverLimits } from '../../../local/unit/concurrency.js';
+import { knownEngine, recommend } from '../../../local/unit/concurrency.js';
 import { unitContext } from '../../../local/unit/context.js';
 import { configFlags, type Flags } from '../../options.js';
 import { jobSize } from '../../sweep/job-size.js';
@@ -16,9 +16,9 @@ export async function probeCommand(directory: string, flags: Flags, terminal: Te
   const context = unitContext(directory, configFlags(flags), terminal);
   tell(terminal, context.notices);
   const job = jobSize({ memoryPerJob, coresPerJob }, context.config.memoryMax);
-  const [host, server] = await Promise.all([new HostMeter().read(), serverLimits(context)]);
-  if (context.config.engine === 'clickhouse') tell(terminal, context.connection().notices);
-  const report = { host, server, ...recommend(host, server, job) };
+  const [host, engine] = await Promise.all([new HostMeter().read(), knownEngine(context)]);
+  if (engine.facts.data === 'server') tell(terminal, context.connection().notices);
+  const report = { host, engine, ...recommend(host, engine, job) };
   terminal.out.write(json === true ? jsonLine(probeJson(report)) : renderProbe(report, terminal.outStyle));
   return 0;
 }

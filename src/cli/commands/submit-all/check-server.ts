@@ -5,6 +5,7 @@ import {
   type SetupFile,
   setupParameterNames,
 } from '../../../app/setup/setup.js';
+import { factsOf } from '../../../core/engines/facts.js';
 import { QrunError } from '../../../core/errors.js';
 import type { Parameters as Values } from '../../../core/model.js';
 import { formatDuration } from '../../../core/text/duration.js';
@@ -30,7 +31,7 @@ export async function checkServer(
   signal: AbortSignal,
 ): Promise<void> {
   const [unit] = sweep.units;
-  if (sweep.config.engine !== 'clickhouse' || unit === undefined) return;
+  if (factsOf(sweep.config.engine).data !== 'server' || unit === undefined) return;
   // Before the server is asked for anything: what is wrong with a file is wrong without it.
   const todo = setup ? setupOf(sweep) : undefined;
   // One statement at a time.

@@ -2,6 +2,7 @@ import type { Stats } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { runUnitSession, type UnitRequest } from '../../../app/unit/session.js';
 import { type Config, entryOf, flagName, keysWhere } from '../../../core/config/table.js';
+import { factsOf } from '../../../core/engines/facts.js';
 import { type ExitCode, QrunError } from '../../../core/errors.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { shownArguments } from '../../../core/text/shown-urls.js';
@@ -179,7 +180,7 @@ function runSession(
       onPlanned: due => {
         if (due >= LARGE_UNIT) collectGarbage();
         // Read while a signal still ends the process.
-        if (due > 0 && config.engine === 'clickhouse') context.connection();
+        if (due > 0 && factsOf(config.engine).data === 'server') context.connection();
         stops.listen();
       },
       identity: async () => ({
@@ -208,7 +209,7 @@ function runSession(
       appendRun: entry => appendRun(logPath, entry),
       readSetupFiles: () => setupFilesOf(context),
       openEngine: setup =>
-        config.engine === 'embedded'
+        factsOf(config.engine).data === 'directory'
           ? openEmbeddedData(context, setup, {
               clock: systemClock,
               emit,
@@ -285,6 +286,6 @@ function signalExit(stops: Stops): ExitCode | undefined {
 // libchdb keeps process.exit from ending while a query runs; SIGKILL is the one way out at once. Nothing
 // recorded is lost by it.
 function endRun(proc: NodeJS.Process, context: UnitContext, exitCode: number): void {
-  if (context.config.engine === 'embedded') proc.kill(proc.pid, 'SIGKILL');
+  if (factsOf(context.config.engine).inProcess) proc.kill(proc.pid, 'SIGKILL');
   else endNow(proc, exitCode);
 }

@@ -4,7 +4,7 @@ import { type Failure, failureOfQuery, ownFailure } from '../../../core/engines/
 import type { QueryStats, Settings } from '../../../core/model.js';
 import { setStatement } from '../../../core/sql/set-statement.js';
 import type { Statement } from '../../../core/sql/statement.js';
-import type { EngineRequest, EngineResult } from '../engine.js';
+import type { EngineOutcome, EngineRequest } from '../engine.js';
 import { ResultChoice } from '../result-choice.js';
 import { SessionChanges } from '../session-changes.js';
 import type { Stop } from '../stop.js';
@@ -91,7 +91,7 @@ export class Attempt {
     this.#context = context;
   }
 
-  async run(): Promise<EngineResult> {
+  async run(): Promise<EngineOutcome> {
     const { statements } = this.#request.query;
     const choice = new ResultChoice(statements);
     const stats: QueryStats[] = [];

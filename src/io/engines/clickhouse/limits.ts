@@ -1,4 +1,5 @@
 import { HTTP_PARAMETERS } from '../../../core/engines/engine-settings.js';
+import { ENGINES } from '../../../core/engines/facts.js';
 import { ownFailure } from '../../../core/engines/failure.js';
 import { QrunError } from '../../../core/errors.js';
 import type { EngineLimits } from '../../../core/machine/sizing.js';
@@ -8,9 +9,10 @@ import { type EndpointOptions, endpointOf } from './endpoint.js';
 import { ServerIdentity } from './identity.js';
 import { openError } from './open-error.js';
 
+export type { EndpointOptions } from './endpoint.js';
+
 /** What a server tells of its limits; what it does not tell is `undefined`, and 0 means none, as it has it. */
 export interface ServerLimits extends EngineLimits {
-  readonly kind: 'clickhouse';
   /** URL without user and password. */
   readonly target: string;
   readonly version: string;
@@ -74,7 +76,7 @@ export class ServerWatcher {
     const settings = await read('system.settings', SETTINGS);
     const server = await read('system.server_settings', SERVER_SETTINGS);
     return {
-      kind: 'clickhouse',
+      facts: ENGINES.clickhouse,
       target: this.#endpoint.url,
       version: shownVersion(version.rows[0]?.name),
       maxQueries: number(server.get('max_concurrent_queries')),

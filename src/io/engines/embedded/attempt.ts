@@ -7,7 +7,8 @@ import { outsideUse } from '../../../core/sql/guard/outside.js';
 import { escapeRawBytes, hasRawBytes } from '../../../core/sql/lexer/encoding.js';
 import { literal, setStatement } from '../../../core/sql/set-statement.js';
 import type { Statement } from '../../../core/sql/statement.js';
-import type { EngineRequest, EngineResult } from '../engine.js';
+import type { EngineOutcome, EngineRequest } from '../engine.js';
+import type { Place } from '../permits.js';
 import { type ResultBody, ResultWriter, type RowShape, type SpoolOptions } from '../result-body.js';
 import { ResultChoice } from '../result-choice.js';
 import { SessionChanges } from '../session-changes.js';
@@ -17,7 +18,7 @@ import type { ResultPipe } from './pipe.js';
 import { Session, type SettingsMap } from './session.js';
 
 /** What one query at a time runs in. */
-export interface Slot {
+export interface Slot extends Place {
   readonly pipe: ResultPipe;
   /** Stays for the next query only where nothing of the last one is left in it. */
   session: Session | undefined;
@@ -71,7 +72,7 @@ export class EmbeddedAttempt {
     if (stop.why !== undefined) this.#halt();
   }
 
-  async run(): Promise<EngineResult> {
+  async run(): Promise<EngineOutcome> {
     const { query } = this.#request;
     let mayStay = false;
     try {
@@ -83,15 +84,7 @@ export class EmbeddedAttempt {
     }
   }
 
-  /**
-   * `undefined` when the slot can take the next query, else a promise of that: of the end of a call that could
-   * not be cancelled.
-   */
-  whenSlotIsFree(): Promise<void> | undefined {
-    return this.#lost?.then(() => this.#slot.pipe.end());
-  }
-
-  async #run(): Promise<EngineResult> {
+  async #run(): Promise<EngineOutcome> {
     const { statements, readOnly } = this.#request.query;
     const choice = new ResultChoice(statements);
     let changedBefore = false;
@@ -256,6 +249,7 @@ export class EmbeddedAttempt {
     const answer = (await Promise.race([call, this.#halted])) ?? (await this.#cancel(session, call));
     if (answer === undefined) {
       this.#lost = call;
+      this.#slot.busyUntil = call.then(() => this.#slot.pipe.end());
       return { ok: false, failure: ownFailure('STILL_RUNNING', 'unknown', 'it could not be cancelled') };
     }
     if (answer.ok && this.#wasSent) this.#elapsedMs += answer.result.elapsed * 1000;
@@ -274,7 +268,7 @@ export class EmbeddedAttempt {
   }
 
   // Why the attempt was stopped counts for more than how the engine ended it.
-  #failed(failure: Failure | undefined): EngineResult {
+  #failed(failure: Failure | undefined): EngineOutcome {
     const { why } = this.#stop;
     if (why === undefined && failure !== undefined) return { ok: false, failure };
     const timedOut = why === 'TIMEOUT';

@@ -2,17 +2,19 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { type EmbeddedAccess, NO_ACCESS } from '../../../core/engines/embedded/access.js';
 import { ENGINE_SETTINGS } from '../../../core/engines/engine-settings.js';
-import { type Failure, ownFailure } from '../../../core/engines/failure.js';
+import { ENGINES } from '../../../core/engines/facts.js';
+import type { Failure } from '../../../core/engines/failure.js';
 import { QrunError } from '../../../core/errors.js';
 import type { Settings } from '../../../core/model.js';
+import { Attempts } from '../attempts.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from '../engine.js';
+import { Permits } from '../permits.js';
 import type { SpoolOptions } from '../result-body.js';
-import { Running } from '../running.js';
-import { Stop, type StopSignal } from '../stop.js';
 import { isTimeZone } from '../time-zone.js';
 import { EmbeddedAttempt, type EmbeddedContext, type Slot } from './attempt.js';
 import { loadChdb } from './chdb.js';
 import type { Connections } from './connections.js';
+import { LightLoad } from './light-load.js';
 import { checkSettings, dieOfCrashes, engineFacts, openConnections, refuseMoreAccess } from './open.js';
 import { openPipes, type ResultPipes } from './pipe.js';
 
@@ -46,24 +48,17 @@ const EMBEDDED_SETTINGS: Settings = {
 };
 // A query ends at its next block, and a block takes seconds at most.
 const CANCEL_LIMIT_MS = 5000;
-const PING_TIMEOUT_MS = 5000;
-/** How many queries for each core a run gives to the engine when they are not light. */
-export const HEAVY_FOR_EACH_CORE = 2;
 // Of the threads of libuv: one for KILL QUERY, one for the files of the process.
 const OTHER_THREADS = 2;
 
 /**
- * How many queries the engine runs at once: eight for each core, where there are as many queries and the process
- * has threads for them. Each running query holds a thread of libuv, of which there are 4 unless
- * UV_THREADPOOL_SIZE was set before the process used the first; with none left nothing could be cancelled.
- *
- * Eight for each core, because between two light queries of a slot the main thread has its turn: on 2 cores 970
- * queries a second with 4 slots, 1,120 with 8 and 1,220 with 16. Heavy ones get {@link HEAVY_FOR_EACH_CORE} of them:
- * these use all cores anyway, and with twice as many an aggregation of 3 million keys took 20 % more CPU and twice
- * the memory.
+ * How many queries the engine runs at once: as many as it has use for, where there are as many queries and the process
+ * has threads for them. Each running query holds a thread of libuv, of which there are 4 unless UV_THREADPOOL_SIZE was
+ * set before the process used the first; with none left nothing could be cancelled. Of queries that are not light fewer
+ * run: see {@link LightLoad}.
  */
 export function embeddedSlots(concurrency: number, cores: number, threads: number): number {
-  return Math.max(1, Math.min(concurrency, 8 * cores, threads - OTHER_THREADS));
+  return Math.max(1, Math.min(concurrency, ENGINES.embedded.mostQueries(cores), threads - OTHER_THREADS));
 }
 
 // As libuv reads it: at most 1,024, and 1 for what is no number.
@@ -111,16 +106,9 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
     refuseOtherTimeZone(timeZone, options.timeZone);
     await checkSettings(connections, options.settings);
     const pipes = await opening;
-    const info = {
-      kind: 'embedded',
-      version,
-      target: path,
-      supportsParameters: true,
-      slots,
-      heavySlots: Math.min(slots, options.slots ?? HEAVY_FOR_EACH_CORE * cores),
-      diesWithProcess: true,
-    } as const;
-    return new EmbeddedEngine(info, options, connections, pipes);
+    const info = { facts: ENGINES.embedded, version, target: path, supportsParameters: true, slots };
+    const heavySlots = options.slots ?? ENGINES.embedded.queriesForEachCore * cores;
+    return new EmbeddedEngine(info, heavySlots, options, connections, pipes);
   } catch (error) {
     await connections?.close();
     await opening.then(
@@ -152,134 +140,56 @@ class EmbeddedEngine implements Engine {
   readonly info: EngineInfo;
   readonly #context: EmbeddedContext;
   readonly #pipes: ResultPipes;
-  readonly #free: Slot[];
-  readonly #waiting: ((slot: Slot) => void)[] = [];
-  // Slots of calls that could not be cancelled.
-  readonly #lost = new Set<Promise<void>>();
-  readonly #running = new Running();
-  readonly #closing = new AbortController();
+  readonly #slots: readonly Slot[];
+  readonly #load: LightLoad;
+  readonly #attempts: Attempts<Slot>;
   readonly #onExit = () => {
     for (const pipe of this.#pipes.pipes) pipe.abandon();
   };
-  #closed: Promise<void> | undefined;
 
-  constructor(info: EngineInfo, options: EmbeddedOptions, connections: Connections, pipes: ResultPipes) {
+  constructor(
+    info: EngineInfo,
+    heavySlots: number,
+    options: EmbeddedOptions,
+    connections: Connections,
+    pipes: ResultPipes,
+  ) {
     this.info = info;
     const settings = { ...EMBEDDED_SETTINGS, ...options.settings };
     const cancelLimitMs = options.cancelLimitMs ?? CANCEL_LIMIT_MS;
     const access = options.access ?? NO_ACCESS;
     this.#context = { connections, spool: options.spool, settings, cancelLimitMs, access };
     this.#pipes = pipes;
-    this.#free = pipes.pipes.map(pipe => ({ pipe, session: undefined }));
+    this.#slots = pipes.pipes.map(pipe => ({ pipe, session: undefined }));
+    this.#load = new LightLoad(heavySlots);
+    this.#attempts = new Attempts(new Permits(this.#slots, () => this.#load.limit));
     process.once('exit', this.#onExit);
   }
 
   run(request: EngineRequest): Promise<EngineResult> {
-    const stop = new Stop(request.signal, this.#closing.signal);
-    return this.#track(this.#runInSlot(request, stop), stop);
+    return this.#attempts.run(
+      request,
+      (slot, stop) => new EmbeddedAttempt(request, stop, slot, this.#context).run(),
+      durationMs => this.#load.note(durationMs),
+    );
   }
 
   ping(signal: AbortSignal): Promise<Failure | undefined> {
-    const stop = new Stop(signal, this.#closing.signal);
-    return this.#track(this.#ping(stop), stop);
+    return this.#attempts.ping(signal, 'the engine', async () => {
+      const answer = await this.#context.connections.control('SELECT 1');
+      return answer.ok ? undefined : answer.failure;
+    });
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#close();
-    return this.#closed;
-  }
-
-  async #close(): Promise<void> {
-    this.#closing.abort();
-    await this.#running.ended();
-    if (this.#lost.size > 0) {
-      // What could not be cancelled still writes into its pipe; chDB closes when it ends.
-      void Promise.allSettled(this.#lost).then(() => this.#release());
-      return;
-    }
-    await this.#release();
+    return this.#attempts.close(() => this.#release());
   }
 
   async #release(): Promise<void> {
     const { connections } = this.#context;
-    for (const { session } of this.#free) if (session !== undefined) connections.discard(session.connection);
+    for (const { session } of this.#slots) if (session !== undefined) connections.discard(session.connection);
     await connections.close();
     await this.#pipes.close();
     process.off('exit', this.#onExit);
-  }
-
-  async #runInSlot(request: EngineRequest, stop: Stop): Promise<EngineResult> {
-    const slot = await this.#take(stop);
-    if (slot === undefined) {
-      const why = this.#closed === undefined ? 'cancelled by qrun' : 'the engine is closed';
-      const failure = ownFailure('ABORTED', 'transient', `${why}; it was not sent`);
-      return { ok: false, failure: { ...failure, neverStarted: true } };
-    }
-    // From here on, because the time in the queue is not the query's.
-    stop.startDeadline(request.timeoutMs);
-    const attempt = new EmbeddedAttempt(request, stop, slot, this.#context);
-    try {
-      return await attempt.run();
-    } finally {
-      const free = attempt.whenSlotIsFree();
-      if (free === undefined) this.#give(slot);
-      else this.#giveLater(slot, free);
-    }
-  }
-
-  #take(signal: StopSignal): Promise<Slot | undefined> | Slot | undefined {
-    if (signal.aborted) return undefined;
-    const slot = this.#free.pop();
-    if (slot !== undefined) return slot;
-    return new Promise(resolve => {
-      const take = (given: Slot) => {
-        signal.removeEventListener('abort', leave);
-        resolve(given);
-      };
-      const leave = () => {
-        this.#waiting.splice(this.#waiting.indexOf(take), 1);
-        resolve(undefined);
-      };
-      this.#waiting.push(take);
-      signal.addEventListener('abort', leave, { once: true });
-    });
-  }
-
-  #give(slot: Slot): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#free.push(slot);
-    else next(slot);
-  }
-
-  #giveLater(slot: Slot, free: Promise<void>): void {
-    const given = free.then(() => {
-      this.#lost.delete(given);
-      this.#give(slot);
-    });
-    this.#lost.add(given);
-  }
-
-  async #ping(stop: Stop): Promise<Failure | undefined> {
-    if (stop.why !== undefined)
-      return ownFailure('ABORTED', 'transient', 'cancelled by qrun; it was not sent');
-    stop.startDeadline(PING_TIMEOUT_MS);
-    const stopped = new Promise<undefined>(resolve => {
-      stop.addEventListener('abort', () => resolve(undefined), { once: true });
-    });
-    const answer = await Promise.race([this.#context.connections.control('SELECT 1'), stopped]);
-    if (answer !== undefined) return answer.ok ? undefined : answer.failure;
-    return stop.why === 'ABORTED'
-      ? ownFailure('ABORTED', 'transient', 'cancelled by qrun')
-      : ownFailure('TIMEOUT', 'transient', `the engine did not answer within ${PING_TIMEOUT_MS / 1000} s`);
-  }
-
-  async #track<T>(running: Promise<T>, stop: Stop): Promise<T> {
-    this.#running.begin();
-    try {
-      return await running;
-    } finally {
-      this.#running.end();
-      stop.dispose();
-    }
   }
 }

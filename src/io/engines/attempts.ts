@@ -1,0 +1,107 @@
+import { type Failure, ownFailure } from '../../core/engines/failure.js';
+import type { EngineOutcome, EngineRequest, EngineResult } from './engine.js';
+import type { Permits, Place } from './permits.js';
+import { Stop } from './stop.js';
+
+const PING_TIMEOUT_MS = 5000;
+
+/**
+ * What every engine does around its attempts: a place and then the deadline for each, its duration, and an end that
+ * cancels all and waits for them.
+ */
+export class Attempts<P extends Place> {
+  readonly #permits: Permits<P>;
+  readonly #closing = new AbortController();
+  #running = 0;
+  #onIdle: (() => void) | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(permits: Permits<P>) {
+    this.#permits = permits;
+  }
+
+  /**
+   * Runs one attempt in a place as `Engine.run` does. `onEnd` is called with its duration before its place goes to the
+   * next one.
+   */
+  async run(
+    request: EngineRequest,
+    attempt: (place: P, stop: Stop) => Promise<EngineOutcome>,
+    onEnd?: (durationMs: number) => void,
+  ): Promise<EngineResult> {
+    const stop = this.#begin(request.signal);
+    try {
+      const taking = this.#permits.take(stop);
+      const place = taking instanceof Promise ? await taking : taking;
+      if (place === undefined) return this.#notSent();
+      // From here on, because the time in the queue is not the query's.
+      const startedMs = performance.now();
+      try {
+        if (request.begin?.() === false) return this.#notSent();
+        stop.startDeadline(request.timeoutMs);
+        const outcome = await attempt(place, stop);
+        const durationMs = performance.now() - startedMs;
+        onEnd?.(durationMs);
+        return { ...outcome, durationMs };
+      } finally {
+        this.#permits.give(place);
+      }
+    } finally {
+      this.#end(stop);
+    }
+  }
+
+  /** Asks as `Engine.ping` does. `ask` need not end when it is stopped; `who` is what did not answer then. */
+  async ping(
+    signal: AbortSignal,
+    who: string,
+    ask: (stop: Stop) => Promise<Failure | undefined>,
+  ): Promise<Failure | undefined> {
+    const stop = this.#begin(signal);
+    try {
+      stop.startDeadline(PING_TIMEOUT_MS);
+      const stopped = new Promise<undefined>(resolve => {
+        stop.addEventListener('abort', () => resolve(undefined), { once: true });
+      });
+      const failure = stop.aborted ? undefined : await Promise.race([ask(stop), stopped]);
+      if (stop.why === 'ABORTED') return ownFailure('ABORTED', 'transient', 'the ping was cancelled');
+      if (stop.why === undefined) return failure;
+      const message = `${who} did not answer within ${PING_TIMEOUT_MS / 1000} s`;
+      return { ...ownFailure('TIMEOUT', 'transient', message), serverGone: true };
+    } finally {
+      this.#end(stop);
+    }
+  }
+
+  /**
+   * Cancels what runs, and calls `release` when nothing does any more. A place that an attempt has left and that is
+   * still busy is not waited for: `release` is called when that has ended.
+   */
+  close(release: () => Promise<void>): Promise<void> {
+    this.#closed ??= (async () => {
+      this.#closing.abort();
+      if (this.#running > 0) await new Promise<void>(resolve => (this.#onIdle = resolve));
+      const { settled } = this.#permits;
+      if (settled === undefined) await release();
+      else void settled.then(release);
+    })();
+    return this.#closed;
+  }
+
+  #begin(signal: AbortSignal): Stop {
+    this.#running += 1;
+    return new Stop(signal, this.#closing.signal);
+  }
+
+  #end(stop: Stop): void {
+    stop.dispose();
+    this.#running -= 1;
+    if (this.#running === 0) this.#onIdle?.();
+  }
+
+  #notSent(): EngineResult {
+    const why = this.#closed === undefined ? 'cancelled by qrun' : 'the engine is closed';
+    const failure = ownFailure('ABORTED', 'transient', `${why}; it was not sent`);
+    return { ok: false, failure: { ...failure, neverStarted: true }, durationMs: 0 };
+  }
+}
