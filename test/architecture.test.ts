@@ -74,7 +74,7 @@ const MAY_OPEN: ReadonlySet<string> = new Set([
   // A pipe or a terminal is as good there.
   'io/log/events-file.ts',
   // Under names that nobody else has (O_EXCL), directories, and what was opened before.
-  'io/files/atomic-file.ts',
+  'io/files/write-file.ts',
   'io/log/disk.ts',
   'io/engines/result-body.ts',
   'io/engines/embedded/config.ts',

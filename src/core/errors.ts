@@ -28,40 +28,56 @@ export const EXIT_TABLE = [
 /** One of the exit codes of {@link EXIT_TABLE}. */
 export type ExitCode = (typeof EXIT_TABLE)[number]['code'];
 
-const EXIT_OF = {
-  USAGE: 2,
-  CONFIG: 2,
-  UNIT_NOT_FOUND: 2,
-  UNIT_EMPTY: 2,
-  UNIT_UNREADABLE: 2,
-  SQL_INVALID: 2,
-  PARAMETERS: 2,
-  SETUP_FAILED: 2,
-  UNIT_RUNNING: 22,
-  LOG_FOREIGN: 23,
-  LOG_SCHEMA: 23,
-  LOG_DAMAGED: 23,
-  LOG_UNUSABLE: 23,
-  LOG_WRITE: 23,
-  LOG_SYNC: 23,
-  LOG_LOCK: 23,
-  ENGINE_UNREACHABLE: 24,
-  ENGINE_REFUSED: 24,
-  ENGINE_MISSING: 24,
-  ENGINE_LOST: 24,
-  LOCAL_SHORTAGE: 24,
-  DATA_LOCKED: 24,
-  QUEUE_MISSING: 26,
-  QUEUE_UNSUPPORTED: 26,
-  QUEUE_DOWN: 26,
-  QUEUE_FAILED: 26,
-  SUBMIT_LOCK: 26,
-  FINALIZER_FAILED: 26,
-  JOB_FAILED: 20,
-} as const satisfies Record<string, ExitCode>;
+/**
+ * What an error is about: how qrun was called or configured, the files of a unit, who else is at work, what qrun keeps
+ * on the disk (logs and states), an engine, the queue, or a job.
+ */
+export type ErrorFamily = 'call' | 'files' | 'others' | 'disk' | 'engine' | 'queue' | 'job';
 
-/** Stable name of a failure of a run, for programs; each name has one exit code. */
-export type ErrorCode = keyof typeof EXIT_OF;
+const ERRORS = {
+  USAGE: { exit: 2, family: 'call' },
+  CONFIG: { exit: 2, family: 'call' },
+  SETUP_FAILED: { exit: 2, family: 'call' },
+  UNIT_NOT_FOUND: { exit: 2, family: 'files' },
+  UNIT_EMPTY: { exit: 2, family: 'files' },
+  UNIT_UNREADABLE: { exit: 2, family: 'files' },
+  SQL_INVALID: { exit: 2, family: 'files' },
+  PARAMETERS: { exit: 2, family: 'files' },
+  UNIT_RUNNING: { exit: 22, family: 'others' },
+  /** The log holds records of another unit. */
+  LOG_FOREIGN: { exit: 23, family: 'disk' },
+  /** A later version of qrun wrote it. */
+  LOG_SCHEMA: { exit: 23, family: 'disk' },
+  LOG_DAMAGED: { exit: 23, family: 'disk' },
+  /** The file is not what it should be, or not there any more. */
+  LOG_UNUSABLE: { exit: 23, family: 'disk' },
+  /** The disk did not confirm an append: nothing of it counts as recorded. */
+  LOG_SYNC: { exit: 23, family: 'disk' },
+  /** Something that qrun keeps could not be written: a full disk, a directory without rights. */
+  WRITE_FAILED: { exit: 23, family: 'disk' },
+  /** The same of reading it. */
+  READ_FAILED: { exit: 23, family: 'disk' },
+  /** Another process kept a lock for longer than qrun waits. */
+  LOCK_BUSY: { exit: 23, family: 'disk' },
+  /** A lock file cannot be opened, or the file system has no locks. */
+  LOCK_FAILED: { exit: 23, family: 'disk' },
+  ENGINE_UNREACHABLE: { exit: 24, family: 'engine' },
+  ENGINE_REFUSED: { exit: 24, family: 'engine' },
+  ENGINE_MISSING: { exit: 24, family: 'engine' },
+  ENGINE_LOST: { exit: 24, family: 'engine' },
+  LOCAL_SHORTAGE: { exit: 24, family: 'engine' },
+  DATA_LOCKED: { exit: 24, family: 'engine' },
+  QUEUE_MISSING: { exit: 26, family: 'queue' },
+  QUEUE_UNSUPPORTED: { exit: 26, family: 'queue' },
+  QUEUE_DOWN: { exit: 26, family: 'queue' },
+  QUEUE_FAILED: { exit: 26, family: 'queue' },
+  SUBMIT_LOCK: { exit: 26, family: 'others' },
+  FINALIZER_FAILED: { exit: 26, family: 'job' },
+  JOB_FAILED: { exit: 20, family: 'job' },
+} as const satisfies Record<string, { readonly exit: ExitCode; readonly family: ErrorFamily }>;
+
+/** Stable name of a failure of a run, for programs; each name has one exit code and one family. */
+export type ErrorCode = keyof typeof ERRORS;
 
 const QUEUE_CODES: ReadonlySet<ErrorCode> = new Set([
   'QUEUE_MISSING',
@@ -104,7 +120,12 @@ export class QrunError extends Error {
 
   /** The exit code that a process ending with this error has. */
   get exitCode(): ExitCode {
-    return EXIT_OF[this.code];
+    return ERRORS[this.code].exit;
+  }
+
+  /** What it is about. */
+  get family(): ErrorFamily {
+    return ERRORS[this.code].family;
   }
 }
 

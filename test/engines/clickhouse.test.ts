@@ -318,7 +318,7 @@ DROP TABLE qrun_data;`;
       signal,
     );
     await expect(start(own, 'SELECT number FROM system.numbers LIMIT 10')).rejects.toMatchObject({
-      code: 'LOG_WRITE',
+      code: 'WRITE_FAILED',
     });
     await own.close();
   });

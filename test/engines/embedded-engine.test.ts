@@ -310,7 +310,7 @@ describe('queries', () => {
     const spool = { directory: join(directory, 'gone'), thresholdBytes: 1000 };
     const on = await open({ slots: 1, spool });
     await expect(run(on, 'select number from system.numbers', { timeoutMs: 0 })).rejects.toMatchObject({
-      code: 'LOG_WRITE',
+      code: 'WRITE_FAILED',
       message: expect.stringContaining(join(directory, 'gone')),
     });
     expect(await run(on, 'select count() as n from system.processes')).toBe('{"n":1}\n');

@@ -65,7 +65,7 @@ export function judgeJobs(
  * them the check. What a task is to run is stored beforehand under a name of its content, so that no later change
  * of jobs.toml reaches it. A job that ends between the look at its state and its submission is skipped by its task.
  *
- * Errors: QrunError `CONFIG`, `LOG_UNUSABLE`, `LOG_WRITE`, and those of `submitTasks`.
+ * Errors: QrunError `CONFIG`, `LOG_UNUSABLE`, `WRITE_FAILED`, and those of `submitTasks`.
  */
 export async function processAll(
   deps: ProcessAllDeps,

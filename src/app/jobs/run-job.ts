@@ -55,7 +55,7 @@ export type JobOutcome =
  * run with other inputs (or one that is to be repeated) left as checkpoint is renamed first; a run that goes on
  * finds what the last one saved. Signals are passed on to the command, and its end is then waited for.
  *
- * Errors: QrunError `UNIT_RUNNING` when it runs elsewhere, `LOG_WRITE` when start or end cannot be recorded (the job
+ * Errors: QrunError `UNIT_RUNNING` when it runs elsewhere, `WRITE_FAILED` when start or end cannot be recorded (the job
  * then counts as not done), `LOG_UNUSABLE`.
  */
 export async function runJob(deps: RunJobDeps, request: RunJobRequest): Promise<JobOutcome> {

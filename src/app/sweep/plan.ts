@@ -1,4 +1,4 @@
-import { type ErrorCode, QrunError } from '../../core/errors.js';
+import { QrunError } from '../../core/errors.js';
 
 /** What is to be done in a unit; the counts are of queries. */
 export interface PlannedUnit {
@@ -53,17 +53,13 @@ export async function planSweep(
   );
   problems.sort((a, b) => (a.unit < b.unit ? -1 : 1));
   const mayLeaveOut =
-    skipBad && problems.length < units.length && problems.every(({ error }) => isAboutFiles(error.code));
+    skipBad && problems.length < units.length && problems.every(({ error }) => error.family === 'files');
   if (problems.length > 0 && !mayLeaveOut) throw collected(problems, units.length);
   return outlooks;
 }
 
-function isAboutFiles(code: ErrorCode): boolean {
-  return code === 'SQL_INVALID' || code === 'PARAMETERS' || code.startsWith('UNIT_');
-}
-
 function collected(problems: readonly { unit: string; error: QrunError }[], units: number): QrunError {
-  const worst = problems.find(({ error }) => isAboutData(error.code)) ?? problems[0];
+  const worst = problems.find(({ error }) => error.family === 'disk') ?? problems[0];
   const { error } = worst as { error: QrunError };
   return new QrunError(error.code, `${problems.length} of ${units} units cannot run; nothing was submitted`, {
     details: problems.flatMap(({ unit, error: { message, details } }) =>
@@ -72,8 +68,4 @@ function collected(problems: readonly { unit: string; error: QrunError }[], unit
     ...(error.hint === undefined ? {} : { hint: error.hint }),
     cause: error,
   });
-}
-
-function isAboutData(code: ErrorCode): boolean {
-  return code.startsWith('LOG_');
 }

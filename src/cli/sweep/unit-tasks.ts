@@ -8,7 +8,7 @@ import type { TaskQueue } from '../../core/queue/queue.js';
 import { refusePasswordInUrl } from '../../core/text/shown-urls.js';
 import { writeJobConfig } from '../../io/config/submission-config.js';
 import { FileLock } from '../../io/files/flock.js';
-import { makeDirectories } from '../../io/log/disk.js';
+import { makeDirectories } from '../../io/files/write-file.js';
 import { taskContext } from '../../io/queue/queues.js';
 import { serverUrl } from '../../local/config/connection.js';
 import { checkSubmissions } from '../../local/config/places.js';
@@ -54,7 +54,7 @@ export interface TaskCommands {
  * Writes the configuration of a submission and gives the commands of its tasks, which name it: jobs start in a
  * clean environment, and resolve the same configuration from that file alone. Secrets are not in it.
  *
- * Errors: QrunError `LOG_WRITE`; `CONFIG` when the jobs could not find the password.
+ * Errors: QrunError `WRITE_FAILED`; `CONFIG` when the jobs could not find the password.
  */
 export async function prepareTasks(
   sweep: Sweep,

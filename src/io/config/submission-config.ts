@@ -3,12 +3,11 @@ import { dirname, join } from 'node:path';
 import type { Giver } from '../../core/config/trust.js';
 import { QrunError } from '../../core/errors.js';
 import { shortHash } from '../../core/unit/fingerprint.js';
-import { writeFileAtomic } from '../files/atomic-file.js';
-import { hintOf } from '../files/open-file.js';
+import { hintOf, orWriteError } from '../files/failures.js';
 import { OWN_AS_NAMED } from '../files/own-file.js';
 import { realOf } from '../files/paths.js';
 import { readState } from '../files/read-file.js';
-import { makeDirectories, reasonOf } from '../log/disk.js';
+import { makeDirectories, writeFileAtomic } from '../files/write-file.js';
 
 /** What was decided about the connection when a submission was made, so that its tasks need not decide again. */
 export interface Decision {
@@ -45,7 +44,7 @@ const VERSION = 1;
  * Writes the configuration of a submission into `<root>/.qrun/jobs`, under a name made of its content: what is
  * changed or submitted later never changes a job that is queued.
  *
- * Errors: QrunError `LOG_WRITE`.
+ * Errors: QrunError `WRITE_FAILED`.
  */
 export async function writeJobConfig(
   root: string,
@@ -57,15 +56,10 @@ export async function writeJobConfig(
   const content = `${JSON.stringify({ version: VERSION, root, values, units, ...zone, ...made }, null, 2)}\n`;
   const directory = directoryOf(root);
   const path = join(directory, `${shortHash(content)}.json`);
-  try {
+  await orWriteError(path, 'free space, or make the sweep root writable', async () => {
     makeDirectories(directory);
     await writeFileAtomic(path, content, 0o600);
-  } catch (cause) {
-    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
-      hint: 'free space, or make the sweep root writable',
-      cause,
-    });
-  }
+  });
   return { path, digest: digestOf(content) };
 }
 

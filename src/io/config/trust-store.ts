@@ -4,11 +4,11 @@ import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import type { TreeSettings } from '../../core/config/trust.js';
 import { QrunError } from '../../core/errors.js';
-import { writeFileAtomic } from '../files/atomic-file.js';
+import { reasonOf } from '../files/failures.js';
 import { distrust, distrustPath } from '../files/owner.js';
 import { isBeneath, realOf } from '../files/paths.js';
 import { readState } from '../files/read-file.js';
-import { reasonOf } from '../log/disk.js';
+import { writeFileAtomic } from '../files/write-file.js';
 
 /** That a user trusts a tree, as it was then. */
 export interface TrustRecord {

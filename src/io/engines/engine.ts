@@ -61,7 +61,7 @@ export type EngineResult = EngineOutcome & { readonly durationMs: number };
  *
  * Contract (one test suite runs on every engine):
  * - `run` never rejects for a failure of a query or of the server: it resolves with `ok: false`. It rejects
- *   only for bugs and for a spool that cannot be written (QrunError `LOG_WRITE`).
+ *   only for bugs and for a spool that cannot be written (QrunError `WRITE_FAILED`).
  * - A result is given out only when it is proven whole; an error inside an answer never becomes data.
  * - A result that is larger than the engine was told to take ends with `RESULT_TOO_LARGE` (permanent), and one that has
  *   no room beside others as a shortage; what runs is cancelled.

@@ -77,7 +77,7 @@ export interface NotRows {
  *
  * Bytes are accepted in any pieces. From the first line that is no row on, nothing more is stored, only the
  * tail is kept, so that the caller can look for the server's exception in it. Not safe for concurrent calls
- * of `write`; a rejected `write` (QrunError `LOG_WRITE`, spool disk full) leaves nothing behind.
+ * of `write`; a rejected `write` (QrunError `WRITE_FAILED`, spool disk full) leaves nothing behind.
  *
  * Without spool options the rows are proven and counted, but not kept: for the output of a statement that is
  * not the result.
@@ -225,7 +225,7 @@ export class ResultWriter {
     } catch (cause) {
       await this.discard();
       throw new QrunError(
-        'LOG_WRITE',
+        'WRITE_FAILED',
         `cannot spool a large result in ${directory}: ${(cause as Error).message}`,
         { hint: 'free space there, or choose another place with --log-dir', cause },
       );
@@ -298,7 +298,7 @@ function spoolBody(
       for (let at = 0; at < sizeBytes; ) {
         const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(READ_BYTES), 0, READ_BYTES, at);
         if (bytesRead === 0)
-          throw new QrunError('LOG_WRITE', 'a spooled result is shorter than it was written');
+          throw new QrunError('READ_FAILED', 'a spooled result is shorter than it was written');
         at += bytesRead;
         yield buffer.subarray(0, bytesRead);
       }

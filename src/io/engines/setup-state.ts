@@ -2,11 +2,11 @@ import { readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../../core/errors.js';
-import { writeFileAtomic } from '../files/atomic-file.js';
+import { reasonOf } from '../files/failures.js';
 import { syncTree } from '../files/file-tree.js';
 import { OWN_TO_READ } from '../files/own-file.js';
 import { readState } from '../files/read-file.js';
-import { makeDirectories, reasonOf, syncDirectory } from '../log/disk.js';
+import { makeDirectories, syncDirectory, writeFileAtomic } from '../files/write-file.js';
 
 const FILE = 'qrun-setup.json';
 const NOTE_VERSION = 2;

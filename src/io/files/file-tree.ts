@@ -1,7 +1,7 @@
 import { constants, type Dirent, readdirSync } from 'node:fs';
 import { copyFile, link, lstat, mkdir, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { syncDirectory } from '../log/disk.js';
+import { syncDirectory } from '../files/write-file.js';
 
 // Each call holds a thread of libuv, of which a process with the embedded engine has 16 and more.
 const AT_ONCE = 8;

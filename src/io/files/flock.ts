@@ -2,7 +2,8 @@ import { closeSync, fchmodSync, fstatSync, readFileSync, statSync } from 'node:f
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../../core/errors.js';
 import { loadLibc } from '../machine/libc.js';
-import { hintOf, openToAppend } from './open-file.js';
+import { hintOf } from './failures.js';
+import { openToAppend } from './open-file.js';
 import { OWN_LOCK } from './own-file.js';
 import { ownUser } from './owner.js';
 
@@ -42,7 +43,7 @@ async function loadKoffi(): Promise<Flock | undefined> {
     if (libc.flock(fd, LOCK_EX_NB) === 0) return true;
     const errno = libc.errno();
     if (WOULD_BLOCK.has(errno)) return false;
-    throw new QrunError('LOG_LOCK', `the file system refuses flock(2) (errno ${errno})`, {
+    throw new QrunError('LOCK_FAILED', `the file system refuses flock(2) (errno ${errno})`, {
       hint: 'put the log on a file system with working locks (--log-dir)',
     });
   };
@@ -63,7 +64,7 @@ const childFlock: Flock = {
     const result = await runProgram('flock', ['-x', '-n', '0'], { stdin: fd });
     if (result.ok) return true;
     if (result.exitCode === 1) return false;
-    throw new QrunError('LOG_LOCK', `cannot lock: ${result.stderr || result.message || 'flock failed'}`, {
+    throw new QrunError('LOCK_FAILED', `cannot lock: ${result.stderr || result.message || 'flock failed'}`, {
       hint: 'install util-linux (the command flock), or a platform for which koffi has a binary',
     });
   },
@@ -100,7 +101,7 @@ export class FileLock {
   /**
    * Opens (and creates) the lock file without locking it.
    *
-   * Errors: QrunError `LOG_LOCK` when it cannot be opened.
+   * Errors: QrunError `LOCK_FAILED` when it cannot be opened.
    */
   static async open(path: string, mechanism?: FlockMechanism): Promise<FileLock> {
     koffiFlock ??= loadKoffi();
@@ -135,7 +136,7 @@ export class FileLock {
   /**
    * Waits for the lock.
    *
-   * Errors: QrunError `LOG_LOCK` naming the holder after `limitMs`; the signal's reason when it aborts.
+   * Errors: QrunError `LOCK_BUSY` naming the holder after `limitMs`; `LOCK_FAILED` when the system has no locks; the signal's reason when it aborts.
    */
   async acquire(wait: LockWait): Promise<void> {
     const deadline = performance.now() + wait.limitMs;
@@ -188,7 +189,7 @@ export class FileLock {
   #timedOut(limitMs: number): QrunError {
     const holder = lockHolder(this.path);
     return new QrunError(
-      'LOG_LOCK',
+      'LOCK_BUSY',
       `${this.path} was not free within ${limitMs / 1000} s: held by ${holder ?? 'an unknown process'}`,
       {
         hint: 'end or resume that process (a stopped one keeps its lock); the lock file itself is never removed',
@@ -206,7 +207,7 @@ function openLockFile(path: string): number {
     const owner = otherOwner(cause, path);
     const reason =
       owner === undefined ? (cause as Error).message : `it belongs to another user (uid ${owner})`;
-    throw new QrunError('LOG_LOCK', `cannot open the lock file ${path}: ${reason}`, {
+    throw new QrunError('LOCK_FAILED', `cannot open the lock file ${path}: ${reason}`, {
       hint:
         owner === undefined
           ? hintOf(cause, 'make its directory writable, or choose another with --log-dir')

@@ -66,11 +66,6 @@ export class FileRefused extends Error {
   }
 }
 
-/** What to do about a file that could not be opened: what the error itself knows of it, else `usual`. */
-export function hintOf(error: unknown, usual: string): string {
-  return (error instanceof FileRefused ? error.hint : undefined) ?? usual;
-}
-
 // Without O_NONBLOCK the open of a FIFO waits for its other side, and that of some devices for the device; without
 // O_NOCTTY a terminal may become the process's own. Node adds O_CLOEXEC.
 const SAFE = constants.O_NONBLOCK | constants.O_NOCTTY;

@@ -44,20 +44,3 @@ export const OWN_LOCK: FileChecks = {
 function withoutOthers(stat: Stats): Stats {
   return Object.assign(Object.create(stat) as Stats, { mode: stat.mode & ~0o007 });
 }
-
-// As far as a file has to be read to see how it begins.
-const BEGINNING_BYTES = 64;
-
-/**
- * Whether an open file is one of those that begin with `beginning`, whatever became of it: it may be empty, torn behind
- * its first bytes by a writer that was killed, begin with the mark of an editor, or be zeros after the power was lost.
- */
-export function beginsWith(bytes: Buffer, beginning: string): boolean {
-  const text = bytes
-    .subarray(0, BEGINNING_BYTES)
-    .toString('latin1')
-    .replace(/^\xef\xbb\xbf/, '');
-  if (text === '' || text.startsWith('\0')) return true;
-  const line = text.split('\n', 1)[0] as string;
-  return line === '' ? text.trim() === '' : beginning.startsWith(line) || line.startsWith(beginning);
-}

@@ -1,5 +1,5 @@
+import { isUtf8 } from 'node:buffer';
 import { closeSync, readSync } from 'node:fs';
-import { textProblem, withoutMark } from '../../core/text/text-bytes.js';
 import {
   type FileChecks,
   type FileKind,
@@ -78,7 +78,7 @@ export function readText(
   const bytes = readBytes(path, kind, checks);
   const problem = textProblem(bytes, lenient);
   if (problem !== undefined) throw new FileRefused(problem);
-  return withoutMark(bytes).toString('utf8');
+  return textOf(bytes);
 }
 
 /**
@@ -86,7 +86,29 @@ export function readText(
  * mark that an editor put there is left out. Errors: as {@link readBytes}.
  */
 export function readState(path: string, kind: FileKind, checks?: FileChecks): string {
-  return withoutMark(readBytes(path, kind, checks)).toString('utf8');
+  return textOf(readBytes(path, kind, checks));
+}
+
+/** As {@link readState}, on a thread, and only of a regular file. */
+export async function readStateAsync(path: string, kind: FileKind, checks?: FileChecks): Promise<string> {
+  return textOf(await readBytesAsync(path, kind, checks));
+}
+
+// Without the byte order mark of UTF-8, which editors on Windows put before a text and which is no part of it.
+function textOf(bytes: Buffer): string {
+  const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
+  return (hasMark ? bytes.subarray(3) : bytes).toString('utf8');
+}
+
+// What keeps bytes from being read as a text in UTF-8, in words that can follow "cannot read x: ".
+function textProblem(bytes: Buffer, lenient: boolean): string | undefined {
+  const [first, second] = bytes;
+  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) {
+    return 'it is UTF-16: save it as UTF-8';
+  }
+  const nul = bytes.indexOf(0);
+  if (nul !== -1) return `it holds a NUL byte at offset ${nul}: if it is UTF-16, save it as UTF-8`;
+  return lenient || isUtf8(bytes) ? undefined : 'it is not UTF-8: save it as UTF-8';
 }
 
 // Without blocking in read(2), from which no signal would bring it back.

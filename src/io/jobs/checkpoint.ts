@@ -2,12 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { link, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { QrunError } from '../../core/errors.js';
-import { withoutMark } from '../../core/text/text-bytes.js';
-import { writeFileAtomic } from '../files/atomic-file.js';
-import { hintOf } from '../files/open-file.js';
+import { hintOf, isMissing, orWriteError, reasonOf } from '../files/failures.js';
 import { OWN_TO_READ } from '../files/own-file.js';
-import { readBytesAsync } from '../files/read-file.js';
-import { makeDirectories, reasonOf } from '../log/disk.js';
+import { readStateAsync } from '../files/read-file.js';
+import { makeDirectories, writeFileAtomic } from '../files/write-file.js';
 
 export interface CheckpointOptions {
   /** Told when a checkpoint that cannot be read as JSON was set aside: where it is now, and what is wrong with it. */
@@ -18,8 +16,8 @@ export interface CheckpointOptions {
  * How far a job has come, as one JSON value in one file, which survives kill -9 and power loss at any moment: it
  * holds the last value that was written whole, or none.
  *
- * Errors of all methods: QrunError `LOG_UNUSABLE` when the file cannot be read or removed, `LOG_WRITE` when it cannot
- * be written (a full disk); the value before then still stands.
+ * Errors of all methods: QrunError `READ_FAILED` when the file cannot be read, `WRITE_FAILED` when it cannot be written
+ * (a full disk), renamed or removed; the value before then still stands.
  */
 export interface Checkpoint {
   readonly path: string;
@@ -73,7 +71,7 @@ export function openCheckpoint(path: string, options: CheckpointOptions = {}): C
       try {
         await rm(path, { force: true });
       } catch (cause) {
-        throw unusable('remove', path, cause);
+        throw unusable('WRITE_FAILED', 'remove', path, cause);
       }
     },
     setAside: suffix => moveAside(path, `${path}.${suffix}`),
@@ -81,23 +79,19 @@ export function openCheckpoint(path: string, options: CheckpointOptions = {}): C
 }
 
 async function store(path: string, text: string): Promise<void> {
-  try {
+  const hint = 'free space, or make its directory writable; the checkpoint before this one still stands';
+  await orWriteError(`the checkpoint ${path}`, hint, async () => {
     makeDirectories(dirname(path));
     await writeFileAtomic(path, `${text}\n`);
-  } catch (cause) {
-    throw new QrunError('LOG_WRITE', `cannot write the checkpoint ${path}: ${reasonOf(cause)}`, {
-      hint: 'free space, or make its directory writable; the checkpoint before this one still stands',
-      cause,
-    });
-  }
+  });
 }
 
 async function contentOf(path: string): Promise<string | undefined> {
   try {
-    return withoutMark(await readBytesAsync(path, 'checkpoint', OWN_TO_READ)).toString('utf8');
+    return await readStateAsync(path, 'checkpoint', OWN_TO_READ);
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw unusable('read', path, cause);
+    if (isMissing(cause)) return undefined;
+    throw unusable('READ_FAILED', 'read', path, cause);
   }
 }
 
@@ -132,13 +126,18 @@ async function moveAside(path: string, aside: string): Promise<string | undefine
     await rename(path, aside);
     return aside;
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw unusable('rename', path, cause);
+    if (isMissing(cause)) return undefined;
+    throw unusable('WRITE_FAILED', 'rename', path, cause);
   }
 }
 
-function unusable(what: string, path: string, cause: unknown): QrunError {
-  return new QrunError('LOG_UNUSABLE', `cannot ${what} the checkpoint ${path}: ${reasonOf(cause)}`, {
+function unusable(
+  code: 'READ_FAILED' | 'WRITE_FAILED',
+  what: string,
+  path: string,
+  cause: unknown,
+): QrunError {
+  return new QrunError(code, `cannot ${what} the checkpoint ${path}: ${reasonOf(cause)}`, {
     hint: hintOf(cause, 'it must be a file in a directory that this user may read and write'),
     cause,
   });

@@ -1,28 +1,22 @@
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { QrunError } from '../../core/errors.js';
 import type { SweepAudit } from '../../core/sweep/audit.js';
-import { writeFileAtomic } from '../files/atomic-file.js';
+import { orWriteError } from '../files/failures.js';
 import { OWN_TO_READ } from '../files/own-file.js';
 import { readState } from '../files/read-file.js';
-import { makeDirectories, reasonOf } from './disk.js';
+import { makeDirectories, writeFileAtomic } from '../files/write-file.js';
 
 /** Where the last audit of a sweep is kept: beside its logs, whole or not at all. */
 export function auditReportPath(logDirectory: string, sweep: string): string {
   return join(logDirectory, `${sweep}.audit.json`);
 }
 
-/** Keeps an audit. Errors: QrunError `LOG_WRITE`. */
+/** Keeps an audit. Errors: QrunError `WRITE_FAILED`. */
 export async function writeAuditReport(path: string, audit: SweepAudit): Promise<void> {
-  try {
+  await orWriteError(path, 'free space, or make the directory of the logs writable', async () => {
     makeDirectories(dirname(path));
     await writeFileAtomic(path, `${JSON.stringify(audit, null, 1)}\n`);
-  } catch (cause) {
-    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
-      hint: 'free space, or make the directory of the logs writable',
-      cause,
-    });
-  }
+  });
 }
 
 /** The last audit, or `undefined` when there is none that can be read. */

@@ -4,7 +4,6 @@ import {
   fdatasync,
   fstatSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   read,
   statSync,
@@ -12,11 +11,11 @@ import {
   writeSync,
 } from 'node:fs';
 import { open, statfs, unlink } from 'node:fs/promises';
-import { constants as systemConstants } from 'node:os';
-import { basename, dirname } from 'node:path';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import { openToAppend, SHARED_DIRECTORY_MODE, SHARED_MODE } from '../files/open-file.js';
+import { openToAppend, SHARED_MODE } from '../files/open-file.js';
 import { OWN_TO_WRITE } from '../files/own-file.js';
+import { syncDirectory } from '../files/write-file.js';
 
 const readAsync = promisify(read);
 const writeAsync = promisify(write);
@@ -104,44 +103,6 @@ export const localDisk: LogDisk = {
 const NETWORK_FILE_SYSTEMS: ReadonlySet<number> = new Set([
   0x6969, 0x517b, 0xfe534d42, 0xff534d42, 0x5346414f, 0x00c36400, 0x0bd00bd0,
 ]);
-
-/** Writes a short text whole, in as many write(2) calls as the system takes; throws the error of one that fails. */
-export function writeWhole(fd: number, text: string): void {
-  const bytes = Buffer.from(text);
-  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
-}
-
-/** What a failed system call says, for a message; libuv has no words for a full quota. */
-export function reasonOf(error: unknown): string {
-  const { errno, message } = error as NodeJS.ErrnoException;
-  return errno === -systemConstants.errno.EDQUOT ? 'EDQUOT: disk quota exceeded' : message;
-}
-
-/**
- * Makes a directory and those above it. Step by step, because Node's recursive mkdir never returns where a
- * directory cannot exist at all (/proc/x, on Node 20). What is called `.qrun` is made for its owner alone: it holds data,
- * and the configuration of submissions.
- */
-export function makeDirectories(path: string): void {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
-  if (dirname(path) !== path) makeDirectories(dirname(path));
-  try {
-    mkdirSync(path, basename(path) === '.qrun' ? 0o700 : SHARED_DIRECTORY_MODE);
-  } catch (error) {
-    // Another process was quicker.
-    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
-  }
-}
-
-/** Makes the entries of a directory durable. */
-export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
-}
 
 // Up to here a write(2) into the page cache takes less time than handing it to a thread.
 const SYNC_WRITE_BYTES = 128 * 1024;

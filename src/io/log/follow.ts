@@ -2,7 +2,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { QrunError } from '../../core/errors.js';
 import type { RecordHead } from '../../core/log/record.js';
 import { LogScanner, type LogTail, type LogVisitor } from '../../core/log/scan/log-scan.js';
-import { hintOf, openToReadAsync } from '../files/open-file.js';
+import { isMissing, readError } from '../files/failures.js';
+import { openToReadAsync } from '../files/open-file.js';
 import { OWN_TO_READ } from '../files/own-file.js';
 import { READ_BYTES, readAhead } from './read-ahead.js';
 
@@ -15,7 +16,7 @@ const SETTLED_MS = 2_000;
  * Reads a log from front to back without its lock and without changing it; resolves with how it ends, or with
  * `undefined` when there is no such file. A torn end may be a writer at work.
  *
- * Errors: QrunError `LOG_UNUSABLE` when it cannot be read.
+ * Errors: QrunError `READ_FAILED` when it cannot be read.
  */
 export async function readLog(path: string, unit: string, visitor: LogVisitor): Promise<LogTail | undefined> {
   return await withLog(path, ({ file, state }) => scan(file, new LogScanner(unit, visitor), state.size));
@@ -101,11 +102,8 @@ async function withLog<T>(
     }
   } catch (cause) {
     if (cause instanceof QrunError) throw cause;
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new QrunError('LOG_UNUSABLE', `cannot read the log ${path}: ${(cause as Error).message}`, {
-      hint: hintOf(cause, 'name the log with --log, or its directory with --log-dir'),
-      cause,
-    });
+    if (isMissing(cause)) return undefined;
+    throw readError(`the log ${path}`, cause, 'name the log with --log, or its directory with --log-dir');
   }
 }
 

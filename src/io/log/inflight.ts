@@ -10,10 +10,10 @@ import {
   suspectsOf,
 } from '../../core/unit/inflight.js';
 import type { FinalState } from '../../core/unit/plan.js';
+import { reasonOf } from '../files/failures.js';
 import { SHARED_MODE } from '../files/open-file.js';
 import { OWN_TO_READ } from '../files/own-file.js';
 import { readBytes } from '../files/read-file.js';
-import { reasonOf } from './disk.js';
 
 /** What a journal is opened with. */
 export interface InflightOptions {

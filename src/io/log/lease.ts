@@ -1,11 +1,10 @@
 import { existsSync, ftruncateSync, statSync } from 'node:fs';
 import { QrunError } from '../../core/errors.js';
+import { writeError } from '../files/failures.js';
 import { FileLock, type FlockMechanism, listedLock } from '../files/flock.js';
-import { hintOf } from '../files/open-file.js';
 import { OWN_TO_READ } from '../files/own-file.js';
-import { writeOwner } from '../files/owner-note.js';
 import { readState } from '../files/read-file.js';
-import { reasonOf } from './disk.js';
+import { writeOwner } from '../files/write-file.js';
 
 /** Who runs a unit. */
 export interface LeaseOwner {
@@ -41,8 +40,8 @@ export function leasePath(logPath: string): string {
  * The lease is a kernel lock on `<log>.lease`, so that a dead owner's ends with it: no age, no heartbeat, no
  * process id decides. The file's content only tells people who the owner is.
  *
- * Errors: QrunError `UNIT_RUNNING` naming the owner, `LOG_LOCK` when the file cannot be opened or locked,
- * `LOG_WRITE` when it cannot be written (a full disk).
+ * Errors: QrunError `UNIT_RUNNING` naming the owner, `LOCK_FAILED` when the file cannot be opened or locked,
+ * `WRITE_FAILED` when it cannot be written (a full disk).
  */
 export async function takeLease(
   logPath: string,
@@ -67,13 +66,8 @@ export async function takeLease(
     writeOwner(lock.fd, owner);
   } catch (cause) {
     lock.close();
-    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
-      hint: hintOf(
-        cause,
-        'free space, or choose another place with --log-dir: the log of the unit lies there too',
-      ),
-      cause,
-    });
+    const hint = 'free space, or choose another place with --log-dir: the log of the unit lies there too';
+    throw writeError(path, cause, hint);
   }
   return {
     fd: lock.fd,

@@ -1,7 +1,8 @@
 import { accessSync, constants, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { localDisk, reasonOf } from './disk.js';
+import { reasonOf } from '../files/failures.js';
+import { localDisk } from './disk.js';
 
 // As many as Linux follows.
 const MAX_LINKS = 40;

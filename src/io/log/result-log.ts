@@ -7,9 +7,9 @@ import { LogScanner, type LogVisitor } from '../../core/log/scan/log-scan.js';
 import type { QueryError, QueryStats } from '../../core/model.js';
 import { isSettled } from '../../core/unit/plan.js';
 import type { ResultBody } from '../engines/result-body.js';
+import { hintOf, readError, reasonOf } from '../files/failures.js';
 import type { LockWait } from '../files/flock.js';
-import { hintOf } from '../files/open-file.js';
-import { type LogDisk, type LogFile, reasonOf } from './disk.js';
+import type { LogDisk, LogFile } from './disk.js';
 import { READ_BYTES, readAhead } from './read-ahead.js';
 
 /** What an attempt ended with, to be recorded. The log disposes `body` once it is written or refused. */
@@ -77,8 +77,9 @@ interface Pending {
  *   the same fingerprint by someone else is dropped (`append` resolves with `false`).
  * - Any number of processes may append to one log, also shell writers that hold `flock <log>.lock`.
  * - After the first failure nothing more is written: all pending and later appends reject with that error.
- *   Errors are QrunErrors: `LOG_WRITE` (nothing of the batch stays), `LOG_SYNC` (unknown what is durable, no
- *   acknowledgement), `LOG_DAMAGED`, `LOG_FOREIGN`, `LOG_LOCK`, `LOG_UNUSABLE`.
+ *   Errors are QrunErrors: `WRITE_FAILED` (nothing of the batch stays), `LOG_SYNC` (unknown what is durable, no
+ *   acknowledgement), `READ_FAILED`, `LOCK_BUSY`, `LOCK_FAILED`, `LOG_DAMAGED`, `LOG_FOREIGN`, `LOG_SCHEMA`,
+ *   `LOG_UNUSABLE`.
  */
 export class ResultLog {
   readonly path: string;
@@ -110,7 +111,7 @@ export class ResultLog {
    * Opens the log, creates it when missing, reads it whole (over 1 GB/s on long rows) and repairs a torn tail.
    *
    * Errors: QrunError `LOG_UNUSABLE` (not a file, not writable), `LOG_DAMAGED` with the offset, `LOG_FOREIGN`
-   * when it holds records of another unit, `LOG_LOCK`.
+   * when it holds records of another unit, `LOG_SCHEMA`, `READ_FAILED`, `LOCK_BUSY`, `LOCK_FAILED`.
    */
   static async open(options: LogOptions, signal?: AbortSignal): Promise<ResultLog> {
     const { path, disk, lock } = options;
@@ -294,12 +295,12 @@ export class ResultLog {
       this.#file.truncate(size);
     } catch (error) {
       return new QrunError(
-        'LOG_WRITE',
+        'WRITE_FAILED',
         `cannot append to ${this.path}: ${reason}; nor could the torn end be cut off: ${reasonOf(error)}`,
         { hint: 'nothing recorded is lost: the next run saves the torn end aside and goes on', cause },
       );
     }
-    return new QrunError('LOG_WRITE', `cannot append to ${this.path}: ${reason}`, {
+    return new QrunError('WRITE_FAILED', `cannot append to ${this.path}: ${reason}`, {
       hint: 'free space (or raise the file size limit) and run again: what was recorded stays, the rest runs then',
       cause,
     });
@@ -360,7 +361,7 @@ export class ResultLog {
     } catch (cause) {
       if (cause instanceof QrunError) throw cause;
       throw new QrunError(
-        'LOG_WRITE',
+        'WRITE_FAILED',
         `${this.path} has a torn end from byte ${goodEnd} on (${reason}), which cannot be saved aside: ` +
           reasonOf(cause),
         { hint: 'free space or make the directory writable, then run again', cause },
@@ -375,10 +376,11 @@ export class ResultLog {
     try {
       return await this.#file.read(buffer, length, position);
     } catch (cause) {
-      throw new QrunError('LOG_UNUSABLE', `cannot read the log ${this.path}: ${reasonOf(cause)}`, {
-        hint: 'check the disk (dmesg), then run again; nothing was changed',
+      throw readError(
+        `the log ${this.path}`,
         cause,
-      });
+        'check the disk (dmesg), then run again; nothing was changed',
+      );
     }
   }
 

@@ -1,15 +1,14 @@
 import type { ChainFile } from '../../core/engines/data-note.js';
 import type { EngineName } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
-import { entriesOf } from '../../core/log/json-lines.js';
 import { RECORD_SCHEMA_VERSION } from '../../core/log/record.js';
 import type { Settings } from '../../core/model.js';
+import { entriesOf } from '../../core/text/json.js';
 import type { OutcomeCounts } from '../../core/unit/events.js';
-import { appendLine, RUNS_BEGINNING } from '../files/append-line.js';
-import { hintOf } from '../files/open-file.js';
+import { isMissing, orWriteError, readError } from '../files/failures.js';
 import { OWN_TO_READ } from '../files/own-file.js';
 import { readState } from '../files/read-file.js';
-import { reasonOf } from './disk.js';
+import { appendLine, RUNS_BEGINNING } from '../files/write-file.js';
 
 /** The setup that a run found or made: the chain of the embedded data, or what it ran on a server. */
 export interface RunSetup {
@@ -68,40 +67,32 @@ export function sidecarPath(logPath: string): string {
  * Appends one entry durably. Only the holder of the unit's lease may call it. A line that a killed run left
  * torn is closed first, so that it costs no other line.
  *
- * Errors: QrunError `LOG_WRITE`.
+ * Errors: QrunError `WRITE_FAILED`.
  */
 export async function appendRun(logPath: string, entry: RunEntry): Promise<void> {
   const path = sidecarPath(logPath);
-  try {
-    await appendLine(path, JSON.stringify(entry), RUNS_BEGINNING);
-  } catch (cause) {
-    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
-      hint: hintOf(cause, 'free space, or make the directory of the log writable'),
-      cause,
-    });
-  }
+  await orWriteError(path, 'free space, or make the directory of the log writable', () =>
+    appendLine(path, JSON.stringify(entry), RUNS_BEGINNING),
+  );
 }
 
 /**
  * The entries of a log's sidecar in order, without lines that cannot be read; empty when there is none.
  *
  * Errors: QrunError `LOG_SCHEMA` when a run of a later qrun wrote records that this one does not know,
- * `LOG_UNUSABLE` when it cannot be read, or holds other things than runs.
+ * `READ_FAILED` when it cannot be read, `LOG_UNUSABLE` when it holds other things than runs.
  */
 export function readRuns(logPath: string): RunEntry[] {
   let text: string;
   try {
     text = readState(sidecarPath(logPath), 'state', OWN_TO_READ);
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw new QrunError('LOG_UNUSABLE', `cannot read ${sidecarPath(logPath)}: ${reasonOf(cause)}`, {
-      hint: hintOf(cause, 'make it readable, or name another log with --log'),
-      cause,
-    });
+    if (isMissing(cause)) return [];
+    throw readError(sidecarPath(logPath), cause, 'make it readable, or name another log with --log');
   }
   const entries = entriesOf(text, parseEntry);
   if (entries === undefined) {
-    throw new QrunError('LOG_UNUSABLE', `${sidecarPath(logPath)} is no list of runs`, {
+    throw new QrunError('LOG_UNUSABLE', `${sidecarPath(logPath)} is not a list of runs`, {
       hint: 'move it away: it says who ran the log when, and is not needed to go on',
     });
   }

@@ -13,7 +13,7 @@ import {
   resolveJobs,
 } from '../../core/jobs/jobs-file.js';
 import { readToml } from '../../io/config/config-files.js';
-import { hintOf } from '../../io/files/open-file.js';
+import { hintOf } from '../../io/files/failures.js';
 import { believeBelow } from '../../io/files/owner.js';
 import { readState } from '../../io/files/read-file.js';
 import { checkJobResults } from '../config/places.js';
@@ -22,6 +22,9 @@ import { isAccepted, jobsChecks } from '../config/trust.js';
 
 /** What process-all resolved lies here, beneath the results. */
 export const RESOLVED_DIRECTORY = '.jobs';
+
+/** What to do when nothing can be written beneath the results of jobs. */
+export const RESULTS_HINT = 'free space, or choose another place: results = "..." in jobs.toml';
 
 /** The flags of a command line that matter here. */
 interface JobFlags {

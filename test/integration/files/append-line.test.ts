@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { appendLine } from '../../../src/io/files/append-line.js';
+import { appendLine } from '../../../src/io/files/write-file.js';
 import { scratch } from '../machine/processes.js';
 
 describe('appendLine', () => {

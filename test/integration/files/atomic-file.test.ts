@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { writeFileAtomic } from '../../../src/io/files/atomic-file.js';
+import { writeFileAtomic } from '../../../src/io/files/write-file.js';
 import { CAN_MOUNT, scratch, withSmallDisk } from '../machine/processes.js';
 
 describe('writeFileAtomic', () => {

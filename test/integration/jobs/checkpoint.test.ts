@@ -54,16 +54,16 @@ describe('openCheckpoint', () => {
     const path = join(scratch(), 'c.json');
     mkdirSync(path);
     const checkpoint = openCheckpoint(path);
-    await expect(checkpoint.read()).rejects.toMatchObject({ code: 'LOG_UNUSABLE', exitCode: 23 });
-    await expect(checkpoint.write(1)).rejects.toMatchObject({ code: 'LOG_WRITE', exitCode: 23 });
-    await expect(checkpoint.clear()).rejects.toMatchObject({ code: 'LOG_UNUSABLE' });
+    await expect(checkpoint.read()).rejects.toMatchObject({ code: 'READ_FAILED', exitCode: 23 });
+    await expect(checkpoint.write(1)).rejects.toMatchObject({ code: 'WRITE_FAILED', exitCode: 23 });
+    await expect(checkpoint.clear()).rejects.toMatchObject({ code: 'WRITE_FAILED' });
   });
 
   it.runIf(CAN_MOUNT)('keeps the value before when the disk is full', async () => {
     await withSmallDisk(async directory => {
       const checkpoint = openCheckpoint(join(directory, 'c.json'));
       await checkpoint.write('old');
-      await expect(checkpoint.write('x'.repeat(2e6))).rejects.toMatchObject({ code: 'LOG_WRITE' });
+      await expect(checkpoint.write('x'.repeat(2e6))).rejects.toMatchObject({ code: 'WRITE_FAILED' });
       expect(await checkpoint.read()).toBe('old');
     });
   });

@@ -100,7 +100,7 @@ describe.each(MECHANISMS)('FileLock through %s', mechanism => {
         ? `pid ${worker.pid} \\(.*node.*\\)`
         : '(?:pid \\d+ \\(ended; the file is still open in another process\\)|an unknown process)';
     expect(message).toMatch(new RegExp(`^${path} was not free within 0\\.3 s: held by ${holder}$`, 'i'));
-    expect([code, hint]).toEqual(['LOG_LOCK', expect.stringContaining('a stopped one keeps its lock')]);
+    expect([code, hint]).toEqual(['LOCK_BUSY', expect.stringContaining('a stopped one keeps its lock')]);
     worker.kill('SIGCONT');
     worker.tell('go on');
     await lock.acquire(FAR);
@@ -159,7 +159,7 @@ describe.each(MECHANISMS)('FileLock through %s', mechanism => {
     mkdirSync(join(directory, 'gone'));
     const lock = await open(join(directory, 'gone', 'a.lock'));
     rmSync(join(directory, 'gone'), { recursive: true });
-    expect((await failureOf(lock.acquire(FAR))).code).toBe('LOG_LOCK');
+    expect((await failureOf(lock.acquire(FAR))).code).toBe('LOCK_FAILED');
     const others = [0, 1, 2].map(i => openSync(join(directory, `other${i}`), 'w'));
     lock.close();
     for (const fd of others) {
@@ -177,7 +177,7 @@ describe.each(MECHANISMS)('FileLock through %s', mechanism => {
     writeFileSync(join(directory, 'file'), '');
     const path = join(directory, name);
     const { code, message, hint } = await failureOf(open(path));
-    expect([code, hint]).toEqual(['LOG_LOCK', expect.stringContaining('--log-dir')]);
+    expect([code, hint]).toEqual(['LOCK_FAILED', expect.stringContaining('--log-dir')]);
     expect(message).toMatch(new RegExp(`^cannot open the lock file ${path}: ${reason}`));
   });
 });
@@ -236,7 +236,7 @@ describe('FileLock', () => {
     process.env.PATH = '/nonexistent';
     try {
       const { code, message, hint } = await failureOf(lock.tryAcquire());
-      expect([code, hint]).toEqual(['LOG_LOCK', expect.stringContaining('util-linux')]);
+      expect([code, hint]).toEqual(['LOCK_FAILED', expect.stringContaining('util-linux')]);
       expect(message).toMatch(/^cannot lock: .*flock/);
     } finally {
       process.env.PATH = PATH;
@@ -248,7 +248,7 @@ describe('FileLock', () => {
     const lock = await FileLock.open(join(scratch(), 'a.lock'));
     lock.close();
     const { code, message } = await failureOf(lock.tryAcquire());
-    expect(code).toBe('LOG_LOCK');
+    expect(code).toBe('LOCK_FAILED');
     expect(message).toMatch(/refuses flock\(2\) \(errno 9\)/);
   });
 });

@@ -93,7 +93,7 @@ describe('a lease', () => {
       writeFileSync(`${log}.lease`, content);
       const { code, message } = await failureOf(takeLease(log, UNIT, OWNER));
       expect([code, message]).toEqual([
-        'LOG_WRITE',
+        'WRITE_FAILED',
         expect.stringContaining('not a file that qrun has begun'),
       ]);
       expect(readFileSync(`${log}.lease`, 'utf8')).toBe(content);
@@ -112,7 +112,7 @@ describe('a lease', () => {
 
   it('says why its file cannot be opened', async () => {
     const { code, message } = await failureOf(takeLease(join(scratch(), 'missing', 'x'), UNIT, OWNER));
-    expect([code, message]).toEqual(['LOG_LOCK', expect.stringMatching(/x\.lease: ENOENT/)]);
+    expect([code, message]).toEqual(['LOCK_FAILED', expect.stringMatching(/x\.lease: ENOENT/)]);
   });
 
   it.runIf(CAN_MOUNT)('on a full disk is not taken, and not held', async () => {
@@ -121,7 +121,7 @@ describe('a lease', () => {
       expect(() => writeFileSync(join(directory, 'filler'), Buffer.alloc(2e6))).toThrow(/ENOSPC/);
       for (let i = 0; i < 2; i += 1) {
         const { code, message } = await failureOf(takeLease(log, UNIT, OWNER));
-        expect([code, message]).toEqual(['LOG_WRITE', expect.stringMatching(/x\.ndjson\.lease: ENOSPC/)]);
+        expect([code, message]).toEqual(['WRITE_FAILED', expect.stringMatching(/x\.ndjson\.lease: ENOSPC/)]);
       }
     });
   });
@@ -206,7 +206,7 @@ describe('leaseHolder', () => {
     writeFileSync(victim, 'precious');
     symlinkSync(victim, `${log}.lease`);
     const { code, message } = await failureOf(takeLease(log, UNIT, OWNER));
-    expect([code, message]).toEqual(['LOG_LOCK', expect.stringContaining('it is a symbolic link')]);
+    expect([code, message]).toEqual(['LOCK_FAILED', expect.stringContaining('it is a symbolic link')]);
     expect(readFileSync(victim, 'utf8')).toBe('precious');
   });
 });

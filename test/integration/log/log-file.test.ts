@@ -14,13 +14,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { QrunError } from '../../../src/core/errors.js';
 import type { LogVisitor } from '../../../src/core/log/scan/log-scan.js';
-import {
-  type LogFile,
-  localDisk,
-  makeDirectories,
-  syncDirectory,
-  writeWhole,
-} from '../../../src/io/log/disk.js';
+import { makeDirectories, syncDirectory, writeWhole } from '../../../src/io/files/write-file.js';
+import { type LogFile, localDisk } from '../../../src/io/log/disk.js';
 import { readLog } from '../../../src/io/log/follow.js';
 import { normalGroup, skippedGroup, UNIT } from '../../unit/log/log-samples.js';
 import { CAN_MOUNT, failureOf, makeFifo, scratch, withSmallDisk } from '../machine/processes.js';
@@ -271,7 +266,7 @@ describe('readLog', () => {
     const path = join(scratch(), 'x');
     make(path);
     const { code, message, hint } = await failureOf(readLog(path, UNIT, visitor([])));
-    expect([code, hint]).toEqual(['LOG_UNUSABLE', expect.stringContaining('--log-dir')]);
+    expect([code, hint]).toEqual(['READ_FAILED', expect.stringContaining('--log-dir')]);
     expect(message).toMatch(reason);
   });
 });

@@ -141,7 +141,7 @@ describe('ResultLog', () => {
       log.append(head('a'), { outcome: 'normal', body: lying, stats: undefined }),
     );
     expect([code, message]).toEqual([
-      'LOG_WRITE',
+      'WRITE_FAILED',
       expect.stringContaining('a result of 4 rows gave 3 whole ones'),
     ]);
     expect(readFileSync(path).equals(skippedGroup({ query: 'before' }))).toBe(true);
@@ -374,7 +374,7 @@ describe('a torn end', () => {
       return run();
     });
     const { code, message } = await failureOf(openLog(path, { disk }));
-    expect(code).toBe('LOG_WRITE');
+    expect(code).toBe('WRITE_FAILED');
     expect(message).toBe(
       `${path} has a torn end from byte ${before.length} on (the last line has no end (50 bytes)), ` +
         'which cannot be saved aside: ENOSPC: no space left on device, write',
@@ -551,7 +551,7 @@ describe('a log that cannot be used', () => {
       const { code, message } = await failureOf(openLog(join(readOnly, 'x.ndjson'), { lock }));
       expect([code, message]).toEqual(['LOG_UNUSABLE', expect.stringContaining('EROFS')]);
       const second = await failureOf(openLog(join(readOnly, 'x.ndjson')));
-      expect([second.code, second.message]).toEqual(['LOG_LOCK', expect.stringContaining('EROFS')]);
+      expect([second.code, second.message]).toEqual(['LOCK_FAILED', expect.stringContaining('EROFS')]);
     });
   });
 
@@ -559,7 +559,7 @@ describe('a log that cannot be used', () => {
     const failures: [string, string, Parameters<typeof watchedDisk>[0]][] = [
       ['LOG_UNUSABLE', 'open', () => Promise.reject(systemError('EACCES'))],
       ['LOG_UNUSABLE', 'isNetwork', () => Promise.reject(systemError('EIO'))],
-      ['LOG_UNUSABLE', 'read', () => Promise.reject(systemError('EIO'))],
+      ['READ_FAILED', 'read', () => Promise.reject(systemError('EIO'))],
       ['LOG_SYNC', 'sync', () => Promise.reject(systemError('EIO'))],
     ];
     for (const [code, operation, fail] of failures) {
@@ -575,7 +575,7 @@ describe('a log that cannot be used', () => {
     const holder = new Worker('flock', [`${path}.lock`, 'sh', '-c', 'echo locked; read _']);
     expect(await holder.line()).toBe('locked');
     const { code, message } = await failureOf(openLog(path, { lockLimitMs: 100 }));
-    expect(code).toBe('LOG_LOCK');
+    expect(code).toBe('LOCK_BUSY');
     expect(message).toMatch(/held by pid \d+/);
     holder.tell('go on');
     const log = await openLog(path);
@@ -619,7 +619,7 @@ describe('a failed append', () => {
     ];
     for (const append of appends) {
       const { code, message, hint } = await failureOf(append);
-      expect(code).toBe('LOG_WRITE');
+      expect(code).toBe('WRITE_FAILED');
       expect(message).toBe(`cannot append to ${path}: ENOSPC: no space left on device, write`);
       expect(hint).toContain('free space');
     }
@@ -627,7 +627,7 @@ describe('a failed append', () => {
     expect(body.disposed).toBe(1);
     // Every later one fails too, and at once, whatever it brings.
     for (const content of [SKIPPED, FAILED, await rows(...ROWS), SKIPPED, SKIPPED]) {
-      expect((await failureOf(log.append(head('c'), content))).code).toBe('LOG_WRITE');
+      expect((await failureOf(log.append(head('c'), content))).code).toBe('WRITE_FAILED');
     }
     await log.close();
     const again = await openLog(path);
@@ -657,7 +657,7 @@ describe('a failed append', () => {
     const log = await openLog(path, { disk });
     const { code, message } = await failureOf(log.append(head('a'), SKIPPED));
     expect([code, message]).toEqual([
-      'LOG_WRITE',
+      'WRITE_FAILED',
       expect.stringMatching(/ENOSPC.*; nor could the torn end be cut off: EIO/),
     ]);
     await log.close();
@@ -676,7 +676,7 @@ describe('a failed append', () => {
         const large = Array.from({ length: 15 }, () => `{"s":"${'x'.repeat(100_000)}"}`);
         const kept = readFileSync(path);
         const { code, message } = await failureOf(log.append(head('b'), await rows(...large)));
-        expect([code, message]).toEqual(['LOG_WRITE', expect.stringContaining('ENOSPC')]);
+        expect([code, message]).toEqual(['WRITE_FAILED', expect.stringContaining('ENOSPC')]);
         expect(readFileSync(path).equals(kept)).toBe(true);
         await log.close();
         const again = await openLog(path);
@@ -697,7 +697,7 @@ describe('a failed append', () => {
       for (let i = 0; i < 2; i += 1) {
         const { code, message } = await failureOf(openLog(path));
         expect([code, message]).toEqual([
-          'LOG_WRITE',
+          'WRITE_FAILED',
           expect.stringContaining('cannot be saved aside: ENOSPC'),
         ]);
         expect(readFileSync(path).equals(torn)).toBe(true);

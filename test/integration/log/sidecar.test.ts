@@ -110,7 +110,7 @@ describe('the sidecar of runs', () => {
     mkdirSync(sidecarPath(log));
     const { code, message } = await failureOf(() => readRuns(log));
     expect([code, message]).toEqual([
-      'LOG_UNUSABLE',
+      'READ_FAILED',
       expect.stringMatching(/x\.ndjson\.runs: it is a directory, not a regular file/),
     ]);
   });
@@ -120,7 +120,7 @@ describe('the sidecar of runs', () => {
     mkdirSync(sidecarPath(log));
     const { code, message, hint } = await failureOf(appendRun(log, START));
     expect([code, message]).toEqual([
-      'LOG_WRITE',
+      'WRITE_FAILED',
       expect.stringMatching(/x\.ndjson\.runs: it is a directory, not a regular file/),
     ]);
     expect(hint).toContain('free space');
@@ -133,7 +133,7 @@ describe('the sidecar of runs', () => {
       expect(() => writeFileSync(join(directory, 'filler'), Buffer.alloc(2e6))).toThrow(/ENOSPC/);
       const long = { ...START, arguments: ['x'.repeat(10_000)] };
       const { code, message } = await failureOf(appendRun(log, long));
-      expect([code, message]).toEqual(['LOG_WRITE', expect.stringContaining('ENOSPC')]);
+      expect([code, message]).toEqual(['WRITE_FAILED', expect.stringContaining('ENOSPC')]);
       expect(readRuns(log)).toEqual([START]);
     });
   });

@@ -28,27 +28,27 @@ const WRITE_FAULTS: readonly Fault[] = [
     title: 'ENOSPC at the N-th write, once, every N',
     takenBack: true,
     rules: n => [`write *.ndjson ${n} errno ENOSPC`],
-    says: /^LOG_WRITE: cannot append to .*ENOSPC/,
+    says: /^WRITE_FAILED: cannot append to .*ENOSPC/,
     fast: [1, 2, 5],
   },
   {
     title: 'disk full from the N-th write on, in the middle of it, every N',
     takenBack: true,
     rules: n => [`write *.ndjson ${n} full 370`],
-    says: /^LOG_WRITE: cannot append to .*ENOSPC/,
+    says: /^WRITE_FAILED: cannot append to .*ENOSPC/,
     fast: [1, 4],
   },
   {
     title: 'EIO at the N-th write, every N',
     takenBack: true,
     rules: n => [`write *.ndjson ${n} errno EIO`],
-    says: /^LOG_WRITE: cannot append to .*EIO/,
+    says: /^WRITE_FAILED: cannot append to .*EIO/,
     fast: [2],
   },
   {
     title: 'failed write, and the roll-back fails too, every N',
     rules: n => [`write *.ndjson ${n} full 500`, 'truncate *.ndjson 1+ errno EIO'],
-    says: /^LOG_WRITE: .*ENOSPC.*nor could the torn end be cut off.*EIO/,
+    says: /^WRITE_FAILED: .*ENOSPC.*nor could the torn end be cut off.*EIO/,
     fast: [1, 3],
   },
   {
@@ -78,7 +78,7 @@ const WRITE_FAULTS: readonly Fault[] = [
             ['create *.torn-* 1 errno ENOSPC'],
             ['write *.torn-* 1 errno EDQUOT'],
           ][n - 1] ?? []),
-    says: /^LOG_WRITE: .*torn end .* cannot be saved aside: (ENOSPC|EDQUOT)/,
+    says: /^WRITE_FAILED: .*torn end .* cannot be saved aside: (ENOSPC|EDQUOT)/,
     torn: true,
   },
   {
@@ -234,7 +234,7 @@ async function onSmallDisk(context: Context): Promise<void> {
         const ended = await log.writer([], { spoolBytes, parallel: random.int(1, 4) }).ended;
         if (/ENOSPC/.test(ended.stderr)) trial.injected();
         trial.expect(ended.code === 23, `exit code 23 was due: ${describe(ended)}`);
-        trial.expect(/^LOG_WRITE: /.test(ended.stderr), `not named: ${describe(ended)}`);
+        trial.expect(/^WRITE_FAILED: /.test(ended.stderr), `not named: ${describe(ended)}`);
         // Rolled back: what is there now is whole, without any repair.
         await log.verdict(trial, { settled: [] });
         await tornOnFullDisk(trial, log, n);
@@ -303,7 +303,7 @@ async function withFileLimit(context: Context): Promise<void> {
       if (/EFBIG/.test(ended.stderr)) trial.injected();
       trial.expect(ended.code === 23, `exit code 23 was due: ${describe(ended)}`);
       trial.expect(
-        /^LOG_WRITE: cannot append to .*EFBIG/.test(ended.stderr),
+        /^WRITE_FAILED: cannot append to .*EFBIG/.test(ended.stderr),
         `not named: ${describe(ended)}`,
       );
       await log.finish(trial);

@@ -41,7 +41,7 @@ async function stoppedHolder(context: Context, row: Row, n: number): Promise<voi
       const ended = await waiter.ended;
       trial.expect(ended.code === 23, `a waiter: exit code 23 was due: ${describe(ended)}`);
       const names = ended.stderr.includes(`held by pid ${holder.pid} `);
-      trial.expect(/^LOG_LOCK: /.test(ended.stderr) && names, `the holder is not named: ${describe(ended)}`);
+      trial.expect(/^LOCK_BUSY: /.test(ended.stderr) && names, `the holder is not named: ${describe(ended)}`);
     }
     trial.expect(log.content().equals(before), 'somebody wrote while the holder was stopped');
     holder.kill('SIGCONT');
@@ -84,7 +84,7 @@ async function refusedLock(context: Context): Promise<void> {
       }
       trial.injected(log.stracedCount());
       if (when % 2 === 1) {
-        const named = /^LOG_LOCK: .*errno 37/m.test(ended.stderr);
+        const named = /^LOCK_FAILED: .*errno 37/m.test(ended.stderr);
         trial.expect(ended.code === 23 && named, `not named: ${describe(ended)}`);
       } else {
         // A lock that cannot be given back is kept to the end of the process, and harms nobody's records.

@@ -301,7 +301,7 @@ export class SimLock {
       this.#world.at(wait.limitMs, process, () => {
         if (!this.#waiting.includes(entry)) return;
         this.#waiting = this.#waiting.filter(other => other !== entry);
-        reject(new QrunError('LOG_LOCK', `the lock was not free within ${wait.limitMs / 1000} s`));
+        reject(new QrunError('LOCK_BUSY', `the lock was not free within ${wait.limitMs / 1000} s`));
       });
     });
   }

@@ -198,10 +198,11 @@ class Scenario {
     const { rogue, lease, serverFaults } = this.#profile;
     const expected =
       (code === 'UNIT_RUNNING' && lease) ||
-      ((code === 'LOG_WRITE' || code === 'LOG_UNUSABLE') && hazards.writeError + hazards.readError > 0) ||
-      (code === 'LOG_WRITE' && hazards.syncError > 0) ||
+      (['WRITE_FAILED', 'READ_FAILED', 'LOG_UNUSABLE'].includes(code) &&
+        hazards.writeError + hazards.readError > 0) ||
+      (code === 'WRITE_FAILED' && hazards.syncError > 0) ||
       (code === 'LOG_SYNC' && hazards.syncError > 0) ||
-      (code === 'LOG_LOCK' && hazards.stop > 0) ||
+      (code === 'LOCK_BUSY' && hazards.stop > 0) ||
       (code === 'LOG_DAMAGED' && rogue === true) ||
       (code === 'ENGINE_LOST' && serverFaults === true);
     if (!expected) this.violations.push(`unexpected ${code}: ${message}`);

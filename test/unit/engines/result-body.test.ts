@@ -190,11 +190,11 @@ describe('what is no rows', () => {
 });
 
 describe('a spool that cannot be written', () => {
-  it('rejects with LOG_WRITE', async () => {
+  it('rejects with WRITE_FAILED', async () => {
     const writer = new ResultWriter({ directory: '/nowhere', thresholdBytes: 1 });
     const error = await writer.write(Buffer.from('{"a":1}\n'))?.catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(QrunError);
-    expect(error).toMatchObject({ code: 'LOG_WRITE', message: expect.stringContaining('/nowhere') });
+    expect(error).toMatchObject({ code: 'WRITE_FAILED', message: expect.stringContaining('/nowhere') });
   });
 });
 

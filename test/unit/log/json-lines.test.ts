@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { entriesOf } from '../../../src/core/log/json-lines.js';
+import { entriesOf } from '../../../src/core/text/json.js';
 
 const digits = (line: string): number | undefined => (/^\d+$/.test(line) ? Number(line) : undefined);
 

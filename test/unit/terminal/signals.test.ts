@@ -27,7 +27,7 @@ const failing =
     );
 
 describe('untilStopped', () => {
-  const disk = new QrunError('LOG_WRITE', 'cannot write audit.json: no space left on device');
+  const disk = new QrunError('WRITE_FAILED', 'cannot write audit.json: no space left on device');
   const bug = new TypeError('undefined is not a function');
   it.each([
     ['an error of the outside world', disk],

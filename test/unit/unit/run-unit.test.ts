@@ -1237,7 +1237,7 @@ describe('failures that end the run', () => {
   }
 
   it.each([
-    ['append', 'LOG_WRITE'],
+    ['append', 'WRITE_FAILED'],
     ['sync', 'LOG_SYNC'],
   ] as const)('a failed %s cancels what runs and throws %s', async (fault, code) => {
     const log = await realLog(fault, 3);
@@ -1268,7 +1268,7 @@ describe('failures that end the run', () => {
   });
 
   it('an engine that cannot spool ends the run with its error', async () => {
-    const error = new QrunError('LOG_WRITE', 'no space for the spool');
+    const error = new QrunError('WRITE_FAILED', 'no space for the spool');
     const run = fakeRun({
       files: reads(50),
       script: async ({ name }, engine) => {

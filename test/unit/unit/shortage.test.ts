@@ -29,7 +29,7 @@ describe('a shortage', () => {
   it.each(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS'])('%s is one, also as a cause, and has its hint', code => {
     const cause = systemError(code);
     expect(shortageCode(cause)).toBe(code);
-    const wrapped = new QrunError('LOG_WRITE', 'cannot spool', { hint: 'free space there', cause });
+    const wrapped = new QrunError('WRITE_FAILED', 'cannot spool', { hint: 'free space there', cause });
     expect(shortageCode(new Error('outer', { cause: wrapped }))).toBe(code);
     expect(wrapped.hint).toBe(shortageHint(code));
     expect(wrapped.hint).not.toContain('free space');

@@ -11,13 +11,13 @@ import {
 } from '../../../core/sweep/audit.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { FileLock } from '../../../io/files/flock.js';
+import { makeDirectories } from '../../../io/files/write-file.js';
 import {
   auditReportPath,
   isOutdated,
   readAuditReport,
   writeAuditReport,
 } from '../../../io/log/audit-report.js';
-import { makeDirectories } from '../../../io/log/disk.js';
 import { leaseHolder } from '../../../io/log/lease.js';
 import { runShell } from '../../../io/machine/program.js';
 import { unitName } from '../../../io/unit/unit-files.js';

@@ -9,17 +9,16 @@ import {
 } from '../../../app/jobs/run-job.js';
 import { type ExitCode, QrunError } from '../../../core/errors.js';
 import { readDotEnv } from '../../../io/config/config-files.js';
-import { appendLine } from '../../../io/files/append-line.js';
-import { hintOf } from '../../../io/files/open-file.js';
+import { orWriteError } from '../../../io/files/failures.js';
+import { appendLine, makeDirectories } from '../../../io/files/write-file.js';
 import { openCheckpoint } from '../../../io/jobs/checkpoint.js';
 import { followFile, runCommand } from '../../../io/jobs/command.js';
 import { appendJobEntry, readJobState } from '../../../io/jobs/state.js';
-import { makeDirectories, reasonOf } from '../../../io/log/disk.js';
 import { takeLease } from '../../../io/log/lease.js';
 import { whoAndWhere } from '../../../io/machine/identity.js';
 import { version } from '../../../io/machine/version.js';
 import { jobsChecks } from '../../../local/config/trust.js';
-import { filesOf, readStoredJobs } from '../../../local/jobs/context.js';
+import { filesOf, RESULTS_HINT, readStoredJobs } from '../../../local/jobs/context.js';
 import { newRunId } from '../../../local/unit/run-id.js';
 import type { Flags } from '../../options.js';
 import { formatLatency } from '../../terminal/format.js';
@@ -38,7 +37,7 @@ export async function jobCommand(flags: Flags, terminal: Terminal): Promise<numb
   const shown = terminal.errStyle.foreign(job.name);
   const note = (text: string): void => terminal.err.write(`${shown}: ${terminal.errStyle.foreign(text)}\n`);
   const stops = listenForSignals(proc);
-  makeResults(jobs.results);
+  await orWriteError(jobs.results, RESULTS_HINT, () => makeDirectories(jobs.results));
   const decoder = new TextDecoder();
   const deps: RunJobDeps = {
     takeLease: () => takeLease(files.log, job.name, leaseOwner(owner, run), undefined, 'job'),
@@ -137,26 +136,10 @@ function leaseOwner(owner: { pid: number; host: string }, run: string) {
 }
 
 async function appendLog(path: string, line: string): Promise<number> {
-  try {
+  return await orWriteError(path, RESULTS_HINT, async () => {
     await appendLine(path, line);
     return statSync(path).size;
-  } catch (cause) {
-    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
-      hint: hintOf(cause, 'free space, or choose another place: results = "..." in jobs.toml'),
-      cause,
-    });
-  }
-}
-
-function makeResults(path: string): void {
-  try {
-    makeDirectories(path);
-  } catch (cause) {
-    throw new QrunError('LOG_WRITE', `cannot create ${path}: ${reasonOf(cause)}`, {
-      hint: 'free space, or choose another place: results = "..." in jobs.toml',
-      cause,
-    });
-  }
+  });
 }
 
 function plain(env: Readonly<Record<string, string | undefined>>): Record<string, string> {

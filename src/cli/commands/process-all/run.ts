@@ -7,13 +7,19 @@ import { isJobDue } from '../../../core/jobs/state.js';
 import { defaultGroup, tasksByName } from '../../../core/queue/labels.js';
 import { isLive } from '../../../core/queue/queue.js';
 import { jsonLine } from '../../../core/text/json.js';
-import { writeFileAtomic } from '../../../io/files/atomic-file.js';
+import { orWriteError } from '../../../io/files/failures.js';
+import { makeDirectories, writeFileAtomic } from '../../../io/files/write-file.js';
 import { readJobState } from '../../../io/jobs/state.js';
-import { makeDirectories, reasonOf } from '../../../io/log/disk.js';
 import { leaseHolder } from '../../../io/log/lease.js';
 import { QUEUE } from '../../../io/queue/queues.js';
 import { isAccepted } from '../../../local/config/trust.js';
-import { filesOf, RESOLVED_DIRECTORY, readJobs, readStoredJobs } from '../../../local/jobs/context.js';
+import {
+  filesOf,
+  RESOLVED_DIRECTORY,
+  RESULTS_HINT,
+  readJobs,
+  readStoredJobs,
+} from '../../../local/jobs/context.js';
 import type { Flags } from '../../options.js';
 import { UNIT_PRIORITY, wholeNumberFlag } from '../../sweep/options.js';
 import { ownCommand, submitDeps } from '../../sweep/unit-tasks.js';
@@ -181,14 +187,9 @@ async function liveJobs(sweep: string, terminal: Terminal): Promise<Map<string, 
 
 async function store(folder: string, content: string): Promise<string> {
   const path = join(folder, resolvedName(content));
-  try {
+  return await orWriteError(path, RESULTS_HINT, async () => {
     makeDirectories(folder);
     await writeFileAtomic(path, content);
     return path;
-  } catch (cause) {
-    throw new QrunError('LOG_WRITE', `cannot write ${path}: ${reasonOf(cause)}`, {
-      hint: 'free space, or choose another place: results = "..." in jobs.toml',
-      cause,
-    });
-  }
+  });
 }

@@ -10,7 +10,8 @@ import type { EventSink, RunEvent, RunSummary } from '../../../core/unit/events.
 import { withSetupLock } from '../../../io/engines/setup-state.js';
 import { FileLock } from '../../../io/files/flock.js';
 import { isBeneath, realOf } from '../../../io/files/paths.js';
-import { localDisk, makeDirectories } from '../../../io/log/disk.js';
+import { makeDirectories } from '../../../io/files/write-file.js';
+import { localDisk } from '../../../io/log/disk.js';
 import { openEventsFile } from '../../../io/log/events-file.js';
 import { takeLease } from '../../../io/log/lease.js';
 import { realLogPath } from '../../../io/log/place.js';

@@ -51,7 +51,7 @@ export interface HttpEndpoint {
  * An answer counts only when its status is 200 without an exception header, it bears ClickHouse's marks
  * ({@link ServerIdentity}), its end is proven by a length or by chunks, and its body is nothing but whole rows, as many
  * as the server counted where it says so. Everything else is a {@link Failure}; `call` rejects only with QrunError
- * `LOG_WRITE` (spool). When `stop` aborts, the connection is cut and the answer is a failure; the statement runs on at
+ * `WRITE_FAILED` (spool). When `stop` aborts, the connection is cut and the answer is a failure; the statement runs on at
  * the server. At most `connections` requests run at once; more wait in the agent.
  */
 export class HttpChannel {

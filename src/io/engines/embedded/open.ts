@@ -8,7 +8,7 @@ import { QrunError } from '../../../core/errors.js';
 import type { Settings } from '../../../core/model.js';
 import { setStatement } from '../../../core/sql/set-statement.js';
 import { FileLock, lockHolder } from '../../files/flock.js';
-import { makeDirectories } from '../../log/disk.js';
+import { makeDirectories } from '../../files/write-file.js';
 import { loadLibc } from '../../machine/libc.js';
 import type { Connect } from './chdb.js';
 import { type CallAnswer, Connections, NO_OUTPUT } from './connections.js';

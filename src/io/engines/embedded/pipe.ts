@@ -66,7 +66,7 @@ export class ResultPipe {
 
   /**
    * Resolves when everything that was written has reached the writer, which the pipe then forgets. To be called
-   * when the query has ended. Rejects with QrunError `LOG_WRITE` when the spool could not be written.
+   * when the query has ended. Rejects with QrunError `WRITE_FAILED` when the spool could not be written.
    */
   async end(): Promise<void> {
     let length: number;

@@ -8,7 +8,7 @@ import { decodeSql } from '../../../../core/sql/lexer/encoding.js';
 import { literal } from '../../../../core/sql/set-statement.js';
 import { openToAppend } from '../../../files/open-file.js';
 import { readBytes } from '../../../files/read-file.js';
-import { makeDirectories, writeWhole } from '../../../log/disk.js';
+import { makeDirectories, writeWhole } from '../../../files/write-file.js';
 
 // What qrun's engine never uses, and what would act where something did: no data of SQL lies there.
 const NEVER_USED = ['user_scripts', 'named_collections', 'access', 'dictionaries_lib', 'workload'];

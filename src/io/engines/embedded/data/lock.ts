@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FileLock } from '../../../files/flock.js';
 import { OWN_TO_READ } from '../../../files/own-file.js';
-import { writeOwner } from '../../../files/owner-note.js';
 import { readState } from '../../../files/read-file.js';
+import { writeOwner } from '../../../files/write-file.js';
 
 /** Who has a data directory open, as far as it is known. */
 export interface DataHolder {

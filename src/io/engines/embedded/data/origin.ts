@@ -2,13 +2,12 @@ import { chmodSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { QrunError } from '../../../../core/errors.js';
-import { writeFileAtomic } from '../../../files/atomic-file.js';
+import { hintOf, reasonOf } from '../../../files/failures.js';
 import { FileLock, lockHolder } from '../../../files/flock.js';
-import { hintOf } from '../../../files/open-file.js';
 import { OWN_TO_READ } from '../../../files/own-file.js';
 import { isBelieved } from '../../../files/owner.js';
 import { readState } from '../../../files/read-file.js';
-import { makeDirectories, reasonOf } from '../../../log/disk.js';
+import { makeDirectories, writeFileAtomic } from '../../../files/write-file.js';
 
 // The file beside a directory of data that says which directory was made there.
 const MARK_SUFFIX = '.made-here';

@@ -9,7 +9,7 @@ import {
   encodeDataNote,
 } from '../../../../core/engines/data-note.js';
 import { QrunError } from '../../../../core/errors.js';
-import { writeFileAtomic } from '../../../files/atomic-file.js';
+import { hintOf, reasonOf } from '../../../files/failures.js';
 import {
   copyDataTree,
   NEW_SUFFIX,
@@ -19,11 +19,9 @@ import {
   syncTree,
 } from '../../../files/file-tree.js';
 import { FileLock, lockHolder } from '../../../files/flock.js';
-import { hintOf } from '../../../files/open-file.js';
 import { OWN_TO_READ } from '../../../files/own-file.js';
-import { writeOwner } from '../../../files/owner-note.js';
 import { readState } from '../../../files/read-file.js';
-import { makeDirectories, reasonOf, syncDirectory } from '../../../log/disk.js';
+import { makeDirectories, syncDirectory, writeFileAtomic, writeOwner } from '../../../files/write-file.js';
 
 /** The file in a data directory that says what it was made of. */
 const DATA_NOTE_FILE = 'qrun-data.json';
