@@ -350,7 +350,7 @@ describe('a torn end', () => {
       return run();
     });
     expect(await failureOf(openLog(path, { disk }))).toMatchObject({
-      code: 'LOG_UNUSABLE',
+      code: 'READ_FAILED',
       message: expect.stringContaining('EIO'),
     });
     expect(reads).toBe(2);

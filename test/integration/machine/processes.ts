@@ -73,7 +73,7 @@ afterEach(async () => {
 /** Runs a command of test/integration/log/log-worker.mjs, on the built program. */
 export function startWorker(...args: readonly (string | number)[]): Worker {
   requireBuild();
-  const program = join(ROOT, 'test', 'integration', 'log-worker.mjs');
+  const program = join(ROOT, 'test', 'integration', 'log', 'log-worker.mjs');
   return new Worker(process.execPath, [program, ...args.map(String)]);
 }
 
