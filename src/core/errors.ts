@@ -79,16 +79,9 @@ const ERRORS = {
 /** Stable name of a failure of a run, for programs; each name has one exit code and one family. */
 export type ErrorCode = keyof typeof ERRORS;
 
-const QUEUE_CODES: ReadonlySet<ErrorCode> = new Set([
-  'QUEUE_MISSING',
-  'QUEUE_UNSUPPORTED',
-  'QUEUE_DOWN',
-  'QUEUE_FAILED',
-]);
-
 /** Returns whether an error says that a queue of tasks could not do what it was asked for. */
 export function isQueueError(error: unknown): error is QrunError {
-  return error instanceof QrunError && QUEUE_CODES.has(error.code);
+  return error instanceof QrunError && error.family === 'queue';
 }
 
 /**
