@@ -6,8 +6,10 @@ import {
   type QueueState,
   type QueueTask,
 } from '../../core/queue/queue.js';
+import type { Output } from '../../core/schema.js';
 import type { SweepAudit } from '../../core/sweep/audit.js';
 import { endNote, UnitProgress, type UnitStatus, unitState } from '../../core/sweep/status.js';
+import type { auditStatus as auditSchema, sweepStatus } from '../../core/sweep/status.schema.js';
 import type { LogFollower } from '../../io/log/follow.js';
 import type { RunStart } from '../../io/log/run-sidecar.js';
 
@@ -25,29 +27,11 @@ export interface UnitToWatch {
   readonly lastStart: () => RunStart | undefined;
 }
 
-/** How the audit of a sweep stands. */
-export interface AuditStatus {
-  readonly state: 'none' | 'queued' | 'running' | 'done' | 'failed';
-  readonly note: string;
-  /** The verdict of the last one, unless something was recorded since. */
-  readonly verdict: SweepAudit['verdict'] | undefined;
-  readonly at: string | undefined;
-}
+/** How the audit of a sweep stands: the verdict of the last one, unless something was recorded since. */
+export interface AuditStatus extends Output<typeof auditSchema> {}
 
 /** A sweep at one moment. */
-export interface SweepStatus {
-  readonly sweep: string;
-  readonly group: string;
-  /** `undefined` when the queue could not be read, or has no such group. */
-  readonly slots: number | undefined;
-  /** Groups that hold tasks of the sweep and start nothing until somebody says so. */
-  readonly paused_groups: readonly string[];
-  readonly units: readonly UnitStatus[];
-  readonly audit: AuditStatus;
-  readonly queries_per_second: number;
-  /** Until all queries have run at the present rate; `undefined` when nothing runs or nothing is left. */
-  readonly eta_ms: number | undefined;
-}
+export interface SweepStatus extends Output<typeof sweepStatus> {}
 
 export interface StatusDeps {
   readonly units: readonly UnitToWatch[];
@@ -108,12 +92,12 @@ export class SweepWatch {
     return {
       sweep,
       group,
-      slots: mine?.slots,
+      slots: mine?.slots ?? null,
       paused_groups: pausedGroups(state, [...tasks.values()], mine),
       units,
       audit: auditStatus(tasks.get(AUDIT), this.#deps.readAudit()),
       queries_per_second: rate,
-      eta_ms: rate > 0 && left > 0 ? (left / rate) * 1000 : undefined,
+      eta_ms: rate > 0 && left > 0 ? (left / rate) * 1000 : null,
     };
   }
 
@@ -182,7 +166,7 @@ function auditStatus(
   last: { readonly audit: SweepAudit; readonly outdated: boolean } | undefined,
 ): AuditStatus {
   const present = last?.outdated === false ? last.audit : undefined;
-  const report = { verdict: present?.verdict, at: present?.at };
+  const report = { verdict: present?.verdict ?? null, at: present?.at ?? null };
   if (task === undefined) return { state: present === undefined ? 'none' : 'done', note: '', ...report };
   if (isStarted(task)) return { state: 'running', note: '', ...report };
   if (isLive(task)) return { state: 'queued', note: '', ...report };

@@ -67,7 +67,12 @@ export async function auditUnit(request: AuditRequest): Promise<AuditReport> {
   });
   const leftOut = survey.all.length - survey.selected - recorded.length;
   const cannotRun = [...survey.cannotRun, ...(request.setupCannotRun ?? [])];
-  return audit.report(request.unit, request.log, [...due, ...recorded], { ...survey, cannotRun, leftOut });
+  const found = audit.report(request.unit, request.log, [...due, ...recorded], {
+    ...survey,
+    cannotRun,
+    leftOut,
+  });
+  return { ...found, settings: inputs.settings, last_run: null };
 }
 
 function leftOutOf(

@@ -312,7 +312,8 @@ async function prepare(
   const { clock, emit } = deps;
   const { drain, abort, inputs, settings, redact = true } = request;
   const chain = chainOf(files);
-  if (engine.info.facts.data === 'directory') return files.length === 0 ? undefined : { files: chain };
+  if (engine.info.facts.data === 'directory')
+    return files.length === 0 ? undefined : { files: chain, database: null };
   if (!request.setup) return undefined;
   if (files.length === 0) {
     throw new QrunError('USAGE', `--setup: there is no _setup.sql in ${request.directory} or above it`, {
@@ -331,7 +332,7 @@ async function prepare(
     if (error === drain.reason || error === abort.reason) return 'stopped';
     throw error;
   }
-  return { files: chain, ...(database === undefined ? {} : { database }) };
+  return { files: chain, database: database ?? null };
 }
 
 // Only people read it: a server that does not tell is prepared all the same.
@@ -358,7 +359,7 @@ function tellOfChange(
 ): void {
   if (engine.info.facts.data !== 'directory' || plan.settled === 0) return;
   const before = runs.findLast((entry): entry is RunStart => entry.event === 'start')?.setup;
-  if (before === undefined || sameChain(before.files, chainOf(setup))) return;
+  if (before == null || sameChain(before.files, chainOf(setup))) return;
   emit({
     type: 'warning',
     message:
@@ -387,7 +388,7 @@ function startEntry(
     target: engine.info.target,
     settings: request.inputs.settings,
     rows_per_query: request.rowsPerQuery ?? null,
-    ...(setup === undefined ? {} : { setup }),
+    setup: setup ?? null,
   };
 }
 

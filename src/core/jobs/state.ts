@@ -1,41 +1,11 @@
-import type { Parameters } from '../model.js';
+import type { Output } from '../schema.js';
+import type { jobEnd, jobStart } from './job-runs.schema.js';
 
 /** Written when a run of a job begins, before its command starts. Times are ISO 8601, UTC. */
-export interface JobStart {
-  readonly event: 'start';
-  readonly schema: 1;
-  readonly job: string;
-  readonly run: string;
-  readonly at: string;
-  /** From 1; counted over the runs with this fingerprint. */
-  readonly attempt: number;
-  readonly fingerprint: string;
-  readonly command: readonly string[];
-  readonly parameters: Parameters;
-  readonly memory_max: string | null;
-  readonly user: string;
-  readonly host: string;
-  readonly pid: number;
-  readonly qrun: string;
-  /** Where in the job's log the output of this run begins, bytes. */
-  readonly log_from: number;
-}
+export interface JobStart extends Output<typeof jobStart> {}
 
 /** Written when a command has ended; a start without an end is a run that was killed, or that still runs. */
-export interface JobEnd {
-  readonly event: 'end';
-  readonly run: string;
-  readonly at: string;
-  readonly duration_ms: number;
-  /** `null` when a signal ended it. */
-  readonly exit_code: number | null;
-  readonly signal: string | null;
-  readonly killed_at_cap: boolean;
-  /** The signal by which somebody asked qrun to stop; such a run is not done, whatever its command says. */
-  readonly stopped_by: string | null;
-  /** Where in the job's log the output of this run ends, bytes. */
-  readonly log_to: number;
-}
+export interface JobEnd extends Output<typeof jobEnd> {}
 
 /** One line of a job's state. */
 export type JobEntry = JobStart | JobEnd;

@@ -1,6 +1,7 @@
-import type { Settings } from '../model.js';
+import type { Output } from '../schema.js';
 import type { CannotRun } from '../unit/judge.js';
 import { planQuery } from '../unit/plan.js';
+import type { normalTerms, report, verdict } from './audit.schema.js';
 import type { RecordHead } from './record.js';
 import type { LogVisitor } from './scan/log-scan.js';
 import { LogStates, type Standing } from './scan/log-states.js';
@@ -27,72 +28,16 @@ export interface OtherFiles {
  * `complete`: every query has one whole, present result. `errors`: the same, but some stand as error.
  * `incomplete`: results are missing or stale, or files cannot run. `inconsistent`: the log holds what it must not hold.
  */
-export type Verdict = 'complete' | 'errors' | 'incomplete' | 'inconsistent';
+export type Verdict = Output<typeof verdict>;
 
 /** One term of the formula: `queries x rows` normal queries of the same width. */
-export interface NormalTerm {
-  readonly queries: number;
-  readonly rows: number;
-}
+export type NormalTerm = Output<typeof normalTerms>[number];
 
 /** What an audit found. Lists hold query names; offsets are bytes in the log. */
-export interface AuditReport {
-  readonly unit: string;
-  readonly log: string;
-  /** Only where several logs were judged together: each with its lines, `null` where there is no such file. */
-  readonly logs?: readonly { readonly log: string; readonly lines: number | null }[];
-  readonly verdict: Verdict;
-  /** What is judged: queries that can run or not, without those that the selection leaves out. */
-  readonly queries: number;
-  readonly normal: readonly NormalTerm[];
-  readonly skipped: number;
-  readonly errors: number;
-  /** `sum(normal.queries x normal.rows) + skipped + errors`: the lines that the final states must have. */
-  readonly expected_lines: number;
-  /** Lines of the final states that the log really has. */
-  readonly found_lines: number;
-  /** Lines in the log, torn ones not counted. */
-  readonly total_lines: number;
-  readonly missing: readonly string[];
-  readonly failed: readonly { readonly query: string; readonly attempt: number }[];
-  /** The last group of the query is not whole. */
-  readonly partial: readonly { readonly query: string; readonly found: number; readonly parts: number }[];
-  /** Settled more than once with the same fingerprint, or with the same attempt in the log twice. */
-  readonly duplicate: readonly { readonly query: string; readonly times: number; readonly lines: number }[];
-  /** Recorded for other SQL, parameters or settings than the present ones. */
-  readonly stale: readonly string[];
-  /** Files that a run would refuse as they are now; `query` is null for a problem of the whole unit. */
-  readonly cannot_run: readonly CannotRun[];
-  /** Files that hold only comments or nothing. They are no queries, and nothing of them is missing. */
-  readonly no_statement: readonly string[];
-  /** Queries that the selection left out, unless the log holds results of them. */
-  readonly left_out: number;
-  /** Recorded queries that the unit does not have, and lines that are no records of the unit. */
-  readonly foreign: readonly {
-    readonly query: string | null;
-    readonly lines: number;
-    readonly offset: number;
-    /** Where several logs were judged. */
-    readonly log?: string;
-  }[];
-  readonly wrong_width: readonly {
-    readonly query: string;
-    readonly rows: number;
-    readonly expected: number;
-  }[];
-  /** Older groups that a later one of the same query replaces: lines to leave out when reading the log. */
-  readonly superseded: { readonly groups: number; readonly lines: number };
-  readonly unreadable: readonly {
-    readonly offset: number;
-    readonly bytes: number;
-    readonly reason: string;
-    readonly log?: string;
-  }[];
-  /** The settings that decided what is stale: those that a run with this configuration would have. */
-  readonly settings?: Settings;
-  /** The last run, where it had others. */
-  readonly last_run?: { readonly run: string; readonly settings: Settings };
-}
+export interface AuditReport extends Output<typeof report> {}
+
+/** What the comparison alone says: which settings it was about, its caller knows. */
+export type AuditFindings = Omit<AuditReport, 'settings' | 'last_run'>;
 
 const NO_OTHERS: OtherFiles = { cannotRun: [], noStatement: [], leftOut: 0 };
 
@@ -157,7 +102,7 @@ export class Audit implements LogVisitor {
     log: string,
     expected: readonly ExpectedQuery[],
     { cannotRun, noStatement, leftOut }: OtherFiles = NO_OTHERS,
-  ): AuditReport {
+  ): AuditFindings {
     const missing: string[] = [];
     const failed: { query: string; attempt: number }[] = [];
     const partial: { query: string; found: number; parts: number }[] = [];
@@ -212,15 +157,15 @@ export class Audit implements LogVisitor {
       }
     }
     const foreign = this.#foreign(known);
-    const unreadable = this.#logs.flatMap(one =>
-      one.unreadableParts.map(part => ({ ...part, ...this.#named(one) })),
+    const unreadable = this.#logs.flatMap(({ log, unreadableParts }) =>
+      unreadableParts.map(part => ({ ...part, log })),
     );
     const inconsistent = duplicate.length + foreign.length + wrongWidth.length + unreadable.length > 0;
     const incomplete = missing.length + partial.length + stale.length + cannotRun.length > 0;
     return {
       unit,
       log,
-      ...(this.#logs.length > 1 ? { logs: this.#logs.map(one => ({ log: one.log, lines: one.lines })) } : {}),
+      logs: this.#logs.map(one => ({ log: one.log, lines: one.lines })),
       verdict: inconsistent
         ? 'inconsistent'
         : incomplete
@@ -269,24 +214,17 @@ export class Audit implements LogVisitor {
   }
 
   #foreign(known: readonly Uint8Array[]): AuditReport['foreign'] {
-    const found: { query: string | null; lines: number; offset: number; log?: string }[] = [];
-    const isOne = this.#logs.length === 1;
+    const found: { query: string | null; lines: number; offset: number; log: string }[] = [];
     for (const [index, log] of this.#logs.entries()) {
       const marks = known[index] as Uint8Array;
       for (let number = 0; number < marks.length; number += 1) {
-        // Without a copy for each: a log of another unit may hold a million.
-        if (marks[number] === 0)
-          found.push(isOne ? log.unknown(number) : { ...log.unknown(number), log: log.log });
+        if (marks[number] === 0) found.push(log.unknown(number));
       }
       for (const offset of log.foreignLines) {
-        found.push({ query: null, lines: 1, offset, ...this.#named(log) });
+        found.push({ query: null, lines: 1, offset, log: log.log });
       }
     }
     return found;
-  }
-
-  #named({ log }: LogStates): { log?: string } {
-    return this.#logs.length > 1 ? { log } : {};
   }
 }
 

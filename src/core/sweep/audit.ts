@@ -1,53 +1,24 @@
-import type { AuditReport, NormalTerm, Verdict } from '../log/audit.js';
+import type { AuditFindings, AuditReport, Verdict } from '../log/audit.js';
+import type { Output } from '../schema.js';
 import { sharedLines } from '../unit/judge.js';
+import type { schema, unitAudit as unitSchema } from './audit-all.schema.js';
 
 /** One unit in the audit of a sweep: the report of its own audit, with counts in place of lists. */
-export interface UnitAudit {
-  readonly unit: string;
-  readonly log: string;
-  readonly verdict: Verdict;
-  readonly queries: number;
-  readonly normal: readonly NormalTerm[];
-  readonly skipped: number;
-  readonly errors: number;
-  readonly expected_lines: number;
-  readonly found_lines: number;
-  readonly missing: number;
-  readonly partial: number;
-  readonly duplicate: number;
-  readonly stale: number;
-  /** Files that cannot run as they are now. */
-  readonly cannot_run: number;
-  readonly foreign: number;
-  readonly wrong_width: number;
-  readonly unreadable: number;
-  /**
-   * What is wrong with files that cannot run, or why the unit could not be audited: then it is incomplete, whatever its
-   * log holds, and the counts are 0.
-   */
-  readonly problem: string | null;
-  /** When it was audited, where that was before the sweep's own time; see {@link keptAudit}. */
-  readonly at?: string;
-}
+export interface UnitAudit extends Output<typeof unitSchema> {}
 
 /** The audit of all units that were asked for. */
-export interface SweepAudit {
-  readonly sweep: string;
-  /** When it began: what was written later is not in it. ISO 8601, UTC. */
-  readonly at: string;
-  /** The worst verdict of a unit; `inconsistent` is worse than `incomplete`, that than `errors`. */
-  readonly verdict: Verdict;
-  readonly units: readonly UnitAudit[];
-  /** The commands that were run after it, all with success. */
-  readonly then_done?: readonly string[];
-}
+export interface SweepAudit extends Output<typeof schema> {}
+
+/** The audit of a unit; of one that is new, the sweep knows the time. */
+export type Audited = Omit<UnitAudit, 'at'> & Partial<Pick<UnitAudit, 'at'>>;
 
 const SEVERITY: readonly Verdict[] = ['complete', 'errors', 'incomplete', 'inconsistent'];
 
 /** Puts the audits of all units together. */
-export function sweepAudit(sweep: string, at: string, units: readonly UnitAudit[]): SweepAudit {
+export function sweepAudit(sweep: string, at: string, units: readonly Audited[]): SweepAudit {
   const worst = Math.max(0, ...units.map(({ verdict }) => SEVERITY.indexOf(verdict)));
-  return { sweep, at, verdict: SEVERITY[worst] as Verdict, units };
+  const timed = units.map(unit => ({ ...unit, at: unit.at ?? at }));
+  return { sweep, at, verdict: SEVERITY[worst] as Verdict, units: timed, then_done: [] };
 }
 
 /**
@@ -62,19 +33,18 @@ export function keptAudit(
 ): SweepAudit {
   const audited = new Set(audit.units.map(({ unit }) => unit));
   const rest = (before?.units ?? []).filter(({ unit }) => !audited.has(unit) && !covers(unit));
-  const older = rest.map(unit => ({ ...unit, at: unit.at ?? (before as SweepAudit).at }));
-  return sweepAudit(audit.sweep, audit.at, [...audit.units, ...older]);
+  return sweepAudit(audit.sweep, audit.at, [...audit.units, ...rest]);
 }
 
 /** What a kept audit says of some units: without the others, and with the worst verdict of these. */
 export function auditOf(audit: SweepAudit, units: Iterable<string>): SweepAudit {
   const asked = new Set(units);
   const about = audit.units.filter(({ unit }) => asked.has(unit));
-  return { ...audit, ...sweepAudit(audit.sweep, audit.at, about) };
+  return { ...sweepAudit(audit.sweep, audit.at, about), then_done: audit.then_done };
 }
 
 /** A unit that was asked for and cannot be audited: its directory is gone, or one of its files is bad. */
-export function unaudited(unit: string, log: string, problem: string): UnitAudit {
+export function unaudited(unit: string, log: string, problem: string): Audited {
   const none = { queries: 0, normal: [], skipped: 0, errors: 0, expected_lines: 0, found_lines: 0 };
   const nothing = {
     missing: 0,
@@ -90,7 +60,7 @@ export function unaudited(unit: string, log: string, problem: string): UnitAudit
 }
 
 /** The audit of a unit, as it stands in that of its sweep. */
-export function unitAudit(report: AuditReport): UnitAudit {
+export function unitAudit(report: AuditFindings): Audited {
   return {
     unit: report.unit,
     log: report.log,
@@ -116,7 +86,7 @@ export function unitAudit(report: AuditReport): UnitAudit {
 // So many problems of a unit are told; its own audit has all.
 const TOLD = 3;
 
-function problemOf({ cannot_run }: AuditReport): string {
+function problemOf({ cannot_run }: AuditFindings): string {
   const lines = sharedLines(cannot_run);
   const more = lines.length > TOLD ? [`and ${lines.length - TOLD} more`] : [];
   return [...lines.slice(0, TOLD), ...more].join('; ');

@@ -2,36 +2,14 @@ import type { RecordHead } from '../log/record.js';
 import type { LogVisitor } from '../log/scan/log-scan.js';
 import type { Outcome } from '../model.js';
 import { isWaiting, type QueueTask, type TaskEnd } from '../queue/queue.js';
+import type { Output } from '../schema.js';
+import type { unitStatus } from './status.schema.js';
 
 /** Where a unit of a sweep is. */
-export type UnitState =
-  | 'running'
-  | 'paused'
-  | 'queued'
-  | 'delayed'
-  | 'complete'
-  | 'errors'
-  | 'failed'
-  | 'incomplete'
-  | 'not submitted';
+export type UnitState = UnitStatus['state'];
 
 /** One unit in the status of a sweep. */
-export interface UnitStatus {
-  readonly unit: string;
-  readonly state: UnitState;
-  /** Why, where the state alone does not tell: `killed at its memory cap (137)`, `outside the queue: pid 42 ...`. */
-  readonly note: string;
-  readonly queries: number;
-  readonly settled: number;
-  readonly errors: number;
-  /** Lines of the final states that the log holds. */
-  readonly found_lines: number;
-  readonly expected_lines: number;
-  /** Whether `expected_lines` is an estimate: rows of queries that have no result yet, and no `rows_per_query`. */
-  readonly estimated: boolean;
-  /** Queries a second of the run that is at work; 0 when none is. */
-  readonly queries_per_second: number;
-}
+export interface UnitStatus extends Output<typeof unitStatus> {}
 
 interface State {
   readonly outcome: Outcome;

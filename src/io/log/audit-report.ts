@@ -31,7 +31,11 @@ export function readAuditReport(path: string): SweepAudit | undefined {
         one =>
           typeof one === 'object' && one !== null && (one.at === undefined || typeof one.at === 'string'),
       );
-    return known ? (audit as SweepAudit) : undefined;
+    if (!known) return undefined;
+    // What qrun wrote before each unit had a time.
+    const { at, then_done = [] } = audit;
+    const units = audit.units.map(unit => ({ ...unit, at: unit.at ?? at }));
+    return { ...(audit as SweepAudit), units, then_done };
   } catch {
     return undefined;
   }
@@ -39,7 +43,7 @@ export function readAuditReport(path: string): SweepAudit | undefined {
 
 /** Whether any of the logs was changed after the audit, or an audited unit is not among those asked for. */
 export function isOutdated(audit: SweepAudit, logs: ReadonlyMap<string, string>): boolean {
-  const audited = new Map(audit.units.map(({ unit, at }) => [unit, at ?? audit.at]));
+  const audited = new Map(audit.units.map(({ unit, at }) => [unit, at]));
   return [...logs].some(([unit, path]) => {
     const at = audited.get(unit);
     const changedMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;

@@ -1,59 +1,21 @@
-import type { ChainFile } from '../../core/engines/data-note.js';
-import type { EngineName } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import { RECORD_SCHEMA_VERSION } from '../../core/log/record.js';
-import type { Settings } from '../../core/model.js';
+import type { runEnd, runSetup, runStart } from '../../core/log/runs.schema.js';
+import type { Output } from '../../core/schema.js';
 import { entriesOf } from '../../core/text/json.js';
-import type { OutcomeCounts } from '../../core/unit/events.js';
 import { isMissing, orWriteError, readError } from '../files/failures.js';
 import { OWN_TO_READ } from '../files/own-file.js';
 import { readState } from '../files/read-file.js';
 import { appendLine, RUNS_BEGINNING } from '../files/write-file.js';
 
 /** The setup that a run found or made: the chain of the embedded data, or what it ran on a server. */
-export interface RunSetup {
-  readonly files: readonly ChainFile[];
-  /** Of the server. */
-  readonly database?: string;
-}
+export interface RunSetup extends Output<typeof runSetup> {}
 
 /** Written when a run begins. */
-export interface RunStart {
-  readonly event: 'start';
-  readonly schema: number;
-  readonly run: string;
-  readonly unit: string;
-  readonly at: string;
-  readonly user: string;
-  readonly host: string;
-  readonly pid: number;
-  readonly qrun: string;
-  readonly node: string;
-  /** Command line without secrets. */
-  readonly arguments: readonly string[];
-  readonly directory: string;
-  /** Commit of the repository that holds the SQL, with `+` when files were changed since; null without git. */
-  readonly git_commit: string | null;
-  readonly engine: EngineName;
-  readonly server_version: string;
-  readonly target: string;
-  /** What went into the fingerprints besides SQL and parameters. */
-  readonly settings: Settings;
-  readonly rows_per_query: number | null;
-  /** Absent where no setup file has to do with the run. */
-  readonly setup?: RunSetup;
-}
+export interface RunStart extends Output<typeof runStart> {}
 
 /** Written when a run ends by itself; a start without an end is a run that was killed. */
-export interface RunEnd {
-  readonly event: 'end';
-  readonly run: string;
-  readonly at: string;
-  readonly recorded: OutcomeCounts;
-  readonly records: number;
-  readonly not_run: number;
-  readonly exit_code: number;
-}
+export interface RunEnd extends Output<typeof runEnd> {}
 
 /** One line of the sidecar. */
 export type RunEntry = RunStart | RunEnd;

@@ -40,7 +40,7 @@ describe('an audit', () => {
     });
     const given = await audit({ settings });
     expect(given).toMatchObject({ verdict: 'complete', settings });
-    expect(given).not.toHaveProperty('last_run');
+    expect(given).toMatchObject({ last_run: null });
   });
 
   it.each([

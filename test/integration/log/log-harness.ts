@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { afterEach } from 'vitest';
-import { Audit, type AuditReport } from '../../../src/core/log/audit.js';
+import { Audit, type AuditFindings } from '../../../src/core/log/audit.js';
 import type { GroupHead } from '../../../src/core/log/record.js';
 import { type ResultBody, ResultWriter, type SpoolOptions } from '../../../src/io/engines/result-body.js';
 import { FileLock, type FlockMechanism } from '../../../src/io/files/flock.js';
@@ -135,7 +135,7 @@ export function tracedDisk(network = false): { readonly disk: LogDisk; readonly 
 }
 
 /** What an audit of the log says of these queries. */
-export async function auditLog(path: string, queries: readonly string[]): Promise<AuditReport> {
+export async function auditLog(path: string, queries: readonly string[]): Promise<AuditFindings> {
   const audit = new Audit();
   const tail = await readLog(path, UNIT, audit);
   if (tail?.reason !== undefined) audit.torn(tail.goodEnd, tail.tornBytes, tail.reason);

@@ -114,7 +114,7 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('on a real ser
       );
       const same = await judged(...flags);
       expect(same).toMatchObject({ code: 0 });
-      expect(same.audit.last_run).toBeUndefined();
+      expect(same.audit.last_run).toBeNull();
       // What the run says comes next finds the same.
       const next = /qrun (audit .*?)(?: {2}|\n)/.exec(ended.stdout)?.[1]?.split(' ') ?? [];
       expect(await run(...next)).toMatchObject({ code: 0 });
@@ -415,9 +415,9 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('on a real ser
       const { code, report } = await audit(...both);
       expect(code).toBe(0);
       expect(report).toMatchObject({ verdict: 'complete', queries: 8, found_lines: 8, total_lines: 8 });
-      expect(
-        report.logs?.map(({ lines }) => lines).reduce((sum, lines) => (sum ?? 0) + (lines ?? 0), 0),
-      ).toBe(8);
+      expect(report.logs.map(({ lines }) => lines).reduce((sum, lines) => (sum ?? 0) + (lines ?? 0), 0)).toBe(
+        8,
+      );
       expect((await audit('--log', 'a.ndjson')).code).toBe(21);
       for (const [shard, name] of [
         ['1/2', 'a.ndjson'],

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Audit, type AuditReport, type ExpectedQuery, formula } from '../../../src/core/log/audit.js';
+import { Audit, type AuditFindings, type ExpectedQuery, formula } from '../../../src/core/log/audit.js';
 import type { GroupHead } from '../../../src/core/log/record.js';
 import { LogScanner } from '../../../src/core/log/scan/log-scan.js';
 import { errorGroup, linesOf, normalGroup, skippedGroup, UNIT } from './log-samples.js';
@@ -14,8 +14,9 @@ const skipped = (query: string, head: Partial<GroupHead> = {}): Buffer => skippe
 const failed = (query: string, head: Partial<GroupHead> = {}): Buffer => errorGroup({ query, ...head });
 const expected = (name: string, width?: number): ExpectedQuery => ({ name, fingerprint: NOW, rows: width });
 
-function audit(log: Buffer | readonly Buffer[], queries: readonly (string | ExpectedQuery)[]): AuditReport {
+function audit(log: Buffer | readonly Buffer[], queries: readonly (string | ExpectedQuery)[]): AuditFindings {
   const collected = new Audit();
+  collected.begin('x.ndjson');
   const scanner = new LogScanner(UNIT, collected);
   scanner.push(Buffer.isBuffer(log) ? log : Buffer.concat(log));
   const { goodEnd, tornBytes, reason } = scanner.tail();
@@ -28,7 +29,7 @@ function audit(log: Buffer | readonly Buffer[], queries: readonly (string | Expe
 }
 
 // What an audit reports beyond a complete log: only the fields that are not empty.
-function deviations(report: AuditReport): Partial<AuditReport> {
+function deviations(report: AuditFindings): Partial<AuditFindings> {
   const { missing, failed: errors, partial, duplicate, stale, foreign, wrong_width, unreadable } = report;
   const lists = { missing, failed: errors, partial, duplicate, stale, foreign, wrong_width, unreadable };
   return Object.fromEntries(Object.entries(lists).filter(([, list]) => list.length > 0));
@@ -149,10 +150,10 @@ describe('each class of defects', () => {
     const report = audit(log, ['a', 'b']);
     expect(deviations(report)).toEqual({
       foreign: [
-        { query: 'gone', lines: 3, offset: offsets[1] },
-        { query: 'half', lines: 1, offset: offsets[4] },
-        { query: null, lines: 1, offset: offsets[2] },
-        { query: null, lines: 1, offset: offsets[3] },
+        { query: 'gone', lines: 3, offset: offsets[1], log: 'x.ndjson' },
+        { query: 'half', lines: 1, offset: offsets[4], log: 'x.ndjson' },
+        { query: null, lines: 1, offset: offsets[2], log: 'x.ndjson' },
+        { query: null, lines: 1, offset: offsets[3], log: 'x.ndjson' },
       ],
     });
     expect(report).toMatchObject({ verdict: 'inconsistent', total_lines: 8 });
@@ -164,13 +165,14 @@ describe('each class of defects', () => {
     const report = audit(log, ['a']);
     expect(deviations(report)).toEqual({
       unreadable: [
-        { offset: 0, bytes: 8, reason: 'no JSON' },
-        { offset: 8, bytes: 2, reason: 'no JSON' },
-        { offset: 10, bytes: 0, reason: 'record of schema 2, newer than this qrun' },
+        { offset: 0, bytes: 8, reason: 'no JSON', log: 'x.ndjson' },
+        { offset: 8, bytes: 2, reason: 'no JSON', log: 'x.ndjson' },
+        { offset: 10, bytes: 0, reason: 'record of schema 2, newer than this qrun', log: 'x.ndjson' },
         {
           offset: Buffer.concat(log).length - 4,
           bytes: 4,
           reason: 'torn end: the last line has no end (4 bytes)',
+          log: 'x.ndjson',
         },
       ],
     });
@@ -238,7 +240,7 @@ describe('the verdict', () => {
   // One log for each defect; the queries of different defects have different names.
   const DEFECTS: Record<
     string,
-    { log: Buffer[]; queries: ExpectedQuery[]; verdict: AuditReport['verdict'] }
+    { log: Buffer[]; queries: ExpectedQuery[]; verdict: AuditFindings['verdict'] }
   > = {
     failed: { log: [failed('e')], queries: [expected('e')], verdict: 'errors' },
     missing: { log: [], queries: [expected('m')], verdict: 'incomplete' },
@@ -437,7 +439,7 @@ describe('the fingerprint that an audit found', () => {
 });
 
 describe('several logs', () => {
-  function auditLogs(logs: readonly (readonly Buffer[])[], names: readonly string[]): AuditReport {
+  function auditLogs(logs: readonly (readonly Buffer[])[], names: readonly string[]): AuditFindings {
     const collected = new Audit();
     for (const [index, log] of logs.entries()) {
       collected.begin(`${index}.ndjson`);
@@ -454,7 +456,11 @@ describe('several logs', () => {
   }
   const run = (id: number, fingerprint = NOW) => ({ run: `2026013${id}T120000-0`, fingerprint });
   /** The reports of both orders, which must not differ in what they find. */
-  function bothWays(one: readonly Buffer[], other: readonly Buffer[], names: readonly string[]): AuditReport {
+  function bothWays(
+    one: readonly Buffer[],
+    other: readonly Buffer[],
+    names: readonly string[],
+  ): AuditFindings {
     const [first, second] = [auditLogs([one, other], names), auditLogs([other, one], names)];
     for (const key of [
       'verdict',

@@ -1,21 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import { renderSweepAudit } from '../../../src/cli/commands/audit-all/render.js';
 import { createStyle } from '../../../src/cli/terminal/style.js';
-import { type AuditReport, formula, type Verdict } from '../../../src/core/log/audit.js';
+import { type AuditFindings, formula, type Verdict } from '../../../src/core/log/audit.js';
 import {
+  type Audited,
   auditOf,
   keptAudit,
   sweepAudit,
   sweepTotals,
-  type UnitAudit,
   unaudited,
   unitAudit,
 } from '../../../src/core/sweep/audit.js';
 
-function report(unit: string, verdict: Verdict, more: Partial<AuditReport> = {}): UnitAudit {
+function report(unit: string, verdict: Verdict, more: Partial<AuditFindings> = {}): Audited {
   return unitAudit({
     unit,
     log: `/results/${unit}.ndjson`,
+    logs: [],
     verdict,
     queries: 100,
     normal: [{ queries: 95, rows: 3 }],
@@ -89,10 +90,10 @@ describe('keptAudit', () => {
   it('keeps the units of the one before that it is not about, with their time, and the worst verdict', () => {
     const first = keptAudit(full, sweepAudit('s', LATER, [report('a', 'errors')]), none);
     expect(first).toMatchObject({ at: LATER, verdict: 'incomplete' });
-    expect(first).not.toHaveProperty('then_done');
+    expect(first.then_done).toEqual([]);
     const times = ({ units }: typeof first) => units.map(({ unit, verdict, at }) => [unit, verdict, at]);
     expect(times(first)).toEqual([
-      ['a', 'errors', undefined],
+      ['a', 'errors', LATER],
       ['b', 'incomplete', AT],
       ['c', 'complete', AT],
     ]);
@@ -103,7 +104,7 @@ describe('keptAudit', () => {
       none,
     );
     expect(times(second)).toEqual([
-      ['b', 'complete', undefined],
+      ['b', 'complete', '2026-01-31T14:00:00.000Z'],
       ['a', 'errors', LATER],
       ['c', 'complete', AT],
     ]);

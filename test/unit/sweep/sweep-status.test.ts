@@ -183,7 +183,7 @@ describe('SweepWatch', () => {
   it('takes no rate from a run that is over, or from one that recorded nothing yet', async () => {
     const state = queueState([{ phase: 'running' }]);
     const status = await look([unit('a', [head('a', 'normal', 1, 'r0')])], state);
-    expect([status.queries_per_second, status.eta_ms]).toEqual([0, undefined]);
+    expect([status.queries_per_second, status.eta_ms]).toEqual([0, null]);
     expect((await look([unit('b', [head('a', 'normal')])])).queries_per_second).toBe(0);
   });
 
@@ -221,6 +221,6 @@ describe('SweepWatch', () => {
 
   it('does not show a verdict on logs that have changed since', async () => {
     const { audit } = await look([unit('a', [])], queueState([]), { audit: AUDIT, outdated: true });
-    expect(audit).toMatchObject({ state: 'none', verdict: undefined });
+    expect(audit).toMatchObject({ state: 'none', verdict: null });
   });
 });

@@ -31,9 +31,9 @@ function status(units: UnitStatus[], more: Partial<SweepStatus> = {}): SweepStat
     slots: 4,
     paused_groups: [],
     units,
-    audit: { state: 'queued', note: '', verdict: undefined, at: undefined },
+    audit: { state: 'queued', note: '', verdict: null, at: null },
     queries_per_second: 0,
-    eta_ms: undefined,
+    eta_ms: null,
     ...more,
   };
 }
@@ -106,7 +106,7 @@ describe('renderStatus', () => {
       'audit: incomplete  2026-01-31 12:00 UTC',
     ],
   ])('tells about the audit: %j', (audit, expected) => {
-    const full = { note: '', verdict: undefined, at: undefined, ...audit };
+    const full = { note: '', verdict: null, at: null, ...audit };
     expect(renderStatus(status([unit('a', 'complete')], { audit: full }), plain, view)).toContain(expected);
   });
 

@@ -1,11 +1,11 @@
 import { dirname } from 'node:path';
 import { QrunError } from '../../../core/errors.js';
 import {
+  type Audited,
   auditOf,
   keptAudit,
   type SweepAudit,
   sweepAudit,
-  type UnitAudit,
   unaudited,
   unitAudit,
 } from '../../../core/sweep/audit.js';
@@ -109,7 +109,7 @@ function coverage({ start, root, jobUnits, config }: Sweep, flags: Flags): (unit
 async function auditUnits(sweep: Sweep, signal: AbortSignal): Promise<SweepAudit> {
   const at = new Date().toISOString();
   const present = new Map(sweep.units.map(unit => [unit.unit, unit]));
-  const audits: UnitAudit[] = [];
+  const audits: Audited[] = [];
   const read: ReadSetups = new Map();
   for (const id of sweep.jobUnits ?? present.keys()) {
     signal.throwIfAborted();
@@ -124,7 +124,7 @@ async function auditUnitOf(
   id: string,
   unit: UnitContext | undefined,
   read: ReadSetups,
-): Promise<UnitAudit> {
+): Promise<Audited> {
   if (unit === undefined) {
     return unaudited(id, logPathOf(sweep, id), 'its directory is gone');
   }

@@ -29,9 +29,9 @@ function renderAudit(report: AuditReport, style: Style): string {
     report.found_lines === report.expected_lines
       ? 'found as many'
       : `found ${formatCount(report.found_lines)}`;
-  const logs = report.logs ?? [{ log: report.log, lines: 0 }];
-  const names = logs.map(
-    ({ log, lines }) => `${style.foreign(log)}${lines === null ? ' (no such log)' : ''}`,
+  const several = report.logs.length > 1;
+  const names = report.logs.map(
+    ({ log, lines }) => `${style.foreign(log)}${several && lines === null ? ' (no such log)' : ''}`,
   );
   const lines = [
     `${paint.strong(style.foreign(report.unit))}  ${names.join('  ')}`,
@@ -44,8 +44,9 @@ function renderAudit(report: AuditReport, style: Style): string {
 }
 
 function deviations(report: AuditReport, style: Style): string[] {
-  const at = ({ offset, log }: { readonly offset: number; readonly log?: string }): string =>
-    `byte ${offset}${log === undefined ? '' : ` of ${log}`}`;
+  const several = report.logs.length > 1;
+  const at = ({ offset, log }: { readonly offset: number; readonly log: string }): string =>
+    `byte ${offset}${several ? ` of ${log}` : ''}`;
   const classes: [string, readonly string[]][] = [
     ['missing', report.missing],
     [
@@ -95,10 +96,10 @@ function notes({ no_statement, left_out, stale, settings, last_run }: AuditRepor
     );
   }
   if (left_out > 0) lines.push(`${formatCount(left_out)} other queries of the unit are not selected`);
-  if (stale.length > 0 && last_run !== undefined) {
+  if (stale.length > 0 && last_run !== null) {
     const run = style.foreign(last_run.run);
     lines.push(
-      `judged with ${written(settings ?? {}, style)}; the last run (${run}) had ${written(last_run.settings, style)}`,
+      `judged with ${written(settings, style)}; the last run (${run}) had ${written(last_run.settings, style)}`,
       'give the audit the flags of that run, or run the unit again as it is configured now',
     );
   }

@@ -92,12 +92,12 @@ export async function auditOne(
     source: directorySource(context.directory, 0, context.linksWithin),
     readLog: (visitor, log) => readLog(log, unit, visitor),
   });
-  return { ...report, settings: inputs.settings, ...otherSettings(starts, inputs.settings) };
+  return { ...report, last_run: otherSettings(starts, inputs.settings) };
 }
 
-function otherSettings(starts: readonly RunStart[], settings: Settings): Pick<AuditReport, 'last_run'> {
+function otherSettings(starts: readonly RunStart[], settings: Settings): AuditReport['last_run'] {
   const other = starts.find(start => sorted(start.settings) !== sorted(settings));
-  return other === undefined ? {} : { last_run: { run: other.run, settings: other.settings } };
+  return other === undefined ? null : { run: other.run, settings: other.settings };
 }
 
 function sorted(settings: Settings): string {

@@ -90,9 +90,7 @@ export function renderStatus(status: SweepStatus, style: Style, view: StatusView
 
 function groupText({ group, slots }: SweepStatus, queue: string, style: Style): string {
   const name = `${queue} group ${style.foreign(group)}`;
-  return slots === undefined
-    ? name
-    : `${name}, ${slots === 0 ? 'no limit' : `${formatCount(slots)} at a time`}`;
+  return slots === null ? name : `${name}, ${slots === 0 ? 'no limit' : `${formatCount(slots)} at a time`}`;
 }
 
 function sumLine({ units, queries_per_second: rate, eta_ms: eta }: SweepStatus, style: Style): string {
@@ -108,7 +106,7 @@ function sumLine({ units, queries_per_second: rate, eta_ms: eta }: SweepStatus, 
     `${formatCount(sum(unit => unit.found_lines))} of ${estimated}${formatCount(sum(unit => unit.expected_lines))} lines`,
     ...(errors === 0 ? [] : [style.paint.caution(`${formatCount(errors)} errors`)]),
     ...(rate === 0 ? [] : [formatRate(rate)]),
-    ...(eta === undefined ? [] : [`about ${formatEstimate(eta)} left`]),
+    ...(eta === null ? [] : [`about ${formatEstimate(eta)} left`]),
   ];
   return parts.join('   ');
 }
@@ -156,9 +154,9 @@ function auditLine({ state, note, verdict, at }: AuditStatus, style: Style): str
   if (state === 'queued') return 'audit: follows the units';
   if (state === 'running') return paint.accent('audit: waits for the units, or reads their logs');
   if (state === 'failed') return paint.bad(`audit: failed: ${note}; run it: qrun audit-all`);
-  if (verdict === undefined) return 'audit: none since the last record; run it: qrun audit-all';
+  if (verdict === null) return 'audit: none since the last record; run it: qrun audit-all';
   const color = verdict === 'complete' ? paint.good : verdict === 'errors' ? paint.caution : paint.bad;
-  return `${color(`audit: ${verdict}`)}${at === undefined ? '' : paint.faint(`  ${at.replace('T', ' ').slice(0, 16)} UTC`)}`;
+  return `${color(`audit: ${verdict}`)}${at === null ? '' : paint.faint(`  ${at.replace('T', ' ').slice(0, 16)} UTC`)}`;
 }
 
 function notes(status: SweepStatus, style: Style, { problem, queue }: StatusView): string[] {

@@ -124,11 +124,12 @@ export class LogStates implements LogVisitor {
   }
 
   /** What the unit does not have: the name, the lines of its newest group, and where that begins. */
-  unknown(number: number): { readonly query: string; readonly lines: number; readonly offset: number } {
+  unknown(number: number): { query: string; lines: number; offset: number; log: string } {
     return {
       query: this.#states.name(number),
       lines: this.#partial.get(number)?.found ?? this.#states.partsOf(number),
       offset: this.#offsets[number] as number,
+      log: this.log,
     };
   }
 
