@@ -5,27 +5,31 @@ import { wantsLive } from '../terminal/style.js';
 /** A line on a terminal that says how far a command is; nothing where stderr is no terminal. */
 export interface Counter {
   show(what: string, done: number, total: number): void;
-  clear(): void;
+  /** Takes the line away. */
+  close(): void;
 }
 
 // Ten times a second is all that an eye can follow.
 const INTERVAL_MS = 100;
 
-export function createCounter({ proc, env, err }: Terminal): Counter {
-  const live = wantsLive(env, proc.stderr.isTTY === true);
+/** Opens a counter, which shows nothing yet. */
+export async function openCounter({ proc, env, errStyle }: Terminal): Promise<Counter> {
+  if (!wantsLive(env, proc.stderr.isTTY === true)) return { show() {}, close() {} };
+  const { openLiveArea } = await import('../terminal/live-area.js');
+  let line: string[] = [];
   let shownMs = Number.NEGATIVE_INFINITY;
-  let shown = false;
+  const area = openLiveArea(proc.stderr, errStyle, () => area.draw(line));
   return {
     show(what, done, total) {
       const nowMs = performance.now();
-      if (!live || (nowMs - shownMs < INTERVAL_MS && done < total)) return;
+      if (nowMs - shownMs < INTERVAL_MS && done < total) return;
       shownMs = nowMs;
-      shown = true;
-      err.write(`\r\u001b[K${what} ${formatCount(done)} of ${formatCount(total)}`);
+      line = [`${what} ${formatCount(done)} of ${formatCount(total)}`];
+      area.draw(line);
     },
-    clear() {
-      if (shown) err.write('\r\u001b[K');
-      shown = false;
+    close() {
+      area.draw([]);
+      area.close();
     },
   };
 }

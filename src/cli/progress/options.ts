@@ -1,13 +1,10 @@
-import type { Writable } from 'node:stream';
 import type { RunEvent } from '../../core/unit/events.js';
+import type { TerminalStream } from '../terminal/live-area.js';
 import type { Style } from '../terminal/style.js';
-
-/** A stream that may be a terminal. */
-export type ProgressStream = Writable & { readonly columns?: number; readonly rows?: number };
 
 /** What a view of a run needs. */
 export interface ProgressViewOptions {
-  readonly stream: ProgressStream;
+  readonly stream: TerminalStream;
   /** Whether the stream can be redrawn; decides what `auto` means. */
   readonly isTTY: boolean;
   readonly style: Style;
@@ -25,6 +22,8 @@ export interface ProgressViewOptions {
 
 /** One way to show a run; all but `release` run guarded. */
 export interface View {
+  /** Why nothing is shown any more, or `undefined`. */
+  readonly failed: Error | undefined;
   handle(event: RunEvent): void;
   /** Writes the last of it. */
   finish(): void;

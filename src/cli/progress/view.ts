@@ -1,7 +1,6 @@
 import type { EventSink } from '../../core/unit/events.js';
-import { quietOutput } from '../terminal/controls.js';
 import { withoutColor } from '../terminal/style.js';
-import { createSafeWriter, type SafeWriter } from '../terminal/writer.js';
+import { createSafeWriter } from '../terminal/writer.js';
 import { createNotes } from './notes.js';
 import type { Guard, ProgressViewOptions, View } from './options.js';
 import { plainNote, plainProgress } from './plain.js';
@@ -27,13 +26,10 @@ const PLAIN_IDLE_MS = 60_000;
  */
 export async function createProgressView(options: ProgressViewOptions): Promise<ProgressView> {
   const mode = options.mode === 'auto' ? (options.isTTY ? 'live' : 'plain') : options.mode;
-  // What is redrawn moves the cursor.
-  const clean = (text: string): string => (mode === 'live' ? text : quietOutput(text, options.style));
-  const writer = createSafeWriter(options.stream, clean);
   let fault: Error | undefined;
   let closed = false;
   const guarded = (action: () => void): void => {
-    if (closed || fault !== undefined || writer.failed !== undefined) return;
+    if (closed || fault !== undefined || view.failed !== undefined) return;
     try {
       action();
     } catch (error) {
@@ -43,8 +39,8 @@ export async function createProgressView(options: ProgressViewOptions): Promise<
   // What redraws a terminal takes 20 ms to load, which a run without one need not wait for.
   const view =
     mode === 'live'
-      ? (await import('./screen.js')).createLiveView(options, writer, guarded)
-      : createPlainView(options, writer, guarded, mode);
+      ? (await import('./screen.js')).createLiveView(options, guarded)
+      : createPlainView(options, guarded, mode);
   return {
     sink: event => guarded(() => view.handle(event)),
     close() {
@@ -53,17 +49,17 @@ export async function createProgressView(options: ProgressViewOptions): Promise<
       view.release();
     },
     get failed() {
-      return writer.failed ?? fault;
+      return view.failed ?? fault;
     },
   };
 }
 
 function createPlainView(
-  { style, now }: ProgressViewOptions,
-  writer: SafeWriter,
+  { stream, style, now }: ProgressViewOptions,
   guarded: Guard,
   mode: 'plain' | 'quiet',
 ): View {
+  const writer = createSafeWriter(stream);
   const plain = withoutColor(style);
   const progress = new RunProgress();
   const notes = createNotes(plain);
@@ -82,6 +78,9 @@ function createPlainView(
   const timer =
     mode === 'quiet' ? undefined : setInterval(() => guarded(progressLine), PLAIN_EVERY_MS).unref();
   return {
+    get failed() {
+      return writer.failed;
+    },
     handle(event) {
       const nowMs = now();
       // The state at the end comes before the line that says that it has ended.

@@ -27,36 +27,22 @@ export function escapeControls(text: string, asciiOnly = false): string {
   return asciiOnly ? safe.replace(NOT_ASCII, escapeCharacter) : safe;
 }
 
-// Colours, and what moves the cursor, as this program writes them.
-const COLOR = '\\x1b\\[[\\d;]{1,20}m';
-const MOVE = '\\x1b\\[(?:[KJH]|\\?\\d{1,4}[hl])|\\r(?=\\x1b\\[K)';
-const OUTPUT = new RegExp(`${COLOR}|${MOVE}|(?![\\n\\t])${UNSAFE.source}`, 'gu');
-const IS_COLOR = new RegExp(`^${COLOR}$`);
-const IS_MOVE = new RegExp(`^(?:\\r|${MOVE})$`);
+// Colours as this program writes them, and what is unsafe besides.
+const OUTPUT = new RegExp(`(\\x1b\\[[\\d;]{1,20}m)|(?![\\n\\t])${UNSAFE.source}`, 'gu');
 // Where a line begins with `::`, and at `##[` or `##vso[` anywhere, build servers take it for a command.
 const COMMAND_LINE = /^([^\S\n\r\u2028\u2029]*)::/gm;
 const COMMAND = /##(?=\w{0,20}\[)/g;
 
-/** What a stream may be given besides text. */
-export interface OutputRights {
-  readonly color: boolean;
-  /** It is redrawn. */
-  readonly live?: boolean;
-}
-
 /**
- * A text as it may leave the process, whatever it was made of: no control character but line ends and tabs, colours and
- * movements of the cursor only where the stream may have them, and nothing that a build server would obey. The last
- * net: texts from elsewhere are made safe where they are laid out. Linear in the length of the text.
+ * Returns a text as it may leave the process, whatever it was made of: no control character but line ends and tabs, colours
+ * only where `color` allows them, and nothing that a build server would obey. The last net: texts from elsewhere are made
+ * safe where they are laid out. Takes time in proportion to the length of the text.
  */
-export function quietOutput(text: string, { color, live = false }: OutputRights): string {
+export function quietOutput(text: string, { color }: { readonly color: boolean }): string {
   return text
-    .replace(OUTPUT, found => {
-      if ((color && IS_COLOR.test(found)) || (live && IS_MOVE.test(found))) return found;
-      return (
-        escapeCharacter(found.charAt(0) === '\x1b' || found === '\r' ? found.charAt(0) : found) +
-        (found.charAt(0) === '\x1b' ? found.slice(1) : '')
-      );
+    .replace(OUTPUT, (found: string, isColor: string | undefined) => {
+      if (isColor === undefined) return escapeCharacter(found);
+      return color ? found : `\\x1b${found.slice(1)}`;
     })
     .replace(COMMAND_LINE, '$1: :')
     .replace(COMMAND, '# #');

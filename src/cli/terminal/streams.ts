@@ -1,5 +1,5 @@
 import { quietOutput } from './controls.js';
-import { createStyle, type Style, wantsColor, wantsLive, wantsUnicode } from './style.js';
+import { createStyle, type Style, wantsColor, wantsUnicode } from './style.js';
 import { createSafeWriter, type SafeWriter } from './writer.js';
 
 /** The process as the commands see it: the only way to its streams and environment. */
@@ -24,17 +24,13 @@ export function openTerminal(proc: NodeJS.Process): Terminal {
   const styleOf = (stream: NodeJS.WriteStream): Style =>
     createStyle({ color: wantsColor(env, stream.isTTY === true), unicode, columns: stream.columns });
   const [outStyle, errStyle] = [styleOf(stdout), styleOf(stderr)];
-  const clean = (stream: NodeJS.WriteStream, { color }: Style): ((text: string) => string) => {
-    const rights = { color, live: wantsLive(env, stream.isTTY === true) };
-    return text => quietOutput(text, rights);
-  };
   return {
     proc,
     cwd: proc.cwd(),
     env,
-    out: createSafeWriter(stdout, clean(stdout, outStyle)),
+    out: createSafeWriter(stdout, text => quietOutput(text, outStyle)),
     outStyle,
-    err: createSafeWriter(stderr, clean(stderr, errStyle)),
+    err: createSafeWriter(stderr, text => quietOutput(text, errStyle)),
     errStyle,
     restrict: umask => {
       proc.umask(proc.umask() | umask);

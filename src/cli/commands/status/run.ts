@@ -74,13 +74,13 @@ interface Watching {
 }
 
 async function watchSweep({ look, queue, intervalMs, flags, terminal, signal }: Watching): Promise<number> {
-  const screen = openScreen(terminal, flags.json !== true);
+  const screen = await openScreen(terminal);
   try {
     for (;;) {
       const status = await unlessAborted(look(), signal);
       if (status === undefined) return 0;
       if (flags.json === true) show(status, queue.problem(), flags, terminal);
-      else screen.draw(rendered(status, queue.problem(), flags, terminal, screen.rows()));
+      else screen.draw(rendered(status, queue.problem(), flags, terminal, screen.rows));
       if (signal.aborted || hasEnded(status, queue.problem())) return 0;
       await delay(intervalMs, undefined, { signal }).catch(() => {});
     }
@@ -175,21 +175,22 @@ function show(status: SweepStatus, problem: string | undefined, flags: Flags, te
   else terminal.out.write(rendered(status, problem, flags, terminal));
 }
 
-/** The whole terminal while something is watched; what was on it before comes back, and the last view stays. */
-function openScreen({ proc, env, out }: Terminal, forPeople: boolean) {
-  const live = forPeople && wantsLive(env, proc.stdout.isTTY === true);
-  let last = '';
-  if (live) out.write('\u001b[?1049h\u001b[?25l');
+/** Shows view after view: each in place of the one before on a terminal, and below it elsewhere. */
+async function openScreen({ proc, env, out, outStyle }: Terminal) {
+  if (!wantsLive(env, proc.stdout.isTTY === true)) {
+    return { rows: undefined, draw: (text: string) => out.write(`${text}\n`), close() {} };
+  }
+  const { openLiveArea } = await import('../../terminal/live-area.js');
+  let lines: string[] = [];
+  const area = openLiveArea(proc.stdout, outStyle, () => area.draw(lines));
   return {
-    rows: () => (live ? proc.stdout.rows : undefined),
-    draw(text: string): void {
-      last = text;
-      // Line by line over the old view, so that nothing flickers.
-      if (live) out.write(`\u001b[H${text.replaceAll('\n', '\u001b[K\n')}\u001b[J`);
-      else out.write(`${text}\n`);
+    get rows() {
+      return area.rows;
     },
-    close(): void {
-      if (live) out.write(`\u001b[?25h\u001b[?1049l${last}`);
+    draw(text: string) {
+      lines = text.trimEnd().split('\n');
+      area.draw(lines);
     },
+    close: area.close,
   };
 }

@@ -18,7 +18,7 @@ import { PlanPool } from '../../../local/sweep/plan-threads.js';
 import type { UnitContext } from '../../../local/unit/context.js';
 import { type ReadSetups, setupFilesOf, usedBySetup } from '../../../local/unit/setup-files.js';
 import type { Flags } from '../../options.js';
-import { createCounter } from '../../progress/counter.js';
+import { openCounter } from '../../progress/counter.js';
 import { jobSize } from '../../sweep/job-size.js';
 import { finalizersOf, sweepOf, UNIT_PRIORITY, wholeNumberFlag } from '../../sweep/options.js';
 import { prepareTasks, submitDeps } from '../../sweep/unit-tasks.js';
@@ -54,7 +54,7 @@ async function submitAll(
   const slots = slotsOf(flags, sweep, terminal);
   const queue = await QUEUE.open({ env: terminal.env, signal });
   const before = await queue.state();
-  const counter = createCounter(terminal);
+  const counter = await openCounter(terminal);
   const outlooks = await planUnits(sweep, before, counter.show, signal);
   const byUnit = new Map(outlooks.map(outlook => [outlook.unit, outlook]));
   const elsewhere = await runningElsewhere(sweep, byUnit);
@@ -79,7 +79,7 @@ async function submitAll(
   listen();
   if (setup || (planned && flags.delay === undefined)) await checkServer(sweep, setup, terminal, signal);
   if (commands === undefined) {
-    counter.clear();
+    counter.close();
     return show({ ...submission, report: dryReport(sweep, wanted, before, slots) }, flags, terminal, true);
   }
   const finalizers = finalizersOf(flags);
@@ -108,7 +108,7 @@ async function submitAll(
       resumeGroup: flags.resumeGroup === true,
     },
   );
-  counter.clear();
+  counter.close();
   const complete = [...submission.complete, ...report.ended].sort();
   if (report.follower === 'not due' && finalizers.length > 0) {
     terminal.err.write('--then is not run: nothing is due; qrun audit-all --then runs it\n');
