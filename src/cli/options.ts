@@ -12,9 +12,7 @@ import {
 import { nameProblem } from '../core/config/table-keys.js';
 import { QrunError } from '../core/errors.js';
 import type { Given } from '../local/config/sweep-context.js';
-
-/** Options of commander: those of the configuration by its keys, all others by the names that it derives from flags. */
-export type Flags = Readonly<Record<string, unknown>>;
+import type { Flags } from './command.js';
 
 /** Gathers the values of a repeatable option. */
 export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
@@ -127,9 +125,8 @@ export function addShowOptions(command: Command): Command {
  * of the one can be given to the other, and both resolve the same configuration from it. What only says how queries run
  * has no effect there.
  */
-export function acceptOptions(command: Command, adders: readonly ((command: Command) => Command)[]): Command {
-  const others = command.createCommand();
-  for (const add of adders) add(others);
+export function acceptOptions(command: Command, adders: readonly AddOptions[]): Command {
+  const others = addOptions(command.createCommand(), adders);
   for (const option of others.options) {
     if (command.options.every(own => own.long !== option.long)) command.addOption(option.hideHelp());
   }
@@ -161,12 +158,52 @@ export function addSweepOptions(command: Command): Command {
 /** Options that say what executes the SQL. */
 export function addEngineOptions(command: Command): Command {
   addKeys(command, keysOf('Engine'));
-  return addTrustOption(command.addOption(new Option('--password <secret>').hideHelp()));
+  return addTrustOption(
+    command.addOption(new Option('--password <secret>').hideHelp().argParser(refusePassword)),
+  );
+}
+
+function refusePassword(): never {
+  throw new QrunError('USAGE', 'a password on the command line is visible to every user of this machine', {
+    hint: 'put it into CLICKHOUSE_PASSWORD, into .env in the sweep root, or into a file for --password-file',
+  });
+}
+
+/** Options that say what one job takes of a machine. */
+export function addJobSizeOptions(command: Command): Command {
+  return command
+    .option('--memory-per-job <size>', 'memory that one job takes, such as 8G (default: memory_max)')
+    .option('--cores-per-job <n>', 'cores that one job takes (default: 1)');
 }
 
 /** Options of a run alone. */
 export function addRunOptions(command: Command): Command {
   return addKeys(command, keysOf('Run'));
+}
+
+type AddOptions = (command: Command) => Command;
+
+/** The options of `qrun unit`. */
+export const UNIT_OPTIONS: readonly AddOptions[] = [
+  addShowOptions,
+  addRunOptions,
+  addEngineOptions,
+  addUnitOptions,
+  addSelectionOptions,
+];
+
+/** Those of them that all units of a sweep can share. */
+export const SHARED_OPTIONS: readonly AddOptions[] = [
+  addRunOptions,
+  addEngineOptions,
+  addSharedUnitOptions,
+  addBadFileOptions,
+];
+
+/** Adds options of several kinds. */
+export function addOptions(command: Command, adders: readonly AddOptions[]): Command {
+  for (const add of adders) add(command);
+  return command;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { QrunError } from '../../core/errors.js';
 import type { JobSize } from '../../core/machine/sizing.js';
 import { parseSize, SIZE_EXAMPLES } from '../../core/text/bytes.js';
-import type { Flags } from '../options.js';
+import type { Flags } from '../command.js';
 
 /** What one job takes, by `--memory-per-job` and `--cores-per-job`. Errors: QrunError `USAGE`. */
 export function jobSize(flags: Flags, memoryMaxBytes: number | undefined): JobSize {

@@ -2,7 +2,8 @@ import { QrunError } from '../../core/errors.js';
 import { MAX_PRIORITY } from '../../core/sweep/units.js';
 import { commandHoldsSecret } from '../../core/text/secret-names.js';
 import { openSweep, type Sweep } from '../../local/sweep/context.js';
-import { configFlags, type Flags } from '../options.js';
+import type { Flags } from '../command.js';
+import { configFlags } from '../options.js';
 import type { Terminal } from '../terminal/streams.js';
 
 /** Opens the sweep of a command line; `--include` and `--exclude` choose units there, not queries. */

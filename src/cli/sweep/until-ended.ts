@@ -2,7 +2,7 @@ import { type WaitDeps, waitForTasks } from '../../app/sweep/wait-for-tasks.js';
 import type { TaskKind } from '../../core/queue/labels.js';
 import { systemClock } from '../../io/machine/clock.js';
 import { QUEUE, taskContext } from '../../io/queue/queues.js';
-import type { Flags } from '../options.js';
+import type { Flags } from '../command.js';
 import type { Terminal } from '../terminal/streams.js';
 import { AUDIT_PRIORITY, wholeNumberFlag } from './options.js';
 import { repeatedTask } from './unit-tasks.js';

@@ -42,7 +42,7 @@ describe.each([
   // What says how a sweep is submitted, and not what is in it.
   const submission = ['--parallel', '--delay', '--resume-group', '--dry-run'];
   const options = command(runs).options.filter(
-    ({ long }) => runs === 'unit' || !submission.includes(long as string),
+    ({ long }) => long !== '--password' && (runs === 'unit' || !submission.includes(long as string)),
   );
 
   it.each(options.map(option => [option.long as string, option] as const))('%s', (_, option) => {
@@ -62,8 +62,19 @@ describe.each([
   });
 });
 
+it.each(['unit', 'plan', 'audit', 'submit-all', 'audit-all', 'config', 'probe', 'autoscale', 'doctor'])(
+  'qrun %s refuses a password, and does not repeat it',
+  name => {
+    expect(() => command(name).parseOptions(['dir', '--password', 'hunter2'])).toThrow(
+      expect.objectContaining({ code: 'USAGE', message: expect.not.stringContaining('hunter2') }),
+    );
+  },
+);
+
 it('every option of qrun unit means something to the configuration, or only shows something', () => {
-  const words = command('unit').options.flatMap(wordsOf);
+  const words = command('unit')
+    .options.filter(({ long }) => long !== '--password')
+    .flatMap(wordsOf);
   const parsed = command('unit').parseOptions(words);
   expect(parsed.unknown).toEqual([]);
   const { flags = {} } = configFlags(command('unit').opts());

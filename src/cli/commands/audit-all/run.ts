@@ -25,7 +25,7 @@ import type { Sweep } from '../../../local/sweep/context.js';
 import type { UnitContext } from '../../../local/unit/context.js';
 import { logPathOf } from '../../../local/unit/log-place.js';
 import type { ReadSetups } from '../../../local/unit/setup-files.js';
-import type { Flags } from '../../options.js';
+import type { Flags } from '../../command.js';
 import { finalizersOf, sweepOf } from '../../sweep/options.js';
 import { untilEnded } from '../../sweep/until-ended.js';
 import { untilStopped } from '../../terminal/signals.js';

@@ -10,7 +10,8 @@ import { lastStart, type RunStart, readRuns } from '../../../io/log/run-sidecar.
 import { directorySource } from '../../../io/unit/unit-files.js';
 import { type UnitContext, unitContext } from '../../../local/unit/context.js';
 import { type ReadSetups, setupOutlook } from '../../../local/unit/setup-files.js';
-import { configFlags, type Flags } from '../../options.js';
+import type { Flags } from '../../command.js';
+import { configFlags } from '../../options.js';
 import { type Terminal, tell } from '../../terminal/streams.js';
 import { renderAudits } from './render.js';
 

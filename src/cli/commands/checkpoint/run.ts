@@ -5,7 +5,8 @@ import { quietJson } from '../../../core/text/json.js';
 import { unitId } from '../../../core/unit/names.js';
 import { openCheckpoint } from '../../../io/jobs/checkpoint.js';
 import { filesOf, readJobs } from '../../../local/jobs/context.js';
-import { type Flags, parsePairs } from '../../options.js';
+import type { Flags } from '../../command.js';
+import { parsePairs } from '../../options.js';
 import { escapeControls } from '../../terminal/controls.js';
 import type { Terminal } from '../../terminal/streams.js';
 

@@ -10,7 +10,8 @@ import { jsonLine } from '../../../core/text/json.js';
 import { shownUrl } from '../../../core/text/shown-urls.js';
 import type { TreeTrust } from '../../../local/config/trust.js';
 import { unitContext } from '../../../local/unit/context.js';
-import { configFlags, type Flags } from '../../options.js';
+import type { Flags } from '../../command.js';
+import { configFlags } from '../../options.js';
 import type { Terminal } from '../../terminal/streams.js';
 import { renderTable } from '../../terminal/table.js';
 

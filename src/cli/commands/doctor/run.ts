@@ -13,7 +13,8 @@ import { QUEUE } from '../../../io/queue/queues.js';
 import { statOf } from '../../../io/unit/unit-files.js';
 import { type UnitContext, unitContext } from '../../../local/unit/context.js';
 import { openServer } from '../../../local/unit/open-engine.js';
-import { configFlags, type Flags } from '../../options.js';
+import type { Flags } from '../../command.js';
+import { configFlags } from '../../options.js';
 import type { Terminal } from '../../terminal/streams.js';
 import { renderDiagnosis } from './render.js';
 

@@ -20,7 +20,7 @@ import { version } from '../../../io/machine/version.js';
 import { jobsChecks } from '../../../local/config/trust.js';
 import { filesOf, RESULTS_HINT, readStoredJobs } from '../../../local/jobs/context.js';
 import { newRunId } from '../../../local/unit/run-id.js';
-import type { Flags } from '../../options.js';
+import type { Flags } from '../../command.js';
 import { formatLatency } from '../../terminal/format.js';
 import { SIGNAL_EXIT } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';

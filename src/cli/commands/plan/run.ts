@@ -6,7 +6,8 @@ import { readLog } from '../../../io/log/follow.js';
 import { directorySource } from '../../../io/unit/unit-files.js';
 import { unitContext } from '../../../local/unit/context.js';
 import { setupOutlook } from '../../../local/unit/setup-files.js';
-import { configFlags, type Flags } from '../../options.js';
+import type { Flags } from '../../command.js';
+import { configFlags } from '../../options.js';
 import { formatCount } from '../../terminal/format.js';
 import { type Terminal, tell } from '../../terminal/streams.js';
 

@@ -20,7 +20,7 @@ import {
   readJobs,
   readStoredJobs,
 } from '../../../local/jobs/context.js';
-import type { Flags } from '../../options.js';
+import type { Flags } from '../../command.js';
 import { UNIT_PRIORITY, wholeNumberFlag } from '../../sweep/options.js';
 import { ownCommand, submitDeps } from '../../sweep/unit-tasks.js';
 import { untilEnded } from '../../sweep/until-ended.js';

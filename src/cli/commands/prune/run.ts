@@ -11,7 +11,7 @@ import { statOf } from '../../../io/unit/unit-files.js';
 import { sweepContext } from '../../../local/config/sweep-context.js';
 import { engineVersion } from '../../../local/unit/open-engine.js';
 import { chainAt, type ReadSetups } from '../../../local/unit/setup-files.js';
-import type { Flags } from '../../options.js';
+import type { Flags } from '../../command.js';
 import { formatBytes } from '../../terminal/format.js';
 import type { Terminal } from '../../terminal/streams.js';
 import { renderTable } from '../../terminal/table.js';

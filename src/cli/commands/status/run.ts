@@ -18,7 +18,7 @@ import { QUEUE } from '../../../io/queue/queues.js';
 import { directorySource } from '../../../io/unit/unit-files.js';
 import type { Sweep } from '../../../local/sweep/context.js';
 import type { UnitContext } from '../../../local/unit/context.js';
-import type { Flags } from '../../options.js';
+import type { Flags } from '../../command.js';
 import { sweepOf } from '../../sweep/options.js';
 import { untilStopped } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';

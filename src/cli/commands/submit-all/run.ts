@@ -17,7 +17,7 @@ import type { Sweep } from '../../../local/sweep/context.js';
 import { PlanPool } from '../../../local/sweep/plan-threads.js';
 import type { UnitContext } from '../../../local/unit/context.js';
 import { type ReadSetups, setupFilesOf, usedBySetup } from '../../../local/unit/setup-files.js';
-import type { Flags } from '../../options.js';
+import type { Flags } from '../../command.js';
 import { openCounter } from '../../progress/counter.js';
 import { jobSize } from '../../sweep/job-size.js';
 import { finalizersOf, sweepOf, UNIT_PRIORITY, wholeNumberFlag } from '../../sweep/options.js';

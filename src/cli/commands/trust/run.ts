@@ -8,7 +8,7 @@ import { realOf } from '../../../io/files/paths.js';
 import { statOf } from '../../../io/unit/unit-files.js';
 import { type SweepContext, sweepContext } from '../../../local/config/sweep-context.js';
 import { shownSettings } from '../../../local/config/trust.js';
-import type { Flags } from '../../options.js';
+import type { Flags } from '../../command.js';
 import type { Terminal } from '../../terminal/streams.js';
 import type { Style } from '../../terminal/style.js';
 

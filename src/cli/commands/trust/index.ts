@@ -1,0 +1,22 @@
+import { cliCommand } from '../../command.js';
+
+/** `qrun trust [DIR]`. */
+export const trust = cliCommand<[directory: string]>({
+  name: 'trust',
+  description: 'show what a tree says about its server, and let secrets from outside go there',
+  declare: command =>
+    command
+      .argument('[dir]', 'directory of the sweep, with its qrun.toml or .env', '.')
+      .option('--remove', 'trust it no longer')
+      .option('--list', 'what is trusted')
+      .option('--json', 'as one JSON line')
+      .addHelpText('after', `\n${HELP}`),
+  run: async ({ args: [directory], flags, terminal }) => {
+    const { trustCommand } = await import('./run.js');
+    return await trustCommand(directory, flags, terminal);
+  },
+});
+
+const HELP = `A password of the environment or of a file of yours goes to a server that you name (--url, CLICKHOUSE_URL), to
+this machine, or to one that a trusted qrun.toml or .env names. Trust ends when what it says about the connection
+changes. In CI: QRUN_TRUST=/path/of/the/tree, or --trust. docs/trust.md tells all of it.`;
