@@ -1,15 +1,8 @@
 import { type Command, Option } from 'commander';
-import {
-  CONFIG_KEYS,
-  type ConfigKey,
-  entryOf,
-  environmentName,
-  type Flag,
-  flagName,
-  type Group,
-  keysWhere,
-} from '../core/config/table.js';
-import { nameProblem } from '../core/config/table-keys.js';
+import type { Flag, Group } from '../core/config/entry.js';
+import { CONFIG_KEYS, entryOf, environmentName, flagName, keysWhere } from '../core/config/keys.js';
+import { nameProblem } from '../core/config/problems.js';
+import type { ConfigKey } from '../core/config/table.js';
 import { QrunError } from '../core/errors.js';
 import type { Given } from '../local/config/sweep-context.js';
 import type { Flags } from './command.js';

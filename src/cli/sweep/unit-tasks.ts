@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { SubmitDeps } from '../../app/sweep/submit.js';
-import { byTomlName, TOML_KEYS } from '../../core/config/table.js';
+import { byTomlName, TOML_KEYS } from '../../core/config/keys.js';
 import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import type { TaskQueue } from '../../core/queue/queue.js';

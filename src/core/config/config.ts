@@ -2,18 +2,9 @@ import { defaultEngine } from '../engines/facts.js';
 import { QrunError } from '../errors.js';
 import { sweepProblems } from '../sweep/units.js';
 import { parameterProblem } from '../text/secret-names.js';
-import {
-  CONFIG_KEYS,
-  type Config,
-  type ConfigKey,
-  entryOf,
-  environmentName,
-  flagName,
-  keyOf,
-  TOML_KEYS,
-  tomlName,
-} from './table.js';
-import { keyProblems, WRONG_TYPE } from './table-keys.js';
+import { CONFIG_KEYS, entryOf, environmentName, flagName, keyOf, TOML_KEYS, tomlName } from './keys.js';
+import { keyProblems, WRONG_TYPE } from './problems.js';
+import type { Config, ConfigKey } from './table.js';
 import * as values from './values.js';
 
 /** Where a value came from; later ones win. `.env` is the file beside qrun.toml: of the tree, as that is. */

@@ -3,59 +3,7 @@ import { defaultEngine, ENGINE_NAMES } from '../engines/facts.js';
 import { formatSize } from '../text/bytes.js';
 import { formatDuration } from '../text/duration.js';
 import { DEFAULT_HALT, formatHalt } from '../unit/halt.js';
-
-// A type alone: the schemas, and zod with them, are loaded by who checks values, and not for a help text.
-type Values = typeof import('./values.js');
-
-/** Where an option stands in the help of a command. */
-export type Group = 'Options' | 'Engine' | 'Run' | 'Unit and log' | 'Selection' | 'Bad files';
-
-/** An option of the command line that sets a key. */
-export interface Flag {
-  /** As commander takes it: `-P, --concurrency <n>`. */
-  readonly flag: string;
-  /** In which `{default}` and `{env}` stand for those of the key. */
-  readonly help: string;
-  /** Whether it may be given several times; a list of all values then. */
-  readonly repeatable?: boolean;
-  readonly hidden?: boolean;
-}
-
-interface Entry<S extends z.ZodType, D> extends Flag {
-  /** What a value may be, and what it then is. */
-  readonly schema: (values: Values) => S;
-  /** As a qrun.toml would say it; without it the value is `undefined` where none is given. */
-  readonly default?: D;
-  /** What happens where none is given, for people. */
-  readonly absent?: string;
-  readonly group: Group;
-  /** Another option that sets the same key. */
-  readonly also?: Flag;
-  readonly choices?: readonly string[];
-  /** The environment variable. */
-  readonly env?: string;
-  /** Whether it is a choice of one run and no part of a description of a sweep: no qrun.toml has it. */
-  readonly perRun?: boolean;
-  /** Whether it is a path: one in qrun.toml is relative to the root. */
-  readonly path?: boolean;
-  /** Whether tables of several sources are one, name by name; everything else is replaced. Values may be secrets. */
-  readonly merged?: boolean;
-  /**
-   * What a tree may say: `trusted` is what `qrun trust` shows and remembers, because it decides where secrets and results
-   * go; `guarded` is that too, and refused without trust.
-   */
-  readonly tree?: 'trusted' | 'guarded';
-  /** Whether it says which results count: an audit needs it to be as it was in the run. */
-  readonly audited?: boolean;
-  /** The value for people. */
-  readonly show?: (value: z.output<S>) => string;
-}
-
-function key<S extends z.ZodType, const D extends z.input<S> | undefined = undefined>(
-  entry: Entry<S, D>,
-): Entry<S, D> {
-  return entry;
-}
+import { type Entry, key } from './entry.js';
 
 const RERUNS = ['errors', 'all', 'none'] as const;
 
@@ -398,52 +346,3 @@ export type Config = {
 
 /** Values of a configuration as who uses qrun gives them: as a qrun.toml would hold them, by the keys of {@link Config}. */
 export type ConfigValues = { readonly [K in ConfigKey]?: z.input<SchemaOf<K>> | undefined };
-
-/** One key of the table, whichever it is. */
-export type ConfigEntry = Entry<z.ZodType, unknown>;
-
-/** All keys, in the order of the documentation. */
-export const CONFIG_KEYS = Object.keys(CONFIG_TABLE) as readonly ConfigKey[];
-
-/** The entry of a key. */
-export function entryOf(key: ConfigKey): ConfigEntry {
-  return CONFIG_TABLE[key] as ConfigEntry;
-}
-
-/** The keys whose entries are so. */
-export function keysWhere(is: (entry: ConfigEntry) => boolean): readonly ConfigKey[] {
-  return CONFIG_KEYS.filter(key => is(entryOf(key)));
-}
-
-/** The keys that `qrun.toml` takes, in the order of the documentation. */
-export const TOML_KEYS: readonly ConfigKey[] = keysWhere(entry => entry.perRun !== true);
-
-/** The name of a key in qrun.toml, and in JSON. */
-export function tomlName(key: ConfigKey): string {
-  return key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);
-}
-
-/** The key that has this name in qrun.toml. */
-export function keyOf(name: string): ConfigKey | undefined {
-  return TOML_KEYS.find(key => tomlName(key) === name);
-}
-
-/** How the flag of a configuration key is written: `--concurrency`. */
-export function flagName(key: ConfigKey): string {
-  return /--[\w-]+/.exec(entryOf(key).flag)?.[0] as string;
-}
-
-/** The environment variable of a key, where it has one. */
-export function environmentName(key: ConfigKey): string | undefined {
-  return entryOf(key).env;
-}
-
-/** Something of each key, as qrun.toml and JSON name and order it. */
-export function byTomlName<T>(values: Readonly<Partial<Record<ConfigKey, T>>>): Record<string, T> {
-  return Object.fromEntries(
-    CONFIG_KEYS.flatMap(key => {
-      const value = values[key];
-      return value === undefined ? [] : [[tomlName(key), value]];
-    }),
-  );
-}

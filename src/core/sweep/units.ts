@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { keyProblems, WRONG_TYPE } from '../config/table-keys.js';
+import { keyProblems, WRONG_TYPE } from '../config/problems.js';
 import { QrunError } from '../errors.js';
 import type { Parameters } from '../model.js';
 import { checkedSweepName } from '../queue/labels.js';

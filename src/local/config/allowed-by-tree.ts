@@ -1,11 +1,6 @@
 import type { ConfigSource } from '../../core/config/config.js';
-import {
-  type Config,
-  type ConfigKey,
-  environmentName,
-  keysWhere,
-  tomlName,
-} from '../../core/config/table.js';
+import { environmentName, keysWhere, tomlName } from '../../core/config/keys.js';
+import type { Config, ConfigKey } from '../../core/config/table.js';
 import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import type { TreeTrust } from './trust.js';

@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs';
-import { type Config, environmentName, flagName, tomlName } from '../../core/config/table.js';
+import { environmentName, flagName, tomlName } from '../../core/config/keys.js';
+import type { Config } from '../../core/config/table.js';
 import { type Giver, isLoopback } from '../../core/config/trust.js';
 import { QrunError } from '../../core/errors.js';
 import { shownUrl } from '../../core/text/shown-urls.js';

@@ -1,5 +1,6 @@
 import type { ConfigSource, ResolvedConfig } from '../../core/config/config.js';
-import { type Config, environmentName, flagName, tomlName } from '../../core/config/table.js';
+import { environmentName, flagName, tomlName } from '../../core/config/keys.js';
+import type { Config } from '../../core/config/table.js';
 import type { Giver } from '../../core/config/trust.js';
 import type { JobConfig } from '../../io/config/submission-config.js';
 import { isBeneath, realOf } from '../../io/files/paths.js';

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type GivenValues, type ResolvedConfig, resolveConfig } from '../../core/config/config.js';
-import { type Config, type ConfigKey, keysWhere } from '../../core/config/table.js';
+import { keysWhere } from '../../core/config/keys.js';
+import type { Config, ConfigKey } from '../../core/config/table.js';
 import type { Respelled } from '../../core/config/toml-numbers.js';
 import { factsOf } from '../../core/engines/facts.js';
 import { parseSweepTable, type SweepTable } from '../../core/sweep/units.js';

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { delimiter, isAbsolute, join } from 'node:path';
-import { type ConfigKey, environmentName, keyOf } from '../../core/config/table.js';
+import { environmentName, keyOf } from '../../core/config/keys.js';
+import type { ConfigKey } from '../../core/config/table.js';
 import { TRUSTED_KEYS, type TreeSettings, trustDigest } from '../../core/config/trust.js';
 import { QrunError } from '../../core/errors.js';
 import { pasteablePath } from '../../core/text/shell.js';

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { parse } from 'smol-toml';
 import { parsePairs } from '../../../src/cli/options.js';
 import { resolveConfig } from '../../../src/core/config/config.js';
-import { TOML_KEYS, tomlName } from '../../../src/core/config/table.js';
+import { TOML_KEYS, tomlName } from '../../../src/core/config/keys.js';
 import { readTomlNumbers } from '../../../src/core/config/toml-numbers.js';
 import { decodeDataNote } from '../../../src/core/engines/data-note.js';
 import { QrunError } from '../../../src/core/errors.js';

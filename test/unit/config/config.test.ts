@@ -1,13 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type ConfigInputs, resolveConfig } from '../../../src/core/config/config.js';
-import {
-  type Config,
-  type ConfigKey,
-  environmentName,
-  flagName,
-  TOML_KEYS,
-  tomlName,
-} from '../../../src/core/config/table.js';
+import { environmentName, flagName, TOML_KEYS, tomlName } from '../../../src/core/config/keys.js';
+import type { Config, ConfigKey } from '../../../src/core/config/table.js';
 import { QrunError } from '../../../src/core/errors.js';
 import { HALT_FORMS } from '../../../src/core/unit/halt.js';
 

@@ -1,11 +1,5 @@
-import {
-  CONFIG_KEYS,
-  type ConfigKey,
-  entryOf,
-  environmentName,
-  TOML_KEYS,
-  tomlName,
-} from '../../../core/config/table.js';
+import { CONFIG_KEYS, entryOf, environmentName, TOML_KEYS, tomlName } from '../../../core/config/keys.js';
+import type { ConfigKey } from '../../../core/config/table.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { shownUrl } from '../../../core/text/shown-urls.js';
 import type { TreeTrust } from '../../../local/config/trust.js';

@@ -1,7 +1,8 @@
 import type { Stats } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { runUnitSession, type UnitRequest } from '../../../app/unit/session.js';
-import { type Config, entryOf, flagName, keysWhere } from '../../../core/config/table.js';
+import { entryOf, flagName, keysWhere } from '../../../core/config/keys.js';
+import type { Config } from '../../../core/config/table.js';
 import { factsOf } from '../../../core/engines/facts.js';
 import { type ExitCode, QrunError } from '../../../core/errors.js';
 import { jsonLine } from '../../../core/text/json.js';
