@@ -10,10 +10,16 @@ import {
 import { pasteableCommand, pasteablePath } from '../../core/text/shell.js';
 
 /** `note`: worth knowing, hinders nothing. `problem`: a sweep cannot run before it is mended. */
-export type FindingState = 'ok' | 'note' | 'problem';
+export type FindingState = (typeof FINDING_STATES)[number];
+
+/** All states, the best first. */
+export const FINDING_STATES = ['ok', 'note', 'problem'] as const;
 
 /** What a sweep needs, and in which class a problem of it falls. */
-export type FindingClass = 'queue' | 'engine' | 'log directory' | 'configuration';
+export type FindingClass = (typeof FINDING_CLASSES)[number];
+
+/** All classes. */
+export const FINDING_CLASSES = ['queue', 'engine', 'log directory', 'configuration'] as const;
 
 /** One thing that was looked at. */
 export interface Finding {

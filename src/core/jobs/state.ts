@@ -15,7 +15,10 @@ export type JobEntry = JobStart | JobEnd;
  * it was stopped or killed, or still runs. `changed`: it was a run of another command, parameters or environment.
  * `new`: there was none.
  */
-export type JobPhase = 'done' | 'failed' | 'interrupted' | 'changed' | 'new';
+export type JobPhase = (typeof JOB_PHASES)[number];
+
+/** All phases. */
+export const JOB_PHASES = ['done', 'failed', 'interrupted', 'changed', 'new'] as const;
 
 /** What the recorded runs of a job amount to. */
 export interface JobVerdict {

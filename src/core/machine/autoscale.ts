@@ -30,20 +30,24 @@ export interface ScaleLimits {
 }
 
 /** Why a decision is as it is. */
-export type ScaleReason =
-  | 'idle'
-  | 'busy'
-  | 'between'
-  | 'paused'
-  | 'nothing queued'
-  | 'slots free'
-  | 'at min'
-  | 'at max'
-  | 'machine full'
-  | 'does not fit'
-  | 'above max'
-  | 'below min'
-  | 'settling';
+export type ScaleReason = (typeof SCALE_REASONS)[number];
+
+/** All reasons. */
+export const SCALE_REASONS = [
+  'idle',
+  'busy',
+  'between',
+  'paused',
+  'nothing queued',
+  'slots free',
+  'at min',
+  'at max',
+  'machine full',
+  'does not fit',
+  'above max',
+  'below min',
+  'settling',
+] as const;
 
 /** What is done about one group. */
 export interface ScaleDecision {

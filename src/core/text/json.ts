@@ -15,12 +15,11 @@ export function quietJson(json: string): string {
 }
 
 /**
- * A value as one line of JSON for programs, with a newline. What is not known is `null` and never left out, so that
- * the same output always has the same keys; they are in snake_case, but for names that users gave. See
- * {@link quietJson} for the characters in it.
+ * A value as one line of JSON for programs, with a newline; `T` is the type of its schema, in which nothing is
+ * `undefined`. See {@link quietJson} for the characters in it.
  */
-export function jsonLine(value: unknown): string {
-  return `${quietJson(JSON.stringify(value, (_, one: unknown) => (one === undefined ? null : one)))}\n`;
+export function jsonLine<T = never>(value: NoInfer<T>): string {
+  return `${quietJson(JSON.stringify(value))}\n`;
 }
 
 /**

@@ -17,7 +17,10 @@ export function isSettled(state: FinalState | undefined, fingerprint: string): b
 export type Rerun = 'errors' | 'all' | 'none';
 
 /** Why a query is due, or is not. */
-export type PlanReason = 'new' | 'changed' | 'failed' | 'rerun' | 'settled' | 'kept_error';
+export type PlanReason = (typeof PLAN_REASONS)[number];
+
+/** All reasons. */
+export const PLAN_REASONS = ['new', 'changed', 'failed', 'rerun', 'settled', 'kept_error'] as const;
 
 /** What `--why` says of each reason. */
 export const REASON_TEXT: Readonly<Record<PlanReason, string>> = {

@@ -2,6 +2,9 @@ import { z } from 'zod';
 import { EXIT_TABLE } from '../errors.js';
 import { count, strings } from '../schema.js';
 
+/** As the table of exit codes has them. */
+export const exitCode = z.literal(EXIT_TABLE.map(({ code }) => code));
+
 /** How often each outcome was recorded. */
 export const outcomeCounts = z.object({ normal: count, skipped: count, error: count });
 
@@ -55,6 +58,6 @@ export const schema = z
     cannot_run: cannotRun.describe('Files that were left out because they cannot run (--skip-bad).'),
     no_statement: strings.describe('Files that hold only comments or nothing, and are no queries.'),
     stopped: z.string().nullable().describe('Why the run ended early; null when it did not.'),
-    exit_code: z.literal(EXIT_TABLE.map(({ code }) => code)),
+    exit_code: exitCode,
   })
   .meta({ title: 'qrun unit --json', description: 'What a run did, when it has ended.' });

@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isatty, WriteStream as TerminalStream } from 'node:tty';
 import { jsonLine } from '../../core/text/json.js';
-import type { EventSink } from '../../core/unit/events.js';
+import type { EventSink, RunEvent } from '../../core/unit/events.js';
 import { explained, FileRefused, SHARED_MODE, strangeness } from '../files/open-file.js';
 import { distrustAt } from '../files/owner.js';
 
@@ -51,7 +51,10 @@ export function openEventsFile(
 ): EventsFile {
   const writer = new EventsWriter(path, onFailure, checks);
   return {
-    sink: event => writer.write(jsonLine({ at: new Date(nowMs()).toISOString(), ...event })),
+    sink: event =>
+      writer.write(
+        jsonLine<RunEvent & { readonly at: string }>({ at: new Date(nowMs()).toISOString(), ...event }),
+      ),
     close: () => writer.close(),
   };
 }

@@ -91,6 +91,7 @@ describe('a decision in one line', () => {
       from: 4,
       to: 5,
       reason: 'idle',
+      violations: [],
       queued: 18,
       running: 4,
       paused: false,

@@ -69,7 +69,7 @@ async function auditAll(
     const before = readAuditReport(path);
     const covers = coverage(sweep, flags);
     await writeAuditReport(path, keptAudit(before, audit, covers));
-    if (flags.json === true) terminal.out.write(jsonLine(audit));
+    if (flags.json === true) terminal.out.write(jsonLine<SweepAudit>(audit));
     else terminal.out.write(renderSweepAudit(audit, terminal.outStyle));
     if (audit.verdict !== 'complete' || commands.length === 0) return audit;
     // Another audit behind the same units was quicker. By hand a command runs as often as it is asked for.

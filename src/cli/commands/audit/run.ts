@@ -35,8 +35,9 @@ export async function auditCommand(
     reports.push(await auditOne(context, realPaths(logs, terminal.cwd)));
   }
   if (flags.json === true) {
-    const json = reports.length === 1 ? reports[0] : reports;
-    terminal.out.write(jsonLine(json));
+    const [first, ...others] = reports;
+    const json = first !== undefined && others.length === 0 ? first : reports;
+    terminal.out.write(jsonLine<AuditReport | readonly AuditReport[]>(json));
   } else {
     terminal.out.write(renderAudits(reports, terminal.outStyle));
   }

@@ -6,10 +6,12 @@ import {
   type ScaleLimits,
   type ScaleReason,
 } from '../../../core/machine/autoscale.js';
+import type { Output } from '../../../core/schema.js';
 import { formatSize } from '../../../core/text/bytes.js';
 import type { HostFacts } from '../../../io/machine/host.js';
 import type { Style } from '../../terminal/style.js';
 import { padEnd } from '../../terminal/text.js';
+import type { schema } from './autoscale.schema.js';
 
 const NAME_WIDTH = 16;
 
@@ -43,10 +45,11 @@ export function decisionJson(
   limits: ScaleLimits,
   time: Date,
   dryRun: boolean,
-): Record<string, unknown> {
+): Output<typeof schema> {
   return {
     ...common(decision, host, limits, time, dryRun),
     reason: decision.reason.replaceAll(' ', '_'),
+    violations: [],
     memory_available_bytes: decision.memoryAvailableBytes,
   };
 }
@@ -58,7 +61,7 @@ export function stepBackJson(
   limits: ScaleLimits,
   time: Date,
   dryRun: boolean,
-): Record<string, unknown> {
+): Output<typeof schema> {
   return {
     ...common(step, host, limits, time, dryRun),
     reason: 'watch',
@@ -73,7 +76,7 @@ function common(
   limits: ScaleLimits,
   time: Date,
   dryRun: boolean,
-): Record<string, unknown> {
+): Omit<Output<typeof schema>, 'reason' | 'violations' | 'memory_available_bytes'> {
   return {
     time: time.toISOString(),
     group: group.name,
@@ -88,7 +91,7 @@ function common(
     cores: host.cores,
     min: limits.min,
     max: limits.max,
-    total: limits.total,
+    total: Number.isFinite(limits.total) ? limits.total : null,
     memory_per_job_bytes: limits.memoryPerJobBytes ?? null,
     dry_run: dryRun,
   };

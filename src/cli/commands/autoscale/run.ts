@@ -2,6 +2,7 @@ import { autoscale } from '../../../app/machine/autoscale.js';
 import { QrunError } from '../../../core/errors.js';
 import type { ScaleLimits } from '../../../core/machine/autoscale.js';
 import { sizeSlots } from '../../../core/machine/sizing.js';
+import type { Output } from '../../../core/schema.js';
 import { DURATION_EXAMPLES, parseDuration } from '../../../core/text/duration.js';
 import { jsonLine } from '../../../core/text/json.js';
 import type { ServerWatcher } from '../../../io/engines/clickhouse/limits.js';
@@ -16,6 +17,7 @@ import { jobSize } from '../../sweep/job-size.js';
 import { listenForStops, stoppedExit } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
 import { formatAmount, formatSizing } from '../probe/render.js';
+import type { schema } from './autoscale.schema.js';
 import { decisionJson, renderDecision, renderStepBack, stepBackJson } from './render.js';
 
 const DEFAULT_INTERVAL = '60s';
@@ -46,8 +48,8 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
       `${terminal.errStyle.paint.accent('autoscale: ')}${terminal.errStyle.foreign(text)}\n`,
     );
   };
-  const print = (text: string, object: Record<string, unknown>): void => {
-    terminal.out.write(json === true ? jsonLine(object) : `${text}\n`);
+  const print = (text: string, object: Output<typeof schema>): void => {
+    terminal.out.write(json === true ? jsonLine<Output<typeof schema>>(object) : `${text}\n`);
   };
   let watcher: ServerWatcher | undefined;
   try {

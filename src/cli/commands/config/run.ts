@@ -1,5 +1,6 @@
 import { CONFIG_KEYS, entryOf, environmentName, TOML_KEYS, tomlName } from '../../../core/config/keys.js';
 import type { ConfigKey } from '../../../core/config/table.js';
+import type { Output } from '../../../core/schema.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { shownUrl } from '../../../core/text/shown-urls.js';
 import type { TreeTrust } from '../../../local/config/trust.js';
@@ -8,6 +9,7 @@ import type { Flags } from '../../command.js';
 import { configFlags } from '../../options.js';
 import type { Terminal } from '../../terminal/streams.js';
 import { renderTable } from '../../terminal/table.js';
+import type { schema } from './config.schema.js';
 
 // A pipe has no width: what is read by a program is not cut.
 const WIDE = 10_000;
@@ -36,7 +38,7 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
       config: ofEach(key => jsonValue(key, values[key])),
       sources: ofEach(key => sources[key] ?? 'default'),
     };
-    terminal.out.write(jsonLine({ ...paths, ...shown, ...secret }));
+    terminal.out.write(jsonLine<Output<typeof schema>>({ ...paths, ...shown, ...secret }));
     return 0;
   }
   const style = terminal.outStyle;

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { diagnose, type EngineFacts, type Finding } from '../../../app/machine/doctor.js';
+import { diagnose, type EngineFacts } from '../../../app/machine/doctor.js';
+import type { Output } from '../../../core/schema.js';
 import { parseQuery } from '../../../core/sql/parse.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { textsOf } from '../../../io/engines/answer-texts.js';
@@ -16,6 +17,7 @@ import { openServer } from '../../../local/unit/open-engine.js';
 import type { Flags } from '../../command.js';
 import { configFlags } from '../../options.js';
 import type { Terminal } from '../../terminal/streams.js';
+import type { schema } from './doctor.schema.js';
 import { renderDiagnosis } from './render.js';
 
 // A program that answers `--version` later than this is not usable.
@@ -54,14 +56,13 @@ export async function doctorCommand(directory: string, flags: Flags, terminal: T
   });
   terminal.out.write(
     flags.json === true
-      ? jsonLine({ exit_code: diagnosis.exitCode, findings: diagnosis.findings.map(withMend) })
+      ? jsonLine<Output<typeof schema>>({
+          exit_code: diagnosis.exitCode,
+          findings: diagnosis.findings.map(finding => ({ ...finding, mend: finding.mend ?? null })),
+        })
       : renderDiagnosis(diagnosis, terminal.outStyle),
   );
   return diagnosis.exitCode;
-}
-
-function withMend(finding: Finding) {
-  return { ...finding, mend: finding.mend };
 }
 
 // With a configuration that cannot be used nobody knows, and nothing is lost by taking the stricter view.

@@ -1,4 +1,5 @@
 import { previewUnit } from '../../../app/unit/preview.js';
+import type { Output } from '../../../core/schema.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { sharedLines } from '../../../core/unit/judge.js';
 import { isDue, type PlanReason, REASON_TEXT } from '../../../core/unit/plan.js';
@@ -10,6 +11,7 @@ import type { Flags } from '../../command.js';
 import { configFlags } from '../../options.js';
 import { formatCount } from '../../terminal/format.js';
 import { type Terminal, tell } from '../../terminal/streams.js';
+import type { schema } from './plan.schema.js';
 
 const MAX_NAMES = 10;
 const LIMITED = 'no (--limit)';
@@ -51,9 +53,13 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
       runs: !refuses && due.has(query),
     }));
     const cannot_run = [...plan.cannotRun, ...setup.cannotRun];
-    const others = { cannot_run, no_statement: plan.noStatement };
     const count = refuses ? 0 : plan.due.length;
-    terminal.out.write(jsonLine({ unit, log: logPath, due: count, queries, ...others }));
+    terminal.out.write(
+      jsonLine<Output<typeof schema>>({
+        ...{ unit, log: logPath, due: count, queries },
+        ...{ cannot_run, no_statement: plan.noStatement },
+      }),
+    );
     return refuses ? 2 : 0;
   }
   const style = terminal.outStyle;

@@ -1,10 +1,12 @@
 import { type Advice, adviseMaxThreads, type Sizing, USABLE_SHARE } from '../../../core/machine/sizing.js';
+import type { Output } from '../../../core/schema.js';
 import { formatSize } from '../../../core/text/bytes.js';
 import type { ServerLimits } from '../../../io/engines/clickhouse/limits.js';
 import type { HostFacts } from '../../../io/machine/host.js';
 import type { ChosenConcurrency, KnownEngine } from '../../../local/unit/concurrency.js';
 import { formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
+import type { schema } from './probe.schema.js';
 
 /** Everything that `qrun probe` found and recommends. */
 export interface ProbeReport {
@@ -60,8 +62,9 @@ export function renderProbe(report: ProbeReport, style: Style): string {
 }
 
 /** The same as JSON: sizes in bytes, what is not known is `null`. */
-export function probeJson({ host, engine, sizing, alone, together }: ProbeReport): Record<string, unknown> {
+export function probeJson({ host, engine, sizing, alone, together }: ProbeReport): Output<typeof schema> {
   const { facts, server } = engine;
+  const limits = server instanceof Error ? undefined : server;
   const advice = (one: Advice) => ({
     slots: one.slots,
     threads: one.threads,
@@ -93,23 +96,19 @@ export function probeJson({ host, engine, sizing, alone, together }: ProbeReport
       open_files: host.openFiles ?? null,
       unknown: host.unknown,
     },
-    engine:
-      server === undefined
-        ? { kind: facts.name }
-        : server instanceof Error
-          ? { kind: facts.name, error: server.message }
-          : {
-              kind: facts.name,
-              target: server.target,
-              version: server.version,
-              max_concurrent_queries: server.maxQueries ?? null,
-              max_server_memory_usage: server.maxServerMemoryBytes ?? null,
-              max_memory_usage: server.maxQueryMemoryBytes ?? null,
-              max_threads: server.maxThreads ?? null,
-              concurrent_threads_soft_limit_num: server.softThreads ?? null,
-              concurrent_threads_soft_limit_ratio_to_cores: server.softThreadsPerCore ?? null,
-              unknown: server.unknown,
-            },
+    engine: {
+      kind: facts.name,
+      error: server instanceof Error ? server.message : null,
+      target: limits?.target ?? null,
+      version: limits?.version ?? null,
+      max_concurrent_queries: limits?.maxQueries ?? null,
+      max_server_memory_usage: limits?.maxServerMemoryBytes ?? null,
+      max_memory_usage: limits?.maxQueryMemoryBytes ?? null,
+      max_threads: limits?.maxThreads ?? null,
+      concurrent_threads_soft_limit_num: limits?.softThreads ?? null,
+      concurrent_threads_soft_limit_ratio_to_cores: limits?.softThreadsPerCore ?? null,
+      unknown: limits?.unknown ?? [],
+    },
     sizing: {
       slots: sizing.slots,
       bound: sizing.bound,

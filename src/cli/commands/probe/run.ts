@@ -1,3 +1,4 @@
+import type { Output } from '../../../core/schema.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { HostMeter } from '../../../io/machine/host.js';
 import { knownEngine, recommend } from '../../../local/unit/concurrency.js';
@@ -6,6 +7,7 @@ import type { Flags } from '../../command.js';
 import { configFlags } from '../../options.js';
 import { jobSize } from '../../sweep/job-size.js';
 import { type Terminal, tell } from '../../terminal/streams.js';
+import type { schema } from './probe.schema.js';
 import { probeJson, renderProbe } from './render.js';
 
 /**
@@ -20,6 +22,10 @@ export async function probeCommand(directory: string, flags: Flags, terminal: Te
   const [host, engine] = await Promise.all([new HostMeter().read(), knownEngine(context)]);
   if (engine.facts.data === 'server') tell(terminal, context.connection().notices);
   const report = { host, engine, ...recommend(host, engine, job) };
-  terminal.out.write(json === true ? jsonLine(probeJson(report)) : renderProbe(report, terminal.outStyle));
+  terminal.out.write(
+    json === true
+      ? jsonLine<Output<typeof schema>>(probeJson(report))
+      : renderProbe(report, terminal.outStyle),
+  );
   return 0;
 }

@@ -6,6 +6,7 @@ import { type Job, type ResolvedJobs, resolvedName } from '../../../core/jobs/jo
 import { isJobDue } from '../../../core/jobs/state.js';
 import { defaultGroup, tasksByName } from '../../../core/queue/labels.js';
 import { isLive } from '../../../core/queue/queue.js';
+import type { Output } from '../../../core/schema.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { orWriteError } from '../../../io/files/failures.js';
 import { makeDirectories, writeFileAtomic } from '../../../io/files/write-file.js';
@@ -26,6 +27,7 @@ import { ownCommand, submitDeps } from '../../sweep/unit-tasks.js';
 import { untilEnded } from '../../sweep/until-ended.js';
 import { untilStopped } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
+import type { check as checkSchema, plan as planSchema, submission } from './process-all.schema.js';
 import { renderCheck, renderJobPlan, renderProcessAll } from './render.js';
 
 /** `qrun process-all jobs.toml`: submits what is not done, or checks that all is. Gives the exit code. */
@@ -98,7 +100,9 @@ async function submit(
   if (flags.json === true) {
     const { groupPaused, stateBytes, follower, ...counts } = report;
     const named = { check: follower, group_paused: groupPaused, state_bytes: stateBytes ?? null };
-    terminal.out.write(jsonLine({ sweep: jobs.sweep, results: jobs.results, ...counts, ...named }));
+    terminal.out.write(
+      jsonLine<Output<typeof submission>>({ sweep: jobs.sweep, results: jobs.results, ...counts, ...named }),
+    );
   } else {
     terminal.out.write(renderProcessAll(report, jobs.sweep, QUEUE, terminal.outStyle));
   }
@@ -122,7 +126,11 @@ async function check(
   const judged = judgeJobs(stateReader(jobs), jobs, selectionOf(flags));
   const open = judged.filter(({ verdict }) => verdict.phase === 'interrupted').map(({ job }) => job);
   const report = checkReport(jobs.sweep, judged, new Set((await running(jobs, open)).keys()));
-  terminal.out.write(flags.json === true ? jsonLine(report) : renderCheck(report, terminal.outStyle));
+  terminal.out.write(
+    flags.json === true
+      ? jsonLine<Output<typeof checkSchema>>(report)
+      : renderCheck(report, terminal.outStyle),
+  );
   return report.complete ? 0 : 20;
 }
 
@@ -152,7 +160,9 @@ async function showPlan(jobs: ResolvedJobs, flags: Flags, terminal: Terminal): P
     queue: live === undefined ? null : (live.get(job.name) ?? 'none'),
     submit: isJobDue(verdict, rerunBefore) && live?.get(job.name) === undefined,
   }));
-  terminal.out.write(jsonLine({ sweep: jobs.sweep, results: jobs.results, jobs: plan }));
+  terminal.out.write(
+    jsonLine<Output<typeof planSchema>>({ sweep: jobs.sweep, results: jobs.results, jobs: plan }),
+  );
   return 0;
 }
 

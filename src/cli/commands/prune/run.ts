@@ -3,6 +3,7 @@ import { type Pruned, prune } from '../../../app/setup/prune.js';
 import { chainOf } from '../../../app/setup/setup.js';
 import { type ChainFile, type DataNote, sameChain } from '../../../core/engines/data-note.js';
 import { QrunError } from '../../../core/errors.js';
+import type { Output } from '../../../core/schema.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { findData, findOldData } from '../../../io/engines/embedded/data/leftovers.js';
 import type { FindLeftovers } from '../../../io/log/leftovers.js';
@@ -15,6 +16,7 @@ import type { Flags } from '../../command.js';
 import { formatBytes } from '../../terminal/format.js';
 import type { Terminal } from '../../terminal/streams.js';
 import { renderTable } from '../../terminal/table.js';
+import type { schema } from './prune.schema.js';
 
 // A pipe has no width: what is read by a program is not cut.
 const WIDE = 10_000;
@@ -38,7 +40,8 @@ export async function pruneCommand(directory: string, flags: Flags, terminal: Te
     () => findOldData(store, join(root, '.qrun', 'data-of')),
   ];
   const pruned = await prune(kinds, { remove: flags.remove === true, all: flags.all === true });
-  if (flags.json === true) terminal.out.write(jsonLine({ root, leftovers: pruned.map(asJson) }));
+  if (flags.json === true)
+    terminal.out.write(jsonLine<Output<typeof schema>>({ root, leftovers: pruned.map(asJson) }));
   else terminal.out.write(render(pruned, root, terminal));
   return pruned.some(({ fate }) => fate === 'failed') ? 2 : 0;
 }
@@ -77,7 +80,7 @@ function chainsBeneath(root: string): ChainFile[][] {
 
 function asJson({ leftover, fate, why }: Pruned) {
   const { kind, path, about, sizeBytes, state } = leftover;
-  return { kind, path, about, size_bytes: sizeBytes, state, fate, ...(why === undefined ? {} : { why }) };
+  return { kind, path, about, size_bytes: sizeBytes, state, fate, why: why ?? null };
 }
 
 function render(pruned: readonly Pruned[], root: string, terminal: Terminal): string {

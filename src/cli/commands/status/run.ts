@@ -4,7 +4,9 @@ import { type StatusDeps, type SweepStatus, SweepWatch } from '../../../app/swee
 import { isQuery } from '../../../app/unit/survey.js';
 import { QrunError } from '../../../core/errors.js';
 import type { QueueState, TaskQueue } from '../../../core/queue/queue.js';
+import type { Output } from '../../../core/schema.js';
 import { auditOf } from '../../../core/sweep/audit.js';
+import type { schema } from '../../../core/sweep/status.schema.js';
 import { parseDuration } from '../../../core/text/duration.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { selectNames } from '../../../core/unit/selection.js';
@@ -171,7 +173,8 @@ function rendered(
 }
 
 function show(status: SweepStatus, problem: string | undefined, flags: Flags, terminal: Terminal): void {
-  if (flags.json === true) terminal.out.write(jsonLine({ ...status, queue_problem: problem }));
+  if (flags.json === true)
+    terminal.out.write(jsonLine<Output<typeof schema>>({ ...status, queue_problem: problem ?? null }));
   else terminal.out.write(rendered(status, problem, flags, terminal));
 }
 

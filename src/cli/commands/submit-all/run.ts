@@ -5,6 +5,7 @@ import { previewUnit } from '../../../app/unit/preview.js';
 import { sizeSlots } from '../../../core/machine/sizing.js';
 import { tasksByName } from '../../../core/queue/labels.js';
 import { isLive, isStarted, isWaiting, type QueueState, type QueueTask } from '../../../core/queue/queue.js';
+import type { Output } from '../../../core/schema.js';
 import { auditOf } from '../../../core/sweep/audit.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../../io/log/audit-report.js';
@@ -27,6 +28,7 @@ import { type Terminal, tell } from '../../terminal/streams.js';
 import { formatSizing } from '../probe/render.js';
 import { checkServer } from './check-server.js';
 import { renderSubmission, type Submission } from './render.js';
+import type { schema } from './submit-all.schema.js';
 
 /**
  * `qrun submit-all ROOT`: adds a task to the queue for each unit that is not complete, queued or running, and the
@@ -235,7 +237,7 @@ function show(submission: Submission, flags: Flags, terminal: Terminal, dry: boo
     const { due, report, cannotRun, ...rest } = submission;
     const { groupPaused, stateBytes, follower, ended: _ended, ...counts } = report;
     terminal.out.write(
-      jsonLine({
+      jsonLine<Output<typeof schema>>({
         ...rest,
         cannot_run: cannotRun,
         ...counts,

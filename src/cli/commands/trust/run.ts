@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { TRUSTED_KEYS } from '../../../core/config/trust.js';
 import { QrunError } from '../../../core/errors.js';
+import type { Output } from '../../../core/schema.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { refusePasswordInUrl } from '../../../core/text/shown-urls.js';
 import { type TrustRecord, TrustStore } from '../../../io/config/trust-store.js';
@@ -11,6 +12,7 @@ import { shownSettings } from '../../../local/config/trust.js';
 import type { Flags } from '../../command.js';
 import type { Terminal } from '../../terminal/streams.js';
 import type { Style } from '../../terminal/style.js';
+import type { listing, record as recordSchema, removal } from './trust.schema.js';
 
 /**
  * `qrun trust [DIR]`: shows what the tree there says about its server, and remembers that it is trusted; `--remove`
@@ -48,7 +50,7 @@ async function remember(store: TrustStore, path: string, flags: Flags, terminal:
     settings: shownSettings(trust.settings),
   };
   await store.remember(record);
-  if (flags.json === true) terminal.out.write(jsonLine(record));
+  if (flags.json === true) terminal.out.write(jsonLine<Output<typeof recordSchema>>(record));
   else terminal.out.write(`trusted ${lines(record, terminal.outStyle)}`);
   return 0;
 }
@@ -57,7 +59,7 @@ function remove(store: TrustStore, path: string, flags: Flags, terminal: Termina
   // A tree that is gone, or cannot be used any more, can be forgotten by its name.
   const root = store.find(realOf(path)) === undefined ? rootAt(path, terminal) : realOf(path);
   const removed = store.forget(root);
-  if (flags.json === true) terminal.out.write(jsonLine({ root, removed }));
+  if (flags.json === true) terminal.out.write(jsonLine<Output<typeof removal>>({ root, removed }));
   else {
     const shown = terminal.outStyle.foreign(root);
     terminal.out.write(removed ? `no longer trusted: ${shown}\n` : `was not trusted: ${shown}\n`);
@@ -67,7 +69,8 @@ function remove(store: TrustStore, path: string, flags: Flags, terminal: Termina
 
 function list(store: TrustStore, flags: Flags, terminal: Terminal): number {
   const records = store.list();
-  if (flags.json === true) terminal.out.write(jsonLine({ directory: store.directory, trusted: records }));
+  if (flags.json === true)
+    terminal.out.write(jsonLine<Output<typeof listing>>({ directory: store.directory, trusted: records }));
   else if (records.length === 0) terminal.out.write('nothing is trusted\n');
   else for (const record of records) terminal.out.write(lines(record, terminal.outStyle));
   return 0;

@@ -245,7 +245,7 @@ function runSession(
 
 function showSummary(summary: RunSummary, context: UnitContext, flags: Flags, terminal: Terminal): void {
   if (flags.json === true) {
-    terminal.out.write(jsonLine(summary));
+    terminal.out.write(jsonLine<RunSummary>(summary));
     return;
   }
   const directory = relative(terminal.cwd, context.directory) || '.';

@@ -1,0 +1,49 @@
+import { z } from 'zod';
+import { CONFIG_KEYS, entryOf, tomlName } from '../../../core/config/keys.js';
+import type { ConfigKey } from '../../../core/config/table.js';
+import * as values from '../../../core/config/values.js';
+import { count, named, strings } from '../../../core/schema.js';
+
+// What a value is behind its parser, by what it was parsed with; all else is a whole number (sizes are bytes).
+const PARSED = new Map<z.ZodType, z.ZodType>([
+  [values.text, z.string()],
+  [values.flag, z.boolean()],
+  [values.concurrency, z.union([z.literal('auto'), count])],
+  [values.duration, z.number().min(0).describe('Milliseconds.')],
+  [values.halt, z.string()],
+  [values.shard, z.object({ index: count, count })],
+  [values.globs, strings],
+  [values.pairs, named],
+  [values.placeholders, z.union([z.boolean(), strings])],
+]);
+
+function schemaOf(key: ConfigKey): z.ZodType {
+  const entry = entryOf(key);
+  const parser = entry.schema(values);
+  const value = PARSED.get(parser) ?? (parser instanceof z.ZodEnum ? parser : count);
+  return entry.default === undefined ? value.nullable() : value;
+}
+
+function ofEach(one: (key: ConfigKey) => z.ZodType) {
+  return z.object(Object.fromEntries(CONFIG_KEYS.map(key => [tomlName(key), one(key)])));
+}
+
+/** `qrun config --json`. */
+export const schema = z
+  .object({
+    unit: z.string(),
+    root: z.string().describe('The root of the sweep.'),
+    config_file: z.string().nullable().describe('The qrun.toml; null without one.'),
+    log: z.string().describe('The path of the log.'),
+    data_dir: z.string().describe('Where the data of the embedded engine is.'),
+    time_zone: z.string().nullable().describe('That the embedded engine works in; null for a server.'),
+    trusted: z.boolean().describe('Whether the user trusts what the tree says of its server.'),
+    config: ofEach(schemaOf).describe('The values in force; null where there is none.'),
+    sources: ofEach(() => z.enum(['default', 'qrun.toml', '.env', 'environment', 'flag'])),
+    password_set: z.boolean(),
+    password_source: z.string().nullable(),
+  })
+  .meta({
+    title: 'qrun config --json',
+    description: 'The configuration in force, and where each value is from.',
+  });

@@ -1,0 +1,46 @@
+import { z } from 'zod';
+import { count, strings } from '../../../core/schema.js';
+
+/** What a submission says of the queue, whatever it submits. */
+export const submitted = {
+  group: z.string(),
+  slots: count.describe('How many tasks of the group run at a time; 0 is no limit.'),
+  submitted: strings,
+  queued: strings.describe('In the queue already; also delayed.'),
+  running: strings.describe('Running already; also paused.'),
+  group_paused: z.boolean(),
+  state_bytes: count
+    .nullable()
+    .describe('What the queue writes with each change; null where that is always the same.'),
+};
+
+/** What became of the task behind the others. */
+export const follower = z.enum(['submitted', 'waiting', 'not due']);
+
+/** `qrun submit-all --json`. */
+export const schema = z
+  .object({
+    sweep: z.string(),
+    root: z.string(),
+    ...submitted,
+    complete: strings.describe('Units of which the log holds every result.'),
+    cannot_run: z
+      .array(
+        z.object({
+          unit: z.string(),
+          queries: count.describe('That cannot run and are left out.'),
+          problem: z
+            .string()
+            .nullable()
+            .describe('Why nothing of the unit can run; null where something can.'),
+        }),
+      )
+      .describe('Units with files that cannot run.'),
+    elsewhere: strings.describe('Units that run, but not as a task of the queue.'),
+    audit: follower.describe('What became of the audit behind them.'),
+    dry_run: z.boolean().describe('Whether nothing was submitted: all lists say what would be.'),
+  })
+  .meta({
+    title: 'qrun submit-all --json',
+    description: 'What became of each unit of a sweep; lists of units.',
+  });
