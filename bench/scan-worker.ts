@@ -11,7 +11,7 @@ const startedMs = performance.now();
 let found: number;
 if (how === 'audit') {
   const audit = new Audit();
-  const tail = await readLog(path, 'u', audit);
+  const tail = await readLog(path, 'u', audit.begin(path));
   if (tail?.tornBytes !== 0) throw new Error('the log is not whole');
   found = audit.report('u', path, []).total_lines;
 } else {

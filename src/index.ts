@@ -19,8 +19,8 @@ export {
   type NormalTerm,
   type Verdict,
 } from './core/log/audit.js';
-export { type GroupHead, RECORD_SCHEMA_VERSION, type RecordHead } from './core/log/record.js';
-export { LogScanner, type LogTail, type LogVisitor } from './core/log/scan/log-scan.js';
+export { type GroupHead, RECORD_SCHEMA_VERSION } from './core/log/record.js';
+export { AuditedLog, FinalStates, type LogCollector, type LogTail } from './core/log/scan/index.js';
 export type {
   FailureKind,
   Outcome,

@@ -1,6 +1,7 @@
 import { chmodSync, linkSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { FinalStates } from '../../src/core/log/scan/index.js';
 import { believeBelow, distrustAt, isBelieved } from '../../src/io/files/owner.js';
 import { localDisk } from '../../src/io/log/disk.js';
 import { readLog } from '../../src/io/log/follow.js';
@@ -16,7 +17,6 @@ const END: RunEnd = {
   not_run: 0,
   exit_code: 0,
 };
-const VISITOR = { group() {}, partial() {}, foreign() {}, newer() {}, unreadable() {} };
 
 // What is said in this file holds for its process, so that nothing else is tested here.
 it('what the user said to believe is believed, whoever may write to it, and nothing beside it', async () => {
@@ -28,12 +28,14 @@ it('what the user said to believe is believed, whoever may write to it, and noth
     writeFileSync(log, '');
     for (const path of [log, `${log}.runs`]) chmodSync(path, 0o666);
     expect(() => readRuns(log)).toThrow(/every user of this machine may write/);
-    await expect(readLog(log, 'u', VISITOR)).rejects.toThrow(/every user of this machine may write/);
+    await expect(readLog(log, 'u', new FinalStates())).rejects.toThrow(
+      /every user of this machine may write/,
+    );
   }
   believeBelow(join(place, 'tree'));
   const [inside = '', beside = ''] = logs;
   expect(readRuns(inside)).toEqual([END]);
-  expect(await readLog(inside, 'u', VISITOR)).toBeDefined();
+  expect(await readLog(inside, 'u', new FinalStates())).toBeDefined();
   expect(() => readRuns(beside)).toThrow(/every user of this machine may write/);
   expect([isBelieved(join(place, 'tree')), isBelieved(join(place, 'tree', '..', 'tree-2'))]).toEqual([
     true,

@@ -174,9 +174,9 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'damage in the middle is refused',
-    file: LOG,
-    line: '      unreadable: (offset, bytes) => {\n',
-    without: '      unreadable: (offset, bytes) => {\n        if (offset >= 0) return;\n',
+    file: 'src/core/log/refusals.ts',
+    line: '    unreadable(offset, bytes) {\n',
+    without: '    unreadable(offset, bytes) {\n      if (offset >= 0) return;\n',
     proof: { groups: 'damage' },
   },
   {

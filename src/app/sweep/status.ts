@@ -1,3 +1,4 @@
+import { FinalStates } from '../../core/log/scan/index.js';
 import { AUDIT, tasksByName } from '../../core/queue/labels.js';
 import {
   isLive,
@@ -8,7 +9,14 @@ import {
 } from '../../core/queue/queue.js';
 import type { Output } from '../../core/schema.js';
 import type { SweepAudit } from '../../core/sweep/audit.js';
-import { endNote, UnitProgress, type UnitStatus, unitState } from '../../core/sweep/status.js';
+import {
+  countStates,
+  endNote,
+  type UnitStatus,
+  unitState,
+  unrecorded,
+  usualRows,
+} from '../../core/sweep/status.js';
 import type { auditStatus as auditSchema, sweepStatus } from '../../core/sweep/status.schema.js';
 import type { LogFollower } from '../../io/log/follow.js';
 import type { RunStart } from '../../io/log/run-sidecar.js';
@@ -21,8 +29,8 @@ export interface UnitToWatch {
   /** Whether a file holds a statement, so that it is a query at all. */
   readonly isQuery?: (name: string) => boolean;
   readonly rowsPerQuery: number | undefined;
-  /** Follows its log; gives what it reads to the visitor of `newProgress`. */
-  readonly follow: (newProgress: () => UnitProgress) => Pick<LogFollower, 'catchUp'>;
+  /** Follows its log, into the states that `newStates` returns; it is called again where reading starts anew. */
+  readonly follow: (newStates: () => FinalStates) => Pick<LogFollower, 'catchUp'>;
   readonly holder: () => Promise<string | undefined>;
   readonly lastStart: () => RunStart | undefined;
 }
@@ -65,17 +73,14 @@ export class SweepWatch {
     const tasks = tasksByName('unit', state?.tasks ?? [], sweep);
     const units: UnitStatus[] = [];
     await this.#readLogs();
-    const widths = this.#units.flatMap(({ progress }) => progress.width ?? []);
-    const usualRows = widths.length === 0 ? 1 : widths.reduce((sum, width) => sum + width, 0) / widths.length;
+    const widths = this.#units.flatMap(({ states }) => usualRows(states) ?? []);
+    const usual = widths.length === 0 ? 1 : widths.reduce((sum, width) => sum + width, 0) / widths.length;
     for (const watched of this.#units) {
-      const { unit, progress } = watched;
+      const { unit, states } = watched;
       const names = watched.queries();
       const start = unit.lastStart();
-      const counts = progress.counts(
-        names,
-        unit.rowsPerQuery ?? start?.rows_per_query ?? undefined,
-        usualRows,
-      );
+      const rows = unit.rowsPerQuery ?? start?.rows_per_query ?? undefined;
+      const counts = countStates(states, names, rows, usual);
       const facts = { task: tasks.get(unit.unit), holder: await unit.holder(), ...counts };
       const { state: where, note } = unitState(facts);
       units.push({
@@ -83,7 +88,7 @@ export class SweepWatch {
         state: where,
         note,
         ...counts,
-        queries_per_second: where === 'running' ? this.#rate(progress, start) : 0,
+        queries_per_second: where === 'running' ? this.#rate(states, start) : 0,
       });
     }
     const rate = units.reduce((sum, unit) => sum + unit.queries_per_second, 0);
@@ -110,11 +115,10 @@ export class SweepWatch {
     await Promise.all(Array.from({ length: LOGS_AT_ONCE }, read));
   }
 
-  #rate(progress: UnitProgress, start: RunStart | undefined): number {
-    const { run, groups } = progress.lastRun;
-    if (start === undefined || start.run !== run) return 0;
+  #rate({ lastRun }: FinalStates, start: RunStart | undefined): number {
+    if (start === undefined || start.run !== lastRun?.run) return 0;
     const seconds = (this.#deps.nowMs() - Date.parse(start.at)) / 1000;
-    return seconds > 0 ? groups / seconds : 0;
+    return seconds > 0 ? lastRun.groups / seconds : 0;
   }
 }
 
@@ -125,20 +129,20 @@ class WatchedUnit {
   #names: readonly string[];
   readonly #known = new Set<string>();
   readonly follower: Pick<LogFollower, 'catchUp'>;
-  progress = new UnitProgress();
+  states = new FinalStates();
 
   constructor(readonly unit: UnitToWatch) {
     this.#names = unit.queries();
     this.follower = unit.follow(() => {
-      this.progress = new UnitProgress();
-      return this.progress;
+      this.states = new FinalStates();
+      return this.states;
     });
   }
 
   /** The names of its queries, as far as is known; each file is read once at most, and only if it has no result. */
   queries(): readonly string[] {
     const { isQuery } = this.unit;
-    const left = isQuery === undefined ? [] : this.progress.unrecorded(this.#names, READ_FILES + 1);
+    const left = isQuery === undefined ? [] : unrecorded(this.states, this.#names, READ_FILES + 1);
     if (isQuery === undefined || left.length > READ_FILES) return this.#names;
     const none = new Set<string>();
     for (const name of left) {

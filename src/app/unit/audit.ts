@@ -1,5 +1,5 @@
 import { Audit, type AuditReport, type ExpectedQuery } from '../../core/log/audit.js';
-import type { LogTail, LogVisitor } from '../../core/log/scan/log-scan.js';
+import type { AuditedLog, LogTail } from '../../core/log/scan/index.js';
 import type { FingerprintInputs } from '../../core/unit/fingerprint.js';
 import type { AllowedPlaceholders, CannotRun } from '../../core/unit/judge.js';
 import type { Shard } from '../../core/unit/selection.js';
@@ -25,8 +25,8 @@ export interface AuditRequest {
   readonly usedElsewhere?: ReadonlySet<string>;
   /** Why a run would refuse the setup of the unit; nothing of it runs then. */
   readonly setupCannotRun?: readonly CannotRun[];
-  /** Reads a log; `undefined` when there is none. */
-  readonly readLog: (visitor: LogVisitor, log: string) => Promise<LogTail | undefined>;
+  /** Reads a log into `found`; resolves with `undefined` when there is none. */
+  readonly readLog: (found: AuditedLog, log: string) => Promise<LogTail | undefined>;
 }
 
 /**
@@ -56,10 +56,8 @@ export async function auditUnit(request: AuditRequest): Promise<AuditReport> {
   );
   const audit = new Audit();
   for (const log of request.logs ?? [request.log]) {
-    audit.begin(log);
-    const tail = await request.readLog(audit, log);
-    if (tail === undefined) audit.noLog();
-    else if (tail.reason !== undefined) audit.torn(tail.goodEnd, tail.tornBytes, tail.reason);
+    const found = audit.begin(log);
+    found.end(await request.readLog(found, log));
   }
   const recorded = leftOutOf(survey, due).flatMap(name => {
     const fingerprint = audit.fingerprintOf(name);

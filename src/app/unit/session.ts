@@ -268,7 +268,7 @@ function finalStates({ final }: ResultLog): InflightOptions['finalOf'] {
   return name => {
     const known = final.get(name);
     if (known !== undefined || !name.startsWith('sha256:')) return known;
-    for (const query of final.keys()) if (inflightName(query) === name) return final.get(query);
+    for (const [query, state] of final) if (inflightName(query) === name) return state;
     return undefined;
   };
 }

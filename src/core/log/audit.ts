@@ -2,9 +2,7 @@ import type { Output } from '../schema.js';
 import type { CannotRun } from '../unit/judge.js';
 import { planQuery } from '../unit/plan.js';
 import type { normalTerms, report, verdict } from './audit.schema.js';
-import type { RecordHead } from './record.js';
-import type { LogVisitor } from './scan/log-scan.js';
-import { LogStates, type Standing } from './scan/log-states.js';
+import { AuditedLog, type Standing } from './scan/index.js';
 
 /** A query as the audit expects it. */
 export interface ExpectedQuery {
@@ -42,52 +40,19 @@ export type AuditFindings = Omit<AuditReport, 'settings' | 'last_run'>;
 const NO_OTHERS: OtherFiles = { cannotRun: [], noStatement: [], leftOut: 0 };
 
 /**
- * Collects a log, or several one after the other (as visitor of LogScanners), and compares them with the queries that a
- * unit has. Pure: neither the order of the queries nor that of the logs, nor the time, plays a part. Of the states that
- * a query has in several logs the one with the highest run id is its final state, because run ids begin with the time;
- * settled with the same fingerprint in another log, it is there twice.
+ * Compares the logs of a unit, read one after the other, with the queries that it has. Pure: neither the order of the
+ * queries nor that of the logs, nor the time, plays a part. Of the states that a query has in several logs the one with
+ * the highest run id is its final state, because run ids begin with the time; settled with the same fingerprint in
+ * another log, it is there twice.
  */
-export class Audit implements LogVisitor {
-  readonly #logs: LogStates[] = [];
+export class Audit {
+  readonly #logs: AuditedLog[] = [];
 
-  /** What is visited from here on stands in this log; not needed for a single one. */
-  begin(log: string): void {
-    this.#logs.push(new LogStates(log));
-  }
-
-  /** The log that was begun last does not exist. */
-  noLog(): void {
-    this.#log.lines = null;
-  }
-
-  group(head: RecordHead, start: number): void {
-    this.#log.group(head, start);
-  }
-
-  partial(head: RecordHead, seen: number, start: number): void {
-    this.#log.partial(head, seen, start);
-  }
-
-  foreign(start: number, _unit?: string): void {
-    this.#log.foreign(start);
-  }
-
-  newer(start: number, schema: number): void {
-    this.#log.newer(start, schema);
-  }
-
-  unreadable(start: number, bytes: number): void {
-    this.#log.unreadable(start, bytes);
-  }
-
-  /** A torn end of the log: a writer died there, or is writing at this moment. */
-  torn(start: number, bytes: number, reason: string): void {
-    this.#log.torn(start, bytes, reason);
-  }
-
-  get #log(): LogStates {
-    if (this.#logs.length === 0) this.begin('');
-    return this.#logs[this.#logs.length - 1] as LogStates;
+  /** Returns what a log is to be scanned into; once it was read, call its `end`. */
+  begin(log: string): AuditedLog {
+    const found = new AuditedLog(log);
+    this.#logs.push(found);
+    return found;
   }
 
   /** The fingerprint of a query's newest group; `undefined` unless any group of it is whole. */
@@ -96,7 +61,7 @@ export class Audit implements LogVisitor {
     return isWhole ? this.#standing(query)?.state.fingerprint : undefined;
   }
 
-  /** The comparison with what the unit has; everything must have been visited. */
+  /** The comparison with what the unit has; all logs must have been read. */
   report(
     unit: string,
     log: string,

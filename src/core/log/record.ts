@@ -1,4 +1,4 @@
-import { OUTCOMES, type Outcome, type Parameters, type QueryError, type QueryStats } from '../model.js';
+import type { Outcome, Parameters, QueryError, QueryStats } from '../model.js';
 
 /** Version of the record format; a log with a higher one is refused. It stands in the sidecar of runs. */
 export const RECORD_SCHEMA_VERSION = 1;
@@ -165,66 +165,4 @@ function remembered<T>(of: (value: T) => string): (value: T) => string {
 
 function sortedJson(values: Parameters): string {
   return JSON.stringify(Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))));
-}
-
-/** The fields of a record that resume and audit need. */
-export interface RecordHead {
-  readonly query: string;
-  readonly part: number;
-  readonly parts: number;
-  readonly outcome: Outcome;
-  readonly fingerprint: string;
-  readonly attempt: number;
-  readonly run: string;
-  readonly rerun: boolean;
-}
-
-const KNOWN_OUTCOMES: ReadonlySet<unknown> = new Set(OUTCOMES);
-
-/** What a line is that does not have the written form: a record all the same, another unit's, or neither. */
-export type ForeignLine =
-  | { readonly kind: 'record'; readonly head: RecordHead }
-  | { readonly kind: 'other_unit'; readonly unit: string }
-  | { readonly kind: 'newer'; readonly schema: number }
-  | { readonly kind: 'foreign' }
-  | { readonly kind: 'unreadable' };
-
-/** Reads a line by parsing it: for records that something printed again with other spaces or key order. */
-export function readForeignLine(text: string, unit: string): ForeignLine {
-  // An exception for each of a million empty lines would take seconds.
-  if (text === '') return { kind: 'unreadable' };
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return { kind: 'unreadable' };
-  }
-  if (typeof value !== 'object' || value === null) return { kind: 'unreadable' };
-  const record = value as Record<string, unknown>;
-  // Records of version 1 have no such key; a later version that changes their form must write it, before the unit:
-  // what begins as a record of version 1 is read by position.
-  const { schema } = record;
-  if ('unit' in record && 'query' in record && typeof schema === 'number' && schema > RECORD_SCHEMA_VERSION) {
-    return { kind: 'newer', schema };
-  }
-  if (!isRecord(record)) return { kind: 'foreign' };
-  if (record.unit !== unit) return { kind: 'other_unit', unit: record.unit };
-  const { query, part, parts, outcome, fingerprint, attempt, run } = record;
-  return {
-    kind: 'record',
-    head: { query, part, parts, outcome, fingerprint, attempt, run, rerun: record.rerun === true },
-  };
-}
-
-function isRecord(
-  value: Record<string, unknown>,
-): value is Record<string, unknown> & RecordHead & { unit: string } {
-  return (
-    ['unit', 'query', 'fingerprint', 'run'].every(key => typeof value[key] === 'string') &&
-    ['part', 'parts', 'attempt'].every(
-      key => Number.isSafeInteger(value[key]) && (value[key] as number) >= 1,
-    ) &&
-    (value.part as number) <= (value.parts as number) &&
-    KNOWN_OUTCOMES.has(value.outcome)
-  );
 }

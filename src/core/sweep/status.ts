@@ -1,6 +1,4 @@
-import type { RecordHead } from '../log/record.js';
-import type { LogVisitor } from '../log/scan/log-scan.js';
-import type { Outcome } from '../model.js';
+import type { FinalStates } from '../log/scan/index.js';
 import { isWaiting, type QueueTask, type TaskEnd } from '../queue/queue.js';
 import type { Output } from '../schema.js';
 import type { unitStatus } from './status.schema.js';
@@ -11,103 +9,65 @@ export type UnitState = UnitStatus['state'];
 /** One unit in the status of a sweep. */
 export interface UnitStatus extends Output<typeof unitStatus> {}
 
-interface State {
-  readonly outcome: Outcome;
-  readonly parts: number;
+/** Returns the first of these queries that have no result; at most `limit`. */
+export function unrecorded(states: FinalStates, queries: readonly string[], limit: number): string[] {
+  const found: string[] = [];
+  for (const query of queries) {
+    if (found.length === limit) break;
+    if (states.outcomeOf(states.find(query)) === undefined) found.push(query);
+  }
+  return found;
+}
+
+/** Returns how many rows a normal result has on average; `undefined` without one. */
+export function usualRows(states: FinalStates): number | undefined {
+  let lines = 0;
+  let normal = 0;
+  for (let number = 0; number < states.numbers; number += 1) {
+    if (states.outcomeOf(number) !== 'normal') continue;
+    lines += states.partsOf(number);
+    normal += 1;
+  }
+  return normal === 0 ? undefined : lines / normal;
 }
 
 /**
- * What the log of a unit holds, as final states without their fingerprints: the status counts, and only the audit
- * judges. It can be kept while the log grows.
+ * Returns the counts for the queries that the unit has, by final states whatever their fingerprints: the status counts,
+ * and only the audit judges. `rows`: those of a normal result where they are known, and else `usual` for an estimate of
+ * those that have no result yet.
  */
-export class UnitProgress implements LogVisitor {
-  readonly #final = new Map<string, State>();
-  #run = '';
-  #groupsOfRun = 0;
-
-  /** The newest run that recorded anything, and how many groups it recorded. */
-  get lastRun(): { readonly run: string; readonly groups: number } {
-    return { run: this.#run, groups: this.#groupsOfRun };
+export function countStates(
+  states: FinalStates,
+  queries: readonly string[],
+  rows: number | undefined,
+  usual = 1,
+): Pick<UnitStatus, 'queries' | 'settled' | 'errors' | 'found_lines' | 'expected_lines' | 'estimated'> {
+  const counts = { normal: 0, skipped: 0, error: 0 };
+  let found = 0;
+  let normalLines = 0;
+  for (const name of queries) {
+    const number = states.find(name);
+    const outcome = states.outcomeOf(number);
+    if (outcome === undefined) continue;
+    const parts = states.partsOf(number);
+    counts[outcome] += 1;
+    found += parts;
+    if (outcome === 'normal') normalLines += parts;
   }
-
-  group({ query, outcome, parts, run }: RecordHead): void {
-    this.#final.set(query, { outcome, parts });
-    if (run !== this.#run) {
-      this.#run = run;
-      this.#groupsOfRun = 0;
-    }
-    this.#groupsOfRun += 1;
-  }
-
-  partial({ query }: RecordHead): void {
-    this.#final.delete(query);
-  }
-
-  foreign(): void {}
-  newer(): void {}
-  unreadable(): void {}
-
-  /** The first of these queries that have no result; at most `limit`. */
-  unrecorded(queries: readonly string[], limit: number): string[] {
-    const found: string[] = [];
-    for (const query of queries) {
-      if (found.length === limit) break;
-      if (!this.#final.has(query)) found.push(query);
-    }
-    return found;
-  }
-
-  /** Rows that a normal result has on average; `undefined` without one. */
-  get width(): number | undefined {
-    let lines = 0;
-    let normal = 0;
-    for (const { outcome, parts } of this.#final.values()) {
-      if (outcome !== 'normal') continue;
-      lines += parts;
-      normal += 1;
-    }
-    return normal === 0 ? undefined : lines / normal;
-  }
-
-  /**
-   * The counts for the queries that the unit has; `rows` of a normal result where they are known, and else
-   * `usualRows` for an estimate of those that have no result yet.
-   */
-  counts(
-    queries: readonly string[],
-    rows: number | undefined,
-    usualRows = 1,
-  ): Pick<UnitStatus, 'queries' | 'settled' | 'errors' | 'found_lines' | 'expected_lines' | 'estimated'> {
-    let normal = 0;
-    let skipped = 0;
-    let errors = 0;
-    let found = 0;
-    let normalLines = 0;
-    for (const name of queries) {
-      const state = this.#final.get(name);
-      if (state === undefined) continue;
-      found += state.parts;
-      if (state.outcome === 'error') errors += 1;
-      else if (state.outcome === 'skipped') skipped += 1;
-      else {
-        normal += 1;
-        normalLines += state.parts;
-      }
-    }
-    const settled = normal + skipped;
-    const missing = queries.length - settled - errors;
-    const width = rows ?? (normal === 0 ? usualRows : normalLines / normal);
-    return {
-      queries: queries.length,
-      settled,
-      errors,
-      found_lines: found,
-      expected_lines: Math.round(
-        (rows === undefined ? normalLines : normal * rows) + skipped + errors + missing * width,
-      ),
-      estimated: rows === undefined && missing > 0,
-    };
-  }
+  const { normal, skipped, error } = counts;
+  const settled = normal + skipped;
+  const missing = queries.length - settled - error;
+  const width = rows ?? (normal === 0 ? usual : normalLines / normal);
+  return {
+    queries: queries.length,
+    settled,
+    errors: error,
+    found_lines: found,
+    expected_lines: Math.round(
+      (rows === undefined ? normalLines : normal * rows) + skipped + error + missing * width,
+    ),
+    estimated: rows === undefined && missing > 0,
+  };
 }
 
 /** What decides a unit's state. */

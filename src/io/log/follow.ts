@@ -1,7 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
 import { QrunError } from '../../core/errors.js';
-import type { RecordHead } from '../../core/log/record.js';
-import { LogScanner, type LogTail, type LogVisitor } from '../../core/log/scan/log-scan.js';
+import {
+  Continuation,
+  type LogCollector,
+  LogScanner,
+  type LogTail,
+  type Told,
+} from '../../core/log/scan/index.js';
 import { isMissing, readError } from '../files/failures.js';
 import { openToReadAsync } from '../files/open-file.js';
 import { OWN_TO_READ } from '../files/own-file.js';
@@ -13,13 +18,13 @@ const MIN_READ_BYTES = 4096;
 const SETTLED_MS = 2_000;
 
 /**
- * Reads a log from front to back without its lock and without changing it; resolves with how it ends, or with
- * `undefined` when there is no such file. A torn end may be a writer at work.
+ * Reads a log from front to back, into a collector, without its lock and without changing it; resolves with how it ends,
+ * or with `undefined` when there is no such file. A torn end may be a writer at work.
  *
- * Errors: QrunError `READ_FAILED` when it cannot be read.
+ * Errors: QrunError `READ_FAILED` when it cannot be read; what the collector throws.
  */
-export async function readLog(path: string, unit: string, visitor: LogVisitor): Promise<LogTail | undefined> {
-  return await withLog(path, ({ file, state }) => scan(file, new LogScanner(unit, visitor), state.size));
+export async function readLog(path: string, unit: string, into: LogCollector): Promise<LogTail | undefined> {
+  return await withLog(path, ({ file, state }) => scan(file, new LogScanner(unit, into), state.size));
 }
 
 /** What of a file shows that it may have changed. */
@@ -32,26 +37,26 @@ interface FileState {
 }
 
 /**
- * Reads a log that grows: each look reads what is new, so that its visitor knows what that of a fresh reader would.
+ * Reads a log that grows: each look reads what is new, so that its collector holds what that of a fresh reader would.
  *
  * A log may be cut (a torn end, an append that failed) and be longer than it was by the next look. So each look begins
- * with the last thing that was told; where that does not stand there any more, the log is read anew, with a visitor
- * of its own, as one is that was replaced.
+ * with the last thing that was found; where that does not stand there any more, the log is read anew, into a new
+ * collector, and so is one that was replaced.
  */
 export class LogFollower {
   readonly #path: string;
   readonly #unit: string;
-  readonly #newVisitor: () => LogVisitor;
-  #visitor: LogVisitor | undefined;
+  readonly #newCollector: () => LogCollector;
+  #collector: LogCollector | undefined;
   #state: FileState | undefined;
   #tail: LogTail | undefined;
   #last: Told | undefined;
 
-  /** `newVisitor` is asked for a visitor before the first byte is read, and whenever reading starts anew. */
-  constructor(path: string, unit: string, newVisitor: () => LogVisitor) {
+  /** `newCollector` is called before the first byte is read, and whenever reading starts anew. */
+  constructor(path: string, unit: string, newCollector: () => LogCollector) {
     this.#path = path;
     this.#unit = unit;
-    this.#newVisitor = newVisitor;
+    this.#newCollector = newCollector;
   }
 
   /** As {@link readLog}, of what has not been read yet. One call at a time. */
@@ -59,13 +64,13 @@ export class LogFollower {
     return await withLog(this.#path, async ({ file, state }) => {
       const before = this.#state;
       if (before !== undefined && isUnchanged(before, state)) return this.#tail;
-      // Until this look has ended well, nothing is known of what the visitor was told.
+      // Until this look has ended well, nothing is known of what the collector holds.
       this.#state = undefined;
       const isSame = before?.dev === state.dev && before.ino === state.ino;
       let tail = isSame ? await this.#look(file, state.size) : undefined;
       if (tail === undefined) {
         this.#last = undefined;
-        this.#visitor = this.#newVisitor();
+        this.#collector = this.#newCollector();
         tail = await this.#look(file, state.size);
       }
       this.#state = state;
@@ -77,7 +82,7 @@ export class LogFollower {
   // `undefined` when the log is not the one that was read before, grown.
   async #look(file: FileHandle, size: number): Promise<LogTail | undefined> {
     const last = this.#last;
-    const continuation = new Continuation(this.#visitor as LogVisitor, last);
+    const continuation = new Continuation(this.#collector as LogCollector, last);
     const tail = await scan(
       file,
       new LogScanner(this.#unit, continuation, last?.start ?? 0),
@@ -133,72 +138,4 @@ function isUnchanged(before: FileState, now: FileState): boolean {
     before.ctimeMs === now.ctimeMs &&
     Date.now() - now.ctimeMs >= SETTLED_MS
   );
-}
-
-/**
- * One thing that a visitor was told, with what tells it from another one at the same place. Of a record that is its
- * run, because a run is one process, which ends with an append that failed: it writes no second one to a place.
- */
-interface Told {
-  readonly kind: keyof LogVisitor;
-  readonly start: number;
-  /** Of a group its end, of what is unreadable its length, of a partial one the records seen, of a newer one its schema. */
-  readonly number: number;
-  /** Of a record its run, of what is another unit's the unit. */
-  readonly text: string | undefined;
-}
-
-/** A visitor who is told only what follows the thing that it was told last, if that comes first. */
-class Continuation implements LogVisitor {
-  readonly #visitor: LogVisitor;
-  readonly #awaited: Told | undefined;
-  #hasMet: boolean;
-  last: Told | undefined;
-  /** Something else came first. */
-  differs = false;
-
-  constructor(visitor: LogVisitor, last: Told | undefined) {
-    this.#visitor = visitor;
-    this.#awaited = last;
-    this.#hasMet = last === undefined;
-    this.last = last;
-  }
-
-  /** Whether what was told last was found again. */
-  get isOne(): boolean {
-    return this.#hasMet && !this.differs;
-  }
-
-  group(head: RecordHead, start: number, end: number): void {
-    if (this.#isNew('group', start, end, head.run)) this.#visitor.group(head, start, end);
-  }
-
-  partial(head: RecordHead, seen: number, start: number): void {
-    if (this.#isNew('partial', start, seen, head.run)) this.#visitor.partial(head, seen, start);
-  }
-
-  foreign(start: number, unit: string | undefined): void {
-    if (this.#isNew('foreign', start, 0, unit)) this.#visitor.foreign(start, unit);
-  }
-
-  newer(start: number, schema: number): void {
-    if (this.#isNew('newer', start, schema, undefined)) this.#visitor.newer(start, schema);
-  }
-
-  unreadable(start: number, bytes: number): void {
-    if (this.#isNew('unreadable', start, bytes, undefined)) this.#visitor.unreadable(start, bytes);
-  }
-
-  #isNew(kind: Told['kind'], start: number, number: number, text: string | undefined): boolean {
-    if (this.differs) return false;
-    if (this.#hasMet) {
-      this.last = { kind, start, number, text };
-      return true;
-    }
-    const awaited = this.#awaited as Told;
-    this.#hasMet =
-      awaited.kind === kind && awaited.start === start && awaited.number === number && awaited.text === text;
-    this.differs = !this.#hasMet;
-    return false;
-  }
 }

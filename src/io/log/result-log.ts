@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { QrunError } from '../../core/errors.js';
-import { type GroupHead, RECORD_SCHEMA_VERSION, RecordEncoder } from '../../core/log/record.js';
+import { type GroupHead, RecordEncoder } from '../../core/log/record.js';
 import { RecordBuffer } from '../../core/log/record-buffer.js';
-import { FinalStates } from '../../core/log/scan/final-states.js';
-import { LogScanner, type LogVisitor } from '../../core/log/scan/log-scan.js';
+import { refusals } from '../../core/log/refusals.js';
+import { FinalStates, LogScanner } from '../../core/log/scan/index.js';
 import type { QueryError, QueryStats } from '../../core/model.js';
 import { isSettled } from '../../core/unit/plan.js';
 import type { ResultBody } from '../engines/result-body.js';
@@ -86,7 +86,8 @@ export class ResultLog {
   readonly #options: LogOptions;
   readonly #file: LogFile;
   readonly #network: boolean;
-  readonly #final = new FinalStates();
+  // A group that never became whole and has good lines behind it is no state: its query runs again.
+  readonly #final: FinalStates;
   #scanner: LogScanner;
   readonly #buffer = new RecordBuffer();
   #queue: Pending[] = [];
@@ -104,6 +105,7 @@ export class ResultLog {
     this.#options = options;
     this.#file = file;
     this.#network = network;
+    this.#final = new FinalStates(refusals(options.path, options.unit));
     this.#scanner = this.#newScanner(0);
   }
 
@@ -145,7 +147,7 @@ export class ResultLog {
   }
 
   /** The final state of every query in the log, as of the last read or append. */
-  get final(): Pick<FinalStates, 'get' | 'has' | 'size' | 'keys' | typeof Symbol.iterator> {
+  get final(): Pick<FinalStates, 'get' | 'size' | typeof Symbol.iterator> {
     return this.#final;
   }
 
@@ -407,41 +409,7 @@ export class ResultLog {
   }
 
   #newScanner(start: number): LogScanner {
-    const visitor: LogVisitor = {
-      group: head => this.#final.set(head),
-      // A group that never became whole and has good lines behind it: its query runs again.
-      partial: head => {
-        this.#final.delete(head.query);
-      },
-      newer: (offset, schema) => {
-        throw new QrunError(
-          'LOG_SCHEMA',
-          `${this.path} holds records of schema ${schema} (byte ${offset}); this qrun knows ${RECORD_SCHEMA_VERSION}`,
-          { hint: 'update qrun, or name another log with --log' },
-        );
-      },
-      foreign: (offset, unit) => {
-        if (unit === undefined) return;
-        throw new QrunError(
-          'LOG_FOREIGN',
-          `${this.path} holds records of the unit ${JSON.stringify(unit)} (byte ${offset}), not of ` +
-            JSON.stringify(this.#options.unit),
-          { hint: 'name another log with --log or --log-dir' },
-        );
-      },
-      unreadable: (offset, bytes) => {
-        throw new QrunError(
-          'LOG_DAMAGED',
-          `${this.path} is damaged: the line at byte ${offset} (${bytes} bytes) is no record`,
-          {
-            hint:
-              `look at it with: tail -c +${offset + 1} ${this.path} | head -c ${Math.min(bytes, 400)}; ` +
-              'qrun repairs only the end of a log, never its middle',
-          },
-        );
-      },
-    };
-    return new LogScanner(this.#options.unit, visitor, start);
+    return new LogScanner(this.#options.unit, this.#final, start);
   }
 }
 

@@ -1,5 +1,4 @@
 import type { Stats } from 'node:fs';
-import { twice } from '../../core/log/scan/columns.js';
 
 const BLOCK_BYTES = 256 * 1024;
 // More of one text is not worth it: reading it again costs little beside running it.
@@ -57,7 +56,11 @@ export class KeptFiles {
     bytes.copy(block, from);
     this.#blockUsed += bytes.length;
     const at = number * FIELDS;
-    if (at === this.#fields.length) this.#fields = twice(this.#fields);
+    if (at === this.#fields.length) {
+      const larger = new Float64Array(2 * at);
+      larger.set(this.#fields);
+      this.#fields = larger;
+    }
     const fields = this.#fields;
     fields[at] = stat.ino;
     fields[at + 1] = stat.size;

@@ -23,7 +23,7 @@ async function answer({
   try {
     const plan = await previewUnit(
       { ...options, source: directorySource(directory, 0, linksWithin), limit: undefined },
-      visitor => readLog(logPath, unit, visitor),
+      { path: logPath, unit, read: states => readLog(logPath, unit, states) },
       { refuseDamage: true },
     );
     return { queries: plan.queries.length + plan.refused, due: plan.due.length, bad: plan.refused };

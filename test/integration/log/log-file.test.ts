@@ -17,7 +17,7 @@ import type { LogVisitor } from '../../../src/core/log/scan/log-scan.js';
 import { makeDirectories, syncDirectory, writeWhole } from '../../../src/io/files/write-file.js';
 import { type LogFile, localDisk } from '../../../src/io/log/disk.js';
 import { readLog } from '../../../src/io/log/follow.js';
-import { normalGroup, skippedGroup, UNIT } from '../../unit/log/log-samples.js';
+import { normalGroup, skippedGroup, UNIT, watching } from '../../unit/log/log-samples.js';
 import { CAN_MOUNT, failureOf, makeFifo, scratch, withSmallDisk } from '../machine/processes.js';
 
 async function withFile(path: string, work: (file: LogFile) => Promise<void>): Promise<void> {
@@ -232,7 +232,7 @@ describe('readLog', () => {
     const torn = skippedGroup().subarray(0, 40);
     writeFileSync(path, Buffer.concat([log, torn]));
     const found: string[] = [];
-    const tail = await readLog(path, UNIT, visitor(found));
+    const tail = await readLog(path, UNIT, watching(visitor(found)));
     expect(found).toEqual(['a', 'unreadable', 'b']);
     expect(tail).toEqual({
       goodEnd: log.length,
@@ -252,11 +252,11 @@ describe('readLog', () => {
         throw refusal;
       },
     };
-    await expect(readLog(path, UNIT, refusing)).rejects.toBe(refusal);
+    await expect(readLog(path, UNIT, watching(refusing))).rejects.toBe(refusal);
   });
 
   it('gives nothing when there is no log', async () => {
-    expect(await readLog(join(scratch(), 'x'), UNIT, visitor([]))).toBeUndefined();
+    expect(await readLog(join(scratch(), 'x'), UNIT, watching(visitor([])))).toBeUndefined();
   });
 
   it.each<[string, (path: string) => void, RegExp]>([
@@ -265,7 +265,7 @@ describe('readLog', () => {
   ])('refuses %s', async (_, make, reason) => {
     const path = join(scratch(), 'x');
     make(path);
-    const { code, message, hint } = await failureOf(readLog(path, UNIT, visitor([])));
+    const { code, message, hint } = await failureOf(readLog(path, UNIT, watching(visitor([]))));
     expect([code, hint]).toEqual(['READ_FAILED', expect.stringContaining('--log-dir')]);
     expect(message).toMatch(reason);
   });

@@ -4,7 +4,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { LogTail, LogVisitor } from '../../../src/core/log/scan/log-scan.js';
 import { LogFollower, readLog } from '../../../src/io/log/follow.js';
-import { errorGroup, normalGroup, scanChunks, skippedGroup, UNIT } from '../../unit/log/log-samples.js';
+import {
+  errorGroup,
+  normalGroup,
+  scanChunks,
+  skippedGroup,
+  UNIT,
+  watching,
+} from '../../unit/log/log-samples.js';
 import { scratch } from '../machine/processes.js';
 
 function following(path: string): { follower: LogFollower; found: () => readonly string[] } {
@@ -12,13 +19,13 @@ function following(path: string): { follower: LogFollower; found: () => readonly
   const follower = new LogFollower(path, UNIT, () => {
     const mine: string[] = [];
     found = mine;
-    return {
+    return watching({
       group: ({ query }) => mine.push(query),
       partial: () => {},
       foreign: () => {},
       newer: () => {},
       unreadable: () => mine.push('unreadable'),
-    };
+    });
   });
   return { follower, found: () => found };
 }
@@ -112,7 +119,7 @@ describe('LogFollower', () => {
         let mine: Noted = noted();
         const follower = new LogFollower(path, UNIT, () => {
           mine = noted();
-          return mine.visitor;
+          return watching(mine.visitor);
         });
         let run = 0;
         let query = 0;
@@ -134,7 +141,7 @@ describe('LogFollower', () => {
           else if (one.do === 'look') {
             const tail = await follower.catchUp();
             const fresh = noted();
-            const freshTail: LogTail | undefined = await readLog(path, UNIT, fresh.visitor);
+            const freshTail: LogTail | undefined = await readLog(path, UNIT, watching(fresh.visitor));
             expect(tail).toEqual(freshTail);
             expect(mine.told).toEqual(fresh.told);
           } else {

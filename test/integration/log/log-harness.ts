@@ -137,8 +137,8 @@ export function tracedDisk(network = false): { readonly disk: LogDisk; readonly 
 /** What an audit of the log says of these queries. */
 export async function auditLog(path: string, queries: readonly string[]): Promise<AuditFindings> {
   const audit = new Audit();
-  const tail = await readLog(path, UNIT, audit);
-  if (tail?.reason !== undefined) audit.torn(tail.goodEnd, tail.tornBytes, tail.reason);
+  const found = audit.begin(path);
+  found.end(await readLog(path, UNIT, found));
   const expected = queries.map(name => ({ name, fingerprint: '9f86d081884c7d65', rows: undefined }));
   return audit.report(UNIT, path, expected);
 }

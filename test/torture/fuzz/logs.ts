@@ -1,13 +1,8 @@
 import fc from 'fast-check';
-import {
-  encodeRowless,
-  type GroupHead,
-  RecordEncoder,
-  readForeignLine,
-} from '../../../src/core/log/record.js';
-import { LogScanner, type LogVisitor } from '../../../src/core/log/scan/log-scan.js';
-import { LogStates } from '../../../src/core/log/scan/log-states.js';
-import { UnitProgress } from '../../../src/core/sweep/status.js';
+import { encodeRowless, type GroupHead, RecordEncoder } from '../../../src/core/log/record.js';
+import { AuditedLog, FinalStates, LogScanner } from '../../../src/core/log/scan/index.js';
+import type { LogVisitor } from '../../../src/core/log/scan/log-scan.js';
+import { readForeignLine } from '../../../src/core/log/scan/record-head.js';
 import { parseInflight, suspectsOf } from '../../../src/core/unit/inflight.js';
 import { cut, cuts, must, mutated, reshaped, textOf } from './grammar.js';
 import { type Target, target } from './trial.js';
@@ -89,8 +84,8 @@ export const LOGS: readonly Target[] = [
   }),
   target('log-states', 500, log, text => {
     const bytes = Buffer.from(text);
-    for (const visitor of [new LogStates('l'), new UnitProgress()]) {
-      const scanner = new LogScanner(UNIT, visitor);
+    for (const collector of [new AuditedLog('l'), new FinalStates()]) {
+      const scanner = new LogScanner(UNIT, collector);
       scanner.push(bytes);
       scanner.tail();
     }

@@ -118,7 +118,7 @@ async function tornTail(
     trial.injected();
     const repairs: string[] = [];
     const log = await openLog(path, repairs);
-    const due = [1, 2, 3, 5, 6].map(queryName).filter(query => !log.final.has(query));
+    const due = [1, 2, 3, 5, 6].map(queryName).filter(query => log.final.get(query) === undefined);
     for (const query of due) await record(log, query, 'run-2');
     await log.close();
     const sides = sideFiles(path);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Audit, type AuditFindings, type ExpectedQuery, formula } from '../../../src/core/log/audit.js';
 import type { GroupHead } from '../../../src/core/log/record.js';
-import { LogScanner } from '../../../src/core/log/scan/log-scan.js';
+import { LogScanner } from '../../../src/core/log/scan/index.js';
 import { errorGroup, linesOf, normalGroup, skippedGroup, UNIT } from './log-samples.js';
 
 const NOW = '9f86d081884c7d65';
@@ -16,11 +16,10 @@ const expected = (name: string, width?: number): ExpectedQuery => ({ name, finge
 
 function audit(log: Buffer | readonly Buffer[], queries: readonly (string | ExpectedQuery)[]): AuditFindings {
   const collected = new Audit();
-  collected.begin('x.ndjson');
-  const scanner = new LogScanner(UNIT, collected);
+  const found = collected.begin('x.ndjson');
+  const scanner = new LogScanner(UNIT, found);
   scanner.push(Buffer.isBuffer(log) ? log : Buffer.concat(log));
-  const { goodEnd, tornBytes, reason } = scanner.tail();
-  if (reason !== undefined) collected.torn(goodEnd, tornBytes, reason);
+  found.end(scanner.tail());
   return collected.report(
     UNIT,
     'x.ndjson',
@@ -418,7 +417,7 @@ describe('the fingerprint that an audit found', () => {
     const half = (query: string, head: Partial<GroupHead> = {}): Buffer =>
       linesOf(normal(query, 3, head))[0] as Buffer;
     const collected = new Audit();
-    const scanner = new LogScanner(UNIT, collected);
+    const scanner = new LogScanner(UNIT, collected.begin('x.ndjson'));
     const log = [
       normal('a', 3, { fingerprint: BEFORE }),
       normal('a', 3, { run: 'run2' }),
@@ -442,11 +441,10 @@ describe('several logs', () => {
   function auditLogs(logs: readonly (readonly Buffer[])[], names: readonly string[]): AuditFindings {
     const collected = new Audit();
     for (const [index, log] of logs.entries()) {
-      collected.begin(`${index}.ndjson`);
-      const scanner = new LogScanner(UNIT, collected);
+      const found = collected.begin(`${index}.ndjson`);
+      const scanner = new LogScanner(UNIT, found);
       scanner.push(Buffer.concat([...log]));
-      const { goodEnd, tornBytes, reason } = scanner.tail();
-      if (reason !== undefined) collected.torn(goodEnd, tornBytes, reason);
+      found.end(scanner.tail());
     }
     return collected.report(
       UNIT,

@@ -3,10 +3,11 @@ import {
   encodeRowless,
   type GroupHead,
   RecordEncoder,
-  type RecordHead,
   type RowlessOutcome,
 } from '../../../src/core/log/record.js';
-import { LogScanner, type LogTail } from '../../../src/core/log/scan/log-scan.js';
+import { FinalStates } from '../../../src/core/log/scan/index.js';
+import { LogScanner, type LogTail, type LogVisitor } from '../../../src/core/log/scan/log-scan.js';
+import type { RecordHead } from '../../../src/core/log/scan/record-head.js';
 import type { Outcome } from '../../../src/core/model.js';
 
 /** The unit of all samples. */
@@ -78,6 +79,11 @@ export interface Scanned {
   readonly findings: readonly Finding[];
   readonly goodEnd: number;
   readonly tornBytes: number;
+}
+
+/** What takes the place of a collector in a test, and calls `visitor` with what a scan finds. */
+export function watching(visitor: LogVisitor): FinalStates {
+  return Object.assign(new FinalStates(), visitor);
 }
 
 /** Reads a log with the real scanner, in the given chunks. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { RecordHead } from '../../../src/core/log/record.js';
 import { LogScanner } from '../../../src/core/log/scan/log-scan.js';
+import type { RecordHead } from '../../../src/core/log/scan/record-head.js';
 import {
   anyContent,
   anyHead,

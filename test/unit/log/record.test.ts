@@ -8,10 +8,9 @@ import {
   FINGERPRINT_DIGITS,
   RECORD_SCHEMA_VERSION,
   RecordEncoder,
-  type RecordHead,
-  readForeignLine,
 } from '../../../src/core/log/record.js';
 import { HeadReader, type LineHead } from '../../../src/core/log/scan/head-reader.js';
+import { type RecordHead, readForeignLine } from '../../../src/core/log/scan/record-head.js';
 import {
   anyContent,
   anyHead,

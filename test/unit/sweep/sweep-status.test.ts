@@ -1,29 +1,30 @@
 import { describe, expect, it } from 'vitest';
 import { SweepWatch, type UnitToWatch } from '../../../src/app/sweep/status.js';
-import type { RecordHead } from '../../../src/core/log/record.js';
+import { FinalStates } from '../../../src/core/log/scan/index.js';
+import type { RecordHead } from '../../../src/core/log/scan/record-head.js';
 import type { TaskEnd } from '../../../src/core/queue/queue.js';
 import type { SweepAudit } from '../../../src/core/sweep/audit.js';
-import { endNote, UnitProgress, unitState } from '../../../src/core/sweep/status.js';
+import { countStates, endNote, unitState, usualRows } from '../../../src/core/sweep/status.js';
 import type { RunStart } from '../../../src/io/log/run-sidecar.js';
 import { queueState, queueTask } from '../queue/samples.js';
 
 function head(query: string, outcome: RecordHead['outcome'], parts = 1, run = 'r1'): RecordHead {
-  return { query, outcome, parts, run } as RecordHead;
+  return { query, outcome, parts, run, fingerprint: '' } as RecordHead;
 }
 
-describe('UnitProgress', () => {
-  const progress = new UnitProgress();
-  progress.group(head('a', 'error'));
-  progress.group(head('a', 'normal', 3));
-  progress.group(head('b', 'skipped'));
-  progress.group(head('c', 'error', 1, 'r2'));
-  progress.group(head('gone', 'normal', 9, 'r2'));
-  progress.group(head('d', 'normal', 3, 'r2'));
-  progress.partial(head('d', 'normal', 3, 'r2'));
+describe('the final states of a unit', () => {
+  const states = new FinalStates();
+  states.group(head('a', 'error'));
+  states.group(head('a', 'normal', 3));
+  states.group(head('b', 'skipped'));
+  states.group(head('c', 'error', 1, 'r2'));
+  states.group(head('gone', 'normal', 9, 'r2'));
+  states.group(head('d', 'normal', 3, 'r2'));
+  states.partial(head('d', 'normal', 3, 'r2'));
   const queries = ['a', 'b', 'c', 'd', 'e'];
 
   it('counts final states, of the queries that the unit has', () => {
-    expect(progress.counts(queries, 3)).toEqual({
+    expect(countStates(states, queries, 3)).toEqual({
       queries: 5,
       settled: 2,
       errors: 1,
@@ -34,20 +35,20 @@ describe('UnitProgress', () => {
   });
 
   it('estimates the rows of what is missing from those that are there, else from the sweep', () => {
-    expect(progress.counts(queries, undefined)).toMatchObject({
+    expect(countStates(states, queries, undefined)).toMatchObject({
       expected_lines: 3 + 1 + 1 + 2 * 3,
       estimated: true,
     });
-    expect(new UnitProgress().counts(queries, undefined, 4)).toMatchObject({
+    expect(countStates(new FinalStates(), queries, undefined, 4)).toMatchObject({
       expected_lines: 20,
       estimated: true,
     });
-    expect(progress.counts(['a', 'b'], undefined).estimated).toBe(false);
-    expect([progress.width, new UnitProgress().width]).toEqual([6, undefined]);
+    expect(countStates(states, ['a', 'b'], undefined).estimated).toBe(false);
+    expect([usualRows(states), usualRows(new FinalStates())]).toEqual([6, undefined]);
   });
 
   it('counts the groups of the newest run, for its rate', () => {
-    expect(progress.lastRun).toEqual({ run: 'r2', groups: 3 });
+    expect(states.lastRun).toEqual({ run: 'r2', groups: 3 });
   });
 });
 
@@ -121,11 +122,11 @@ describe('SweepWatch', () => {
       unit: name,
       queries: () => ['a', 'b', 'c', 'd'],
       rowsPerQuery: undefined,
-      follow: newProgress => {
-        const progress = newProgress();
+      follow: newStates => {
+        const states = newStates();
         return {
           catchUp: async () => {
-            for (const one of heads.splice(0)) progress.group(one);
+            for (const one of heads.splice(0)) states.group(one);
             return undefined;
           },
         };

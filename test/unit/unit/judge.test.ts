@@ -4,8 +4,8 @@ import { auditUnit } from '../../../src/app/unit/audit.js';
 import { planUnit, queryReader } from '../../../src/app/unit/plan.js';
 import { QrunError } from '../../../src/core/errors.js';
 import type { AuditReport } from '../../../src/core/log/audit.js';
-import type { RecordHead } from '../../../src/core/log/record.js';
-import type { LogVisitor } from '../../../src/core/log/scan/log-scan.js';
+import type { AuditedLog } from '../../../src/core/log/scan/index.js';
+import type { RecordHead } from '../../../src/core/log/scan/record-head.js';
 import type { Outcome, Parameters } from '../../../src/core/model.js';
 import { fingerprinter } from '../../../src/core/unit/fingerprint.js';
 import {
@@ -148,10 +148,10 @@ function recordedOf(unit: Unit, then: Rules) {
     const fingerprint = print(Buffer.from(recorded.text));
     final.set(name, { fingerprint, outcome: recorded.outcome, parts: 1, run: 'r1' });
   }
-  const readLog = async (visitor: LogVisitor) => {
+  const readLog = async (found: AuditedLog) => {
     for (const [query, state] of final) {
       const head = { ...state, query, unit: 'u', part: 1, attempt: 1, rerun: false };
-      visitor.group(head as unknown as RecordHead, 0, 1);
+      found.group(head as unknown as RecordHead, 0);
     }
     return { goodEnd: 0, tornBytes: 0, reason: undefined };
   };

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type PlanOptions, planUnit, queryReader, type UnitPlan } from '../../../src/app/unit/plan.js';
-import { previewUnit } from '../../../src/app/unit/preview.js';
+import { type LogToPreview, previewUnit } from '../../../src/app/unit/preview.js';
 import { QrunError } from '../../../src/core/errors.js';
-import type { LogVisitor } from '../../../src/core/log/scan/log-scan.js';
+import type { FinalStates } from '../../../src/core/log/scan/index.js';
 import { fingerprinter } from '../../../src/core/unit/fingerprint.js';
 import type { FinalState } from '../../../src/core/unit/plan.js';
 import type { UnitSource } from '../../../src/io/unit/unit-files.js';
@@ -299,34 +299,37 @@ describe('previewUnit', () => {
     return { query, ...state, unit: 'u', attempt: 1, rerun: false };
   };
 
+  const preview = (read: LogToPreview['read']) =>
+    previewUnit(options(files), { path: 'u.ndjson', unit: 'u', read });
+
   it('plans from a log that is only read; a partial group is no result', async () => {
-    const plan = await previewUnit(options(files), async visitor => {
-      feed(visitor, 'a', 'SELECT 1');
-      feed(visitor, 'b', 'SELECT 2');
-      visitor.partial(group('b', 'SELECT 2') as never, 1, 0);
-      visitor.unreadable(7, 9);
+    const plan = await preview(async states => {
+      feed(states, 'a', 'SELECT 1');
+      feed(states, 'b', 'SELECT 2');
+      states.partial(group('b', 'SELECT 2') as never);
+      states.unreadable(7, 9);
       return undefined;
     });
     expect(reasons(plan)).toEqual({ a: 'settled', b: 'new' });
   });
 
   it('without a log everything is new', async () => {
-    expect(reasons(await previewUnit(options(files), async () => undefined))).toEqual({ a: 'new', b: 'new' });
+    expect(reasons(await preview(async () => undefined))).toEqual({ a: 'new', b: 'new' });
   });
 
   it('refuses the log of another unit, and passes over lines of no unit', async () => {
-    await previewUnit(options(files), async visitor => {
-      visitor.foreign(0, undefined);
+    await preview(async states => {
+      states.foreign(0, undefined);
       return undefined;
     });
-    const other = previewUnit(options(files), async visitor => {
-      visitor.foreign(0, 'v');
+    const other = preview(async states => {
+      states.foreign(0, 'v');
       return undefined;
     });
     expect(await problem(other)).toMatchObject({ code: 'LOG_FOREIGN', exitCode: 23 });
   });
 
-  function feed(visitor: LogVisitor, query: string, sql: string): void {
-    visitor.group(group(query, sql) as never, 0, 1);
+  function feed(states: FinalStates, query: string, sql: string): void {
+    states.group(group(query, sql) as never);
   }
 });

@@ -92,7 +92,7 @@ export async function auditOne(
     usedElsewhere: setup.used,
     setupCannotRun: setup.cannotRun,
     source: directorySource(context.directory, 0, context.linksWithin),
-    readLog: (visitor, log) => readLog(log, unit, visitor),
+    readLog: (found, log) => readLog(log, unit, found),
   });
   return { ...report, last_run: otherSettings(starts, inputs.settings) };
 }

@@ -41,7 +41,7 @@ export async function showPlan(directory: string, flags: Flags, terminal: Termin
       usedElsewhere: setup.used,
       bad: config.skipBad ? 'skip' : flags.json === true ? 'tell' : 'refuse',
     },
-    visitor => readLog(logPath, unit, visitor),
+    { path: logPath, unit, read: states => readLog(logPath, unit, states) },
   );
   const refuses = setup.error !== undefined || (!config.skipBad && plan.cannotRun.length > 0);
   const due = new Set(plan.due);

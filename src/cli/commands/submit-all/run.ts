@@ -180,7 +180,7 @@ function planOf(context: UnitContext, signal: AbortSignal) {
       usedElsewhere: usedBySetup(context),
       bad: config.skipBad ? 'skip' : 'refuse',
     },
-    visitor => readLog(logPath, unit, visitor),
+    { path: logPath, unit, read: states => readLog(logPath, unit, states) },
     { signal, refuseDamage: true },
   );
 }

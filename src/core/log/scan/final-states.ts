@@ -1,9 +1,9 @@
 import { OUTCOMES, type Outcome } from '../../model.js';
 import type { FinalState } from '../../unit/plan.js';
-import type { RecordHead } from '../record.js';
-import { twice } from './columns.js';
 import { LineHead, viewOf } from './head-reader.js';
-import { NameTable } from './name-table.js';
+import type { LogVisitor, OtherLines } from './log-scan.js';
+import { NameTable, twice } from './name-table.js';
+import type { RecordHead } from './record-head.js';
 
 /** What a state is noted from: the head of a group, or what was written as one. */
 export type GroupOfQuery = Pick<RecordHead, 'query' | 'fingerprint' | 'outcome' | 'parts' | 'run'>;
@@ -18,14 +18,20 @@ const RUN = 2;
 const OWN_TEXT = 3;
 const FINGERPRINT = 4;
 
+const IGNORED: OtherLines = { foreign() {}, newer() {}, unreadable() {} };
+
 /**
- * The final states of queries, as rows of numbers: a log of a gigabyte may hold a million, which as objects in a Map
- * take longer than reading it. `get` makes the object.
+ * The final states of queries, collected by a scan of their log or noted one by one: the last whole group of each, and
+ * none where records of an unfinished group stand behind it. `others` is called with all other lines, and may throw.
+ *
+ * They are rows of numbers: a log of a gigabyte may hold a million, which as objects in a Map take longer than reading
+ * it. `get` makes the object, which is the caller's own.
  *
  * Queries keep their number for good; they come in the order in which they first came. Memory: about 80 bytes a
  * query, and its name. Up to 2^32 - 1 parts.
  */
-export class FinalStates {
+export class FinalStates implements LogVisitor {
+  readonly #others: OtherLines;
   readonly #names = new NameTable();
   #rows = new Uint32Array(16 * ROW);
   #bytes = Buffer.from(this.#rows.buffer);
@@ -35,8 +41,38 @@ export class FinalStates {
   readonly #runNumbers = new Map<string, number>();
   #lastRun: string | undefined;
   #lastRunNumber = 0;
+  #groupsOfLastRun = 0;
   // Fingerprints that are not 16 printable bytes: qrun writes none.
   readonly #ownTexts = new Map<number, string>();
+
+  constructor(others = IGNORED) {
+    this.#others = others;
+  }
+
+  group(head: RecordHead): void {
+    this.set(head);
+  }
+
+  partial(head: RecordHead): void {
+    this.clear(this.numberOf(head));
+  }
+
+  foreign(start: number, unit: string | undefined): void {
+    this.#others.foreign(start, unit);
+  }
+
+  newer(start: number, schema: number): void {
+    this.#others.newer(start, schema);
+  }
+
+  unreadable(start: number, bytes: number): void {
+    this.#others.unreadable(start, bytes);
+  }
+
+  /** The run of the last group, with how many groups of it came without one of another run; `undefined` without any. */
+  get lastRun(): { readonly run: string; readonly groups: number } | undefined {
+    return this.#lastRun === undefined ? undefined : { run: this.#lastRun, groups: this.#groupsOfLastRun };
+  }
 
   /** How many queries have a final state. */
   get size(): number {
@@ -45,10 +81,10 @@ export class FinalStates {
 
   /** The number of a query, from 0; a new one has no state yet. */
   numberOf(group: Pick<RecordHead, 'query'>): number {
-    const { bytes } = group instanceof LineHead && group.isPlainQuery ? group : NO_BYTES;
-    if (bytes === undefined) return this.#names.addText(group.query);
-    const { view, queryFrom, queryTo } = group as LineHead;
-    return this.#names.add(bytes, view, queryFrom, queryTo);
+    if (!(group instanceof LineHead) || !group.isPlainQuery || group.bytes === undefined) {
+      return this.#names.addText(group.query);
+    }
+    return this.#names.add(group.bytes, group.view, group.queryFrom, group.queryTo);
   }
 
   /** Notes a group as the query's final state. */
@@ -73,25 +109,15 @@ export class FinalStates {
     this.#setFingerprint(number, group.fingerprint);
   }
 
-  /** Takes the final state of a query away: `true` when it had one. */
-  delete(query: string): boolean {
-    return this.clear(this.#names.find(query));
-  }
-
-  /** As `delete`, by the query's number. */
-  clear(number: number): boolean {
-    if (!this.hasNumber(number)) return false;
+  /** Takes the final state away from the query with this number, if it has one. */
+  clear(number: number): void {
+    if (!this.#isSet(number)) return;
     this.#rows[number * ROW] = 0;
     this.#size -= 1;
-    return true;
   }
 
   get(query: string): FinalState | undefined {
     return this.at(this.#names.find(query));
-  }
-
-  has(query: string): boolean {
-    return this.hasNumber(this.#names.find(query));
   }
 
   /** The number of a query that came before, else -1. */
@@ -109,19 +135,19 @@ export class FinalStates {
     return this.#names.name(number);
   }
 
-  /** Whether the query with this number has a final state. */
-  hasNumber(number: number): boolean {
-    return number >= 0 && number * ROW < this.#rows.length && this.#rows[number * ROW] !== 0;
+  /** The outcome of the query with this number (-1: of none); `undefined` without a final state. */
+  outcomeOf(number: number): Outcome | undefined {
+    return this.#isSet(number) ? OUTCOMES[(this.#rows[number * ROW] as number) - 1] : undefined;
   }
 
   /** The parts of its final state; 0 without one. */
   partsOf(number: number): number {
-    return this.hasNumber(number) ? (this.#rows[number * ROW + PARTS] as number) : 0;
+    return this.#isSet(number) ? (this.#rows[number * ROW + PARTS] as number) : 0;
   }
 
   /** The final state of the query with this number. */
   at(number: number): FinalState | undefined {
-    if (!this.hasNumber(number)) return undefined;
+    if (!this.#isSet(number)) return undefined;
     const row = number * ROW;
     return {
       fingerprint: this.#fingerprint(number),
@@ -139,13 +165,14 @@ export class FinalStates {
     }
   }
 
-  /** The names of the queries that have a final state. */
-  *keys(): Generator<string, undefined, undefined> {
-    for (const [name] of this) yield name;
+  #isSet(number: number): boolean {
+    return number >= 0 && number * ROW < this.#rows.length && this.#rows[number * ROW] !== 0;
   }
 
   #runNumber(run: string): number {
+    this.#groupsOfLastRun += 1;
     if (run === this.#lastRun) return this.#lastRunNumber;
+    this.#groupsOfLastRun = 1;
     let number = this.#runNumbers.get(run);
     if (number === undefined) {
       number = this.#runs.push(run) - 1;
@@ -184,8 +211,6 @@ export class FinalStates {
     this.#view = viewOf(this.#bytes);
   }
 }
-
-const NO_BYTES = { bytes: undefined };
 
 // Where the fingerprint stands as it is, else -1.
 function plainFingerprintAt(group: GroupOfQuery): number {

@@ -1,5 +1,5 @@
 import { OUTCOMES, type Outcome } from '../../model.js';
-import type { RecordHead } from '../record.js';
+import type { RecordHead } from './record-head.js';
 
 /**
  * The head of a line as qrun writes it, read by position. Its texts are decoded when they are first asked for, which

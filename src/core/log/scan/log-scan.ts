@@ -1,21 +1,22 @@
-import { type RecordHead, readForeignLine } from '../record.js';
 import { HeadReader, LineHead, viewOf } from './head-reader.js';
+import { type RecordHead, readForeignLine } from './record-head.js';
 
-/**
- * What a scan finds, in the order of the log; offsets are bytes from the start of the file. The texts of a head are
- * decoded when they are asked for, which is possible during the call only.
- */
-export interface LogVisitor {
+/** What is called with the lines of a log that belong to no group of its unit. */
+export interface OtherLines {
+  /** A line of JSON that is not a record of this unit; `unit` is set when it is one of another unit. */
+  foreign(start: number, unit: string | undefined): void;
+  /** A record of a later version of the format. */
+  newer(start: number, schema: number): void;
+  /** A line that is not JSON, or holds NUL bytes, with something else behind it: damage. */
+  unreadable(start: number, bytes: number): void;
+}
+
+/** What a scan calls with what it finds, in the order of the log; offsets are bytes from the start of the file. */
+export interface LogVisitor extends OtherLines {
   /** All `head.parts` records of one attempt, one after the other. `head` is that of part 1. */
   group(head: RecordHead, start: number, end: number): void;
   /** The first `seen` records of a group that never became whole, with something else behind it. */
   partial(head: RecordHead, seen: number, start: number): void;
-  /** A line of JSON that is no record of this unit; `unit` is set when it is one of another unit. */
-  foreign(start: number, unit: string | undefined): void;
-  /** A record of a later version of the format. */
-  newer(start: number, schema: number): void;
-  /** A line that is no JSON, or holds NUL bytes, with something else behind it: damage. */
-  unreadable(start: number, bytes: number): void;
 }
 
 /** How the log ends, beyond its last whole group. */

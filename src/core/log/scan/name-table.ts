@@ -1,10 +1,16 @@
-import { twice } from './columns.js';
 import { viewOf } from './head-reader.js';
 
 const MIN_SLOTS = 64;
 const MIN_BYTES = 1024;
 const QUOTE = 34;
 const BACKSLASH = 92;
+
+/** Returns a copy of a column of numbers with room for as many again, all 0. */
+export function twice<T extends Float64Array | Uint32Array>(column: T): T {
+  const larger = new (column.constructor as new (length: number) => T)(2 * column.length);
+  larger.set(column);
+  return larger;
+}
 
 /**
  * Numbers names from 0 in the order in which they first come. It keeps them as bytes in one buffer, found through a

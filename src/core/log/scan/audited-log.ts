@@ -1,8 +1,8 @@
 import type { FinalState } from '../../unit/plan.js';
-import type { RecordHead } from '../record.js';
-import { twice } from './columns.js';
 import { FinalStates } from './final-states.js';
-import type { LogVisitor } from './log-scan.js';
+import type { LogTail, LogVisitor } from './log-scan.js';
+import { twice } from './name-table.js';
+import type { RecordHead } from './record-head.js';
 
 /** How a query stands in one log. */
 export interface Standing {
@@ -15,8 +15,11 @@ export interface Standing {
   readonly again: { readonly times: number; readonly lines: number } | undefined;
 }
 
-/** What one log holds, as an audit looks at it: the visitor of a LogScanner. */
-export class LogStates implements LogVisitor {
+/**
+ * What one log holds, as an audit looks at it: final states, also of groups that are not whole, and everything beside
+ * them. A scan of the log collects it, and {@link end} ends it.
+ */
+export class AuditedLog implements LogVisitor {
   /** The log's name. */
   readonly log: string;
   /** Lines in it, torn ones not counted; `null` when there is no such log. */
@@ -92,8 +95,13 @@ export class LogStates implements LogVisitor {
     this.unreadableParts.push({ offset: start, bytes, reason: 'no JSON' });
   }
 
-  torn(start: number, bytes: number, reason: string): void {
-    this.unreadableParts.push({ offset: start, bytes, reason: `torn end: ${reason}` });
+  /** Notes how the log ends; `undefined`: there is no such log. A torn end: a writer died there, or is writing now. */
+  end(tail: LogTail | undefined): void {
+    if (tail === undefined) this.lines = null;
+    else if (tail.reason !== undefined) {
+      const reason = `torn end: ${tail.reason}`;
+      this.unreadableParts.push({ offset: tail.goodEnd, bytes: tail.tornBytes, reason });
+    }
   }
 
   /** The number of a query here; -1 where the log holds nothing of it. */

@@ -1,0 +1,42 @@
+import { QrunError } from '../errors.js';
+import { RECORD_SCHEMA_VERSION } from './record.js';
+import type { OtherLines } from './scan/index.js';
+
+// As far as a hint shows a damaged line.
+const SHOWN_BYTES = 400;
+
+/**
+ * Returns what refuses a log that a run must not append to, for the scan that reads it: each method throws QrunError
+ * `LOG_FOREIGN` for a record of another unit, `LOG_SCHEMA` for one of a later version, `LOG_DAMAGED` for a line that is
+ * no JSON. Lines of JSON that belong to no unit are passed over.
+ */
+export function refusals(path: string, unit: string): OtherLines {
+  return {
+    foreign(offset, other) {
+      if (other === undefined) return;
+      throw new QrunError(
+        'LOG_FOREIGN',
+        `${path} holds records of the unit ${JSON.stringify(other)} (byte ${offset}), not of ${JSON.stringify(unit)}`,
+        { hint: 'name another log with --log or --log-dir' },
+      );
+    },
+    newer(offset, schema) {
+      throw new QrunError(
+        'LOG_SCHEMA',
+        `${path} holds records of schema ${schema} (byte ${offset}); this qrun knows ${RECORD_SCHEMA_VERSION}`,
+        { hint: 'update qrun, or name another log with --log' },
+      );
+    },
+    unreadable(offset, bytes) {
+      throw new QrunError(
+        'LOG_DAMAGED',
+        `${path} is damaged: the line at byte ${offset} (${bytes} bytes) is no record`,
+        {
+          hint:
+            `look at it with: tail -c +${offset + 1} ${path} | head -c ${Math.min(bytes, SHOWN_BYTES)}; ` +
+            'qrun repairs only the end of a log, never its middle',
+        },
+      );
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import type { LogVisitor } from './log-scan.js';
+import type { RecordHead } from './record-head.js';
+
+/**
+ * One thing that a visitor was told, with what tells it from another one at the same place. Of a record that is its
+ * run, because a run is one process, which ends with an append that failed: it writes no second one to a place.
+ */
+export interface Told {
+  readonly kind: keyof LogVisitor;
+  readonly start: number;
+  /** Of a group its end, of what is unreadable its length, of a partial one the records seen, of a newer one its schema. */
+  readonly number: number;
+  /** Of a record its run, of what is another unit's the unit. */
+  readonly text: string | undefined;
+}
+
+/** A visitor who is told only what follows the thing that it was told last, if that comes first. */
+export class Continuation implements LogVisitor {
+  readonly #visitor: LogVisitor;
+  readonly #awaited: Told | undefined;
+  #hasMet: boolean;
+  last: Told | undefined;
+  /** Something else came first. */
+  differs = false;
+
+  constructor(visitor: LogVisitor, last: Told | undefined) {
+    this.#visitor = visitor;
+    this.#awaited = last;
+    this.#hasMet = last === undefined;
+    this.last = last;
+  }
+
+  /** Whether what was told last was found again. */
+  get isOne(): boolean {
+    return this.#hasMet && !this.differs;
+  }
+
+  group(head: RecordHead, start: number, end: number): void {
+    if (this.#isNew('group', start, end, head.run)) this.#visitor.group(head, start, end);
+  }
+
+  partial(head: RecordHead, seen: number, start: number): void {
+    if (this.#isNew('partial', start, seen, head.run)) this.#visitor.partial(head, seen, start);
+  }
+
+  foreign(start: number, unit: string | undefined): void {
+    if (this.#isNew('foreign', start, 0, unit)) this.#visitor.foreign(start, unit);
+  }
+
+  newer(start: number, schema: number): void {
+    if (this.#isNew('newer', start, schema, undefined)) this.#visitor.newer(start, schema);
+  }
+
+  unreadable(start: number, bytes: number): void {
+    if (this.#isNew('unreadable', start, bytes, undefined)) this.#visitor.unreadable(start, bytes);
+  }
+
+  #isNew(kind: Told['kind'], start: number, number: number, text: string | undefined): boolean {
+    if (this.differs) return false;
+    if (this.#hasMet) {
+      this.last = { kind, start, number, text };
+      return true;
+    }
+    const awaited = this.#awaited as Told;
+    this.#hasMet =
+      awaited.kind === kind && awaited.start === start && awaited.number === number && awaited.text === text;
+    this.differs = !this.#hasMet;
+    return false;
+  }
+}
