@@ -56,6 +56,10 @@ const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
   'io/machine/process-tree.ts': ['pid', 'kill'],
   // What a program that helps gets of the environment.
   'io/machine/plain-environment.ts': ['env'],
+  // What the sidecar says about who runs.
+  'io/machine/identity.ts': ['pid', 'versions'],
+  // How a task starts this program.
+  'io/machine/own-command.ts': ['execPath'],
   // Whose files are believed.
   'io/files/owner.ts': ['geteuid', 'env'],
 };

@@ -2,8 +2,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { prepareTasks } from '../../src/cli/sweep/unit-tasks.js';
 import { writeJobConfig } from '../../src/io/config/submission-config.js';
+import { prepareTasks } from '../../src/local/sweep/tasks.js';
 import { endAll, ordinaryUser, qrun, removeTree, tree } from '../integration/qrun.js';
 
 const roots: string[] = [];
@@ -75,9 +75,7 @@ describe('a submission', () => {
       table: {},
       passwordSurvives: () => true,
     } as unknown as Parameters<typeof prepareTasks>[0];
-    const failure = await prepareTasks(sweep, {} as Parameters<typeof prepareTasks>[1], []).catch(
-      error => error,
-    );
+    const failure = await prepareTasks(sweep, []).catch(error => error);
     expect(failure).toMatchObject({ code: 'CONFIG', exitCode: 2 });
     expect(String(failure.message)).not.toContain('PWINQUERY');
     expect(existsSync(join(root, '.qrun'))).toBe(false);

@@ -15,8 +15,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { prepareTasks } from '../../src/cli/sweep/unit-tasks.js';
 import { directorySource } from '../../src/io/unit/unit-files.js';
+import { prepareTasks } from '../../src/local/sweep/tasks.js';
 import { builtQrun } from '../built.js';
 import { type Ended, endAll, put, qrun, removeTree, tree } from '../integration/qrun.js';
 
@@ -143,18 +143,18 @@ describe('links that the tree made', () => {
       units: [],
       config: { engine: 'embedded' },
       given: {},
+      givers: {},
       table: {},
       trust: { trusted: () => false },
     } as unknown as Parameters<typeof prepareTasks>[0];
-    const terminal = { proc: { execPath: process.execPath } } as Parameters<typeof prepareTasks>[1];
-    await expect(prepareTasks(sweep, terminal, [])).rejects.toMatchObject({
+    await expect(prepareTasks(sweep, [])).rejects.toMatchObject({
       code: 'CONFIG',
       message: expect.stringContaining('the directory of submissions'),
     });
     expect(readdirSync(aim)).toEqual(['kept.conf']);
     rmSync(join(root, '.qrun/jobs'));
-    await prepareTasks(sweep, terminal, []);
-    await prepareTasks(sweep, terminal, []);
+    await prepareTasks(sweep, []);
+    await prepareTasks(sweep, []);
   });
 
   it('lead out of it neither in the middle of a run, on disks that are read on threads', async () => {

@@ -15,12 +15,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { prepareTasks } from '../../src/cli/sweep/unit-tasks.js';
 import { isLoopback, trustDigest } from '../../src/core/config/trust.js';
 import { writeJobConfig } from '../../src/io/config/submission-config.js';
 import { TrustStore } from '../../src/io/config/trust-store.js';
 import { type Given, type SweepContext, sweepContext } from '../../src/local/config/sweep-context.js';
-import { openSweep } from '../../src/local/sweep/context.js';
+import { resolveSweep } from '../../src/local/sweep/context.js';
+import { prepareTasks } from '../../src/local/sweep/tasks.js';
 import { type Ended, endAll, put, qrun, removeTree, tree } from '../integration/qrun.js';
 import { evilServer } from './evil-server.js';
 
@@ -111,13 +111,13 @@ describe('a server that the tree names', () => {
   it('gets none of a submission, which writes nothing', async () => {
     put(root, 'qrun.toml', `url = "${REMOTE}"\n`);
     put(home, 'pw', SECRET);
-    const sweep = openSweep(
+    const sweep = resolveSweep(
       root,
       { flags: { passwordFile: join(home, 'pw') } },
       { cwd: root, env: { HOME: home } },
       { include: [], exclude: [] },
     );
-    const failure = await prepareTasks(sweep, {} as never, []).catch((error: Error) => error);
+    const failure = await prepareTasks(sweep, []).catch((error: Error) => error);
     expect(String(failure)).toContain(`is not sent to ${REMOTE}`);
     expect(existsSync(join(root, '.qrun'))).toBe(false);
   });
@@ -603,8 +603,7 @@ describe('the configuration of a submission', () => {
     put(root, 'qrun.toml', `url = "${REMOTE}"\n`);
     const submit = (given: Given) =>
       prepareTasks(
-        openSweep(root, given, { cwd: root, env: { HOME: home } }, { include: [], exclude: [] }),
-        { proc: { execPath: 'node' } } as never,
+        resolveSweep(root, given, { cwd: root, env: { HOME: home } }, { include: [], exclude: [] }),
         [],
       );
     const flagsOf = (argv: readonly string[]): Given => ({

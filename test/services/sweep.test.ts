@@ -211,7 +211,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     expect(dry.stdout).toMatch(/to submit\s+1\s+1/);
     expect(await all.tasks()).toEqual([]);
     await all.submitted('--delay', '3600');
-    expect((await all.tasks()).map(({ phase }) => phase)).toEqual(['stashed', 'stashed']);
+    expect((await all.tasks()).map(({ phase }) => phase)).toEqual(['delayed', 'delayed']);
     expect((await all.status()).units[0]?.state).toBe('delayed');
     expect(await all.submitted()).toMatchObject({ submitted: [], queued: ['u'], audit: 'waiting' });
   });

@@ -1,3 +1,4 @@
+import { QrunError } from '../../core/errors.js';
 import { FinalStates } from '../../core/log/scan/index.js';
 import { AUDIT, tasksByName } from '../../core/queue/labels.js';
 import {
@@ -42,9 +43,11 @@ export interface AuditStatus extends Output<typeof auditSchema> {}
 export interface SweepStatus extends Output<typeof sweepStatus> {}
 
 export interface StatusDeps {
+  readonly sweep: string;
+  readonly group: string;
   readonly units: readonly UnitToWatch[];
-  /** One read of the queue; `undefined` when it is not there: the logs then tell what they can. */
-  readonly readQueue: () => Promise<QueueState | undefined>;
+  /** One read of the queue, or why it cannot be read: the logs then say what they can. */
+  readonly readQueue: () => Promise<QueueState | QrunError>;
   /** The last audit, and whether logs changed since. */
   readonly readAudit: () => { readonly audit: SweepAudit; readonly outdated: boolean } | undefined;
   readonly nowMs: () => number;
@@ -57,7 +60,7 @@ const LOGS_AT_ONCE = 4;
  * Looks at a sweep as often as one wants: each look reads the queue once, and of the logs what is new. Nothing is
  * written, locked or judged: `settled` counts results for any fingerprint, and what is stale only the audit says.
  *
- * Memory: the name and final state of each query. Errors: QrunError `QUEUE_*` of `readQueue`, `UNIT_*`, `LOG_*`.
+ * Memory: the name and final state of each query. Errors: QrunError `UNIT_*`, `LOG_*`.
  */
 export class SweepWatch {
   readonly #deps: StatusDeps;
@@ -68,8 +71,10 @@ export class SweepWatch {
     this.#units = deps.units.map(unit => new WatchedUnit(unit));
   }
 
-  async look(sweep: string, group: string): Promise<SweepStatus> {
-    const state = await this.#deps.readQueue();
+  async look(): Promise<SweepStatus> {
+    const { sweep, group } = this.#deps;
+    const read = await this.#deps.readQueue();
+    const state = read instanceof QrunError ? undefined : read;
     const tasks = tasksByName('unit', state?.tasks ?? [], sweep);
     const units: UnitStatus[] = [];
     await this.#readLogs();
@@ -103,6 +108,7 @@ export class SweepWatch {
       audit: auditStatus(tasks.get(AUDIT), this.#deps.readAudit()),
       queries_per_second: rate,
       eta_ms: rate > 0 && left > 0 ? (left / rate) * 1000 : null,
+      queue_problem: read instanceof QrunError ? read.message : null,
     };
   }
 

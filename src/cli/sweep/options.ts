@@ -1,18 +1,17 @@
 import { QrunError } from '../../core/errors.js';
 import { MAX_PRIORITY } from '../../core/sweep/units.js';
-import { commandHoldsSecret } from '../../core/text/secret-names.js';
-import { openSweep, type Sweep } from '../../local/sweep/context.js';
+import { type ResolvedSweep, resolveSweep } from '../../local/sweep/context.js';
 import type { Flags } from '../command.js';
 import { configFlags } from '../options.js';
 import type { Terminal } from '../terminal/streams.js';
 
-/** Opens the sweep of a command line; `--include` and `--exclude` choose units there, not queries. */
-export function sweepOf(directory: string, flags: Flags, terminal: Terminal): Sweep {
+/** Returns the sweep of a command line; `--include` and `--exclude` choose units there, not queries. */
+export function sweepOf(directory: string, flags: Flags, terminal: Terminal): ResolvedSweep {
   const selection = {
-    include: (flags.includeUnits as string[] | undefined) ?? [],
-    exclude: (flags.excludeUnits as string[] | undefined) ?? [],
+    include: stringsFlag(flags, 'includeUnits'),
+    exclude: stringsFlag(flags, 'excludeUnits'),
   };
-  const sweep = openSweep(directory, configFlags(flags), terminal, selection);
+  const sweep = resolveSweep(directory, configFlags(flags), terminal, selection);
   return flags.group === undefined ? sweep : { ...sweep, group: String(flags.group) };
 }
 
@@ -20,7 +19,7 @@ export function sweepOf(directory: string, flags: Flags, terminal: Terminal): Sw
 export const UNIT_PRIORITY = { min: -MAX_PRIORITY, max: MAX_PRIORITY };
 export const AUDIT_PRIORITY = { min: -MAX_PRIORITY - 1, max: MAX_PRIORITY };
 
-/** The number of a flag. Errors: QrunError `USAGE`. */
+/** Returns the number of a flag. Errors: QrunError `USAGE`. */
 export function wholeNumberFlag(
   flags: Flags,
   name: string,
@@ -36,15 +35,7 @@ export function wholeNumberFlag(
   );
 }
 
-/**
- * The commands of `--then`. Errors: QrunError `USAGE` for one with a secret in it: they stand in the state of the queue, in
- * the list of processes and in the report of the audit, where every user of the machine can read them.
- */
-export function finalizersOf(flags: Flags): string[] {
-  const commands = (flags.then as string[] | undefined) ?? [];
-  const at = commands.findIndex(commandHoldsSecret);
-  if (at === -1) return commands;
-  throw new QrunError('USAGE', `--then: command ${at + 1} looks as if it holds a secret`, {
-    hint: 'others can read it in the queue and in the list of processes: let the command read the secret from a file',
-  });
+/** Returns the values of a flag that may be given several times. */
+export function stringsFlag(flags: Flags, name: string): string[] {
+  return (flags[name] as string[] | undefined) ?? [];
 }

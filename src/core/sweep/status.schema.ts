@@ -56,15 +56,11 @@ export const sweepStatus = z.object({
     .min(0)
     .nullable()
     .describe('Until all queries have run at the present rate; null when nothing runs or nothing is left.'),
+  queue_problem: z.string().nullable().describe('Why the queue could not be asked; null where it could.'),
 });
 
 /** `qrun status --json`. */
-export const schema = z
-  .object({
-    ...sweepStatus.shape,
-    queue_problem: z.string().nullable().describe('Why the queue could not be asked; null where it could.'),
-  })
-  .meta({
-    title: 'qrun status --json',
-    description: 'A sweep at one moment; with --watch a line for each look.',
-  });
+export const schema = sweepStatus.meta({
+  title: 'qrun status --json',
+  description: 'A sweep at one moment; with --watch a line for each look.',
+});

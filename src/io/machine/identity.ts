@@ -1,6 +1,7 @@
 import { hostname, userInfo } from 'node:os';
+import { version } from './version.js';
 
-/** Host and user of this process, for people. */
+/** Returns host and user of this process, for people. */
 export function whoAndWhere(): { user: string; host: string } {
   let user = 'unknown';
   try {
@@ -9,4 +10,9 @@ export function whoAndWhere(): { user: string; host: string } {
     // A user id without an entry in the system's user list, as in some containers.
   }
   return { user, host: hostname() };
+}
+
+/** Returns what a run notes of the process that it is in. */
+export function thisProcess() {
+  return { ...whoAndWhere(), pid: process.pid, qrun: version(), node: process.versions.node };
 }

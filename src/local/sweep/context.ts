@@ -16,11 +16,12 @@ import { type Given, type Surroundings, type SweepContext, sweepContext } from '
 import { type UnitContext, unitIn } from '../unit/context.js';
 
 /** A sweep with its name and its units. */
-export interface Sweep extends SweepContext {
+export interface ResolvedSweep extends SweepContext {
   readonly name: string;
   readonly group: string;
-  /** The directory that the command was given, absolute: the units lie at or below it. */
+  /** The directory that was given, absolute: the units lie at or below it. */
   readonly start: string;
+  readonly selection: UnitSelection;
   /** Sorted by id; selected ones only. */
   readonly units: readonly UnitContext[];
 }
@@ -32,19 +33,20 @@ export interface UnitSelection {
 }
 
 /**
- * The sweep that a directory belongs to, with the units at or below it: those that qrun.toml lists, else each leaf
+ * Returns the sweep that a directory belongs to, with the units at or below it: those that qrun.toml lists, else each leaf
  * directory, times epochs and matrix. With an embedded engine and `data_dir` each unit has a directory of its own
  * below that, because only one process can open one.
  *
  * Errors: QrunError `CONFIG`, `UNIT_*`; `CONFIG` when two units would share a log, also where
  * its disk does not tell upper from lower case.
  */
-export function openSweep(
+export function resolveSweep(
   directory: string,
   given: Given,
   surroundings: Surroundings,
-  { include, exclude }: UnitSelection,
-): Sweep {
+  selection: UnitSelection,
+): ResolvedSweep {
+  const { include, exclude } = selection;
   // A queue starts a task in its directory without links, and ids must not depend on the way that was taken.
   const start = real(resolve(surroundings.cwd, directory));
   const context = sweepContext(start, given, surroundings);
@@ -87,7 +89,7 @@ export function openSweep(
     });
   }
   refuseSharedNames(units);
-  return { ...sweep, name, group: context.table.group ?? defaultGroup(name), start, units };
+  return { ...sweep, name, group: context.table.group ?? defaultGroup(name), start, selection, units };
 }
 
 function unitOf(sweep: SweepContext, directory: string, parameters: Parameters): UnitContext {

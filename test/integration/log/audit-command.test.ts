@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { auditOne } from '../../../src/cli/commands/audit/run.js';
 import { encodeRowless } from '../../../src/core/log/record.js';
 import type { Settings } from '../../../src/core/model.js';
 import { fingerprinter } from '../../../src/core/unit/fingerprint.js';
 import { appendRun, type RunStart } from '../../../src/io/log/run-sidecar.js';
+import { auditIn } from '../../../src/local/unit/audit.js';
 import { unitContext } from '../../../src/local/unit/context.js';
 import { sampleHead } from '../../unit/log/log-samples.js';
 import { put, removeTree, tree } from '../qrun.js';
@@ -26,7 +26,7 @@ async function recorded(settings: Settings, toml = ''): Promise<void> {
   await appendRun(join(root, 'results/u.ndjson'), start as unknown as RunStart);
 }
 
-const audit = (flags = {}, env = {}) => auditOne(unitContext(join(root, 'u'), { flags }, { cwd: root, env }));
+const audit = (flags = {}, env = {}) => auditIn(unitContext(join(root, 'u'), { flags }, { cwd: root, env }));
 
 describe('an audit', () => {
   it('is judged by the resolved configuration, and not by the settings of the last run', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { SweepWatch, type UnitToWatch } from '../../../src/app/sweep/status.js';
+import { QrunError } from '../../../src/core/errors.js';
 import { FinalStates } from '../../../src/core/log/scan/index.js';
 import type { RecordHead } from '../../../src/core/log/scan/record-head.js';
 import type { TaskEnd } from '../../../src/core/queue/queue.js';
@@ -114,6 +115,7 @@ describe('unitState', () => {
 });
 
 describe('SweepWatch', () => {
+  const SWEEP = { sweep: 's', group: 'qrun-s' };
   const START = { run: 'r1', at: '2026-01-31T12:00:00.000Z', rows_per_query: null } as unknown as RunStart;
   const nowMs = () => Date.parse('2026-01-31T12:00:10.000Z');
 
@@ -142,10 +144,7 @@ describe('SweepWatch', () => {
     state = queueState([]),
     audit?: { audit: SweepAudit; outdated: boolean },
   ) =>
-    new SweepWatch({ units, readQueue: async () => state, readAudit: () => audit, nowMs }).look(
-      's',
-      'qrun-s',
-    );
+    new SweepWatch({ ...SWEEP, units, readQueue: async () => state, readAudit: () => audit, nowMs }).look();
 
   it('adds up the rates of what runs, and says how long the rest takes', async () => {
     const state = queueState([{ phase: 'running' }]);
@@ -164,13 +163,14 @@ describe('SweepWatch', () => {
     };
     const watched = unit('u', [head('a', 'normal')], { isQuery });
     const watch = new SweepWatch({
+      ...SWEEP,
       units: [watched],
       readQueue: async () => queueState([]),
       readAudit: () => undefined,
       nowMs,
     });
     for (let n = 0; n < 2; n += 1) {
-      const [status] = (await watch.look('s', 'qrun-s')).units;
+      const [status] = (await watch.look()).units;
       expect(status).toMatchObject({ state: 'incomplete', queries: 2, settled: 1 });
     }
     expect(read).toEqual(['b', 'c', 'd']);
@@ -191,14 +191,15 @@ describe('SweepWatch', () => {
   it('reads only what is new with each look', async () => {
     const heads = [head('a', 'normal')];
     const watch = new SweepWatch({
+      ...SWEEP,
       units: [unit('a', heads)],
-      readQueue: async () => undefined,
+      readQueue: async () => new QrunError('QUEUE_DOWN', 'away'),
       readAudit: () => undefined,
       nowMs,
     });
-    expect((await watch.look('s', 'g')).units[0]?.settled).toBe(1);
+    expect((await watch.look()).units[0]?.settled).toBe(1);
     heads.push(head('b', 'normal'));
-    expect((await watch.look('s', 'g')).units[0]?.settled).toBe(2);
+    expect((await watch.look()).units[0]?.settled).toBe(2);
   });
 
   it('names paused groups that hold something of the sweep', async () => {

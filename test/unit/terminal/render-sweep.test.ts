@@ -30,6 +30,7 @@ function status(units: UnitStatus[], more: Partial<SweepStatus> = {}): SweepStat
     group: 'qrun-gen600',
     slots: 4,
     paused_groups: [],
+    queue_problem: null,
     units,
     audit: { state: 'queued', note: '', verdict: null, at: null },
     queries_per_second: 0,
@@ -38,7 +39,7 @@ function status(units: UnitStatus[], more: Partial<SweepStatus> = {}): SweepStat
   };
 }
 
-const view = { all: false, problem: undefined, queue: PUEUE };
+const view = { all: false, queue: PUEUE };
 
 describe('renderStatus', () => {
   it('shows sums, units and the audit, aligned', () => {
@@ -68,10 +69,11 @@ describe('renderStatus', () => {
   });
 
   it('names what somebody has to do', () => {
-    const text = renderStatus(status([unit('a', 'queued')], { paused_groups: ['g'] }), plain, {
-      ...view,
-      problem: 'no pueue daemon answers: x',
-    });
+    const text = renderStatus(
+      status([unit('a', 'queued')], { paused_groups: ['g'], queue_problem: 'no pueue daemon answers: x' }),
+      plain,
+      view,
+    );
     expect(text).toContain('! the group g is paused, nothing starts: pueue start --group=g');
     expect(text).toContain('! without pueue: no pueue daemon answers: x');
   });
@@ -120,6 +122,7 @@ describe('renderSubmission', () => {
     sweep: 'gen600',
     root: '/sweep',
     group: 'qrun-gen600',
+    queue: PUEUE,
     complete: ['c'],
     elsewhere: [],
     cannotRun: [],
@@ -141,7 +144,7 @@ describe('renderSubmission', () => {
   };
 
   it('ends with a table of what became of the units', () => {
-    expect(renderSubmission(submission, PUEUE, plain, false).split('\n')).toEqual([
+    expect(renderSubmission(submission, plain, false).split('\n')).toEqual([
       'gen600  /sweep  pueue group qrun-gen600, 2 at a time',
       '',
       '  units              queries due',
@@ -157,7 +160,7 @@ describe('renderSubmission', () => {
 
   it('warns of a paused group and of a state that slows pueue down', () => {
     const report = { ...submission.report, groupPaused: true, stateBytes: 94_000_000 };
-    const text = renderSubmission({ ...submission, report }, PUEUE, plain, false);
+    const text = renderSubmission({ ...submission, report }, plain, false);
     expect(text).toContain('the group is paused: pueue start --group=qrun-gen600');
     expect(text).toContain("pueue's state has 94.0 MB");
   });
@@ -167,7 +170,7 @@ describe('renderSubmission', () => {
       { unit: 'a', queries: 1, problem: null },
       { unit: 'b', queries: 0, problem: 'holds no query' },
     ];
-    const text = renderSubmission({ ...submission, cannotRun }, PUEUE, plain, false);
+    const text = renderSubmission({ ...submission, cannotRun }, plain, false);
     expect(text).toContain(
       '  cannot run  a: 1 query left out\n  cannot run  b: holds no query\n\n  the audit',
     );
@@ -176,7 +179,7 @@ describe('renderSubmission', () => {
   it('lists what a dry run would submit', () => {
     const submitted = Array.from({ length: 25 }, (_, n) => `u${n}`);
     const report = { ...submission.report, submitted };
-    const text = renderSubmission({ ...submission, elsewhere: ['z'], report }, PUEUE, plain, true);
+    const text = renderSubmission({ ...submission, elsewhere: ['z'], report }, plain, true);
     expect(text).toMatch(/to submit\s+25\n/);
     expect(text).toMatch(/running elsewhere\s+1\n/);
     expect(text).toContain('and 5 more (--json has all)');
@@ -188,7 +191,7 @@ describe('renderSubmission', () => {
     ['not due' as const, 'the last audit was complete'],
   ])('tells that the audit is %s', (follower, expected) => {
     expect(
-      renderSubmission({ ...submission, report: { ...submission.report, follower } }, PUEUE, plain, false),
+      renderSubmission({ ...submission, report: { ...submission.report, follower } }, plain, false),
     ).toContain(expected);
   });
 });

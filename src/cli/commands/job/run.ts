@@ -1,80 +1,31 @@
-import { statSync } from 'node:fs';
-import { join } from 'node:path';
-import {
-  type JobOutcome,
-  jobNamed,
-  type RunJobDeps,
-  runJob,
-  type StopSignal,
-} from '../../../app/jobs/run-job.js';
+import type { JobOutcome, RunJobDeps, StopSignal } from '../../../app/jobs/run-job.js';
 import { type ExitCode, QrunError } from '../../../core/errors.js';
-import { readDotEnv } from '../../../io/config/config-files.js';
-import { orWriteError } from '../../../io/files/failures.js';
-import { appendLine, makeDirectories } from '../../../io/files/write-file.js';
-import { openCheckpoint } from '../../../io/jobs/checkpoint.js';
-import { followFile, runCommand } from '../../../io/jobs/command.js';
-import { appendJobEntry, readJobState } from '../../../io/jobs/state.js';
-import { takeLease } from '../../../io/log/lease.js';
-import { whoAndWhere } from '../../../io/machine/identity.js';
-import { version } from '../../../io/machine/version.js';
-import { jobsChecks } from '../../../local/config/trust.js';
-import { filesOf, RESULTS_HINT, readStoredJobs } from '../../../local/jobs/context.js';
-import { newRunId } from '../../../local/unit/run-id.js';
+import { readStoredJobs } from '../../../local/jobs/context.js';
+import { runJobOf } from '../../../local/jobs/run.js';
 import type { Flags } from '../../command.js';
 import { formatLatency } from '../../terminal/format.js';
 import { SIGNAL_EXIT } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
 
-/** `qrun job`: runs one job of a jobs.toml unless it is done. Gives the exit code. */
+/** `qrun job`: runs one job of a jobs.toml unless it is done. Returns the exit code. */
 export async function jobCommand(flags: Flags, terminal: Terminal): Promise<number> {
   const jobs = readStoredJobs(flags.config as string, terminal, flags);
-  const job = jobNamed(jobs, flags.name as string);
-  const files = filesOf(jobs, job);
-  const rerunBefore = rerunTime(flags);
-  const { proc } = terminal;
-  const run = newRunId();
-  const owner = { ...whoAndWhere(), pid: proc.pid };
-  const shown = terminal.errStyle.foreign(job.name);
-  const note = (text: string): void => terminal.err.write(`${shown}: ${terminal.errStyle.foreign(text)}\n`);
+  const job = flags.name as string;
+  const { err, errStyle, out, proc } = terminal;
+  const note = (text: string): void => err.write(`${errStyle.foreign(job)}: ${errStyle.foreign(text)}\n`);
   const stops = listenForSignals(proc);
-  await orWriteError(jobs.results, RESULTS_HINT, () => makeDirectories(jobs.results));
-  const decoder = new TextDecoder();
-  const deps: RunJobDeps = {
-    takeLease: () => takeLease(files.log, job.name, leaseOwner(owner, run), undefined, 'job'),
-    readState: () => readJobState(files.state),
-    appendState: entry => appendJobEntry(files.state, entry),
-    checkpoint: openCheckpoint(files.checkpoint),
-    run: command => {
-      stops.listen();
-      return runCommand(command);
-    },
-    appendLog: line => appendLog(files.log, line),
-    follow: from =>
-      followFile(files.log, from, bytes => terminal.out.write(decoder.decode(bytes, { stream: true }))),
-    now: () => new Date(),
-    note,
-    stops,
-  };
   try {
-    const outcome = await runJob(deps, {
-      jobs,
-      job,
-      files,
-      rerunBefore,
-      // Read now and never stored: what a queue stores, others can read.
-      env: plain({ ...dotEnvOf(jobs.directory, flags, terminal), ...terminal.env }),
-      run,
-      owner,
-      version: version(),
+    const { outcome, log } = await runJobOf(jobs, terminal, {
+      name: job,
+      rerunBefore: rerunTime(flags),
+      trust: flags.trust === true,
+      ...{ note, stops, onStart: stops.listen },
+      onOutput: text => out.write(text),
     });
-    return exitCodeOf(outcome, { job: job.name, log: files.log, memoryMax: jobs.memory_max }, note);
+    return exitCodeOf(outcome, { job, log, memoryMax: jobs.memory_max }, note);
   } finally {
     stops.dispose();
   }
-}
-
-function dotEnvOf(directory: string, { trust }: Flags, { env }: Terminal) {
-  return readDotEnv(join(directory, '.env'), jobsChecks(directory, { given: trust === true, env }));
 }
 
 function rerunTime({ rerunBefore: time }: Flags): string | undefined {
@@ -90,7 +41,7 @@ interface Shown {
   readonly memoryMax: string | null;
 }
 
-/** Says how a job ended, and gives the exit code. Errors: QrunError `JOB_FAILED`. */
+/** Says how a job ended, and returns the exit code. Errors: QrunError `JOB_FAILED`. */
 function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => void): ExitCode {
   if (outcome.kind === 'done before') {
     note('is done already');
@@ -121,7 +72,7 @@ function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => v
     'JOB_FAILED',
     `the job ${shown.job} failed: ${howItFailed(exitCode, signal, startError)}`,
     {
-      hint: `its output is in ${shown.log}; submit it again when the cause is mended`,
+      hint: `its output is in ${shown.log}; submit it again when the cause is fixed`,
     },
   );
 }
@@ -129,23 +80,6 @@ function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => v
 function howItFailed(exitCode: number | null, signal: string | null, startError: string | undefined): string {
   if (startError !== undefined) return `its command cannot be started (${startError})`;
   return signal === null ? `its command ended with ${exitCode}` : `its command was killed by ${signal}`;
-}
-
-function leaseOwner(owner: { pid: number; host: string }, run: string) {
-  return { pid: owner.pid, host: owner.host, run, since: new Date().toISOString() };
-}
-
-async function appendLog(path: string, line: string): Promise<number> {
-  return await orWriteError(path, RESULTS_HINT, async () => {
-    await appendLine(path, line);
-    return statSync(path).size;
-  });
-}
-
-function plain(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  );
 }
 
 // What sends a signal to a process group, and then to its leader again, sends one.

@@ -1,7 +1,8 @@
-import type { CheckReport, JudgedJob, ProcessAllReport } from '../../../app/jobs/process-all.js';
-import { isJobDue, type JobPhase } from '../../../core/jobs/state.js';
+import type { CheckReport, ProcessAllReport } from '../../../app/jobs/process-all.js';
+import type { JobPhase } from '../../../core/jobs/state.js';
 import type { QueueKind } from '../../../core/queue/queue.js';
 import { pasteableCommand } from '../../../core/text/shell.js';
+import type { PlannedJob } from '../../../local/jobs/jobs.js';
 import { formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 import { renderTable, type TableColumn } from '../../terminal/table.js';
@@ -45,30 +46,20 @@ export function renderProcessAll(
 }
 
 /** What a submission would do, a line for each job. */
-export function renderJobPlan(
-  judged: readonly JudgedJob[],
-  rerunBefore: string | undefined,
-  live: ReadonlyMap<string, string> | undefined,
-  { name: queue }: QueueKind,
-  style: Style,
-): string {
-  const rows = judged.map(({ job, verdict }) => {
-    const present = live?.get(job.name);
-    const due = isJobDue(verdict, rerunBefore);
-    return [
-      PHASE_TEXT[verdict.phase],
-      !due ? 'no' : present === undefined ? 'yes' : `no (${present})`,
-      job.name,
-    ];
+export function renderJobPlan(plan: readonly PlannedJob[], { name }: QueueKind, style: Style): string {
+  const rows = plan.map(({ job, verdict, queue, submits }) => {
+    const isHeld = queue !== undefined && queue !== 'none';
+    return [PHASE_TEXT[verdict.phase], submits ? 'yes' : isHeld ? `no (${queue})` : 'no', job.name];
   });
-  const count = rows.filter(row => row[1] === 'yes').length;
+  const count = plan.filter(({ submits }) => submits).length;
   const table = renderTable(
     [{ title: 'last run' }, { title: 'submit' }, { title: 'job', shrink: 'middle' }],
     rows,
     style,
   );
-  const unknown = live === undefined ? ` (${queue} was not asked: it is not there, or does not answer)` : '';
-  return `${table}\n${formatCount(count)} of ${plural(judged.length, 'job')} would be submitted${unknown}\n`;
+  const isUnknown = plan.some(({ queue }) => queue === undefined);
+  const unknown = isUnknown ? ` (${name} was not asked: it is not there, or does not answer)` : '';
+  return `${table}\n${formatCount(count)} of ${plural(plan.length, 'job')} would be submitted${unknown}\n`;
 }
 
 const PHASE_TEXT: Readonly<Record<JobPhase, string>> = {

@@ -10,8 +10,6 @@ import { renderTable, type TableColumn } from '../../terminal/table.js';
 export interface StatusView {
   /** Each unit, in place of those that need to be looked at. */
   readonly all: boolean;
-  /** Why the queue could not be read. */
-  readonly problem: string | undefined;
   readonly queue: Pick<QueueKind, 'name' | 'commands'>;
   /** Rows of the terminal that the whole view has to fit into. */
   readonly rows?: number;
@@ -159,14 +157,15 @@ function auditLine({ state, note, verdict, at }: AuditStatus, style: Style): str
   return `${color(`audit: ${verdict}`)}${at === null ? '' : paint.faint(`  ${at.replace('T', ' ').slice(0, 16)} UTC`)}`;
 }
 
-function notes(status: SweepStatus, style: Style, { problem, queue }: StatusView): string[] {
+function notes(status: SweepStatus, style: Style, { queue }: StatusView): string[] {
   const { startGroup } = queue.commands;
+  const { queue_problem: problem } = status;
   return [
     ...status.paused_groups.map(
       group =>
         `the group ${style.foreign(group)} is paused, nothing starts: ${pasteableCommand(startGroup?.(group) ?? [], !style.unicode)}`,
     ),
-    ...(problem === undefined ? [] : [`without ${queue.name}: ${style.foreign(problem)}`]),
+    ...(problem === null ? [] : [`without ${queue.name}: ${style.foreign(problem)}`]),
   ];
 }
 

@@ -1,40 +1,16 @@
 import type { SubmitReport } from '../../../app/sweep/submit.js';
-import { LARGE_STATE_BYTES, type QueueKind } from '../../../core/queue/queue.js';
+import { LARGE_STATE_BYTES } from '../../../core/queue/queue.js';
 import { pasteableCommand } from '../../../core/text/shell.js';
+import type { Submission } from '../../../local/sweep/submit.js';
 import { formatBytes, formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 import { renderTable } from '../../terminal/table.js';
 
-/** What `qrun submit-all` did. */
-export interface Submission {
-  readonly sweep: string;
-  readonly root: string;
-  readonly group: string;
-  readonly report: SubmitReport;
-  /** Units of which the log holds every result. */
-  readonly complete: readonly string[];
-  /** Units with queries that cannot run and are left out (how many), or of which nothing can run (why). */
-  readonly cannotRun: readonly {
-    readonly unit: string;
-    readonly queries: number;
-    readonly problem: string | null;
-  }[];
-  /** Units that run, but not as a task of the queue. */
-  readonly elsewhere: readonly string[];
-  /** Queries that are due, by unit; only of the units that were looked at. */
-  readonly due: ReadonlyMap<string, number>;
-}
-
 const MAX_NAMES = 20;
 
 /** The end of `qrun submit-all`: a table of what became of the units, and what to do next. */
-export function renderSubmission(
-  submission: Submission,
-  queue: QueueKind,
-  style: Style,
-  dry: boolean,
-): string {
-  const { report, complete, elsewhere, due, sweep, group } = submission;
+export function renderSubmission(submission: Submission, style: Style, dry: boolean): string {
+  const { report, complete, elsewhere, due, sweep, group, queue } = submission;
   const queries = (units: readonly string[]): string => {
     const known = units.filter(unit => due.has(unit));
     return known.length === 0 ? '' : formatCount(known.reduce((sum, unit) => sum + (due.get(unit) ?? 0), 0));

@@ -4,31 +4,41 @@ import {
   runChain,
   type SetupFile,
   setupParameterNames,
-} from '../../../app/setup/setup.js';
-import { factsOf } from '../../../core/engines/facts.js';
-import { QrunError } from '../../../core/errors.js';
-import type { Parameters as Values } from '../../../core/model.js';
-import { formatDuration } from '../../../core/text/duration.js';
-import { withSetupLock } from '../../../io/engines/setup-state.js';
-import { systemClock as clock } from '../../../io/machine/clock.js';
-import type { Sweep } from '../../../local/sweep/context.js';
-import { openServer } from '../../../local/unit/open-engine.js';
-import { chainAt, type ReadSetups } from '../../../local/unit/setup-files.js';
-import { type Terminal, tell } from '../../terminal/streams.js';
+} from '../../app/setup/setup.js';
+import { factsOf } from '../../core/engines/facts.js';
+import { QrunError } from '../../core/errors.js';
+import type { Parameters as Values } from '../../core/model.js';
+import { withSetupLock } from '../../io/engines/setup-state.js';
+import { systemClock as clock } from '../../io/machine/clock.js';
+import { openServer } from '../unit/open-engine.js';
+import { chainAt, type ReadSetups } from '../unit/setup-files.js';
+import type { ResolvedSweep } from './context.js';
+
+/** Who hears of a check of the server. */
+export interface CheckWatch {
+  readonly signal: AbortSignal;
+  /** Called with what a person should know. */
+  readonly onNotice?: (text: string) => void;
+  /** Called when a setup file has run; `at` is the server and the database. */
+  readonly onSetup?: (done: {
+    readonly file: string;
+    readonly durationMs: number;
+    readonly at: string;
+  }) => void;
+}
 
 /**
  * Checks that the server of a sweep answers, takes the password and knows the settings, and runs the setup files
- * of all its units there when that is asked for, each once; it tells which, and where. With the embedded engine there
+ * of all its units there when that is asked for, each once. With the embedded engine there
  * is nothing to check: the data is prepared when a unit needs it.
  *
  * Errors: QrunError `ENGINE_*`, `CONFIG`, `SETUP_FAILED`, `USAGE` when there is no setup file, `PARAMETERS` for one
  * that would prepare something else for each unit; the reason of `signal`, which cancels the statement that runs.
  */
 export async function checkServer(
-  sweep: Sweep,
+  sweep: ResolvedSweep,
   setup: boolean,
-  terminal: Terminal,
-  signal: AbortSignal,
+  { signal, onNotice, onSetup }: CheckWatch,
 ): Promise<void> {
   const [unit] = sweep.units;
   if (factsOf(sweep.config.engine).data !== 'server' || unit === undefined) return;
@@ -37,7 +47,7 @@ export async function checkServer(
   // One statement at a time.
   const engine = await openServer({ ...unit, config: { ...unit.config, concurrency: 1 } }, signal);
   try {
-    tell(terminal, engine.info.notices ?? []);
+    for (const notice of engine.info.notices ?? []) onNotice?.(notice);
     if (todo === undefined) return;
     const database = await databaseOf(sweep, { engine, clock, abort: signal });
     const where = { target: engine.info.target, database };
@@ -54,17 +64,14 @@ export async function checkServer(
             abort: signal,
             emit: event => {
               if (event.type !== 'setup_done') return;
-              const time = formatDuration(event.duration_ms);
-              terminal.err.write(
-                `setup  ${terminal.errStyle.foreign(event.file)}  in ${time}, on ${terminal.errStyle.foreign(at)}\n`,
-              );
+              onSetup?.({ file: event.file, durationMs: event.duration_ms, at });
             },
           },
           todo.files,
         ),
       {
         signal,
-        onWait: () => terminal.err.write("waiting for another qrun that prepares this sweep's server\n"),
+        onWait: () => onNotice?.("waiting for another qrun that prepares this sweep's server"),
       },
     );
   } finally {
@@ -73,7 +80,7 @@ export async function checkServer(
 }
 
 // The files of all units, each once, outer ones first, and the values that they use.
-function setupOf(sweep: Sweep): { files: SetupFile[]; parameters: Values } {
+function setupOf(sweep: ResolvedSweep): { files: SetupFile[]; parameters: Values } {
   const read: ReadSetups = new Map();
   const files = new Map<string, SetupFile>();
   const parameters: Record<string, string> = {};
@@ -93,7 +100,7 @@ function setupOf(sweep: Sweep): { files: SetupFile[]; parameters: Values } {
   }
   if (files.size === 0) {
     throw new QrunError('USAGE', `--setup: there is no _setup.sql in ${sweep.root} or in its units`, {
-      hint: 'leave --setup away, or write one',
+      hint: 'run it without --setup, or write one',
     });
   }
   if (different.size > 0) {
@@ -111,7 +118,10 @@ function setupOf(sweep: Sweep): { files: SetupFile[]; parameters: Values } {
   return { files: [...files.values()], parameters };
 }
 
-async function databaseOf(sweep: Sweep, deps: Parameters<typeof ask>[0]): Promise<string | undefined> {
+async function databaseOf(
+  sweep: ResolvedSweep,
+  deps: Parameters<typeof ask>[0],
+): Promise<string | undefined> {
   try {
     const [row] = await ask(deps, 'SELECT currentDatabase() AS name');
     return typeof row?.name === 'string' ? row.name : sweep.config.database;

@@ -1,0 +1,179 @@
+import { join } from 'node:path';
+import {
+  type CheckReport,
+  checkReport,
+  type JudgedJob,
+  judgeJobs,
+  type ProcessAllReport,
+  processAll,
+} from '../../app/jobs/process-all.js';
+import { type SubmitOptions, submitTasks } from '../../app/sweep/submit.js';
+import { isQueueError } from '../../core/errors.js';
+import { type Job, type ResolvedJobs, resolvedName } from '../../core/jobs/jobs-file.js';
+import { isJobDue } from '../../core/jobs/state.js';
+import { defaultGroup, tasksByName } from '../../core/queue/labels.js';
+import { isLive, type TaskPhase } from '../../core/queue/queue.js';
+import { orWriteError } from '../../io/files/failures.js';
+import { makeDirectories, writeFileAtomic } from '../../io/files/write-file.js';
+import { readJobState } from '../../io/jobs/state.js';
+import { leaseHolder } from '../../io/log/lease.js';
+import { ownCommand } from '../../io/machine/own-command.js';
+import { QUEUE } from '../../io/queue/queues.js';
+import type { Surroundings } from '../config/sweep-context.js';
+import { isAccepted } from '../config/trust.js';
+import { submitDeps } from '../queue/submit-deps.js';
+import { type Awaited, untilEnded } from '../queue/until-ended.js';
+import { filesOf, RESOLVED_DIRECTORY, RESULTS_HINT } from './context.js';
+
+/** Which jobs: globs over their names. */
+export interface JobSelection {
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+}
+
+/** What a submission of jobs may be told. */
+export interface JobsSubmitOptions extends JobSelection, Partial<SubmitOptions> {
+  /** Submits also what is done; a job that is done again since this call began is not run once more. */
+  readonly rerun?: 'all' | undefined;
+}
+
+/** A selected job, its last run, and whether a submission would add it. */
+export interface PlannedJob extends JudgedJob {
+  /** What the queue does with it now; `none`; `undefined` where the queue cannot be asked. */
+  readonly queue: TaskPhase | 'none' | undefined;
+  readonly submits: boolean;
+}
+
+/** A sweep of process jobs as jobs.toml, or a file that a submission stored, has it. */
+export class Jobs {
+  readonly #jobs: ResolvedJobs;
+  readonly #env: Surroundings['env'];
+  readonly #isTrusted: boolean;
+
+  constructor(jobs: ResolvedJobs, { env }: Pick<Surroundings, 'env'>, given: boolean) {
+    this.#jobs = jobs;
+    this.#env = env;
+    this.#isTrusted = isAccepted(jobs.directory, { given, env });
+  }
+
+  get sweep(): string {
+    return this.#jobs.sweep;
+  }
+
+  /** The directory of logs, states and checkpoints, absolute. */
+  get results(): string {
+    return this.#jobs.results;
+  }
+
+  /** Resolves with what a submission would do; it asks the queue, and adds nothing. Errors: QrunError `READ_FAILED`. */
+  async plan({ rerun, ...selection }: JobsSubmitOptions = {}): Promise<PlannedJob[]> {
+    const rerunBefore = rerunTime(rerun);
+    const live = await this.#livePhases();
+    return this.#judged(selection).map(one => {
+      const phase = live?.get(one.job.name);
+      const isDue = isJobDue(one.verdict, rerunBefore);
+      return { ...one, queue: live && (phase ?? 'none'), submits: isDue && phase === undefined };
+    });
+  }
+
+  /**
+   * Adds a task for each selected job that is not done and that the queue does not hold, and their check behind them;
+   * what was added before an error or a signal stays. `onBegin` is called when everything has been read.
+   *
+   * Errors: QrunError `READ_FAILED`, `WRITE_FAILED`, `SUBMIT_LOCK`, `QUEUE_*`.
+   */
+  async submit(
+    options: JobsSubmitOptions,
+    { signal, onBegin }: { readonly signal: AbortSignal; readonly onBegin?: () => void },
+  ): Promise<ProcessAllReport> {
+    const { include = [], exclude = [], priority = 0, group = defaultGroup(this.sweep) } = options;
+    const { results, directory } = this.#jobs;
+    const queue = await QUEUE.open({ env: this.#env, signal });
+    const rerunBefore = rerunTime(options.rerun);
+    const own = ownCommand();
+    // The tasks start in a clean environment, and what was accepted stays so.
+    const trust = this.#isTrusted ? ['--trust'] : [];
+    const rerun = rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`];
+    const globs = [...include.map(glob => `--include=${glob}`), ...exclude.map(glob => `--exclude=${glob}`)];
+    const follower = ['--check', '--when-ended', `--priority=${priority - 1}`, ...trust, ...globs];
+    return await processAll(
+      {
+        readState: job => this.#state(job),
+        store: content => store(join(results, RESOLVED_DIRECTORY), content),
+        jobArgv: (job, config) => [
+          ...[...own, 'job', `--config=${config}`, `--name=${job.name}`],
+          ...[...rerun, ...trust],
+        ],
+        checkArgv: config => [...own, 'process-all', config, ...follower],
+        submit: request => {
+          onBegin?.();
+          return submitTasks(submitDeps(queue, directory, this.#env, signal), request);
+        },
+      },
+      {
+        ...{ jobs: this.#jobs, include, exclude, rerunBefore, group, priority },
+        slots: options.slots,
+        delay: options.delay,
+        resumeGroup: options.resumeGroup === true,
+      },
+    );
+  }
+
+  /** Resolves with the verdict on the selected jobs by their recorded runs. Errors: QrunError `READ_FAILED`. */
+  async check(selection: JobSelection = {}): Promise<CheckReport> {
+    const judged = this.#judged(selection);
+    const open = judged.filter(({ verdict }) => verdict.phase === 'interrupted').map(({ job }) => job);
+    return checkReport(this.sweep, judged, new Set(await this.#running(open)));
+  }
+
+  /** Waits until no job of the sweep runs, for what follows them; as {@link untilEnded}. */
+  async untilEnded(
+    who: Pick<Awaited, 'arguments' | 'priority' | 'signal' | 'onWaiting'>,
+    group = defaultGroup(this.sweep),
+  ): Promise<boolean> {
+    const { sweep, directory, jobs } = this.#jobs;
+    const orphans = () => this.#running(jobs);
+    return await untilEnded({ ...who, kind: 'job', sweep, group, directory, orphans }, { env: this.#env });
+  }
+
+  #judged({ include = [], exclude = [] }: JobSelection): JudgedJob[] {
+    return judgeJobs(job => this.#state(job), this.#jobs, { include, exclude });
+  }
+
+  #state(job: Job) {
+    return readJobState(filesOf(this.#jobs, job).state);
+  }
+
+  async #running(among: readonly Job[]): Promise<string[]> {
+    const found: string[] = [];
+    for (const job of among) {
+      if ((await leaseHolder(filesOf(this.#jobs, job).log)) !== undefined) found.push(job.name);
+    }
+    return found;
+  }
+
+  // The phases of the jobs that the queue is to run or runs; `undefined` when it cannot be asked.
+  async #livePhases(): Promise<Map<string, TaskPhase> | undefined> {
+    try {
+      const { tasks } = await (await QUEUE.open({ env: this.#env })).state();
+      const live = [...tasksByName('job', tasks, this.sweep)].filter(([, task]) => isLive(task));
+      return new Map(live.map(([name, { phase }]) => [name, phase]));
+    } catch (error) {
+      if (isQueueError(error)) return undefined;
+      throw error;
+    }
+  }
+}
+
+function rerunTime(rerun: 'all' | undefined): string | undefined {
+  return rerun === 'all' ? new Date().toISOString() : undefined;
+}
+
+async function store(folder: string, content: string): Promise<string> {
+  const path = join(folder, resolvedName(content));
+  return await orWriteError(path, RESULTS_HINT, async () => {
+    makeDirectories(folder);
+    await writeFileAtomic(path, content);
+    return path;
+  });
+}

@@ -1,0 +1,166 @@
+import { dirname } from 'node:path';
+import { QrunError } from '../../core/errors.js';
+import {
+  type Audited,
+  auditOf,
+  keptAudit,
+  type SweepAudit,
+  sweepAudit,
+  unaudited,
+  unitAudit,
+} from '../../core/sweep/audit.js';
+import { FileLock } from '../../io/files/flock.js';
+import { makeDirectories } from '../../io/files/write-file.js';
+import { auditReportPath, isOutdated, readAuditReport, writeAuditReport } from '../../io/log/audit-report.js';
+import { leaseHolder } from '../../io/log/lease.js';
+import { unitName } from '../../io/unit/unit-files.js';
+import type { Surroundings } from '../config/sweep-context.js';
+import { type Awaited, untilEnded } from '../queue/until-ended.js';
+import { auditIn } from '../unit/audit.js';
+import type { UnitContext } from '../unit/context.js';
+import { logPathOf } from '../unit/log-place.js';
+import type { ReadSetups } from '../unit/setup-files.js';
+import type { ResolvedSweep } from './context.js';
+import { checkedCommands, type Finalizing, runFinalizers } from './finalizers.js';
+
+/** What follows an audit. */
+export interface SweepAuditOptions {
+  /** Commands that run after a complete audit, one after the other, in the root of the sweep. */
+  readonly finalizers?: readonly string[];
+  /** Does not run them where they were run after an audit of the same records. By hand a command runs each time. */
+  readonly onlyOnce?: boolean;
+}
+
+/** Who hears of an audit. */
+export interface AuditWatch extends Pick<Finalizing, 'signal' | 'onCommand'> {
+  /** Called with the audit, before the commands run. */
+  readonly onAudit?: (audit: SweepAudit) => void;
+  /** Called before the first command. */
+  readonly onBegin?: () => void;
+  /** Called with the time of an audit whose commands count for this one too. */
+  readonly onDoneBefore?: (at: string) => void;
+}
+
+// An OPTIMIZE of a large table takes hours.
+const FINALIZER_WAIT_MS = 24 * 3_600_000;
+
+/** Waits until no unit of a sweep runs; as {@link untilEnded}. */
+export async function untilSweepEnded(
+  sweep: ResolvedSweep,
+  surroundings: Surroundings,
+  who: Pick<Awaited, 'arguments' | 'priority' | 'signal' | 'onWaiting'>,
+): Promise<boolean> {
+  const { name, group, root } = sweep;
+  const orphans = () => running(sweep);
+  return await untilEnded(
+    { ...who, kind: 'unit', sweep: name, group, directory: root, orphans },
+    surroundings,
+  );
+}
+
+/**
+ * Audits every unit of a sweep, keeps the result beside the logs (with what is known of units that it was not about),
+ * and runs the commands that follow a complete one. One bad unit does not hide what the others are like.
+ *
+ * One sweep's commands run at a time, whoever audits: for up to a day it waits for another's.
+ *
+ * Errors: QrunError `LOG_*`; `FINALIZER_FAILED` when a command fails; `USAGE` for a command with a secret.
+ */
+export async function auditSweep(
+  sweep: ResolvedSweep,
+  { env }: Pick<Surroundings, 'env'>,
+  { finalizers = [], onlyOnce = false }: SweepAuditOptions,
+  watch: AuditWatch,
+): Promise<SweepAudit> {
+  const commands = checkedCommands(finalizers);
+  const { signal } = watch;
+  const path = auditReportPath(sweep.logDirectory, sweep.name);
+  const work = async (held?: number): Promise<SweepAudit> => {
+    const audit = await auditUnits(sweep, signal);
+    const before = readAuditReport(path);
+    const covers = coverage(sweep);
+    await writeAuditReport(path, keptAudit(before, audit, covers));
+    watch.onAudit?.(audit);
+    if (audit.verdict !== 'complete' || commands.length === 0) return audit;
+    // Another audit behind the same units was quicker.
+    if (onlyOnce && before !== undefined && isDone(sweep, before, commands)) watch.onDoneBefore?.(before.at);
+    else {
+      watch.onBegin?.();
+      const { onCommand } = watch;
+      const where = { cwd: sweep.root, env, signal, held };
+      await runFinalizers(commands, onCommand === undefined ? where : { ...where, onCommand });
+    }
+    // The commands may have taken hours, in which parts of the sweep were audited anew.
+    await writeAuditReport(path, { ...keptAudit(readAuditReport(path), audit, covers), then_done: commands });
+    return audit;
+  };
+  // An orphan of a server that died may be at the commands still. They inherit the lock, so that it is free only when
+  // all of them have ended, also when this process was killed.
+  return commands.length === 0 ? await work() : await locked(`${path}.lock`, work, signal);
+}
+
+function isDone(sweep: ResolvedSweep, before: SweepAudit, commands: readonly string[]): boolean {
+  const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
+  const { then_done, verdict } = auditOf(before, logs.keys());
+  const same = JSON.stringify(then_done) === JSON.stringify(commands);
+  return same && verdict === 'complete' && !isOutdated(before, logs);
+}
+
+// Of which ids all that exist were looked for: none, where only some units were asked for.
+function coverage({ start, root, jobUnits, config, selection }: ResolvedSweep): (unit: string) => boolean {
+  const isPart = jobUnits !== undefined || [...selection.include, ...selection.exclude].length > 0;
+  if (isPart || Object.keys(config.parameters).length > 0) return () => false;
+  if (start === root) return () => true;
+  const directory = unitName(start, root);
+  return unit => unit === directory || [`${directory}/`, `${directory}@`].some(way => unit.startsWith(way));
+}
+
+// What was asked for is judged, not what is there: a unit whose directory is gone since its submission is missing.
+async function auditUnits(sweep: ResolvedSweep, signal: AbortSignal): Promise<SweepAudit> {
+  const at = new Date().toISOString();
+  const present = new Map(sweep.units.map(unit => [unit.unit, unit]));
+  const audits: Audited[] = [];
+  const read: ReadSetups = new Map();
+  for (const id of sweep.jobUnits ?? present.keys()) {
+    signal.throwIfAborted();
+    audits.push(await auditUnitOf(sweep, id, present.get(id), read));
+  }
+  return sweepAudit(sweep.name, at, audits);
+}
+
+async function auditUnitOf(
+  sweep: ResolvedSweep,
+  id: string,
+  unit: UnitContext | undefined,
+  read: ReadSetups,
+): Promise<Audited> {
+  if (unit === undefined) {
+    return unaudited(id, logPathOf(sweep, id), 'its directory is gone');
+  }
+  try {
+    return unitAudit(await auditIn(unit, [], read));
+  } catch (error) {
+    if (!(error instanceof QrunError)) throw error;
+    return unaudited(id, unit.logPath, [error.message, ...error.details].join('; '));
+  }
+}
+
+// Units that run, whatever the queue knows of them.
+async function running(sweep: ResolvedSweep): Promise<string[]> {
+  const found: string[] = [];
+  for (const id of sweep.jobUnits ?? sweep.units.map(({ unit }) => unit)) {
+    if ((await leaseHolder(logPathOf(sweep, id))) !== undefined) found.push(id);
+  }
+  return found;
+}
+
+async function locked<T>(path: string, work: (held: number) => Promise<T>, signal: AbortSignal): Promise<T> {
+  makeDirectories(dirname(path));
+  const lock = await FileLock.open(path);
+  try {
+    await lock.acquire({ limitMs: FINALIZER_WAIT_MS, signal });
+    return await work(lock.fd);
+  } finally {
+    lock.close();
+  }
+}

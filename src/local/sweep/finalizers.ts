@@ -1,0 +1,51 @@
+import { QrunError } from '../../core/errors.js';
+import { commandHoldsSecret } from '../../core/text/secret-names.js';
+import { runShell } from '../../io/machine/program.js';
+
+/**
+ * Returns the commands of `--then`. Errors: QrunError `USAGE` for one with a secret in it: they stand in the state of the
+ * queue, in the list of processes and in the report of the audit, where every user of the machine can read them.
+ */
+export function checkedCommands(commands: readonly string[]): readonly string[] {
+  const at = commands.findIndex(commandHoldsSecret);
+  if (at === -1) return commands;
+  throw new QrunError('USAGE', `--then: command ${at + 1} looks as if it holds a secret`, {
+    hint: 'others can read it in the queue and in the list of processes: let the command read the secret from a file',
+  });
+}
+
+/** Where the commands behind an audit run, and who hears of them. */
+export interface Finalizing {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Ends the command that runs. */
+  readonly signal: AbortSignal;
+  /** A descriptor that the commands inherit, so that a lock is free only when all of them have ended. */
+  readonly held: number | undefined;
+  /** Called before each command. */
+  readonly onCommand?: (command: string) => void;
+}
+
+/**
+ * Runs the commands behind a complete audit, one after the other, each only after the one before it has ended well.
+ *
+ * Errors: QrunError `FINALIZER_FAILED`; the reason of the signal.
+ */
+export async function runFinalizers(
+  commands: readonly string[],
+  { onCommand, ...where }: Finalizing,
+): Promise<void> {
+  for (const command of commands) {
+    onCommand?.(command);
+    const { exitCode, signal: killedBy } = await runShell(command, where);
+    where.signal.throwIfAborted();
+    if (exitCode === 0) continue;
+    throw new QrunError(
+      'FINALIZER_FAILED',
+      `--then ${command}: ${killedBy === undefined ? `exit ${exitCode}` : `ended by ${killedBy}`}`,
+      {
+        hint: 'the audit is complete; correct the command and run it by hand, or qrun audit-all --then again',
+      },
+    );
+  }
+}

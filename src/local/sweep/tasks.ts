@@ -1,0 +1,83 @@
+import { join } from 'node:path';
+import { byTomlName, TOML_KEYS } from '../../core/config/keys.js';
+import { factsOf } from '../../core/engines/facts.js';
+import { QrunError } from '../../core/errors.js';
+import { refusePasswordInUrl } from '../../core/text/shown-urls.js';
+import { writeJobConfig } from '../../io/config/submission-config.js';
+import { ownCommand } from '../../io/machine/own-command.js';
+import { serverUrl } from '../config/connection.js';
+import { checkSubmissions } from '../config/places.js';
+import type { UnitContext } from '../unit/context.js';
+import type { ResolvedSweep } from './context.js';
+
+/** What the tasks of a submission run, as words. */
+export interface TaskCommands {
+  unit(context: UnitContext): string[];
+  audit(options: {
+    /** Commands that run after a complete audit. */
+    readonly finalizers: readonly string[];
+    /** Its own, for when it submits itself again. */
+    readonly priority: number;
+  }): string[];
+}
+
+/**
+ * Writes the configuration of a submission and returns the commands of its tasks, which name it: tasks start in a
+ * clean environment, and resolve the same configuration from that file alone. Secrets are not in it.
+ *
+ * Errors: QrunError `WRITE_FAILED`; `CONFIG` when the tasks could not find the password.
+ */
+export async function prepareTasks(
+  sweep: ResolvedSweep,
+  unitFlags: readonly string[],
+): Promise<TaskCommands> {
+  const usesServer = factsOf(sweep.config.engine).data === 'server';
+  if (usesServer && !sweep.passwordSurvives()) {
+    throw new QrunError(
+      'CONFIG',
+      'the tasks could not find the password: they start in a clean environment',
+      {
+        hint: `put CLICKHOUSE_PASSWORD into ${join(sweep.root, '.env')}, or the password into a file: --password-file`,
+      },
+    );
+  }
+  // Refuses a password in the URL, which would stand in the file.
+  refusePasswordInUrl(serverUrl(sweep));
+  // Decided now, where somebody can answer, and by the same rule as everywhere: whoever asks for the connection is told.
+  if (usesServer) sweep.connection();
+  checkSubmissions(sweep.root);
+  const { given, name, group } = sweep;
+  // Choices of one command line (--setup, --rerun) are none of a configuration; units get theirs as flags.
+  const kept = Object.fromEntries(TOML_KEYS.map(key => [key, given[key]]));
+  const written = await writeJobConfig(
+    sweep.root,
+    { ...byTomlName(kept), sweep: { ...sweep.table, name, group } },
+    sweep.units.map(({ unit }) => unit),
+    { timeZone: sweep.timeZone, made: { givers: byTomlName(sweep.givers), trusted: sweep.trust.trusted() } },
+  );
+  const config = [`--config=${written.path}`, `--config-digest=${written.digest}`];
+  const own = ownCommand();
+  const shared = sweep.config.parameters;
+  return {
+    unit: ({ directory, config: { parameters }, dataDirectory }) => [
+      ...own,
+      'unit',
+      directory,
+      ...config,
+      ...Object.entries(parameters)
+        .filter(([key, value]) => shared[key] !== value)
+        .map(([key, value]) => `--param=${key}=${value}`),
+      ...(dataDirectory === sweep.dataDirectory ? [] : [`--data-dir=${dataDirectory}`]),
+      ...unitFlags,
+    ],
+    audit: ({ finalizers, priority }) => [
+      ...own,
+      'audit-all',
+      sweep.start,
+      ...config,
+      '--when-ended',
+      `--priority=${priority}`,
+      ...finalizers.map(command => `--then=${command}`),
+    ],
+  };
+}

@@ -1,0 +1,52 @@
+import { auditUnit } from '../../app/unit/audit.js';
+import type { AuditReport } from '../../core/log/audit.js';
+import type { Settings } from '../../core/model.js';
+import { readLog } from '../../io/log/follow.js';
+import { lastStart, type RunStart, readRuns } from '../../io/log/run-sidecar.js';
+import { directorySource } from '../../io/unit/unit-files.js';
+import type { UnitContext } from './context.js';
+import { type ReadSetups, setupOutlook } from './setup-files.js';
+
+/**
+ * Audits one unit by its resolved configuration: the one that a run, a plan and the audit of the sweep have. The report
+ * says where the last run had other settings. `logs`: where they are not the one of the context.
+ * `read`: setup files that the audits of other units have read.
+ *
+ * Errors: as {@link auditUnit}; QrunError `LOG_UNUSABLE`, `LOG_SCHEMA`.
+ */
+export async function auditIn(
+  context: UnitContext,
+  logs: readonly string[] = [],
+  read?: ReadSetups,
+): Promise<AuditReport> {
+  const { config, inputs, unit } = context;
+  const paths = logs.length === 0 ? [context.logPath] : logs;
+  const starts = paths.flatMap(path => lastStart(readRuns(path)) ?? []);
+  const setup = setupOutlook(context, read);
+  const report = await auditUnit({
+    unit,
+    log: paths[0] as string,
+    logs: paths,
+    inputs,
+    allowPlaceholders: config.allowPlaceholders,
+    rowsPerQuery:
+      config.rowsPerQuery ?? starts.find(start => start.rows_per_query !== null)?.rows_per_query ?? undefined,
+    include: config.include,
+    exclude: config.exclude,
+    shard: config.shard,
+    usedElsewhere: setup.used,
+    setupCannotRun: setup.cannotRun,
+    source: directorySource(context.directory, 0, context.linksWithin),
+    readLog: (found, log) => readLog(log, unit, found),
+  });
+  return { ...report, last_run: otherSettings(starts, inputs.settings) };
+}
+
+function otherSettings(starts: readonly RunStart[], settings: Settings): AuditReport['last_run'] {
+  const other = starts.find(start => sorted(start.settings) !== sorted(settings));
+  return other === undefined ? null : { run: other.run, settings: other.settings };
+}
+
+function sorted(settings: Settings): string {
+  return JSON.stringify(Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
