@@ -43,4 +43,23 @@ describe('the schemas that ship', () => {
       expect(additionalProperties).not.toBe(false);
     }
   });
+
+  // Lines of before are in the same file as those of today.
+  const OLDER: Readonly<Record<string, readonly string[]>> = { runs: ['database', 'setup'] };
+
+  it.each([...SCHEMAS.keys()])('%s has no key that may be missing, but in lines of older versions', name => {
+    const missing = objectsIn(shipped(name)).flatMap(({ properties, required }) =>
+      Object.keys(properties as object).filter(key => !(required as string[]).includes(key)),
+    );
+    expect(missing.sort()).toEqual(OLDER[name] ?? []);
+  });
+
+  it('can be had from the package by name', () => {
+    const { exports, files } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')) as {
+      exports: Record<string, unknown>;
+      files: string[];
+    };
+    expect(exports).toMatchObject({ './*.schema.json': './schema/*.schema.json' });
+    expect(files).toContain('schema/*.json');
+  });
 });
