@@ -37,7 +37,7 @@ export interface RunJobRequest {
   /** Runs again what was done in a run that began before this time (ISO 8601, UTC). */
   readonly rerunBefore: string | undefined;
   /** The environment that the command's own is built on. */
-  readonly env: Readonly<Record<string, string>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly run: string;
   readonly owner: { readonly user: string; readonly host: string; readonly pid: number };
   readonly version: string;

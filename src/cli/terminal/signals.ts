@@ -1,28 +1,66 @@
 import { isInterruption } from '../../core/errors.js';
 import { endNow } from './end-now.js';
 
-/** The two stops of a run, as signals of the operating system ask for them. */
-export interface Stops {
-  readonly drain: AbortSignal;
-  readonly abort: AbortSignal;
-  /**
-   * Begins to turn signals into stops; before that one ends the process as it ends any other, also while a system call
-   * waits for a disk that does not answer. May be called again.
-   */
-  readonly listen: () => void;
-  /** The first signal that came, or `undefined`. */
-  readonly received: () => 'SIGHUP' | 'SIGINT' | 'SIGTERM' | undefined;
-  readonly dispose: () => void;
-}
-
 /** Exit codes of a run that a signal ended: 128 + the signal's number. */
 export const SIGNAL_EXIT = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
+/** A signal that asks to stop. */
+export type SignalName = keyof typeof SIGNAL_EXIT;
+
+// npx, timeout(1), what signals a process group and then its leader, and the like pass a signal on to a process that has
+// had it already: one that comes so soon after another is the same one. No second Ctrl-C of a person comes sooner.
+const REPEAT_MS = 100;
+
+/** The signals that ask to stop, once they are heard. */
+export interface Signals {
+  /**
+   * Begins to hear them; before that, one ends the process as it ends any other, also while a system call waits for a
+   * disk that does not answer. May be called again.
+   */
+  readonly listen: () => void;
+  /** The first one that came, or `undefined`. */
+  readonly received: () => SignalName | undefined;
+  /** From now on the listener is called with each that comes, instead of the one before. */
+  readonly onSignal: (listener: (signal: SignalName) => void) => void;
+  readonly dispose: () => void;
+}
+
+/** Hears the signals that ask to stop; one that comes twice within a tenth of a second counts once. */
+export function hearSignals(proc: NodeJS.Process): Signals {
+  let received: SignalName | undefined;
+  let listener: ((signal: SignalName) => void) | undefined;
+  let lastMs = Number.NEGATIVE_INFINITY;
+  const onSignal = (name: NodeJS.Signals): void => {
+    const nowMs = performance.now();
+    if (nowMs - lastMs < REPEAT_MS) return;
+    lastMs = nowMs;
+    received ??= name as SignalName;
+    listener?.(name as SignalName);
+  };
+  const dispose = (): void => {
+    for (const name of Object.keys(SIGNAL_EXIT)) proc.off(name, onSignal);
+  };
+  return {
+    listen() {
+      dispose();
+      for (const name of Object.keys(SIGNAL_EXIT)) proc.on(name, onSignal);
+    },
+    received: () => received,
+    onSignal: given => {
+      listener = given;
+    },
+    dispose,
+  };
+}
+
+/** The two stops of a run, as signals of the operating system ask for them. */
+export interface Stops extends Pick<Signals, 'listen' | 'received' | 'dispose'> {
+  readonly drain: AbortSignal;
+  readonly abort: AbortSignal;
+}
+
 // docker stop and most supervisors send SIGKILL 10 s after SIGTERM: by then the queries must be cancelled.
 const GRACE_MS = 7_000;
-// npx, timeout(1) and the like pass a signal on to a process that has had it from the terminal already: one that
-// comes so soon after another is the same one. No second Ctrl-C of a person comes sooner.
-const REPEAT_MS = 100;
 
 // What ends a run that was aborted and goes on all the same: it waits for a disk that does not answer. Cancelling what
 // runs takes 5 s at most (CANCEL_LIMIT_MS in src/io/engines/clickhouse/cancel.ts); this leaves room for twice that.
@@ -40,51 +78,35 @@ export function listenForStops(
   endNow: (exitCode: number) => void,
   from: 'now' | 'later' = 'now',
 ): Stops {
+  const signals = hearSignals(proc);
   const drain = new AbortController();
   const abort = new AbortController();
-  let received: 'SIGHUP' | 'SIGINT' | 'SIGTERM' | undefined;
   let count = 0;
-  let lastMs = Number.NEGATIVE_INFINITY;
   let grace: NodeJS.Timeout | undefined;
   let limit: NodeJS.Timeout | undefined;
+  const exitCode = (): number => SIGNAL_EXIT[signals.received() ?? 'SIGTERM'];
   abort.signal.addEventListener('abort', () => {
-    limit = setTimeout(() => endNow(SIGNAL_EXIT[received ?? 'SIGTERM']), ABORT_LIMIT_MS);
-    limit.unref();
+    limit = setTimeout(() => endNow(exitCode()), ABORT_LIMIT_MS).unref();
   });
-  const handlers = (['SIGHUP', 'SIGINT', 'SIGTERM'] as const).map(name => {
-    const handler = (): void => {
-      const nowMs = performance.now();
-      if (nowMs - lastMs < REPEAT_MS) return;
-      lastMs = nowMs;
-      count += 1;
-      received ??= name;
-      if (count === 1) {
-        const hint = name === 'SIGINT' ? 'Ctrl-C (again: cancel what runs)' : name;
-        drain.abort(hint);
-        if (name !== 'SIGINT') {
-          grace = setTimeout(() => abort.abort(`${name}, ${GRACE_MS / 1000} s ago`), GRACE_MS);
-          grace.unref();
-        }
-      } else if (count === 2) abort.abort(`${name} for the second time`);
-      else endNow(SIGNAL_EXIT[received]);
-    };
-    return { name, handler };
+  signals.onSignal(name => {
+    count += 1;
+    if (count === 1) {
+      drain.abort(name === 'SIGINT' ? 'Ctrl-C (again: cancel what runs)' : name);
+      if (name === 'SIGINT') return;
+      grace = setTimeout(() => abort.abort(`${name}, ${GRACE_MS / 1000} s ago`), GRACE_MS).unref();
+    } else if (count === 2) abort.abort(`${name} for the second time`);
+    else endNow(exitCode());
   });
-  let isListening = false;
-  const listen = (): void => {
-    if (!isListening) for (const { name, handler } of handlers) proc.on(name, handler);
-    isListening = true;
-  };
-  if (from === 'now') listen();
+  if (from === 'now') signals.listen();
   return {
     drain: drain.signal,
     abort: abort.signal,
-    listen,
-    received: () => received,
+    listen: signals.listen,
+    received: signals.received,
     dispose: () => {
       clearTimeout(grace);
       clearTimeout(limit);
-      for (const { name, handler } of handlers) proc.off(name, handler);
+      signals.dispose();
     },
   };
 }

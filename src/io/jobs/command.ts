@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { closeSync, readSync } from 'node:fs';
 import { parseSize } from '../../core/text/bytes.js';
 import { openToAppend, openToRead } from '../files/open-file.js';
 import { OWN_TO_WRITE } from '../files/own-file.js';
+import { type ChildEnd, startChild } from '../machine/child.js';
 import { COMMAND_ID, newCommandId, ProcessTree } from '../machine/process-tree.js';
 
 /** A command with its surroundings. */
@@ -10,7 +11,7 @@ export interface JobCommand {
   readonly command: string;
   readonly args: readonly string[];
   /** The whole environment. */
-  readonly env: Readonly<Record<string, string>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   /** Its stdout and stderr are appended to this file; its stdin is empty. */
   readonly outputPath: string;
@@ -24,13 +25,8 @@ export interface JobCommand {
 }
 
 /** How a command ended. */
-export interface CommandEnd {
-  /** `null` when a signal ended it; 127 and 126 when it could not be started (not found, not allowed). */
-  readonly exitCode: number | null;
-  readonly signal: NodeJS.Signals | null;
+export interface CommandEnd extends ChildEnd {
   readonly killedAtCap: boolean;
-  /** Why it could not be started, where that is so. */
-  readonly startError: string | undefined;
 }
 
 /** Runs a command to its end. Errors: those of opening its output file. */
@@ -77,25 +73,11 @@ export const runCommand: RunCommand = async given => {
 
 type OnChild = (child: ChildProcess) => void;
 
-function runFree(request: JobCommand, output: number, onChild: OnChild): Promise<CommandEnd> {
-  const child = spawn(request.command, [...request.args], {
-    cwd: request.cwd,
-    env: { ...request.env },
-    stdio: ['ignore', output, output, ...(request.held === undefined ? [] : [request.held])],
-  });
-  const ended = new Promise<CommandEnd>(resolve => {
-    child.once('error', (error: NodeJS.ErrnoException) => {
-      // Also told when a signal could not be sent, to a command that lives.
-      if (child.pid !== undefined) return;
-      const exitCode = error.code === 'ENOENT' ? 127 : 126;
-      resolve({ exitCode, signal: null, killedAtCap: false, startError: error.code ?? error.message });
-    });
-    child.once('exit', (exitCode, signal) => {
-      resolve({ exitCode, signal, killedAtCap: false, startError: undefined });
-    });
-  });
+async function runFree(request: JobCommand, output: number, onChild: OnChild): Promise<CommandEnd> {
+  const { command, args, cwd, env, held } = request;
+  const { child, ended } = startChild(command, args, { cwd, env, stdio: ['ignore', output, output], held });
   if (child.pid !== undefined) onChild(child);
-  return ended;
+  return { ...(await ended), killedAtCap: false };
 }
 
 async function runWithCap(
@@ -109,18 +91,17 @@ async function runWithCap(
   const { runCapped } = await import('../machine/systemd.js');
   const memoryMaxBytes = parseSize(memoryMax);
   if (memoryMaxBytes === undefined) throw new Error(`${memoryMax} is no size`);
-  const { exitCode, signal, killedAtCap } = await runCapped({
+  return await runCapped({
     command,
     args,
     env,
     cwd,
     memoryMaxBytes,
     stdio: ['ignore', output, output],
-    ...(held === undefined ? {} : { held }),
+    held,
     onStarted: (_, child) => onChild(child),
     onUncapped,
   });
-  return { exitCode, signal, killedAtCap, startError: undefined };
 }
 
 // Often enough for somebody who watches, rarely enough to cost nothing: one read(2) at the end of a file.

@@ -1,12 +1,11 @@
-import { spawn } from 'node:child_process';
 import { execa } from 'execa';
 import { plainEnvironment } from './plain-environment.js';
-import { COMMAND_ID, newCommandId, ProcessTree } from './process-tree.js';
+import { ProcessTree } from './process-tree.js';
 
 /** How a program is run. */
 export interface ProgramOptions {
   /** The whole environment; without it the little of this process that any program needs. */
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   readonly cwd?: string;
   /** A descriptor that it inherits as its input; without one it reads nothing. */
   readonly stdin?: number;
@@ -81,55 +80,4 @@ export async function runProgram(
     timedOut,
     message: result.shortMessage ?? '',
   };
-}
-
-/** How a shell command ended: by itself, or by a signal. */
-export interface ShellEnd {
-  readonly exitCode: number | undefined;
-  readonly signal: string | undefined;
-}
-
-/** How a command line is run. */
-export interface ShellOptions {
-  readonly cwd: string;
-  /** The whole environment. */
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly signal: AbortSignal;
-  /** A descriptor that it inherits, so that what it locks stays locked until all of the command has ended. */
-  readonly held?: number | undefined;
-  /** How long the command may take to end when it is asked to. */
-  readonly graceMs?: number;
-}
-
-/**
- * Runs a command line of the user's with `sh -c`, without input and with the output of this process. When `signal` is
- * aborted, the shell and all that it started get SIGTERM, what is left of them after five seconds SIGKILL, and it
- * resolves when none of them lives any more. A command in the background of one that ended by itself goes on.
- */
-export async function runShell(
-  command: string,
-  { cwd, env, signal, held, graceMs = GRACE_MS }: ShellOptions,
-): Promise<ShellEnd> {
-  signal.throwIfAborted();
-  const id = newCommandId();
-  const child = spawn('sh', ['-c', command], {
-    cwd,
-    env: { ...env, [COMMAND_ID]: id },
-    stdio: ['ignore', 'inherit', 'inherit', ...(held === undefined ? [] : [held])],
-  });
-  const tree = new ProcessTree(child, id);
-  let stopped: Promise<void> | undefined;
-  const stop = (): void => {
-    stopped = tree.stop('SIGTERM', graceMs);
-  };
-  signal.addEventListener('abort', stop, { once: true });
-  try {
-    return await new Promise((resolve, reject) => {
-      child.once('error', reject);
-      child.once('exit', (code, name) => resolve({ exitCode: code ?? undefined, signal: name ?? undefined }));
-    });
-  } finally {
-    signal.removeEventListener('abort', stop);
-    await stopped;
-  }
 }

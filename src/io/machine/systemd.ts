@@ -1,37 +1,30 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { formatSize } from '../../core/text/bytes.js';
 import { type CgroupPlace, cgroupPlace, killedAtLimit, memoryLimit } from './cgroup.js';
+import { type ChildEnd, type ChildOptions, startChild } from './child.js';
 import { COMMAND_ID } from './process-tree.js';
 import { type ProgramEnd, runProgram } from './program.js';
 
 /** A command to run under a memory cap. */
-export interface CappedCommand {
+export interface CappedCommand extends Omit<ChildOptions, 'stdio'> {
   readonly command: string;
   readonly args: readonly string[];
   /** Of the command and everything it starts, without swap. */
   readonly memoryMaxBytes: number;
-  /** The whole environment; without it that of this process. */
-  readonly env?: Readonly<Record<string, string | undefined>>;
-  readonly cwd?: string;
   /** Its stdin, stdout and stderr; without it those of this process. */
   readonly stdio?: readonly ['ignore' | 'inherit', number | 'inherit', number | 'inherit'];
-  /** A descriptor that it inherits besides, so that a file that is locked stays locked until it has ended. */
-  readonly held?: number;
-  /** Told when the command is being started, with the way to send it a signal, and the process that becomes it. */
+  /** Called when the command is being started, with the way to send it a signal, and the process that becomes it. */
   readonly onStarted?: (send: (signal: NodeJS.Signals) => void, child: ChildProcess) => void;
-  /** Told once, before the command starts, when it runs without a cap, and why. */
+  /** Called once, before the command starts, when it runs without a cap, and why. */
   readonly onUncapped?: (reason: string) => void;
 }
 
 /** How a command under a cap ended. */
-export interface CappedEnd {
-  /** `null` when a signal ended it; 126 and 127 when it could not be started, as in a shell. */
-  readonly exitCode: number | null;
-  readonly signal: NodeJS.Signals | null;
+export interface CappedEnd extends ChildEnd {
   /** Whether the kernel killed it, or something that it started, because its memory was at the cap. */
   readonly killedAtCap: boolean;
   /** Whether a cap was in force. */
@@ -67,12 +60,11 @@ exec "$@" 3>&-`;
  * kernel shows the cap of a trial. Takes about 60 ms and never rejects. Linux only; elsewhere there is no
  * systemd-run.
  */
-export async function systemdUsable(programEnv?: ProgramEnv): Promise<Usability> {
-  const env = plainEnv(programEnv);
+export async function systemdUsable(env?: ProgramEnv): Promise<Usability> {
   const version = await systemdVersion(env);
   if (typeof version === 'string') return { usable: false, reason: version };
   const trial = { command: 'true', args: [], memoryMaxBytes: TRIAL_BYTES };
-  const scope = startScope(env === undefined ? trial : { ...trial, env }, version, 'pipe');
+  const scope = startScope({ ...trial, env }, version, 'pipe');
   let stderr = '';
   scope.child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
     stderr += chunk;
@@ -101,16 +93,16 @@ export async function systemdUsable(programEnv?: ProgramEnv): Promise<Usability>
  * forwarded by themselves: `onStarted` gives the means. SIGKILL of this process leaves the command running, capped.
  */
 export async function runCapped(request: CappedCommand, usability?: Usability): Promise<CappedEnd> {
-  const env = plainEnv(request.env);
+  const { env } = request;
   const found = usability ?? (await systemdUsable(env));
   if (!found.usable) return await runUncapped(request, found.reason);
   const scope = startScope(request, found.version, 'inherit');
   request.onStarted?.(signal => scope.child.kill(signal), scope.child);
   const entered = await scope.entered;
   if (entered === undefined) {
-    const { signal } = await scope.ended;
+    const end = await scope.ended;
     // Ended by a signal that was sent on, before the command.
-    if (signal !== null) return { exitCode: null, signal, killedAtCap: false, capped: true };
+    if (end.signal !== null) return { ...end, killedAtCap: false, capped: true };
     return await runUncapped(request, 'systemd-run could not start the scope');
   }
   const { place, limitBytes } = entered;
@@ -118,24 +110,20 @@ export async function runCapped(request: CappedCommand, usability?: Usability): 
   const capped = limitBytes !== undefined && limitBytes <= request.memoryMaxBytes;
   if (!capped) request.onUncapped?.(`the kernel shows no cap of ${formatSize(request.memoryMaxBytes)}`);
   scope.line.write('go\n');
-  const { exitCode, signal } = await scope.ended;
-  const failed = exitCode !== 0;
+  const end = await scope.ended;
+  const failed = end.exitCode !== 0;
   // `undefined` only where the group is gone in spite of `cat`, killed together with the command.
   const atLimit = failed && place !== undefined ? killedAtLimit(place) : false;
   const killedAtCap = atLimit ?? (await resultOf(scope.name, env)) === 'oom-kill';
   scope.line.destroy();
   // A failed unit stays in the manager's list until somebody has looked at it.
   if (killedAtCap) await systemctl(env, 'reset-failed', scope.name);
-  return { exitCode, signal, killedAtCap, capped };
+  return { ...end, killedAtCap, capped };
 }
 
 async function runUncapped(request: CappedCommand, reason: string): Promise<CappedEnd> {
   request.onUncapped?.(reason);
-  const child = spawn(request.command, [...request.args], {
-    ...spawnOptions(request),
-    stdio: [...stdioOf(request), ...heldOf(request)],
-  });
-  const ended = endOf(child);
+  const { child, ended } = startChild(request.command, request.args, { ...request, stdio: stdioOf(request) });
   request.onStarted?.(signal => child.kill(signal), child);
   return { ...(await ended), killedAtCap: false, capped: false };
 }
@@ -143,7 +131,7 @@ async function runUncapped(request: CappedCommand, reason: string): Promise<Capp
 interface Scope {
   readonly name: string;
   readonly child: ChildProcess;
-  readonly ended: Promise<Pick<CappedEnd, 'exitCode' | 'signal'>>;
+  readonly ended: Promise<ChildEnd>;
   /** Descriptor 3 of {@link IN_SCOPE}: a line written to it starts the command, its end ends what it left. */
   readonly line: Duplex;
   /** Where the scope is and what its limit is; `undefined` when systemd-run ended before that. */
@@ -153,7 +141,7 @@ interface Scope {
 function startScope(request: CappedCommand, version: number, stderr: 'inherit' | 'pipe'): Scope {
   const name = `qrun-${randomBytes(8).toString('hex')}.scope`;
   const [stdin, stdout, ownStderr] = stdioOf(request);
-  const child = spawn(
+  const { child, ended } = startChild(
     'systemd-run',
     [
       '--user',
@@ -171,10 +159,7 @@ function startScope(request: CappedCommand, version: number, stderr: 'inherit' |
       request.command,
       ...request.args,
     ],
-    {
-      ...spawnOptions(request),
-      stdio: [stdin, stdout, stderr === 'pipe' ? 'pipe' : ownStderr, 'pipe', ...heldOf(request)],
-    },
+    { ...request, stdio: [stdin, stdout, stderr === 'pipe' ? 'pipe' : ownStderr, 'pipe'] },
   );
   const line = child.stdio[3] as Duplex;
   const entered = firstMessage(line).then(membership => {
@@ -185,22 +170,12 @@ function startScope(request: CappedCommand, version: number, stderr: 'inherit' |
     }
     return { place, limitBytes: memoryLimit(place) };
   });
-  return { name, child, ended: endOf(child), line, entered };
+  return { name, child, ended, line, entered };
 }
 
 /** The exit code by which a shell would tell of such an end: 128 and the number of the signal. */
 export function shellExitCode({ exitCode, signal }: Pick<CappedEnd, 'exitCode' | 'signal'>): number {
   return exitCode ?? 128 + (signal === null ? 0 : constants.signals[signal]);
-}
-
-function endOf(child: ChildProcess): Promise<Pick<CappedEnd, 'exitCode' | 'signal'>> {
-  return new Promise(resolve => {
-    child.once('error', (error: NodeJS.ErrnoException) => {
-      // Also when a signal could not be sent, to a process that lives.
-      if (child.pid === undefined) resolve({ exitCode: error.code === 'ENOENT' ? 127 : 126, signal: null });
-    });
-    child.once('exit', (exitCode, signal) => resolve({ exitCode, signal }));
-  });
 }
 
 // Everything up to an empty line; `undefined` when the stream ends before it.
@@ -220,9 +195,9 @@ function firstMessage(stream: Duplex): Promise<string | undefined> {
 }
 
 /** The version of systemd-run, or why there is none. */
-async function systemdVersion(env: Record<string, string> | undefined): Promise<number | string> {
+async function systemdVersion(env: ProgramEnv | undefined): Promise<number | string> {
   const end = await runProgram('systemd-run', ['--version'], {
-    ...(env === undefined ? {} : { env }),
+    env,
     timeoutMs: LIMIT_MS,
   });
   const version = Number(/^systemd (\d+)/.exec(end.stdout)?.[1]);
@@ -232,35 +207,20 @@ async function systemdVersion(env: Record<string, string> | undefined): Promise<
     : `there is no systemd-run in PATH (${end.startError})`;
 }
 
-async function resultOf(name: string, env: Record<string, string> | undefined): Promise<string> {
+async function resultOf(name: string, env: ProgramEnv | undefined): Promise<string> {
   const { stdout } = await systemctl(env, 'show', name, '--property=Result', '--value');
   return stdout.trim();
 }
 
-function systemctl(env: Record<string, string> | undefined, ...args: string[]): Promise<ProgramEnd> {
+function systemctl(env: ProgramEnv | undefined, ...args: string[]): Promise<ProgramEnd> {
   return runProgram('systemctl', ['--user', ...args], {
-    ...(env === undefined ? {} : { env }),
+    env,
     timeoutMs: LIMIT_MS,
   });
 }
 
-function spawnOptions({ env, cwd }: CappedCommand): { env?: NodeJS.ProcessEnv; cwd?: string } {
-  return { ...(env === undefined ? {} : { env }), ...(cwd === undefined ? {} : { cwd }) };
-}
-
 function stdioOf({ stdio }: CappedCommand) {
   return stdio ?? (['inherit', 'inherit', 'inherit'] as const);
-}
-
-function heldOf({ held }: CappedCommand): number[] {
-  return held === undefined ? [] : [held];
-}
-
-function plainEnv(env: ProgramEnv | undefined): Record<string, string> | undefined {
-  if (env === undefined) return undefined;
-  return Object.fromEntries(
-    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  );
 }
 
 function oneLine(text: string): string {

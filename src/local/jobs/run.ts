@@ -75,7 +75,7 @@ export async function runJobOf(
     {
       ...{ jobs, job, files, rerunBefore, run, version },
       owner: { user, host, pid },
-      env: plain({ ...dotEnvOf(jobs.directory, trust, env), ...env }),
+      env: { ...dotEnvOf(jobs.directory, trust, env), ...env },
     },
   );
   return { outcome, log: files.log };
@@ -83,10 +83,4 @@ export async function runJobOf(
 
 function dotEnvOf(directory: string, given: boolean, env: Surroundings['env']) {
   return readDotEnv(join(directory, '.env'), jobsChecks(directory, { given, env }));
-}
-
-function plain(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  );
 }

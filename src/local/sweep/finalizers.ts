@@ -1,6 +1,6 @@
 import { QrunError } from '../../core/errors.js';
 import { commandHoldsSecret } from '../../core/text/secret-names.js';
-import { runShell } from '../../io/machine/program.js';
+import { runShell } from '../../io/machine/child.js';
 
 /**
  * Returns the commands of `--then`. Errors: QrunError `USAGE` for one with a secret in it: they stand in the state of the
@@ -42,7 +42,7 @@ export async function runFinalizers(
     if (exitCode === 0) continue;
     throw new QrunError(
       'FINALIZER_FAILED',
-      `--then ${command}: ${killedBy === undefined ? `exit ${exitCode}` : `ended by ${killedBy}`}`,
+      `--then ${command}: ${killedBy === null ? `exit ${exitCode}` : `ended by ${killedBy}`}`,
       {
         hint: 'the audit is complete; correct the command and run it by hand, or qrun audit-all --then again',
       },

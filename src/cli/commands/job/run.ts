@@ -1,10 +1,10 @@
-import type { JobOutcome, RunJobDeps, StopSignal } from '../../../app/jobs/run-job.js';
+import type { JobOutcome } from '../../../app/jobs/run-job.js';
 import { type ExitCode, QrunError } from '../../../core/errors.js';
 import { readStoredJobs } from '../../../local/jobs/context.js';
 import { runJobOf } from '../../../local/jobs/run.js';
 import type { Flags } from '../../command.js';
 import { formatLatency } from '../../terminal/format.js';
-import { SIGNAL_EXIT } from '../../terminal/signals.js';
+import { hearSignals, SIGNAL_EXIT } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
 
 /** `qrun job`: runs one job of a jobs.toml unless it is done. Returns the exit code. */
@@ -13,7 +13,7 @@ export async function jobCommand(flags: Flags, terminal: Terminal): Promise<numb
   const job = flags.name as string;
   const { err, errStyle, out, proc } = terminal;
   const note = (text: string): void => err.write(`${errStyle.foreign(job)}: ${errStyle.foreign(text)}\n`);
-  const stops = listenForSignals(proc);
+  const stops = hearSignals(proc);
   try {
     const { outcome, log } = await runJobOf(jobs, terminal, {
       name: job,
@@ -80,41 +80,4 @@ function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => v
 function howItFailed(exitCode: number | null, signal: string | null, startError: string | undefined): string {
   if (startError !== undefined) return `its command cannot be started (${startError})`;
   return signal === null ? `its command ended with ${exitCode}` : `its command was killed by ${signal}`;
-}
-
-// What sends a signal to a process group, and then to its leader again, sends one.
-const REPEAT_MS = 100;
-
-/**
- * Hears the signals that ask to stop, from `listen` on and for as long as it is not disposed of. Before, when no command
- * runs, one ends the process.
- */
-function listenForSignals(
-  proc: NodeJS.Process,
-): RunJobDeps['stops'] & { readonly listen: () => void; readonly dispose: () => void } {
-  let received: StopSignal | undefined;
-  let listener: ((signal: StopSignal) => void) | undefined;
-  let lastMs = Number.NEGATIVE_INFINITY;
-  const handlers = (['SIGHUP', 'SIGINT', 'SIGTERM'] as const).map(name => {
-    const handler = (): void => {
-      const nowMs = performance.now();
-      if (nowMs - lastMs < REPEAT_MS) return;
-      lastMs = nowMs;
-      received ??= name;
-      listener?.(name);
-    };
-    return { name, handler };
-  });
-  return {
-    listen: () => {
-      for (const { name, handler } of handlers) proc.on(name, handler);
-    },
-    received: () => received,
-    onSignal: tell => {
-      listener = tell;
-    },
-    dispose: () => {
-      for (const { name, handler } of handlers) proc.off(name, handler);
-    },
-  };
 }

@@ -1,19 +1,19 @@
 import { formatSize } from '../../../core/text/bytes.js';
 import type { UnitContext } from '../../../local/unit/context.js';
+import { hearSignals } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
 
 /** Names the process that started this one under a cap, so that it does not start itself a second time. */
 const SUPERVISOR = 'QRUN_SUPERVISOR';
-const SIGNALS = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
 const KILLED = 137;
 
 /**
- * Runs this command line again under the memory cap of its configuration and resolves with its exit code;
- * `undefined` when this process shall do the work itself: there is no cap, this process is under it, or caps do not
+ * Runs this command line again under the memory cap of its configuration and resolves with its exit code, or with
+ * `undefined` when this process must do the work itself: there is no cap, this process is under it, or caps do not
  * work here (said once on stderr).
  *
  * The second process has the terminal, the process group and the standard streams of this one. Signals are passed on
- * to it; one that it had from the terminal already counts once (see `listenForStops`). When it was killed by SIGKILL
+ * to it; one that it had from the terminal already counts once (see `hearSignals`). When it was killed by SIGKILL
  * it is said whether its cap was the reason, and the exit code is 137.
  */
 export async function runUnderCap(context: UnitContext, terminal: Terminal): Promise<number | undefined> {
@@ -33,36 +33,26 @@ export async function runUnderCap(context: UnitContext, terminal: Terminal): Pro
     uncapped(usability.reason);
     return undefined;
   }
-  let signalled = false;
-  let send: ((signal: NodeJS.Signals) => void) | undefined;
-  const handlers = SIGNALS.map(name => {
-    const handler = (): void => {
-      signalled = true;
-      send?.(name);
-    };
-    proc.on(name, handler);
-    return { name, handler };
-  });
+  const signals = hearSignals(proc);
+  signals.listen();
   const end = await runCapped(
     {
       command: proc.execPath,
       args: [...proc.execArgv, ...proc.argv.slice(1)],
       memoryMaxBytes,
       env: { ...env, [SUPERVISOR]: String(proc.pid) },
-      onStarted: sender => {
-        send = sender;
-      },
+      onStarted: signals.onSignal,
       onUncapped: uncapped,
     },
     usability,
   );
-  for (const { name, handler } of handlers) proc.off(name, handler);
+  signals.dispose();
   if (end.signal === 'SIGKILL' && end.killedAtCap) {
     err.write(
       `${errStyle.paint.bad('qrun: ')}killed at its memory cap of ${cap} (${KILLED})\n` +
         `${errStyle.paint.accent('hint: ')}raise --memory-max, or lower -P; what was recorded is kept, and the same command does the rest\n`,
     );
-  } else if (end.signal === 'SIGKILL' && !signalled) {
+  } else if (end.signal === 'SIGKILL' && signals.received() === undefined) {
     err.write(
       `${errStyle.paint.bad('qrun: ')}killed by SIGKILL (${KILLED})\n` +
         `${errStyle.paint.accent('hint: ')}by kill -9, or for want of memory on the whole machine (dmesg tells); the same command does the rest\n`,
