@@ -30,20 +30,24 @@ export function hearSignals(proc: NodeJS.Process): Signals {
   let received: SignalName | undefined;
   let listener: ((signal: SignalName) => void) | undefined;
   let lastMs = Number.NEGATIVE_INFINITY;
-  const onSignal = (name: NodeJS.Signals): void => {
-    const nowMs = performance.now();
-    if (nowMs - lastMs < REPEAT_MS) return;
-    lastMs = nowMs;
-    received ??= name as SignalName;
-    listener?.(name as SignalName);
-  };
+  const names = Object.keys(SIGNAL_EXIT) as SignalName[];
+  const handlers = names.map(name => {
+    const handler = (): void => {
+      const nowMs = performance.now();
+      if (nowMs - lastMs < REPEAT_MS) return;
+      lastMs = nowMs;
+      received ??= name;
+      listener?.(name);
+    };
+    return { name, handler };
+  });
   const dispose = (): void => {
-    for (const name of Object.keys(SIGNAL_EXIT)) proc.off(name, onSignal);
+    for (const { name, handler } of handlers) proc.off(name, handler);
   };
   return {
     listen() {
       dispose();
-      for (const name of Object.keys(SIGNAL_EXIT)) proc.on(name, onSignal);
+      for (const { name, handler } of handlers) proc.on(name, handler);
     },
     received: () => received,
     onSignal: given => {

@@ -84,7 +84,7 @@ describe.runIf(process.platform === 'linux')('runShell', () => {
       env: process.env,
       signal,
     });
-    expect(end).toEqual({ exitCode: 3, signal: undefined });
+    expect(end).toMatchObject({ exitCode: 3, signal: null });
     const pid = await pidIn(file);
     left.push(pid);
     expect(lives(pid)).toBe(true);
