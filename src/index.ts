@@ -4,7 +4,7 @@
  */
 export { type AuditRequest, auditUnit } from './app/unit/audit.js';
 export { DueQueries, type PlannedQuery } from './app/unit/due-queries.js';
-export { type PlanOptions, planRun, planUnit, type RunPlan, type UnitPlan } from './app/unit/plan.js';
+export { type PlanOptions, planUnit, type UnitPlan } from './app/unit/plan.js';
 export { runUnit } from './app/unit/pool.js';
 export { previewUnit } from './app/unit/preview.js';
 export type { RunDeps, RunOptions } from './app/unit/run-options.js';

@@ -364,7 +364,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'one judge: the audit takes the resolved configuration',
-    file: 'src/cli/commands/audit/run.ts',
+    file: 'src/local/unit/audit.ts',
     line: '    inputs,\n    allowPlaceholders',
     without:
       '    inputs: { ...inputs, settings: starts[0]?.settings ?? inputs.settings },\n    allowPlaceholders',

@@ -6,12 +6,10 @@ import type { UnitSource } from '../../io/unit/unit-files.js';
 import { DueQueries, type PlannedQuery } from './due-queries.js';
 import { judgeFile, refusal, type SurveyOptions, surveyUnit, unreadable } from './survey.js';
 
-/** All selected queries of a unit, checked, with what is to be done about each. */
+/** What is to be done about the selected queries of a unit. */
 export interface UnitPlan {
-  /** In the order in which they run; those that are due and those that are not. */
-  readonly queries: readonly PlannedQuery[];
-  /** The ones that run, after `--limit`. */
-  readonly due: readonly PlannedQuery[];
+  /** The queries that run, after `--limit`, in the order in which they run. */
+  readonly due: DueQueries;
   /** Queries that are settled, and queries left as error (`--rerun none`). */
   readonly settled: number;
   readonly keptErrors: number;
@@ -25,11 +23,6 @@ export interface UnitPlan {
   readonly noStatement: readonly string[];
 }
 
-/** What one run has to do, and what it need not. */
-export interface RunPlan extends Omit<UnitPlan, 'queries' | 'due'> {
-  readonly due: DueQueries;
-}
-
 export interface PlanOptions extends SurveyOptions {
   readonly limit: number | undefined;
   readonly rerun: Rerun;
@@ -40,53 +33,38 @@ export interface PlanOptions extends SurveyOptions {
   readonly bad?: 'refuse' | 'skip' | 'tell';
 }
 
+/** Who watches a plan being made, and what ends it. */
+export interface PlanWatch {
+  readonly signal?: AbortSignal;
+  readonly visit?: (query: PlannedQuery) => void;
+}
+
 /**
  * Reads and checks every selected query and compares it with the log. Nothing runs if one of them cannot, unless `bad`
- * says otherwise.
+ * says otherwise. `visit` is called with each query that can run, whether it is due or not, in the order in which they
+ * run.
  *
- * Cost and memory: as {@link surveyUnit}, and name and fingerprint of each query.
+ * Cost and memory: as {@link surveyUnit}, and name and fingerprint of each query that is due.
  *
  * Errors: those of {@link surveyUnit}; QrunError `SQL_INVALID` and `PARAMETERS` with the problems of all bad files.
  */
 export async function planUnit(
-  options: PlanOptions,
+  { bad = 'refuse', limit, rerun, ...options }: PlanOptions,
   final: Pick<ReadonlyMap<string, FinalState>, 'get'>,
-  signal?: AbortSignal,
+  { signal, visit }: PlanWatch = {},
 ): Promise<UnitPlan> {
-  const queries: PlannedQuery[] = [];
-  const counts = await readPlan(options, final, signal, query => queries.push(query));
-  const due = queries.filter(query => isDue(query.reason));
-  return { ...counts, queries, due: options.limit === undefined ? due : due.slice(0, options.limit) };
-}
-
-/** As {@link planUnit}, for a run, which needs only what is due. */
-export async function planRun(
-  options: PlanOptions,
-  final: Pick<ReadonlyMap<string, FinalState>, 'get'>,
-  signal?: AbortSignal,
-): Promise<RunPlan> {
-  const due = new DueQueries(options.limit);
-  const counts = await readPlan(options, final, signal, query => {
-    if (isDue(query.reason)) due.add(query);
-  });
-  return { ...counts, due };
-}
-
-async function readPlan(
-  { bad = 'refuse', ...options }: PlanOptions,
-  final: Pick<ReadonlyMap<string, FinalState>, 'get'>,
-  signal: AbortSignal | undefined,
-  visit: (query: PlannedQuery) => void,
-): Promise<Omit<UnitPlan, 'queries' | 'due'>> {
+  const due = new DueQueries(limit);
   let settled = 0;
   let keptErrors = 0;
   const survey = await surveyUnit(
     options,
     (name, fingerprint, { overrides }) => {
-      const reason = planQuery(final.get(name), fingerprint, options.rerun);
+      const reason = planQuery(final.get(name), fingerprint, rerun);
       if (reason === 'settled') settled += 1;
       if (reason === 'kept_error') keptErrors += 1;
-      visit({ name, fingerprint, reason, rows: overrides.rows });
+      const query = { name, fingerprint, reason, rows: overrides.rows };
+      if (isDue(reason)) due.add(query);
+      visit?.(query);
     },
     signal,
   );
@@ -95,7 +73,7 @@ async function readPlan(
   // Without one that can run, or with a parameter that nothing takes, it is not the file that is bad.
   const nothingRuns = refused + noStatement.length === survey.selected;
   if (bad === 'skip' && (nothingRuns || cannotRun.some(({ query }) => query === null))) throw refusal(survey);
-  return { settled, keptErrors, usesParameters, cannotRun, refused, noStatement };
+  return { due, settled, keptErrors, usesParameters, cannotRun, refused, noStatement };
 }
 
 /** A query file that was read, with its bytes as they are fingerprinted. */

@@ -1,6 +1,6 @@
 import { refusals } from '../../core/log/refusals.js';
 import { FinalStates, type LogTail } from '../../core/log/scan/index.js';
-import { type PlanOptions, planUnit, type UnitPlan } from './plan.js';
+import { type PlanOptions, type PlanWatch, planUnit, type UnitPlan } from './plan.js';
 
 /** The log of a unit, as it is read for a plan. */
 export interface LogToPreview {
@@ -11,7 +11,7 @@ export interface LogToPreview {
 }
 
 /**
- * The plan that a run would make now, without lease, lock, repair or engine. Damage that a run would refuse is
+ * Returns the plan that a run would make now, without lease, lock, repair or engine. Damage that a run would refuse is
  * skipped, for the audit to name it, unless `refuseDamage` is set.
  *
  * Errors: those of {@link planUnit}; QrunError `LOG_FOREIGN` when the log belongs to another unit; `LOG_DAMAGED` and
@@ -20,10 +20,10 @@ export interface LogToPreview {
 export async function previewUnit(
   options: PlanOptions,
   log: LogToPreview,
-  { signal, refuseDamage = false }: { readonly signal?: AbortSignal; readonly refuseDamage?: boolean } = {},
+  { refuseDamage = false, ...watch }: PlanWatch & { readonly refuseDamage?: boolean } = {},
 ): Promise<UnitPlan> {
   const refused = refusals(log.path, log.unit);
   const final = new FinalStates(refuseDamage ? refused : { ...refused, newer() {}, unreadable() {} });
   await log.read(final);
-  return await planUnit(options, final, signal);
+  return await planUnit(options, final, watch);
 }

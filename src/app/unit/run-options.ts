@@ -6,7 +6,7 @@ import type { HaltPolicy } from '../../core/unit/halt.js';
 import type { Engine } from '../../io/engines/engine.js';
 import type { InflightJournal } from '../../io/log/inflight.js';
 import type { ResultLog } from '../../io/log/result-log.js';
-import type { ReadQuery, RunPlan } from './plan.js';
+import type { ReadQuery, UnitPlan } from './plan.js';
 import type { Suspects } from './suspects.js';
 
 /** What a run is to do. */
@@ -14,7 +14,7 @@ export interface RunOptions {
   readonly run: string;
   readonly unit: string;
   readonly directory: string;
-  readonly plan: RunPlan;
+  readonly plan: UnitPlan;
   readonly parameters: Parameters;
   readonly settings: Settings;
   readonly concurrency: number;

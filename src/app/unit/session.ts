@@ -1,6 +1,5 @@
 import type { Clock } from '../../core/clock.js';
 import { sameChain } from '../../core/engines/data-note.js';
-import { defaultEngine, factsOf } from '../../core/engines/facts.js';
 import { type ExitCode, isInterruption, QrunError } from '../../core/errors.js';
 import { RECORD_SCHEMA_VERSION } from '../../core/log/record.js';
 import type { Settings } from '../../core/model.js';
@@ -18,10 +17,10 @@ import type { ResultLog } from '../../io/log/result-log.js';
 import type { RunEntry, RunSetup, RunStart } from '../../io/log/run-sidecar.js';
 import type { UnitSource } from '../../io/unit/unit-files.js';
 import { ask, chainOf, checkSetupFiles, runChain, type SetupFile } from '../setup/setup.js';
-import { planRun, queryReader, type RunPlan } from './plan.js';
+import { planUnit, queryReader, type UnitPlan } from './plan.js';
 import { runUnit } from './pool.js';
 import type { RunDeps } from './run-options.js';
-import { selectedBy } from './summary.js';
+import { SummaryBuilder, selectedBy } from './summary.js';
 import { Suspects, suspectsNotice } from './suspects.js';
 
 /** One unit with everything that decides what is run and recorded. */
@@ -105,6 +104,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
   const identity = deps.identity();
   const lease = await deps.takeLease();
   try {
+    // Before the log is touched: this refuses one that a later version has written.
     const runs = deps.readRuns();
     const log = await deps.openLog();
     try {
@@ -117,12 +117,13 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
       const setup = deps.readSetupFiles();
       checkSetupFiles(setup, { ...request, parameters: request.inputs.parameters });
       const bad = request.skipBad === true ? 'skip' : 'refuse';
-      const plan = await planRun({ ...request, source: deps.source, bad }, log.final, request.drain);
+      const plan = await planUnit({ ...request, source: deps.source, bad }, log.final, {
+        signal: request.drain,
+      });
       tellOfOtherFiles(plan, emit);
       deps.onPlanned?.(plan.due.total);
-      if (plan.due.total === 0) return await runPlanned(deps, request, plan, log, NO_ENGINE);
-      const engine = await openUnlessStopped(deps, request, setup);
-      if (engine === undefined) return await runPlanned(deps, request, plan, log, NO_ENGINE);
+      const engine = plan.due.total === 0 ? undefined : await openUnlessStopped(deps, request, setup);
+      if (engine === undefined) return runNothing(deps, request, plan, log);
       try {
         if (plan.usesParameters && engine.info.parametersLost === true) {
           throw new QrunError(
@@ -184,7 +185,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
 // So many lines of what is left out; the summary has all.
 const TOLD = 10;
 
-function tellOfOtherFiles({ refused, cannotRun, noStatement }: RunPlan, emit: EventSink): void {
+function tellOfOtherFiles({ refused, cannotRun, noStatement }: UnitPlan, emit: EventSink): void {
   const files = (n: number): string => `${n} file${n === 1 ? '' : 's'}`;
   const told = (lines: readonly string[], separator: string): string => {
     const more = lines.length > TOLD ? [`and ${lines.length - TOLD} more`] : [];
@@ -226,7 +227,7 @@ function atOnce({ info }: Engine, { concurrency }: UnitRequest): number {
 async function runWatched(
   deps: UnitDeps,
   request: UnitRequest,
-  plan: RunPlan,
+  plan: UnitPlan,
   log: ResultLog,
   engine: Engine,
   setupNotRun: readonly string[],
@@ -276,7 +277,7 @@ function finalStates({ final }: ResultLog): InflightOptions['finalOf'] {
 async function runPlanned(
   deps: UnitDeps,
   request: UnitRequest,
-  plan: RunPlan,
+  plan: UnitPlan,
   log: ResultLog,
   engine: Engine,
   setupNotRun: readonly string[] = [],
@@ -298,6 +299,29 @@ async function runPlanned(
     },
     { ...request, concurrency, plan, parameters: request.inputs.parameters, setupNotRun },
   );
+  emit({ type: 'run_ended', ...summary });
+  return summary;
+}
+
+// Nothing is due, or a stop came before the engine was there: no engine is needed to say so.
+function runNothing(
+  { emit }: UnitDeps,
+  { run, unit, drain, abort, stopExitCode }: UnitRequest,
+  plan: UnitPlan,
+  log: ResultLog,
+): RunSummary {
+  for (const [how, signal] of [
+    ['drain', drain],
+    ['abort', abort],
+  ] as const) {
+    if (signal.aborted) emit({ type: 'stopping', how, reason: String(signal.reason) });
+  }
+  const summary = new SummaryBuilder({ run, unit, plan }, log.path).build({
+    records: log.records,
+    elapsedMs: 0,
+    stopped: drain.aborted ? String(drain.reason) : undefined,
+    exitCode: drain.aborted ? stopExitCode?.() : undefined,
+  });
   emit({ type: 'run_ended', ...summary });
   return summary;
 }
@@ -352,7 +376,7 @@ async function currentDatabase(
 // Data is no part of a fingerprint: results on the data of another chain stay settled.
 function tellOfChange(
   { emit }: UnitDeps,
-  plan: RunPlan,
+  plan: UnitPlan,
   setup: readonly SetupFile[],
   runs: readonly RunEntry[],
   engine: Engine,
@@ -391,11 +415,3 @@ function startEntry(
     setup: setup ?? null,
   };
 }
-
-// Stands in when nothing is due, so that no server is needed to learn that.
-const NO_ENGINE: Engine = {
-  info: { facts: factsOf(defaultEngine(false)), version: '', target: '', supportsParameters: true, slots: 0 },
-  run: () => Promise.reject(new Error('no query was due')),
-  ping: async () => undefined,
-  close: async () => {},
-};

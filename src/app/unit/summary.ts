@@ -3,7 +3,7 @@ import type { ExitCode } from '../../core/errors.js';
 import type { Outcome, QueryError } from '../../core/model.js';
 import type { RunSummary } from '../../core/unit/events.js';
 import type { CannotRun } from '../../core/unit/judge.js';
-import type { RunPlan } from './plan.js';
+import type { UnitPlan } from './plan.js';
 import type { RunOptions } from './run-options.js';
 
 const SLOWEST = 5;
@@ -11,14 +11,14 @@ const SLOWEST = 5;
 // 1, 2, 5, 10, 20, 50 ms and so on to 5e6 ms (83 minutes); the last takes all above.
 const BOUNDS_MS = [0, 1, 2, 3, 4, 5, 6].flatMap(power => [1, 2, 5].map(digit => digit * 10 ** power));
 
-/** How many queries of the unit the selection left in, also those that cannot run. */
-export function selectedBy(plan: RunPlan): number {
+/** Returns how many queries of the unit the selection left in, also those that cannot run. */
+export function selectedBy(plan: UnitPlan): number {
   return plan.settled + plan.keptErrors + plan.due.total + plan.refused;
 }
 
 /** Collects what a run does, in bounded memory whatever its size. */
 export class SummaryBuilder {
-  readonly #options: RunOptions;
+  readonly #options: Pick<RunOptions, 'run' | 'unit' | 'plan'>;
   readonly #log: string;
   readonly #counts = { normal: 0, skipped: 0, error: 0 };
   readonly #errors = new Map<
@@ -34,7 +34,7 @@ export class SummaryBuilder {
   readonly #leftOut: CannotRun[] = [];
   readonly #noQueries: string[] = [];
 
-  constructor(options: RunOptions, log: string) {
+  constructor(options: Pick<RunOptions, 'run' | 'unit' | 'plan'>, log: string) {
     this.#options = options;
     this.#log = log;
   }

@@ -1,5 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { previewUnit } from '../../app/unit/preview.js';
+import { selectedBy } from '../../app/unit/summary.js';
 import { QrunError } from '../../core/errors.js';
 import { believeBelow } from '../../io/files/owner.js';
 import { readLog } from '../../io/log/follow.js';
@@ -26,7 +27,7 @@ async function answer({
       { path: logPath, unit, read: states => readLog(logPath, unit, states) },
       { refuseDamage: true },
     );
-    return { queries: plan.queries.length + plan.refused, due: plan.due.length, bad: plan.refused };
+    return { queries: selectedBy(plan), due: plan.due.total, bad: plan.refused };
   } catch (error) {
     if (!(error instanceof QrunError)) return { bug: (error as Error).stack ?? String(error) };
     const { code, message, hint, details } = error;

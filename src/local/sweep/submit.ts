@@ -134,7 +134,7 @@ export async function submitSweep(
       tasks: wanted.map(unit => ({
         name: unit.unit,
         argv: commands.unit(unit),
-        ...(byUnit.has(unit.unit) ? {} : { isDue: async () => (await planOf(unit, signal)).due.length > 0 }),
+        ...(byUnit.has(unit.unit) ? {} : { isDue: async () => (await planOf(unit, signal)).due.total > 0 }),
       })),
       follower: { argv: commands.audit({ finalizers, priority: priority - 1 }), isDue: auditIsDue(sweep) },
     },

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { DueQueries, type PlannedQuery } from '../../../src/app/unit/due-queries.js';
-import type { ReadQuery, RunPlan, UnitPlan } from '../../../src/app/unit/plan.js';
+import type { ReadQuery, UnitPlan } from '../../../src/app/unit/plan.js';
 import { runUnit } from '../../../src/app/unit/pool.js';
 import type { RunDeps, RunOptions } from '../../../src/app/unit/run-options.js';
 import type { Clock } from '../../../src/core/clock.js';
@@ -273,23 +273,22 @@ export function reads(count: number): Record<string, string> {
 
 export const fingerprint = fingerprinter({ parameters: {}, settings: {} });
 
-/** A plan in which every file is due. */
-export function planOf(files: Files, reason: PlanReason = 'new'): UnitPlan {
-  const queries: PlannedQuery[] = Object.entries(files).map(([name, sql]) => ({
+/** The queries of a plan in which every file is due. */
+export function queriesOf(files: Files, reason: PlanReason = 'new'): PlannedQuery[] {
+  return Object.entries(files).map(([name, sql]) => ({
     name,
     fingerprint: fingerprint(Buffer.from(sql)),
     reason,
     rows: undefined,
   }));
-  const others = { usesParameters: false, cannotRun: [], refused: 0, noStatement: [] };
-  return { queries, due: queries, settled: 0, keptErrors: 0, ...others };
 }
 
-/** The same for a run. */
-export function runPlanOf({ queries: _, due, ...counts }: UnitPlan): RunPlan {
-  const queries = new DueQueries();
-  for (const query of due) queries.add(query);
-  return { ...counts, due: queries };
+/** A plan in which every file is due. */
+export function planOf(files: Files, reason: PlanReason = 'new'): UnitPlan {
+  const due = new DueQueries();
+  for (const query of queriesOf(files, reason)) due.add(query);
+  const others = { usesParameters: false, cannotRun: [], refused: 0, noStatement: [] };
+  return { due, settled: 0, keptErrors: 0, ...others };
 }
 
 export function readOf(sql: string): ReadQuery {
@@ -344,7 +343,7 @@ export async function fakeRun({ files, script, options, ...rest }: FakeRun): Pro
       run: 'r1',
       unit: 'unit',
       directory: '/sql',
-      plan: runPlanOf(planOf(files)),
+      plan: planOf(files),
       parameters: {},
       settings: {},
       concurrency: 4,

@@ -1,6 +1,6 @@
 // Plans and runs many queries on an engine that answers at once, and prints one line of JSON: resident memory
 // before the run, its peak, and the time for each of ten equal shares of the run.
-import { planRun } from '../../../dist/app/unit/plan.js';
+import { planUnit } from '../../../dist/app/unit/plan.js';
 import { runUnit } from '../../../dist/app/unit/pool.js';
 import { ENGINES } from '../../../dist/core/engines/facts.js';
 import { decodeSql, parseQuery } from '../../../dist/core/sql/parse.js';
@@ -36,7 +36,7 @@ let recorded = 0;
 const shareMs = [];
 const share = count / 10;
 
-const plan = await planRun(
+const plan = await planUnit(
   {
     source,
     inputs,

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type PlanOptions, planUnit, queryReader, type UnitPlan } from '../../../src/app/unit/plan.js';
+import type { PlannedQuery } from '../../../src/app/unit/due-queries.js';
+import {
+  type PlanOptions,
+  type PlanWatch,
+  planUnit,
+  queryReader,
+  type UnitPlan,
+} from '../../../src/app/unit/plan.js';
 import { type LogToPreview, previewUnit } from '../../../src/app/unit/preview.js';
 import { QrunError } from '../../../src/core/errors.js';
 import type { FinalStates } from '../../../src/core/log/scan/index.js';
@@ -44,7 +51,24 @@ const settled = (sql: string, outcome: FinalState['outcome'] = 'normal'): FinalS
   run: 'r0',
 });
 
-const reasons = (plan: UnitPlan): Record<string, string> =>
+/** A plan with all its queries as they were visited, and those that are due as they would be taken. */
+interface WholePlan extends Omit<UnitPlan, 'due'> {
+  readonly queries: readonly PlannedQuery[];
+  readonly due: readonly PlannedQuery[];
+}
+
+async function whole(make: (watch: PlanWatch) => Promise<UnitPlan>): Promise<WholePlan> {
+  const queries: PlannedQuery[] = [];
+  const plan = await make({ visit: query => queries.push(query) });
+  const due: PlannedQuery[] = [];
+  for (let query = plan.due.take(); query !== undefined; query = plan.due.take()) due.push(query);
+  return { ...plan, queries, due };
+}
+
+const planAll = (options: PlanOptions, final: Parameters<typeof planUnit>[1]): Promise<WholePlan> =>
+  whole(watch => planUnit(options, final, watch));
+
+const reasons = (plan: WholePlan): Record<string, string> =>
   Object.fromEntries(plan.queries.map(({ name, reason }) => [name, reason]));
 
 async function problem(plan: Promise<unknown>): Promise<QrunError> {
@@ -77,13 +101,13 @@ describe('what is due', () => {
     ['all', ['fresh', 'edited', 'failed', 'done', 'none'], 0, 0],
     ['none', ['fresh', 'edited'], 2, 1],
   ] as const)('--rerun %s', async (rerun, due, settledCount, keptErrors) => {
-    const plan = await planUnit(options(files, { rerun }), final);
+    const plan = await planAll(options(files, { rerun }), final);
     expect(plan.due.map(({ name }) => name)).toEqual([...due]);
     expect(plan).toMatchObject({ settled: settledCount, keptErrors });
   });
 
   it('says why of each', async () => {
-    const plan = await planUnit(options(files), final);
+    const plan = await planAll(options(files), final);
     expect(reasons(plan)).toEqual({
       fresh: 'new',
       edited: 'changed',
@@ -95,19 +119,19 @@ describe('what is due', () => {
 
   it('an error of an older text is a changed query, whatever --rerun says', async () => {
     const old = new Map([['fresh', settled('SELECT 0', 'error')]]);
-    const plan = await planUnit(options({ fresh: 'SELECT 1' }, { rerun: 'none' }), old);
+    const plan = await planAll(options({ fresh: 'SELECT 1' }, { rerun: 'none' }), old);
     expect(reasons(plan)).toEqual({ fresh: 'changed' });
   });
 
   it('--limit counts what runs, not what is settled', async () => {
-    const plan = await planUnit(options(files, { limit: 2 }), final);
+    const plan = await planAll(options(files, { limit: 2 }), final);
     expect(plan.due.map(({ name }) => name)).toEqual(['fresh', 'edited']);
     expect(plan.queries).toHaveLength(5);
   });
 
   it('every byte, every parameter and every setting counts', async () => {
     const fingerprints = async (sql: string, parameters = {}, settings = {}): Promise<string | undefined> =>
-      (await planUnit(options({ q: sql }, { inputs: { parameters, settings } }), new Map())).queries[0]
+      (await planAll(options({ q: sql }, { inputs: { parameters, settings } }), new Map())).queries[0]
         ?.fingerprint;
     const all = await Promise.all([
       fingerprints('SELECT {a:String}', { a: '1' }),
@@ -121,7 +145,7 @@ describe('what is due', () => {
   });
 
   it('keeps what the file says of its rows, and whether anything takes parameters', async () => {
-    const plan = await planUnit(
+    const plan = await planAll(
       options(
         { a: '-- qrun: rows=3\nSELECT 1', b: 'SELECT {p:UInt8}' },
         { inputs: { parameters: { p: '1' }, settings: {} } },
@@ -183,7 +207,7 @@ describe('what cannot run', () => {
   });
 
   it('a parameter that only queries outside the selection use is not superfluous', async () => {
-    const plan = await planUnit(
+    const plan = await planAll(
       options(
         { a: 'SELECT 1', b: 'SELECT {p:UInt8}' },
         {
@@ -197,7 +221,7 @@ describe('what cannot run', () => {
   });
 
   it('placeholders run where they are allowed', async () => {
-    const plan = await planUnit(options({ q: 'SELECT __X__' }, { allowPlaceholders: true }), new Map());
+    const plan = await planAll(options({ q: 'SELECT __X__' }, { allowPlaceholders: true }), new Map());
     expect(plan.due).toHaveLength(1);
   });
 
@@ -224,7 +248,9 @@ describe('what cannot run', () => {
         return Buffer.from('SELECT 1');
       },
     };
-    await expect(planUnit(options({}, { source }), new Map(), stop.signal)).rejects.toBe('Ctrl-C');
+    await expect(planUnit(options({}, { source }), new Map(), { signal: stop.signal })).rejects.toBe(
+      'Ctrl-C',
+    );
     expect(reads).toBeLessThan(10);
   });
 
@@ -300,7 +326,7 @@ describe('previewUnit', () => {
   };
 
   const preview = (read: LogToPreview['read']) =>
-    previewUnit(options(files), { path: 'u.ndjson', unit: 'u', read });
+    whole(watch => previewUnit(options(files), { path: 'u.ndjson', unit: 'u', read }, watch));
 
   it('plans from a log that is only read; a partial group is no result', async () => {
     const plan = await preview(async states => {

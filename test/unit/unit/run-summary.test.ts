@@ -1,29 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { UnitPlan } from '../../../src/app/unit/plan.js';
 import { SummaryBuilder } from '../../../src/app/unit/summary.js';
-import { planOf, reads, runPlanOf } from './fake-run.js';
+import { planOf, reads } from './fake-run.js';
 
 const ERROR = { code: 62, name: 'SYNTAX_ERROR', kind: 'permanent', message: 'Code: 62. first' } as const;
 const END = { records: 0, elapsedMs: 0, stopped: undefined, exitCode: undefined };
 
 function builder(due: number, plan: Partial<UnitPlan> = {}): SummaryBuilder {
-  const never = new AbortController().signal;
   return new SummaryBuilder(
-    {
-      run: 'r1',
-      unit: 'u',
-      directory: '/u',
-      plan: runPlanOf({ ...planOf(reads(due)), ...plan }),
-      parameters: {},
-      settings: {},
-      concurrency: 1,
-      timeoutMs: 0,
-      retries: 0,
-      halt: undefined,
-      outageLimitMs: 0,
-      drain: never,
-      abort: never,
-    },
+    { run: 'r1', unit: 'u', plan: { ...planOf(reads(due)), ...plan } },
     '/results/u.ndjson',
   );
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterEach, describe, expect, it } from 'vitest';
-import { planRun } from '../../../src/app/unit/plan.js';
+import { planUnit } from '../../../src/app/unit/plan.js';
 import { type Failure, httpFailure, ownFailure, serverFailure } from '../../../src/core/engines/failure.js';
 import { QrunError } from '../../../src/core/errors.js';
 import { DEFAULT_HALT } from '../../../src/core/unit/halt.js';
@@ -21,7 +21,7 @@ import {
   LOST,
   MemoryLog,
   OVERLOAD,
-  planOf,
+  queriesOf,
   readOf,
   reads,
   SYNTAX,
@@ -1084,7 +1084,7 @@ describe('files that change after planning', () => {
       script: () => success(),
     });
     const recorded = log.groups.find(({ head }) => head.query === 'q1');
-    expect(recorded?.head.fingerprint).not.toBe(planOf(files).due[0]?.fingerprint);
+    expect(recorded?.head.fingerprint).not.toBe(queriesOf(files)[0]?.fingerprint);
     expect(eventsOf(events, 'warning').map(event => event.message)).toEqual([
       'q1.sql changed after the run began; its present text runs',
     ]);
@@ -1112,7 +1112,7 @@ describe('files that change after planning', () => {
       script: () => success(),
     });
     expect(log.groups.map(({ head }) => head.fingerprint)).toEqual(
-      planOf(files).due.map(({ fingerprint }) => fingerprint),
+      queriesOf(files).map(({ fingerprint }) => fingerprint),
     );
     expect(eventsOf(events, 'warning')).toEqual([]);
   });
@@ -1153,7 +1153,7 @@ describe('files that change after planning', () => {
     expect(summary).toMatchObject({ recorded: { normal: 4, error: 1 }, exit_code: 20 });
     expect(engine.names()).not.toContain('q2');
     expect(log.groups.find(g => g.head.query === 'q2')?.head.fingerprint).toBe(
-      planOf(files).due[1]?.fingerprint,
+      queriesOf(files)[1]?.fingerprint,
     );
   });
 });
@@ -1330,7 +1330,7 @@ describe('which queries run again', () => {
       });
       await first.close();
       const second = await open();
-      const plan = await planRun(
+      const plan = await planUnit(
         {
           source: {
             directory,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { count, strings } from '../../../core/schema.js';
-import { PLAN_REASONS } from '../../../core/unit/plan.js';
-import { cannotRun } from '../../../core/unit/unit.schema.js';
+import { count, strings } from '../schema.js';
+import { PLAN_REASONS } from './plan.js';
+import { cannotRun } from './unit.schema.js';
 
 /** `qrun plan --json`. */
 export const schema = z

@@ -1,0 +1,58 @@
+import type { PlannedQuery } from '../../app/unit/due-queries.js';
+import { previewUnit } from '../../app/unit/preview.js';
+import type { Output } from '../../core/schema.js';
+import { isDue } from '../../core/unit/plan.js';
+import type { schema } from '../../core/unit/plan.schema.js';
+import { readLog } from '../../io/log/follow.js';
+import { directorySource } from '../../io/unit/unit-files.js';
+import type { UnitContext } from './context.js';
+import { setupOutlook } from './setup-files.js';
+
+/** What a run would do now, and why; what `qrun plan --json` prints. */
+export interface PlanReport extends Output<typeof schema> {}
+
+/**
+ * Resolves with what a run would do, and whether it would refuse the unit; starts nothing and opens no engine.
+ * `bad`: whether problems of files and setup are thrown, or are in the report.
+ *
+ * Errors: QrunError of the unit and its log; with `refuse`, also those for which a run would refuse the unit.
+ */
+export async function planIn(
+  context: UnitContext,
+  bad: 'refuse' | 'tell',
+): Promise<{ readonly report: PlanReport; readonly refuses: boolean }> {
+  const { config, inputs, unit, logPath } = context;
+  const setup = setupOutlook(context);
+  if (setup.error !== undefined && bad === 'refuse') throw setup.error;
+  const queries: PlannedQuery[] = [];
+  const plan = await previewUnit(
+    {
+      source: directorySource(context.directory, 0, context.linksWithin),
+      inputs,
+      selection: config,
+      limit: config.limit,
+      rerun: config.rerun,
+      allowPlaceholders: config.allowPlaceholders,
+      usedElsewhere: setup.used,
+      bad: config.skipBad ? 'skip' : bad,
+    },
+    { path: logPath, unit, read: states => readLog(logPath, unit, states) },
+    { visit: query => queries.push(query) },
+  );
+  const refuses = setup.error !== undefined || (!config.skipBad && plan.cannotRun.length > 0);
+  const due = refuses ? 0 : plan.due.total;
+  let left = due;
+  const report = {
+    unit,
+    log: logPath,
+    due,
+    queries: queries.map(({ name, fingerprint, reason }) => {
+      const runs = left > 0 && isDue(reason);
+      if (runs) left -= 1;
+      return { query: name, fingerprint, reason, runs };
+    }),
+    cannot_run: [...plan.cannotRun, ...setup.cannotRun],
+    no_statement: plan.noStatement,
+  };
+  return { report, refuses };
+}
