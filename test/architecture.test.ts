@@ -45,6 +45,8 @@ const OF_SCHEMAS = /(?:^|[./])schema\.ts$/;
 // What else reads the process, member by member: libchdb lives in the process, with its threads and its end, a lock of
 // its data directory names a process, and signals are sent to others from here.
 const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
+  // The library: where it is used, and what it is asked for.
+  'local/unit/open-unit.ts': ['cwd', 'env', 'umask'],
   'io/engines/embedded/engine.ts': ['env', 'once', 'off'],
   'io/engines/embedded/open.ts': ['pid'],
   'io/engines/embedded/data/lock.ts': ['pid', 'kill'],

@@ -1,7 +1,10 @@
+import { resolve } from 'node:path';
 import { auditUnit } from '../../app/unit/audit.js';
+import { QrunError } from '../../core/errors.js';
 import type { AuditReport } from '../../core/log/audit.js';
 import type { Settings } from '../../core/model.js';
 import { readLog } from '../../io/log/follow.js';
+import { realLogPath } from '../../io/log/place.js';
 import { lastStart, type RunStart, readRuns } from '../../io/log/run-sidecar.js';
 import { directorySource } from '../../io/unit/unit-files.js';
 import type { UnitContext } from './context.js';
@@ -40,6 +43,24 @@ export async function auditIn(
     readLog: (found, log) => readLog(log, unit, found),
   });
   return { ...report, last_run: otherSettings(starts, inputs.settings) };
+}
+
+/**
+ * Returns the real paths of logs that are audited together. Read twice, a log would hold everything twice.
+ *
+ * Errors: QrunError `USAGE` for one that is named twice.
+ */
+export function realLogs(logs: readonly string[], cwd: string): string[] {
+  const paths = new Map<string, string>();
+  for (const log of logs) {
+    const path = realLogPath(resolve(cwd, log));
+    const before = paths.get(path);
+    if (before !== undefined) {
+      throw new QrunError('USAGE', `--log ${before} and --log ${log} are the same file ${path}`);
+    }
+    paths.set(path, log);
+  }
+  return [...paths.keys()];
 }
 
 function otherSettings(starts: readonly RunStart[], settings: Settings): AuditReport['last_run'] {

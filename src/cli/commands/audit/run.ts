@@ -1,9 +1,7 @@
-import { resolve } from 'node:path';
 import { type ExitCode, QrunError } from '../../../core/errors.js';
 import type { AuditReport, Verdict } from '../../../core/log/audit.js';
 import { jsonLine } from '../../../core/text/json.js';
-import { realLogPath } from '../../../io/log/place.js';
-import { auditIn } from '../../../local/unit/audit.js';
+import { auditIn, realLogs } from '../../../local/unit/audit.js';
 import { unitContext } from '../../../local/unit/context.js';
 import type { Flags } from '../../command.js';
 import { configFlags } from '../../options.js';
@@ -27,7 +25,7 @@ export async function auditCommand(
   for (const directory of directories) {
     const context = unitContext(directory, given, terminal);
     tell(terminal, context.notices);
-    reports.push(await auditIn(context, realPaths(logs, terminal.cwd)));
+    reports.push(await auditIn(context, realLogs(logs, terminal.cwd)));
   }
   if (flags.json === true) {
     const [first, ...others] = reports;
@@ -37,20 +35,6 @@ export async function auditCommand(
     terminal.out.write(renderAudits(reports, terminal.outStyle));
   }
   return verdictExit(reports.map(report => report.verdict));
-}
-
-// Read twice, a log would hold everything twice.
-function realPaths(logs: readonly string[], cwd: string): string[] {
-  const paths = new Map<string, string>();
-  for (const log of logs) {
-    const path = realLogPath(resolve(cwd, log));
-    const before = paths.get(path);
-    if (before !== undefined) {
-      throw new QrunError('USAGE', `--log ${before} and --log ${log} are the same file ${path}`);
-    }
-    paths.set(path, log);
-  }
-  return [...paths.keys()];
 }
 
 /** The exit code of an audit, by the worst verdict. */

@@ -1,0 +1,147 @@
+import { CONFIG_KEYS, type ConfigValues } from '../../core/config/table.js';
+import { QrunError } from '../../core/errors.js';
+import type { AuditReport } from '../../core/log/audit.js';
+import type { RunEvent, RunSummary } from '../../core/unit/events.js';
+import type { Surroundings, SweepContext } from '../config/sweep-context.js';
+import type { Environment } from '../config/tree-files.js';
+import { unitContext } from './context.js';
+import { refuseEventsIn } from './events.js';
+import type { PlanReport } from './plan.js';
+
+/**
+ * How a unit is to be run, planned and audited: every key of the configuration in camelCase, with the values that a
+ * qrun.toml could hold (`timeout: '30s'`, `halt: 'errors=5%'`). They win over the environment, `.env` and qrun.toml,
+ * which count as they do for the command line.
+ *
+ * `umask`, given here, is taken from the whole process, for good; one of qrun.toml or the environment is not applied.
+ */
+export interface UnitOptions extends Omit<ConfigValues, 'memoryMax'> {
+  /** Whether to believe the tree, as `--trust` does; see docs/trust.md. */
+  readonly trust?: boolean;
+  /** From where relative paths are read; the current directory of the process without it. */
+  readonly cwd?: string;
+  /** The environment instead of that of the process. `CLICKHOUSE_PASSWORD` in it is how a program gives a password. */
+  readonly env?: Environment;
+}
+
+/** How a run is watched and stopped. */
+export interface RunControls {
+  /** Stops the run at once: what runs is cancelled on the server and not recorded. It is due again the next time. */
+  readonly signal?: AbortSignal;
+  /** Stops the run gently: nothing new starts, and what runs is finished and recorded. */
+  readonly drain?: AbortSignal;
+  /** Called with each event as it happens. When it throws, the run is stopped and rejects with what was thrown. */
+  readonly onEvent?: (event: RunEvent) => void;
+}
+
+/** A directory of SQL files with its resolved configuration. Each method looks at the files and the log anew. */
+export interface Unit {
+  /** Its path relative to the sweep root, with `@name=value,...` for its parameters. */
+  readonly id: string;
+  /** Absolute. */
+  readonly directory: string;
+  /** The path of its log. */
+  readonly log: string;
+  /** What the person who starts this should know about where its configuration comes from; a run tells it as warnings. */
+  readonly notices: readonly string[];
+  /**
+   * Resolves with what a run would do, without an engine; problems of files are in the report.
+   *
+   * Errors: QrunError of the directory and the log.
+   */
+  plan(): Promise<PlanReport>;
+  /**
+   * Runs what is due and records each result exactly once, as `qrun unit` does; resolves with the summary, also after a
+   * stop. A failed query is an outcome and no error.
+   *
+   * Errors: QrunError, whose `exitCode` says what kind: nothing was started (2), the unit runs elsewhere (22), the log
+   * cannot be trusted or written (23), the engine cannot be reached (24). A stop that comes while the files are still
+   * being read rejects with the reason of its signal.
+   */
+  run(controls?: RunControls): Promise<RunSummary>;
+  /**
+   * Compares the files with the log, without changing anything and without an engine. `logs`: instead of its own one,
+   * where shards of the unit have logs of their own.
+   *
+   * Errors: QrunError of the directory and the log.
+   */
+  audit(options?: { readonly logs?: readonly string[] }): Promise<AuditReport>;
+}
+
+/**
+ * Opens a unit: resolves its configuration and returns it, ready to plan, run and audit. Nothing is written, locked or
+ * connected before a method needs it, and nothing has to be closed.
+ *
+ * Errors: QrunError `CONFIG` with all problems at once, `USAGE`.
+ */
+export function openUnit(directory: string, options: UnitOptions = {}): Unit {
+  const { cwd = process.cwd(), env = process.env, trust = false, ...values } = options;
+  refuseUnknown(values);
+  const surroundings: Surroundings = { cwd, env, ...(values.umask === undefined ? {} : { restrict }) };
+  const found = unitContext(directory, { options: values, trust }, surroundings);
+  refuseEventsIn(found, cwd);
+  const context = { ...found, notices: [...found.notices, ...notApplied(found)] };
+  return {
+    id: context.unit,
+    directory: context.directory,
+    log: context.logPath,
+    notices: context.notices,
+    async plan() {
+      const { planIn } = await import('./plan.js');
+      return (await planIn(context, 'tell')).report;
+    },
+    async run({ signal, drain, onEvent = () => {} } = {}) {
+      const { runIn } = await import('./run.js');
+      const broken = new AbortController();
+      const abort = anyOf(broken.signal, signal);
+      const summary = await runIn(context, surroundings, {
+        abort,
+        drain: anyOf(abort, drain),
+        onEvent: event => {
+          try {
+            onEvent(event);
+          } catch (error) {
+            broken.abort(error);
+          }
+        },
+      });
+      broken.signal.throwIfAborted();
+      return summary;
+    },
+    async audit({ logs = [] } = {}) {
+      const { auditIn, realLogs } = await import('./audit.js');
+      return await auditIn(context, realLogs(logs, cwd));
+    },
+  };
+}
+
+function refuseUnknown(values: object): void {
+  const known: readonly string[] = CONFIG_KEYS.filter(key => key !== 'memoryMax');
+  const unknown = Object.keys(values).filter(name => !known.includes(name));
+  if (unknown.length === 0) return;
+  throw new QrunError('CONFIG', `openUnit takes no option ${unknown.join(', ')}`, {
+    hint: unknown.includes('memoryMax')
+      ? 'a cap takes a process of its own: qrun unit --memory-max, or systemd-run around your program'
+      : `known are ${known.join(', ')}, trust, cwd, env`,
+  });
+}
+
+function restrict(umask: number): void {
+  process.umask(process.umask() | umask);
+}
+
+// What is about a process as a whole, and nobody asked this one for.
+function notApplied({ config, sources }: SweepContext): string[] {
+  const inTree = (key: 'umask' | 'memoryMax'): boolean =>
+    config[key] !== undefined && sources[key] !== 'option';
+  return [
+    ...(inTree('umask') ? ['the configured umask is not applied: it would change the whole process'] : []),
+    ...(inTree('memoryMax')
+      ? ['the configured memory_max is not applied: it takes a process of its own']
+      : []),
+  ];
+}
+
+function anyOf(one: AbortSignal, other: AbortSignal | undefined): AbortSignal {
+  return other === undefined ? one : AbortSignal.any([one, other]);
+}
