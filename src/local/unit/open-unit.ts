@@ -1,4 +1,5 @@
-import { CONFIG_KEYS, type ConfigValues } from '../../core/config/table.js';
+import { CONFIG_KEYS } from '../../core/config/keys.js';
+import type { ConfigValues } from '../../core/config/table.js';
 import { QrunError } from '../../core/errors.js';
 import type { AuditReport } from '../../core/log/audit.js';
 import type { RunEvent, RunSummary } from '../../core/unit/events.js';
