@@ -19,10 +19,10 @@ const { jsonSchemaOf } = await import(pathToFileURL(join(ROOT, 'dist', 'core', '
 const wanted = new Map();
 for (const path of readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })) {
   if (!path.endsWith(SOURCE_END)) continue;
-  const { schema } = await import(pathToFileURL(join(ROOT, 'dist', path.replace(/ts$/, 'js'))).href);
+  const { schema, isInput } = await import(pathToFileURL(join(ROOT, 'dist', path.replace(/ts$/, 'js'))).href);
   const name = basename(path, SOURCE_END);
   if (wanted.has(`${name}.schema.json`)) throw new Error(`two sources are named ${name}${SOURCE_END}`);
-  wanted.set(`${name}.schema.json`, `${JSON.stringify(jsonSchemaOf(name, schema), null, 2)}\n`);
+  wanted.set(`${name}.schema.json`, `${JSON.stringify(jsonSchemaOf(name, schema, { isInput }), null, 2)}\n`);
 }
 
 const present = readdirSync(TARGET).filter(name => name !== BY_HAND);

@@ -7,17 +7,27 @@ import { ROOT } from './built.js';
 
 const END = '.schema.ts';
 
-/** What programs read, by the name of its schema. */
-export const SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map(
-  await Promise.all(
-    readdirSync(`${ROOT}src`, { recursive: true, encoding: 'utf8' })
-      .filter(path => path.endsWith(END))
-      .map(async path => {
-        const { schema } = (await import(`${ROOT}src/${path}`)) as { schema: z.ZodType };
-        return [basename(path, END), schema] as const;
-      }),
-  ),
+interface SchemaModule {
+  readonly schema: z.ZodType;
+  /** Whether it is of a file that people write. */
+  readonly isInput?: boolean;
+}
+
+const modules: readonly (readonly [string, SchemaModule])[] = await Promise.all(
+  readdirSync(`${ROOT}src`, { recursive: true, encoding: 'utf8' })
+    .filter(path => path.endsWith(END))
+    .map(async path => [basename(path, END), (await import(`${ROOT}src/${path}`)) as SchemaModule] as const),
 );
+
+function schemasWhere(is: (module: SchemaModule) => boolean): ReadonlyMap<string, z.ZodType> {
+  return new Map(modules.filter(([, module]) => is(module)).map(([name, { schema }]) => [name, schema]));
+}
+
+/** What programs read, by the name of its schema. */
+export const SCHEMAS = schemasWhere(({ isInput }) => isInput !== true);
+
+/** The files that people write, by the name of their schema. */
+export const INPUTS = schemasWhere(({ isInput }) => isInput === true);
 
 const validators = new Map<string, ValidateFunction>();
 

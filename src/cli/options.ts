@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Flag, Group } from '../core/config/entry.js';
-import { CONFIG_KEYS, entryOf, environmentName, flagName, keysWhere } from '../core/config/keys.js';
+import { CONFIG_KEYS, entryOf, flagName, helpOf, keysWhere } from '../core/config/keys.js';
 import { nameProblem } from '../core/config/problems.js';
 import type { ConfigKey } from '../core/config/table.js';
 import { QrunError } from '../core/errors.js';
@@ -35,15 +35,13 @@ export function addKeys(command: Command, keys: readonly ConfigKey[], other: Par
   return command;
 }
 
-function keyOption(key: ConfigKey, { flag, help, repeatable, hidden }: Flag): Option {
-  const { group, choices, default: value, absent } = entryOf(key);
-  const text = help
-    .replace('{default}', absent ?? String(value))
-    .replace('{env}', environmentName(key) ?? '');
-  const option = new NamedOption(key, flag, text).helpGroup(`${group}:`).hideHelp(hidden === true);
+function keyOption(key: ConfigKey, given: Flag): Option {
+  const { group, choices } = entryOf(key);
+  const option = new NamedOption(key, given.flag, helpOf(key, given)).helpGroup(`${group}:`);
+  option.hideHelp(given.hidden === true);
   if (choices !== undefined) option.choices(choices);
   // What an option without a value has set stays, whatever comes behind it.
-  if (repeatable)
+  if (given.repeatable)
     option.argParser((one, before: true | string[] = []) => before === true || [...before, one]);
   return option;
 }

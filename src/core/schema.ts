@@ -2,7 +2,8 @@ import { z } from 'zod';
 
 // For the files `*.schema.ts`, which say what programs read: see docs/machine-output.md. Each exports a `schema`, of
 // which `npm run build` makes `schema/<name>.schema.json`. At run time nothing is parsed with them: other modules take
-// only their types, so that a start neither loads nor builds them.
+// only their types, so that a start neither loads nor builds them. Those with `isInput` say what people write, and what
+// they wrote is checked by the same schemas.
 
 /** The type of what a schema describes, as it is written: nothing in it changes any more. */
 export type Output<S extends z.ZodType> = Fixed<z.output<S>>;
@@ -29,15 +30,21 @@ export const named = z.record(z.string(), z.string());
 export interface JsonSchemaOptions {
   /** Whether keys that the schema does not name are refused: for tests. Those that ship allow for later versions. */
   readonly strict?: boolean;
+  /**
+   * Whether it is of a file that people write: what may be written in it, and nothing else, in the draft that editors
+   * know (7).
+   */
+  readonly isInput?: boolean;
 }
 
-/** The JSON Schema (2020-12) of what a schema describes; `name` is that of its file. */
+/** The JSON Schema (2020-12; draft 7 of an input) of what a schema describes; `name` is that of its file. */
 export function jsonSchemaOf(
   name: string,
   schema: z.ZodType,
-  { strict = false }: JsonSchemaOptions = {},
+  { isInput = false, strict = isInput }: JsonSchemaOptions = {},
 ): Record<string, unknown> {
   const { $schema, title, description, ...rest } = z.toJSONSchema(schema, {
+    ...(isInput ? { io: 'input', target: 'draft-7', unrepresentable: 'any' } : {}),
     override: ({ jsonSchema }) => {
       // Of every whole number zod says that it is exact in a double.
       if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;

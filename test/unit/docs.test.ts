@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
@@ -5,7 +6,7 @@ import { expect, test } from 'vitest';
 import { exitTable } from '../../src/cli/program.js';
 import { resolveConfig } from '../../src/core/config/config.js';
 import { EXIT_TABLE } from '../../src/core/errors.js';
-import { ROOT } from '../built.js';
+import { ROOT, requireBuild } from '../built.js';
 
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 const readme = read('README.md');
@@ -19,6 +20,14 @@ test('the exit table of --help has a line for each code', () => {
   const lines = exitTable().split('\n');
   for (const { code } of EXIT_TABLE) expect(lines).toContainEqual(expect.stringMatching(`^ +${code}  `));
   for (const { meaning } of EXIT_TABLE) expect(exitTable()).toContain(meaning);
+});
+
+test('the table of configuration of the README is that of the code', () => {
+  requireBuild();
+  const check = spawnSync(process.execPath, [join(ROOT, 'scripts', 'readme-config.mjs'), '--check'], {
+    encoding: 'utf8',
+  });
+  expect([check.status, check.stderr]).toEqual([0, '']);
 });
 
 test('the qrun.toml of the README is one that qrun takes', () => {

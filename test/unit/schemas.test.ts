@@ -3,7 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
 import { jsonSchemaOf } from '../../src/core/schema.js';
 import { ROOT } from '../built.js';
-import { SCHEMAS } from '../schemas.js';
+import { INPUTS, SCHEMAS } from '../schemas.js';
 
 type Schema = Readonly<Record<string, unknown>>;
 
@@ -21,7 +21,14 @@ function objectsIn(schema: unknown): Schema[] {
 describe('the schemas that ship', () => {
   it('are those of the source, and the one of records', () => {
     const files = readdirSync(`${ROOT}schema`).map(name => name.replace('.schema.json', ''));
-    expect(files.sort()).toEqual([...SCHEMAS.keys(), 'record'].sort());
+    expect(files.sort()).toEqual([...SCHEMAS.keys(), ...INPUTS.keys(), 'record'].sort());
+  });
+
+  it.each([...INPUTS.keys()])('%s.toml is as the source has it', name => {
+    const schema = INPUTS.get(name);
+    expect(schema && JSON.parse(JSON.stringify(jsonSchemaOf(name, schema, { isInput: true })))).toEqual(
+      shipped(name),
+    );
   });
 
   it.each([...SCHEMAS.keys()])('%s is as the source has it', name => {

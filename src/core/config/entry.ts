@@ -26,6 +26,8 @@ export interface Entry<S extends z.ZodType, D> extends Flag {
   /** What happens where none is given, for people. */
   readonly absent?: string;
   readonly group: Group;
+  /** What the key is for, where the help of its flag says it in the words of the command line. */
+  readonly about?: string;
   /** Another option that sets the same key. */
   readonly also?: Flag;
   readonly choices?: readonly string[];

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Entry } from './entry.js';
+import type { Entry, Flag } from './entry.js';
 import { CONFIG_TABLE, type ConfigKey } from './table.js';
 
 /** One key of the table, whichever it is. */
@@ -39,6 +39,23 @@ export function flagName(key: ConfigKey): string {
 /** The environment variable of a key, where it has one. */
 export function environmentName(key: ConfigKey): string | undefined {
   return entryOf(key).env;
+}
+
+/** What is in force where a key is not given, for people; `undefined` where that is nothing. */
+export function defaultText(key: ConfigKey): string | undefined {
+  const { absent, default: value } = entryOf(key);
+  return absent ?? (value === undefined || typeof value === 'object' ? undefined : String(value));
+}
+
+/** The help of a flag of a key. */
+export function helpOf(key: ConfigKey, { help }: Flag): string {
+  return help.replace('{default}', defaultText(key) ?? '').replace('{env}', environmentName(key) ?? '');
+}
+
+/** What a key is for, in one line. */
+export function descriptionOf(key: ConfigKey): string {
+  const { about, help } = entryOf(key);
+  return about ?? help.replace(/ \((?:[\w ]+: \{default\}|also \{env\}|repeatable)\)$/, '');
 }
 
 /** Something of each key, as qrun.toml and JSON name and order it. */

@@ -21,6 +21,7 @@ export const CONFIG_TABLE = {
     group: 'Engine',
     flag: '--engine <name>',
     choices: ENGINE_NAMES,
+    about: 'clickhouse (a server) or embedded (chDB)',
     help: 'clickhouse (a server) or embedded (chDB, the default without --url)',
   }),
   url: key({
@@ -109,7 +110,8 @@ export const CONFIG_TABLE = {
     env: 'QRUN_MEMORY_MAX',
     group: 'Run',
     flag: '--memory-max <size>',
-    help: 'memory cap of the run, such as 8G, by systemd-run (without it: no cap)',
+    absent: 'no cap',
+    help: 'memory cap of the run, such as 8G, by systemd-run (without it: {default})',
     show: value => formatSize(value),
   }),
   timeout: key({
@@ -167,6 +169,7 @@ export const CONFIG_TABLE = {
     group: 'Run',
     // First: commander takes true as given where only the other is known.
     flag: '--redact',
+    about: 'hide what looks like a credential in messages of the engine',
     help: 'hide it (the default)',
     hidden: true,
     also: {
@@ -216,6 +219,7 @@ export const CONFIG_TABLE = {
     default: {},
     group: 'Unit and log',
     flag: '--param <name=value>',
+    about: 'a table: values of {name:Type} in the SQL',
     repeatable: true,
     help: 'value of {name:Type} in the SQL (repeatable)',
     merged: true,
@@ -226,6 +230,7 @@ export const CONFIG_TABLE = {
     default: {},
     group: 'Unit and log',
     flag: '--set <name=value>',
+    about: 'a table: ClickHouse settings for every query',
     repeatable: true,
     help: 'ClickHouse setting for every query (repeatable)',
     merged: true,
@@ -254,6 +259,7 @@ export const CONFIG_TABLE = {
     group: 'Selection',
     flag: '--include <glob>',
     repeatable: true,
+    about: 'only queries whose name matches: a glob, or a list of them',
     help: 'only queries whose name matches (repeatable)',
     audited: true,
   }),
@@ -263,6 +269,7 @@ export const CONFIG_TABLE = {
     group: 'Selection',
     flag: '--exclude <glob>',
     repeatable: true,
+    about: 'not the queries whose name matches: a glob, or a list of them',
     help: 'not the queries whose name matches (repeatable)',
     audited: true,
   }),
@@ -304,6 +311,7 @@ export const CONFIG_TABLE = {
     env: 'QRUN_SKIP_BAD',
     group: 'Bad files',
     flag: '--skip-bad',
+    about: 'leave files that cannot run out and run the others; exit code 20',
     help: 'leave files that cannot run out and run the others; exit code 20 (also skip_bad)',
   }),
   allowPlaceholders: key({
@@ -311,6 +319,7 @@ export const CONFIG_TABLE = {
     default: false,
     group: 'Bad files',
     flag: '--allow-placeholder <word>',
+    about: 'placeholders that may stand in files: a list of such words as __X__, or true for all',
     repeatable: true,
     help: 'run files that hold this word, such as __X__ (repeatable)',
     also: { flag: '--allow-placeholders', help: 'run files that hold any unreplaced placeholder' },

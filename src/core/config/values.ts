@@ -77,6 +77,9 @@ export const duration = parsed(
   String.raw`^\d+(\.\d+)?(ms|s|m|h)$`,
 );
 
+/** What parseSize takes, in the words of JSON Schema. */
+export const SIZE_PATTERN = String.raw`^\d+(\.\d+)?([KMGTkmgt]([iI][bB])?|[bB])?$`;
+
 /** A size of at least `least`, in bytes. */
 export function size(least: string) {
   return parsed(
@@ -85,7 +88,7 @@ export function size(least: string) {
       return bytes !== undefined && bytes >= (parseSize(least) as number) ? bytes : undefined;
     },
     `must be a size of at least ${least}: ${SIZE_EXAMPLES}`,
-    String.raw`^\d+(\.\d+)?([KMGTkmgt]([iI][bB])?|[bB])?$`,
+    SIZE_PATTERN,
   );
 }
 
@@ -114,8 +117,14 @@ function parseShard(value: string): Shard | undefined {
   return match !== null && index >= 1 && index <= count ? { index, count } : undefined;
 }
 
-// So many names in one list are a mistake; what a glob may be is said by globProblem.
+// So many names in one list are a mistake.
 const MAX_GLOBS = 1000;
+
+/** A glob. */
+export const glob = text.superRefine((value, context) => {
+  const message = globProblem(value);
+  if (message !== undefined) context.addIssue({ code: 'custom', message });
+});
 
 /** A glob, or a list of them. */
 export const globs = z
@@ -130,17 +139,7 @@ export const globs = z
     'must be a string or a list of strings',
   )
   .transform((value): unknown => (typeof value === 'string' ? [value] : value))
-  .pipe(
-    z
-      .array(text)
-      .max(MAX_GLOBS, `must not have more than ${MAX_GLOBS} globs`)
-      .superRefine((list, context) => {
-        list.forEach((glob, index) => {
-          const message = globProblem(glob);
-          if (message !== undefined) context.addIssue({ code: 'custom', message, path: [index] });
-        });
-      }),
-  );
+  .pipe(z.array(glob).max(MAX_GLOBS, `must not have more than ${MAX_GLOBS} globs`));
 
 const ALLOWED = 'must be true, false or placeholders as they stand in the SQL, such as __WORD__';
 // In the forms that CodeScanner finds (src/core/sql/lexer/code-scanner.ts), one each.

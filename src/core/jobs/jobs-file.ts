@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { keyProblems, WRONG_TYPE } from '../config/problems.js';
 import { QrunError } from '../errors.js';
 import type { Parameters } from '../model.js';
@@ -11,10 +11,11 @@ import {
   MAX_CHARACTERS,
   MAX_COMBINATIONS,
 } from '../sweep/matrix.js';
-import { parseSize, SIZE_EXAMPLES } from '../text/bytes.js';
+import { SIZE_EXAMPLES } from '../text/bytes.js';
 import { holdsPassword, looksSecret, parameterProblem } from '../text/secret-names.js';
 import { shortHash } from '../unit/fingerprint.js';
 import { logName, ownersOfOneFile, unitId } from '../unit/names.js';
+import { isSize, jobsSchema } from './file-schema.js';
 
 /** The content of a jobs.toml, checked. Values of the matrix and of `env` are texts. */
 export interface JobsFile {
@@ -64,43 +65,6 @@ export interface JobFiles {
 const NAME = /^[A-Za-z_]\w*$/;
 const OWN_VARIABLE = /^QRUN_(PARAM_.*|JOB|CHECKPOINT|COMMAND_ID)$/;
 
-const text = z.string('must be a text').min(1, 'must not be empty');
-const printable = (value: string): boolean => !/\p{Cc}/u.test(value);
-const isSize = (value: string): boolean => (parseSize(value) ?? 0) > 0;
-const scalar = z
-  .union([z.string(), z.number(), z.boolean()], 'must be a text, a number or true/false (a date as a text)')
-  .transform(String);
-const SCHEMA = z.strictObject({
-  name: text,
-  command: z
-    .array(
-      text.refine(word => !word.includes('\0'), 'must not hold NUL'),
-      'must be a list: the program and its arguments, each a text of its own',
-    )
-    .min(1, 'must name a program'),
-  memory_max: z
-    .string('must be a size as text, such as "4G"')
-    .refine(isSize, `must be a size: ${SIZE_EXAMPLES}`)
-    .optional(),
-  results: text.optional(),
-  matrix: z
-    .record(
-      z.string(),
-      z
-        .array(scalar.refine(printable, 'must not hold control characters'), 'must be a list of values')
-        .min(1, 'must have a value'),
-      'must be a table of names and lists of values',
-    )
-    .default({}),
-  env: z
-    .record(
-      z.string(),
-      scalar.refine(value => !value.includes('\0'), 'must not hold NUL'),
-      'must be a table of names and values',
-    )
-    .default({}),
-});
-
 /**
  * Checks what a jobs.toml holds; `file` stands in messages.
  *
@@ -108,7 +72,7 @@ const SCHEMA = z.strictObject({
  * jobs that would share a name, and everything that looks like a secret, whose value is not repeated.
  */
 export function parseJobsFile(values: Readonly<Record<string, unknown>>, file: string): JobsFile {
-  const result = SCHEMA.safeParse(values, WRONG_TYPE);
+  const result = jobsSchema.safeParse(values, WRONG_TYPE);
   const problems = [
     ...Object.entries(values).flatMap(([key, value]) => keyProblems(key, value)),
     ...(result.success ? [] : result.error.issues.flatMap(issueLines)),
@@ -224,7 +188,7 @@ function parameterVariable(name: string): string {
 function issueLines(issue: z.core.$ZodIssue): string[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map(
-      key => `${key}: unknown key; known are ${Object.keys(SCHEMA.shape).join(', ')}${misplaced(key)}`,
+      key => `${key}: unknown key; known are ${Object.keys(jobsSchema.shape).join(', ')}${misplaced(key)}`,
     );
   }
   const at = issue.path
@@ -236,10 +200,10 @@ function issueLines(issue: z.core.$ZodIssue): string[] {
 
 // Everything that follows a table header in TOML belongs to that table, so that this is the usual mistake.
 function misplaced(key: string): string {
-  return key.startsWith('QRUN_') || looksSecret(key) ? ' (variables belong into [env])' : '';
+  return key.startsWith('QRUN_') || looksSecret(key) ? ' (variables are for [env])' : '';
 }
 
-type Checked = z.output<typeof SCHEMA>;
+type Checked = z.output<typeof jobsSchema>;
 
 /** What is wrong with values that have the right shape. */
 function meaningProblems({ name, command, matrix, env }: Checked): string[] {
@@ -265,7 +229,7 @@ function meaningProblems({ name, command, matrix, env }: Checked): string[] {
   return problems;
 }
 
-const SECRETS = 'secrets belong into .env beside jobs.toml (read when a job starts), or into a file';
+const SECRETS = 'put secrets into .env beside jobs.toml (read when a job starts), or into a file';
 
 function repeated(values: readonly string[]): Set<string> {
   const seen = new Set<string>();

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { keyProblems, WRONG_TYPE } from '../config/problems.js';
+import { glob, scalar, scalarText, text } from '../config/values.js';
 import { QrunError } from '../errors.js';
 import type { Parameters } from '../model.js';
 import { checkedSweepName } from '../queue/labels.js';
-import { globProblem } from '../text/glob.js';
 import { parameterProblem } from '../text/secret-names.js';
 import { nameMatcher } from '../unit/selection.js';
 import {
@@ -30,56 +30,60 @@ export interface SweepTable {
   readonly matrix?: Readonly<Record<string, readonly string[]>>;
 }
 
-const scalar = z
-  .union([z.string(), z.number(), z.boolean()], 'must be a text, a number or true/false (a date as a text)')
-  .transform(value => (typeof value === 'boolean' ? (value ? '1' : '0') : String(value)));
+const value = scalar.transform(scalarText);
 const values = z
-  .union([scalar, z.array(scalar).min(1, 'must not be empty')], 'must be a value or a list of values')
-  .transform(value => (Array.isArray(value) ? value : [value]));
+  .union([value, z.array(value).min(1, 'must not be empty')], 'must be a value or a list of values')
+  .transform(given => (Array.isArray(given) ? given : [given]));
 // More slots than this are a mistake.
 const MAX_SLOTS = 10_000;
 /** The priorities of queues are 32-bit integers, and the audit takes one less than the units. */
 export const MAX_PRIORITY = 1_000_000_000;
 const PRIORITY = `must be a whole number from -${MAX_PRIORITY} to ${MAX_PRIORITY}`;
 const SLOTS = `must be "auto" or a whole number from 1 to ${MAX_SLOTS}`;
-const text = z.string('must be a text').min(1, 'must not be empty');
 
-const SCHEMA = z.strictObject({
-  name: text.optional(),
-  group: text.optional(),
-  parallel: z
-    .union([z.literal('auto'), z.number().int(SLOTS).min(1, SLOTS).max(MAX_SLOTS, SLOTS)], SLOTS)
-    .optional(),
-  priority: z
-    .number(PRIORITY)
-    .int(PRIORITY)
-    .min(-MAX_PRIORITY, PRIORITY)
-    .max(MAX_PRIORITY, PRIORITY)
-    .optional(),
-  units: z
-    .array(text, 'must be a list of texts')
-    .min(1, 'must not be empty')
-    .superRefine((list, context) => {
-      list.forEach((glob, index) => {
-        const message = globProblem(glob);
-        if (message !== undefined) context.addIssue({ code: 'custom', message, path: [index] });
-      });
-    })
-    .optional(),
-  epochs: z
-    .array(z.record(z.string(), scalar, 'must be a table of parameters'), 'must be a list of tables')
-    .min(1, 'must not be empty')
-    .optional(),
-  matrix: z.record(z.string(), values, 'must be a table of lists').optional(),
-});
+/** What `[sweep]` of a qrun.toml may hold. */
+export const sweepSchema = z
+  .strictObject({
+    name: text
+      .describe('Its name, in labels and groups; that of the root directory if it is missing.')
+      .optional(),
+    group: text.describe('Its group of the queue; qrun-<name> if it is missing.').optional(),
+    parallel: z
+      .union([z.literal('auto'), z.int(SLOTS).min(1, SLOTS).max(MAX_SLOTS, SLOTS)], SLOTS)
+      .describe('Units that run at a time, or auto: what `qrun probe` recommends.')
+      .optional(),
+    priority: z
+      .int(PRIORITY)
+      .min(-MAX_PRIORITY, PRIORITY)
+      .max(MAX_PRIORITY, PRIORITY)
+      .describe('Of its units in the queue: higher ones start first.')
+      .optional(),
+    units: z
+      .array(glob, 'must be a list of strings')
+      .min(1, 'must not be empty')
+      .describe(
+        'Globs of directories, relative to the root; every leaf directory with SQL files if it is missing.',
+      )
+      .optional(),
+    epochs: z
+      .array(z.record(z.string(), value, 'must be a table of parameters'), 'must be a list of tables')
+      .min(1, 'must not be empty')
+      .describe('Sets of parameters, one unit each, such as periods of time.')
+      .optional(),
+    matrix: z
+      .record(z.string(), values, 'must be a table of lists')
+      .describe('Values of parameters: one unit for each combination.')
+      .optional(),
+  })
+  .describe('The sweep that `qrun submit-all` submits.');
 
 /** The keys of `[sweep]`. */
-export const SWEEP_KEYS: readonly string[] = Object.keys(SCHEMA.shape);
+export const SWEEP_KEYS: readonly string[] = Object.keys(sweepSchema.shape);
 
 /** What is wrong with a `[sweep]` table, one line each, for messages that list everything at once. */
 export function sweepProblems(label: string, value: unknown): string[] {
   const lost = keyProblems(label, value);
-  const result = SCHEMA.safeParse(value, WRONG_TYPE);
+  const result = sweepSchema.safeParse(value, WRONG_TYPE);
   if (result.success) {
     const table = result.data as SweepTable;
     return [
@@ -140,7 +144,7 @@ export function parseSweepTable(file: string, value: unknown): SweepTable {
   if (problems.length > 0) {
     throw new QrunError('CONFIG', 'the configuration is not usable', { details: problems });
   }
-  const table = SCHEMA.parse(value) as SweepTable;
+  const table = sweepSchema.parse(value) as SweepTable;
   if (table.name !== undefined) checkedSweepName(table.name);
   return table;
 }

@@ -110,7 +110,7 @@ URL = "http://me:hunter2@host/"
   });
 
   it.each([
-    ['', ['name: must be a text (it is missing)', /^command: must be a list.* \(it is missing\)$/]],
+    ['', ['name: must be a string (it is missing)', /^command: must be a list.* \(it is missing\)$/]],
     ['name = "x"\ncommand = []', [/^command: must name a program/]],
     ['name = "x"\ncommand = "true"', [/^command: must be a list/]],
     ['name = "x"\ncommand = ["true"]\nfoo = 1', [/^foo: unknown key; known are name, command/]],
@@ -118,7 +118,7 @@ URL = "http://me:hunter2@host/"
     ['name = "x"\ncommand = ["true"]\nmemory_max = 4', [/^memory_max: must be a size/]],
     ['name = "x"\ncommand = ["true"]\n[matrix]\na = []', [/^matrix\.a: must have a value/]],
     ['name = "x"\ncommand = ["true"]\n[matrix]\na = 1', [/^matrix\.a: must be a list/]],
-    ['name = "x"\ncommand = ["true"]\n[matrix]\na = [2026-01-31]', [/^matrix\.a\[1\]: must be a text/]],
+    ['name = "x"\ncommand = ["true"]\n[matrix]\na = [2026-01-31]', [/^matrix\.a\[1\]: must be a string/]],
     ['name = "x"\ncommand = ["true"]\n[matrix]\na = ["b\\n"]', [/^matrix\.a\[1\]: .*control/]],
   ] as const)('%j is refused', (toml, expected) => {
     const found = problems(toml);

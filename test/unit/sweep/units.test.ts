@@ -42,7 +42,7 @@ describe('parseSweepTable', () => {
     ['no table', 'x', 'sweep: '],
     ['no slots', { parallel: 0 }, 'sweep.parallel: must be "auto" or a whole number from 1 to 10000'],
     ['an empty list', { units: [] }, 'sweep.units: must not be empty'],
-    ['units of numbers', { units: [1] }, 'sweep.units.0: must be a text'],
+    ['units of numbers', { units: [1] }, 'sweep.units.0: must be a string'],
     ['nested values', { matrix: { a: [[1]] } }, 'sweep.matrix.a'],
     ['an epoch that is no table', { epochs: [3] }, 'sweep.epochs.0: must be a table of parameters'],
     [

@@ -1,4 +1,11 @@
-import { CONFIG_KEYS, entryOf, environmentName, TOML_KEYS, tomlName } from '../../../core/config/keys.js';
+import {
+  CONFIG_KEYS,
+  defaultText,
+  entryOf,
+  environmentName,
+  TOML_KEYS,
+  tomlName,
+} from '../../../core/config/keys.js';
 import type { ConfigKey } from '../../../core/config/table.js';
 import type { Output } from '../../../core/schema.js';
 import { jsonLine } from '../../../core/text/json.js';
@@ -79,8 +86,8 @@ function trustOf(trust: TreeTrust): string {
 }
 
 function shownValue(key: ConfigKey, value: unknown): string {
-  const { absent, show } = entryOf(key);
-  if (value === undefined) return absent ?? '-';
+  const { show } = entryOf(key);
+  if (value === undefined) return defaultText(key) ?? '-';
   if (show !== undefined) return show(value);
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
