@@ -101,7 +101,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
       env: { ...daemon.env, CLICKHOUSE_PASSWORD: server.second.password },
     });
     expect(code).toBe(2);
-    expect(stderr).toContain('the jobs could not find the password');
+    expect(stderr).toContain('the tasks could not find the password');
     expect(stderr).not.toContain(server.second.password);
     expect(await all.tasks()).toEqual([]);
   });

@@ -4,15 +4,16 @@ import {
   checkReport,
   type JudgedJob,
   judgeJobs,
-  type ProcessAllReport,
   processAll,
 } from '../../app/jobs/process-all.js';
 import { type SubmitOptions, submitTasks } from '../../app/sweep/submit.js';
 import { isQueueError } from '../../core/errors.js';
 import { type Job, type ResolvedJobs, resolvedName } from '../../core/jobs/jobs-file.js';
+import type { plan, submission } from '../../core/jobs/process-all.schema.js';
 import { isJobDue } from '../../core/jobs/state.js';
 import { defaultGroup, tasksByName } from '../../core/queue/labels.js';
 import { isLive, type TaskPhase } from '../../core/queue/queue.js';
+import type { Output } from '../../core/schema.js';
 import { orWriteError } from '../../io/files/failures.js';
 import { makeDirectories, writeFileAtomic } from '../../io/files/write-file.js';
 import { readJobState } from '../../io/jobs/state.js';
@@ -37,12 +38,11 @@ export interface JobsSubmitOptions extends JobSelection, Partial<SubmitOptions> 
   readonly rerun?: 'all' | undefined;
 }
 
-/** A selected job, its last run, and whether a submission would add it. */
-export interface PlannedJob extends JudgedJob {
-  /** What the queue does with it now; `none`; `undefined` where the queue cannot be asked. */
-  readonly queue: TaskPhase | 'none' | undefined;
-  readonly submits: boolean;
-}
+/** What became of each job; the object that `qrun process-all --json` prints. */
+export interface JobsReport extends Output<typeof submission> {}
+
+/** What a submission would do; the object that `qrun process-all --dry-run --json` prints. */
+export interface JobsPlan extends Output<typeof plan> {}
 
 /** A sweep of process jobs as jobs.toml, or a file that a submission stored, has it. */
 export class Jobs {
@@ -66,14 +66,22 @@ export class Jobs {
   }
 
   /** Resolves with what a submission would do; it asks the queue, and adds nothing. Errors: QrunError `READ_FAILED`. */
-  async plan({ rerun, ...selection }: JobsSubmitOptions = {}): Promise<PlannedJob[]> {
+  async plan({ rerun, ...selection }: JobsSubmitOptions = {}): Promise<JobsPlan> {
     const rerunBefore = rerunTime(rerun);
     const live = await this.#livePhases();
-    return this.#judged(selection).map(one => {
-      const phase = live?.get(one.job.name);
-      const isDue = isJobDue(one.verdict, rerunBefore);
-      return { ...one, queue: live && (phase ?? 'none'), submits: isDue && phase === undefined };
-    });
+    const { sweep, results } = this;
+    return {
+      ...{ sweep, results },
+      jobs: this.#judged(selection).map(({ job: { name, parameters, command }, verdict }) => {
+        const phase = live?.get(name);
+        return {
+          ...{ job: name, parameters, command },
+          last_run: verdict.phase,
+          queue: live === undefined ? null : (phase ?? 'none'),
+          submit: isJobDue(verdict, rerunBefore) && phase === undefined,
+        };
+      }),
+    };
   }
 
   /**
@@ -85,7 +93,7 @@ export class Jobs {
   async submit(
     options: JobsSubmitOptions,
     { signal, onBegin }: { readonly signal: AbortSignal; readonly onBegin?: () => void },
-  ): Promise<ProcessAllReport> {
+  ): Promise<JobsReport> {
     const { include = [], exclude = [], priority = 0, group = defaultGroup(this.sweep) } = options;
     const { results, directory } = this.#jobs;
     const queue = await QUEUE.open({ env: this.#env, signal });
@@ -96,7 +104,12 @@ export class Jobs {
     const rerun = rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`];
     const globs = [...include.map(glob => `--include=${glob}`), ...exclude.map(glob => `--exclude=${glob}`)];
     const follower = ['--check', '--when-ended', `--priority=${priority - 1}`, ...trust, ...globs];
-    return await processAll(
+    const {
+      groupPaused,
+      stateBytes,
+      follower: check,
+      ...counts
+    } = await processAll(
       {
         readState: job => this.#state(job),
         store: content => store(join(results, RESOLVED_DIRECTORY), content),
@@ -117,6 +130,11 @@ export class Jobs {
         resumeGroup: options.resumeGroup === true,
       },
     );
+    return {
+      ...{ sweep: this.sweep, results, check, ...counts },
+      group_paused: groupPaused,
+      state_bytes: stateBytes ?? null,
+    };
   }
 
   /** Resolves with the verdict on the selected jobs by their recorded runs. Errors: QrunError `READ_FAILED`. */

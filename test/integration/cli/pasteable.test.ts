@@ -170,18 +170,11 @@ describe.each(SHELLS)('a command that qrun prints, pasted into %s', shell => {
         ODD.map(async group => [
           renderSubmission(
             {
-              sweep: 's',
-              root: '/r',
-              group,
-              complete: [],
-              elsewhere: [],
+              report: { ...paused(group), ...{ root: '/r', complete: [], elsewhere: [], cannot_run: [] } },
               due: new Map(),
-              cannotRun: [],
-              report: paused(group),
               queue: PUEUE,
             },
             style,
-            false,
           ),
           renderStatus(
             {
@@ -198,7 +191,7 @@ describe.each(SHELLS)('a command that qrun prints, pasted into %s', shell => {
             style,
             { all: true, queue: PUEUE },
           ),
-          renderProcessAll({ ...paused(group), done: [] }, 's', PUEUE, style),
+          renderProcessAll({ ...paused(group), results: '/r', done: [] }, PUEUE, style),
           renderDiagnosis(await diagnosisOf(group), style),
         ]),
       );
@@ -219,11 +212,14 @@ function paused(group: string) {
     queued: [],
     running: [],
     ended: [],
-    follower: 'not due' as const,
+    audit: 'not due' as const,
+    check: 'not due' as const,
+    sweep: 's',
     group,
     slots: 1,
-    groupPaused: true,
-    stateBytes: 1,
+    group_paused: true,
+    state_bytes: 1,
+    dry_run: false,
   };
 }
 

@@ -5,6 +5,7 @@ import { renderSubmission } from '../../../src/cli/commands/submit-all/render.js
 import { createStyle } from '../../../src/cli/terminal/style.js';
 import type { UnitStatus } from '../../../src/core/sweep/status.js';
 import { PUEUE } from '../../../src/io/queue/pueue/client.js';
+import type { SubmissionReport } from '../../../src/local/sweep/submit.js';
 
 const plain = createStyle({ color: false, unicode: true, columns: 100 });
 
@@ -118,33 +119,31 @@ describe('renderStatus', () => {
 });
 
 describe('renderSubmission', () => {
-  const submission = {
+  const report = {
     sweep: 'gen600',
     root: '/sweep',
     group: 'qrun-gen600',
-    queue: PUEUE,
+    slots: 2,
+    submitted: ['a'],
+    queued: ['q1', 'q2'],
+    running: [],
     complete: ['c'],
     elsewhere: [],
-    cannotRun: [],
-    due: new Map([
-      ['a', 1368],
-      ['c', 0],
-    ]),
-    report: {
-      submitted: ['a'],
-      queued: ['q1', 'q2'],
-      running: [],
-      ended: [],
-      follower: 'submitted' as const,
-      group: 'qrun-gen600',
-      slots: 2,
-      groupPaused: false,
-      stateBytes: 10,
-    },
+    cannot_run: [],
+    audit: 'submitted' as const,
+    group_paused: false,
+    state_bytes: 10,
+    dry_run: false,
   };
+  const due = new Map([
+    ['a', 1368],
+    ['c', 0],
+  ]);
+  const rendered = (more: Partial<SubmissionReport> = {}): string =>
+    renderSubmission({ report: { ...report, ...more }, due, queue: PUEUE }, plain);
 
   it('ends with a table of what became of the units', () => {
-    expect(renderSubmission(submission, plain, false).split('\n')).toEqual([
+    expect(rendered().split('\n')).toEqual([
       'gen600  /sweep  pueue group qrun-gen600, 2 at a time',
       '',
       '  units              queries due',
@@ -159,18 +158,17 @@ describe('renderSubmission', () => {
   });
 
   it('warns of a paused group and of a state that slows pueue down', () => {
-    const report = { ...submission.report, groupPaused: true, stateBytes: 94_000_000 };
-    const text = renderSubmission({ ...submission, report }, plain, false);
+    const text = rendered({ group_paused: true, state_bytes: 94_000_000 });
     expect(text).toContain('the group is paused: pueue start --group=qrun-gen600');
     expect(text).toContain("pueue's state has 94.0 MB");
   });
 
   it('names the units with queries that cannot run, and those of which nothing can', () => {
-    const cannotRun = [
+    const cannot_run = [
       { unit: 'a', queries: 1, problem: null },
       { unit: 'b', queries: 0, problem: 'holds no query' },
     ];
-    const text = renderSubmission({ ...submission, cannotRun }, plain, false);
+    const text = rendered({ cannot_run });
     expect(text).toContain(
       '  cannot run  a: 1 query left out\n  cannot run  b: holds no query\n\n  the audit',
     );
@@ -178,8 +176,7 @@ describe('renderSubmission', () => {
 
   it('lists what a dry run would submit', () => {
     const submitted = Array.from({ length: 25 }, (_, n) => `u${n}`);
-    const report = { ...submission.report, submitted };
-    const text = renderSubmission({ ...submission, elsewhere: ['z'], report }, plain, true);
+    const text = rendered({ submitted, elsewhere: ['z'], dry_run: true });
     expect(text).toMatch(/to submit\s+25\n/);
     expect(text).toMatch(/running elsewhere\s+1\n/);
     expect(text).toContain('and 5 more (--json has all)');
@@ -189,9 +186,7 @@ describe('renderSubmission', () => {
   it.each([
     ['waiting' as const, 'the audit waits behind them'],
     ['not due' as const, 'the last audit was complete'],
-  ])('tells that the audit is %s', (follower, expected) => {
-    expect(
-      renderSubmission({ ...submission, report: { ...submission.report, follower } }, plain, false),
-    ).toContain(expected);
+  ])('tells that the audit is %s', (audit, expected) => {
+    expect(rendered({ audit })).toContain(expected);
   });
 });

@@ -1,8 +1,8 @@
-import type { CheckReport, ProcessAllReport } from '../../../app/jobs/process-all.js';
+import type { CheckReport } from '../../../app/jobs/process-all.js';
 import type { JobPhase } from '../../../core/jobs/state.js';
 import type { QueueKind } from '../../../core/queue/queue.js';
 import { pasteableCommand } from '../../../core/text/shell.js';
-import type { PlannedJob } from '../../../local/jobs/jobs.js';
+import type { JobsPlan, JobsReport } from '../../../local/jobs/jobs.js';
 import { formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 import { renderTable, type TableColumn } from '../../terminal/table.js';
@@ -17,8 +17,7 @@ const MAX_NAMES = 8;
 
 /** What a submission did: a line for each state, and what else is worth knowing. */
 export function renderProcessAll(
-  report: ProcessAllReport,
-  sweep: string,
+  report: JobsReport,
   { commands: { startGroup } }: QueueKind,
   style: Style,
 ): string {
@@ -31,11 +30,11 @@ export function renderProcessAll(
   ];
   const slots = report.slots === 0 ? 'no limit of slots' : plural(report.slots, 'slot');
   const lines = [
-    `${paint.strong(style.foreign(sweep))}  group ${style.foreign(report.group)}, ${slots}`,
+    `${paint.strong(style.foreign(report.sweep))}  group ${style.foreign(report.group)}, ${slots}`,
     stateTable(states, style),
   ];
-  if (report.follower !== 'not due') lines.push(`a check follows them (${report.follower})`);
-  if (report.groupPaused) {
+  if (report.check !== 'not due') lines.push(`a check follows them (${report.check})`);
+  if (report.group_paused) {
     lines.push(
       paint.caution(
         `the group ${style.foreign(report.group)} is paused: nothing starts before --resume-group, or ${pasteableCommand(startGroup?.(report.group) ?? [], !style.unicode)}`,
@@ -46,20 +45,20 @@ export function renderProcessAll(
 }
 
 /** What a submission would do, a line for each job. */
-export function renderJobPlan(plan: readonly PlannedJob[], { name }: QueueKind, style: Style): string {
-  const rows = plan.map(({ job, verdict, queue, submits }) => {
-    const isHeld = queue !== undefined && queue !== 'none';
-    return [PHASE_TEXT[verdict.phase], submits ? 'yes' : isHeld ? `no (${queue})` : 'no', job.name];
+export function renderJobPlan({ jobs }: JobsPlan, { name }: QueueKind, style: Style): string {
+  const rows = jobs.map(({ job, last_run: phase, queue, submit }) => {
+    const isHeld = queue !== null && queue !== 'none';
+    return [PHASE_TEXT[phase], submit ? 'yes' : isHeld ? `no (${queue})` : 'no', job];
   });
-  const count = plan.filter(({ submits }) => submits).length;
+  const count = jobs.filter(({ submit }) => submit).length;
   const table = renderTable(
     [{ title: 'last run' }, { title: 'submit' }, { title: 'job', shrink: 'middle' }],
     rows,
     style,
   );
-  const isUnknown = plan.some(({ queue }) => queue === undefined);
+  const isUnknown = jobs.some(({ queue }) => queue === null);
   const unknown = isUnknown ? ` (${name} was not asked: it is not there, or does not answer)` : '';
-  return `${table}\n${formatCount(count)} of ${plural(plan.length, 'job')} would be submitted${unknown}\n`;
+  return `${table}\n${formatCount(count)} of ${plural(jobs.length, 'job')} would be submitted${unknown}\n`;
 }
 
 const PHASE_TEXT: Readonly<Record<JobPhase, string>> = {

@@ -1,14 +1,12 @@
-import type { CheckReport, ProcessAllReport } from '../../../app/jobs/process-all.js';
-import type { Output } from '../../../core/schema.js';
+import type { CheckReport } from '../../../app/jobs/process-all.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { QUEUE } from '../../../io/queue/queues.js';
 import { readJobs, readStoredJobs } from '../../../local/jobs/context.js';
-import { Jobs, type PlannedJob } from '../../../local/jobs/jobs.js';
+import { Jobs, type JobsPlan, type JobsReport } from '../../../local/jobs/jobs.js';
 import type { Flags } from '../../command.js';
 import { AUDIT_PRIORITY, stringsFlag, UNIT_PRIORITY, wholeNumberFlag } from '../../sweep/options.js';
 import { untilStopped } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
-import type { plan as planSchema, submission } from './process-all.schema.js';
 import { renderCheck, renderJobPlan, renderProcessAll } from './render.js';
 
 /** `qrun process-all jobs.toml`: submits what is not done, or checks that all is. Returns the exit code. */
@@ -32,22 +30,10 @@ export async function processAllCommand(file: string, flags: Flags, terminal: Te
       { signal, onBegin: listen },
     );
     terminal.out.write(
-      flags.json === true
-        ? jsonLine<Output<typeof submission>>(reportJson(jobs, report))
-        : renderProcessAll(report, jobs.sweep, QUEUE, terminal.outStyle),
+      flags.json === true ? jsonLine<JobsReport>(report) : renderProcessAll(report, QUEUE, terminal.outStyle),
     );
     return 0;
   });
-}
-
-function reportJson({ sweep, results }: Jobs, report: ProcessAllReport): Output<typeof submission> {
-  const { groupPaused, stateBytes, follower, ...counts } = report;
-  return {
-    ...{ sweep, results, ...counts },
-    check: follower,
-    group_paused: groupPaused,
-    state_bytes: stateBytes ?? null,
-  };
 }
 
 async function check(jobs: Jobs, flags: Flags, terminal: Terminal, signal: AbortSignal): Promise<number> {
@@ -69,18 +55,10 @@ async function check(jobs: Jobs, flags: Flags, terminal: Terminal, signal: Abort
 
 async function showPlan(jobs: Jobs, flags: Flags, terminal: Terminal): Promise<number> {
   const plan = await jobs.plan(optionsOf(flags));
-  const { sweep, results } = jobs;
   terminal.out.write(
-    flags.json === true
-      ? jsonLine<Output<typeof planSchema>>({ sweep, results, jobs: plan.map(planJson) })
-      : renderJobPlan(plan, QUEUE, terminal.outStyle),
+    flags.json === true ? jsonLine<JobsPlan>(plan) : renderJobPlan(plan, QUEUE, terminal.outStyle),
   );
   return 0;
-}
-
-function planJson({ job, verdict, queue, submits }: PlannedJob) {
-  const { name, parameters, command } = job;
-  return { job: name, parameters, command, last_run: verdict.phase, queue: queue ?? null, submit: submits };
 }
 
 function optionsOf(flags: Flags) {

@@ -1,7 +1,6 @@
-import type { SubmitReport } from '../../../app/sweep/submit.js';
 import { LARGE_STATE_BYTES } from '../../../core/queue/queue.js';
 import { pasteableCommand } from '../../../core/text/shell.js';
-import type { Submission } from '../../../local/sweep/submit.js';
+import type { Submission, SubmissionReport } from '../../../local/sweep/submit.js';
 import { formatBytes, formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 import { renderTable } from '../../terminal/table.js';
@@ -9,8 +8,8 @@ import { renderTable } from '../../terminal/table.js';
 const MAX_NAMES = 20;
 
 /** The end of `qrun submit-all`: a table of what became of the units, and what to do next. */
-export function renderSubmission(submission: Submission, style: Style, dry: boolean): string {
-  const { report, complete, elsewhere, due, sweep, group, queue } = submission;
+export function renderSubmission({ report, due, queue }: Submission, style: Style): string {
+  const { complete, elsewhere, sweep, group, dry_run: dry, state_bytes: stateBytes } = report;
   const queries = (units: readonly string[]): string => {
     const known = units.filter(unit => due.has(unit));
     return known.length === 0 ? '' : formatCount(known.reduce((sum, unit) => sum + (due.get(unit) ?? 0), 0));
@@ -31,24 +30,24 @@ export function renderSubmission(submission: Submission, style: Style, dry: bool
   const { paint } = style;
   const slots = `${formatCount(report.slots)} at a time`;
   const lines = [
-    `${paint.strong(style.foreign(sweep))}  ${style.foreign(submission.root)}  ${paint.faint(`${queue.name} group ${style.foreign(group)}, ${slots}`)}`,
+    `${paint.strong(style.foreign(sweep))}  ${style.foreign(report.root)}  ${paint.faint(`${queue.name} group ${style.foreign(group)}, ${slots}`)}`,
     '',
     table,
     '',
     ...(dry ? listed(report.submitted, style) : []),
-    ...leftOut(submission, style),
-    `  ${auditLine(report, dry)}`,
+    ...leftOut(report, style),
+    `  ${auditLine(report)}`,
   ];
   const { startGroup, clean } = queue.commands;
   const typed = (words: readonly string[] = []): string => pasteableCommand(words, !style.unicode);
-  if (report.groupPaused) {
+  if (report.group_paused) {
     lines.push(
       `  ${paint.caution(style.marks.caution)} the group is paused: ${typed(startGroup?.(group))}   (or submit with --resume-group)`,
     );
   }
-  if (report.stateBytes !== undefined && report.stateBytes >= LARGE_STATE_BYTES) {
+  if (stateBytes !== null && stateBytes >= LARGE_STATE_BYTES) {
     lines.push(
-      `  ${paint.caution(style.marks.caution)} ${queue.name}'s state has ${formatBytes(report.stateBytes)}, which each of its changes writes: ${typed(clean?.())}`,
+      `  ${paint.caution(style.marks.caution)} ${queue.name}'s state has ${formatBytes(stateBytes)}, which each of its changes writes: ${typed(clean?.())}`,
     );
   }
   return `${lines.join('\n')}\n`;
@@ -64,7 +63,7 @@ function listed(units: readonly string[], style: Style): string[] {
   ];
 }
 
-function leftOut({ cannotRun }: Submission, style: Style): string[] {
+function leftOut({ cannot_run: cannotRun }: SubmissionReport, style: Style): string[] {
   if (cannotRun.length === 0) return [];
   const more = cannotRun.length - MAX_NAMES;
   const count = (queries: number): string =>
@@ -81,8 +80,8 @@ function leftOut({ cannotRun }: Submission, style: Style): string[] {
   ];
 }
 
-function auditLine({ follower }: SubmitReport, dry: boolean): string {
-  if (follower === 'waiting') return 'the audit waits behind them';
-  if (follower === 'not due') return 'the last audit was complete, and nothing was recorded since';
+function auditLine({ audit, dry_run: dry }: SubmissionReport): string {
+  if (audit === 'waiting') return 'the audit waits behind them';
+  if (audit === 'not due') return 'the last audit was complete, and nothing was recorded since';
   return dry ? 'the audit would follow' : 'the audit follows, whatever becomes of them: qrun status tells';
 }

@@ -1,7 +1,6 @@
-import type { Output } from '../../../core/schema.js';
 import { formatDuration } from '../../../core/text/duration.js';
 import { jsonLine } from '../../../core/text/json.js';
-import { type Submission, submitSweep } from '../../../local/sweep/submit.js';
+import { type SubmissionReport, submitSweep } from '../../../local/sweep/submit.js';
 import type { Flags } from '../../command.js';
 import { openCounter } from '../../progress/counter.js';
 import { stringsFlag, sweepOf, UNIT_PRIORITY, wholeNumberFlag } from '../../sweep/options.js';
@@ -9,7 +8,6 @@ import { untilStopped } from '../../terminal/signals.js';
 import { type Terminal, tell } from '../../terminal/streams.js';
 import { formatSizing } from '../probe/render.js';
 import { renderSubmission } from './render.js';
-import type { schema } from './submit-all.schema.js';
 
 /** `qrun submit-all ROOT`: returns the exit code. Errors: as {@link submitSweep}. */
 export async function submitAllCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
@@ -46,27 +44,14 @@ export async function submitAllCommand(directory: string, flags: Flags, terminal
           ),
       },
     ).finally(() => counter.close());
-    if (!isDry && submission.report.follower === 'not due' && finalizers.length > 0) {
+    if (!isDry && submission.report.audit === 'not due' && finalizers.length > 0) {
       err.write('--then is not run: nothing is due; qrun audit-all --then runs it\n');
     }
     terminal.out.write(
       flags.json === true
-        ? jsonLine<Output<typeof schema>>(submissionJson(submission, isDry))
-        : renderSubmission(submission, terminal.outStyle, isDry),
+        ? jsonLine<SubmissionReport>(submission.report)
+        : renderSubmission(submission, terminal.outStyle),
     );
     return 0;
   });
-}
-
-function submissionJson({ report, ...submission }: Submission, isDry: boolean): Output<typeof schema> {
-  const { sweep, root, group, complete, cannotRun, elsewhere } = submission;
-  const { submitted, queued, running, follower, slots, groupPaused, stateBytes } = report;
-  return {
-    ...{ sweep, root, group, complete, elsewhere, submitted, queued, running, slots },
-    cannot_run: cannotRun,
-    audit: follower,
-    group_paused: groupPaused,
-    state_bytes: stateBytes ?? null,
-    dry_run: isDry,
-  };
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { count, strings } from '../../../core/schema.js';
+import { count, strings } from '../schema.js';
 
 /** What a submission says of the queue, whatever it submits. */
 export const submitted = {

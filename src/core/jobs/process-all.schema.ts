@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { JOB_PHASES } from '../../../core/jobs/state.js';
-import { count, named, strings } from '../../../core/schema.js';
-import { follower, submitted } from '../submit-all/submit-all.schema.js';
+import { count, named, strings } from '../schema.js';
+import { follower, submitted } from '../sweep/submit-all.schema.js';
+import { JOB_PHASES } from './state.js';
 
 const place = { sweep: z.string(), results: z.string().describe('The directory of the logs and states.') };
 

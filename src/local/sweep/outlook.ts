@@ -1,0 +1,104 @@
+import { checkSetupFiles } from '../../app/setup/setup.js';
+import { planSweep, type UnitOutlook } from '../../app/sweep/plan.js';
+import { previewUnit } from '../../app/unit/preview.js';
+import { tasksByName } from '../../core/queue/labels.js';
+import { isLive, type QueueState } from '../../core/queue/queue.js';
+import { auditOf } from '../../core/sweep/audit.js';
+import { auditReportPath, isOutdated, readAuditReport } from '../../io/log/audit-report.js';
+import { readLog } from '../../io/log/follow.js';
+import { leaseHolder } from '../../io/log/lease.js';
+import { directorySource } from '../../io/unit/unit-files.js';
+import type { UnitContext } from '../unit/context.js';
+import { type ReadSetups, setupFilesOf, usedBySetup } from '../unit/setup-files.js';
+import type { ResolvedSweep } from './context.js';
+import { PlanPool } from './plan-threads.js';
+
+/** Who hears of the plans of units. */
+export interface PlanWatch {
+  readonly signal: AbortSignal;
+  /** Called after each unit that was checked, and after each that was added. */
+  readonly onProgress?: (what: 'checked' | 'submitted', done: number, total: number) => void;
+}
+
+/**
+ * Plans the units that the queue does not have. Those that it has are left as they are, and need not be read: 300,000
+ * files take their time.
+ *
+ * Errors: as {@link planSweep}.
+ */
+export async function planUnits(
+  sweep: ResolvedSweep,
+  { tasks }: QueueState,
+  { signal, onProgress }: PlanWatch,
+): Promise<UnitOutlook[]> {
+  const present = tasksByName('unit', tasks, sweep.name);
+  const units = sweep.units.filter(({ unit }) => {
+    const task = present.get(unit);
+    return task === undefined || !isLive(task) || task.directory !== sweep.root;
+  });
+  if (units.length === 0) return [];
+  const read: ReadSetups = new Map();
+  const pool = new PlanPool(units.length);
+  try {
+    return await planSweep(
+      units.map(unit => ({
+        unit: unit.unit,
+        plan: async () => await pool.plan(unit, signal, checkedSetup(unit, read)),
+      })),
+      done => onProgress?.('checked', done, units.length),
+      sweep.config.skipBad,
+    );
+  } finally {
+    await pool.close();
+  }
+}
+
+// The parameters that the setup of a unit uses, after all of it was checked.
+function checkedSetup(unit: UnitContext, read: ReadSetups): ReadonlySet<string> {
+  checkSetupFiles(setupFilesOf(unit, read), {
+    parameters: unit.inputs.parameters,
+    allowPlaceholders: unit.config.allowPlaceholders,
+  });
+  return usedBySetup(unit, read);
+}
+
+/** Returns whether anything of a unit is due; read in this thread, because most units have ended by the time it is asked. */
+export async function isUnitDue(context: UnitContext, signal: AbortSignal): Promise<boolean> {
+  const { unit, directory, inputs, config, logPath, linksWithin } = context;
+  const plan = await previewUnit(
+    {
+      source: directorySource(directory, 0, linksWithin),
+      inputs,
+      selection: config,
+      limit: undefined,
+      rerun: config.rerun,
+      allowPlaceholders: config.allowPlaceholders,
+      usedElsewhere: usedBySetup(context),
+      bad: config.skipBad ? 'skip' : 'refuse',
+    },
+    { path: logPath, unit, read: states => readLog(logPath, unit, states) },
+    { signal, refuseDamage: true },
+  );
+  return plan.due.total > 0;
+}
+
+/** Returns the units that are due and run, although the queue does not know it. */
+export async function runningElsewhere(
+  sweep: ResolvedSweep,
+  outlooks: ReadonlyMap<string, UnitOutlook>,
+): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  for (const { unit, logPath } of sweep.units) {
+    if ((outlooks.get(unit)?.due ?? 0) === 0) continue;
+    if ((await leaseHolder(logPath)) !== undefined) found.add(unit);
+  }
+  return found;
+}
+
+/** Returns whether the last audit is none of the present logs, or was not complete. */
+export function auditIsDue(sweep: ResolvedSweep): boolean {
+  const audit = readAuditReport(auditReportPath(sweep.logDirectory, sweep.name));
+  const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
+  if (audit === undefined || isOutdated(audit, logs)) return true;
+  return auditOf(audit, logs.keys()).verdict !== 'complete';
+}
