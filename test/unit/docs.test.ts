@@ -7,6 +7,7 @@ import { exitTable } from '../../src/cli/program.js';
 import { resolveConfig } from '../../src/core/config/config.js';
 import { EXIT_TABLE } from '../../src/core/errors.js';
 import { ROOT, requireBuild } from '../built.js';
+import { faultsOf, SCHEMAS } from '../schemas.js';
 
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 const readme = read('README.md');
@@ -57,5 +58,18 @@ test('links between the documents lead somewhere', () => {
         `${document} -> ${target}`,
       ).not.toThrow();
     }
+  }
+});
+
+test('what programs read is shown as its schemas say, one of each', () => {
+  const page = read('docs/machine-output.md');
+  const linked = [...page.matchAll(/\| \[(\S+)\]\(\.\.\/schema\/\1\.schema\.json\) \|/g)].map(
+    ([, name]) => name,
+  );
+  expect(linked.sort()).toEqual([...SCHEMAS.keys(), 'record'].sort());
+  for (const name of SCHEMAS.keys()) {
+    const [, example = ''] = page.split(`\n### ${name}\n\n\`\`\`json\n`);
+    const lines = example.slice(0, example.indexOf('\n```')).split('\n');
+    for (const line of lines) expect(faultsOf(name, JSON.parse(line)), name).toBe('');
   }
 });
