@@ -7,6 +7,7 @@ import {
   type QueueState,
   type TaskQueue,
 } from '../../core/queue/queue.js';
+import { formatSize } from '../../core/text/bytes.js';
 import { pasteableCommand, pasteablePath } from '../../core/text/shell.js';
 
 /** `note`: worth knowing, hinders nothing. `problem`: a sweep cannot run before it is mended. */
@@ -274,7 +275,7 @@ async function logs(deps: DoctorDeps): Promise<Finding[]> {
   }
   const found: Finding[] = [{ ...about, state: 'ok', says: path }];
   if (freeBytes !== undefined) {
-    const free = `${(freeBytes / 1e9).toFixed(1)} GB free`;
+    const free = `${formatSize(freeBytes)} free`;
     const state = freeBytes < NO_SPACE_BYTES ? 'problem' : freeBytes < LITTLE_SPACE_BYTES ? 'note' : 'ok';
     const mend = state === 'ok' ? {} : { mend: 'free space, or choose another place with --log-dir' };
     found.push({ ...about, what: 'disk', state, says: free, ...mend });

@@ -1,7 +1,7 @@
+import { drawBar } from '../terminal/bar.js';
 import { formatCount, formatLatency } from '../terminal/format.js';
 import type { Style } from '../terminal/style.js';
 import { padStart } from '../terminal/text.js';
-import { drawBar } from './live.js';
 
 /** How many values lie above the bound before and at or below this one. */
 export interface HistogramBucket {

@@ -1,7 +1,8 @@
 import type { QueryError } from '../../core/model.js';
+import { formatSize } from '../../core/text/bytes.js';
 import { formatDuration } from '../../core/text/duration.js';
 import type { RunEvent } from '../../core/unit/events.js';
-import { formatBytes, formatCount } from '../terminal/format.js';
+import { formatAmount, formatCount } from '../terminal/format.js';
 import type { Style } from '../terminal/style.js';
 
 /** Something that happened and is worth a line of its own, in safe text without colours. */
@@ -122,7 +123,7 @@ export function createNotes(style: Style): (event: RunEvent) => readonly Note[] 
           },
         ];
       case 'log_repaired': {
-        const text = `the log ended in an incomplete record; ${formatBytes(event.bytes)} were cut off and saved as ${foreign(event.saved_as)}`;
+        const text = `the log ended in an incomplete record; ${formatSize(event.bytes)} were cut off and saved as ${foreign(event.saved_as)}`;
         return [{ label: 'repair', level: 'caution', text, shown: 'always' }];
       }
       case 'warning':
@@ -153,10 +154,9 @@ export function createNotes(style: Style): (event: RunEvent) => readonly Note[] 
 }
 
 function startText(event: Extract<RunEvent, { type: 'run_started' }>, style: Style): string {
-  const queries = event.selected === 1 ? 'query' : 'queries';
   const before = event.settled === 0 ? '' : `${formatCount(event.settled)} settled before, `;
   return (
-    `${style.foreign(event.unit)}: ${formatCount(event.selected)} ${queries}, ` +
+    `${style.foreign(event.unit)}: ${formatAmount(event.selected, 'query')}, ` +
     `${before}${formatCount(event.due)} due, ${formatCount(event.concurrency)} at once`
   );
 }

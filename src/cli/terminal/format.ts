@@ -5,19 +5,16 @@ export function formatCount(value: number): string {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
-const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
+/** Returns a number with at most one decimal: `4`, `1.5`. */
+export function formatDecimal(value: number): string {
+  return value.toFixed(1).replace(/\.0$/, '');
+}
 
-/** A size in bytes with a decimal unit (1 kB = 1000 B): `850 B`, `4.2 MB`, `120 GB`. */
-export function formatBytes(sizeBytes: number): string {
-  let value = Math.max(0, sizeBytes);
-  let unit = 0;
-  // 999.5 and more would be printed as 1000 of the smaller unit.
-  while (value >= 999.5 && unit < BYTE_UNITS.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  const digits = unit === 0 || value >= 99.95 ? 0 : 1;
-  return `${value.toFixed(digits)} ${BYTE_UNITS[unit]}`;
+/** Returns how many there are of something: `1 query`, `12,345 queries`, `1.5 cores`. */
+export function formatAmount(value: number, noun: string): string {
+  const plural = noun.endsWith('y') ? `${noun.slice(0, -1)}ies` : `${noun}s`;
+  const number = Number.isInteger(value) ? formatCount(value) : formatDecimal(value);
+  return `${number} ${value === 1 ? noun : plural}`;
 }
 
 /** A number of queries a second, without its unit: `1,234`, `6.2`, `0.05`. */

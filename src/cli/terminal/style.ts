@@ -108,12 +108,11 @@ function isOn(value: string | undefined): boolean {
 }
 
 /**
- * Whether to colour what goes to a stream. In order: the user's flag; `NO_COLOR` that is not empty
+ * Returns whether to colour what goes to a stream. In order: `NO_COLOR` that is not empty
  * (https://no-color.org); `FORCE_COLOR` (https://force-color.org; 0 and false switch it off, as in Node
  * itself); `TERM=dumb`; a terminal; `CI`, whose logs show colours though they are no terminals.
  */
-export function wantsColor(env: Environment, isTTY: boolean, flag?: boolean): boolean {
-  if (flag !== undefined) return flag;
+export function wantsColor(env: Environment, isTTY: boolean): boolean {
   if (env.NO_COLOR !== undefined && env.NO_COLOR !== '') return false;
   if (env.FORCE_COLOR !== undefined && env.FORCE_COLOR !== '') return isOn(env.FORCE_COLOR);
   if (env.TERM === 'dumb') return false;

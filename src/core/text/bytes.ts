@@ -21,7 +21,7 @@ export function parseSize(text: string): number | undefined {
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
-/** A size as {@link parseSize} reads it, in at most one decimal: `8G`, `1.5G`, `512M`, `19.4G`, `100` (bytes). */
+/** A size as {@link parseSize} reads it, in at most one decimal: `8G`, `1.5G`, `512M`, `19.4G`, `100B`. */
 export function formatSize(sizeBytes: number): string {
   let value = Math.max(0, sizeBytes);
   let unit = 0;
@@ -31,5 +31,5 @@ export function formatSize(sizeBytes: number): string {
     unit += 1;
   }
   const text = unit === 0 ? String(Math.round(value)) : value.toFixed(1).replace(/\.0$/, '');
-  return `${text}${UNITS[unit]}`;
+  return `${text}${unit === 0 ? 'B' : UNITS[unit]}`;
 }

@@ -237,7 +237,7 @@ describe('plain view', () => {
     view.sink({ type: 'run_ended', ...summary });
     view.close();
     expect(stream.lines).toEqual([
-      '2026-01-31T12:00:00Z  repair    the log ended in an incomplete record; 1.2 kB were cut off and saved as /sweep/results/x.torn-0',
+      '2026-01-31T12:00:00Z  repair    the log ended in an incomplete record; 1.2K were cut off and saved as /sweep/results/x.torn-0',
       '2026-01-31T12:00:00Z  start     2down/BTCUSDT_750: 1,368 queries, 368 settled before, 1,000 due, 4 at once',
       '2026-01-31T12:00:00Z  engine    clickhouse 26.7.3.1 at http://127.0.0.1:8123',
       '2026-01-31T12:00:00Z  error     b  SYNTAX_ERROR (62): Syntax error',

@@ -14,31 +14,23 @@ import { displayWidth } from '../../../src/cli/terminal/text.js';
 const ESC = '\x1b';
 
 describe('wantsColor', () => {
-  const cases: [
-    title: string,
-    env: Environment,
-    isTTY: boolean,
-    flag: boolean | undefined,
-    wanted: boolean,
-  ][] = [
-    ['a terminal', {}, true, undefined, true],
-    ['no terminal', {}, false, undefined, false],
-    ['the flag beats NO_COLOR', { NO_COLOR: '1' }, false, true, true],
-    ['the flag beats FORCE_COLOR', { FORCE_COLOR: '1' }, true, false, false],
-    ['NO_COLOR', { NO_COLOR: '1' }, true, undefined, false],
-    ['an empty NO_COLOR says nothing', { NO_COLOR: '' }, true, undefined, true],
-    ['NO_COLOR beats FORCE_COLOR', { NO_COLOR: '1', FORCE_COLOR: '1' }, true, undefined, false],
-    ['FORCE_COLOR without a terminal', { FORCE_COLOR: '1' }, false, undefined, true],
-    ['FORCE_COLOR beats TERM=dumb', { FORCE_COLOR: '3', TERM: 'dumb' }, false, undefined, true],
-    ['FORCE_COLOR=0', { FORCE_COLOR: '0' }, true, undefined, false],
-    ['FORCE_COLOR=false', { FORCE_COLOR: 'false' }, true, undefined, false],
-    ['TERM=dumb', { TERM: 'dumb' }, true, undefined, false],
-    ['CI without a terminal', { CI: 'true' }, false, undefined, true],
-    ['CI=false without a terminal', { CI: 'false' }, false, undefined, false],
-    ['TERM=dumb in CI', { CI: 'true', TERM: 'dumb' }, false, undefined, false],
+  const cases: [title: string, env: Environment, isTTY: boolean, wanted: boolean][] = [
+    ['a terminal', {}, true, true],
+    ['no terminal', {}, false, false],
+    ['NO_COLOR', { NO_COLOR: '1' }, true, false],
+    ['an empty NO_COLOR says nothing', { NO_COLOR: '' }, true, true],
+    ['NO_COLOR beats FORCE_COLOR', { NO_COLOR: '1', FORCE_COLOR: '1' }, true, false],
+    ['FORCE_COLOR without a terminal', { FORCE_COLOR: '1' }, false, true],
+    ['FORCE_COLOR beats TERM=dumb', { FORCE_COLOR: '3', TERM: 'dumb' }, false, true],
+    ['FORCE_COLOR=0', { FORCE_COLOR: '0' }, true, false],
+    ['FORCE_COLOR=false', { FORCE_COLOR: 'false' }, true, false],
+    ['TERM=dumb', { TERM: 'dumb' }, true, false],
+    ['CI without a terminal', { CI: 'true' }, false, true],
+    ['CI=false without a terminal', { CI: 'false' }, false, false],
+    ['TERM=dumb in CI', { CI: 'true', TERM: 'dumb' }, false, false],
   ];
-  it.each(cases)('%s', (_title, env, isTTY, flag, wanted) => {
-    expect(wantsColor(env, isTTY, flag)).toBe(wanted);
+  it.each(cases)('%s', (_title, env, isTTY, wanted) => {
+    expect(wantsColor(env, isTTY)).toBe(wanted);
   });
 });
 

@@ -52,7 +52,7 @@ describe('renderStatus', () => {
     expect(text.split('\n')).toEqual([
       'gen600  pueue group qrun-gen600, 4 at a time',
       '',
-      '  ██░░░░░░░░░░ 21 %   42 of 200 queries   122 of 600 lines   2 errors   12.3 q/s   about 13 s left',
+      '  ██▌░░░░░░░░░ 21 %   42 of 200 queries   122 of 600 lines   2 errors   12.3 q/s   about 13 s left',
       '  2 units: 1 running, 1 queued',
       '',
       '  unit     state    done  queries  found  expected  errors   q/s',
@@ -160,7 +160,7 @@ describe('renderSubmission', () => {
   it('warns of a paused group and of a state that slows pueue down', () => {
     const text = rendered({ group_paused: true, state_bytes: 94_000_000 });
     expect(text).toContain('the group is paused: pueue start --group=qrun-gen600');
-    expect(text).toContain("pueue's state has 94.0 MB");
+    expect(text).toContain("pueue's state has 89.6M");
   });
 
   it('names the units with queries that cannot run, and those of which nothing can', () => {

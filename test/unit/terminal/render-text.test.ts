@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { escapeControls } from '../../../src/cli/terminal/controls.js';
 import {
-  formatBytes,
+  formatAmount,
   formatCount,
   formatElapsed,
   formatEstimate,
@@ -106,15 +106,10 @@ describe('numbers', () => {
     [formatCount(999), '999'],
     [formatCount(12_345), '12,345'],
     [formatCount(1_300_627), '1,300,627'],
-    [formatBytes(0), '0 B'],
-    [formatBytes(850), '850 B'],
-    [formatBytes(999), '999 B'],
-    [formatBytes(1000), '1.0 kB'],
-    [formatBytes(4_200_000), '4.2 MB'],
-    [formatBytes(999_600), '1.0 MB'],
-    [formatBytes(120e9), '120 GB'],
-    [formatBytes(99.97e9), '100 GB'],
-    [formatBytes(5e18), '5000 PB'],
+    [formatAmount(1, 'query'), '1 query'],
+    [formatAmount(12_345, 'query'), '12,345 queries'],
+    [formatAmount(1.5, 'core'), '1.5 cores'],
+    [formatAmount(0, 'slot'), '0 slots'],
     [formatRate(1234.4), '1,234 q/s'],
     [formatRate(99.4), '99.4 q/s'],
     [formatRate(99.96), '100 q/s'],

@@ -14,9 +14,10 @@ import { unitContext } from '../../../local/unit/context.js';
 import type { Flags } from '../../command.js';
 import { configFlags } from '../../options.js';
 import { jobSize } from '../../sweep/job-size.js';
+import { formatAmount } from '../../terminal/format.js';
 import { listenForStops, stoppedExit } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
-import { formatAmount, formatSizing } from '../probe/render.js';
+import { formatSizing } from '../probe/render.js';
 import type { schema } from './autoscale.schema.js';
 import { decisionJson, renderDecision, renderStepBack, stepBackJson } from './render.js';
 

@@ -4,7 +4,7 @@ import { formatSize } from '../../../core/text/bytes.js';
 import type { ServerLimits } from '../../../io/engines/clickhouse/limits.js';
 import type { HostFacts } from '../../../io/machine/host.js';
 import type { ChosenConcurrency, KnownEngine } from '../../../local/unit/concurrency.js';
-import { formatCount } from '../../terminal/format.js';
+import { formatAmount, formatCount, formatDecimal } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 import type { schema } from './probe.schema.js';
 
@@ -28,12 +28,12 @@ export function renderProbe(report: ProbeReport, style: Style): string {
       lines.push(`${style.paint.faint((index === 0 ? label : '').padEnd(LABEL_WIDTH))}${text}`.trimEnd());
     });
   };
-  add('cores', `${decimal(host.cores)} usable (${coresInputs(host)})`);
+  add('cores', `${formatDecimal(host.cores)} usable (${coresInputs(host)})`);
   add('memory', memoryLine(host));
   add('swap', swapLine(host));
   add(
     'now',
-    `load ${host.load1.toFixed(2)}, cpu ${percent(host.cpuPercent)} over ${decimal(host.windowMs / 1000)} s`,
+    `load ${host.load1.toFixed(2)}, cpu ${percent(host.cpuPercent)} over ${formatDecimal(host.windowMs / 1000)} s`,
   );
   if (host.openFiles !== undefined) add('open files', `${formatCount(host.openFiles)} for each process`);
   if (host.unknown.length > 0) add('not known', host.unknown.join(', '));
@@ -43,7 +43,7 @@ export function renderProbe(report: ProbeReport, style: Style): string {
   add('slots', ...sizingLines(sizing, style));
   add(
     'threads',
-    `${decimal(together.threadsPerSlot)} for each slot = ${decimal(together.threads)} (${formatThreads(together)}) / ${formatAmount(together.slots, 'slot')}`,
+    `${formatDecimal(together.threadsPerSlot)} for each slot = ${formatDecimal(together.threads)} (${formatThreads(together)}) / ${formatAmount(together.slots, 'slot')}`,
   );
   add(
     '-P',
@@ -127,11 +127,11 @@ export function probeJson({ host, engine, sizing, alone, together }: ProbeReport
 
 /** The sizing with its inputs in one line: `2 = min(23.5G x 0.8 / 8G = 2.3, 4 cores x 0.8 / 1 = 3.2)`. */
 export function formatSizing({ slots, byMemory, byCores, bound, capacity, job }: Sizing): string {
-  const cores = `${formatAmount(capacity.cores, 'core')} x ${USABLE_SHARE} / ${decimal(job.cores)} = ${decimal(byCores)}`;
+  const cores = `${formatAmount(capacity.cores, 'core')} x ${USABLE_SHARE} / ${formatDecimal(job.cores)} = ${formatDecimal(byCores)}`;
   const inputs =
     byMemory === undefined || job.memoryBytes === undefined
       ? cores
-      : `min(${formatSize(capacity.memoryBytes)} x ${USABLE_SHARE} / ${formatSize(job.memoryBytes)} = ${decimal(byMemory)}, ${cores})`;
+      : `min(${formatSize(capacity.memoryBytes)} x ${USABLE_SHARE} / ${formatSize(job.memoryBytes)} = ${formatDecimal(byMemory)}, ${cores})`;
   return `${slots} = ${inputs}${bound === 'minimum' ? ', at least 1' : ''}`;
 }
 
@@ -170,14 +170,8 @@ function formatThreads({ threadsFrom, cores, coresFrom, engine }: Advice): strin
   }
 }
 
-/** `1 query`, `4 queries`, `1.5 cores`. */
-export function formatAmount(value: number, noun: string): string {
-  const plural = noun.endsWith('y') ? `${noun.slice(0, -1)}ies` : `${noun}s`;
-  return `${decimal(value)} ${value === 1 ? noun : plural}`;
-}
-
 function coresInputs({ coresOnline, coresQuota }: HostFacts): string {
-  const quota = coresQuota === undefined ? 'no quota' : `a quota of ${decimal(coresQuota)}`;
+  const quota = coresQuota === undefined ? 'no quota' : `a quota of ${formatDecimal(coresQuota)}`;
   return `${coresOnline} for this process, ${quota}`;
 }
 
@@ -239,10 +233,6 @@ function sizingLines(sizing: Sizing, style: Style): string[] {
     lines.push(style.paint.faint("a job's memory is not counted: give it with --memory-per-job"));
   }
   return lines;
-}
-
-function decimal(value: number): string {
-  return value.toFixed(1).replace(/\.0$/, '');
 }
 
 function percent(value: number): string {

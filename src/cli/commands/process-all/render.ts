@@ -3,7 +3,7 @@ import type { JobPhase } from '../../../core/jobs/state.js';
 import type { QueueKind } from '../../../core/queue/queue.js';
 import { pasteableCommand } from '../../../core/text/shell.js';
 import type { JobsPlan, JobsReport } from '../../../local/jobs/jobs.js';
-import { formatCount } from '../../terminal/format.js';
+import { formatAmount, formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 import { renderTable, type TableColumn } from '../../terminal/table.js';
 
@@ -28,7 +28,7 @@ export function renderProcessAll(
     ['running', report.running],
     ['done', report.done],
   ];
-  const slots = report.slots === 0 ? 'no limit of slots' : plural(report.slots, 'slot');
+  const slots = report.slots === 0 ? 'no limit of slots' : formatAmount(report.slots, 'slot');
   const lines = [
     `${paint.strong(style.foreign(report.sweep))}  group ${style.foreign(report.group)}, ${slots}`,
     stateTable(states, style),
@@ -58,7 +58,7 @@ export function renderJobPlan({ jobs }: JobsPlan, { name }: QueueKind, style: St
   );
   const isUnknown = jobs.some(({ queue }) => queue === null);
   const unknown = isUnknown ? ` (${name} was not asked: it is not there, or does not answer)` : '';
-  return `${table}\n${formatCount(count)} of ${plural(jobs.length, 'job')} would be submitted${unknown}\n`;
+  return `${table}\n${formatCount(count)} of ${formatAmount(jobs.length, 'job')} would be submitted${unknown}\n`;
 }
 
 const PHASE_TEXT: Readonly<Record<JobPhase, string>> = {
@@ -85,7 +85,7 @@ export function renderCheck(report: CheckReport, style: Style): string {
         `complete: ${report.jobs === 1 ? 'the job is' : `all ${formatCount(report.jobs)} jobs are`} done`,
       )
     : paint.bad(
-        `not complete: ${formatCount(report.jobs - report.done.length)} of ${plural(report.jobs, 'job')} not done`,
+        `not complete: ${formatCount(report.jobs - report.done.length)} of ${formatAmount(report.jobs, 'job')} not done`,
       );
   return `${paint.strong(style.foreign(report.sweep))}\n${stateTable(states, style)}\n${verdict}\n`;
 }
@@ -96,8 +96,4 @@ function stateTable(states: readonly [string, readonly string[]][], style: Style
     return [state, formatCount(names.length), `${names.slice(0, MAX_NAMES).join(', ')}${more}`];
   });
   return renderTable(COLUMNS, rows, style, 2);
-}
-
-function plural(count: number, what: string): string {
-  return `${formatCount(count)} ${what}${count === 1 ? '' : 's'}`;
 }

@@ -4,6 +4,7 @@ import { chainOf } from '../../../app/setup/setup.js';
 import { type ChainFile, type DataNote, sameChain } from '../../../core/engines/data-note.js';
 import { QrunError } from '../../../core/errors.js';
 import type { Output } from '../../../core/schema.js';
+import { formatSize } from '../../../core/text/bytes.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { findData, findOldData } from '../../../io/engines/embedded/data/leftovers.js';
 import type { FindLeftovers } from '../../../io/log/leftovers.js';
@@ -13,7 +14,6 @@ import { sweepContext } from '../../../local/config/sweep-context.js';
 import { engineVersion } from '../../../local/unit/open-engine.js';
 import { chainAt, type ReadSetups } from '../../../local/unit/setup-files.js';
 import type { Flags } from '../../command.js';
-import { formatBytes } from '../../terminal/format.js';
 import type { Terminal } from '../../terminal/streams.js';
 import { renderTable } from '../../terminal/table.js';
 import type { schema } from './prune.schema.js';
@@ -96,7 +96,7 @@ function render(pruned: readonly Pruned[], root: string, terminal: Terminal): st
   const rows = pruned.map(({ leftover, fate, why }) => [
     leftover.kind,
     style.foreign(relative(root, leftover.path)),
-    formatBytes(leftover.sizeBytes),
+    formatSize(leftover.sizeBytes),
     style.foreign(leftover.about),
     `${fate}${why === undefined ? '' : `: ${style.foreign(why)}`}`,
   ]);
@@ -106,8 +106,8 @@ function render(pruned: readonly Pruned[], root: string, terminal: Terminal): st
   const removed = pruned.some(({ fate }) => fate === 'removed');
   return [
     renderTable(columns, rows, terminal.proc.stdout.isTTY === true ? style : { ...style, columns: WIDE }),
-    ...(would ? ['', `${formatBytes(total('would be removed'))} would be freed: qrun prune --remove`] : []),
-    ...(removed ? ['', `${formatBytes(total('removed'))} freed`] : []),
+    ...(would ? ['', `${formatSize(total('would be removed'))} would be freed: qrun prune --remove`] : []),
+    ...(removed ? ['', `${formatSize(total('removed'))} freed`] : []),
     '',
   ].join('\n');
 }

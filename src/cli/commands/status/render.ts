@@ -2,6 +2,7 @@ import type { AuditStatus, SweepStatus } from '../../../app/sweep/status.js';
 import type { QueueKind } from '../../../core/queue/queue.js';
 import type { UnitState, UnitStatus } from '../../../core/sweep/status.js';
 import { pasteableCommand } from '../../../core/text/shell.js';
+import { drawBar } from '../../terminal/bar.js';
 import { formatCount, formatEstimate, formatRate, formatRateNumber } from '../../terminal/format.js';
 import type { Paint, Style } from '../../terminal/style.js';
 import { renderTable, type TableColumn } from '../../terminal/table.js';
@@ -99,7 +100,7 @@ function sumLine({ units, queries_per_second: rate, eta_ms: eta }: SweepStatus, 
   const errors = sum(unit => unit.errors);
   const estimated = units.some(unit => unit.estimated) ? '~' : '';
   const parts = [
-    `${bar(ended, queries, style)} ${percent(ended, queries)}`,
+    `${drawBar(queries === 0 ? 1 : ended / queries, BAR_CELLS, style)} ${percent(ended, queries)}`,
     `${formatCount(ended)} of ${formatCount(queries)} queries`,
     `${formatCount(sum(unit => unit.found_lines))} of ${estimated}${formatCount(sum(unit => unit.expected_lines))} lines`,
     ...(errors === 0 ? [] : [style.paint.caution(`${formatCount(errors)} errors`)]),
@@ -167,11 +168,6 @@ function notes(status: SweepStatus, style: Style, { queue }: StatusView): string
     ),
     ...(problem === null ? [] : [`without ${queue.name}: ${style.foreign(problem)}`]),
   ];
-}
-
-function bar(done: number, total: number, { marks, paint }: Style): string {
-  const cells = total === 0 ? BAR_CELLS : Math.floor((done / total) * BAR_CELLS);
-  return `${paint.good(marks.full.repeat(cells))}${paint.faint(marks.empty.repeat(BAR_CELLS - cells))}`;
 }
 
 // 100 % only when all is there.

@@ -1,7 +1,8 @@
 import { LARGE_STATE_BYTES } from '../../../core/queue/queue.js';
+import { formatSize } from '../../../core/text/bytes.js';
 import { pasteableCommand } from '../../../core/text/shell.js';
 import type { Submission, SubmissionReport } from '../../../local/sweep/submit.js';
-import { formatBytes, formatCount } from '../../terminal/format.js';
+import { formatAmount, formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 import { renderTable } from '../../terminal/table.js';
 
@@ -47,7 +48,7 @@ export function renderSubmission({ report, due, queue }: Submission, style: Styl
   }
   if (stateBytes !== null && stateBytes >= LARGE_STATE_BYTES) {
     lines.push(
-      `  ${paint.caution(style.marks.caution)} ${queue.name}'s state has ${formatBytes(stateBytes)}, which each of its changes writes: ${typed(clean?.())}`,
+      `  ${paint.caution(style.marks.caution)} ${queue.name}'s state has ${formatSize(stateBytes)}, which each of its changes writes: ${typed(clean?.())}`,
     );
   }
   return `${lines.join('\n')}\n`;
@@ -66,8 +67,7 @@ function listed(units: readonly string[], style: Style): string[] {
 function leftOut({ cannot_run: cannotRun }: SubmissionReport, style: Style): string[] {
   if (cannotRun.length === 0) return [];
   const more = cannotRun.length - MAX_NAMES;
-  const count = (queries: number): string =>
-    `${formatCount(queries)} ${queries === 1 ? 'query' : 'queries'} left out`;
+  const count = (queries: number): string => `${formatAmount(queries, 'query')} left out`;
   return [
     ...cannotRun
       .slice(0, MAX_NAMES)

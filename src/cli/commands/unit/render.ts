@@ -4,7 +4,7 @@ import type { RunSummary } from '../../../core/unit/events.js';
 import { sharedLines } from '../../../core/unit/judge.js';
 import { renderHistogram } from '../../progress/histogram.js';
 import { errorTitle, shortMessage } from '../../progress/notes.js';
-import { formatCount, formatLatency, formatRate } from '../../terminal/format.js';
+import { formatAmount, formatCount, formatLatency, formatRate } from '../../terminal/format.js';
 import type { Paint, Style } from '../../terminal/style.js';
 import { clipMiddle, displayWidth, padEnd, padStart, wrap } from '../../terminal/text.js';
 
@@ -60,7 +60,7 @@ function keptErrors(summary: RunSummary): boolean {
 }
 
 function queries(count: number): string {
-  return `${formatCount(count)} ${count === 1 ? 'query' : 'queries'}`;
+  return formatAmount(count, 'query');
 }
 
 function stand(count: number): string {
