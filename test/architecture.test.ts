@@ -47,6 +47,8 @@ const OF_SCHEMAS = /(?:^|[./])schema\.ts$/;
 const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
   // The library: where it is used, and what it is asked for.
   'local/unit/open-unit.ts': ['cwd', 'env', 'umask'],
+  'local/sweep/open-sweep.ts': ['cwd', 'env'],
+  'local/jobs/open-jobs.ts': ['cwd', 'env'],
   'io/engines/embedded/engine.ts': ['env', 'once', 'off'],
   'io/engines/embedded/open.ts': ['pid'],
   'io/engines/embedded/data/lock.ts': ['pid', 'kill'],

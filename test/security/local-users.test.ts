@@ -75,7 +75,7 @@ describe('a submission', () => {
       table: {},
       passwordSurvives: () => true,
     } as unknown as Parameters<typeof prepareTasks>[0];
-    const failure = await prepareTasks(sweep, []).catch(error => error);
+    const failure = await prepareTasks(sweep).catch(error => error);
     expect(failure).toMatchObject({ code: 'CONFIG', exitCode: 2 });
     expect(String(failure.message)).not.toContain('PWINQUERY');
     expect(existsSync(join(root, '.qrun'))).toBe(false);

@@ -147,14 +147,14 @@ describe('links that the tree made', () => {
       table: {},
       trust: { trusted: () => false },
     } as unknown as Parameters<typeof prepareTasks>[0];
-    await expect(prepareTasks(sweep, [])).rejects.toMatchObject({
+    await expect(prepareTasks(sweep)).rejects.toMatchObject({
       code: 'CONFIG',
       message: expect.stringContaining('the directory of submissions'),
     });
     expect(readdirSync(aim)).toEqual(['kept.conf']);
     rmSync(join(root, '.qrun/jobs'));
-    await prepareTasks(sweep, []);
-    await prepareTasks(sweep, []);
+    await prepareTasks(sweep);
+    await prepareTasks(sweep);
   });
 
   it('lead out of it neither in the middle of a run, on disks that are read on threads', async () => {

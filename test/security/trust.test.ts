@@ -117,7 +117,7 @@ describe('a server that the tree names', () => {
       { cwd: root, env: { HOME: home } },
       { include: [], exclude: [] },
     );
-    const failure = await prepareTasks(sweep, []).catch((error: Error) => error);
+    const failure = await prepareTasks(sweep).catch((error: Error) => error);
     expect(String(failure)).toContain(`is not sent to ${REMOTE}`);
     expect(existsSync(join(root, '.qrun'))).toBe(false);
   });
@@ -604,7 +604,6 @@ describe('the configuration of a submission', () => {
     const submit = (given: Given) =>
       prepareTasks(
         resolveSweep(root, given, { cwd: root, env: { HOME: home } }, { include: [], exclude: [] }),
-        [],
       );
     const flagsOf = (argv: readonly string[]): Given => ({
       submission: {

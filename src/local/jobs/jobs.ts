@@ -45,7 +45,7 @@ export interface JobsReport extends Output<typeof submission> {}
 export interface JobsPlan extends Output<typeof plan> {}
 
 /** A sweep of process jobs as jobs.toml, or a file that a submission stored, has it. */
-export class Jobs {
+export class JobsOf {
   readonly #jobs: ResolvedJobs;
   readonly #env: Surroundings['env'];
   readonly #isTrusted: boolean;

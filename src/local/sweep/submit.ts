@@ -29,10 +29,6 @@ export interface SweepSubmitOptions extends Partial<Pick<SubmitOptions, 'delay' 
   readonly priority?: number | undefined;
   /** How many units run at a time; `auto`: as many as this machine takes. */
   readonly slots?: number | 'auto' | undefined;
-  /** Which settled queries the units run again. */
-  readonly rerun?: string | undefined;
-  /** Runs the setup files on the server first. */
-  readonly setup?: boolean | undefined;
   /** Commands that run after a complete audit, one after the other. */
   readonly finalizers?: readonly string[] | undefined;
   /** Checks everything and adds nothing. */
@@ -85,9 +81,8 @@ export async function submitSweep(
   const wanted = sweep.units.filter(({ unit }) => (byUnit.get(unit)?.due ?? 1) > 0 && !elsewhere.has(unit));
   const planned = wanted.some(({ unit }) => byUnit.has(unit));
   const isDry = options.dryRun === true;
-  const setup = options.setup === true && !isDry;
-  const rerun = options.rerun === undefined ? [] : [`--rerun=${options.rerun}`];
-  const commands = isDry ? undefined : await prepareTasks(sweep, rerun);
+  const setup = sweep.config.setup && !isDry;
+  const commands = isDry ? undefined : await prepareTasks(sweep);
   watch.onBegin?.();
   if (setup || (planned && options.delay === undefined)) await checkServer(sweep, setup, watch);
   const isAuditDue = auditIsDue(sweep);

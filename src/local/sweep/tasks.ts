@@ -27,10 +27,7 @@ export interface TaskCommands {
  *
  * Errors: QrunError `WRITE_FAILED`; `CONFIG` when the tasks could not find the password.
  */
-export async function prepareTasks(
-  sweep: ResolvedSweep,
-  unitFlags: readonly string[],
-): Promise<TaskCommands> {
+export async function prepareTasks(sweep: ResolvedSweep): Promise<TaskCommands> {
   const usesServer = factsOf(sweep.config.engine).data === 'server';
   if (usesServer && !sweep.passwordSurvives()) {
     throw new QrunError(
@@ -47,7 +44,7 @@ export async function prepareTasks(
   if (usesServer) sweep.connection();
   checkSubmissions(sweep.root);
   const { given, name, group } = sweep;
-  // Choices of one command line (--setup, --rerun) are none of a configuration; units get theirs as flags.
+  // Choices of one submission (setup, rerun) are none of a configuration; its units get theirs as flags.
   const kept = Object.fromEntries(TOML_KEYS.map(key => [key, given[key]]));
   const written = await writeJobConfig(
     sweep.root,
@@ -68,7 +65,7 @@ export async function prepareTasks(
         .filter(([key, value]) => shared[key] !== value)
         .map(([key, value]) => `--param=${key}=${value}`),
       ...(dataDirectory === sweep.dataDirectory ? [] : [`--data-dir=${dataDirectory}`]),
-      ...unitFlags,
+      ...(given.rerun === undefined ? [] : [`--rerun=${given.rerun}`]),
     ],
     audit: ({ finalizers, priority }) => [
       ...own,

@@ -2,7 +2,7 @@ import type { CheckReport } from '../../../app/jobs/process-all.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { QUEUE } from '../../../io/queue/queues.js';
 import { readJobs, readStoredJobs } from '../../../local/jobs/context.js';
-import { Jobs, type JobsPlan, type JobsReport } from '../../../local/jobs/jobs.js';
+import { JobsOf, type JobsPlan, type JobsReport } from '../../../local/jobs/jobs.js';
 import type { Flags } from '../../command.js';
 import { AUDIT_PRIORITY, stringsFlag, UNIT_PRIORITY, wholeNumberFlag } from '../../sweep/options.js';
 import { untilStopped } from '../../terminal/signals.js';
@@ -13,7 +13,7 @@ import { renderCheck, renderJobPlan, renderProcessAll } from './render.js';
 export async function processAllCommand(file: string, flags: Flags, terminal: Terminal): Promise<number> {
   // What follows the jobs names what was submitted, so that a later change of jobs.toml moves nothing.
   const read = flags.check === true ? readStoredJobs : readJobs;
-  const jobs = new Jobs(read(file, terminal, flags), terminal, flags.trust === true);
+  const jobs = new JobsOf(read(file, terminal, flags), terminal, flags.trust === true);
   return await untilStopped(terminal.proc, async (signal, listen) => {
     if (flags.check === true) return await check(jobs, flags, terminal, signal);
     if (flags.dryRun === true) return await showPlan(jobs, flags, terminal);
@@ -36,7 +36,7 @@ export async function processAllCommand(file: string, flags: Flags, terminal: Te
   });
 }
 
-async function check(jobs: Jobs, flags: Flags, terminal: Terminal, signal: AbortSignal): Promise<number> {
+async function check(jobs: JobsOf, flags: Flags, terminal: Terminal, signal: AbortSignal): Promise<number> {
   if (flags.whenEnded === true) {
     const who = {
       arguments: terminal.proc.argv.slice(2),
@@ -53,7 +53,7 @@ async function check(jobs: Jobs, flags: Flags, terminal: Terminal, signal: Abort
   return report.complete ? 0 : 20;
 }
 
-async function showPlan(jobs: Jobs, flags: Flags, terminal: Terminal): Promise<number> {
+async function showPlan(jobs: JobsOf, flags: Flags, terminal: Terminal): Promise<number> {
   const plan = await jobs.plan(optionsOf(flags));
   terminal.out.write(
     flags.json === true ? jsonLine<JobsPlan>(plan) : renderJobPlan(plan, QUEUE, terminal.outStyle),

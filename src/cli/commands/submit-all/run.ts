@@ -26,9 +26,7 @@ export async function submitAllCommand(directory: string, flags: Flags, terminal
         slots:
           flags.parallel === 'auto' ? 'auto' : wholeNumberFlag(flags, 'parallel', { min: 1, max: 10_000 }),
         delay: flags.delay as string | undefined,
-        rerun: flags.rerun as string | undefined,
         resumeGroup: flags.resumeGroup === true,
-        setup: flags.setup === true,
         dryRun: isDry,
         finalizers,
       },

@@ -1,0 +1,55 @@
+import type { CheckReport } from '../../app/jobs/process-all.js';
+import type { Surroundings } from '../config/sweep-context.js';
+import { readJobs } from './context.js';
+import { type JobSelection, JobsOf, type JobsPlan, type JobsReport, type JobsSubmitOptions } from './jobs.js';
+
+/** How a jobs.toml is opened. */
+export interface JobsOptions {
+  /** Whether to believe files of other users, as `--trust` does; see docs/trust.md. */
+  readonly trust?: boolean;
+  /** Memory cap of each job, such as `4G`; that of jobs.toml without it. */
+  readonly memoryMax?: string;
+  /** From where a relative path is read; the current directory of the process without it. */
+  readonly cwd?: string;
+  /** The environment instead of that of the process; it says where the queue is. */
+  readonly env?: Surroundings['env'];
+}
+
+/** The process jobs of a jobs.toml. Each method looks at the recorded runs and the queue anew. */
+export interface Jobs {
+  readonly sweep: string;
+  /** The directory of logs, states and checkpoints, absolute. */
+  readonly results: string;
+  /**
+   * Resolves with what a submission would do; it asks the queue, and adds nothing.
+   *
+   * Errors: QrunError `READ_FAILED`; `CONFIG` when the selection leaves no job.
+   */
+  plan(options?: JobsSubmitOptions): Promise<JobsPlan>;
+  /**
+   * Adds a task for each selected job that is not done and that the queue does not hold, and their check behind them, as
+   * `qrun process-all` does. What was added before an error or a signal stays.
+   *
+   * Errors: QrunError `READ_FAILED`, `WRITE_FAILED`, `CONFIG`, and of the queue (26); the reason of the signal.
+   */
+  submit(options?: JobsSubmitOptions & { readonly signal?: AbortSignal }): Promise<JobsReport>;
+  /** Resolves with the verdict on the selected jobs by their recorded runs. Errors: as {@link Jobs.plan}. */
+  check(selection?: JobSelection): Promise<CheckReport>;
+}
+
+/**
+ * Opens a jobs.toml: a command for each combination of parameters. Nothing is written or locked before a method needs it.
+ *
+ * Errors: QrunError `CONFIG`, with all problems of the file at once.
+ */
+export function openJobs(file: string, options: JobsOptions = {}): Jobs {
+  const { cwd = process.cwd(), env = process.env, trust = false, memoryMax } = options;
+  const jobs = new JobsOf(readJobs(file, { cwd, env }, { trust, memoryMax }), { env }, trust);
+  const { sweep, results } = jobs;
+  return {
+    ...{ sweep, results },
+    plan: chosen => jobs.plan(chosen),
+    submit: ({ signal = new AbortController().signal, ...chosen } = {}) => jobs.submit(chosen, { signal }),
+    check: selection => jobs.check(selection),
+  };
+}

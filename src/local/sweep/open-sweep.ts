@@ -1,0 +1,105 @@
+import type { SweepStatus, SweepWatch } from '../../app/sweep/status.js';
+import type { ConfigValues } from '../../core/config/table.js';
+import type { SweepAudit } from '../../core/sweep/audit.js';
+import { refuseUnknown } from '../config/known-options.js';
+import type { Surroundings } from '../config/sweep-context.js';
+import { resolveSweep } from './context.js';
+import type { SubmissionReport, SubmitWatch, SweepSubmitOptions } from './submit.js';
+
+/**
+ * How a sweep is opened: every key of the configuration in camelCase, as for a unit. What is given here is given to the
+ * tasks of a submission too. `umask` counts for them alone.
+ */
+export interface SweepOptions extends ConfigValues {
+  /** Globs of unit ids: only these units, and all without it. */
+  readonly includeUnits?: readonly string[];
+  /** Globs of unit ids: not these units. */
+  readonly excludeUnits?: readonly string[];
+  /** The group of the queue; that of qrun.toml, or one of the sweep's own, without it. */
+  readonly group?: string;
+  /** Whether to believe the tree, as `--trust` does; see docs/trust.md. */
+  readonly trust?: boolean;
+  /** From where relative paths are read; the current directory of the process without it. */
+  readonly cwd?: string;
+  /** The environment instead of that of the process; it says where the queue is. */
+  readonly env?: Surroundings['env'];
+}
+
+/** How a submission is made, watched and stopped. */
+export interface SubmitControls
+  extends SweepSubmitOptions,
+    Pick<SubmitWatch, 'onProgress' | 'onNotice' | 'onSetup'> {
+  /** Stops it; tasks that were added by then stay, and are audited. */
+  readonly signal?: AbortSignal;
+}
+
+/** A sweep with its resolved configuration. Each method looks at the files, the logs and the queue anew. */
+export interface Sweep {
+  readonly name: string;
+  /** Absolute; where its tasks start. */
+  readonly root: string;
+  readonly group: string;
+  /** The ids of its units, sorted. */
+  readonly units: readonly string[];
+  /** What the person who starts this should know about where its configuration comes from. */
+  readonly notices: readonly string[];
+  /**
+   * Adds a task to the queue for each unit that is not complete, queued or running, and the audit behind them, as
+   * `qrun submit-all` does: everything is checked before the first is added, and any number of submitters may do so at
+   * any time. With `dryRun` nothing is added.
+   *
+   * Errors: QrunError of the units (2, 23), the server (24) and the queue (26); the reason of the signal.
+   */
+  submit(controls?: SubmitControls): Promise<SubmissionReport>;
+  /**
+   * Resolves with one look at the queue and the logs; what is new in a log is read with each. Without the queue it says
+   * what the logs hold.
+   *
+   * Errors: QrunError of the units and the logs.
+   */
+  status(): Promise<SweepStatus>;
+  /**
+   * Audits every unit and keeps the result beside the logs, as `qrun audit-all` does; it waits for nothing.
+   *
+   * Errors: QrunError `READ_FAILED`, `WRITE_FAILED`; the reason of the signal.
+   */
+  audit(controls?: { readonly signal?: AbortSignal }): Promise<SweepAudit>;
+}
+
+/**
+ * Opens the sweep that a directory belongs to, with the units at or below it: resolves its configuration and lists its
+ * units. Nothing is written, locked or connected before a method needs it, and nothing has to be closed.
+ *
+ * Errors: QrunError `CONFIG` with all problems at once, `UNIT_*`.
+ */
+export function openSweep(directory: string, options: SweepOptions = {}): Sweep {
+  const { cwd = process.cwd(), env = process.env, trust = false, group, ...rest } = options;
+  const { includeUnits: include = [], excludeUnits: exclude = [], ...values } = rest;
+  refuseUnknown('openSweep', values, ['includeUnits', 'excludeUnits', 'group', 'trust', 'cwd', 'env']);
+  const surroundings = { cwd, env };
+  const found = resolveSweep(directory, { options: values, trust }, surroundings, { include, exclude });
+  const sweep = group === undefined ? found : { ...found, group };
+  let watch: SweepWatch | undefined;
+  return {
+    name: sweep.name,
+    root: sweep.root,
+    group: sweep.group,
+    units: sweep.units.map(({ unit }) => unit),
+    notices: sweep.notices,
+    async submit({ signal = NEVER, ...controls } = {}) {
+      const { submitSweep } = await import('./submit.js');
+      return (await submitSweep(sweep, surroundings, controls, { ...controls, signal })).report;
+    },
+    async status() {
+      const { sweepWatch } = await import('./status.js');
+      watch ??= sweepWatch(sweep, { env });
+      return await watch.look();
+    },
+    async audit({ signal = NEVER } = {}) {
+      const { auditSweep } = await import('./audit.js');
+      return await auditSweep(sweep, surroundings, {}, { signal });
+    },
+  };
+}
+
+const NEVER = new AbortController().signal;
