@@ -19,124 +19,172 @@ export interface RowFault {
   readonly isTooLong: boolean;
 }
 
-// Where in a row the next byte stands. Those behind ESCAPE are parts of words and are looked up in NEXT.
-const START = 0;
-const FIRST_KEY = 1;
-const KEY = 2;
-const COLON = 3;
-const VALUE = 4;
-const FIRST_VALUE = 5;
-const AFTER = 6;
-const END = 7;
-const TEXT = 8;
-const ESCAPE = 9;
+const NEWLINE = 10;
+const SPACE = 32;
+const CLOSE_BRACKET = 93;
+const CLOSE_BRACE = 125;
+
+// What may stand at the next byte. A state is four times one of these, and one of the places below.
+const TEXT = 0;
+const DIGITS = 1;
+const FRACTION = 2;
+const EXPONENT_DIGITS = 3;
+const ZERO = 4;
+const START = 5;
+const FIRST_KEY = 6;
+const KEY = 7;
+const COLON = 8;
+const VALUE = 9;
+const FIRST_VALUE = 10;
+const AFTER = 11;
+const END = 12;
+const ESCAPE = 13;
 // Four hexadecimal digits, and those of the second half of a pair.
-const HEX_1 = 10;
-const HEX_2 = 11;
-const HEX_3 = 12;
-const HEX_4 = 13;
-const HEX_2_OF_D = 14;
-const HIGH_3 = 15;
-const HIGH_4 = 16;
-const LOW_ESCAPE = 17;
-const LOW_U = 18;
-const LOW_1 = 19;
-const LOW_2 = 20;
-const MINUS = 21;
-const ZERO = 22;
-const DIGITS = 23;
-const POINT = 24;
-const FRACTION = 25;
-const EXPONENT = 26;
-const EXPONENT_SIGN = 27;
-const EXPONENT_DIGITS = 28;
+const HEX_1 = 14;
+const HEX_2 = 15;
+const HEX_3 = 16;
+const HEX_4 = 17;
+const HEX_2_OF_D = 18;
+const HIGH_3 = 19;
+const HIGH_4 = 20;
+const LOW_ESCAPE = 21;
+const LOW_U = 22;
+const LOW_1 = 23;
+const LOW_2 = 24;
+const MINUS = 25;
+const POINT = 26;
+const EXPONENT = 27;
+const EXPONENT_SIGN = 28;
+// The rest of true, false and null. Behind the n of null; nan begins as well as it does.
 const LITERALS = 29;
-// Behind the n of null; nan begins as well as it does.
 const NULL_U = LITERALS + 'rue'.length + 'alse'.length;
-const STATES = NULL_U + 'ull'.length;
+// What more is to be done than to go on.
+const OPEN_OBJECT = NULL_U + 'ull'.length;
+const OPEN_ARRAY = OPEN_OBJECT + 1;
+const CLOSE = OPEN_OBJECT + 2;
+const ROW = OPEN_OBJECT + 3;
+const BAD = OPEN_OBJECT + 4;
+
+// Where a state is: in an array, in an object, in a key of one.
+const IN_ARRAY = 0;
+const IN_OBJECT = 1;
+const IN_KEY = 2;
 
 const WHAT_BELONGS: Readonly<Record<number, string>> = {
-  [START]: '"{"',
   [FIRST_KEY]: 'a key or "}"',
   [KEY]: 'a key',
   [COLON]: '":"',
   [VALUE]: 'a value',
   [FIRST_VALUE]: 'a value or "]"',
   [AFTER]: '"," or the end of the object or array',
-  [END]: 'the end of the line',
-  [TEXT]: 'the end of the text',
   [ESCAPE]: 'one of "\\/bfnrtu',
 };
 
-const BAD = 255;
-// NEXT[state * 256 + byte].
+// In the states before it, one byte after the other is of the same kind.
+const FIRST_WITHOUT_RUN = ZERO * 4;
+const FIRST_ACTION = OPEN_OBJECT * 4;
+// NEXT[state * 256 + byte]: the next state, or what is to be done.
 const NEXT = transitions();
 
 function transitions(): Uint8Array {
-  const next = new Uint8Array(STATES * 256).fill(BAD);
-  const on = (from: number, bytes: string, to: number) => {
-    for (const byte of Buffer.from(bytes)) next[from * 256 + byte] = to;
+  const next = new Uint8Array(FIRST_ACTION * 256).fill(BAD * 4);
+  let place = IN_KEY;
+  const on = (from: number, bytes: string, to: number, toPlace = place) => {
+    for (let at = 0; at < bytes.length; at += 1) {
+      next[(from * 4 + place) * 256 + bytes.charCodeAt(at)] = to * 4 + toPlace;
+    }
   };
   const digits = '0123456789';
   const hex = `${digits}abcdefABCDEF`;
-  on(ESCAPE, '"\\/bfnrt', TEXT);
-  on(ESCAPE, 'u', HEX_1);
-  on(HEX_1, hex, HEX_2);
-  on(HEX_1, 'dD', HEX_2_OF_D);
-  on(HEX_2, hex, HEX_3);
-  on(HEX_3, hex, HEX_4);
-  on(HEX_4, hex, TEXT);
-  // Half of a pair is nothing that every reader takes. The second half alone begins with d and c to f.
-  on(HEX_2_OF_D, '01234567', HEX_3);
-  on(HEX_2_OF_D, '89abAB', HIGH_3);
-  on(HIGH_3, hex, HIGH_4);
-  on(HIGH_4, hex, LOW_ESCAPE);
-  on(LOW_ESCAPE, '\\', LOW_U);
-  on(LOW_U, 'u', LOW_1);
-  on(LOW_1, 'dD', LOW_2);
-  on(LOW_2, 'cdefCDEF', HEX_3);
-  on(VALUE, '-', MINUS);
-  on(VALUE, '0', ZERO);
-  on(VALUE, '123456789', DIGITS);
-  on(MINUS, '0', ZERO);
-  on(MINUS, '123456789', DIGITS);
-  on(DIGITS, digits, DIGITS);
-  on(POINT, digits, FRACTION);
-  on(FRACTION, digits, FRACTION);
-  for (const state of [ZERO, DIGITS]) on(state, '.', POINT);
-  for (const state of [ZERO, DIGITS, FRACTION]) on(state, 'eE', EXPONENT);
-  on(EXPONENT, '+-', EXPONENT_SIGN);
-  for (const state of [EXPONENT, EXPONENT_SIGN, EXPONENT_DIGITS]) on(state, digits, EXPONENT_DIGITS);
-  // A number ends where something else goes on.
-  for (const state of [ZERO, DIGITS, FRACTION, EXPONENT_DIGITS]) on(state, ' ,}]', AFTER);
-  let state = LITERALS;
-  for (const word of ['true', 'false', 'null']) {
-    on(VALUE, word.slice(0, 1), state);
-    for (const [index, letter] of [...word.slice(1)].entries()) {
-      on(state, letter, index === word.length - 2 ? AFTER : state + 1);
-      state += 1;
+  for (; place >= IN_ARRAY; place -= 1) {
+    const text = (TEXT * 4 + place) * 256;
+    next.fill(TEXT * 4 + place, text + SPACE, text + 256);
+    on(TEXT, '\\', ESCAPE);
+    on(ESCAPE, '"\\/bfnrt', TEXT);
+    on(ESCAPE, 'u', HEX_1);
+    on(HEX_1, hex, HEX_2);
+    on(HEX_1, 'dD', HEX_2_OF_D);
+    on(HEX_2, hex, HEX_3);
+    on(HEX_3, hex, HEX_4);
+    on(HEX_4, hex, TEXT);
+    // Half of a pair is nothing that every reader takes. The second half alone begins with d and c to f.
+    on(HEX_2_OF_D, '01234567', HEX_3);
+    on(HEX_2_OF_D, '89abAB', HIGH_3);
+    on(HIGH_3, hex, HIGH_4);
+    on(HIGH_4, hex, LOW_ESCAPE);
+    on(LOW_ESCAPE, '\\', LOW_U);
+    on(LOW_U, 'u', LOW_1);
+    on(LOW_1, 'dD', LOW_2);
+    on(LOW_2, 'cdefCDEF', HEX_3);
+    if (place === IN_KEY) {
+      on(TEXT, '"', COLON, IN_OBJECT);
+      continue;
+    }
+    on(TEXT, '"', AFTER);
+    for (const state of [VALUE, FIRST_VALUE]) {
+      on(state, ' ', state);
+      on(state, '"', TEXT);
+      on(state, '{', OPEN_OBJECT);
+      on(state, '[', OPEN_ARRAY);
+      on(state, '-', MINUS);
+      on(state, '0', ZERO);
+      on(state, '123456789', DIGITS);
+    }
+    on(MINUS, '0', ZERO);
+    on(MINUS, '123456789', DIGITS);
+    on(DIGITS, digits, DIGITS);
+    on(POINT, digits, FRACTION);
+    on(FRACTION, digits, FRACTION);
+    for (const state of [ZERO, DIGITS]) on(state, '.', POINT);
+    for (const state of [ZERO, DIGITS, FRACTION]) on(state, 'eE', EXPONENT);
+    on(EXPONENT, '+-', EXPONENT_SIGN);
+    for (const state of [EXPONENT, EXPONENT_SIGN, EXPONENT_DIGITS]) on(state, digits, EXPONENT_DIGITS);
+    // What is behind a number ends it.
+    for (const state of [AFTER, ZERO, DIGITS, FRACTION, EXPONENT_DIGITS]) {
+      on(state, ' ', AFTER);
+      on(state, ',', place === IN_OBJECT ? KEY : VALUE);
+      on(state, place === IN_OBJECT ? '}' : ']', CLOSE);
+    }
+    let literal = LITERALS;
+    for (const word of ['true', 'false', 'null']) {
+      for (const state of [VALUE, FIRST_VALUE]) on(state, word.charAt(0), literal);
+      for (let index = 1; index < word.length; index += 1) {
+        on(literal, word.charAt(index), index === word.length - 1 ? AFTER : literal + 1);
+        literal += 1;
+      }
     }
   }
+  place = IN_ARRAY;
+  on(FIRST_VALUE, ']', CLOSE);
+  on(START, '{', FIRST_KEY, IN_OBJECT);
+  on(END, '\n', ROW);
+  place = IN_OBJECT;
+  for (const state of [FIRST_KEY, KEY]) {
+    on(state, ' ', state);
+    on(state, '"', TEXT, IN_KEY);
+  }
+  on(FIRST_KEY, '}', CLOSE);
+  on(COLON, ' ', COLON);
+  on(COLON, ':', VALUE);
   return next;
 }
 
-// The ASCII bytes that a text holds as they are: all but quotes, backslashes and control bytes.
-const PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
-  byte < 0x20 || byte === 0x22 || byte === 0x5c || byte > 0x7f ? 0 : 1,
-);
+// Four bytes at once, where the highest bit of each tells what it is. Above the first that is told others may be told
+// without reason, because a subtraction borrowed from them: only the first counts.
+const EACH_HIGHEST = 0x80808080 | 0;
+const EACH_01 = 0x01010101;
+const EACH_02 = 0x02020202;
+const EACH_21 = 0x21212121;
+const EACH_30 = 0x30303030;
+const EACH_46 = 0x46464646;
+const EACH_BACKSLASH = 0x5c5c5c5c;
 
-const SPACE = 32;
-const QUOTE = 34;
-const COMMA = 44;
-const COLON_BYTE = 58;
-const OPEN_BRACKET = 91;
-const BACKSLASH = 92;
-const CLOSE_BRACKET = 93;
-const OPEN_BRACE = 123;
-const CLOSE_BRACE = 125;
-const NEWLINE = 10;
-// From so many plain bytes on four of them are looked at at once.
-const LONG_TEXT_BYTES = 32;
+// A slice is over soon, so that V8 has seen all of its code, the end too, before it compiles it: what it compiles
+// earlier is thrown away again, for tens of milliseconds.
+const SLICE_BYTES = 4096;
+// A shorter one is not worth a view.
+const LEAST_VIEW_BYTES = 128;
+const NO_VIEW = new DataView(new ArrayBuffer(0));
 
 /**
  * Proves, byte for byte, that an answer is rows: lines of one JSON object each (RFC 8259) with a newline behind it
@@ -149,10 +197,13 @@ const LONG_TEXT_BYTES = 32;
  * Pieces may be cut anywhere. Linear in time, and of constant memory.
  */
 export class RowProof {
-  #state = START;
-  #isKey = false;
-  // Whether what is open now is an object; of what is open around it, whether each is one.
-  #isObject = false;
+  /**
+   * V8 forgets the layout of a class that has no objects, and throws away what it has compiled for it: where garbage
+   * is collected between two answers, all would be compiled anew for each of them. So there is always one.
+   */
+  static readonly kept = new RowProof();
+  #state = START * 4;
+  // How many arrays and objects are open in the row, and where each of them stands.
   #depth = 0;
   #around: Uint8Array | undefined;
   // Of the open row, in the pieces before.
@@ -167,7 +218,7 @@ export class RowProof {
 
   /** Whether a row has begun that is not whole yet. */
   get isOpen(): boolean {
-    return this.#state !== START;
+    return this.#state !== START * 4;
   }
 
   /** Whether the last piece held a byte above 0x7f. */
@@ -177,140 +228,92 @@ export class RowProof {
 
   /** What is wrong with the next piece, or `undefined`; after a fault the proof is of no use any more. */
   take(bytes: Buffer): RowFault | undefined {
+    this.#sawNonAscii = false;
     const { length } = bytes;
+    if (length <= SLICE_BYTES) return this.#slice(bytes);
+    for (let from = 0; from < length; from += SLICE_BYTES) {
+      const found = this.#slice(bytes.subarray(from, from + SLICE_BYTES));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  // Most of an answer is texts and digits, which are gone over by four bytes at once; all else is one look into a
+  // table for each byte. That this is little code counts as much as that it is fast code: V8 compiles it while the
+  // first large answer arrives.
+  #slice(bytes: Buffer): RowFault | undefined {
+    const { length } = bytes;
+    const isLong = length >= LEAST_VIEW_BYTES;
+    const view = isLong ? new DataView(bytes.buffer, bytes.byteOffset, length) : NO_VIEW;
+    const lastFour = isLong ? length - 4 : -1;
     let state = this.#state;
-    let isKey = this.#isKey;
-    let isObject = this.#isObject;
     let depth = this.#depth;
-    let rows = this.#rows;
-    let rowStart = -this.#bytesBefore;
-    let hasNonAscii = false;
-    let long: LongText | undefined;
+    let rowStart = 0 - this.#bytesBefore;
+    let seen = 0;
     let at = 0;
     while (at < length) {
-      if (state === TEXT) {
-        // Where a piece begins inside of a text, and behind an escape.
-        const soon = Math.min(at + LONG_TEXT_BYTES, length);
-        while (at < soon && PLAIN[bytes[at] as number] === 1) at += 1;
-        if (at === soon) {
-          if (at === length) break;
-          long ??= new LongText(bytes);
-          at = long.skip(at);
-          if (at === length) break;
+      if (state < FIRST_WITHOUT_RUN) {
+        if (state < TEXT * 4 + 4) {
+          while (at <= lastFour) {
+            const four = view.getInt32(at, true);
+            seen |= four;
+            // With this bit turned, control bytes stay below 0x20, and a quote is 0x20.
+            const turned = four ^ EACH_02;
+            const slashes = four ^ EACH_BACKSLASH;
+            const stop = (((turned - EACH_21) & ~turned) | ((slashes - EACH_01) & ~slashes)) & EACH_HIGHEST;
+            if (stop !== 0) {
+              at += bytesBefore(stop);
+              break;
+            }
+            at += 4;
+          }
+        } else {
+          while (at <= lastFour) {
+            const four = view.getInt32(at, true);
+            // Below 0 or above 9; the sum alone would miss what is above 0xb9, the difference does not.
+            const stop = ((four - EACH_30) | (four + EACH_46)) & EACH_HIGHEST;
+            if (stop !== 0) {
+              at += bytesBefore(stop);
+              break;
+            }
+            at += 4;
+          }
         }
+        if (at === length) break;
       }
       const byte = bytes[at] as number;
-      if (state === TEXT) {
-        if (PLAIN[byte] === 1) continue;
-        if (byte === QUOTE) {
-          at += 1;
-          if (!isKey) state = AFTER;
-          else if (bytes[at] === COLON_BYTE) {
-            state = VALUE;
-            at += 1;
-          } else state = COLON;
-        } else if (byte === BACKSLASH) {
-          at += 1;
-          if (at < length && NEXT[ESCAPE * 256 + (bytes[at] as number)] === TEXT) at += 1;
-          else state = ESCAPE;
-        } else if (byte >= 0x80) {
-          hasNonAscii = true;
-          do at += 1;
-          while (at < length && (bytes[at] as number) >= 0x80);
-          if (length - at >= LEAST_SKIP_BYTES) {
-            long ??= new LongText(bytes);
-            at = long.skip(at);
-          }
-        } else return this.#fault(byte, at - rowStart, state, rows);
-      } else if (state === AFTER) {
-        at += 1;
-        if (byte === COMMA) {
-          if (!isObject) state = VALUE;
-          else if (bytes[at] === QUOTE) {
-            state = TEXT;
-            isKey = true;
-            at += 1;
-          } else state = KEY;
-        } else if (byte === (isObject ? CLOSE_BRACE : CLOSE_BRACKET)) {
+      seen |= byte;
+      const next = NEXT[(state << 8) | byte] as number;
+      at += 1;
+      if (next < FIRST_ACTION) state = next;
+      else if (next < CLOSE * 4) {
+        if (depth === MAX_ROW_DEPTH - 1) return this.#tooDeep(at - 1 - rowStart);
+        this.#around ??= new Uint8Array(MAX_ROW_DEPTH);
+        this.#around[depth] = state & 3;
+        depth += 1;
+        state = next < OPEN_ARRAY * 4 ? FIRST_KEY * 4 + IN_OBJECT : FIRST_VALUE * 4 + IN_ARRAY;
+      } else if (next < ROW * 4) {
+        if (depth === 0) state = END * 4;
+        else {
           depth -= 1;
-          if (depth === 0) state = END;
-          else isObject = this.#isObjectAround(depth);
-        } else if (byte !== SPACE) return this.#fault(byte, at - 1 - rowStart, state, rows);
-      } else if (state === VALUE || state === FIRST_VALUE) {
-        at += 1;
-        if (byte === QUOTE) {
-          state = TEXT;
-          isKey = false;
-        } else if (byte > 0x30 && byte < 0x3a) {
-          state = DIGITS;
-          at = behindDigits(bytes, at);
-        } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
-          if (depth === MAX_ROW_DEPTH) return this.#tooDeep(at - 1 - rowStart, rows);
-          this.#open(depth, isObject);
-          depth += 1;
-          isObject = byte === OPEN_BRACE;
-          state = isObject ? FIRST_KEY : FIRST_VALUE;
-        } else if (byte === CLOSE_BRACKET && state === FIRST_VALUE) {
-          depth -= 1;
-          isObject = this.#isObjectAround(depth);
-          state = AFTER;
-        } else if (byte !== SPACE) {
-          const next = NEXT[VALUE * 256 + byte] as number;
-          if (next === BAD) return this.#fault(byte, at - 1 - rowStart, state, rows);
-          state = next;
+          state = AFTER * 4 + ((this.#around as Uint8Array)[depth] as number);
         }
-      } else if (state > TEXT) {
-        const next = NEXT[state * 256 + byte] as number;
-        if (next === BAD) return this.#fault(byte, at - rowStart, state, rows);
-        // What ends a number is looked at again.
-        if (next !== AFTER || state >= LITERALS) at += 1;
-        state = next;
-        if (next === DIGITS || next === FRACTION) at = behindDigits(bytes, at);
-      } else {
-        at += 1;
-        if (state === END && byte === NEWLINE) {
-          if (at - rowStart > MAX_ROW_BYTES) return tooLong(rows);
-          rows += 1;
-          state = START;
-          rowStart = at;
-        } else if (state === START && byte === OPEN_BRACE) {
-          depth = 1;
-          isObject = true;
-          state = FIRST_KEY;
-        } else if (byte === QUOTE && (state === FIRST_KEY || state === KEY)) {
-          state = TEXT;
-          isKey = true;
-        } else if (byte === COLON_BYTE && state === COLON) state = VALUE;
-        else if (byte === CLOSE_BRACE && state === FIRST_KEY) {
-          depth -= 1;
-          if (depth > 0) isObject = this.#isObjectAround(depth);
-          state = depth === 0 ? END : AFTER;
-        } else if (byte !== SPACE || state === START || state === END) {
-          return this.#fault(byte, at - 1 - rowStart, state, rows);
-        }
-      }
+      } else if (next < BAD * 4) {
+        if (at - rowStart > MAX_ROW_BYTES) return tooLong(this.#rows);
+        this.#rows += 1;
+        state = START * 4;
+        rowStart = at;
+      } else return this.#fault(byte, at - 1 - rowStart, state >> 2);
     }
     this.#state = state;
-    this.#isKey = isKey;
-    this.#isObject = isObject;
     this.#depth = depth;
-    this.#rows = rows;
     this.#bytesBefore = length - rowStart;
-    this.#sawNonAscii = hasNonAscii || long?.sawNonAscii === true;
-    return this.#bytesBefore > MAX_ROW_BYTES ? tooLong(rows) : undefined;
+    if ((seen & EACH_HIGHEST) !== 0) this.#sawNonAscii = true;
+    return this.#bytesBefore > MAX_ROW_BYTES ? tooLong(this.#rows) : undefined;
   }
 
-  #open(depth: number, isObject: boolean): void {
-    this.#around ??= new Uint8Array(MAX_ROW_DEPTH);
-    this.#around[depth] = isObject ? 1 : 0;
-  }
-
-  #isObjectAround(depth: number): boolean {
-    return this.#around?.[depth] === 1;
-  }
-
-  #fault(byte: number, offset: number, state: number, rows: number): RowFault {
-    const row = rows + 1;
+  #fault(byte: number, offset: number, state: number): RowFault {
+    const row = this.#rows + 1;
     if (state === START) return fault(`line ${row} does not begin with "{"`);
     const place = `byte ${offset + 1} of row ${row}`;
     if (byte < SPACE && (state === END || (byte === NEWLINE && state !== TEXT)))
@@ -323,37 +326,36 @@ export class RowProof {
         `${place} is in a number that JSON does not have, such as nan or inf (--set output_format_json_quote_denormals=1 makes texts of them)`,
       );
     }
-    const belongs = state < HEX_1 ? (WHAT_BELONGS[state] as string) : partOf(state);
-    return fault(`${place} is ${shown(byte)} in place of ${belongs}`);
+    // The end of what is open has ended the number, and is the wrong one.
+    const isEnd = state <= ZERO && (byte === CLOSE_BRACE || byte === CLOSE_BRACKET);
+    return fault(`${place} is ${shown(byte)} in place of ${belongsAt(isEnd ? AFTER : state)}`);
   }
 
-  #tooDeep(offset: number, rows: number): RowFault {
-    const place = `byte ${offset + 1} of row ${rows + 1}`;
+  #tooDeep(offset: number): RowFault {
+    const place = `byte ${offset + 1} of row ${this.#rows + 1}`;
     return fault(`${place} opens more than ${MAX_ROW_DEPTH} arrays and objects in each other`);
   }
+}
+
+// How many bytes of four are before the first that is told.
+function bytesBefore(told: number): number {
+  return (31 - Math.clz32(told ^ (told - 1))) >> 3;
 }
 
 function tooLong(rows: number): RowFault {
   return { reason: `row ${rows + 1} is longer than ${MAX_ROW_BYTES} bytes`, isTooLong: true };
 }
 
-function behindDigits(bytes: Buffer, from: number): number {
-  const { length } = bytes;
-  let at = from;
-  while (at < length) {
-    const byte = bytes[at] as number;
-    if (byte < 0x30 || byte > 0x39) break;
-    at += 1;
-  }
-  return at;
-}
-
 // What servers wrote for a number that is none, with a sign or in capitals or not: nan, inf, +inf, NaN, Infinity.
 const NOT_NUMBERS: ReadonlySet<number> = new Set(Buffer.from('niNI+'));
 
-function partOf(state: number): string {
-  if (state < MINUS) return 'what belongs to an escape (\\u and four digits, surrogates in pairs)';
-  return state < LITERALS ? 'what belongs to a number' : 'true, false or null';
+function belongsAt(state: number): string {
+  const known = WHAT_BELONGS[state];
+  if (known !== undefined) return known;
+  if (state >= LITERALS) return 'true, false or null';
+  return state >= HEX_1 && state <= LOW_2
+    ? 'what belongs to an escape (\\u and four digits, surrogates in pairs)'
+    : 'what belongs to a number';
 }
 
 function fault(reason: string): RowFault {
@@ -366,64 +368,4 @@ function shown(byte: number): string {
 
 function hexOf(byte: number): string {
   return `0x${byte.toString(16).padStart(2, '0')}`;
-}
-
-// Texts with many escapes would ask anew for each of them.
-const LEAST_SKIP_BYTES = 64;
-const EACH_20 = 0x20202020;
-const HIGH_BITS = 0x80808080 | 0;
-
-/** Goes over long texts of one piece: what ends them is found by memchr, and four bytes at a time are looked at. */
-class LongText {
-  readonly #bytes: Buffer;
-  readonly #words: Int32Array;
-  readonly #firstWord: number;
-  // From here on nothing was looked for yet; up to there, both at once.
-  #quote = -1;
-  #backslash = -1;
-  sawNonAscii = false;
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-    this.#firstWord = -bytes.byteOffset & 3;
-    const count = Math.max(0, (bytes.length - this.#firstWord) >> 2);
-    this.#words = new Int32Array(bytes.buffer, bytes.byteOffset + (count === 0 ? 0 : this.#firstWord), count);
-  }
-
-  /** A place at or behind `from`, up to which all bytes are plain. */
-  skip(from: number): number {
-    const bytes = this.#bytes;
-    const { length } = bytes;
-    // Each is looked for from where it was found last, so that no byte is passed over twice.
-    if (this.#quote < from) this.#quote = indexOf(bytes, QUOTE, from);
-    if (this.#backslash < from) this.#backslash = indexOf(bytes, BACKSLASH, from);
-    const to = Math.min(this.#quote, this.#backslash, length);
-    if (to - from < LEAST_SKIP_BYTES) return from;
-    let at = from;
-    let all = 0;
-    for (; ((at - this.#firstWord) & 3) !== 0; at += 1) {
-      const byte = bytes[at] as number;
-      if (byte < SPACE) return at;
-      all |= byte;
-    }
-    const words = this.#words;
-    const first = (at - this.#firstWord) >> 2;
-    const end = first + ((to - at) >> 2);
-    let controls = 0;
-    for (let word = first; word < end; word += 1) {
-      const four = words[word] as number;
-      all |= four;
-      controls |= (four - EACH_20) & ~four;
-    }
-    if ((all & HIGH_BITS) !== 0) this.sawNonAscii = true;
-    if ((controls & HIGH_BITS) === 0) return this.#firstWord + end * 4;
-    // There is one, and with it the proof ends.
-    while ((bytes[at] as number) >= SPACE) at += 1;
-    return at;
-  }
-}
-
-function indexOf(bytes: Buffer, byte: number, from: number): number {
-  const found = bytes.indexOf(byte, from);
-  return found === -1 ? Number.POSITIVE_INFINITY : found;
 }

@@ -175,6 +175,37 @@ describe('RowProof', () => {
     expect(whyNot([...Buffer.from(text)].map(byte => Buffer.of(byte)))).toBe(faultOf(text));
   });
 
+  it('sees four bytes at once as it sees them one after the other: all pairs, at all places of the four', () => {
+    for (const [begin, filler, end] of [
+      ['{"a":"', 'x', '"}\n'],
+      ['{"a":"', 'é', '"}\n'],
+      ['{"a":', '7', '}\n'],
+    ] as const) {
+      for (let shift = 0; shift < 4; shift += 1) {
+        const before = Buffer.from(begin + '7'.repeat(shift) + filler.repeat(24));
+        const bytes = Buffer.from(`${before.toString()}00${filler.repeat(120)}${end}`);
+        // Shorter pieces than those that are looked at in fours.
+        const short = [bytes.subarray(0, 80), bytes.subarray(80, 160), bytes.subarray(160)];
+        for (let pair = 0; pair < 65_536; pair += 1) {
+          bytes.writeUInt16BE(pair, before.length);
+          const expected = whyNot(short);
+          const found = whyNot([bytes]);
+          if (found !== expected) expect(`${pair}: ${found}`).toBe(`${pair}: ${expected}`);
+        }
+      }
+    }
+  });
+
+  it('goes on where a slice of a long piece ends, wherever that is in a row', () => {
+    const line = '{"a":[-1.25e+10,"\\u00e9\\ud83d\\ude00é",{"b" : [true,false , null,{}]}],"":0}\n';
+    const wrong = '{"a":[1}\n';
+    for (let shift = 0; shift <= Buffer.byteLength(line); shift += 1) {
+      const first = `{"x":"${'y'.repeat(8192 - 9 - shift)}"}\n`;
+      expect(faultOf(first + line)).toBeUndefined();
+      expect(faultOf(first + line + wrong)).toContain('byte 8 of row 3 is "}"');
+    }
+  });
+
   it('takes a key twice, a key named __proto__, and no key at all', () => {
     expect(faultOf('{"a":1,"a":2}\n{"__proto__":{}}\n{"":null}\n{}\n')).toBeUndefined();
   });
