@@ -1,10 +1,10 @@
+import { setMaxListeners } from 'node:events';
 import { Agent, request } from 'node:http';
-import { createRequire } from 'node:module';
 import { createClient } from '@clickhouse/client';
-import type * as undici from 'undici';
+import { Pool } from 'undici';
 import { HTTP_PARAMETERS } from '../src/core/engines/engine-settings.js';
-import type { AnswerBody } from '../src/io/engines/clickhouse/answer.js';
-import { leanConnection } from '../src/io/engines/clickhouse/transport.js';
+import { HttpChannel } from '../src/io/engines/clickhouse/http/channel.js';
+import { ServerIdentity } from '../src/io/engines/clickhouse/http/identity.js';
 
 // Small queries over HTTP in a bare loop, results thrown away: what each transport allows at most.
 // usage: loop.js KIND PORT QUERIES CONCURRENCY SQL
@@ -35,7 +35,6 @@ const LOOPS: Readonly<Record<string, () => Loop>> = {
     };
   },
   undici() {
-    const { Pool } = createRequire(import.meta.url)('undici') as typeof undici;
     const pool = new Pool(origin, { connections: Number(concurrency) });
     return {
       one: async () => {
@@ -45,7 +44,7 @@ const LOOPS: Readonly<Record<string, () => Loop>> = {
       end: () => pool.close(),
     };
   },
-  'client, its own connection'() {
+  client() {
     const client = createClient({ url: origin, max_open_connections: Number(concurrency) + 2 });
     return {
       one: async () => {
@@ -55,18 +54,17 @@ const LOOPS: Readonly<Record<string, () => Loop>> = {
       end: () => client.close(),
     };
   },
-  "client, qrun's connection"() {
-    const connections = Number(concurrency) + 2;
-    const client = createClient({
-      url: origin,
-      connection: leanConnection({ origin, user: 'default', password: '', ca: undefined, connections }),
-    });
+  "qrun's channel"() {
+    const endpoint = { origin, path: '/', url: origin, user: undefined, password: undefined, ca: undefined };
+    const channel = new HttpChannel(endpoint, Number(concurrency) + 2, new ServerIdentity());
+    const never = new AbortController().signal;
+    setMaxListeners(0, never);
     return {
       one: async () => {
-        const { stream } = await client.exec({ query: sql, clickhouse_settings: HTTP_PARAMETERS });
-        await (stream as unknown as AnswerBody).read(() => undefined);
+        const answer = await channel.call({ sql, queryId: '', query: HTTP_PARAMETERS }, never);
+        if (!answer.ok) throw new Error(answer.failure.message);
       },
-      end: () => client.close(),
+      end: () => channel.close(),
     };
   },
 };

@@ -167,16 +167,16 @@ async function peersOf(context: BenchContext): Promise<Peer[]> {
       },
     },
     {
-      name: 'client, its own connection',
+      name: 'client',
       what: 'loop over exec of @clickhouse/client',
       needs: [],
-      run: () => loop('client, its own connection', Math.ceil(many / 4)),
+      run: () => loop('client', Math.ceil(many / 4)),
     },
     {
-      name: "client, qrun's connection",
-      what: 'the same with the connection that qrun puts underneath',
+      name: "qrun's channel",
+      what: 'the way of queries, with the proof of each answer',
       needs: [],
-      run: () => loop("client, qrun's connection", Math.ceil(many / 2)),
+      run: () => loop("qrun's channel", Math.ceil(many / 2)),
     },
     {
       name: 'node:http loop',

@@ -8,9 +8,10 @@ const { availableParallelism } = require('node:os');
 const { dirname, isAbsolute, join } = require('node:path');
 
 process.exitCode = 1;
-const [major, minor] = process.versions.node.split('.').map(Number);
-if (major < 20 || (major === 20 && minor < 12)) {
-  process.stderr.write(`qrun: Node.js ${process.versions.node} is too old: 20.12 or later is needed\n`);
+const [major, minor, patch] = process.versions.node.split('.').map(Number);
+// undici needs 20.18.1.
+if ((major * 1000 + minor) * 1000 + patch < 20018001) {
+  process.stderr.write(`qrun: Node.js ${process.versions.node} is too old: 20.18.1 or later is needed\n`);
   process.exitCode = 2;
 } else {
   if (!process.env.UV_THREADPOOL_SIZE) {

@@ -379,7 +379,7 @@ it.each<[string, Shape, string, RegExp]>([
     'ENGINE_UNREACHABLE',
     /Port 9000 is for/,
   ],
-  ['no HTTP', notHttp(), 'ENGINE_UNREACHABLE', /no ClickHouse server answers.*HPE_/],
+  ['no HTTP', notHttp(), 'ENGINE_UNREACHABLE', /no ClickHouse server answers.*: Parse Error: /],
   ['a closed connection', noHeaders('rst'), 'ENGINE_UNREACHABLE', /ECONNRESET/],
   [
     'a proxy that hides the length',

@@ -22,7 +22,7 @@ import {
   countIn,
   ServerIdentity,
   summaryOf,
-} from '../../src/io/engines/clickhouse/identity.js';
+} from '../../src/io/engines/clickhouse/http/identity.js';
 import { openError } from '../../src/io/engines/clickhouse/open-error.js';
 import { type ResultBody, ResultWriter } from '../../src/io/engines/result-body.js';
 import { rows, type StubServer, startStubServer } from '../engines/stub-server.js';

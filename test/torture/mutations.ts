@@ -230,7 +230,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'proof of a whole body: the end of the answer',
-    file: 'src/io/engines/clickhouse/client.ts',
+    file: 'src/io/engines/clickhouse/http/proof.ts',
     line: 'if (broken !== undefined ||',
     without: 'for (const _ of []) if (broken !== undefined ||',
     proof: { groups: 'proxy' },
@@ -386,14 +386,14 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'identity of the answer: the mark of the server',
-    file: 'src/io/engines/clickhouse/identity.ts',
+    file: 'src/io/engines/clickhouse/http/identity.ts',
     line: 'if (name === undefined) return false;',
     without: 'if (name === undefined) return true;',
     proof: { vitest: 'test/engines/clickhouse-foreign.test.ts', test: 'is told from its own' },
   },
   {
     name: 'identity of the answer: the id of the query',
-    file: 'src/io/engines/clickhouse/identity.ts',
+    file: 'src/io/engines/clickhouse/http/identity.ts',
     line: "return queryId === '' || id === queryId",
     without: 'return id.length >= 0',
     proof: {
@@ -403,7 +403,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'identity of the answer: the rows that the server counted',
-    file: 'src/io/engines/clickhouse/identity.ts',
+    file: 'src/io/engines/clickhouse/http/identity.ts',
     line: 'if (isInsert || !(counted > 0) || counted === rows) return undefined;',
     without: 'if (counted >= 0) return undefined;',
     proof: {

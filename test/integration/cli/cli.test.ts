@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -528,17 +528,25 @@ describe('help and completion', () => {
 
   it('a Node that is too old is told so', () => {
     const source = readFileSync(join(ROOT, 'bin/qrun.cjs'), 'utf8');
-    const script = `Object.defineProperty(process, 'versions', { value: { node: '18.20.0' } });\n${source.replace(/^#!.*\n/, '')}`;
-    put(root, 'old.cjs', script);
-    let stderr = '';
-    try {
-      execFileSync(process.execPath, [join(root, 'old.cjs')], { stdio: 'pipe' });
-    } catch (error) {
-      const failed = error as { status: number; stderr: Buffer };
-      expect(failed.status).toBe(2);
-      stderr = failed.stderr.toString();
+    const start = (version: string) => {
+      const versions = `Object.defineProperty(process, 'versions', { value: { node: '${version}' } });`;
+      put(root, 'old.cjs', `${versions}\n${source.replace(/^#!.*\n/, '')}`);
+      const { status, stderr } = spawnSync(process.execPath, [join(root, 'old.cjs')], { encoding: 'utf8' });
+      return { status, stderr };
+    };
+    const { engines } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      engines: { node: string };
+    };
+    const floor = engines.node.replace('>=', '');
+    expect(readFileSync(join(ROOT, 'README.md'), 'utf8')).toContain(`Node.js ${floor} or later`);
+    for (const old of ['18.20.0', '20.18.0']) {
+      const stderr = `qrun: Node.js ${old} is too old: ${floor} or later is needed\n`;
+      expect(start(old)).toEqual({ status: 2, stderr });
     }
-    expect(stderr).toBe('qrun: Node.js 18.20.0 is too old: 20.12 or later is needed\n');
+    // This one is new enough, and finds no bundle where it lies.
+    for (const usable of [floor, '21.0.0', '24.0.0']) {
+      expect(start(usable).stderr).toMatch(/^qrun: cannot start: .*Cannot find module/);
+    }
   });
 });
 

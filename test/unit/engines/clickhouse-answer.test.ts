@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { AnswerBody } from '../../../src/io/engines/clickhouse/answer.js';
+import { AnswerBody } from '../../../src/io/engines/clickhouse/http/answer.js';
 
 // A reader whose calls end when the test says so.
 function slowReader() {

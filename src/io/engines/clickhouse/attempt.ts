@@ -8,10 +8,10 @@ import type { EngineOutcome, EngineRequest } from '../engine.js';
 import { ResultChoice } from '../result-choice.js';
 import { SessionChanges } from '../session-changes.js';
 import type { Stop } from '../stop.js';
-import type { HttpAnswer, HttpCall } from './call.js';
 import { type Canceller, HeldRequest } from './cancel.js';
-import { HttpChannel } from './client.js';
-import type { ParameterPlace } from './form.js';
+import type { HttpAnswer, HttpCall } from './http/call.js';
+import { HttpChannel } from './http/channel.js';
+import type { ParameterPlace } from './http/form.js';
 import type { ClickHouseOptions, ServerProfile } from './open.js';
 import { refusesSetting } from './readonly.js';
 import type { SettingAliases } from './setting-aliases.js';
@@ -21,12 +21,12 @@ export interface AttemptContext {
   readonly options: ClickHouseOptions;
   readonly profile: ServerProfile;
   readonly queries: HttpChannel;
-  /** For what must not queue behind queries. */
-  readonly control: HttpChannel;
+  /** The same way, with a new connection for each request; it does not queue behind queries. */
+  readonly others: HttpChannel;
   readonly canceller: Canceller;
   readonly parameterPlace: ParameterPlace;
   /** Shared by all attempts. */
-  readonly limits: ServerLimits;
+  readonly limits: RefusedSettings;
   readonly aliases: SettingAliases;
   /** What stood in the URL of the last query that needed nothing of its own there. */
   url: UrlParameters | undefined;
@@ -39,7 +39,7 @@ interface UrlParameters {
 }
 
 /** What the server has refused and is therefore not sent again. */
-export interface ServerLimits {
+export interface RefusedSettings {
   /** Versions before 20.7 take no strings for settings that are numbers. */
   numbersAreBare?: boolean;
   /** Some users may not set max_execution_time, or not as high as the deadline asks. */
@@ -240,9 +240,9 @@ export class Attempt {
   // A balancer leads either each connection or each request to another server: for the one a session keeps its
   // connection, for the other it asks again, in turn over a new connection, in case its own has been renewed.
   #channel(misses: number): HttpChannel {
-    const { profile, queries, control } = this.#context;
+    const { profile, queries, others } = this.#context;
     if (!this.#request.query.needsSession) return queries;
-    if (misses % 2 === 1) return control;
+    if (misses % 2 === 1) return others;
     if (!profile.identity.isSeveral) return queries;
     this.#ownChannel ??= new HttpChannel(profile.endpoint, 1, profile.identity);
     return this.#ownChannel;
@@ -309,7 +309,7 @@ export class Attempt {
     const { aliases, options } = this.#context;
     // Those of qrun have one name each, those of the user may have others.
     if (Object.keys(options.settings).length + Object.keys(this.#request.settings).length === 0) return;
-    for (const name of await aliases.of(sets.names, this.#stop)) this.#changes.names.add(name);
+    for (const name of await aliases.of(sets.names, this.#stop.signal)) this.#changes.names.add(name);
   }
 
   /** Frees what the session of a failed file holds on the server; best effort. */

@@ -5,9 +5,9 @@ import { literal } from '../../../core/sql/set-statement.js';
 import { NO_SUCH_ANSWER, textsOf } from '../answer-texts.js';
 import type { SpoolOptions } from '../result-body.js';
 import type { StopSignal } from '../stop.js';
-import type { HttpChannel } from './client.js';
-import type { ServerIdentity } from './identity.js';
-import type { RequestSignal } from './transport.js';
+import type { RequestSignal } from './http/call.js';
+import type { ControlClient } from './http/control.js';
+import type { ServerIdentity } from './http/identity.js';
 
 // A query ends at its next block, and a block takes seconds at most.
 const CANCEL_LIMIT_MS = 5000;
@@ -128,17 +128,16 @@ interface Entry {
  * Cancels queries on the server.
  *
  * All that are to be cancelled at the same time go into one KILL QUERY, because on a busy server each KILL takes
- * some 200 ms, and Ctrl-C cancels as many queries as run. Give it a channel that no query uses, so that a KILL
- * never waits for what it is to end, and whose requests have connections of their own, so that a balancer leads them
- * to all of its servers in turn.
+ * some 200 ms, and Ctrl-C cancels as many queries as run. A KILL never waits for what it is to end, and a balancer
+ * leads those of a client, each over a connection of its own, to all of its servers in turn.
  */
 export class Canceller {
-  readonly #control: HttpChannel;
+  readonly #control: ControlClient;
   readonly #identity: ServerIdentity;
   readonly #entries = new Map<string, Entry>();
   #looping = false;
 
-  constructor(control: HttpChannel, identity: ServerIdentity) {
+  constructor(control: ControlClient, identity: ServerIdentity) {
     this.#control = control;
     this.#identity = identity;
   }

@@ -6,11 +6,12 @@ import { refusalOf } from '../../../core/engines/refusal.js';
 import { Attempts } from '../attempts.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult } from '../engine.js';
 import { Permits } from '../permits.js';
-import type { StopSignal } from '../stop.js';
+import type { Stop } from '../stop.js';
 import { Attempt, type AttemptContext } from './attempt.js';
 import { Canceller } from './cancel.js';
-import { HttpChannel } from './client.js';
-import { ParameterPlace } from './form.js';
+import { HttpChannel } from './http/channel.js';
+import { ControlClient } from './http/control.js';
+import { ParameterPlace } from './http/form.js';
 import { type ClickHouseOptions, connect, type ServerProfile } from './open.js';
 import { SettingAliases } from './setting-aliases.js';
 
@@ -27,13 +28,14 @@ export async function openClickHouse(options: ClickHouseOptions, signal: AbortSi
   return new ClickHouseEngine(options, profile, queries);
 }
 
-// For cancelling and pinging; each takes milliseconds, and has a connection of its own.
-const CONTROL_CONNECTIONS = 8;
+// For statements that look for their session, and to ask whether forms get through.
+const OTHER_CONNECTIONS = 8;
 
 class ClickHouseEngine implements Engine {
   readonly info: EngineInfo;
   readonly #queries: HttpChannel;
-  readonly #control: HttpChannel;
+  readonly #others: HttpChannel;
+  readonly #control: ControlClient;
   readonly #context: AttemptContext;
   readonly #attempts: Attempts<object>;
   readonly #pingId = `qrun-ping-${randomUUID()}`;
@@ -41,14 +43,15 @@ class ClickHouseEngine implements Engine {
 
   constructor(options: ClickHouseOptions, profile: ServerProfile, queries: HttpChannel) {
     this.#queries = queries;
-    this.#control = new HttpChannel(profile.endpoint, CONTROL_CONNECTIONS, profile.identity, { fresh: true });
+    this.#others = new HttpChannel(profile.endpoint, OTHER_CONNECTIONS, profile.identity, { fresh: true });
+    this.#control = new ControlClient(profile.endpoint, profile.identity);
     this.#context = {
       options,
       profile,
       queries: this.#queries,
-      control: this.#control,
+      others: this.#others,
       canceller: new Canceller(this.#control, profile.identity),
-      parameterPlace: new ParameterPlace(this.#control),
+      parameterPlace: new ParameterPlace(this.#others),
       limits: { executionTimeRefused: profile.executionTimeRefused },
       aliases: new SettingAliases(this.#control),
       url: undefined,
@@ -76,16 +79,16 @@ class ClickHouseEngine implements Engine {
 
   close(): Promise<void> {
     return this.#attempts.close(async () => {
-      await Promise.all([this.#queries.close(), this.#control.close()]);
+      await Promise.all([this.#queries.close(), this.#others.close(), this.#control.close()]);
     });
   }
 
-  async #ping(stop: StopSignal): Promise<Failure | undefined> {
+  async #ping(stop: Stop): Promise<Failure | undefined> {
     // With an id, as queries have one: what stands before the server may treat requests without one otherwise.
     this.#pings += 1;
     const queryId = `${this.#pingId}-${this.#pings}`;
     const call = { sql: 'SELECT 1', queryId, query: HTTP_PARAMETERS };
-    const answer = await this.#control.call(call, stop);
+    const answer = await this.#control.call(call, stop.signal);
     if (answer.ok) return undefined;
     // A server that says it is overloaded answers; one that refuses the user, or has no quota left, is of no use.
     const refusal = refusalOf(answer.failure);

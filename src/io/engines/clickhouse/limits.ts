@@ -4,12 +4,12 @@ import { ownFailure } from '../../../core/engines/failure.js';
 import { QrunError } from '../../../core/errors.js';
 import type { EngineLimits } from '../../../core/machine/sizing.js';
 import { NO_SUCH_ANSWER, shownVersion, textsOf } from '../answer-texts.js';
-import { HttpChannel, type HttpEndpoint } from './client.js';
-import { type EndpointOptions, endpointOf } from './endpoint.js';
-import { ServerIdentity } from './identity.js';
+import { ControlClient } from './http/control.js';
+import { type EndpointOptions, endpointOf, type HttpEndpoint } from './http/endpoint.js';
+import { ServerIdentity } from './http/identity.js';
 import { openError } from './open-error.js';
 
-export type { EndpointOptions } from './endpoint.js';
+export type { EndpointOptions } from './http/endpoint.js';
 
 /** What a server tells of its limits; what it does not tell is `undefined`, and 0 means none, as it has it. */
 export interface ServerLimits extends EngineLimits {
@@ -38,14 +38,14 @@ const SERVER_SETTINGS = [
   'concurrent_threads_soft_limit_ratio_to_cores',
 ];
 
-/** A server that is asked about itself, over one connection, with no settings that a user might not be allowed. */
+/** A server that is asked about itself, with no settings that a user might not be allowed. */
 export class ServerWatcher {
-  readonly #channel: HttpChannel;
+  readonly #control: ControlClient;
   readonly #endpoint: HttpEndpoint;
 
   private constructor(endpoint: HttpEndpoint) {
     this.#endpoint = endpoint;
-    this.#channel = new HttpChannel(endpoint, 2, new ServerIdentity());
+    this.#control = new ControlClient(endpoint, new ServerIdentity());
   }
 
   /** Errors: QrunError `CONFIG` for options that cannot be used. The server is not asked. */
@@ -112,7 +112,7 @@ export class ServerWatcher {
   }
 
   async close(): Promise<void> {
-    await this.#channel.close();
+    await this.#control.close();
   }
 
   async #rows<Name extends string>(sql: string, names: readonly Name[], signal: AbortSignal | undefined) {
@@ -125,7 +125,7 @@ export class ServerWatcher {
       spool: { directory: '', thresholdBytes: ANSWER_BYTES },
       limitBytes: ANSWER_BYTES,
     };
-    const answer = await this.#channel.call(call, stop);
+    const answer = await this.#control.call(call, stop);
     signal?.throwIfAborted();
     if (limit.aborted) {
       throw new QrunError(

@@ -2,7 +2,7 @@ import { tlsHint } from '../../../core/engines/clickhouse/tls-hint.js';
 import type { Failure } from '../../../core/engines/failure.js';
 import { refusalOf } from '../../../core/engines/refusal.js';
 import { QrunError } from '../../../core/errors.js';
-import type { HttpEndpoint } from './client.js';
+import type { HttpEndpoint } from './http/endpoint.js';
 import { refusesSetting } from './readonly.js';
 
 /** `ENGINE_REFUSED`: parameters of the URL do not reach the server. */

@@ -15,10 +15,10 @@ import { literal } from '../../../core/sql/set-statement.js';
 import { unlessAborted } from '../../../core/unless-aborted.js';
 import { NO_SUCH_ANSWER, shownVersion, textsOf } from '../answer-texts.js';
 import type { SpoolOptions } from '../result-body.js';
-import type { HttpAnswer } from './call.js';
-import { HttpChannel, type HttpEndpoint } from './client.js';
-import { endpointOf } from './endpoint.js';
-import { ServerIdentity } from './identity.js';
+import type { HttpAnswer } from './http/call.js';
+import { HttpChannel } from './http/channel.js';
+import { endpointOf, type HttpEndpoint } from './http/endpoint.js';
+import { ServerIdentity } from './http/identity.js';
 import {
   type Ask,
   allInForce,
@@ -86,7 +86,8 @@ const PROBE_SPOOL: SpoolOptions = { directory: '', thresholdBytes: PROBE_BYTES }
  * reach the server). Overload (code 202, HTTP 429, 503) is waited for within the time limit, and so is a quota whose
  * interval ends in it. No error shows the password.
  *
- * `queries` is the way that was asked over, for the queries, with its connections still open; close it.
+ * `queries` is the way that was asked over, for the queries, with its connections still open; close it. All is asked
+ * over it, and not as control traffic, because that is what is proven: that what queries send in their way arrives.
  */
 export async function connect(
   options: ClickHouseOptions,

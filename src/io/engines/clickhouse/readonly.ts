@@ -2,7 +2,7 @@ import { fixedSetting } from '../../../core/engines/engine-settings.js';
 import type { Failure } from '../../../core/engines/failure.js';
 import { QrunError } from '../../../core/errors.js';
 import type { Settings } from '../../../core/model.js';
-import type { HttpEndpoint } from './client.js';
+import type { HttpEndpoint } from './http/endpoint.js';
 
 // READONLY and SETTING_CONSTRAINT_VIOLATION.
 const SETTING_REFUSED: ReadonlySet<number> = new Set([164, 452]);

@@ -1,7 +1,6 @@
 import { HTTP_PARAMETERS } from '../../../core/engines/engine-settings.js';
 import { textsOf } from '../answer-texts.js';
-import type { StopSignal } from '../stop.js';
-import type { HttpChannel } from './client.js';
+import type { ControlClient } from './http/control.js';
 
 // A few hundred names; an answer that is longer is none.
 const ANSWER_BYTES = 1024 * 1024;
@@ -14,15 +13,15 @@ const UNKNOWN_IDENTIFIER = 47;
  * when first needed.
  */
 export class SettingAliases {
-  readonly #channel: HttpChannel;
+  readonly #control: ControlClient;
   #canonical: Promise<ReadonlyMap<string, string> | undefined> | undefined;
 
-  constructor(channel: HttpChannel) {
-    this.#channel = channel;
+  constructor(control: ControlClient) {
+    this.#control = control;
   }
 
   /** All names of these settings but those given; none where the server does not tell. */
-  async of(names: Iterable<string>, stop: StopSignal): Promise<readonly string[]> {
+  async of(names: Iterable<string>, stop: AbortSignal): Promise<readonly string[]> {
     this.#canonical ??= this.#ask(stop);
     const canonical = await this.#canonical;
     if (canonical === undefined) {
@@ -34,9 +33,9 @@ export class SettingAliases {
     return [...wanted, ...aliases];
   }
 
-  async #ask(stop: StopSignal): Promise<ReadonlyMap<string, string> | undefined> {
+  async #ask(stop: AbortSignal): Promise<ReadonlyMap<string, string> | undefined> {
     const sql = "SELECT name AS n, alias_for AS a FROM system.settings WHERE alias_for != ''";
-    const answer = await this.#channel.call(
+    const answer = await this.#control.call(
       { sql, queryId: '', query: HTTP_PARAMETERS, spool: SPOOL, limitBytes: ANSWER_BYTES },
       stop,
     );

@@ -1,10 +1,7 @@
-import type { AnswerHeader } from './transport.js';
-
-/** The headers of an answer, as far as they are read. */
-export type AnswerHeaders = Readonly<Partial<Record<AnswerHeader, string | string[]>>>;
+import type { AnswerHeaders } from './call.js';
 
 /** The first value of a header. */
-export function headerOf(headers: AnswerHeaders, name: AnswerHeader): string | undefined {
+export function headerOf(headers: AnswerHeaders, name: string): string | undefined {
   const value = headers[name];
   return Array.isArray(value) ? value[0] : value;
 }

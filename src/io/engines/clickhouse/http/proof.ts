@@ -1,6 +1,4 @@
-import type { Readable } from 'node:stream';
-import { ClickHouseLogLevel, createClient } from '@clickhouse/client';
-import { explainLongUrl } from '../../../core/engines/clickhouse/long-url.js';
+import { explainLongUrl } from '../../../../core/engines/clickhouse/long-url.js';
 import {
   errorName,
   excerpt,
@@ -13,15 +11,19 @@ import {
   serverFailure,
   type TransportError,
   transportFailure,
-} from '../../../core/engines/failure.js';
-import type { QueryStats } from '../../../core/model.js';
-import { encodeSql } from '../../../core/sql/lexer/encoding.js';
-import { type ResultBody, ResultWriter, type RowShape, TAIL_BYTES } from '../result-body.js';
-import type { AnswerBody } from './answer.js';
-import type { HttpAnswer, HttpCall } from './call.js';
-import { formBody, textOf } from './form.js';
+} from '../../../../core/engines/failure.js';
+import type { QueryStats } from '../../../../core/model.js';
+import { type ResultBody, ResultWriter, type RowShape, TAIL_BYTES } from '../../result-body.js';
 import {
   type AnswerHeaders,
+  type HttpAnswer,
+  type HttpCall,
+  MAX_HEADER_BYTES,
+  type Reply,
+  type ReplyBody,
+  type RequestSignal,
+} from './call.js';
+import {
   contradiction,
   countIn,
   headerOf,
@@ -29,111 +31,56 @@ import {
   type Summary,
   summaryOf,
 } from './identity.js';
-import { HEADERS_TOO_LARGE, leanConnection, type RequestSignal } from './transport.js';
-
-/** Where a server is and who asks. */
-export interface HttpEndpoint {
-  /** Scheme, host and port; nothing else. */
-  readonly origin: string;
-  /** The path that requests go to: `/`, or what a proxy serves the server under. */
-  readonly path: string;
-  /** Both, for people. */
-  readonly url: string;
-  readonly user: string | undefined;
-  readonly password: string | undefined;
-  /** Certificates in PEM that are trusted in place of the system's. */
-  readonly ca: Buffer | undefined;
-}
 
 /**
- * Sends statements over HTTP and proves their answers.
+ * Reads an answer and proves it.
  *
- * An answer counts only when its status is 200 without an exception header, it bears ClickHouse's marks
+ * It counts only when its status is 200 without an exception header, it bears ClickHouse's marks
  * ({@link ServerIdentity}), its end is proven by a length or by chunks, and its body is nothing but whole rows, as many
- * as the server counted where it says so. Everything else is a {@link Failure}; `call` rejects only with QrunError
- * `WRITE_FAILED` (spool). When `stop` aborts, the connection is cut and the answer is a failure; the statement runs on at
- * the server. At most `connections` requests run at once; more wait in the agent.
+ * as the server counted where it says so. Everything else is a {@link Failure}. Rejects only with QrunError `WRITE_FAILED`
+ * (spool). When `stop` aborts, the connection is cut and the answer is a failure.
  */
-export class HttpChannel {
-  readonly #client: ReturnType<typeof createClient>;
-
-  readonly #identity: ServerIdentity;
-
-  /** `fresh`: each request goes over a connection of its own. */
-  constructor(
-    endpoint: HttpEndpoint,
-    connections: number,
-    identity: ServerIdentity,
-    { fresh = false }: { readonly fresh?: boolean } = {},
-  ) {
-    const { origin, path, user = 'default', password = '', ca } = endpoint;
-    this.#identity = identity;
-    this.#client = createClient({
-      url: origin,
-      connection: leanConnection({ origin, path, user, password, ca, connections, fresh }),
-      log: { level: ClickHouseLogLevel.OFF },
-    });
+export async function proven(
+  { status, headers, body }: Reply,
+  call: HttpCall,
+  identity: ServerIdentity,
+  stop: RequestSignal,
+): Promise<HttpAnswer> {
+  const isRows = status === 200 && headers['x-clickhouse-exception-code'] === undefined;
+  const why = isRows ? identity.foreign(headers, call.queryId) : undefined;
+  const isOurs = isRows ? why === undefined : identity.isMarked(headers);
+  if (isOurs) stop.answered?.();
+  const cut = (): void => body.destroy();
+  stop.addEventListener('abort', cut, { once: true });
+  if (stop.aborted) cut();
+  try {
+    if (why !== undefined) return { ok: false, status, failure: await readForeign(body, headers, why) };
+    return isRows
+      ? await readRows(body, headers, call)
+      : { ok: false, status, failure: explained(await readError(body, status, headers), call) };
+  } finally {
+    stop.removeEventListener('abort', cut);
   }
+}
 
-  async call(call: HttpCall, stop: RequestSignal): Promise<HttpAnswer> {
-    // The client ignores a signal that is aborted already.
-    if (stop.aborted) return { ok: false, failure: ownFailure('ABORTED', 'transient', 'not sent') };
-    let reply: Awaited<ReturnType<typeof this.exec>>;
-    try {
-      reply = await this.exec(call, stop);
-    } catch (error) {
-      const why = transportError(error);
-      // Each time, and nothing that a server that answers others has to be asked about.
-      const failure =
-        why.code === HEADERS_TOO_LARGE
-          ? ownFailure('HEADERS_TOO_LARGE', 'permanent', why.message)
-          : transportFailure(why);
-      return { ok: false, failure: explained(failure, call) };
-    }
-    // What our own connection gives, which the client hands through.
-    const body = reply.stream as unknown as AnswerBody;
-    const headers: AnswerHeaders = reply.response_headers;
-    const status = reply.http_status_code ?? 0;
-    const isRows = status === 200 && headers['x-clickhouse-exception-code'] === undefined;
-    const why = isRows ? this.#identity.foreign(headers, call.queryId) : undefined;
-    const isOurs = isRows ? why === undefined : this.#identity.isMarked(headers);
-    if (isOurs) stop.answered?.();
-    // The connection stops listening to the signal when the headers are there.
-    const cut = () => body.destroy();
-    stop.addEventListener('abort', cut, { once: true });
-    if (stop.aborted) cut();
-    try {
-      if (why !== undefined) return { ok: false, status, failure: await readForeign(body, headers, why) };
-      return isRows
-        ? await readRows(body, headers, call)
-        : { ok: false, status, failure: explained(await readError(body, status, headers), call) };
-    } finally {
-      stop.removeEventListener('abort', cut);
-    }
-  }
+/** What is said of a call whose signal was aborted before. */
+export function notSent(): HttpAnswer {
+  return { ok: false, failure: ownFailure('ABORTED', 'transient', 'not sent') };
+}
 
-  /** Closes idle connections; running calls must have ended. */
-  async close(): Promise<void> {
-    await this.#client.close();
-  }
+// Those of undici and of Node.
+const HEADERS_TOO_LARGE: ReadonlySet<unknown> = new Set(['UND_ERR_HEADERS_OVERFLOW', 'HPE_HEADER_OVERFLOW']);
 
-  private exec({ sql, data, form, queryId, query }: HttpCall, stop: RequestSignal) {
-    const params = {
-      query: sql,
-      query_id: queryId,
-      // Everything goes through here, because nothing in it is rewritten: `query_params` would escape the
-      // quotes inside arrays, and a `database` of the client would override USE.
-      clickhouse_settings: query,
-      // The client only hands it to our connection, which uses no more of it than this.
-      abort_signal: stop as AbortSignal,
-      ignore_error_response: true,
-      decompress_response_stream: false,
-    };
-    if (data === undefined && form === undefined) return this.#client.exec(params);
-    // Of `query` the client would take blanks and `;` away at its end, which may belong to the data.
-    const body = form === undefined ? { bytes: encodeSql(textOf({ sql, data })) } : formBody(form);
-    return this.#client.exec({ ...params, values: body as unknown as Readable });
+/** A request that ended before the headers of its answer were there. */
+export function unanswered(error: unknown, call: HttpCall): HttpAnswer {
+  const why = transportError(error);
+  if (!HEADERS_TOO_LARGE.has(why.code)) {
+    return { ok: false, failure: explained(transportFailure(why), call) };
   }
+  // Each time, and nothing that a server that answers others has to be asked about.
+  const limit = `the headers of the answer are larger than ${MAX_HEADER_BYTES} bytes`;
+  const help = 'with send_progress_in_http_headers set http_headers_progress_interval_ms higher';
+  return { ok: false, failure: ownFailure('HEADERS_TOO_LARGE', 'permanent', `${limit} (${help})`) };
 }
 
 function explained(failure: Failure, { form, query }: HttpCall): Failure {
@@ -144,7 +91,7 @@ function explained(failure: Failure, { form, query }: HttpCall): Failure {
 }
 
 async function readRows(
-  body: AnswerBody,
+  body: ReplyBody,
   headers: AnswerHeaders,
   { spool, shape, limitBytes = Number.POSITIVE_INFINITY }: HttpCall,
 ): Promise<HttpAnswer> {
@@ -216,7 +163,7 @@ async function whole(
 }
 
 /** Something between qrun and the server has answered: whether the statement ran is not known. */
-async function readForeign(body: AnswerBody, headers: AnswerHeaders, why: string): Promise<Failure> {
+async function readForeign(body: ReplyBody, headers: AnswerHeaders, why: string): Promise<Failure> {
   const encoding = headerOf(headers, 'content-encoding') ?? 'identity';
   const isHtml = /\bhtml\b/i.test(headerOf(headers, 'content-type') ?? '');
   const text = await firstOf(body);
@@ -275,7 +222,7 @@ function notRows(
   return ownFailure('RESULT_INVALID', 'permanent', message);
 }
 
-async function readError(answer: AnswerBody, status: number, headers: AnswerHeaders): Promise<Failure> {
+async function readError(answer: ReplyBody, status: number, headers: AnswerHeaders): Promise<Failure> {
   // Behind a status of 200 rows may stand before the error; else the body begins with it.
   const body = status === 200 ? await lastOf(answer) : await firstOf(answer);
   const error =
@@ -298,7 +245,7 @@ async function readError(answer: AnswerBody, status: number, headers: AnswerHead
 }
 
 // Both give what there is when the connection breaks off: it may still name the error.
-async function firstOf(answer: AnswerBody): Promise<string> {
+async function firstOf(answer: ReplyBody): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   await answer.read(chunk => {
@@ -311,7 +258,7 @@ async function firstOf(answer: AnswerBody): Promise<string> {
   return Buffer.concat(chunks).subarray(0, TAIL_BYTES).toString('utf8');
 }
 
-async function lastOf(answer: AnswerBody): Promise<string> {
+async function lastOf(answer: ReplyBody): Promise<string> {
   const writer = new ResultWriter(undefined);
   await answer.read(chunk => writer.write(chunk));
   return writer.tail;

@@ -1,4 +1,5 @@
-import { Pieces } from '../pieces.js';
+import { Pieces } from '../../pieces.js';
+import type { ReplyBody } from './call.js';
 
 // How much may wait for the reader. To stop a connection and to let it go on again is expensive, above all for one
 // that brings a large result in chunks of 4 KiB: the reader gets in one piece what has come meanwhile.
@@ -11,7 +12,7 @@ const WAITING_BYTES = 256 * 1024;
  * itself. One producer, one reader; what comes before the reader waits in memory, and the producer is paused
  * while the reader is busy.
  */
-export class AnswerBody {
+export class AnswerBody implements ReplyBody {
   readonly #resume: () => void;
   readonly #cut: (error: Error) => void;
   readonly #waiting = new Pieces();
@@ -27,11 +28,6 @@ export class AnswerBody {
     this.#cut = cut;
   }
 
-  /**
-   * Gives all bytes to `take` in order, one call at a time, and resolves with `undefined` when the answer has
-   * ended whole, or with the error that ended it before. Rejects with what `take` rejects with, after cutting the
-   * connection. Call it once.
-   */
   read(take: (chunk: Buffer) => Promise<void> | undefined): Promise<Error | undefined> {
     return new Promise((resolve, reject) => {
       this.#finish = resolve;
@@ -71,7 +67,6 @@ export class AnswerBody {
     this.#settle();
   }
 
-  /** Cuts the connection: nothing more of the answer is wanted. */
   destroy(): void {
     const error = new Error('aborted');
     this.#waiting.take();

@@ -1,6 +1,19 @@
-import { QrunError } from '../../../core/errors.js';
-import { readBytesAsync } from '../../files/read-file.js';
-import type { HttpEndpoint } from './client.js';
+import { QrunError } from '../../../../core/errors.js';
+import { readBytesAsync } from '../../../files/read-file.js';
+
+/** Where a server is and who asks. */
+export interface HttpEndpoint {
+  /** Scheme, host and port; nothing else. */
+  readonly origin: string;
+  /** The path that requests go to: `/`, or what a proxy serves the server under. */
+  readonly path: string;
+  /** Both, for people. */
+  readonly url: string;
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  /** Certificates in PEM that are trusted in place of the system's. */
+  readonly ca: Buffer | undefined;
+}
 
 /** How a user names a server and himself; see `ClickHouseOptions`. */
 export interface EndpointOptions {

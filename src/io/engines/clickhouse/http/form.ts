@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { HTTP_PARAMETERS } from '../../../core/engines/engine-settings.js';
-import { encodeSql } from '../../../core/sql/lexer/encoding.js';
-import type { StopSignal } from '../stop.js';
+import { HTTP_PARAMETERS } from '../../../../core/engines/engine-settings.js';
+import { encodeSql } from '../../../../core/sql/lexer/encoding.js';
+import type { StopSignal } from '../../stop.js';
 import type { Caller, HttpCall } from './call.js';
-import type { RequestBody } from './transport.js';
 
 // Parameters of up to this length travel in the URL: nginx takes a request line of 8 KiB, and qrun's own part has
 // about 1 KiB.
@@ -22,11 +21,12 @@ const PROBE = 'SELECT {v:UInt8} AS v';
  * matters). What can travel in no other way stays in the URL.
  */
 export class ParameterPlace {
-  readonly #control: Caller;
+  readonly #queries: Caller;
   #formsWork: boolean | undefined;
 
-  constructor(control: Caller) {
-    this.#control = control;
+  /** `queries`: the way that forms take, by which it is asked. */
+  constructor(queries: Caller) {
+    this.#queries = queries;
   }
 
   /** The call as it is sent; at once, unless the server has to be asked. */
@@ -48,7 +48,7 @@ export class ParameterPlace {
     if (this.#formsWork !== undefined) return this.#formsWork;
     const form = { query: PROBE, param_v: '1' };
     const call = { sql: PROBE, form, queryId: '', query: HTTP_PARAMETERS };
-    const answer = await this.#control.call(call, stop);
+    const answer = await this.#queries.call(call, stop);
     if (answer.ok) {
       this.#formsWork = answer.body.rows === 1;
       await answer.body.dispose();
@@ -63,6 +63,12 @@ export class ParameterPlace {
 export function textOf({ sql, data }: Pick<HttpCall, 'sql' | 'data'>): string {
   // Data begins behind the first line end, whatever it is: blanks at its own beginning stay.
   return data === undefined ? sql : `${sql}\n${data}`;
+}
+
+/** What stands in a request in place of the SQL alone. */
+export interface RequestBody {
+  readonly bytes: string | Buffer;
+  readonly contentType?: string;
 }
 
 /** The body of a request that holds a form. */
