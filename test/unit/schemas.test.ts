@@ -61,6 +61,17 @@ describe('the schemas that ship', () => {
     expect(missing.sort()).toEqual(OLDER[name] ?? []);
   });
 
+  it('take what older versions wrote into files that last', () => {
+    const ajv = new Ajv2020({ strict: true, allowUnionTypes: true });
+    const validate = ajv.compile(shipped('runs'));
+    const { setup: _, ...older } = JSON.parse(
+      readFileSync(`${ROOT}docs/machine-output.md`, 'utf8').match(/\{"event":"start".*\}/)?.[0] ?? '',
+    ) as { setup: unknown };
+    expect(validate(older)).toBe(true);
+    expect(validate({ ...older, setup: { files: [] } })).toBe(true);
+    expect(validate({ ...older, unit: 1 })).toBe(false);
+  });
+
   it('can be had from the package by name', () => {
     const { exports, files } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')) as {
       exports: Record<string, unknown>;
