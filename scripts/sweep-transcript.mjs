@@ -1,4 +1,4 @@
-// Runs a sweep as a user would, on a pueue daemon of its own and the embedded engine, with a unit that is killed and
+// Runs a sweep as a user would, on its own pueue daemon and the embedded engine, with a unit that is killed and
 // a daemon that dies, measures large submissions, and writes what was printed into docs/sweep.md.
 //
 //   node scripts/sweep-transcript.mjs           the transcript and the numbers (some minutes, 2 GB of files)
@@ -21,7 +21,7 @@ const UNITS = 220;
 const PATTERNS = 22;
 const small = process.argv.includes('--small');
 
-// Short: the path of a socket has 108 bytes at most.
+// Short, because the path of a socket has at most 108 bytes.
 const scratch = mkdtempSync(join(tmpdir(), 'qs-'));
 const config = join(scratch, 'pueue.yml');
 const env = {
@@ -77,13 +77,13 @@ async function story() {
     'status',
     'sql',
   );
-  await show('Submitted once more, nothing is there twice:', 'qrun', 'submit-all', 'sql');
+  await show('Submitted once more, nothing is added twice:', 'qrun', 'submit-all', 'sql');
   const killed = await until(status => status.units.find(({ state }) => state === 'running'));
   const id = await taskId(killed.unit);
   await show('Somebody kills a unit in the middle:', 'pueue', 'kill', String(id));
   await until(status => status.audit.state === 'done' || status.audit.state === 'failed');
   await show(
-    'The rest went on, and the audit followed all the same, as the last task of the group:',
+    'The rest continued, and the audit followed all the same, as the last task of the group:',
     'qrun',
     'status',
     'sql',
@@ -93,9 +93,9 @@ async function story() {
   parts.push(
     `What the audit printed (\`pueue log\`):\n\n\`\`\`text\n${shown(JSON.parse(stdout)[audit].output)}\`\`\``,
   );
-  await show('The next submission does what is missing, and nothing else:', 'qrun', 'submit-all', 'sql');
+  await show('The next submission runs what is missing, and nothing else:', 'qrun', 'submit-all', 'sql');
   await until(status => status.audit.verdict === 'complete' && status.audit.state === 'done');
-  await show('By hand the audit is one command, and an exit code:', 'qrun', 'audit-all', 'sql');
+  await show('Run by hand, the audit is one command and an exit code:', 'qrun', 'audit-all', 'sql');
   for (const name of ['a', 'b', 'c']) {
     mkdirSync(join(research, 'sql', 'late', name), { recursive: true });
     for (let n = 0; n < 3; n += 1)
@@ -107,7 +107,7 @@ async function story() {
   await new Promise(end => daemon.once('exit', end));
   await startDaemon();
   await show(
-    'The daemon dies (kill -9) and is started again: its groups are paused then, and what ran goes on as an orphan that pueue does not know. Neither is hidden:',
+    'The daemon dies (kill -9) and is started again. Its groups are then paused, and what ran continues as an orphan that pueue does not know. Neither is hidden:',
     'qrun',
     'status',
     'sql',
@@ -181,7 +181,7 @@ async function measure() {
     '|---|---|---|',
     ...rows.map(row => `| ${row.join(' | ')} |`),
   ].join('\n');
-  return `Measured on ${date} with ${cores.trim()} cores, Node ${process.versions.node}, pueue ${(await run('pueue', ['--version'], { env })).stdout.replace(/\D*/, '').trim()}; what can be repeated is the median of three runs.\n\n${table}`;
+  return `Measured on ${date} with ${cores.trim()} cores, Node ${process.versions.node}, pueue ${(await run('pueue', ['--version'], { env })).stdout.replace(/\D*/, '').trim()}; values that can be measured repeatedly are medians of three runs.\n\n${table}`;
 }
 
 function makeUnits(root, files) {
@@ -195,7 +195,7 @@ function makeUnits(root, files) {
   writeFileSync(join(root, 'qrun.toml'), 'rows_per_query = 3\n');
 }
 
-// Logs as a finished sweep has them, three records a query.
+// Logs as a finished sweep leaves them: three records per query.
 function makeLogs(root, files) {
   mkdirSync(join(root, 'results'), { recursive: true });
   const row = JSON.stringify({ barrier_profile: 'inverted', win_rate: 0.8097, signals: 1234 });
@@ -217,7 +217,7 @@ function makeLogs(root, files) {
   return lines;
 }
 
-// The median of several runs; what adds something can be run only once.
+// Returns the median of several runs; what adds something can be run only once.
 async function timed(work, runs = 1) {
   const times = [];
   while (times.length < runs) {
@@ -238,7 +238,7 @@ async function taskId(name) {
   return found.at(-1).id;
 }
 
-// Until the condition gives something.
+// Waits until the condition returns something.
 async function until(condition) {
   const deadline = performance.now() + 120_000;
   while (performance.now() < deadline) {

@@ -8,15 +8,15 @@ import { parseArgs } from 'node:util';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const USAGE = `usage: node scripts/torture.mjs [options]
-  --fast            the share that npm run test:all contains
+  --fast            the part that npm run test:all includes
   --only NAME,...   only these groups (--list shows them); mutations is one of them
   --mutations       only the mutation check
   --mutation TEXT   only the mutations whose name holds this text
   --seed N          another choice of moments and places; with --only simulation: replays this seed
-  --seeds COUNT     so many simulated histories, from --seed (or 1) on
+  --seeds COUNT     this many simulated histories, from --seed (or 1) on
   --profile NAME    with --seeds: only histories of this kind
-  --minutes N       how long the group fuzz feeds made cases to what reads the texts of others (10)
-  --case TEXT       with --only fuzz: runs the case again that a failure names
+  --minutes N       how long the group fuzz feeds generated cases to the code that reads texts of others (10)
+  --case TEXT       with --only fuzz: repeats the case that a failure names
   --json FILE       the numbers as JSON
   --report FILE     the numbers as Markdown
   --list            the names of the groups
@@ -58,7 +58,7 @@ function wholeNumber(name, value) {
   return Number(value);
 }
 
-// A build of its own, which no other build can change meanwhile.
+// A separate build, which no other build can change meanwhile.
 function build() {
   const home = mkdtempSync(join(tmpdir(), 'qrun-torture-home-'));
   const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
@@ -83,7 +83,7 @@ const seed = wholeNumber('seed', wanted.seed);
 const seeds = wholeNumber('seeds', wanted.seeds);
 const home = build();
 process.on('exit', () => rmSync(home, { recursive: true, force: true }));
-// Through the exit handlers, which end what was started and remove what was made.
+// Exit through the exit handlers, which end what was started and remove what was created.
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],

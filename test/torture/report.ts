@@ -57,7 +57,7 @@ export interface WholeRun {
 export function reportText({ startedAt, seconds: s, seed, diskType, rows, mutants }: WholeRun): string {
   return `# Proof that no fault loses, tears or doubles a result
 
-\`npm run torture\` runs everything below; \`npm run test:all\` contains a share of it with fewer trials and 2,000 of
+\`npm run torture\` runs everything below; \`npm run test:all\` includes a part of it, with fewer trials and 2,000 of
 the simulated histories. This file is written by \`node scripts/torture.mjs --report docs/torture.md\`.
 
 Run of ${startedAt.toISOString().slice(0, 16).replace('T', ' ')} UTC, ${(s / 60).toFixed(1)} minutes, seed ${seed}.
@@ -67,18 +67,18 @@ ${summaryLine(rows, mutants, s).split('\n').at(-1)}.
 
 ## How it is judged
 
-Every acknowledgement is noted outside the file system under test. After each trial a checker with a reader of its
-own (it uses nothing of qrun's scanner) says whether:
+Every acknowledgement is noted outside the file system under test. After each trial a checker with its own reader
+(it uses nothing of qrun's scanner) says whether:
 
-- each acknowledged query is there, whole, with the right rows, exactly once; each other at most once;
+- each acknowledged query is there, whole, with the right rows, exactly once; every other query at most once;
 - no line is bad and no group is split;
 - log and side files together hold every byte that was ever written, in its place (where the calls are traced: from
-  a replay of all of them; else from copies of the log made between the faults). The one exception is a batch that
-  its own writer takes back because a write of it failed;
-- no acknowledgement came before a sync that began behind the write of its group;
+  a replay of all of them; otherwise from copies of the log made between the faults). The one exception is a batch
+  that its own writer takes back because one of its writes failed;
+- no acknowledgement came before a sync that began after the write of its group;
 - exit code and stderr name the fault.
 
-A trial in which the fault did not take place counts as failed, except where the moment is left to chance.
+A trial in which the fault did not occur counts as failed, except where its moment is left to chance.
 
 ## Faults
 
@@ -88,31 +88,31 @@ ${rows.map(tableRow).join('\n')}
 
 ## Mutation check
 
-A proof that cannot fail is no proof: each of these safety lines is taken out of a copy of the sources, and the named
+A proof that cannot fail is not a proof. Each of these safety lines is removed from a copy of the sources, and the named
 part of the proof must turn red. The same part is green without the mutation.
 
-| safety line that is taken out | file | red | by |
+| safety line that is removed | file | red | by |
 |---|---|---|---|
 ${mutants.map(mutant => `| ${mutant.name} | \`${mutant.file}\` | ${mutant.red ? 'yes' : '**no**'} | ${mutant.problem ?? mutant.killedBy} |`).join('\n')}
 
 ## What is simulated
 
 The rows "simulated" run qrun's own code from the session of a unit down to the log, with a simulated disk (page cache,
-syncs that fail and forget, power loss that cuts, undoes or fills with NULs what was not synced), a simulated lock,
+syncs that fail and lose data, power loss that cuts off, undoes or fills with NULs what was not synced), a simulated lock,
 server and clock, and up to three processes. A seed decides everything; \`node scripts/torture.mjs --only simulation
 --seed N\` replays it and prints its history.
 
 ## What this does not show
 
-- A real power loss. It is simulated; the order of write, sync and acknowledgement that it depends on is checked on
+- A real power loss. It is simulated; the order of write, sync and acknowledgement that matters for it is checked on
   the traced system calls of real runs.
 - Bytes that change inside a row that stays valid JSON: records have a length, not a checksum.
-- A shell writer that appends right behind the torn end of a killed qrun glues its line to it. qrun names the place
-  and refuses to go on; nothing is lost, but a person has to part the two lines. Where qrun comes first, it saves the
-  torn end aside by itself.
-- A disk that fails a sync, a process that is killed before it has written the same bytes again (its next step), and
-  then a power loss: the kernel keeps what it did not write as if it had, the next run believes it, and the power
-  loss takes it. Any two of the three lose nothing.
+- A shell writer that appends right after the torn end of a killed qrun. Its line is glued to the torn end; qrun names
+  the place and refuses to go on. Nothing is lost, but a person has to separate the two lines. If qrun comes first, it
+  sets the torn end aside itself.
+- A disk that fails a sync, then a process that is killed before it has written the same bytes again (its next step),
+  then a power loss. The kernel keeps the unwritten bytes as if they were written, the next run believes them, and the
+  power loss takes them. Any two of the three lose nothing.
 - Network file systems.
 `;
 }
