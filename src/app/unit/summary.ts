@@ -1,10 +1,10 @@
-import { createHistogram } from 'node:perf_hooks';
 import type { ExitCode } from '../../core/errors.js';
 import type { Outcome, QueryError } from '../../core/model.js';
 import type { RunSummary } from '../../core/unit/events.js';
 import type { CannotRun } from '../../core/unit/judge.js';
 import type { UnitPlan } from './plan.js';
 import type { RunOptions } from './run-options.js';
+import { RunTally } from './tally.js';
 
 const SLOWEST = 5;
 
@@ -20,13 +20,11 @@ export function selectedBy(plan: UnitPlan): number {
 export class SummaryBuilder {
   readonly #options: Pick<RunOptions, 'run' | 'unit' | 'plan'>;
   readonly #log: string;
-  readonly #counts = { normal: 0, skipped: 0, error: 0 };
+  readonly #tally = new RunTally();
   readonly #errors = new Map<
     string,
     { code: number; name: string; count: number; example: string; message: string }
   >();
-  // Microseconds; three significant digits.
-  readonly #durations = createHistogram({ figures: 3 });
   readonly #histogram = BOUNDS_MS.map(() => 0);
   #slowest: { query: string; duration_ms: number }[] = [];
   #retries = 0;
@@ -41,8 +39,7 @@ export class SummaryBuilder {
 
   /** Counts a recorded query; gives how many have failed so far. */
   recorded(query: string, outcome: Outcome, durationMs: number, error: QueryError | undefined): number {
-    this.#counts[outcome] += 1;
-    this.#durations.record(Math.max(1, Math.round(durationMs * 1000)));
+    this.#tally.record(outcome, durationMs);
     const bucket = BOUNDS_MS.findIndex(bound => durationMs <= bound);
     const index = bucket === -1 ? BOUNDS_MS.length - 1 : bucket;
     this.#histogram[index] = (this.#histogram[index] ?? 0) + 1;
@@ -56,7 +53,7 @@ export class SummaryBuilder {
         this.#errors.set(key, { code, name, count: 1, example: query, message });
       }
     }
-    return this.#counts.error;
+    return this.#tally.counts.error;
   }
 
   /** Counts a query that another process settled while it ran here. */
@@ -85,10 +82,10 @@ export class SummaryBuilder {
     exitCode: ExitCode | undefined;
   }): RunSummary {
     const { plan, run, unit } = this.#options;
-    const { normal, skipped, error } = this.#counts;
-    const done = normal + skipped + error + this.#elsewhere + this.#leftOut.length + this.#noQueries.length;
+    const { recorded, counts } = this.#tally;
+    const done = recorded + this.#elsewhere + this.#leftOut.length + this.#noQueries.length;
     const refused = plan.refused + this.#leftOut.length;
-    const standing = error + plan.keptErrors + refused;
+    const standing = counts.error + plan.keptErrors + refused;
     const notRun = plan.due.total - done;
     // A stop that came when all was done has stopped nothing.
     const stop = notRun > 0 ? end : undefined;
@@ -98,13 +95,13 @@ export class SummaryBuilder {
       log: this.#log,
       selected: selectedBy(plan) - this.#noQueries.length,
       settled_before: plan.settled,
-      recorded: { normal, skipped, error },
+      recorded: counts,
       records: end.records,
       not_run: notRun,
       retries: this.#retries,
       elapsed_ms: Math.round(end.elapsedMs),
-      durations: normal + skipped + error === 0 ? null : this.#quantiles(),
-      histogram: normal + skipped + error === 0 ? null : this.#buckets(),
+      durations: recorded === 0 ? null : this.#quantiles(),
+      histogram: recorded === 0 ? null : this.#buckets(),
       slowest: this.#slowest,
       errors: [...this.#errors.values()].sort((a, b) => b.count - a.count),
       cannot_run: [...plan.cannotRun, ...this.#leftOut],
@@ -123,12 +120,12 @@ export class SummaryBuilder {
   }
 
   #quantiles() {
-    const at = (percentile: number): number => Math.round(this.#durations.percentile(percentile) / 100) / 10;
+    const at = (percent: number): number => Math.round((this.#tally.percentileMs(percent) ?? 0) * 10) / 10;
     return {
       p50_ms: at(50),
       p95_ms: at(95),
       p99_ms: at(99),
-      max_ms: Math.round(this.#durations.max / 100) / 10,
+      max_ms: at(100),
     };
   }
 

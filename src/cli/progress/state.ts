@@ -1,4 +1,4 @@
-import { createHistogram } from 'node:perf_hooks';
+import { RunTally } from '../../app/unit/tally.js';
 import type { OutcomeCounts, RunEvent } from '../../core/unit/events.js';
 
 /** What a run waits for, other than its queries; the one that matters most. */
@@ -57,8 +57,6 @@ const REMEMBERED = 16_384;
 const ENOUGH_FOR_ETA = 10;
 const ROUNDS_FOR_ETA = 2;
 const MIN_TIME_FOR_ETA_MS = 3_000;
-// The histogram counts microseconds, up to a week; three significant digits cost about 250 kB.
-const HIGHEST_US = 7 * 86_400 * 1_000_000;
 
 interface Running {
   readonly attempt: number;
@@ -77,7 +75,6 @@ export class RunProgress {
   #total = 0;
   #settled = 0;
   #concurrency = 1;
-  #counts = { normal: 0, skipped: 0, error: 0 };
   #retries = 0;
   #started = false;
   #ended = false;
@@ -93,8 +90,7 @@ export class RunProgress {
   #lostMs = 0;
   #firstQueryActiveMs: number | undefined;
   readonly #completions = new Float64Array(REMEMBERED);
-  #completed = 0;
-  readonly #durations = createHistogram({ lowest: 1, highest: HIGHEST_US, figures: 3 });
+  readonly #tally = new RunTally();
 
   /** Takes an event that happened at `nowMs`. */
   apply(event: RunEvent, nowMs: number): void {
@@ -129,10 +125,8 @@ export class RunProgress {
       case 'query_recorded':
         this.#running.delete(event.query);
         this.#waiting.delete(event.query);
-        this.#counts[event.outcome]++;
-        this.#completions[this.#completed % REMEMBERED] = this.#activeMs(now);
-        this.#completed++;
-        this.#durations.record(Math.min(HIGHEST_US, Math.max(1, Math.round(event.duration_ms * 1000))));
+        this.#completions[this.#tally.recorded % REMEMBERED] = this.#activeMs(now);
+        this.#tally.record(event.outcome, event.duration_ms);
         break;
       case 'engine_lost':
         this.#lost = { reason: event.reason, sinceMs: this.#lost?.sinceMs ?? now };
@@ -157,21 +151,20 @@ export class RunProgress {
   /** How the run stands at `nowMs`. */
   snapshot(nowMs: number): ProgressSnapshot {
     const now = this.#tick(nowMs);
-    const { normal, skipped, error } = this.#counts;
-    const any = this.#durations.count > 0;
+    const { counts, recorded } = this.#tally;
     return {
       unit: this.#unit,
       total: this.#total,
-      done: normal + skipped + error,
+      done: recorded,
       settled: this.#settled,
-      counts: { normal, skipped, error },
+      counts,
       retries: this.#retries,
       // The others of those that started wait for the disk.
       running: Math.min(this.#running.size, this.#concurrency),
       longest: this.#longest(now),
       perSecond: this.#lost === undefined ? this.#recentRate(now) : undefined,
-      p50Ms: any ? this.#durations.percentile(50) / 1000 : undefined,
-      p95Ms: any ? this.#durations.percentile(95) / 1000 : undefined,
+      p50Ms: this.#tally.percentileMs(50),
+      p95Ms: this.#tally.percentileMs(95),
       etaMs: this.#eta(now),
       elapsedMs: (this.#endMs ?? now) - (this.#startMs ?? now),
       condition: this.#ended ? undefined : this.#condition(now),
@@ -217,13 +210,13 @@ export class RunProgress {
 
   /** When the completion ended that has `later` others after it; only for those that are remembered. */
   #completion(later: number): number {
-    return this.#completions[(this.#completed - 1 - later) % REMEMBERED] ?? 0;
+    return this.#completions[(this.#tally.recorded - 1 - later) % REMEMBERED] ?? 0;
   }
 
   /** How many of the remembered completions, which are in order of time, came after `sinceMs`. */
   #completedSince(sinceMs: number): number {
     let low = 0;
-    let high = Math.min(this.#completed, REMEMBERED);
+    let high = Math.min(this.#tally.recorded, REMEMBERED);
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (this.#completion(middle) > sinceMs) low = middle + 1;
@@ -234,12 +227,13 @@ export class RunProgress {
 
   /** Completions a second on the clock of {@link #activeMs}. */
   #recentRate(now: number): number | undefined {
-    if (this.#completed === 0 || this.#firstQueryActiveMs === undefined) return undefined;
+    if (this.#tally.recorded === 0 || this.#firstQueryActiveMs === undefined) return undefined;
     const active = this.#activeMs(now);
     const enough = Math.max(ENOUGH_FOR_RATE, ROUNDS_FOR_RATE * this.#concurrency);
-    const remembered = Math.min(this.#completed, REMEMBERED);
+    const remembered = Math.min(this.#tally.recorded, REMEMBERED);
     // What is remembered begins with the first query, or with the oldest completion that is still there.
-    const begin = this.#completed > REMEMBERED ? this.#completion(REMEMBERED - 1) : this.#firstQueryActiveMs;
+    const begin =
+      this.#tally.recorded > REMEMBERED ? this.#completion(REMEMBERED - 1) : this.#firstQueryActiveMs;
     const wanted = remembered > enough ? this.#completion(enough) : begin;
     const since = Math.max(begin, Math.min(active - RATE_WINDOW_MS, wanted));
     const count = since > this.#firstQueryActiveMs ? this.#completedSince(since) : remembered;
@@ -251,16 +245,16 @@ export class RunProgress {
    * median: when fewer queries are left than run at once, the rate alone promises too much.
    */
   #eta(now: number): number | undefined {
-    const remaining = this.#total - this.#completed;
+    const remaining = this.#total - this.#tally.recorded;
     if (this.#ended || this.#lost !== undefined || this.#stopping !== undefined || remaining <= 0) {
       return undefined;
     }
     const rate = this.#recentRate(now);
     const enough = Math.max(ENOUGH_FOR_ETA, ROUNDS_FOR_ETA * this.#concurrency);
-    if (rate === undefined || rate === 0 || this.#completed < enough) return undefined;
+    if (rate === undefined || rate === 0 || this.#tally.recorded < enough) return undefined;
     if (this.#activeMs(now) - (this.#firstQueryActiveMs ?? 0) < MIN_TIME_FOR_ETA_MS) return undefined;
     const youngest = [...this.#running.values()].at(-1);
-    const medianMs = this.#durations.percentile(50) / 1000;
+    const medianMs = this.#tally.percentileMs(50) ?? 0;
     const untilMedianMs = youngest === undefined ? 0 : medianMs - (now - youngest.sinceMs);
     return Math.max((remaining * 1000) / rate, untilMedianMs);
   }

@@ -107,6 +107,11 @@ function noteError(dataDirectory: string, cause: unknown): QrunError {
   );
 }
 
+// The one lock that is not flock(2) (see FileLock), because here it is the better one. It has to be seen by all machines
+// that share the sweep's directory, and some file systems keep flock(2) on one machine (NFS with local locks, SMB) or
+// refuse it; a directory is made by one alone on all of them. No kernel ends it with its holder, so that its age must, and
+// two may hold it for a moment: setups survive that, because they are idempotent; a log would not.
+//
 // A setup may take minutes; the holder renews its lock every 15 s, so that a dead one is noticed in 30.
 const STALE_MS = 30_000;
 const WAIT_MS = 600_000;
@@ -123,7 +128,7 @@ export interface SetupWait {
 }
 
 /**
- * Runs `work` while no other qrun of the same sweep on this machine prepares a server. This lock saves work
+ * Runs `work` while no other qrun of the same sweep prepares a server, on whatever machine. This lock saves work
  * and confusion; it guards no data (setup files are idempotent, results have the kernel lock of their log).
  *
  * Errors: QrunError `SETUP_FAILED` when another one holds it for ten minutes (`limitMs`) or it cannot be taken at
