@@ -123,7 +123,7 @@ describe.each(
 )('%s', (_, kind) => {
   it('that is a file of something else is neither emptied nor appended to', async () => {
     put(root, kind.file, PRECIOUS);
-    await refused(kind, /not a file that qrun has begun|is no log of qrun|is damaged|does not begin/);
+    await refused(kind, /not a file that qrun has begun|is not a log of qrun|is damaged|does not begin/);
     expect(readFileSync(join(root, kind.file), 'utf8')).toBe(PRECIOUS);
   });
 });

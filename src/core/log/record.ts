@@ -45,7 +45,7 @@ function errorJson({ code, name, kind, message }: QueryError): string {
 /**
  * Turns the rows of a normal result into records, without parsing them: the row's own bytes are spliced in.
  *
- * Feed the result's bytes in order, in any pieces. Each call gives the bytes of the records that are complete
+ * Feed the result's bytes in order, in any pieces. Each call returns the bytes of the records that are complete
  * so far, as pieces that may alias this and earlier chunks, which must therefore not be used again; after the
  * last piece all `rows` records were given, which `finish` checks. Memory: the longest row, where it is cut
  * between pieces.

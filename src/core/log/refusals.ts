@@ -8,7 +8,7 @@ const SHOWN_BYTES = 400;
 /**
  * Returns what refuses a log that a run must not append to, for the scan that reads it: each method throws QrunError
  * `LOG_FOREIGN` for a record of another unit, `LOG_SCHEMA` for one of a later version, `LOG_DAMAGED` for a line that is
- * no JSON. Lines of JSON that belong to no unit are passed over.
+ * not JSON. Lines of JSON that belong to no unit are passed over.
  */
 export function refusals(path: string, unit: string): OtherLines {
   return {
@@ -30,7 +30,7 @@ export function refusals(path: string, unit: string): OtherLines {
     unreadable(offset, bytes) {
       throw new QrunError(
         'LOG_DAMAGED',
-        `${path} is damaged: the line at byte ${offset} (${bytes} bytes) is no record`,
+        `${path} is damaged: the line at byte ${offset} (${bytes} bytes) is not a record`,
         {
           hint:
             `look at it with: tail -c +${offset + 1} ${path} | head -c ${Math.min(bytes, SHOWN_BYTES)}; ` +

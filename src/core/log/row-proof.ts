@@ -328,7 +328,7 @@ export class RowProof {
     }
     // The end of what is open has ended the number, and is the wrong one.
     const isEnd = state <= ZERO && (byte === CLOSE_BRACE || byte === CLOSE_BRACKET);
-    return fault(`${place} is ${shown(byte)} in place of ${belongsAt(isEnd ? AFTER : state)}`);
+    return fault(`${place} is ${shown(byte)} instead of ${belongsAt(isEnd ? AFTER : state)}`);
   }
 
   #tooDeep(offset: number): RowFault {

@@ -4,7 +4,7 @@ const UNITS = ['', 'K', 'M', 'G', 'T'] as const;
 export const SIZE_EXAMPLES = '512M, 8G, 1.5GiB';
 
 /**
- * The bytes that a text such as `8G`, `512M` or `1.5GiB` stands for, in whole ones; `undefined` where the text is
+ * Returns the bytes that a string such as `8G`, `512M` or `1.5GiB` stands for, in whole ones; `undefined` where it is
  * no such size, or one that a number cannot hold exactly. K, M, G and T are powers of 1024, as in systemd
  * (systemd.resource-control(5), MemoryMax=); without a unit the number is of bytes. `8GB` is refused, because it
  * means a power of 1000 elsewhere.

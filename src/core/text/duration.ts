@@ -7,8 +7,8 @@ export const DURATION_EXAMPLES = '500ms, 30s, 5m, 2h';
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /**
- * The milliseconds that a text such as `500ms`, `30s`, `1.5m` or `2h` stands for, rounded to whole ones; `undefined`
- * where the text is not a number with one of these units, or is longer than {@link MAX_DURATION_MS}. Zero is a
+ * Returns the milliseconds that a string such as `500ms`, `30s`, `1.5m` or `2h` stands for, rounded to whole ones; `undefined`
+ * where it is not a number with one of these units, or is longer than {@link MAX_DURATION_MS}. Zero is a
  * duration; callers that need a positive one refuse it themselves.
  */
 export function parseDuration(text: string): number | undefined {

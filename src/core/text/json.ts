@@ -23,8 +23,8 @@ export function jsonLine<T = never>(value: NoInfer<T>): string {
 }
 
 /**
- * Returns what `parse` makes of the lines of a text, in order, without those that it cannot read (`undefined`) and
- * empty ones; `undefined` for a text with more than ten thousand lines that cannot be read, which is no such file.
+ * Returns what `parse` makes of the lines of a string, in order, without those that it cannot read (`undefined`) and
+ * empty ones; `undefined` for one with more than ten thousand lines that cannot be read, which is not such a file.
  */
 export function entriesOf<T>(text: string, parse: (line: string) => T | undefined): T[] | undefined {
   const entries: T[] = [];

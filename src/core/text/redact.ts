@@ -5,7 +5,7 @@ import type { ParsedQuery } from '../sql/statement.js';
 import { looksSecret, namesHiddenValue } from './secret-names.js';
 
 /** What stands in a message in place of a secret. */
-export const HIDDEN = "'...'";
+const HIDDEN = "'...'";
 
 /** What a failed query was sent with. */
 export interface Sent {
@@ -244,7 +244,7 @@ const SCHEME = /\b(Bearer|Basic)\s+[\w.~+/=-]{6,}/g;
  * The text without what has the form of a key: access keys and tokens of the large providers, private keys in PEM, the
  * user and password of URLs, parameters of URLs with the names of secrets, and tokens behind `Bearer` and `Basic`.
  */
-export function withoutKeys(message: string): string {
+function withoutKeys(message: string): string {
   let text = message;
   if (text.includes('PRIVATE KEY-----')) text = text.replace(PRIVATE_KEY, HIDDEN);
   if (text.includes('://')) text = text.replace(/[^\s'"`<>]+/g, withoutUrlSecrets);

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { type Dirent, readdirSync } from 'node:fs';
 import { sep } from 'node:path';
 
-// Linux takes any bytes as a name. Node decodes them as UTF-8, with this in place of what is none: such a name leads to
+// Linux takes any bytes as a name. Node decodes them as UTF-8, with this instead of what is not UTF-8: such a name leads to
 // nothing. (It may also stand in a name by itself, which then leads to its file.)
 const REPLACEMENT = '\ufffd';
 const SLASH = Buffer.from(sep);
@@ -13,7 +13,7 @@ export function mayBeForeign(name: string): boolean {
 }
 
 /**
- * What the bytes of a path look like beneath a directory, with `\xe9` for each that is no UTF-8; `undefined` when they
+ * What the bytes of a path look like beneath a directory, with `\xe9` for each that is not UTF-8; `undefined` when they
  * are all UTF-8, or nothing there has that name. `path`: as it was decoded; where several names look like it, all of
  * them.
  */
@@ -66,7 +66,7 @@ function entriesOf(directory: Buffer): Dirent<Buffer>[] {
   }
 }
 
-// A byte is no UTF-8 by itself where decoding leaves a replacement that is not there in the bytes.
+// A byte is not UTF-8 by itself where decoding leaves a replacement that is not there in the bytes.
 function escaped(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString('utf8');
   let text = '';

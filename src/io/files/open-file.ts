@@ -6,7 +6,7 @@ const MIB = 1024 ** 2;
 
 /**
  * How large a file may be, bytes, by what it is. The limits are far above what anybody needs and below what takes the
- * memory of the machine: a file without an end, or a result in place of a query, is refused.
+ * memory of the machine: a file without an end, or a result instead of a query, is refused.
  */
 export const SIZE_LIMITS = {
   query: 64 * MIB,
@@ -117,7 +117,7 @@ export async function openToReadAsync(
   }
 }
 
-/** What stands at a path, in words, where that is no regular file; `undefined` for a regular one. */
+/** What stands at a path, in words, where that is not a regular file; `undefined` for a regular one. */
 export function strangeness(stat: Stats): string | undefined {
   if (stat.isFile()) return undefined;
   if (stat.isDirectory()) return 'a directory';

@@ -47,7 +47,7 @@ export function believeBelow(directory: string, isTrusted: () => boolean = () =>
   believed.set(resolve(directory), isTrusted);
 }
 
-/** The directories that are believed, for a thread of this process, which has to be told anew. */
+/** The directories that are believed, for a thread of this process, which has to learn of them anew. */
 export function believedDirectories(): string[] {
   return [...believed].flatMap(([directory, isTrusted]) => (isTrusted() ? [directory] : []));
 }
@@ -70,7 +70,7 @@ export function strangerAt(stat: Stats, path: string): string | undefined {
   return `it belongs to another user (uid ${stat.uid}), and everybody may put files into its directory: look at it, and accept it with --trust or qrun trust`;
 }
 
-/** Whether a path lies at or below a directory that {@link believeBelow} was told of. */
+/** Whether a path lies at or below a directory that {@link believeBelow} was called with. */
 export function isBelieved(path: string): boolean {
   const at = resolve(path);
   return [...believed].some(([directory, isTrusted]) => isBeneath(at, directory) && isTrusted());

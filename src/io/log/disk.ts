@@ -30,7 +30,7 @@ export interface LogFile {
   sizeBytes(): number;
   /** `true` while the path still leads to the file that was opened first. */
   isCurrent(): boolean;
-  /** Reads up to `length` bytes at `position` into `buffer`; gives how many, 0 at the end. */
+  /** Reads up to `length` bytes at `position` into `buffer`; resolves with how many, 0 at the end. */
   read(buffer: Buffer, length: number, position: number): Promise<number>;
   /** Appends all bytes, in as many write(2) calls as the system takes. They are used again once it has resolved. */
   append(bytes: Buffer): Promise<void>;

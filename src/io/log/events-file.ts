@@ -21,7 +21,7 @@ export interface EventsFile {
   readonly sink: EventSink;
   /**
    * Waits until everything is handed to the operating system, as long as it takes something: a second without that is
-   * told as a failure, and what is left is dropped.
+   * reported as a failure, and what is left is dropped.
    */
   close(): Promise<void>;
 }
@@ -39,7 +39,7 @@ const READER_WAIT_MS = 2_000;
 /**
  * Appends events to a file, one JSON line each, with the time in `at` first; the file is made when it is missing. A
  * named pipe, a terminal and a device such as /dev/null are as good. For machines that watch a run: it is not durable,
- * never fails a run and never waits for a reader; the first failure is told once, and the rest is dropped.
+ * never fails a run and never waits for a reader; the first failure is reported once, and the rest is dropped.
  *
  * A file or a pipe of another user is not written to, nor a file that has other names (hard links).
  */

@@ -2,10 +2,10 @@ import type { FileHandle } from 'node:fs/promises';
 import { QrunError } from '../../core/errors.js';
 import {
   Continuation,
+  type Finding,
   type LogCollector,
   LogScanner,
   type LogTail,
-  type Told,
 } from '../../core/log/scan/index.js';
 import { isMissing, readError } from '../files/failures.js';
 import { openToReadAsync } from '../files/open-file.js';
@@ -50,7 +50,7 @@ export class LogFollower {
   #collector: LogCollector | undefined;
   #state: FileState | undefined;
   #tail: LogTail | undefined;
-  #last: Told | undefined;
+  #last: Finding | undefined;
 
   /** `newCollector` is called before the first byte is read, and whenever reading starts anew. */
   constructor(path: string, unit: string, newCollector: () => LogCollector) {

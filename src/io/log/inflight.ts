@@ -24,7 +24,7 @@ export interface InflightOptions {
   readonly slots: number;
   /** The final state that the log has of a query, by its name. */
   readonly finalOf: (query: string) => FinalState | undefined;
-  /** Told once why the journal is of no use; the run goes on without it. */
+  /** Called once with why the journal is of no use; the run goes on without it. */
   readonly onTrouble: (message: string) => void;
 }
 
@@ -38,7 +38,7 @@ const SPACE = Buffer.from(' ');
  *
  * It is advice and never a truth about results: the log decides what is recorded. It is not synced, because what is
  * in the page cache survives the death of a process. Nothing of it ever fails a run: where it cannot be read or
- * written, or something else has its name, `onTrouble` is told and nothing is noted.
+ * written, or something else has its name, `onTrouble` is called and nothing is noted.
  *
  * Opening it makes suspects of what was in flight, and replaces it whole (by a rename), so that no death counts
  * twice. Each query has a line of its own size in place, about 3 microseconds for the two writes.
@@ -63,7 +63,7 @@ export class InflightJournal {
     this.#firstLine = 1 + suspects.length;
     for (let slot = options.slots - 1; slot >= 0; slot -= 1) this.#free.push(slot);
     if (isUsable) this.#create();
-    // Whoever calls process.exit, or meets an exception that nobody catches, is no victim of a query.
+    // Whoever calls process.exit, or meets an exception that nobody catches, is not the victim of a query.
     process.once('exit', this.#onExit);
   }
 
@@ -74,7 +74,7 @@ export class InflightJournal {
       const left = readLeft(path);
       const journal = left === undefined ? undefined : parseInflight(left);
       if (left !== undefined && journal === undefined) {
-        throw new Error('it is no journal of qrun; move it away');
+        throw new Error('it is not a journal of qrun; move it away');
       }
       if (journal === undefined || journal === 'unknown') return new InflightJournal(options, [], true);
       const suspects = suspectsOf(journal, { boot: bootId(), finalOf: options.finalOf });
@@ -85,7 +85,7 @@ export class InflightJournal {
     }
   }
 
-  /** Notes a query that is about to be sent; gives its place for {@link end}, `-1` where nothing is noted. */
+  /** Notes a query that is about to be sent; returns its place for {@link end}, `-1` where nothing is noted. */
   begin(query: string, fingerprint: string, alone: boolean): number {
     if (this.#fd < 0) return -1;
     const slot = this.#free.pop();

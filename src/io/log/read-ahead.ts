@@ -2,7 +2,7 @@
 export const READ_BYTES = 1024 * 1024;
 
 /**
- * Reads a file from `from` to `end`, or to its end where that comes first, and gives it piece by piece to `use`; the
+ * Reads a file from `from` to `end`, or to its end where that comes first, and calls `use` with it, piece by piece; the
  * next piece is read meanwhile. Resolves with the offset behind the last byte, once no read is under way any more,
  * also when it rejects: with what `read` rejected with, or `use` threw.
  *

@@ -40,7 +40,7 @@ export interface LogOptions {
    * all. It costs whoever waits for the acknowledgement this time, and saves all the others a sync.
    */
   readonly gatherMs?: number;
-  /** Told after a torn tail was saved aside and cut off. */
+  /** Called after a torn tail was saved aside and cut off. */
   readonly onRepair?: (repair: { bytes: number; savedAs: string; reason: string }) => void;
 }
 
@@ -86,7 +86,7 @@ export class ResultLog {
   readonly #options: LogOptions;
   readonly #file: LogFile;
   readonly #network: boolean;
-  // A group that never became whole and has good lines behind it is no state: its query runs again.
+  // A group that never became whole and has good lines behind it does not count: its query runs again.
   readonly #final: FinalStates;
   #scanner: LogScanner;
   readonly #buffer = new RecordBuffer();
@@ -393,7 +393,7 @@ export class ResultLog {
     const got = await this.#read(start, start.length, 0);
     const read = start.subarray(0, got);
     if (read.every((byte, at) => byte === 0 || byte === LOG_START[at])) return;
-    throw new QrunError('LOG_UNUSABLE', `${this.path} is no log of qrun: it holds no record`, {
+    throw new QrunError('LOG_UNUSABLE', `${this.path} is not a log of qrun: it holds no record`, {
       hint: 'name another file with --log; nothing was changed',
     });
   }
@@ -422,7 +422,7 @@ function asLogError(error: unknown, path: string): unknown {
   });
 }
 
-// Gives the bytes of all groups to `write`, in buffers of about 1 MiB: small batches are one write, large ones stay in
+// Calls `write` with the bytes of all groups, in buffers of about 1 MiB: small batches are one write, large ones stay in
 // bounds. Each is valid until its write has ended.
 async function encodeBatch(
   due: readonly Pending[],

@@ -170,7 +170,7 @@ describe('what has the name of the journal', () => {
 
   it('a file of somebody else stays as it is', () => {
     writeFileSync(path, 'dear diary\n');
-    expectUseless(/no journal of qrun; move it away/);
+    expectUseless(/not a journal of qrun; move it away/);
     expect(readFileSync(path, 'utf8')).toBe('dear diary\n');
   });
 

@@ -321,7 +321,7 @@ describe('a torn end', () => {
       const path = freshLog(Buffer.from(text));
       expect(await failureOf(openLog(path))).toMatchObject({
         code: 'LOG_UNUSABLE',
-        message: `${path} is no log of qrun: it holds no record`,
+        message: `${path} is not a log of qrun: it holds no record`,
       });
       expect(readFileSync(path, 'utf8')).toBe(text);
       expect([...companions(path).keys()]).toEqual([]);
@@ -440,7 +440,7 @@ describe('a log that cannot be trusted', () => {
   it('is refused when the damage is its last line, in words that are true', async () => {
     const path = freshLog(Buffer.concat([good, Buffer.from('no json\n')]));
     const { message } = await failureOf(openLog(path));
-    expect(message).toContain(`the line at byte ${good.length} (8 bytes) is no record`);
+    expect(message).toContain(`the line at byte ${good.length} (8 bytes) is not a record`);
     expect(message).not.toContain('others follow');
   });
 

@@ -136,7 +136,7 @@ describe('what is no rows', () => {
     ['an exception behind rows', ['{"a":1}\n', 'Code: 395'], 'line 2 does not begin with "{"', false],
     ['an empty line', ['{"a":1}\n\n'], 'line 2 does not begin with "{"', false],
     ['an array', ['[{"a":1},\n'], 'line 1 does not begin with "{"', false],
-    ['a row cut by text', ['{"a":1}\n{"a"Code: 1\n'], 'byte 5 of row 2 is "C" in place of ":"', false],
+    ['a row cut by text', ['{"a":1}\n{"a"Code: 1\n'], 'byte 5 of row 2 is "C" instead of ":"', false],
     ['a row with \\r', ['{"a":1}\r\n'], 'line 1 does not end with "}"', false],
     ['one brace', ['{\n'], 'line 1 does not end with "}"', false],
     ['one brace and its end in the next piece', ['{', '\n'], 'line 1 does not end with "}"', false],

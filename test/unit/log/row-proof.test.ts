@@ -135,7 +135,7 @@ describe('RowProof', () => {
   });
 
   it.each<[string, string, string]>([
-    ['words', '{not json}\n', 'byte 2 of row 1 is "n" in place of a key or "}"'],
+    ['words', '{not json}\n', 'byte 2 of row 1 is "n" instead of a key or "}"'],
     ['another record', '{"a":1},"unit":"o","row":{"b":2}\n', 'byte 8 of row 1, behind its end, is ","'],
     ['two objects', '{"a":1}{"a":2}\n', 'byte 8 of row 1, behind its end, is "{"'],
     ['a blank behind', '{"a":1} \n', 'byte 8 of row 1, behind its end, is 0x20'],
@@ -149,27 +149,27 @@ describe('RowProof', () => {
       `{"a":"${'x'.repeat(5000)}\x1f${'x'.repeat(500)}"}\n`,
       'byte 5007 of row 1 is the control byte 0x1f',
     ],
-    ['an open array', '{"a":[1}\n', 'byte 8 of row 1 is "}" in place of "," or the end'],
-    ['a crossed end', '{"a":[{"b":1]}}\n', 'byte 13 of row 1 is "]" in place of'],
-    ['a trailing comma', '{"a":1,}\n', 'byte 8 of row 1 is "}" in place of a key'],
-    ['a comma in an array', '{"a":[1,]}\n', 'byte 9 of row 1 is "]" in place of a value'],
-    ['a leading zero', '{"a":01}\n', 'byte 7 of row 1 is "1" in place of what belongs to a number'],
+    ['an open array', '{"a":[1}\n', 'byte 8 of row 1 is "}" instead of "," or the end'],
+    ['a crossed end', '{"a":[{"b":1]}}\n', 'byte 13 of row 1 is "]" instead of'],
+    ['a trailing comma', '{"a":1,}\n', 'byte 8 of row 1 is "}" instead of a key'],
+    ['a comma in an array', '{"a":[1,]}\n', 'byte 9 of row 1 is "]" instead of a value'],
+    ['a leading zero', '{"a":01}\n', 'byte 7 of row 1 is "1" instead of what belongs to a number'],
     ['nan', '{"a":nan}\n', 'output_format_json_quote_denormals'],
     ['-inf', '{"a":-inf}\n', 'output_format_json_quote_denormals'],
     ['NaN', '{"a":[1,NaN]}\n', 'output_format_json_quote_denormals'],
-    ['a half word', '{"a":nul}\n', 'byte 9 of row 1 is "}" in place of true, false or null'],
-    ['an escape', '{"a":"\\x41"}\n', 'byte 8 of row 1 is "x" in place of one of'],
+    ['a half word', '{"a":nul}\n', 'byte 9 of row 1 is "}" instead of true, false or null'],
+    ['an escape', '{"a":"\\x41"}\n', 'byte 8 of row 1 is "x" instead of one of'],
     [
       'digits of an escape',
       '{"a":"\\u12g4"}\n',
-      'byte 11 of row 1 is "g" in place of what belongs to an escape',
+      'byte 11 of row 1 is "g" instead of what belongs to an escape',
     ],
     ['half a surrogate pair', '{"a":"\\ud800"}\n', 'surrogates in pairs'],
     ['its other half', '{"a":"\\udc00"}\n', 'surrogates in pairs'],
     ['a byte order mark', '\ufeff{"a":1}\n', 'line 1 does not begin with "{"'],
     ['an array', '[1]\n', 'line 1 does not begin with "{"'],
-    ['a text that is not ASCII outside of one', '{"a":é}\n', 'byte 6 of row 1 is 0xc3 in place of a value'],
-    ['the second row', '{"a":1}\n{"a":}\n', 'byte 6 of row 2 is "}" in place of a value'],
+    ['a text that is not ASCII outside of one', '{"a":é}\n', 'byte 6 of row 1 is 0xc3 instead of a value'],
+    ['the second row', '{"a":1}\n{"a":}\n', 'byte 6 of row 2 is "}" instead of a value'],
   ])('says what is wrong and where: %s', (_, text, reason) => {
     expect(faultOf(text)).toContain(reason);
     expect(whyNot([...Buffer.from(text)].map(byte => Buffer.of(byte)))).toBe(faultOf(text));

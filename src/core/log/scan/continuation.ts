@@ -2,10 +2,9 @@ import type { LogVisitor } from './log-scan.js';
 import type { RecordHead } from './record-head.js';
 
 /**
- * One thing that a visitor was told, with what tells it from another one at the same place. Of a record that is its
- * run, because a run is one process, which ends with an append that failed: it writes no second one to a place.
+ * One thing that was found, with what tells it from another one at the same place. Of a record that is its run, because a run is one process, which ends with an append that failed: it writes no second one to a place.
  */
-export interface Told {
+export interface Finding {
   readonly kind: keyof LogVisitor;
   readonly start: number;
   /** Of a group its end, of what is unreadable its length, of a partial one the records seen, of a newer one its schema. */
@@ -14,23 +13,23 @@ export interface Told {
   readonly text: string | undefined;
 }
 
-/** A visitor who is told only what follows the thing that it was told last, if that comes first. */
+/** Passes on to a visitor only what comes after the thing that was found last, if that one comes first. */
 export class Continuation implements LogVisitor {
   readonly #visitor: LogVisitor;
-  readonly #awaited: Told | undefined;
+  readonly #awaited: Finding | undefined;
   #hasMet: boolean;
-  last: Told | undefined;
+  last: Finding | undefined;
   /** Something else came first. */
   differs = false;
 
-  constructor(visitor: LogVisitor, last: Told | undefined) {
+  constructor(visitor: LogVisitor, last: Finding | undefined) {
     this.#visitor = visitor;
     this.#awaited = last;
     this.#hasMet = last === undefined;
     this.last = last;
   }
 
-  /** Whether what was told last was found again. */
+  /** Whether what was found last was found again. */
   get isOne(): boolean {
     return this.#hasMet && !this.differs;
   }
@@ -55,13 +54,13 @@ export class Continuation implements LogVisitor {
     if (this.#isNew('unreadable', start, bytes, undefined)) this.#visitor.unreadable(start, bytes);
   }
 
-  #isNew(kind: Told['kind'], start: number, number: number, text: string | undefined): boolean {
+  #isNew(kind: Finding['kind'], start: number, number: number, text: string | undefined): boolean {
     if (this.differs) return false;
     if (this.#hasMet) {
       this.last = { kind, start, number, text };
       return true;
     }
-    const awaited = this.#awaited as Told;
+    const awaited = this.#awaited as Finding;
     this.#hasMet =
       awaited.kind === kind && awaited.start === start && awaited.number === number && awaited.text === text;
     this.differs = !this.#hasMet;

@@ -10,7 +10,7 @@ export type GroupOfQuery = Pick<RecordHead, 'query' | 'fingerprint' | 'outcome' 
 
 const FINGERPRINT_BYTES = 16;
 
-// A row: outcome + 1, or 0 for none; parts; the number of the run; 1 where the fingerprint has a text of its own;
+// A row: outcome + 1, or 0 for none; parts; the number of the run; 1 where the fingerprint is kept as a string;
 // and its 16 bytes.
 const ROW = 8;
 const PARTS = 1;

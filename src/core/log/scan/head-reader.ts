@@ -279,7 +279,7 @@ export class HeadReader {
     return true;
   }
 
-  // -1 where there is no digit.
+  // Returns -1 where there is no digit.
   #integer(): number {
     const bytes = this.#bytes;
     const limit = this.#limit;

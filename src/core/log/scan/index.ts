@@ -6,7 +6,7 @@ import type { FinalStates } from './final-states.js';
  * imported from outside of it.
  */
 export { AuditedLog, type Standing } from './audited-log.js';
-export { Continuation, type Told } from './continuation.js';
+export { Continuation, type Finding } from './continuation.js';
 export { FinalStates } from './final-states.js';
 export { LogScanner, type LogTail, type OtherLines } from './log-scan.js';
 

@@ -32,7 +32,7 @@ export interface LogTail {
 const NEWLINE = 10;
 // A line longer than this whose head was read is not kept: only its length counts.
 const KEEP_BYTES = 8 * 1024 * 1024;
-// Below V8's longest string (512 MiB); a longer line that is no record of ours cannot be read at all.
+// Below V8's longest string (512 MiB); a longer line that is not a record of this unit cannot be read at all.
 const PARSE_LIMIT_BYTES = 256 * 1024 * 1024;
 
 /**
@@ -41,7 +41,7 @@ const PARSE_LIMIT_BYTES = 256 * 1024 * 1024;
  * Records are recognised by their fixed prefix and their length and are not parsed, so that long rows cost next
  * to nothing; lines of any other form are parsed as JSON one by one, and so is the last record that a run left
  * before another writer's line or the end: only that one can be a torn record to which a line was glued that is
- * exactly as long as what was torn off. Such a line was told as a record before it is told as `unreadable`.
+ * exactly as long as what was torn off. Such a line was reported as a record before it is reported as `unreadable`.
  * Chunks may be reused by the caller after `push`. Memory: one head, and at most two lines.
  */
 export class LogScanner {

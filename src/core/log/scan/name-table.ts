@@ -57,7 +57,7 @@ export class NameTable {
     return (this.#slots[slot + 1] as number) - 1;
   }
 
-  // Puts the name as JSON writes it into `#text`, and gives its length.
+  // Puts the name as JSON writes it into `#text`, and returns its length.
   #encode(name: string): number {
     // As \u0000 each unit takes six bytes.
     if (6 * name.length > this.#text.length) {
