@@ -4,7 +4,7 @@ import type { BenchContext, PartResult } from './result.js';
 
 const PRODUCERS = 64;
 
-/** Durable records a second, as the log takes them: written, size compared, fdatasync, acknowledged. */
+/** Durable records per second, as the log accepts them: written, size compared, fdatasync, acknowledged. */
 export async function commit(context: BenchContext): Promise<PartResult> {
   const { directory, rounds, scale, tell } = context;
   const kinds = [
@@ -33,7 +33,7 @@ export async function commit(context: BenchContext): Promise<PartResult> {
     title: 'Durable records',
     how:
       `Groups of one record of 300 bytes into one log, each producer waiting for its acknowledgement, medians of ${rounds} ` +
-      'rounds. The delay is put before each real fdatasync.',
+      'rounds. The delay is inserted before each real fdatasync.',
     table: {
       head: ['', 'records/s'],
       rows: kinds.map(({ name }, i) => [name, median(rates[i] ?? [])]),

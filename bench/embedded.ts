@@ -13,7 +13,7 @@ export async function embedded(context: BenchContext): Promise<PartResult> {
   const small = makeUnit(join(directory, 'light'), count);
   const heavy = join(directory, 'heavy');
   mkdirSync(heavy);
-  // About 15 s of work on 2 cores, so that the start, on one core, does not decide.
+  // About 15 s of work on 2 cores, so that the start, on one core, matters little.
   const rows = Math.ceil((150_000_000 * cores) / scale);
   for (let i = 0; i < 8; i += 1) {
     writeFileSync(
@@ -47,8 +47,8 @@ export async function embedded(context: BenchContext): Promise<PartResult> {
     part: 'embedded',
     title: 'Embedded engine',
     how:
-      `${cores} cores, -P16, medians of ${rounds} rounds; cores in use over the whole process, its start on one core ` +
-      'included, with 8 queries that take a few seconds each.',
+      `${cores} cores, -P16, medians of ${rounds} rounds. Cores in use are those of the whole process, including its start on one ` +
+      'core, with 8 queries that take a few seconds each.',
     table: {
       head: ['', ''],
       rows: [

@@ -6,7 +6,7 @@ import { HTTP_PARAMETERS } from '../src/core/engines/engine-settings.js';
 import { HttpChannel } from '../src/io/engines/clickhouse/http/channel.js';
 import { ServerIdentity } from '../src/io/engines/clickhouse/http/identity.js';
 
-// Small queries over HTTP in a bare loop, results thrown away: what each transport allows at most.
+// Small queries over HTTP in a bare loop, results discarded: the most that each transport allows.
 // usage: loop.js KIND PORT QUERIES CONCURRENCY SQL
 
 const [kind = '', port = '', queries = '', concurrency = '', sql = ''] = process.argv.slice(2);

@@ -43,8 +43,8 @@ export async function makespan(context: BenchContext): Promise<PartResult> {
     how:
       `${count} queries of ${SHORTEST_S * 1000} ms to ${LONGEST_S} s (even on a logarithmic scale, fixed seed) at ` +
       `-P${CONCURRENCY}. The bound is the larger of sum / P and the longest; "in this order" is what a pool without ` +
-      'any cost of its own needs when each slot takes the next query as it gets free: the fewer queries, the more the ' +
-      'last ones count (200 of them: 1.25).',
+      'any cost of its own needs when each slot takes the next query as it becomes free. The fewer queries there are, ' +
+      'the more the last ones count (200 of them: 1.25).',
     table: {
       head: ['', 'seconds', 'of the bound'],
       rows: [

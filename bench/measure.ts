@@ -3,7 +3,7 @@ import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 
-/** The repository, seen from the compiled bench in .cache/bench/bench. */
+/** The repository, relative to the compiled bench in .cache/bench/bench. */
 export const REPOSITORY = resolve(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '../../..');
 
 /** What one run of a command took. */
@@ -78,7 +78,7 @@ export async function measure(command: string, args: readonly string[]): Promise
   return { seconds, cpuSeconds, stdout: texts[0] ?? '' };
 }
 
-/** Runs a Node program to its end and measures it, its peak of resident memory included. */
+/** Runs a Node program to its end and measures it, including its peak resident memory. */
 export async function measureNode(
   args: readonly string[],
   statuses: readonly number[] = [0],
@@ -103,7 +103,7 @@ export async function qrun(...args: readonly string[]): Promise<NodeMeasured> {
   return await measureNode([join(REPOSITORY, 'bin/qrun.cjs'), ...args]);
 }
 
-/** Runs a part of the bench in a process of its own; gives the JSON that it prints. */
+/** Runs a part of the bench in a separate process. Returns the JSON that it prints. */
 export async function worker<T>(part: string, ...args: readonly string[]): Promise<T> {
   const { texts } = await run(process.execPath, [
     join(REPOSITORY, '.cache/bench/bench', `${part}.js`),
@@ -112,7 +112,7 @@ export async function worker<T>(part: string, ...args: readonly string[]): Promi
   return JSON.parse(texts[0] ?? '') as T;
 }
 
-/** The middle of some numbers. */
+/** Returns the median of some numbers. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
@@ -121,7 +121,7 @@ export function median(values: readonly number[]): number {
     : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
-/** The median of the quotients of numbers that were measured in the same rounds. */
+/** Returns the median of the quotients of numbers that were measured in the same rounds. */
 export function medianRatio(of: readonly number[], to: readonly number[]): number {
   return median(of.map((value, i) => value / (to[i] ?? Number.NaN)));
 }

@@ -2,7 +2,7 @@ import type { BenchReport } from './report.js';
 import { shown } from './result.js';
 
 // One drawing in one file, without a library: bars on a logarithmic axis. It follows the reader's light or dark
-// theme by itself.
+// theme.
 
 const WIDTH = 720;
 const LEFT = 210;

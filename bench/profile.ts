@@ -27,18 +27,18 @@ const SYSTEM_CALLS: Readonly<Record<string, string>> = {
   hash: 'hash',
 };
 
-// By function, then by the file that it stands in; the first that fits.
+// By function, then by the file that contains it; the first match counts.
 const PLACES: readonly (readonly [RegExp, string])[] = [
   [/undici|wasm/, 'HTTP: undici'],
   [/@clickhouse/, '@clickhouse/client'],
-  [/dist\/core\/sql|dist\/app\/plan-unit/, 'lexing the SQL, twice'],
-  [/dist\/core\/(record|log-scan)|dist\/io\/(log|flock)/, 'records and log'],
-  [/dist\/core\/fingerprint|node:internal\/crypto/, 'hash'],
-  [/dist\/io\/(clickhouse|stop|result-body|running)/, "qrun's engine: URL, answer, proof"],
+  [/dist\/core\/(sql|unit\/judge)|dist\/app\/unit\/(plan|survey)/, 'lexing the SQL, twice'],
+  [/dist\/core\/log\/(record|scan)|dist\/io\/(log|files\/flock)/, 'records and log'],
+  [/dist\/core\/unit\/fingerprint|node:internal\/crypto/, 'hash'],
+  [/dist\/io\/engines|dist\/core\/log\/row-proof/, "qrun's engine: URL, answer, proof"],
   [/dist\/(app|cli|core)/, "qrun's pool, events and summary"],
   [/node:(net|internal\/streams|internal\/stream_base)/, "Node's sockets and streams"],
   [/node:internal\/(modules|bootstrap)/, 'start: loading modules'],
-  [/node:(fs|internal\/fs|path)|dist\/io\/unit-files/, 'opening, reading and closing the query files'],
+  [/node:(fs|internal\/fs|path)|dist\/io\/(files|unit)/, 'opening, reading and closing the query files'],
 ];
 
 /** Where the CPU of the main thread goes in a run of small queries, sampled every 200 microseconds. */
@@ -59,9 +59,9 @@ export async function profile(context: BenchContext): Promise<PartResult> {
     title: 'Where the time of a small query goes',
     how:
       `The main thread in a run of ${count.toLocaleString('en-US')} small queries, start and planning included, sampled ` +
-      'every 200 µs; waiting is left out. A sample in a system call counts the time that its thread was not running too.',
+      'every 200 µs, without waiting. A sample in a system call also counts the time in which its thread was not running.',
     table: {
-      head: ['', 'µs a query', '%'],
+      head: ['', 'µs per query', '%'],
       rows: [...shares]
         .sort(([, a], [, b]) => b - a)
         .map(([name, us]) => [name, us / count, (100 * us) / busyUs]),
@@ -70,7 +70,7 @@ export async function profile(context: BenchContext): Promise<PartResult> {
   };
 }
 
-// The command from its modules: in the bundle each line would be of the same file.
+// The unbundled command: in the bundle each line would belong to the same file.
 function unbundled(directory: string): string {
   const copy = join(directory, 'unbundled');
   for (const name of ['bin', 'dist', 'package.json']) {
@@ -92,7 +92,7 @@ function sharesOf({ nodes, samples, timeDeltas }: Profile): Map<string, number> 
   return shares;
 }
 
-// `undefined` for a thread that waits.
+// Returns `undefined` for a thread that waits.
 function categoryOf({ functionName, url }: { functionName: string; url: string }): string | undefined {
   if (functionName === '(idle)') return undefined;
   if (functionName === '(garbage collector)') return 'garbage collection';

@@ -6,7 +6,7 @@ export interface BenchReport {
   readonly commit: string;
   readonly machine: string;
   readonly node: string;
-  /** Whether only a tenth of the work was done: such numbers try the bench, and say nothing. */
+  /** Whether only a tenth of the work was done: such numbers only try the bench. */
   readonly quick: boolean;
   readonly results: readonly PartResult[];
 }
@@ -15,7 +15,7 @@ export interface BenchReport {
 export function inMarkdown({ date, commit, machine, node, quick, results }: BenchReport): string {
   const targets = results.flatMap(result => result.targets);
   const lines = [
-    `${date}, commit ${commit}, ${machine}, Node ${node}, ClickHouse 18.16.1 on the same machine.${quick ? ' A quick run: these numbers say nothing.' : ''}`,
+    `${date}, commit ${commit}, ${machine}, Node ${node}, ClickHouse 18.16.1 on the same machine.${quick ? ' A quick run: these numbers mean nothing.' : ''}`,
     '',
     ...(targets.length === 0 ? [] : targetTable(targets)),
   ];

@@ -1,4 +1,4 @@
-/** One number that was to be reached. */
+/** A number, and the target that it should reach. */
 export interface Target {
   readonly what: string;
   readonly unit: string;
@@ -14,7 +14,7 @@ export interface Table {
   readonly rows: readonly (readonly (string | number)[])[];
 }
 
-/** What a part of the bench gives. */
+/** What a part of the bench returns. */
 export interface PartResult {
   readonly part: string;
   readonly title: string;
@@ -39,7 +39,7 @@ export interface BenchContext {
   readonly tell: (text: string) => void;
 }
 
-/** A number for people: three significant digits, and no more than is there. */
+/** Returns a number for people: at most three significant digits. */
 export function shown(value: number): string {
   if (!Number.isFinite(value)) return 'n/a';
   if (Math.abs(value) >= 1000) return Math.round(Number(value.toPrecision(3))).toLocaleString('en-US');

@@ -18,7 +18,7 @@ import { sweep } from './sweep.js';
 import { throughput } from './throughput.js';
 
 // usage: npm run bench -- [--only PART,...] [--rounds N] [--quick] [--json] [--report]
-// Starts and stops a server of its own. --report renews docs/performance.json, its table in docs/performance.md and
+// Starts and stops its own server. --report updates docs/performance.json, its table in docs/performance.md and
 // the plot; --quick does a tenth of the work, to try the bench itself.
 
 const PARTS: Readonly<Record<string, (context: BenchContext) => Promise<PartResult>>> = {
@@ -54,7 +54,7 @@ if (!Number.isInteger(rounds) || rounds < 1) {
 }
 
 if (options.report && options.quick) {
-  process.stderr.write('--report with --quick: a tenth of the work gives no numbers to keep\n');
+  process.stderr.write('--report with --quick: a tenth of the work yields no numbers worth keeping\n');
   process.exit(2);
 }
 
@@ -98,7 +98,7 @@ const report: BenchReport = {
 process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : inMarkdown(report));
 if (options.report) writeReport(report);
 
-// A part that did not run keeps what the last run found of it.
+// A part that did not run keeps its last results.
 function writeReport(now: BenchReport): void {
   const dataPath = join(REPOSITORY, 'docs/performance.json');
   let before: readonly PartResult[] = [];

@@ -40,7 +40,7 @@ export async function scan(context: BenchContext): Promise<PartResult> {
       for (const how of ['audit', 'resume']) {
         note(`qrun, ${how}`, (await worker<{ seconds: number }>('scan-worker', how, path)).seconds);
       }
-      // The others are slow enough for two rounds to tell.
+      // The others are slow enough for two rounds to suffice.
       for (const [name, needs, [command = '', ...args]] of tools) {
         if (round > 1 || !needs.every(isInstalled)) continue;
         note(name, (await measure(command, [...args, path])).seconds);
@@ -54,8 +54,8 @@ export async function scan(context: BenchContext): Promise<PartResult> {
     title: 'Reading a log of 1 GB',
     how:
       `Warm cache, MB/s. The first log has lines of ${Math.round(lineBytes[0] ?? 0)} bytes, the second of ` +
-      `${Math.round(lineBytes[1] ?? 0)} bytes, three for each query. Audit finds every fault; resume learns the state ` +
-      'of each query, under the lock. jq and Python only name the queries, grep only counts lines.',
+      `${Math.round(lineBytes[1] ?? 0)} bytes, three for each query. Audit finds every fault; resume reads the state ` +
+      'of each query, under the lock. jq and Python only name the queries, and grep only counts lines.',
     table: {
       head: ['reader', ...kinds.map(kind => kind.name)],
       rows: names.map(name => [name, ...columns.map(column => column.get(name) ?? 'left out')]),

@@ -61,11 +61,11 @@ export async function sweep(context: BenchContext): Promise<PartResult> {
     title: `${(units * FILES).toLocaleString('en-US')} files`,
     how:
       `${units} directories of ${FILES} files. Planning: \`qrun plan\` of one of them, the whole process. Then parts of ` +
-      'all of them, and all, as one unit on the server; after the last run `qrun audit` had to find it complete. In ' +
+      'them, and all of them, as one unit on the server; after the last run `qrun audit` had to find it complete. In ' +
       `it, the last tenth of the queries took ${(median(tenths.slice(-1)) / median(tenths.slice(0, 1))).toFixed(2)} ` +
       'times as long as the first.',
     table: {
-      head: ['queries', 'seconds within the run', 'CPU of qrun, µs a query', 'peak of resident memory, MiB'],
+      head: ['queries', 'seconds within the run', 'CPU of qrun, µs per query', 'peak resident memory, MiB'],
       rows: rows.map(row => [row.count.toLocaleString('en-US'), row.seconds, row.cpuUs, row.peakMiB]),
     },
     targets: [
@@ -84,14 +84,14 @@ export async function sweep(context: BenchContext): Promise<PartResult> {
         atLeast: false,
       },
       {
-        what: 'last tenth of them, of the time of the first',
+        what: 'time of their last tenth, relative to the first',
         unit: 'times',
         wanted: 1.1,
         reached: (tenths.at(-1) ?? 0) / (tenths[0] ?? 1),
         atLeast: false,
       },
       {
-        what: 'CPU of a query among all, of that among 1,368',
+        what: 'CPU of a query among all, relative to one among 1,368',
         unit: 'times',
         wanted: 1.1,
         reached: (cost.at(-1) ?? 0) / (cost[0] ?? 1),

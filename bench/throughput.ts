@@ -19,7 +19,7 @@ interface Peer {
   run(round: number): Promise<Rate>;
 }
 
-/** Small queries at 16 at once on one server: qrun, what it takes the place of, and what is possible at all. */
+/** Small queries at 16 at once on one server: qrun, what it replaces, and what is possible at all. */
 export async function throughput(context: BenchContext): Promise<PartResult> {
   const { rounds, tell } = context;
   const peers = await peersOf(context);
@@ -47,13 +47,14 @@ export async function throughput(context: BenchContext): Promise<PartResult> {
     part: 'throughput',
     title: 'Small queries, 16 at once',
     how:
-      `\`${SQL}\`, medians of ${rounds} rounds in turn. The first row is the rate within the run, from the start of ` +
-      'the first query to the last fdatasync; the second is the whole process, with its start and the planning. ' +
-      "qrun's CPU is that of one more query: what a run of 20,000 needs more than one of 5,000, so that start and " +
-      'compilation are not in it, and all else is: reading each file, looking at it again, checking its SQL twice, hash, request, record, ' +
-      'fdatasync. After each run `qrun audit` had to find it complete. The loops and `wrk` throw results away.',
+      `\`${SQL}\`, medians of ${rounds} alternating rounds. The first row is the rate within the run, from the start ` +
+      'of the first query to the last fdatasync; the second is the whole process, with its start and the planning. ' +
+      "qrun's CPU is that of one additional query: what a run of 20,000 needs more than one of 5,000. This excludes " +
+      'start and compilation and includes everything else: reading each file, checking it again, checking its SQL twice, ' +
+      'hash, request, record, fdatasync. After each run `qrun audit` had to find it complete. The loops and `wrk` ' +
+      'discard results.',
     table: {
-      head: ['peer', 'what it does', 'queries/s', 'CPU of the client, µs a query', 'qrun is times as fast'],
+      head: ['peer', 'what it does', 'queries/s', 'CPU of the client, µs per query', 'qrun is times as fast'],
       rows: peers.map(({ name, what, needs }) => {
         const all = perSecond(name);
         if (all.length === 0) return [name, what, `left out: needs ${needs.join(', ')}`, '', ''];
@@ -151,7 +152,7 @@ async function peersOf(context: BenchContext): Promise<Peer[]> {
     },
     {
       name: BENCHMARK,
-      what: 'native protocol, results thrown away',
+      what: 'native protocol, results discarded',
       needs: ['clickhouse-benchmark'],
       run: async () => {
         const options = `--port ${nativePort} -c${CONCURRENCY} -i${many}`;
@@ -210,7 +211,7 @@ async function peersOf(context: BenchContext): Promise<Peer[]> {
   ];
 }
 
-/** A unit of small queries, each file with text of its own. */
+/** Creates a unit of small queries, each file with different text. Returns its path. */
 export function makeUnit(unit: string, queries: number): string {
   mkdirSync(unit, { recursive: true });
   for (let i = 0; i < queries; i += 1) {
