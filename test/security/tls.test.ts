@@ -33,6 +33,9 @@ it('no variable switches the proof of a certificate off', async () => {
     const off = { NODE_TLS_REJECT_UNAUTHORIZED: '0', NODE_NO_WARNINGS: '1' };
     const refused = await qrun(['unit', 'u', '--url', url], { cwd: root, env: { ...PW, ...off } });
     expect([refused.code, refused.stderr]).toEqual([24, expect.stringContaining('is not accepted')]);
+    // Nor for what is asked about a server.
+    const probed = await qrun(['probe', 'u', '--json', '--url', url], { cwd: root, env: { ...PW, ...off } });
+    expect(JSON.parse(probed.stdout).engine.error).toContain('is not accepted');
     expect(credentials).toEqual([]);
     // The server is one: with its certificate the password comes.
     const known = await qrun(['unit', 'u', '--url', url, '--ca-file', cert], { cwd: root, env: PW });
