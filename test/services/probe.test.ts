@@ -59,7 +59,7 @@ describe('qrun probe', () => {
   it('gives the same as JSON, with all inputs', async () => {
     const report = await json(['--memory-per-job', '1G']);
     const { host, engine, sizing, alone, together } = report;
-    expect(engine).toEqual({ kind: 'embedded' });
+    expect(engine).toMatchObject({ kind: 'embedded', error: null, target: null, max_threads: null });
     expect(sizing).toMatchObject({ memory_per_job_bytes: 2 ** 30, cores_per_job: 1, usable_share: 0.8 });
     expect(sizing.slots).toBe(Math.max(1, Math.floor(Math.min(sizing.by_memory, sizing.by_cores))));
     expect(sizing.by_memory).toBeCloseTo((host.memory_bytes * 0.8) / 2 ** 30);
@@ -130,6 +130,7 @@ describe('the limits of a server of today', () => {
       const report = await json(['--url', stub.url, '--cores-per-job', '0.01', '--memory-per-job', '1K']);
       expect(report.engine).toEqual({
         kind: 'clickhouse',
+        error: null,
         target: stub.url,
         version: '26.7.3.1',
         max_concurrent_queries: 1000,
