@@ -7,6 +7,14 @@
  */
 
 export type {
+  /** Growing. Whether all jobs are done; the object that `qrun process-all --check --json` prints. */
+  CheckReport,
+} from './app/jobs/process-all.js';
+export type {
+  /** Growing. A sweep at one moment; the object that `qrun status --json` prints. */
+  SweepStatus,
+} from './app/sweep/status.js';
+export type {
   /** Growing: codes may be added. The stable names of what {@link QrunError} reports. */
   ErrorCode,
   /** Growing: codes may be added. One of {@link EXIT_TABLE}. */
@@ -29,6 +37,10 @@ export type {
   Outcome,
 } from './core/model.js';
 export type {
+  /** Growing. What an audit of all units found; the object that `qrun audit-all --json` prints. */
+  SweepAudit,
+} from './core/sweep/audit.js';
+export type {
   /** Growing: kinds and keys may be added. What happens in a run; a line of `--events` without its time. */
   RunEvent,
   /** Growing. What a run did; the object that `qrun unit --json` prints. */
@@ -49,6 +61,22 @@ export {
   openCheckpoint,
 } from './io/jobs/checkpoint.js';
 export type {
+  /** Growing. What a submission of jobs would do; the object that `qrun process-all --dry-run --json` prints. */
+  JobsPlan,
+  /** Growing. What became of each job; the object that `qrun process-all --json` prints. */
+  JobsReport,
+} from './local/jobs/jobs.js';
+export type {
+  /** Growing. A jobs.toml that was opened: plan, submit, check. */
+  Jobs,
+  /** Growing. How a jobs.toml is opened. */
+  JobsOptions,
+} from './local/jobs/open-jobs.js';
+export {
+  /** Stable. Opens a jobs.toml. */
+  openJobs,
+} from './local/jobs/open-jobs.js';
+export type {
   /** Growing. A line of a log. */
   LogRecord,
 } from './local/log/read-log.js';
@@ -56,6 +84,22 @@ export {
   /** Stable. Reads the results that count from a log of this version or an earlier one. */
   readLog,
 } from './local/log/read-log.js';
+export type {
+  /** Growing. How a submission is made, watched and stopped. */
+  SubmitControls,
+  /** Growing. A sweep that was opened: submit, status, audit. */
+  Sweep,
+  /** Growing: every new key of the configuration. How a sweep is opened. */
+  SweepOptions,
+} from './local/sweep/open-sweep.js';
+export {
+  /** Stable. Opens a sweep. */
+  openSweep,
+} from './local/sweep/open-sweep.js';
+export type {
+  /** Growing. What became of each unit; the object that `qrun submit-all --json` prints. */
+  SubmissionReport,
+} from './local/sweep/submit.js';
 export type {
   /** Growing. How a run is watched and stopped. */
   RunControls,

@@ -361,7 +361,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     put(all.root, 'results/u.ndjson', 'no json\n{"also":"foreign"}\n');
     const { code, stderr } = await all.submit();
     expect(code).toBe(23);
-    expect(stderr).toContain('u: the log is damaged: the line at byte 0');
+    expect(stderr).toContain('results/u.ndjson is damaged: the line at byte 0');
     expect(await all.tasks()).toEqual([]);
   });
 
