@@ -28,7 +28,7 @@ export const schema = z
       .array(
         z.object({
           unit: z.string(),
-          queries: count.describe('That cannot run and are left out.'),
+          queries: count.describe('How many cannot run and are left out.'),
           problem: z
             .string()
             .nullable()

@@ -36,12 +36,12 @@ export const schema = z
     config_file: z.string().nullable().describe('The qrun.toml; null without one.'),
     log: z.string().describe('The path of the log.'),
     data_dir: z.string().describe('Where the data of the embedded engine is.'),
-    time_zone: z.string().nullable().describe('That the embedded engine works in; null for a server.'),
+    time_zone: z.string().nullable().describe('The time zone of the embedded engine; null for a server.'),
     trusted: z.boolean().describe('Whether the user trusts what the tree says of its server.'),
     config: ofEach(schemaOf).describe('The values in force; null where there is none.'),
     sources: ofEach(() => z.enum(['default', 'qrun.toml', '.env', 'environment', 'flag'])),
     password_set: z.boolean(),
-    password_source: z.string().nullable(),
+    password_source: z.string().nullable().describe('Where it comes from; null without a password.'),
   })
   .meta({
     title: 'qrun config --json',

@@ -14,7 +14,7 @@ export const schema = z
         mend: z
           .string()
           .nullable()
-          .describe('The command or change that corrects it; null where nothing is to correct.'),
+          .describe('The command or change that fixes it; null where there is nothing to fix.'),
         class: z.enum(FINDING_CLASSES),
       }),
     ),

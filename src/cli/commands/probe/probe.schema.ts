@@ -6,7 +6,7 @@ const some = z.number().min(0);
 const known = some.nullable();
 
 const host = z.object({
-  cores: some.describe('That may be used; a fraction where a control group has a quota.'),
+  cores: some.describe('How many may be used; a fraction where a control group has a quota.'),
   cores_online: count,
   cores_quota: known,
   memory_bytes: some,
@@ -21,7 +21,7 @@ const host = z.object({
   load1: some,
   cpu_percent: some,
   window_ms: some.describe('Over which CPU and swap were measured.'),
-  open_files: known.describe('That a process may open; null without a limit.'),
+  open_files: known.describe('How many files a process may open; null without a limit.'),
   unknown: strings.describe('What this system does not say.'),
 });
 
