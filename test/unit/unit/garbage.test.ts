@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { collectGarbage } from '../../../src/local/unit/garbage.js';
+import { collectGarbage } from '../../../src/cli/commands/unit/garbage.js';
 
 it('collects what nothing holds, and leaves no way to do it behind', async () => {
   const gone = new WeakRef({ text: 'x'.repeat(1000) });

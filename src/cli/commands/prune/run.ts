@@ -1,18 +1,10 @@
-import { join, relative, resolve } from 'node:path';
-import { type Pruned, prune } from '../../../app/setup/prune.js';
-import { chainOf } from '../../../app/setup/setup.js';
-import { type ChainFile, type DataNote, sameChain } from '../../../core/engines/data-note.js';
+import { join, relative } from 'node:path';
+import type { Pruned } from '../../../app/setup/prune.js';
 import { QrunError } from '../../../core/errors.js';
 import type { Output } from '../../../core/schema.js';
 import { formatSize } from '../../../core/text/bytes.js';
 import { jsonLine } from '../../../core/text/json.js';
-import { findData, findOldData } from '../../../io/engines/embedded/data/leftovers.js';
-import type { FindLeftovers } from '../../../io/log/leftovers.js';
-import { findSqlDirectories } from '../../../io/unit/sweep-files.js';
-import { statOf } from '../../../io/unit/unit-files.js';
-import { sweepContext } from '../../../local/config/sweep-context.js';
-import { engineVersion } from '../../../local/unit/open-engine.js';
-import { chainAt, type ReadSetups } from '../../../local/unit/setup-files.js';
+import { pruneBeneath } from '../../../local/unit/prune.js';
 import type { Flags } from '../../command.js';
 import type { Terminal } from '../../terminal/streams.js';
 import { renderTable } from '../../terminal/table.js';
@@ -23,59 +15,22 @@ const WIDE = 10_000;
 
 /**
  * `qrun prune [ROOT]`: lists what qrun keeps beneath a sweep's root and nothing needs any more; with `--remove`
- * removes it. Gives 0, or 2 when something could not be removed.
+ * removes it. Returns 0, or 2 when something could not be removed.
  *
  * Errors: QrunError `CONFIG`, `UNIT_NOT_FOUND`.
  */
 export async function pruneCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   if (flags.remove === true && flags.dryRun === true) {
     throw new QrunError('USAGE', '--remove and --dry-run exclude each other', {
-      hint: 'leave one of them away',
+      hint: 'leave one of them out',
     });
   }
-  const root = rootOf(directory, flags, terminal);
-  const store = join(root, '.qrun', 'data');
-  const kinds: FindLeftovers[] = [
-    () => findData(store, currentData(root)),
-    () => findOldData(store, join(root, '.qrun', 'data-of')),
-  ];
-  const pruned = await prune(kinds, { remove: flags.remove === true, all: flags.all === true });
+  const request = { remove: flags.remove === true, all: flags.all === true, trust: flags.trust === true };
+  const { root, pruned } = await pruneBeneath(directory, request, terminal);
   if (flags.json === true)
     terminal.out.write(jsonLine<Output<typeof schema>>({ root, leftovers: pruned.map(asJson) }));
   else terminal.out.write(render(pruned, root, terminal));
   return pruned.some(({ fate }) => fate === 'failed') ? 2 : 0;
-}
-
-// Where qrun keeps something, even if no configuration and no unit says that it is a root.
-function rootOf(directory: string, { trust }: Flags, terminal: Terminal): string {
-  const path = resolve(terminal.cwd, directory);
-  if (statOf(join(path, '.qrun'))?.isDirectory()) return path;
-  return sweepContext(directory, { trust: trust === true }, terminal).root;
-}
-
-// Data is used again when some directory beneath the root has its chain, whatever the settings of a run are.
-function currentData(root: string): (note: DataNote | undefined, logs: readonly string[]) => boolean {
-  let chains: ChainFile[][] | undefined;
-  const version = engineVersion();
-  return (note, logs) => {
-    // What the queries of a unit made without any setup goes with its log.
-    if (note === undefined) return logs.some(log => statOf(log) !== undefined);
-    chains ??= chainsBeneath(root);
-    return note.engine === version && chains.some(chain => sameChain(chain, note.chain));
-  };
-}
-
-function chainsBeneath(root: string): ChainFile[][] {
-  const read: ReadSetups = new Map();
-  // Only looked at: nothing of it is sent anywhere.
-  return findSqlDirectories(root, root, null).flatMap(({ path }) => {
-    try {
-      return [chainOf(chainAt({ directory: join(root, path), root, linksWithin: null }, read))];
-    } catch {
-      // A setup file that cannot be read or parsed has made no data.
-      return [];
-    }
-  });
 }
 
 function asJson({ leftover, fate, why }: Pruned) {

@@ -9,7 +9,6 @@ import { shownArguments } from '../../../core/text/shown-urls.js';
 import type { RunSummary } from '../../../core/unit/events.js';
 import { type UnitContext, unitContext } from '../../../local/unit/context.js';
 import { refuseEventsIn } from '../../../local/unit/events.js';
-import { collectGarbage, expectShortLives } from '../../../local/unit/garbage.js';
 import { runIn } from '../../../local/unit/run.js';
 import type { Flags } from '../../command.js';
 import { configFlags } from '../../options.js';
@@ -20,6 +19,7 @@ import type { Terminal } from '../../terminal/streams.js';
 import { wantsLive } from '../../terminal/style.js';
 import { showPlan } from '../plan/run.js';
 import { renderConcurrency } from '../probe/render.js';
+import { collectGarbage, expectShortLives } from './garbage.js';
 import { runUnderCap } from './memory-cap.js';
 import { renderSummary } from './render.js';
 
