@@ -10,6 +10,11 @@ export interface LogToPreview {
   readonly read: (states: FinalStates) => Promise<LogTail | undefined>;
 }
 
+/** Who watches a preview, and whether it refuses damage. */
+export interface PreviewWatch extends PlanWatch {
+  readonly refuseDamage?: boolean;
+}
+
 /**
  * Returns the plan that a run would make now, without lease, lock, repair or engine. Damage that a run would refuse is
  * skipped, for the audit to name it, unless `refuseDamage` is set.
@@ -20,7 +25,7 @@ export interface LogToPreview {
 export async function previewUnit(
   options: PlanOptions,
   log: LogToPreview,
-  { refuseDamage = false, ...watch }: PlanWatch & { readonly refuseDamage?: boolean } = {},
+  { refuseDamage = false, ...watch }: PreviewWatch = {},
 ): Promise<UnitPlan> {
   const refused = refusals(log.path, log.unit);
   const final = new FinalStates(refuseDamage ? refused : { ...refused, newer() {}, unreadable() {} });

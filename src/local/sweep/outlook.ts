@@ -1,14 +1,12 @@
 import { checkSetupFiles } from '../../app/setup/setup.js';
 import { planSweep, type UnitOutlook } from '../../app/sweep/plan.js';
-import { previewUnit } from '../../app/unit/preview.js';
 import { tasksByName } from '../../core/queue/labels.js';
 import { isLive, type QueueState } from '../../core/queue/queue.js';
 import { auditOf } from '../../core/sweep/audit.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../io/log/audit-report.js';
-import { readLog } from '../../io/log/follow.js';
 import { leaseHolder } from '../../io/log/lease.js';
-import { directorySource } from '../../io/unit/unit-files.js';
 import type { UnitContext } from '../unit/context.js';
+import { previewIn } from '../unit/plan.js';
 import { type ReadSetups, setupFilesOf, usedBySetup } from '../unit/setup-files.js';
 import type { ResolvedSweep } from './context.js';
 import { PlanPool } from './plan-threads.js';
@@ -64,19 +62,9 @@ function checkedSetup(unit: UnitContext, read: ReadSetups): ReadonlySet<string> 
 
 /** Returns whether anything of a unit is due; read in this thread, because most units have ended by the time it is asked. */
 export async function isUnitDue(context: UnitContext, signal: AbortSignal): Promise<boolean> {
-  const { unit, directory, inputs, config, logPath, linksWithin } = context;
-  const plan = await previewUnit(
-    {
-      source: directorySource(directory, 0, linksWithin),
-      inputs,
-      selection: config,
-      limit: undefined,
-      rerun: config.rerun,
-      allowPlaceholders: config.allowPlaceholders,
-      usedElsewhere: usedBySetup(context),
-      bad: config.skipBad ? 'skip' : 'refuse',
-    },
-    { path: logPath, unit, read: states => readLog(logPath, unit, states) },
+  const plan = await previewIn(
+    context,
+    { bad: 'refuse', usedElsewhere: usedBySetup(context) },
     { signal, refuseDamage: true },
   );
   return plan.due.total > 0;

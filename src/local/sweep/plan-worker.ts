@@ -7,7 +7,7 @@ import { readLog } from '../../io/log/follow.js';
 import { directorySource } from '../../io/unit/unit-files.js';
 import type { PlanAnswer, PlanQuestion } from './plan-threads.js';
 
-// One of the threads of plan-pool.ts: plans the units that it is sent, one after the other.
+// One of the threads of plan-threads.ts: plans the units that it is sent, one after the other.
 parentPort?.on('message', (question: PlanQuestion) => {
   void answer(question).then(result => parentPort?.postMessage(result));
 });

@@ -1,5 +1,6 @@
 import type { PlannedQuery } from '../../app/unit/due-queries.js';
-import { previewUnit } from '../../app/unit/preview.js';
+import type { UnitPlan } from '../../app/unit/plan.js';
+import { type PreviewWatch, previewUnit } from '../../app/unit/preview.js';
 import type { Output } from '../../core/schema.js';
 import { isDue } from '../../core/unit/plan.js';
 import type { schema } from '../../core/unit/plan.schema.js';
@@ -21,24 +22,12 @@ export async function planIn(
   context: UnitContext,
   bad: 'refuse' | 'tell',
 ): Promise<{ readonly report: PlanReport; readonly refuses: boolean }> {
-  const { config, inputs, unit, logPath } = context;
+  const { config, unit, logPath } = context;
   const setup = setupOutlook(context);
   if (setup.error !== undefined && bad === 'refuse') throw setup.error;
   const queries: PlannedQuery[] = [];
-  const plan = await previewUnit(
-    {
-      source: directorySource(context.directory, 0, context.linksWithin),
-      inputs,
-      selection: config,
-      limit: config.limit,
-      rerun: config.rerun,
-      allowPlaceholders: config.allowPlaceholders,
-      usedElsewhere: setup.used,
-      bad: config.skipBad ? 'skip' : bad,
-    },
-    { path: logPath, unit, read: states => readLog(logPath, unit, states) },
-    { visit: query => queries.push(query) },
-  );
+  const watch = { visit: (query: PlannedQuery): unknown => queries.push(query) };
+  const plan = await previewIn(context, { bad, usedElsewhere: setup.used }, watch);
   const refuses = setup.error !== undefined || (!config.skipBad && plan.cannotRun.length > 0);
   const due = refuses ? 0 : plan.due.total;
   let left = due;
@@ -55,4 +44,26 @@ export async function planIn(
     no_statement: plan.noStatement,
   };
   return { report, refuses };
+}
+
+/** As {@link previewUnit}, of a unit by its resolved configuration. */
+export async function previewIn(
+  { config, inputs, unit, directory, logPath, linksWithin }: UnitContext,
+  { bad, usedElsewhere }: { readonly bad: 'refuse' | 'tell'; readonly usedElsewhere: ReadonlySet<string> },
+  watch: PreviewWatch,
+): Promise<UnitPlan> {
+  return await previewUnit(
+    {
+      source: directorySource(directory, 0, linksWithin),
+      inputs,
+      selection: config,
+      limit: config.limit,
+      rerun: config.rerun,
+      allowPlaceholders: config.allowPlaceholders,
+      usedElsewhere,
+      bad: config.skipBad ? 'skip' : bad,
+    },
+    { path: logPath, unit, read: states => readLog(logPath, unit, states) },
+    watch,
+  );
 }
