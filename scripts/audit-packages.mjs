@@ -1,7 +1,7 @@
 // Asks the registry whether advisories are known for the packages of package-lock.json: node scripts/audit-packages.mjs
 //
-// The exit code is 0 when it answered that there are none of them, 1 when there are, and 2 when it could not be asked,
-// as a mirror may be that only hands out packages: nothing is known then, which is not the same as nothing found.
+// The exit code is 0 when there are none, 1 when there are some, and 2 when the registry could not be asked, for example
+// because a mirror only serves packages. Then nothing is known, which is not the same as nothing found.
 import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 
@@ -16,7 +16,7 @@ try {
 const counts = report.metadata?.vulnerabilities;
 if (counts === undefined) {
   const said = report.message ?? stderr.trim().split('\n')[0] ?? 'no answer';
-  process.stderr.write(`NOT ASKED: the registry gave no advisories: ${said}\n`);
+  process.stderr.write(`NOT ASKED: the registry returned no advisories: ${said}\n`);
   process.exit(2);
 }
 for (const { name, severity, range } of Object.values(report.vulnerabilities ?? {})) {

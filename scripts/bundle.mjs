@@ -1,5 +1,5 @@
-// Bundles the command: the modules in `dist` and the packages that they use become some files in dist/cli/bundle, of
-// which a command loads those that it needs. To find, read and compile 330 small files takes twice as long.
+// Bundles the command: the modules in `dist` and the packages that they use become a few files in dist/cli/bundle, of
+// which a command loads those that it needs. Finding, reading and compiling 330 small files takes twice as long.
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { build } from 'rolldown';
@@ -7,7 +7,7 @@ import { build } from 'rolldown';
 const ROOT = join(import.meta.dirname, '..');
 
 // All of undici that `src` imports. Its entry loads every part at once (fetch, web sockets, caches, mocks), and no bundler
-// can tell that they do nothing: 40 ms of each start. What is left of the entry here takes these from where it has them.
+// can tell that they are not needed: 40 ms of each start. The entry is reduced to these names, each from its own module.
 const OF_UNDICI = ['buildConnector', 'Pool'];
 const undici = {
   name: 'undici',
@@ -34,7 +34,7 @@ await build({
   plugins: [undici],
   // Native code, found by its own package.
   external: ['koffi', 'chdb'],
-  // For example a package that is not found, which would be left out.
+  // Such as a package that is not found, which would be left out.
   onLog: (level, log, report) => report(level === 'warn' ? 'error' : level, log),
   output: {
     dir: join(ROOT, 'dist/cli/bundle'),
@@ -43,7 +43,7 @@ await build({
     entryFileNames: '[name].js',
     chunkFileNames: ({ name, facadeModuleId }) =>
       name === 'run' && facadeModuleId ? `${basename(dirname(facadeModuleId))}.js` : '[name].js',
-    // Nobody reads them, but each start does. Names stay, for stack traces.
+    // No person reads the bundle, but each start does. Names stay, for stack traces.
     comments: { legal: true, annotation: false, jsdoc: false },
     minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
   },

@@ -1,4 +1,4 @@
-// Makes docs/run.svg: the screen of a terminal in which the sample runs, caught by tmux in mid-run and at the end.
+// Creates docs/run.svg: the screen of a terminal in which the sample runs, captured by tmux in mid-run and at the end.
 // usage: node scripts/picture.mjs [OUTPUT]      needs tmux and a built qrun; a developer's tool, not part of tests
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -3,7 +3,7 @@
 //   node scripts/schemas.mjs           writes what differs
 //   node scripts/schemas.mjs --check   writes nothing; names what differs, and exits 1 if anything does
 //
-// schema/record.schema.json is written by hand: it says more than the types of the source do.
+// schema/record.schema.json is written by hand, because it says more than the types of the source do.
 
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -35,7 +35,7 @@ const other = [...wanted].filter(([name, text]) => {
 if (process.argv.includes('--check')) {
   const differing = [...gone, ...other.map(([name]) => name)].map(name => `schema/${name}`);
   if (differing.length > 0) {
-    console.error(`not as the source has it: ${differing.join(', ')}; npm run build writes them`);
+    console.error(`does not match the source: ${differing.join(', ')}; npm run build writes them`);
     process.exitCode = 1;
   }
 } else {

@@ -1,12 +1,12 @@
-// Tries each way in which qrun could once be attacked again, against the built command, and prints a line for each.
+// Repeats every attack that once succeeded, against the built command, and prints a line for each.
 //
 //   node scripts/security.mjs              all of them, about two minutes; needs Linux, root and a build (npm run build)
-//   node scripts/security.mjs --only TEXT  those whose name holds this text
-//   node scripts/security.mjs --json       a line of JSON for each
+//   node scripts/security.mjs --only TEXT  those whose name contains this text
+//   node scripts/security.mjs --json       one line of JSON for each
 //
-// The trials use real users (setpriv), real clones (git), servers of their own, and a network of their own, so that a
-// server may have an address that is not this machine's own and nothing leaves the machine all the same.
-// The exit code is 0 only when all were tried, and none works.
+// The trials use real users (setpriv), real clones (git), their own servers and their own network, so that a server can
+// have an address that does not belong to this machine although nothing leaves the machine.
+// The exit code is 0 only when all attacks were tried and none succeeds.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -35,7 +35,7 @@ if (process.env.QRUN_TRIALS_INSIDE !== '1') {
   process.exit(status ?? 2);
 }
 
-// The trials as they are now: they are not built with qrun.
+// The trials are built from the present sources: they are not part of qrun's build.
 const home = mkdtempSync(join(tmpdir(), 'qrun-trials-'));
 process.on('exit', () => rmSync(home, { recursive: true, force: true }));
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));

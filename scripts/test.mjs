@@ -26,7 +26,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const all = process.argv.includes('--all');
 const unknown = process.argv.slice(2).filter(argument => argument !== '--all');
 if (unknown.length > 0) {
-  process.stderr.write(`scripts/test.mjs: unknown argument ${unknown.join(' ')}; known is --all\n`);
+  process.stderr.write(`scripts/test.mjs: unknown argument ${unknown.join(' ')}; the only one is --all\n`);
   process.exit(2);
 }
 
@@ -51,14 +51,14 @@ const PROGRAMS = {
   'systemd-run': 'systemd',
   'dbus-daemon': 'dbus-daemon',
 };
-// Not in Debian: by the clients of their own registries, in the versions that are tested.
+// Not in Debian: installed by the clients of their own registries, in the versions that are tested.
 const PUEUE_VERSION = '4.0.4';
 const MISE_VERSION = '2026.9.15';
-// As test/services looks for them: where `cargo install` puts programs, and the project's own cache.
+// Where test/services looks for them: where `cargo install` puts programs, and the project's own cache.
 const CARGO_BIN = join(homedir(), '.cargo', 'bin');
 const TOOLS = join(ROOT, '.cache', 'tools');
 
-// Of the lines of src/core, under test/unit alone.
+// Share of the lines of src/core that test/unit alone must cover.
 const CORE_LINES_PERCENT = 95;
 
 const MAX_LINES = 60;
@@ -74,7 +74,7 @@ try {
     installPrograms();
     installTools();
   }
-  // What an earlier build left must not be tested, nor packed.
+  // What an earlier build left must not be tested or packed.
   rmSync(join(ROOT, 'dist'), { recursive: true, force: true });
   if (step('build', ['npm', 'run', 'build'])) {
     step('lint and types', ['npm', 'run', 'check']);
@@ -96,14 +96,14 @@ function runTests() {
     `--coverage.thresholds.lines=${CORE_LINES_PERCENT}`,
   ];
   vitest('unit tests', ['test/unit', 'test/architecture.test.ts', ...(all ? coverage : [])]);
-  // Everything else that is there, so that no new directory is forgotten.
+  // Everything else, so that no new directory is forgotten.
   const known = ['test/unit/**', 'test/e2e/**', 'test/torture/**', 'test/architecture.test.ts'];
   vitest('tests with files, processes and servers', [
     ...known.flatMap(pattern => ['--exclude', pattern]),
     // They wait for processes and servers most of the time.
     '--maxWorkers=2',
   ]);
-  // By themselves: their processes are killed, stopped and measured at moments that others would shift.
+  // Separately, because their processes are killed, stopped and measured at moments that other tests would shift.
   vitest('fault injection', ['test/torture', '--maxWorkers=2']);
   if (all) vitest('the packed project', ['test/e2e'], { QRUN_E2E: '1' });
   else
@@ -123,7 +123,7 @@ function vitest(title, args, env = {}) {
   try {
     results = JSON.parse(readFileSync(file, 'utf8'));
   } catch {
-    brokenSteps.push(`${title}: vitest gave no report`);
+    brokenSteps.push(`${title}: vitest wrote no report`);
     return;
   }
   totals.passed += results.numPassedTests;
@@ -145,7 +145,7 @@ function vitest(title, args, env = {}) {
     brokenSteps.push(`${title}: no test failed, but vitest did (see above)`);
 }
 
-/** Why tests may have been left out. */
+/** Notes why tests may have been left out. */
 function probe() {
   if (leftOut.length === 0) return;
   const missing = Object.keys(PROGRAMS).filter(program => !isInstalled(program));
@@ -180,7 +180,7 @@ function installPrograms() {
     return;
   }
   const apt = ['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-y'];
-  // Tells the package's scripts not to start a service; the tests start servers of their own.
+  // Tells the package's scripts not to start a service; the tests start their own servers.
   const policy = '/usr/sbin/policy-rc.d';
   const ours = !existsSync(policy);
   if (ours) {
@@ -204,7 +204,7 @@ function installPrograms() {
   }
 }
 
-/** pueue takes three minutes to compile; it stays where cargo puts it. */
+/** Installs pueue, which takes three minutes to compile and stays where cargo puts it, and mise. */
 function installTools() {
   if (!isInstalled('pueue', [CARGO_BIN]) || !isInstalled('pueued', [CARGO_BIN])) {
     if (isInstalled('cargo', [CARGO_BIN])) {

@@ -100,7 +100,7 @@ async function refusedLock(context: Context): Promise<void> {
 // Somebody tidies up and removes the lock file: those who come later lock another file than those who have the old
 // one open. All must end up with the one that has the name.
 async function replacedLock(context: Context): Promise<void> {
-  const row = context.row('lock file removed and made anew under 8 waiters');
+  const row = context.row('lock file removed and created again under 8 waiters');
   await row.trial(async trial => {
     const place = context.places.disk('replaced');
     const path = join(place.directory, 'unit.ndjson.lock');

@@ -97,7 +97,7 @@ async function poison(context: Context, row: Row, server: ClickHouseServer): Pro
   });
 }
 
-/** A server at its limits: memory, number of queries, an error behind 100 MB of rows. */
+/** A server at its limits: memory, number of queries, an error after 100 MB of rows. */
 export const serverLimits: Group = {
   name: 'server-limits',
   async run(context) {
@@ -110,7 +110,7 @@ export const serverLimits: Group = {
     await withServer(context, 'error after 100 MB of a result', {}, async (row, server) => {
       await lateError(context, row, server);
     });
-    const row = context.row('error text behind 100 MB of rows in an answer with status 200');
+    const row = context.row('error text after 100 MB of rows in an answer with status 200');
     for (let n = 0; n < context.count(1, 3); n += 1) await errorInBody(context, row, n);
     row.end();
   },
