@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
+import { createProgram } from '../../src/cli/program.js';
+import { openTerminal } from '../../src/cli/terminal/streams.js';
 import { jsonSchemaOf } from '../../src/core/schema.js';
 import { ROOT } from '../built.js';
 import { INPUTS, SCHEMAS } from '../schemas.js';
@@ -59,6 +61,13 @@ describe('the schemas that ship', () => {
       Object.keys(properties as object).filter(key => !(required as string[]).includes(key)),
     );
     expect(missing.sort()).toEqual(OLDER[name] ?? []);
+  });
+
+  it('are there for each command that has --json, by its name', () => {
+    const program = createProgram(openTerminal(process), () => {});
+    const withJson = program.commands.filter(one => one.options.some(({ long }) => long === '--json'));
+    expect(withJson.length).toBeGreaterThan(9);
+    for (const one of withJson) expect(SCHEMAS.has(one.name()), one.name()).toBe(true);
   });
 
   it('take what older versions wrote into files that last', () => {
