@@ -1,9 +1,10 @@
 import { relative } from 'node:path';
 import { runUnitSession, type UnitDeps, type UnitRequest } from '../../app/unit/session.js';
 import { factsOf } from '../../core/engines/facts.js';
-import { type ExitCode, QrunError } from '../../core/errors.js';
+import type { ExitCode } from '../../core/errors.js';
 import type { EventSink, RunSummary } from '../../core/unit/events.js';
 import { withSetupLock } from '../../io/engines/setup-state.js';
+import { orWriteError } from '../../io/files/failures.js';
 import { FileLock } from '../../io/files/flock.js';
 import { makeDirectories } from '../../io/files/write-file.js';
 import { localDisk } from '../../io/log/disk.js';
@@ -132,8 +133,10 @@ function depsOf(
       arguments: words,
       git_commit: await gitCommit(directory, env),
     }),
-    takeLease: () => {
-      makeLogDirectory(logDirectory);
+    takeLease: async () => {
+      await orWriteError(`the log directory ${logDirectory}`, 'choose a writable place with --log-dir', () =>
+        makeDirectories(logDirectory),
+      );
       return takeLease(logPath, unit, { pid, host, run, since: new Date().toISOString() });
     },
     openLog: async () =>
@@ -177,19 +180,4 @@ function depsOf(
     random: Math.random,
     emit,
   };
-}
-
-function makeLogDirectory(path: string): void {
-  try {
-    makeDirectories(path);
-  } catch (cause) {
-    throw new QrunError(
-      'LOG_UNUSABLE',
-      `cannot create the log directory ${path}: ${(cause as Error).message}`,
-      {
-        hint: 'choose a writable place with --log-dir',
-        cause,
-      },
-    );
-  }
 }

@@ -363,13 +363,13 @@ describe('the log', () => {
       code: 23,
       says: ['cannot open the log', '/d', 'it is a directory, not a regular file', '--log'],
     });
-    await refused(['--log-dir', 'u/a.sql'], { code: 23, says: ['cannot create', 'u/a.sql', '--log-dir'] });
+    await refused(['--log-dir', 'u/a.sql'], { code: 23, says: ['cannot write', 'u/a.sql', '--log-dir'] });
   });
 
   it('lies where no directory can be', async () => {
     await refused(['--log-dir', '/proc/nosuch/x'], {
       code: 23,
-      says: ['cannot create the log directory', '/proc'],
+      says: ['cannot write the log directory', '/proc'],
     });
   });
 
