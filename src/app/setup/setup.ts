@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.js';
 import type { ChainFile } from '../../core/engines/data-note.js';
+import { rowsOf } from '../../core/engines/rows.js';
 import { QrunError } from '../../core/errors.js';
 import type { Parameters, Settings } from '../../core/model.js';
 import { decodeSql, parseQuery } from '../../core/sql/parse.js';
@@ -186,12 +187,9 @@ export async function ask(
     throw new QrunError('SETUP_FAILED', `cannot look at what the setup made: ${result.failure.message}`);
   }
   try {
-    let text = '';
-    for await (const chunk of result.body.chunks()) text += chunk.toString('utf8');
-    return text
-      .split('\n')
-      .filter(line => line !== '')
-      .map(line => JSON.parse(line) as Record<string, unknown>);
+    const chunks: Buffer[] = [];
+    for await (const chunk of result.body.chunks()) chunks.push(chunk);
+    return rowsOf(Buffer.concat(chunks));
   } finally {
     await result.body.dispose();
   }

@@ -1,3 +1,4 @@
+import { rowsOf } from '../../core/engines/rows.js';
 import type { ResultBody } from './result-body.js';
 
 /**
@@ -10,10 +11,8 @@ export async function textsOf<Name extends string>(
   names: readonly Name[],
 ): Promise<Record<Name, string>[] | undefined> {
   try {
-    const lines = (body.bytes() ?? Buffer.alloc(0)).toString('utf8').split('\n').filter(Boolean);
     const rows: Record<Name, string>[] = [];
-    for (const line of lines) {
-      const row = JSON.parse(line) as Record<Name, unknown>;
+    for (const row of rowsOf(body.bytes() ?? Buffer.alloc(0))) {
       const texts = {} as Record<Name, string>;
       for (const name of names) {
         const value = row[name];

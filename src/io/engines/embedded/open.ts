@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { EmbeddedAccess } from '../../../core/engines/embedded/access.js';
 import { fixedSetting, suggest } from '../../../core/engines/engine-settings.js';
+import { rowsOf } from '../../../core/engines/rows.js';
 import { QrunError } from '../../../core/errors.js';
 import type { Settings } from '../../../core/model.js';
 import { setStatement } from '../../../core/sql/set-statement.js';
@@ -223,6 +224,5 @@ async function column(connections: Connections, sql: string): Promise<string[]> 
   if (!answer.ok) {
     throw new QrunError('ENGINE_REFUSED', `chDB does not run a simple query: ${answer.failure.message}`);
   }
-  const lines = Buffer.from(answer.result.bytes()).toString('utf8').split('\n').filter(Boolean);
-  return lines.map(line => (JSON.parse(line) as { v: string }).v);
+  return rowsOf(answer.result.bytes()).map(({ v }) => String(v));
 }

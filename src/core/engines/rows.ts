@@ -1,0 +1,5 @@
+/** Returns the rows of a small result, one JSON object a line. Throws for what is no JSON: proven results are. */
+export function rowsOf(bytes: Uint8Array): Record<string, unknown>[] {
+  const lines = Buffer.from(bytes).toString('utf8').split('\n').filter(Boolean);
+  return lines.map(line => JSON.parse(line));
+}
