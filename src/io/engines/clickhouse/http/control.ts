@@ -1,5 +1,3 @@
-import { Agent } from 'node:http';
-import { Agent as TlsAgent } from 'node:https';
 import type { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { type Caller, type HttpAnswer, type HttpCall, MAX_HEADER_BYTES, type ReplyBody } from './call.js';
@@ -58,7 +56,11 @@ export class ControlClient implements Caller {
 }
 
 async function open({ origin, path, user, password, ca }: HttpEndpoint): Promise<ClickHouseClient> {
-  const { ClickHouseLogLevel, createClient } = await import('@clickhouse/client');
+  const [{ ClickHouseLogLevel, createClient }, http, https] = await Promise.all([
+    import('@clickhouse/client'),
+    import('node:http'),
+    import('node:https'),
+  ]);
   const limits = { keepAlive: false, maxSockets: CONNECTIONS };
   // Said aloud, because NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would decide where nobody does.
   const tls = { rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) };
@@ -67,7 +69,7 @@ async function open({ origin, path, user, password, ca }: HttpEndpoint): Promise
     pathname: path,
     username: user ?? 'default',
     password: password ?? '',
-    http_agent: origin.startsWith('https:') ? new TlsAgent({ ...limits, ...tls }) : new Agent(limits),
+    http_agent: origin.startsWith('https:') ? new https.Agent({ ...limits, ...tls }) : new http.Agent(limits),
     keep_alive: { enabled: false },
     max_response_headers_size: MAX_HEADER_BYTES,
     request_timeout: SILENCE_LIMIT_MS,
