@@ -17,7 +17,7 @@ const undici = {
       const entry = readFileSync(id, 'utf8');
       const parts = OF_UNDICI.map(name => {
         const path = new RegExp(`^const ${name} = require\\('(.+)'\\)$`, 'm').exec(entry)?.[1];
-        if (path === undefined) throw new Error(`undici has its ${name} elsewhere than it had`);
+        if (path === undefined) throw new Error(`undici no longer has its ${name} where it was`);
         return `module.exports.${name} = require('${path}');`;
       });
       return parts.join('\n');

@@ -11,7 +11,7 @@ export const EXIT_TABLE = [
   {
     code: 20,
     meaning:
-      'ran to the end (or audit: nothing is missing), some queries stand as error or were left out (--skip-bad)',
+      'ran to the end (or audit: nothing is missing), some queries ended as errors or were left out (--skip-bad)',
   },
   { code: 21, meaning: 'audit: incomplete or inconsistent' },
   { code: 22, meaning: 'the unit is running elsewhere (who, where, since when)' },

@@ -68,7 +68,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep that goes wrong', ()
     const status = await all.status();
     const states = new Map(status.units.map(unit => [unit.unit, [unit.state, unit.note]]));
     expect(states.get('good')).toEqual(['complete', '']);
-    expect(states.get('wrong')).toEqual(['errors', 'some queries stand as error (20)']);
+    expect(states.get('wrong')).toEqual(['errors', 'some queries ended as errors (20)']);
     expect(states.get('killed')).toEqual(['failed', 'killed, or pueued was restarted']);
     expect(status.audit).toMatchObject({ state: 'done', verdict: 'incomplete' });
     expect(daemon.taskLog(audit.id)).toMatch(

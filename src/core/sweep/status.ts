@@ -106,7 +106,7 @@ export function unitState({
 // What the exit codes of `qrun unit` mean in a table; see EXIT_TABLE.
 const EXIT_NOTES: Readonly<Record<number, string>> = {
   2: 'configuration',
-  20: 'some queries stand as error',
+  20: 'some queries ended as errors',
   22: 'was running elsewhere',
   23: 'its log cannot be trusted or written',
   24: 'the engine was away or refused it',

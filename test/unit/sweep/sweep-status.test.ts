@@ -82,7 +82,7 @@ describe('unitState', () => {
     [
       'errors',
       { settled: 2, errors: 1, task: ended({ kind: 'failed', exitCode: 20 }) },
-      'some queries stand as error (20)',
+      'some queries ended as errors (20)',
     ],
     [
       'failed',

@@ -19,7 +19,7 @@ export const processAll = cliCommand<[file: string]>({
         .option('--json', 'the result as one JSON line')
         .option('--rerun <which>', 'submit also what is done: all', onlyAll)
         .option('--include <glob>', 'only jobs whose name matches (repeatable)', collect)
-        .option('--exclude <glob>', 'not the jobs whose name matches (repeatable)', collect)
+        .option('--exclude <glob>', 'leave out jobs whose name matches (repeatable)', collect)
         .option('--memory-max <size>', 'memory cap of each job, such as 4G (also memory_max)')
         .option('--parallel <n>', 'jobs at a time (default: as the group is; 1 for a new one)')
         .option('--group <name>', 'group of pueue (default: qrun-<name>)')
