@@ -9,7 +9,7 @@ import type {
   TaskQueue,
 } from '../../../core/queue/queue.js';
 import { shellCommand } from '../../../core/text/shell.js';
-import { type ProgramEnd, runProgram } from '../../machine/program.js';
+import type { ProgramEnd } from '../../machine/program.js';
 import { parseGroups, parseState } from './status.js';
 
 /**
@@ -182,6 +182,8 @@ async function call(
   env: Record<string, string>,
   signal: AbortSignal | undefined,
 ): Promise<string> {
+  // It takes 25 ms to load, and every run knows the queues, to ask whether it is a task of one.
+  const { runProgram } = await import('../../machine/program.js');
   const end = await runProgram(program, args, {
     env,
     timeoutMs: LIMIT_MS,
