@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { writeJobConfig } from '../../src/io/config/submission-config.js';
+import { writeSubmission } from '../../src/io/config/submission-config.js';
 import { endAll, put, qrun, records, removeTree, tree } from '../integration/qrun.js';
 
 const roots: string[] = [];
@@ -89,7 +89,7 @@ test('on a server the keys mean nothing, and a tree may hold them set to false',
 
 test('a task of a sweep has what its submission allowed', async () => {
   const root = reading();
-  const { path, digest } = await writeJobConfig(root, { allow_files: true }, ['u']);
+  const { path, digest } = await writeSubmission(root, { allow_files: true }, ['u']);
   const task = ['unit', 'u', '-q', `--config=${path}`];
   expect((await qrun(task, { cwd: root })).stderr).toContain('allows itself');
   expect((await qrun([...task, `--config-digest=${digest}`], { cwd: root })).code).toBe(0);

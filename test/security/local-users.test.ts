@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { writeJobConfig } from '../../src/io/config/submission-config.js';
+import { writeSubmission } from '../../src/io/config/submission-config.js';
 import { prepareTasks } from '../../src/local/sweep/tasks.js';
 import { endAll, ordinaryUser, qrun, removeTree, tree } from '../integration/qrun.js';
 
@@ -52,7 +52,7 @@ describe('another user of the machine', () => {
     const kept = join(root, '.qrun');
     expect(readdirSync(kept)).toContain('data');
     expect(statSync(kept).mode & 0o777).toBe(0o700);
-    const { path } = await writeJobConfig(root, { url: 'http://h:8123' }, ['u']);
+    const { path } = await writeSubmission(root, { url: 'http://h:8123' }, ['u']);
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 });

@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isLoopback, trustDigest } from '../../src/core/config/trust.js';
-import { writeJobConfig } from '../../src/io/config/submission-config.js';
+import { writeSubmission } from '../../src/io/config/submission-config.js';
 import { TrustStore } from '../../src/io/config/trust-store.js';
 import { type Given, type SweepContext, sweepContext } from '../../src/local/config/sweep-context.js';
 import { resolveSweep } from '../../src/local/sweep/context.js';
@@ -566,7 +566,7 @@ describe('the configuration of a submission', () => {
   const made = { givers: { url: 'outside' }, trusted: true } as const;
 
   it('that a tree brings along is of the tree, whatever it says', async () => {
-    const { path, digest } = await writeJobConfig(root, values, ['u'], { made });
+    const { path, digest } = await writeSubmission(root, values, ['u'], { made });
     expect(sent(PW, { submission: { file: path } })).toContain(
       `${path} names this server, and the tree is not trusted`,
     );
@@ -580,7 +580,7 @@ describe('the configuration of a submission', () => {
 
   it('names no other tree, whose secrets would be its own', async () => {
     const mine = place({ '.env': `CLICKHOUSE_PASSWORD=${SECRET}\n` });
-    const { path } = await writeJobConfig(mine, values, ['u']);
+    const { path } = await writeSubmission(mine, values, ['u']);
     put(root, '.qrun/jobs/x.json', readFileSync(path, 'utf8'));
     expect(sent({}, { submission: { file: join(root, '.qrun/jobs/x.json') } })).toContain(
       'does not lie there',
@@ -590,7 +590,7 @@ describe('the configuration of a submission', () => {
   });
 
   it('of another user is refused, and one that was changed after it was submitted', async () => {
-    const { path, digest } = await writeJobConfig(root, values, ['u'], { made });
+    const { path, digest } = await writeSubmission(root, values, ['u'], { made });
     chownSync(path, 65_534, 65_534);
     expect(sent(PW, { submission: { file: path, digest } })).toContain('belongs to another user');
     chownSync(path, 0, 0);

@@ -17,8 +17,8 @@ export interface Decision {
   readonly trusted: boolean;
 }
 
-/** The configuration that the jobs of one submission share: what stood in qrun.toml, environment and flags then. */
-export interface JobConfig {
+/** The configuration that the tasks of one submission share: what stood in qrun.toml, environment and flags then. */
+export interface SubmissionConfig {
   readonly file: string;
   readonly root: string;
   /** As a qrun.toml could hold it; paths are absolute, and no secret is in it. */
@@ -42,11 +42,11 @@ const VERSION = 1;
 
 /**
  * Writes the configuration of a submission into `<root>/.qrun/jobs`, under a name made of its content: what is
- * changed or submitted later never changes a job that is queued.
+ * changed or submitted later never changes a task that is queued.
  *
  * Errors: QrunError `WRITE_FAILED`.
  */
-export async function writeJobConfig(
+export async function writeSubmission(
   root: string,
   values: Readonly<Record<string, unknown>>,
   units: readonly string[],
@@ -64,13 +64,13 @@ export async function writeJobConfig(
 }
 
 /**
- * Reads what {@link writeJobConfig} wrote. Without `digest`, the one that it gave, nothing in the file counts as decided
+ * Reads what {@link writeSubmission} wrote. Without `digest`, the one that it gave, nothing in the file counts as decided
  * by the user: it is taken for a file of the tree in which it lies.
  *
  * Errors: QrunError `CONFIG`, also for a file of another user, one that is not what the digest says, and one that lies
  * somewhere else than it says, because it would decide over the `.env` of another tree.
  */
-export function readJobConfig(file: string, digest?: string): JobConfig {
+export function readSubmission(file: string, digest?: string): SubmissionConfig {
   let text: string;
   let content: Partial<Record<keyof Stored, unknown>> | null;
   try {
@@ -85,10 +85,10 @@ export function readJobConfig(file: string, digest?: string): JobConfig {
   const { version, root, values, units, time_zone: zone, givers, trusted } = content ?? {};
   const known = typeof values === 'object' && values !== null && Array.isArray(units);
   if (version !== VERSION || typeof root !== 'string' || !known) {
-    throw unusable(`${file} is not the configuration of a job that this qrun knows`);
+    throw unusable(`${file} is not the configuration of a submission that this qrun knows`);
   }
   if (digest === undefined && dirname(realOf(file)) !== realOf(directoryOf(root))) {
-    throw unusable(`${file} is the configuration of a job of ${root}, and does not lie there`);
+    throw unusable(`${file} is the configuration of a submission of ${root}, and does not lie there`);
   }
   return {
     file,

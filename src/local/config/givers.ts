@@ -2,7 +2,7 @@ import type { ConfigSource, ResolvedConfig } from '../../core/config/config.js';
 import { environmentName, flagName, tomlName } from '../../core/config/keys.js';
 import type { Config } from '../../core/config/table.js';
 import type { Giver } from '../../core/config/trust.js';
-import type { JobConfig } from '../../io/config/submission-config.js';
+import type { SubmissionConfig } from '../../io/config/submission-config.js';
 import { isBeneath, realOf } from '../../io/files/paths.js';
 import type { ConnectionInputs, ConnectionKey, SecretVariable } from './connection.js';
 import { type Environment, type TreeFiles, withoutEmpty } from './tree-files.js';
@@ -18,20 +18,22 @@ type Sources = ResolvedConfig['sources'];
 export function connectionInputs(
   tree: TreeFiles,
   { config, sources }: { readonly config: Config; readonly sources: Sources },
-  job: JobConfig | undefined,
+  submitted: SubmissionConfig | undefined,
   env: Environment,
 ): ConnectionInputs {
   const variable = secretVariable(withoutEmpty(env), tree);
   return {
     config,
     givers: Object.fromEntries(
-      CONNECTION_KEYS.flatMap(key => (config[key] === undefined ? [] : [[key, giverOf(key, sources, job)]])),
+      CONNECTION_KEYS.flatMap(key =>
+        config[key] === undefined ? [] : [[key, giverOf(key, sources, submitted)]],
+      ),
     ),
-    fileWins: config.passwordFile !== undefined && winsOver(variable, sources.passwordFile, job),
+    fileWins: config.passwordFile !== undefined && winsOver(variable, sources.passwordFile, submitted),
     variable,
     namedBy: key => namedBy(key, sources[key], tree),
     trust: tree.trust,
-    unproven: job !== undefined && job.made === undefined,
+    unproven: submitted !== undefined && submitted.made === undefined,
   };
 }
 
@@ -51,20 +53,20 @@ function secretVariable(
 }
 
 // As for every value, the environment wins over the tree, and in the tree .env wins; within one of them the file does.
-// What a job's file names was decided when it was made.
+// What the file of a submission names was decided when it was made.
 function winsOver(
   variable: SecretVariable | undefined,
   source: ConfigSource | undefined,
-  job: JobConfig | undefined,
+  submitted: SubmissionConfig | undefined,
 ): boolean {
-  if (variable === undefined || job !== undefined) return true;
+  if (variable === undefined || submitted !== undefined) return true;
   if (source === '.env') return variable.giver === 'tree';
   return source !== 'qrun.toml';
 }
 
-function giverOf(key: ConnectionKey, sources: Sources, job: JobConfig | undefined): Giver {
+function giverOf(key: ConnectionKey, sources: Sources, submitted: SubmissionConfig | undefined): Giver {
   if (isFromOutside(sources[key])) return 'outside';
-  return job?.made?.givers[tomlName(key)] ?? 'tree';
+  return submitted?.made?.givers[tomlName(key)] ?? 'tree';
 }
 
 /** Whether a value was given by who starts qrun or uses it, and not by the tree. */

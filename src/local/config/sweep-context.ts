@@ -5,7 +5,7 @@ import type { Config, ConfigKey } from '../../core/config/table.js';
 import type { Respelled } from '../../core/config/toml-numbers.js';
 import { factsOf } from '../../core/engines/facts.js';
 import { parseSweepTable, type SweepTable } from '../../core/sweep/units.js';
-import { type JobConfig, readJobConfig } from '../../io/config/submission-config.js';
+import { readSubmission, type SubmissionConfig } from '../../io/config/submission-config.js';
 import { localTimeZone } from '../../io/engines/time-zone.js';
 import { believeBelow } from '../../io/files/owner.js';
 import { refuseAllowedByTree } from './allowed-by-tree.js';
@@ -32,7 +32,7 @@ export interface Given {
   readonly options?: GivenValues;
   /** Of a command line. */
   readonly flags?: GivenValues;
-  /** The file of a submission that this is a task of, and its digest; see {@link readJobConfig}. */
+  /** The file of a submission that this is a task of, and its digest; see {@link readSubmission}. */
   readonly submission?: { readonly file: string; readonly digest?: string | undefined } | undefined;
   /** Whether the tree is trusted, whatever it says. */
   readonly trust?: boolean;
@@ -44,7 +44,7 @@ export interface SweepContext {
   readonly configFile: string | undefined;
   readonly config: Config;
   readonly sources: ResolvedConfig['sources'];
-  /** What was given, as a job's configuration file holds it; see {@link ResolvedConfig}. */
+  /** What was given, as the configuration of a submission holds it; see {@link ResolvedConfig}. */
   readonly given: ResolvedConfig['given'];
   readonly table: SweepTable;
   readonly logDirectory: string;
@@ -54,8 +54,8 @@ export interface SweepContext {
   readonly timeZone: string | undefined;
   /** Numbers in qrun.toml that stood in the ids of units with other digits. */
   readonly respelled: readonly Respelled[];
-  /** Units that a job's configuration names; see {@link JobConfig}. */
-  readonly jobUnits: readonly string[] | undefined;
+  /** Units that a submission was about; see {@link SubmissionConfig}. */
+  readonly submittedUnits: readonly string[] | undefined;
   /**
    * The connection with its secrets, as {@link connectionOf} hands it out: made when it is first needed, once, and never
    * kept in anything that is printed. Errors: as there.
@@ -65,7 +65,7 @@ export interface SweepContext {
   readonly passwordSource: string | undefined;
   /** Files that hold a password, or would if it were wanted. */
   readonly secretFiles: readonly string[];
-  /** Who gave what the connection is made of; what {@link JobConfig} keeps of it. */
+  /** Who gave what the connection is made of; what {@link SubmissionConfig} keeps of it. */
   readonly givers: ConnectionInputs['givers'];
   readonly trust: TreeTrust;
   /** What the person who starts a command should know about where its configuration comes from. */
@@ -88,35 +88,35 @@ export function sweepContext(
   { options = {}, flags = {}, submission, trust: trusts }: Given,
   { cwd, env, restrict }: Surroundings,
 ): SweepContext {
-  const job =
-    submission === undefined ? undefined : readJobConfig(resolve(cwd, submission.file), submission.digest);
-  const isTrusted = trusts === true || job?.made?.trusted === true;
-  const tree = readTree(resolve(cwd, directory), cwd, job, { given: isTrusted, env });
+  const submitted =
+    submission === undefined ? undefined : readSubmission(resolve(cwd, submission.file), submission.digest);
+  const isTrusted = trusts === true || submitted?.made?.trusted === true;
+  const tree = readTree(resolve(cwd, directory), cwd, submitted, { given: isTrusted, env });
   const { root, configFile, dotEnvFile, values, dotEnv, trust } = tree;
   const resolved = resolveConfig({
     toml: configFile === undefined ? undefined : { file: configFile, values },
-    env: job === undefined ? withoutEmpty(env) : {},
-    dotEnv: job === undefined ? dotEnv : {},
+    env: submitted === undefined ? withoutEmpty(env) : {},
+    dotEnv: submitted === undefined ? dotEnv : {},
     options,
     flags,
   });
   const { sources } = resolved;
-  trust.settle(treeSettings(values, job === undefined ? dotEnv : {}));
+  trust.settle(treeSettings(values, submitted === undefined ? dotEnv : {}));
   // What a submission allowed, it allowed for its tasks.
-  if (job?.made === undefined) {
+  if (submitted?.made === undefined) {
     refuseAllowedByTree({ config: resolved.config, sources, configFile, dotEnvFile }, trust);
   }
   const paths = absolutePaths(resolved, root, cwd);
   const config = { ...resolved.config, ...paths };
-  // What a job's file holds was decided when it was made.
+  // What the file of a submission holds was decided when it was made.
   const isNamed = (key: 'logDir' | 'dataDir'): boolean =>
-    isFromOutside(sources[key]) || job?.made !== undefined || trust.trusted();
+    isFromOutside(sources[key]) || submitted?.made !== undefined || trust.trusted();
   for (const place of [root, paths.logDir, paths.dataDir]) {
     if (place !== undefined) believeBelow(place, () => trust.trusted());
   }
   const places = placesOf(root, paths, isNamed);
   if (config.umask !== undefined) restrict?.(config.umask);
-  const inputs = connectionInputs(tree, { config, sources }, job, env);
+  const inputs = connectionInputs(tree, { config, sources }, submitted, env);
   const { fileWins, variable } = inputs;
   let connection: Connection | undefined;
   return {
@@ -127,9 +127,9 @@ export function sweepContext(
     given: { ...resolved.given, ...paths, ...(fileWins ? {} : { passwordFile: undefined }) },
     table: parseSweepTable(configFile ?? '', values.sweep),
     ...places,
-    timeZone: timeZoneOf(config, job, env),
+    timeZone: timeZoneOf(config, submitted, env),
     linksWithin: config.followLinks ? null : root,
-    jobUnits: job?.units,
+    submittedUnits: submitted?.units,
     respelled: tree.respelled,
     connection: () => {
       connection ??= connectionOf(inputs);
@@ -164,10 +164,14 @@ function absolutePaths({ config, sources }: ResolvedConfig, root: string, cwd: s
   ) as Partial<Record<'logDir' | 'dataDir' | 'caFile' | 'passwordFile', string>>;
 }
 
-// The time zone of this process would decide for the embedded engine; a job keeps that of its submission. Where the
+// The time zone of this process would decide for the embedded engine; a task keeps that of its submission. Where the
 // user sets one for his queries, that of the process is to decide nothing.
-function timeZoneOf(config: Config, job: JobConfig | undefined, env: Environment): string | undefined {
+function timeZoneOf(
+  config: Config,
+  submitted: SubmissionConfig | undefined,
+  env: Environment,
+): string | undefined {
   if (!factsOf(config.engine).inProcess) return undefined;
   if ((config.settings.session_timezone ?? '') !== '') return 'UTC';
-  return job?.timeZone ?? localTimeZone(env);
+  return submitted?.timeZone ?? localTimeZone(env);
 }

@@ -2,7 +2,7 @@ import { dirname, join } from 'node:path';
 import type { NumberUse, Respelled } from '../../core/config/toml-numbers.js';
 import { QrunError } from '../../core/errors.js';
 import { readDotEnv, readToml } from '../../io/config/config-files.js';
-import type { JobConfig } from '../../io/config/submission-config.js';
+import type { SubmissionConfig } from '../../io/config/submission-config.js';
 import { findSweepRoot, type SweepRoot, strangerIn } from '../../io/unit/sweep-root.js';
 import { statOf } from '../../io/unit/unit-files.js';
 import { acceptsRoot, TreeTrust, type TrustInputs } from './trust.js';
@@ -37,16 +37,18 @@ export interface TreeFiles {
 export function readTree(
   directory: string,
   cwd: string,
-  job: JobConfig | undefined,
+  submitted: SubmissionConfig | undefined,
   inputs: TrustInputs,
 ): TreeFiles {
   const accepts = (at: string): boolean => acceptsRoot(at, inputs);
   const found: SweepRoot =
-    job === undefined ? sweepRootOf(directory, cwd, accepts) : { directory: job.root, configFile: job.file };
+    submitted === undefined
+      ? sweepRootOf(directory, cwd, accepts)
+      : { directory: submitted.root, configFile: submitted.file };
   const { directory: root, configFile } = found;
   const trust = new TreeTrust(root, inputs);
   const toml =
-    job !== undefined || configFile === undefined
+    submitted !== undefined || configFile === undefined
       ? undefined
       : readToml(configFile, numberUse, trust.checks(configFile));
   const dotEnvFile = join(root, '.env');
@@ -57,7 +59,7 @@ export function readTree(
     root,
     configFile,
     dotEnvFile,
-    values: job?.values ?? toml?.values ?? {},
+    values: submitted?.values ?? toml?.values ?? {},
     dotEnv:
       isGuessed || passesOver !== undefined
         ? {}

@@ -107,8 +107,14 @@ function isDone(sweep: ResolvedSweep, before: SweepAudit, commands: readonly str
 }
 
 // Of which ids all that exist were looked for: none, where only some units were asked for.
-function coverage({ start, root, jobUnits, config, selection }: ResolvedSweep): (unit: string) => boolean {
-  const isPart = jobUnits !== undefined || [...selection.include, ...selection.exclude].length > 0;
+function coverage({
+  start,
+  root,
+  submittedUnits,
+  config,
+  selection,
+}: ResolvedSweep): (unit: string) => boolean {
+  const isPart = submittedUnits !== undefined || [...selection.include, ...selection.exclude].length > 0;
   if (isPart || Object.keys(config.parameters).length > 0) return () => false;
   if (start === root) return () => true;
   const directory = unitName(start, root);
@@ -121,7 +127,7 @@ async function auditUnits(sweep: ResolvedSweep, signal: AbortSignal): Promise<Sw
   const present = new Map(sweep.units.map(unit => [unit.unit, unit]));
   const audits: Audited[] = [];
   const read: ReadSetups = new Map();
-  for (const id of sweep.jobUnits ?? present.keys()) {
+  for (const id of sweep.submittedUnits ?? present.keys()) {
     signal.throwIfAborted();
     audits.push(await auditUnitOf(sweep, id, present.get(id), read));
   }
@@ -148,7 +154,7 @@ async function auditUnitOf(
 // Units that run, whatever the queue knows of them.
 async function running(sweep: ResolvedSweep): Promise<string[]> {
   const found: string[] = [];
-  for (const id of sweep.jobUnits ?? sweep.units.map(({ unit }) => unit)) {
+  for (const id of sweep.submittedUnits ?? sweep.units.map(({ unit }) => unit)) {
     if ((await leaseHolder(logPathOf(sweep, id))) !== undefined) found.push(id);
   }
   return found;

@@ -80,7 +80,7 @@ export function resolveSweep(
       return names.some(included) && !names.some(excluded);
     });
   // A unit that was submitted and is gone is for the audit to tell.
-  if (units.length === 0 && context.jobUnits === undefined) {
+  if (units.length === 0 && context.submittedUnits === undefined) {
     throw new QrunError('UNIT_EMPTY', `there is no unit of the sweep ${name} at or below ${start}`, {
       hint:
         include.length + exclude.length > 0

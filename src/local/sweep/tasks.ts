@@ -3,7 +3,7 @@ import { byTomlName, TOML_KEYS } from '../../core/config/keys.js';
 import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import { refusePasswordInUrl } from '../../core/text/shown-urls.js';
-import { writeJobConfig } from '../../io/config/submission-config.js';
+import { writeSubmission } from '../../io/config/submission-config.js';
 import { ownCommand } from '../../io/machine/own-command.js';
 import { serverUrl } from '../config/connection.js';
 import { checkSubmissions } from '../config/places.js';
@@ -46,7 +46,7 @@ export async function prepareTasks(sweep: ResolvedSweep): Promise<TaskCommands> 
   const { given, name, group } = sweep;
   // Choices of one submission (setup, rerun) are none of a configuration; its units get theirs as flags.
   const kept = Object.fromEntries(TOML_KEYS.map(key => [key, given[key]]));
-  const written = await writeJobConfig(
+  const written = await writeSubmission(
     sweep.root,
     { ...byTomlName(kept), sweep: { ...sweep.table, name, group } },
     sweep.units.map(({ unit }) => unit),

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { QrunError } from '../../../src/core/errors.js';
 import { readDotEnv, readSecretFile, readToml } from '../../../src/io/config/config-files.js';
-import { readJobConfig } from '../../../src/io/config/submission-config.js';
+import { readSubmission } from '../../../src/io/config/submission-config.js';
 import { readSetupNote } from '../../../src/io/engines/setup-state.js';
 import { openCheckpoint } from '../../../src/io/jobs/checkpoint.js';
 import { readJobState } from '../../../src/io/jobs/state.js';
@@ -86,7 +86,7 @@ export const STATE_FILES: readonly Target[] = [
       () => lastStart(readRuns(path)),
       () => readOwner(path),
       () => readJobState(path),
-      () => readJobConfig(path),
+      () => readSubmission(path),
       () => readSetupNote(join(sidecarPath(path), '..')),
       () => {
         const audit = readAuditReport(path);
