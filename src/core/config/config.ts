@@ -100,7 +100,8 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
 
 function defaultOf(key: ConfigKey): unknown {
   const { schema, default: value } = entryOf(key);
-  return value === undefined ? undefined : schema(values).parse(value);
+  // What is no string means itself.
+  return typeof value === 'string' ? schema(values).parse(value) : value;
 }
 
 function isGiven(value: string | undefined): boolean {

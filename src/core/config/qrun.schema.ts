@@ -11,7 +11,7 @@ const keys = TOML_KEYS.map(key => {
 
 /** What a qrun.toml may hold. */
 export const schema = z
-  .strictObject({ ...Object.fromEntries(keys), sweep: sweepSchema.optional() })
+  .strictObject({ ...Object.fromEntries(keys), sweep: sweepSchema().optional() })
   .meta({ title: 'qrun.toml', description: 'The configuration of a sweep, in its root directory.' });
 
 /** That it is of a file that people write. */

@@ -25,7 +25,7 @@ export const CONFIG_TABLE = {
     help: 'clickhouse (a server) or embedded (chDB, the default without --url)',
   }),
   url: key({
-    schema: v => v.text,
+    schema: v => v.text(),
     env: 'CLICKHOUSE_URL',
     group: 'Engine',
     flag: '--url <url>',
@@ -33,7 +33,7 @@ export const CONFIG_TABLE = {
     tree: 'trusted',
   }),
   user: key({
-    schema: v => v.text,
+    schema: v => v.text(),
     env: 'CLICKHOUSE_USER',
     group: 'Engine',
     flag: '--user <name>',
@@ -41,7 +41,7 @@ export const CONFIG_TABLE = {
     tree: 'trusted',
   }),
   passwordFile: key({
-    schema: v => v.text,
+    schema: v => v.text(),
     env: 'CLICKHOUSE_PASSWORD_FILE',
     group: 'Engine',
     flag: '--password-file <file>',
@@ -50,7 +50,7 @@ export const CONFIG_TABLE = {
     tree: 'trusted',
   }),
   caFile: key({
-    schema: v => v.text,
+    schema: v => v.text(),
     env: 'CLICKHOUSE_CA_FILE',
     group: 'Engine',
     flag: '--ca-file <file>',
@@ -59,7 +59,7 @@ export const CONFIG_TABLE = {
     tree: 'trusted',
   }),
   dataDir: key({
-    schema: v => v.text,
+    schema: v => v.text(),
     absent: '<sweep root>/.qrun/data',
     env: 'QRUN_DATA_DIR',
     group: 'Engine',
@@ -69,7 +69,7 @@ export const CONFIG_TABLE = {
     tree: 'trusted',
   }),
   allowFiles: key({
-    schema: v => v.flag,
+    schema: v => v.flag(),
     default: false,
     env: 'QRUN_ALLOW_FILES',
     group: 'Engine',
@@ -78,7 +78,7 @@ export const CONFIG_TABLE = {
     tree: 'guarded',
   }),
   allowNetwork: key({
-    schema: v => v.flag,
+    schema: v => v.flag(),
     default: false,
     env: 'QRUN_ALLOW_NETWORK',
     group: 'Engine',
@@ -87,7 +87,7 @@ export const CONFIG_TABLE = {
     tree: 'guarded',
   }),
   setup: key({
-    schema: v => v.flag,
+    schema: v => v.flag(),
     default: false,
     perRun: true,
     group: 'Engine',
@@ -96,7 +96,7 @@ export const CONFIG_TABLE = {
   }),
 
   concurrency: key({
-    schema: v => v.concurrency,
+    schema: v => v.concurrency(),
     // That of the scripts that qrun replaces.
     default: 16,
     env: 'QRUN_CONCURRENCY',
@@ -115,7 +115,7 @@ export const CONFIG_TABLE = {
     show: value => formatSize(value),
   }),
   timeout: key({
-    schema: v => v.duration,
+    schema: v => v.duration(),
     // No query hangs for ever, and none that is known runs so long.
     default: '1h',
     env: 'QRUN_TIMEOUT',
@@ -134,7 +134,7 @@ export const CONFIG_TABLE = {
     help: 'further attempts after a temporary failure (default: {default})',
   }),
   maxOutage: key({
-    schema: v => v.duration,
+    schema: v => v.duration(),
     // A server restart with a large recovery.
     default: '10m',
     env: 'QRUN_MAX_OUTAGE',
@@ -154,7 +154,7 @@ export const CONFIG_TABLE = {
     show: value => formatSize(value),
   }),
   halt: key({
-    schema: v => v.halt,
+    schema: v => v.halt(),
     default: formatHalt(DEFAULT_HALT),
     env: 'QRUN_HALT',
     group: 'Run',
@@ -163,7 +163,7 @@ export const CONFIG_TABLE = {
     show: value => formatHalt(value),
   }),
   redact: key({
-    schema: v => v.flag,
+    schema: v => v.flag(),
     default: true,
     env: 'QRUN_REDACT',
     group: 'Run',
@@ -179,7 +179,7 @@ export const CONFIG_TABLE = {
   }),
 
   log: key({
-    schema: v => v.text,
+    schema: v => v.text(),
     perRun: true,
     audited: true,
     group: 'Unit and log',
@@ -187,7 +187,7 @@ export const CONFIG_TABLE = {
     help: 'the log of this unit',
   }),
   logDir: key({
-    schema: v => v.text,
+    schema: v => v.text(),
     absent: '<sweep root>/results',
     env: 'QRUN_LOG_DIR',
     group: 'Unit and log',
@@ -198,7 +198,7 @@ export const CONFIG_TABLE = {
     audited: true,
   }),
   umask: key({
-    schema: v => v.umask,
+    schema: v => v.umask(),
     env: 'QRUN_UMASK',
     group: 'Unit and log',
     flag: '--umask <octal>',
@@ -206,7 +206,7 @@ export const CONFIG_TABLE = {
     show: value => value.toString(8).padStart(4, '0'),
   }),
   followLinks: key({
-    schema: v => v.flag,
+    schema: v => v.flag(),
     default: false,
     env: 'QRUN_FOLLOW_LINKS',
     group: 'Unit and log',
@@ -215,7 +215,7 @@ export const CONFIG_TABLE = {
     tree: 'guarded',
   }),
   parameters: key({
-    schema: v => v.pairs,
+    schema: v => v.pairs(),
     default: {},
     group: 'Unit and log',
     flag: '--param <name=value>',
@@ -226,7 +226,7 @@ export const CONFIG_TABLE = {
     audited: true,
   }),
   settings: key({
-    schema: v => v.pairs,
+    schema: v => v.pairs(),
     default: {},
     group: 'Unit and log',
     flag: '--set <name=value>',
@@ -237,7 +237,7 @@ export const CONFIG_TABLE = {
     audited: true,
   }),
   database: key({
-    schema: v => v.text,
+    schema: v => v.text(),
     env: 'CLICKHOUSE_DATABASE',
     group: 'Unit and log',
     flag: '--database <name>',
@@ -254,7 +254,7 @@ export const CONFIG_TABLE = {
   }),
 
   include: key({
-    schema: v => v.globs,
+    schema: v => v.globs(),
     default: [],
     group: 'Selection',
     flag: '--include <glob>',
@@ -264,7 +264,7 @@ export const CONFIG_TABLE = {
     audited: true,
   }),
   exclude: key({
-    schema: v => v.globs,
+    schema: v => v.globs(),
     default: [],
     group: 'Selection',
     flag: '--exclude <glob>',
@@ -274,7 +274,7 @@ export const CONFIG_TABLE = {
     audited: true,
   }),
   shard: key({
-    schema: v => v.shard,
+    schema: v => v.shard(),
     perRun: true,
     group: 'Selection',
     flag: '--shard <i/n>',
@@ -289,7 +289,7 @@ export const CONFIG_TABLE = {
     help: 'run at most n queries',
   }),
   shuffle: key({
-    schema: v => v.text,
+    schema: v => v.text(),
     perRun: true,
     group: 'Selection',
     flag: '--shuffle <seed>',
@@ -306,7 +306,7 @@ export const CONFIG_TABLE = {
   }),
 
   skipBad: key({
-    schema: v => v.flag,
+    schema: v => v.flag(),
     default: false,
     env: 'QRUN_SKIP_BAD',
     group: 'Bad files',
@@ -315,7 +315,7 @@ export const CONFIG_TABLE = {
     help: 'leave out files that cannot run, and run the others; exit code 20 (also skip_bad)',
   }),
   allowPlaceholders: key({
-    schema: v => v.placeholders,
+    schema: v => v.placeholders(),
     default: false,
     group: 'Bad files',
     flag: '--allow-placeholder <word>',
@@ -327,7 +327,7 @@ export const CONFIG_TABLE = {
   }),
 
   events: key({
-    schema: v => v.text,
+    schema: v => v.text(),
     perRun: true,
     group: 'Options',
     flag: '--events <file>',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_CONCURRENCY } from '../machine/sizing.js';
 import { parseSize, SIZE_EXAMPLES } from '../text/bytes.js';
 import { parseDuration } from '../text/duration.js';
 import { globProblem } from '../text/glob.js';
@@ -6,14 +7,22 @@ import { HALT_FORMS, parseHalt } from '../unit/halt.js';
 import type { AllowedPlaceholders } from '../unit/judge.js';
 import type { Shard } from '../unit/selection.js';
 
-/**
- * What values of the configuration can be: a schema for each kind, for the entries of the table of configuration. The
- * input of a schema is what TOML, JSON, the environment and the command line can hold (all of them texts in the last
- * two); its output is what the code works with. `meta` says in the words of JSON Schema what a parser checks.
- */
+// What values of the configuration can be: for each kind a function that makes its schema, for the entries of the table
+// of configuration. Only those that a start asks about are made, because each takes zod a tenth of a millisecond. The
+// input of a schema is what TOML, JSON, the environment and the command line can hold (strings in the last two); its
+// output is what the code works with. `meta` says in the words of JSON Schema what a parser checks.
+
+/** A schema that is made when it is first asked for, and no more than once. */
+export function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
 
 /** A string that is not empty. */
-export const text = z.string('must be a string').min(1, 'must not be empty');
+export const text = once(() => z.string('must be a string').min(1, 'must not be empty'));
 
 /** One of a few words. */
 export function oneOf<const T extends readonly string[]>(words: T) {
@@ -22,9 +31,11 @@ export function oneOf<const T extends readonly string[]>(words: T) {
 }
 
 /** True or false, which the environment gives as a text. */
-export const flag = z.union(
-  [z.boolean(), z.enum(['1', 'true', '0', 'false']).transform(word => word === '1' || word === 'true')],
-  'must be true or false',
+export const flag = once(() =>
+  z.union(
+    [z.boolean(), z.enum(['1', 'true', '0', 'false']).transform(word => word === '1' || word === 'true')],
+    'must be true or false',
+  ),
 );
 
 /** A whole number within bounds, in digits where it is a text. */
@@ -47,15 +58,11 @@ export function wholeNumber(
   );
 }
 
-/** More connections than this are a mistake, not a plan: file descriptors and the server's limits end far below. */
-export const MAX_CONCURRENCY = 1024;
-
 const CONCURRENCY = `must be a whole number from 1 to ${MAX_CONCURRENCY}, or auto`;
 
 /** How many queries run at a time; `auto`: what is recommended when the run starts. */
-export const concurrency = z.union(
-  [z.literal('auto'), wholeNumber(1, MAX_CONCURRENCY, CONCURRENCY)],
-  CONCURRENCY,
+export const concurrency = once(() =>
+  z.union([z.literal('auto'), wholeNumber(1, MAX_CONCURRENCY, CONCURRENCY)], CONCURRENCY),
 );
 
 function parsed<T>(parse: (value: string) => T | undefined, message: string, pattern: string) {
@@ -71,10 +78,12 @@ function parsed<T>(parse: (value: string) => T | undefined, message: string, pat
 }
 
 /** A span of time with its unit, in milliseconds. */
-export const duration = parsed(
-  parseDuration,
-  'must be a duration with a unit: 500ms, 30s, 5m or 2h',
-  String.raw`^\d+(\.\d+)?(ms|s|m|h)$`,
+export const duration = once(() =>
+  parsed(
+    parseDuration,
+    'must be a duration with a unit: 500ms, 30s, 5m or 2h',
+    String.raw`^\d+(\.\d+)?(ms|s|m|h)$`,
+  ),
 );
 
 /** What parseSize takes, in the words of JSON Schema. */
@@ -92,23 +101,23 @@ export function size(least: string) {
   );
 }
 
-const HALT_PART = String.raw`(errors=\d+(\.\d+)?%?|errors=\d+|same=(\d+|off))`;
+const HALT_PART = String.raw`(errors=(\d+|\d+(\.\d+)?%)|same=(\d+|off))`;
 
 /** When a run stops by policy. */
-export const halt = parsed(parseHalt, `must be ${HALT_FORMS}`, `^${HALT_PART}(,${HALT_PART})?$`);
+export const halt = once(() => parsed(parseHalt, `must be ${HALT_FORMS}`, `^${HALT_PART}(,${HALT_PART})?$`));
 
 /** Rights as mkdir(1) and the shell take them. What the owner may do is not taken away: qrun itself has to do it. */
-export const umask = parsed(
-  value => (/^0{0,2}[0-7]{2}$/.test(value) ? Number.parseInt(value, 8) : undefined),
-  'must be a umask in octal digits that leaves the owner all rights, such as 0077',
-  '^0{0,2}[0-7]{2}$',
+export const umask = once(() =>
+  parsed(
+    value => (/^0{0,2}[0-7]{2}$/.test(value) ? Number.parseInt(value, 8) : undefined),
+    'must be a umask in octal digits that leaves the owner all rights, such as 0077',
+    '^0{0,2}[0-7]{2}$',
+  ),
 );
 
 /** One of so many parts. */
-export const shard = parsed(
-  parseShard,
-  'must be i/n with 1 <= i <= n, such as 2/8',
-  String.raw`^\d{1,6}/\d{1,6}$`,
+export const shard = once(() =>
+  parsed(parseShard, 'must be i/n with 1 <= i <= n, such as 2/8', String.raw`^\d{1,6}/\d{1,6}$`),
 );
 
 function parseShard(value: string): Shard | undefined {
@@ -121,41 +130,48 @@ function parseShard(value: string): Shard | undefined {
 const MAX_GLOBS = 1000;
 
 /** A glob. */
-export const glob = text.superRefine((value, context) => {
-  const message = globProblem(value);
-  if (message !== undefined) context.addIssue({ code: 'custom', message });
-});
+export const glob = once(() =>
+  text().superRefine((value, context) => {
+    const message = globProblem(value);
+    if (message !== undefined) context.addIssue({ code: 'custom', message });
+  }),
+);
 
 /** A glob, or a list of them. */
-export const globs = z
-  .union(
-    [
-      z.string(),
-      // The list is checked below, where each of its problems has a place of its own.
-      z
-        .custom<readonly string[]>(Array.isArray)
-        .meta({ type: 'array', items: { type: 'string', minLength: 1 }, maxItems: MAX_GLOBS }),
-    ],
-    'must be a string or a list of strings',
-  )
-  .transform((value): unknown => (typeof value === 'string' ? [value] : value))
-  .pipe(z.array(glob).max(MAX_GLOBS, `must not have more than ${MAX_GLOBS} globs`));
+export const globs = once(() =>
+  z
+    .union(
+      [
+        z.string(),
+        // The list is checked below, where each of its problems has a place of its own.
+        z
+          .custom<readonly string[]>(Array.isArray)
+          .meta({ type: 'array', items: { type: 'string', minLength: 1 }, maxItems: MAX_GLOBS }),
+      ],
+      'must be a string or a list of strings',
+    )
+    .transform((value): unknown => (typeof value === 'string' ? [value] : value))
+    .pipe(z.array(glob()).max(MAX_GLOBS, `must not have more than ${MAX_GLOBS} globs`)),
+);
 
 const ALLOWED = 'must be true, false or placeholders as they stand in the SQL, such as __WORD__';
 // In the forms that CodeScanner finds (src/core/sql/lexer/code-scanner.ts), one each.
-const placeholder = z
-  .string(ALLOWED)
-  .regex(/^\s*(?:__\w+__|\$\{[^{}]+\}|\{\{[^{}]+\}\}|\{%[^{}]+%\})\s*$/, ALLOWED);
+const placeholder = () =>
+  z.string(ALLOWED).regex(/^\s*(?:__\w+__|\$\{[^{}]+\}|\{\{[^{}]+\}\}|\{%[^{}]+%\})\s*$/, ALLOWED);
 
 /** Placeholders that may stand: all, none, one or those of a list. */
-export const placeholders = z
-  .union([flag, placeholder, z.array(placeholder)], ALLOWED)
-  .transform((value): AllowedPlaceholders => (typeof value === 'string' ? [value] : value));
+export const placeholders = once(() =>
+  z
+    .union([flag(), placeholder(), z.array(placeholder())], ALLOWED)
+    .transform((value): AllowedPlaceholders => (typeof value === 'string' ? [value] : value)),
+);
 
 /** A value of a table whose values are texts in the end. */
-export const scalar = z.union(
-  [z.string(), z.number(), z.boolean()],
-  'must be a string, a number or true/false (a date as a string)',
+export const scalar = once(() =>
+  z.union(
+    [z.string(), z.number(), z.boolean()],
+    'must be a string, a number or true/false (a date as a string)',
+  ),
 );
 
 /** A text as it is, true and false as 1 and 0. */
@@ -164,6 +180,8 @@ export function scalarText(value: string | number | boolean): string {
 }
 
 /** Names and their values, as texts. */
-export const pairs = z
-  .record(z.string(), scalar, 'must be a table of names and values')
-  .transform(values => Object.fromEntries(Object.entries(values).map(([k, v]) => [k, scalarText(v)])));
+export const pairs = once(() =>
+  z
+    .record(z.string(), scalar(), 'must be a table of names and values')
+    .transform(values => Object.fromEntries(Object.entries(values).map(([k, v]) => [k, scalarText(v)]))),
+);

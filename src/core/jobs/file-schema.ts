@@ -3,7 +3,7 @@ import { SIZE_PATTERN, scalar, text } from '../config/values.js';
 import { parseSize, SIZE_EXAMPLES } from '../text/bytes.js';
 
 const printable = (value: string): boolean => !/\p{Cc}/u.test(value);
-const value = scalar.transform(String);
+const value = scalar().transform(String);
 
 /** Whether a text is a size that a job can be capped at. */
 export const isSize = (size: string): boolean => (parseSize(size) ?? 0) > 0;
@@ -11,10 +11,10 @@ export const isSize = (size: string): boolean => (parseSize(size) ?? 0) > 0;
 /** What a jobs.toml may hold, by itself: what its parts must be to each other is asked where it is read. */
 export const jobsSchema = z
   .strictObject({
-    name: text.describe('Of the sweep: in labels, in the names of its jobs and of their files.'),
+    name: text().describe('Of the sweep: in labels, in the names of its jobs and of their files.'),
     command: z
       .array(
-        text.refine(word => !word.includes('\0'), 'must not hold NUL'),
+        text().refine(word => !word.includes('\0'), 'must not hold NUL'),
         'must be a list: the program and its arguments, each a string of its own',
       )
       .min(1, 'must name a program')
@@ -24,7 +24,7 @@ export const jobsSchema = z
       .refine(isSize, `must be a size: ${SIZE_EXAMPLES}`)
       .meta({ pattern: SIZE_PATTERN, description: 'Memory cap of each job, such as "4G".' })
       .optional(),
-    results: text
+    results: text()
       .describe('Where logs, checkpoints and states lie, relative to this file; "results" if it is missing.')
       .optional(),
     matrix: z

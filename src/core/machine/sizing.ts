@@ -81,8 +81,11 @@ export interface Advice {
 
 // ClickHouse's own default of concurrent_threads_soft_limit_ratio_to_cores (26.7).
 const THREADS_PER_CORE = 2;
-// The most that -P takes.
-const MAX_CONCURRENCY = 1024;
+/**
+ * The most queries that run at a time. More connections are a mistake, not a plan: file descriptors and the server's
+ * limits end far below.
+ */
+export const MAX_CONCURRENCY = 1024;
 
 /**
  * The recommended `-P` for units of which `slots` run side by side: one thread for each query at least, because

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { keyProblems, WRONG_TYPE } from '../config/problems.js';
-import { glob, scalar, scalarText, text } from '../config/values.js';
+import { glob, once, scalar, scalarText, text } from '../config/values.js';
 import { QrunError } from '../errors.js';
 import type { Parameters } from '../model.js';
 import { checkedSweepName } from '../queue/labels.js';
@@ -30,10 +30,6 @@ export interface SweepTable {
   readonly matrix?: Readonly<Record<string, readonly string[]>>;
 }
 
-const value = scalar.transform(scalarText);
-const values = z
-  .union([value, z.array(value).min(1, 'must not be empty')], 'must be a value or a list of values')
-  .transform(given => (Array.isArray(given) ? given : [given]));
 // More slots than this are a mistake.
 const MAX_SLOTS = 10_000;
 /** The priorities of queues are 32-bit integers, and the audit takes one less than the units. */
@@ -42,48 +38,51 @@ const PRIORITY = `must be a whole number from -${MAX_PRIORITY} to ${MAX_PRIORITY
 const SLOTS = `must be "auto" or a whole number from 1 to ${MAX_SLOTS}`;
 
 /** What `[sweep]` of a qrun.toml may hold. */
-export const sweepSchema = z
-  .strictObject({
-    name: text
-      .describe('Its name, in labels and groups; that of the root directory if it is missing.')
-      .optional(),
-    group: text.describe('Its group of the queue; qrun-<name> if it is missing.').optional(),
-    parallel: z
-      .union([z.literal('auto'), z.int(SLOTS).min(1, SLOTS).max(MAX_SLOTS, SLOTS)], SLOTS)
-      .describe('Units that run at a time, or auto: what `qrun probe` recommends.')
-      .optional(),
-    priority: z
-      .int(PRIORITY)
-      .min(-MAX_PRIORITY, PRIORITY)
-      .max(MAX_PRIORITY, PRIORITY)
-      .describe('Of its units in the queue: higher ones start first.')
-      .optional(),
-    units: z
-      .array(glob, 'must be a list of strings')
-      .min(1, 'must not be empty')
-      .describe(
-        'Globs of directories, relative to the root; every leaf directory with SQL files if it is missing.',
-      )
-      .optional(),
-    epochs: z
-      .array(z.record(z.string(), value, 'must be a table of parameters'), 'must be a list of tables')
-      .min(1, 'must not be empty')
-      .describe('Sets of parameters, one unit each, such as periods of time.')
-      .optional(),
-    matrix: z
-      .record(z.string(), values, 'must be a table of lists')
-      .describe('Values of parameters: one unit for each combination.')
-      .optional(),
-  })
-  .describe('The sweep that `qrun submit-all` submits.');
-
-/** The keys of `[sweep]`. */
-export const SWEEP_KEYS: readonly string[] = Object.keys(sweepSchema.shape);
+export const sweepSchema = once(() => {
+  const value = scalar().transform(scalarText);
+  const values = z
+    .union([value, z.array(value).min(1, 'must not be empty')], 'must be a value or a list of values')
+    .transform(given => (Array.isArray(given) ? given : [given]));
+  return z
+    .strictObject({
+      name: text()
+        .describe('Its name, in labels and groups; that of the root directory if it is missing.')
+        .optional(),
+      group: text().describe('Its group of the queue; qrun-<name> if it is missing.').optional(),
+      parallel: z
+        .union([z.literal('auto'), z.int(SLOTS).min(1, SLOTS).max(MAX_SLOTS, SLOTS)], SLOTS)
+        .describe('Units that run at a time, or auto: what `qrun probe` recommends.')
+        .optional(),
+      priority: z
+        .int(PRIORITY)
+        .min(-MAX_PRIORITY, PRIORITY)
+        .max(MAX_PRIORITY, PRIORITY)
+        .describe('Of its units in the queue: higher ones start first.')
+        .optional(),
+      units: z
+        .array(glob(), 'must be a list of strings')
+        .min(1, 'must not be empty')
+        .describe(
+          'Globs of directories, relative to the root; every leaf directory with SQL files if it is missing.',
+        )
+        .optional(),
+      epochs: z
+        .array(z.record(z.string(), value, 'must be a table of parameters'), 'must be a list of tables')
+        .min(1, 'must not be empty')
+        .describe('Sets of parameters, one unit each, such as periods of time.')
+        .optional(),
+      matrix: z
+        .record(z.string(), values, 'must be a table of lists')
+        .describe('Values of parameters: one unit for each combination.')
+        .optional(),
+    })
+    .describe('The sweep that `qrun submit-all` submits.');
+});
 
 /** What is wrong with a `[sweep]` table, one line each, for messages that list everything at once. */
 export function sweepProblems(label: string, value: unknown): string[] {
   const lost = keyProblems(label, value);
-  const result = sweepSchema.safeParse(value, WRONG_TYPE);
+  const result = sweepSchema().safeParse(value, WRONG_TYPE);
   if (result.success) {
     const table = result.data as SweepTable;
     return [
@@ -96,7 +95,9 @@ export function sweepProblems(label: string, value: unknown): string[] {
   const others = result.error.issues.flatMap(issue => {
     const at = [label, ...issue.path.map(String)].join('.');
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map(key => `${at}.${key}: unknown key; known are ${SWEEP_KEYS.join(', ')}`);
+      return issue.keys.map(
+        key => `${at}.${key}: unknown key; known are ${Object.keys(sweepSchema().shape).join(', ')}`,
+      );
     }
     return [`${at}: ${issue.message}`];
   });
@@ -144,7 +145,7 @@ export function parseSweepTable(file: string, value: unknown): SweepTable {
   if (problems.length > 0) {
     throw new QrunError('CONFIG', 'the configuration is not usable', { details: problems });
   }
-  const table = sweepSchema.parse(value) as SweepTable;
+  const table = sweepSchema().parse(value) as SweepTable;
   if (table.name !== undefined) checkedSweepName(table.name);
   return table;
 }

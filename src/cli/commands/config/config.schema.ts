@@ -6,15 +6,15 @@ import { count, named, strings } from '../../../core/schema.js';
 
 // What a value is behind its parser, by what it was parsed with; all else is a whole number (sizes are bytes).
 const PARSED = new Map<z.ZodType, z.ZodType>([
-  [values.text, z.string()],
-  [values.flag, z.boolean()],
-  [values.concurrency, z.union([z.literal('auto'), count])],
-  [values.duration, z.number().min(0).describe('Milliseconds.')],
-  [values.halt, z.string()],
-  [values.shard, z.object({ index: count, count })],
-  [values.globs, strings],
-  [values.pairs, named],
-  [values.placeholders, z.union([z.boolean(), strings])],
+  [values.text(), z.string()],
+  [values.flag(), z.boolean()],
+  [values.concurrency(), z.union([z.literal('auto'), count])],
+  [values.duration(), z.number().min(0).describe('Milliseconds.')],
+  [values.halt(), z.string()],
+  [values.shard(), z.object({ index: count, count })],
+  [values.globs(), strings],
+  [values.pairs(), named],
+  [values.placeholders(), z.union([z.boolean(), strings])],
 ]);
 
 function schemaOf(key: ConfigKey): z.ZodType {
