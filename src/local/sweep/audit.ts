@@ -82,7 +82,7 @@ export async function auditSweep(
     await writeAuditReport(path, keptAudit(before, audit, covers));
     watch.onAudit?.(audit);
     if (audit.verdict !== 'complete' || commands.length === 0) return audit;
-    // Another audit behind the same units was quicker.
+    // Another audit after the same units was faster.
     if (onlyOnce && before !== undefined && isDone(sweep, before, commands)) watch.onDoneBefore?.(before.at);
     else {
       watch.onBegin?.();

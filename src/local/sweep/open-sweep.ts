@@ -44,7 +44,7 @@ export interface Sweep {
   /** What the person who starts this should know about where its configuration comes from. */
   readonly notices: readonly string[];
   /**
-   * Adds a task to the queue for each unit that is not complete, queued or running, and the audit behind them, as
+   * Adds a task to the queue for each unit that is not complete, queued or running, and the audit after them, as
    * `qrun submit-all` does: everything is checked before the first is added, and any number of submitters may do so at
    * any time. With `dryRun` nothing is added.
    *

@@ -55,7 +55,7 @@ export interface Submission {
 }
 
 /**
- * Adds a task to the queue for each unit that is not complete, queued or running, and the audit behind them. Everything
+ * Adds a task to the queue for each unit that is not complete, queued or running, and the audit after them. Everything
  * is checked before the first task is added. Tasks that were added before an error or a signal stay; the next submission
  * goes on from there.
  *

@@ -4,7 +4,7 @@ import { addEngineOptions, addJobSizeOptions, collect } from '../../options.js';
 /** `qrun autoscale`. */
 export const autoscale = cliCommand({
   name: 'autoscale',
-  description: "move the slots of pueue's groups with the load of this machine",
+  description: "adjust the slots of pueue's groups to the load of this machine",
   declare: command => {
     command
       .option('--once', 'one round (the default)')
@@ -19,7 +19,7 @@ export const autoscale = cliCommand({
         collect,
       )
       .option('--dry-run', 'decide, and set nothing')
-      .option('--json', 'a JSON line for each decision')
+      .option('--json', 'one JSON line per decision')
       .addHelpText('after', `\n${HELP}`);
     addEngineOptions(command);
   },

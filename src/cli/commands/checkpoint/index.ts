@@ -5,7 +5,7 @@ import { collect } from '../../options.js';
 /** `qrun checkpoint path|get|set|clear`. */
 export const checkpoint = cliCommand({
   name: 'checkpoint',
-  description: 'read and write how far a job has come, safely',
+  description: 'read and write the checkpoint of a job, safely',
   commands: [
     cliCommand({
       name: 'path',
@@ -40,7 +40,7 @@ export const checkpoint = cliCommand({
 function ofJob(command: Command): void {
   command
     .option('--file <file>', 'the checkpoint itself (default: what QRUN_CHECKPOINT names)')
-    .option('--jobs <file>', 'the jobs.toml of the job that is meant')
+    .option('--jobs <file>', 'the jobs.toml of the job')
     .option('--param <name=value>', 'a parameter of that job (repeatable)', collect)
     .option('--trust', 'also if others own the jobs.toml');
 }

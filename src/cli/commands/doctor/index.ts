@@ -4,7 +4,7 @@ import { addEngineOptions, addOptions, addUnitOptions } from '../../options.js';
 /** `qrun doctor [DIR]`. */
 export const doctor = cliCommand<[directory: string]>({
   name: 'doctor',
-  description: 'look whether everything that a sweep needs is there',
+  description: 'check whether everything that a sweep needs is there',
   declare: command =>
     addOptions(
       command

@@ -5,26 +5,26 @@ import { addTrustOption, collect } from '../../options.js';
 /** `qrun process-all [FILE]`. */
 export const processAll = cliCommand<[file: string]>({
   name: 'process-all',
-  description: 'submit a command for each combination of parameters to pueue, as far as it is not done',
+  description: 'submit a command to pueue for each combination of parameters that is not done',
   declare: command =>
     addTrustOption(
       command
         .argument('[file]', 'the jobs: command and matrix of parameters', 'jobs.toml')
         .option('--dry-run', 'print what would be submitted, and why, and submit nothing')
-        .option('--check', 'submit nothing; 0 only if every job is done, else 20')
+        .option('--check', 'submit nothing; 0 only if every job is done, otherwise 20')
         .option(
           '--when-ended',
           'with --check: first wait until no job of the sweep runs (what follows the jobs)',
         )
         .option('--json', 'the result as one JSON line')
-        .option('--rerun <which>', 'submit also what is done: all', onlyAll)
+        .option('--rerun <which>', 'also submit what is done: all', onlyAll)
         .option('--include <glob>', 'only jobs whose name matches (repeatable)', collect)
         .option('--exclude <glob>', 'leave out jobs whose name matches (repeatable)', collect)
         .option('--memory-max <size>', 'memory cap of each job, such as 4G (also memory_max)')
-        .option('--parallel <n>', 'jobs at a time (default: as the group is; 1 for a new one)')
+        .option('--parallel <n>', 'jobs at a time (default: that of the group; 1 for a new group)')
         .option('--group <name>', 'group of pueue (default: qrun-<name>)')
         .option('--priority <n>', 'higher ones start first (default: 0)')
-        .option('--delay <when>', 'start later: seconds, or a time as pueue takes it')
+        .option('--delay <when>', 'start later: seconds, or a time as pueue accepts it')
         .option('--resume-group', 'start the group if it is paused')
         .addHelpText('after', `\n${HELP}`),
     ),

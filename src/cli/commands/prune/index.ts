@@ -4,14 +4,14 @@ import { addTrustOption } from '../../options.js';
 /** `qrun prune [ROOT]`. */
 export const prune = cliCommand<[root: string]>({
   name: 'prune',
-  description: 'list what nothing needs any more, and remove it with --remove',
+  description: 'list data that is no longer needed, and remove it with --remove',
   declare: command =>
     addTrustOption(
       command
         .argument('[root]', 'directory of the sweep', '.')
         .option('--dry-run', 'list only, remove nothing (the default)')
         .option('--remove', 'remove what is listed; what is in use always stays')
-        .option('-a, --all', 'also what a run would use, which then makes it anew')
+        .option('-a, --all', 'also what a run would use and then has to create again')
         .option('--json', 'as one JSON line')
         .addHelpText('after', `\n${HELP}`),
     ),

@@ -9,10 +9,10 @@ export const status = cliCommand<[root: string]>({
     addOptions(
       command
         .argument('[root]', 'directory of the sweep', '.')
-        .option('-w, --watch', 'again and again, until everything has ended')
+        .option('-w, --watch', 'redraw until everything has ended')
         .option('--interval <duration>', 'how often (default: 2s)')
-        .option('-a, --all', 'each unit, also those that wait or are complete')
-        .option('--json', 'as JSON, one line for each look'),
+        .option('-a, --all', 'every unit, including those that wait or are complete')
+        .option('--json', 'as JSON, one line per refresh'),
       [addSweepOptions, addSharedUnitOptions, addTrustOption],
     ),
   run: async ({ args: [root], flags, terminal }) => {

@@ -6,7 +6,7 @@ import { addOptions, addSweepOptions, collect, SHARED_OPTIONS } from '../../opti
 export const submitAll = cliCommand<[root: string]>({
   name: 'submit-all',
   description:
-    'submit a sweep to pueue: one task for each unit that is not complete, and the audit behind them',
+    'submit a sweep to pueue: one task for each unit that is not complete, and the audit after them',
   declare: command => {
     command
       .argument(

@@ -3,11 +3,11 @@ import { cliCommand } from '../../command.js';
 /** `qrun trust [DIR]`. */
 export const trust = cliCommand<[directory: string]>({
   name: 'trust',
-  description: 'show what a tree says about its server, and let secrets from outside go there',
+  description: 'show what a tree says about its server, and allow secrets from outside to be sent there',
   declare: command =>
     command
       .argument('[dir]', 'directory of the sweep, with its qrun.toml or .env', '.')
-      .option('--remove', 'trust it no longer')
+      .option('--remove', 'stop trusting it')
       .option('--list', 'what is trusted')
       .option('--json', 'as one JSON line')
       .addHelpText('after', `\n${HELP}`),
