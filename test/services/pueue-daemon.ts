@@ -6,6 +6,7 @@ import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
 import { Pueue } from '../../src/io/queue/pueue/client.js';
+import { PUEUE } from '../../src/io/queue/pueue/kind.js';
 
 /** Where programs are looked for: `cargo install` puts them where PATH need not lead. */
 export const PROGRAM_FOLDERS = [
@@ -92,7 +93,7 @@ class OwnDaemon implements PueueDaemon {
   }
 
   client(): Promise<Pueue> {
-    return Pueue.open({ env: this.env });
+    return Pueue.open(PUEUE, { env: this.env });
   }
 
   async pueue(...args: string[]): Promise<string> {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { QrunError } from '../../src/core/errors.js';
 import { isLive, type NewTask, type QueueTask } from '../../src/core/queue/queue.js';
 import { Pueue } from '../../src/io/queue/pueue/client.js';
+import { PUEUE } from '../../src/io/queue/pueue/kind.js';
 import { queueContract } from '../queue/contract.js';
 import { servicesRequired } from './clickhouse-server.js';
 import { type PueueDaemon, pueueAvailable, startPueueDaemon } from './pueue-daemon.js';
@@ -45,7 +46,9 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('Pueue, on a real daem
 
   it('gives a task exactly the allowed environment, and stores nothing else', async () => {
     await pueue.addGroup('g', 2);
-    const secretive = await Pueue.open({ env: { ...daemon.env, CLICKHOUSE_PASSWORD: 'hunter2-secret' } });
+    const secretive = await Pueue.open(PUEUE, {
+      env: { ...daemon.env, CLICKHOUSE_PASSWORD: 'hunter2-secret' },
+    });
     await secretive.add([task('qrun:s:env', 'env | sort')]);
     const { id } = await ended('qrun:s:env');
     expect(daemon.taskLog(id)).toContain('PUEUE_GROUP=g');
@@ -84,13 +87,13 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('Pueue, on a real daem
     expect((await client.state()).tasks).toEqual([]);
     await other.stop();
     const { PATH } = daemon.env;
-    const nowhere = await Pueue.open({ env: { PATH, HOME: '/nonexistent' } });
+    const nowhere = await Pueue.open(PUEUE, { env: { PATH, HOME: '/nonexistent' } });
     const refusal = await nowhere.state().catch(error => error as QrunError);
     expect(refusal).toMatchObject({ code: 'QUEUE_DOWN', exitCode: 26 });
     expect((refusal as QrunError).message).toBe(
       "no pueue daemon answers: Couldn't find a configuration file. Did you start the daemon yet?",
     );
-    await expect(Pueue.open({ env: { PATH: '/nonexistent' } })).rejects.toMatchObject({
+    await expect(Pueue.open(PUEUE, { env: { PATH: '/nonexistent' } })).rejects.toMatchObject({
       code: 'QUEUE_MISSING',
     });
   });
@@ -98,7 +101,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('Pueue, on a real daem
   it('refuses another major version by its number', async () => {
     const old = join(mkdtempSync(join(tmpdir(), 'qrun-old-')), 'pueue');
     writeFileSync(old, '#!/bin/sh\necho pueue 3.4.1\n', { mode: 0o755 });
-    await expect(Pueue.open({ env: daemon.env }, old)).rejects.toMatchObject({
+    await expect(Pueue.open(PUEUE, { env: daemon.env }, old)).rejects.toMatchObject({
       code: 'QUEUE_UNSUPPORTED',
       message: `${old} is version 3.4.1; qrun needs version 4`,
     });

@@ -1,5 +1,5 @@
 import type { QueueKind, QueueOptions, TaskContext } from '../../core/queue/queue.js';
-import { PUEUE } from './pueue/client.js';
+import { PUEUE } from './pueue/kind.js';
 
 /** The queues that qrun can give tasks to; the first is the one that is used where nobody says otherwise. */
 export const QUEUES: readonly [QueueKind, ...QueueKind[]] = [PUEUE];

@@ -13,7 +13,7 @@ import { renderError } from '../../../src/cli/terminal/error.js';
 import { createStyle } from '../../../src/cli/terminal/style.js';
 import { pasteableWord } from '../../../src/core/text/shell.js';
 import type { RunSummary } from '../../../src/core/unit/events.js';
-import { PUEUE } from '../../../src/io/queue/pueue/client.js';
+import { PUEUE } from '../../../src/io/queue/pueue/kind.js';
 import { listQueries } from '../../../src/io/unit/unit-files.js';
 import { builtQrun } from '../../built.js';
 import { queueTask } from '../../unit/queue/samples.js';

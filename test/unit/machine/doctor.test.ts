@@ -4,7 +4,7 @@ import { renderDiagnosis } from '../../../src/cli/commands/doctor/render.js';
 import { createStyle } from '../../../src/cli/terminal/style.js';
 import { QrunError } from '../../../src/core/errors.js';
 import type { QueueState } from '../../../src/core/queue/queue.js';
-import { PUEUE } from '../../../src/io/queue/pueue/client.js';
+import { PUEUE } from '../../../src/io/queue/pueue/kind.js';
 import { queueTask } from '../queue/samples.js';
 
 const STATE: QueueState = { tasks: [], groups: new Map(), stateBytes: 100 };

@@ -5,7 +5,7 @@ import type {
   QueueTask,
   TaskQueue,
 } from '../../../src/core/queue/queue.js';
-import { PUEUE } from '../../../src/io/queue/pueue/client.js';
+import { PUEUE } from '../../../src/io/queue/pueue/kind.js';
 
 /** A task of a queue as a test needs it. */
 export function queueTask(task: Partial<QueueTask>): QueueTask {

@@ -4,7 +4,7 @@ import { renderStatus } from '../../../src/cli/commands/status/render.js';
 import { renderSubmission } from '../../../src/cli/commands/submit-all/render.js';
 import { createStyle } from '../../../src/cli/terminal/style.js';
 import type { UnitStatus } from '../../../src/core/sweep/status.js';
-import { PUEUE } from '../../../src/io/queue/pueue/client.js';
+import { PUEUE } from '../../../src/io/queue/pueue/kind.js';
 import type { SubmissionReport } from '../../../src/local/sweep/submit.js';
 
 const plain = createStyle({ color: false, unicode: true, columns: 100 });

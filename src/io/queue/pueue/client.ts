@@ -9,7 +9,7 @@ import type {
   TaskQueue,
 } from '../../../core/queue/queue.js';
 import { shellCommand } from '../../../core/text/shell.js';
-import type { ProgramEnd } from '../../machine/program.js';
+import { type ProgramEnd, runProgram } from '../../machine/program.js';
 import { parseGroups, parseState } from './status.js';
 
 /**
@@ -43,35 +43,25 @@ const LIMIT_MS = 60_000;
 // A command line is one argument of execve(2): 128 KiB on Linux, less its NUL.
 const MAX_COMMAND_BYTES = 131_071;
 
-/** The pueue daemon of a user, as one kind of queue. */
-export const PUEUE: QueueKind = {
-  name: 'pueue',
-  server: 'pueued',
-  // A dependent task would never run if one of the others failed.
-  last: 'priority',
-  usersGroup: 'default',
-  commandText: shellCommand,
-  taskIn: ({ PUEUE_GROUP: group }) => (group === undefined ? undefined : { group }),
-  open: options => Pueue.open(options),
-  commands: {
-    startGroup: group => ['pueue', 'start', `--group=${group}`],
-    clean: group => ['pueue', 'clean', ...(group === undefined ? [] : [`--group=${group}`])],
-    listGroups: ['pueue', 'group'],
-  },
-};
-
 /**
  * The pueue daemon of this user, through the `pueue` client: its flags and its JSON are the stable surface. Every call is
  * a process of its own (about 4 ms). Errors: as {@link TaskQueue}.
  */
 export class Pueue implements TaskQueue {
-  readonly kind = PUEUE;
+  readonly kind: QueueKind;
   readonly version: string;
   readonly #program: string;
   readonly #env: Record<string, string>;
   readonly #signal: AbortSignal | undefined;
 
-  private constructor(version: string, program: string, env: Record<string, string>, signal?: AbortSignal) {
+  private constructor(
+    kind: QueueKind,
+    version: string,
+    program: string,
+    env: Record<string, string>,
+    signal?: AbortSignal,
+  ) {
+    this.kind = kind;
     this.version = version;
     this.#program = program;
     this.#env = env;
@@ -79,7 +69,7 @@ export class Pueue implements TaskQueue {
   }
 
   /** Finds the client and checks its version; the daemon is not asked. `program` is for tests of a missing or odd one. */
-  static async open({ env, signal }: QueueOptions, program = 'pueue'): Promise<Pueue> {
+  static async open(kind: QueueKind, { env, signal }: QueueOptions, program = 'pueue'): Promise<Pueue> {
     const taskEnv = taskEnvironment(env);
     const stdout = await call(program, ['--version'], taskEnv, signal);
     const version = /(?<!\d)(\d{1,9})\.\d{1,9}\.\d{1,9}\S*/.exec(stdout);
@@ -90,7 +80,7 @@ export class Pueue implements TaskQueue {
         { hint: 'cargo install --locked pueue, then restart pueued' },
       );
     }
-    return new Pueue(version[0], program, taskEnv, signal);
+    return new Pueue(kind, version[0], program, taskEnv, signal);
   }
 
   async state(): Promise<QueueState> {
@@ -182,8 +172,6 @@ async function call(
   env: Record<string, string>,
   signal: AbortSignal | undefined,
 ): Promise<string> {
-  // It takes 25 ms to load, and every run knows the queues, to ask whether it is a task of one.
-  const { runProgram } = await import('../../machine/program.js');
   const end = await runProgram(program, args, {
     env,
     timeoutMs: LIMIT_MS,
