@@ -3,6 +3,7 @@ import { parseEnv } from 'node:util';
 import { parse, TomlError } from 'smol-toml';
 import { type NumberUse, readTomlNumbers, type TomlContent } from '../../core/config/toml-numbers.js';
 import { QrunError } from '../../core/errors.js';
+import { isMissing } from '../files/failures.js';
 import { type FileChecks, FileRefused } from '../files/open-file.js';
 import { distrust } from '../files/owner.js';
 import { readText } from '../files/read-file.js';
@@ -56,7 +57,7 @@ export function readDotEnv(path: string, checks: FileChecks = {}): Record<string
     try {
       text = readText(path, 'configuration', { ...checks, lenient: true });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+      if (isMissing(error)) return {};
       throw error;
     }
     const variables = parseEnv(text) as Record<string, string | undefined>;

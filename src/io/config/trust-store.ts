@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import type { TreeSettings } from '../../core/config/trust.js';
 import { QrunError } from '../../core/errors.js';
-import { reasonOf } from '../files/failures.js';
+import { isMissing, reasonOf } from '../files/failures.js';
 import { distrust, distrustPath } from '../files/owner.js';
 import { isBeneath, realOf } from '../files/paths.js';
 import { readState } from '../files/read-file.js';
@@ -53,7 +53,7 @@ export class TrustStore {
     try {
       names = readdirSync(this.directory);
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      if (isMissing(cause)) return [];
       throw new QrunError('CONFIG', `cannot read ${this.directory}: ${(cause as Error).message}`, { cause });
     }
     return names

@@ -2,7 +2,7 @@ import { readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../../core/errors.js';
-import { reasonOf } from '../files/failures.js';
+import { isMissing, reasonOf } from '../files/failures.js';
 import { syncTree } from '../files/file-tree.js';
 import { OWN_TO_READ } from '../files/own-file.js';
 import { readState } from '../files/read-file.js';
@@ -64,7 +64,7 @@ export async function removeSetupNote(dataDirectory: string): Promise<void> {
     try {
       unlinkSync(join(dataDirectory, FILE));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      if (!isMissing(error)) throw error;
     }
     await syncDirectory(dataDirectory);
   } catch (cause) {

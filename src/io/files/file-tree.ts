@@ -2,6 +2,7 @@ import { constants, type Dirent, readdirSync } from 'node:fs';
 import { copyFile, link, lstat, mkdir, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { syncDirectory } from '../files/write-file.js';
+import { isMissing } from './failures.js';
 
 // Each call holds a thread of libuv, of which a process with the embedded engine has 16 and more.
 const AT_ONCE = 8;
@@ -90,7 +91,7 @@ export async function removeTreeAtOnce(path: string, random: string): Promise<vo
   try {
     await rename(path, old);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    if (isMissing(error)) return;
     throw error;
   }
   await rm(old, { recursive: true, force: true });

@@ -10,7 +10,7 @@ import {
   suspectsOf,
 } from '../../core/unit/inflight.js';
 import type { FinalState } from '../../core/unit/plan.js';
-import { reasonOf } from '../files/failures.js';
+import { isMissing, reasonOf } from '../files/failures.js';
 import { SHARED_MODE } from '../files/open-file.js';
 import { OWN_TO_READ } from '../files/own-file.js';
 import { readBytes } from '../files/read-file.js';
@@ -182,7 +182,7 @@ function readLeft(path: string): Buffer | undefined {
   try {
     return readBytes(path, 'journal', OWN_TO_READ);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }

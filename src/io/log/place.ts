@@ -1,7 +1,7 @@
 import { accessSync, constants, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { reasonOf } from '../files/failures.js';
+import { isMissing, reasonOf } from '../files/failures.js';
 import { localDisk } from './disk.js';
 
 // As many as Linux follows.
@@ -18,7 +18,7 @@ export function realLogPath(path: string): string {
     try {
       return realpathSync.native(at);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(at) === at) return at;
+      if (!isMissing(error) || dirname(at) === at) return at;
     }
     const directory = realLogPath(dirname(at));
     try {

@@ -2,6 +2,7 @@ import { closeSync, lstatSync, readdirSync, readSync, realpathSync, type Stats, 
 import { basename, dirname, join, parse, relative, resolve, sep } from 'node:path';
 import { QrunError } from '../../core/errors.js';
 import { pasteablePath, pasteableWord } from '../../core/text/shell.js';
+import { isMissing } from '../files/failures.js';
 import { foreignName, mayBeForeign, sqlFilesIn } from '../files/foreign-names.js';
 import { FileRefused, type OpenFile, strangeness } from '../files/open-file.js';
 import { readOpened } from '../files/read-file.js';
@@ -295,7 +296,7 @@ export function directorySource(
 type Keep = (bytes: Buffer, stat: Stats) => Buffer | undefined;
 
 function namedError(error: unknown, directory: string, name: string): unknown {
-  if (!mayBeForeign(name) || (error as NodeJS.ErrnoException).code !== 'ENOENT') return error;
+  if (!mayBeForeign(name) || !isMissing(error)) return error;
   const shown = foreignName(directory, `${name}.sql`.split('/').join(sep));
   return shown === undefined
     ? error
