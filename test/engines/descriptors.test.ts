@@ -70,8 +70,7 @@ describe('on a server', () => {
   ])('%i are enough for some of -P%i: all is done', async (descriptors, p) => {
     const ended = await limited(descriptors, [`-P${p}`, '--url', stub.url]);
     expectDone(ended);
-    if (p > 1)
-      expect(ended.stderr).toMatch(new RegExp(`warning +\\d+ at once in place of ${p}: .*ulimit -n`));
+    if (p > 1) expect(ended.stderr).toMatch(new RegExp(`warning +\\d+ at once instead of ${p}: .*ulimit -n`));
     expect(ended.stderr).not.toContain('EMFILE');
   });
 
@@ -96,7 +95,7 @@ describe('on the embedded engine', () => {
   test.each([150, 180, 250])('%i are enough for some: all is done', async descriptors => {
     const ended = await limited(descriptors, ['-P64']);
     expectDone(ended);
-    expect(ended.stderr).toMatch(/warning +\d+ at once in place of \d+: .*ulimit -n/);
+    expect(ended.stderr).toMatch(/warning +\d+ at once instead of \d+: .*ulimit -n/);
   });
 
   test('a query that needs more than there are ends as error, and the others are done', async () => {

@@ -17,7 +17,7 @@ const REASONS = Object.keys(REASON_TEXT) as readonly PlanReason[];
 /**
  * The due queries of a plan, in order, for one run: each is forgotten when it is taken.
  *
- * Memory: the name and 17 bytes for each, in place of 150 as objects, because a unit may have some hundred thousand.
+ * Memory: the name and 17 bytes for each, instead of 150 as objects, because a unit may have some hundred thousand.
  */
 export class DueQueries {
   readonly #limit: number;

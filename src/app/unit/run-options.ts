@@ -28,7 +28,7 @@ export interface RunOptions {
   readonly setupNotRun?: readonly string[];
   /** The database that queries run in, where one is named; for the same. */
   readonly database?: string | undefined;
-  /** Whether a file that can no longer run is left out, in place of being recorded as error. */
+  /** Whether a file that can no longer run is left out instead of being recorded as error. */
   readonly skipBad?: boolean;
   /** Whether credentials of the SQL are hidden in messages; they are unless this is `false`. */
   readonly redact?: boolean;

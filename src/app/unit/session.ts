@@ -35,7 +35,7 @@ export interface UnitRequest {
   readonly limit: number | undefined;
   readonly rerun: Rerun;
   readonly allowPlaceholders: AllowedPlaceholders;
-  /** Whether files that cannot run are left out, in place of refusing the unit. */
+  /** Whether files that cannot run are left out instead of refusing the unit. */
   readonly skipBad?: boolean;
   /** Whether credentials of the SQL are hidden in messages; they are unless this is `false`. */
   readonly redact?: boolean;
@@ -341,7 +341,7 @@ async function prepare(
   if (!request.setup) return undefined;
   if (files.length === 0) {
     throw new QrunError('USAGE', `--setup: there is no _setup.sql in ${request.directory} or above it`, {
-      hint: 'leave --setup away, or write one',
+      hint: 'leave out --setup, or write one',
     });
   }
   const database = await currentDatabase(deps, request, engine);

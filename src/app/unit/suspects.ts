@@ -26,7 +26,7 @@ export class Suspects {
     return this.#of(query, fingerprint)?.deaths ?? 0;
   }
 
-  /** How the query is to be recorded in place of running it; `undefined` when it is to run. */
+  /** How the query is to be recorded instead of running it; `undefined` when it is to run. */
   verdict(query: string, fingerprint: string): Failure | undefined {
     const suspect = this.#of(query, fingerprint);
     if (suspect?.proven !== true) return undefined;

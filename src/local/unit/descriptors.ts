@@ -34,7 +34,7 @@ export function withinDescriptors(
   return {
     context: { ...context, config: { ...config, concurrency: fits } },
     warning:
-      `${fits} at once in place of ${wanted}: this process may have ${count.limit} files open; ` +
+      `${fits} at once instead of ${wanted}: this process may have ${count.limit} files open; ` +
       `ulimit -n ${enough(wanted)} is enough for ${wanted}`,
   };
 }

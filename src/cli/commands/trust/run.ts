@@ -23,7 +23,7 @@ import type { listing, record as recordSchema, removal } from './trust.schema.js
 export async function trustCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   if (flags.list === true && flags.remove === true) {
     throw new QrunError('USAGE', '--list and --remove exclude each other', {
-      hint: 'leave one of them away',
+      hint: 'leave one of them out',
     });
   }
   const store = new TrustStore(terminal.env);
