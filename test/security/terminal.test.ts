@@ -1,9 +1,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createProgram } from '../../src/cli/program.js';
 import { quietOutput } from '../../src/cli/terminal/controls.js';
+import { openLiveArea } from '../../src/cli/terminal/live-area.js';
 import type { Terminal } from '../../src/cli/terminal/streams.js';
+import { createStyle } from '../../src/cli/terminal/style.js';
 import { jsonLine } from '../../src/core/text/json.js';
 import { endAll, qrun, removeTree, tree } from '../integration/qrun.js';
 
@@ -113,4 +116,16 @@ describe('the last net before a stream', () => {
     ['x ##[group]y ##vso[z]', { color: false }, 'x # #[group]y # #vso[z]'],
     ['a\tb\n', { color: false }, 'a\tb\n'],
   ])('%j', (text, rights, shown) => expect(quietOutput(text, rights)).toBe(shown));
+});
+
+it('what is drawn again and again moves the cursor only by itself', () => {
+  const stream = new PassThrough();
+  const area = openLiveArea(stream, createStyle({ color: true, unicode: true }), () => {});
+  area.draw(['\u001b[32mgood\u001b[0m \u001b[2J\r'], ['kept \u001b]0;t\u0007 ::error::x']);
+  area.close();
+  const drawn = String(stream.read());
+  expect(drawn).toContain('\u001b[32mgood');
+  expect(drawn).toContain('\\x1b[2J\\r');
+  expect(drawn).toContain('kept \\x1b]0;t\\x07 ::error::x');
+  for (const raw of ['\u001b[2J', '\u001b]']) expect(drawn).not.toContain(raw);
 });
