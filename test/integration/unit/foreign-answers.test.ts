@@ -41,7 +41,7 @@ it('a login page in mid-run stops the run like an outage: nothing of it is recor
     cwd: root,
   });
   expect(ended, ended.stderr).toMatchObject({ code: 24 });
-  expect(ended.stderr).toContain('which is no answer of ClickHouse');
+  expect(ended.stderr).toContain('which is not an answer of ClickHouse');
   expect(ended.stderr).toContain('login required');
   const kept = log();
   expect(kept).toHaveLength(3);

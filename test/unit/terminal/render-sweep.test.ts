@@ -152,7 +152,7 @@ describe('renderSubmission', () => {
       '  running         0',
       '  complete        1',
       '',
-      '  the audit follows, whatever becomes of them: qrun status tells',
+      '  the audit follows, however they end: see qrun status',
       '',
     ]);
   });

@@ -167,9 +167,9 @@ async function readForeign(body: ReplyBody, headers: AnswerHeaders, why: string)
   const encoding = headerOf(headers, 'content-encoding') ?? 'identity';
   const isHtml = /\bhtml\b/i.test(headerOf(headers, 'content-type') ?? '');
   const text = await firstOf(body);
-  const what = isHtml ? ' with an HTML page in place of a result' : '';
+  const what = isHtml ? ' with an HTML page instead of a result' : '';
   const shown = encoding === 'identity' ? excerpt(text) : `(compressed: ${encoding.slice(0, 50)})`;
-  const message = `HTTP 200${what}, which is no answer of ClickHouse: ${why}; it says ${shown}`;
+  const message = `HTTP 200${what}, which is not an answer of ClickHouse: ${why}; it says ${shown}`;
   return { ...ownFailure('NOT_CLICKHOUSE', 'transient', message), serverGone: true };
 }
 
@@ -212,7 +212,7 @@ function notRows(
     return ownFailure('NOT_CLICKHOUSE', 'permanent', message);
   }
   if (/\bhtml\b/i.test(type)) {
-    const message = `HTTP 200 with an HTML page in place of a result: ${excerpt(result.tail)}`;
+    const message = `HTTP 200 with an HTML page instead of a result: ${excerpt(result.tail)}`;
     return { ...ownFailure('NOT_CLICKHOUSE', 'transient', message), serverGone: true };
   }
   if (result.cut) {
