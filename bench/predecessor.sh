@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One query the way the scripts did it that qrun replaces: clickhouse-client for the file, the rows turned into
+# Runs one query as the scripts did that qrun replaces: clickhouse-client for the file, the rows turned into
 # JSON by awk, appended under flock. usage: predecessor.sh FILE LOG PORT
 set -euo pipefail
 file=$1 log=$2 port=$3
