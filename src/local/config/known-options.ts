@@ -2,15 +2,22 @@ import { CONFIG_KEYS } from '../../core/config/keys.js';
 import { QrunError } from '../../core/errors.js';
 
 /**
- * Refuses what a function of the library does not take. `others` are its options that are no keys of the configuration.
+ * Refuses what a function of the library does not take. `others` are its options that are no keys of the configuration;
+ * `not` says of keys that it does not take what to do instead.
  *
  * Errors: QrunError `CONFIG`, with what is known.
  */
-export function refuseUnknown(opener: string, values: object, others: readonly string[]): void {
-  const known: readonly string[] = CONFIG_KEYS;
+export function refuseUnknown(
+  opener: string,
+  values: object,
+  others: readonly string[],
+  not: Readonly<Record<string, string>> = {},
+): void {
+  const known: readonly string[] = CONFIG_KEYS.filter(key => !Object.hasOwn(not, key));
   const unknown = Object.keys(values).filter(name => !known.includes(name));
   if (unknown.length === 0) return;
+  const instead = unknown.flatMap(name => (Object.hasOwn(not, name) ? [not[name]] : []))[0];
   throw new QrunError('CONFIG', `${opener} takes no option ${unknown.join(', ')}`, {
-    hint: `known are ${[...known, ...others].join(', ')}`,
+    hint: instead ?? `known are ${[...known, ...others].join(', ')}`,
   });
 }

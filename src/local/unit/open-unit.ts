@@ -1,8 +1,7 @@
-import { CONFIG_KEYS } from '../../core/config/keys.js';
 import type { ConfigValues } from '../../core/config/table.js';
-import { QrunError } from '../../core/errors.js';
 import type { AuditReport } from '../../core/log/audit.js';
 import type { RunEvent, RunSummary } from '../../core/unit/events.js';
+import { refuseUnknown } from '../config/known-options.js';
 import type { Surroundings, SweepContext } from '../config/sweep-context.js';
 import type { Environment } from '../config/tree-files.js';
 import { unitContext } from './context.js';
@@ -77,7 +76,9 @@ export interface Unit {
  */
 export function openUnit(directory: string, options: UnitOptions = {}): Unit {
   const { cwd = process.cwd(), env = process.env, trust = false, ...values } = options;
-  refuseUnknown(values);
+  refuseUnknown('openUnit', values, ['trust', 'cwd', 'env'], {
+    memoryMax: 'a cap takes a process of its own: qrun unit --memory-max, or systemd-run around your program',
+  });
   const surroundings: Surroundings = { cwd, env, ...(values.umask === undefined ? {} : { restrict }) };
   const found = unitContext(directory, { options: values, trust }, surroundings);
   refuseEventsIn(found, cwd);
@@ -114,17 +115,6 @@ export function openUnit(directory: string, options: UnitOptions = {}): Unit {
       return await auditIn(context, realLogs(logs, cwd));
     },
   };
-}
-
-function refuseUnknown(values: object): void {
-  const known: readonly string[] = CONFIG_KEYS.filter(key => key !== 'memoryMax');
-  const unknown = Object.keys(values).filter(name => !known.includes(name));
-  if (unknown.length === 0) return;
-  throw new QrunError('CONFIG', `openUnit takes no option ${unknown.join(', ')}`, {
-    hint: unknown.includes('memoryMax')
-      ? 'a cap takes a process of its own: qrun unit --memory-max, or systemd-run around your program'
-      : `known are ${known.join(', ')}, trust, cwd, env`,
-  });
 }
 
 function restrict(umask: number): void {
