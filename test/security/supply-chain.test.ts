@@ -51,7 +51,7 @@ describe('the package', () => {
     /^bin\/qrun\.cjs$/,
     /^dist\/(?:index|(?:core|io|app|local)\/(?:[\w-]+\/)*[\w.-]+)\.(?:js|d\.ts)$/,
     /^dist\/cli\/bundle\/[\w-]+\.js$/,
-    /^schema\/[\w.]+\.json$/,
+    /^schema\/[\w.-]+\.json$/,
     /^sql\/(?:\w+\/)*\w+\.sql$/,
     /^sql\/README\.md$/,
     /^docs\/[\w-]+\.(?:md|svg)$/,
