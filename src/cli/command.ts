@@ -51,8 +51,8 @@ export function cliCommand<Arguments extends readonly unknown[] = []>(
     for (const add of commands) add(command, line);
     if (run === undefined) return;
     command.action(async () => {
-      const args = command.processedArgs as unknown as Arguments;
-      done(await run({ args, flags: command.opts(), terminal, program }));
+      const args: readonly unknown[] = command.processedArgs;
+      done(await run({ args: args as Arguments, flags: command.opts(), terminal, program }));
     });
   };
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type ConfigInputs, resolveConfig } from '../../../src/core/config/config.js';
-import { environmentName, flagName, TOML_KEYS, tomlName } from '../../../src/core/config/keys.js';
+import { environmentName, flagName, keysWhere, TOML_KEYS, tomlName } from '../../../src/core/config/keys.js';
 import type { Config, ConfigKey } from '../../../src/core/config/table.js';
+import { TRUSTED_KEYS } from '../../../src/core/config/trust.js';
 import { QrunError } from '../../../src/core/errors.js';
 import { HALT_FORMS } from '../../../src/core/unit/halt.js';
 
@@ -331,4 +332,9 @@ describe('secrets', () => {
       `${FILE}: password: a password must not stand in this file; use CLICKHOUSE_PASSWORD, .env or password_file`,
     ]);
   });
+});
+
+it('trust is in the keys that the table marks so, and its digest has an order of its own', () => {
+  const marked = keysWhere(({ tree }) => tree !== undefined).map(tomlName);
+  expect([...TRUSTED_KEYS].sort()).toEqual([...marked].sort());
 });
