@@ -67,7 +67,7 @@ describe('results that wait together', () => {
       failure: {
         name: 'RESULT_TOO_LARGE',
         kind: 'permanent',
-        message: expect.stringContaining('1000 of it'),
+        message: expect.stringContaining('1000B of it'),
       },
     });
   });
