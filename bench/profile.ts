@@ -77,6 +77,7 @@ function unbundled(directory: string): string {
     cpSync(join(REPOSITORY, name), join(copy, name), { recursive: true });
   }
   symlinkSync(join(REPOSITORY, 'node_modules'), join(copy, 'node_modules'));
+  writeFileSync(join(copy, 'dist/cli/bundle/package.json'), '{ "type": "module" }\n');
   writeFileSync(join(copy, 'dist/cli/bundle/main.js'), "export * from '../main.js';\n");
   return join(copy, 'bin/qrun.cjs');
 }

@@ -1,6 +1,6 @@
 // Bundles the command: the modules in `dist` and the packages that they use become a few files in dist/cli/bundle, of
 // which a command loads those that it needs. Finding, reading and compiling 330 small files takes twice as long.
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { build } from 'rolldown';
 
@@ -38,7 +38,8 @@ await build({
   onLog: (level, log, report) => report(level === 'warn' ? 'error' : level, log),
   output: {
     dir: join(ROOT, 'dist/cli/bundle'),
-    format: 'esm',
+    // Modules of this kind are read one after the other: a process that may open 36 files starts too.
+    format: 'cjs',
     // In one folder, three below the root: modules look from there for the files of the package, and for each other.
     entryFileNames: '[name].js',
     chunkFileNames: ({ name, facadeModuleId }) =>
@@ -48,3 +49,5 @@ await build({
     minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
   },
 });
+
+writeFileSync(join(ROOT, 'dist/cli/bundle/package.json'), '{ "type": "commonjs" }\n');

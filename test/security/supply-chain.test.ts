@@ -50,7 +50,7 @@ describe('the package', () => {
     /^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|docker-compose\.yml)$/,
     /^bin\/qrun\.cjs$/,
     /^dist\/(?:index|(?:core|io|app|local)\/(?:[\w-]+\/)*[\w.-]+)\.(?:js|d\.ts)$/,
-    /^dist\/cli\/bundle\/[\w-]+\.js$/,
+    /^dist\/cli\/bundle\/(?:[\w-]+\.js|package\.json)$/,
     /^schema\/[\w.-]+\.json$/,
     /^sql\/(?:\w+\/)*\w+\.sql$/,
     /^sql\/README\.md$/,
