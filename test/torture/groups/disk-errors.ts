@@ -84,7 +84,7 @@ const WRITE_FAULTS: readonly Fault[] = [
   {
     title: 'EIO at the N-th read of the log, every N',
     rules: n => [`read *.ndjson ${n} errno EIO`],
-    says: /^LOG_[A-Z]+: .*EIO/,
+    says: /^(READ_FAILED|WRITE_FAILED|LOG_UNUSABLE): .*EIO/,
     torn: true,
     fast: [1],
   },
@@ -98,7 +98,7 @@ const WRITE_FAULTS: readonly Fault[] = [
             ['create *.ndjson.lock 1 errno EACCES'],
             ['create *.ndjson 1 errno ENOSPC'],
           ][n - 1] ?? []),
-    says: /^LOG_(UNUSABLE|LOCK): cannot open the (log|lock file) .*(EACCES|ENOSPC)/,
+    says: /^(LOG_UNUSABLE|LOCK_FAILED): cannot open the (log|lock file) .*(EACCES|ENOSPC)/,
   },
 ];
 
@@ -109,7 +109,7 @@ const SYNC_FAULTS: readonly Fault[] = [
   {
     title: 'EIO from fdatasync of the log at the N-th call, every N',
     rules: n => [`fdatasync *.ndjson ${n} errno EIO`],
-    says: /^LOG_(SYNC: .*the disk did not confirm|WRITE: .*torn end).*EIO/,
+    says: /^(LOG_SYNC: .*the disk did not confirm|WRITE_FAILED: .*torn end).*EIO/,
     torn: true,
     fast: [1, 2, 3, 5],
   },
@@ -127,7 +127,7 @@ const SYNC_FAULTS: readonly Fault[] = [
         : ([['fsync *.torn-* 1 errno EIO'], ['fsync */errors-* 1 errno EIO'], ['sync * 1+ errno EIO']][
             n - 1
           ] ?? []),
-    says: /^LOG_(WRITE|SYNC|UNUSABLE): .*EIO/,
+    says: /^(WRITE_FAILED|LOG_SYNC|LOG_UNUSABLE): .*EIO/,
     torn: true,
   },
   {
