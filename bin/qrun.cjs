@@ -16,7 +16,7 @@ if ((major * 1000 + minor) * 1000 + patch < 20018001) {
 } else {
   if (!process.env.UV_THREADPOOL_SIZE) {
     const cores = availableParallelism();
-    // Light queries can use eight for each core; all need two.
+    // Eight threads for each core help light queries; every load needs two.
     process.env.UV_THREADPOOL_SIZE = String(Math.max(2 * cores + 8, Math.min(128, 8 * cores + 8)));
   }
   keepCompiledCode(process.env);
@@ -31,9 +31,10 @@ if ((major * 1000 + minor) * 1000 + patch < 20018001) {
 }
 
 /**
- * Lets Node (22.8 and later) keep compiled code from one start to the next, in `$XDG_CACHE_HOME/qrun` or `~/.cache/qrun`.
- * Whoever can write there decides what the command does, so that it must be the user's own, and nobody else's to write
- * to; Node's default is a directory in the shared /tmp. Without it, a start takes 50 ms longer.
+ * Lets Node (22.8 and later) keep compiled code from one start to the next, in `$XDG_CACHE_HOME/qrun` or
+ * `~/.cache/qrun`. Whoever can write there decides what the command does, so the directory must belong to the user
+ * and be writable by nobody else. Node's default is a directory in the shared /tmp. Without the cache, a start takes
+ * 50 ms longer.
  */
 function keepCompiledCode({ HOME, XDG_CACHE_HOME, NODE_COMPILE_CACHE, NODE_DISABLE_COMPILE_CACHE }) {
   if (!enableCompileCache || NODE_COMPILE_CACHE || NODE_DISABLE_COMPILE_CACHE) return;
@@ -47,7 +48,7 @@ function keepCompiledCode({ HOME, XDG_CACHE_HOME, NODE_COMPILE_CACHE, NODE_DISAB
     }
     enableCompileCache(directory);
   } catch {
-    // No home, a disk that is full or cannot be written to: nothing that a run needs.
+    // No home directory, or a disk that is full or read-only: a run does not need the cache.
   }
 }
 

@@ -161,7 +161,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('qrun autoscale, on a 
       'qrun-s 2>3 idle',
       expect.stringMatching(/^! no pueue daemon answers: .*; waiting for it$/),
       '! pueued answers again',
-      '! qrun-s: 3 slots were set and 2 are there (changed by hand, or lost in a crash of pueued); going on from 2',
+      '! qrun-s: 3 slots were set, but 2 are there (changed by hand, or lost in a crash of pueued); continuing from 2',
       'qrun-s 2>2 paused',
     ]);
   });

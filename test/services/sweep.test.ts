@@ -253,7 +253,7 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real pueue and
     const two = sweep('namesake', quick('u', 1));
     const { code, stderr } = await two.submit();
     expect(code).toBe(2);
-    expect(stderr).toContain(`another sweep is called namesake too: ${one.root}`);
+    expect(stderr).toContain(`another sweep is also called namesake: ${one.root}`);
   });
 
   it('says how a paused group is started, and starts it when asked to', async () => {

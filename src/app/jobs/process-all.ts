@@ -10,11 +10,11 @@ export interface ProcessAllDeps {
   readonly readState: (job: Job) => readonly JobEntry[];
   /** Stores the resolved jobs where nothing changes them any more, and returns the path. */
   readonly store: (content: string) => Promise<string>;
-  /** What the task of one job runs; `config` is what {@link store} returned. */
+  /** The command line of a job's task; `config` is what {@link store} returned. */
   readonly jobArgv: (job: Job, config: string) => readonly string[];
-  /** What the task runs that checks the jobs when they have ended. */
+  /** The command line of the task that checks the jobs after they have ended. */
   readonly checkArgv: (config: string) => readonly string[];
-  /** `submitTasks` with its deps. */
+  /** `submitTasks` with its dependencies. */
   readonly submit: (request: SubmitRequest) => Promise<SubmitReport>;
 }
 
@@ -23,25 +23,25 @@ export interface ProcessAllRequest extends SubmitOptions {
   readonly jobs: ResolvedJobs;
   readonly include: readonly string[];
   readonly exclude: readonly string[];
-  /** Submits also what was done before this time (ISO 8601, UTC); `undefined` only what is not done. */
+  /** Also submits what was done before this time (ISO 8601, UTC); with `undefined`, only what is not done. */
   readonly rerunBefore: string | undefined;
 }
 
-/** A selected job and what its recorded runs amount to. */
+/** A selected job and the verdict on its recorded runs. */
 export interface JudgedJob {
   readonly job: Job;
   readonly verdict: JobVerdict;
 }
 
-/** What became of each selected job, by name. */
+/** What happened to each selected job, by name. */
 export interface ProcessAllReport extends SubmitReport {
   readonly done: readonly string[];
 }
 
 /**
- * The selected jobs in the order of the matrix, each with the verdict on its recorded runs.
+ * Returns the selected jobs in the order of the matrix, each with the verdict on its recorded runs.
  *
- * Errors: QrunError `CONFIG` when the selection leaves none; `LOG_UNUSABLE`.
+ * Errors: QrunError `CONFIG` when the selection is empty; `LOG_UNUSABLE`.
  */
 export function judgeJobs(
   readState: ProcessAllDeps['readState'],
@@ -61,9 +61,9 @@ export function judgeJobs(
 }
 
 /**
- * Adds one task to the queue for each selected job that is not done and that the queue does not hold already, and behind
- * them the check. What a task is to run is stored beforehand under a name of its content, so that no later change
- * of jobs.toml reaches it. A job that ends between the look at its state and its submission is skipped by its task.
+ * Adds one task to the queue for each selected job that is not done and not in the queue already, and then the check.
+ * The resolved jobs are stored beforehand under a name derived from their content, so no later change of jobs.toml
+ * reaches a task. A job that ends between the look at its state and its submission is skipped by its task.
  *
  * Errors: QrunError `CONFIG`, `LOG_UNUSABLE`, `WRITE_FAILED`, and those of `submitTasks`.
  */
@@ -108,7 +108,7 @@ export interface FailedJob {
   readonly attempt: number;
 }
 
-/** Sums up what {@link judgeJobs} gave; `running` are the names of jobs whose lease is held. */
+/** Sums up what {@link judgeJobs} returned; `running` holds the names of jobs whose lease is held. */
 export function checkReport(
   sweep: string,
   judged: readonly JudgedJob[],

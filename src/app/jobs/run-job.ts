@@ -15,14 +15,14 @@ export interface RunJobDeps {
   readonly appendState: (entry: JobEntry) => Promise<void>;
   readonly checkpoint: Pick<Checkpoint, 'setAside'>;
   readonly run: RunCommand;
-  /** Appends one line to the job's log and gives the position behind it, bytes. */
+  /** Appends one line to the job's log and returns the position after it, in bytes. */
   readonly appendLog: (line: string) => Promise<number>;
   /** Passes on what the command prints. */
   readonly follow: (from: number) => Follower;
   readonly now: () => Date;
-  /** For one line to people each. */
+  /** Called with one line for people each time. */
   readonly note: (text: string) => void;
-  /** The first signal that came, and where to tell of each that comes. */
+  /** The first signal received, and where to register for each later one. */
   readonly stops: {
     readonly received: () => StopSignal | undefined;
     readonly onSignal: (listener: (signal: StopSignal) => void) => void;
@@ -34,29 +34,29 @@ export interface RunJobRequest {
   readonly jobs: ResolvedJobs;
   readonly job: Job;
   readonly files: JobFiles;
-  /** Runs again what was done in a run that began before this time (ISO 8601, UTC). */
+  /** Repeats what was done in a run that began before this time (ISO 8601, UTC). */
   readonly rerunBefore: string | undefined;
-  /** The environment that the command's own is built on. */
+  /** The environment on which the command's own is based. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly run: string;
   readonly owner: { readonly user: string; readonly host: string; readonly pid: number };
   readonly version: string;
 }
 
-/** What came of it; `stopped` by a signal to qrun, `ended` by itself. */
+/** The result: `stopped` by a signal to qrun, or `ended` by itself. */
 export type JobOutcome =
   | { readonly kind: 'done before' }
   | { readonly kind: 'stopped'; readonly signal: StopSignal }
   | { readonly kind: 'ended'; readonly end: CommandEnd; readonly durationMs: number };
 
 /**
- * Runs a job unless it is done, and records its start and its end durably; a job is done when its last run ended
- * with 0 and the present fingerprint. Holds the job's lease meanwhile, which the command inherits. What an earlier
- * run with other inputs (or one that is to be repeated) left as checkpoint is renamed first; a run that goes on
- * finds what the last one saved. Signals are passed on to the command, and its end is then waited for.
+ * Runs a job unless it is done, and records its start and its end durably. A job is done when its last run ended with
+ * 0 and the present fingerprint. The job's lease is held meanwhile, and the command inherits it. A checkpoint of an
+ * earlier run with other inputs (or of one that is to be repeated) is renamed first; a run that continues finds what
+ * the last one saved. Signals are passed on to the command, and its end is awaited.
  *
- * Errors: QrunError `UNIT_RUNNING` when it runs elsewhere, `WRITE_FAILED` when start or end cannot be recorded (the job
- * then counts as not done), `LOG_UNUSABLE`.
+ * Errors: QrunError `UNIT_RUNNING` when it runs elsewhere, `WRITE_FAILED` when start or end cannot be recorded (the
+ * job then counts as not done), `LOG_UNUSABLE`.
  */
 export async function runJob(deps: RunJobDeps, request: RunJobRequest): Promise<JobOutcome> {
   const lease = await deps.takeLease();
@@ -106,8 +106,8 @@ async function runLocked(
   const ended = deps.now();
   const durationMs = Math.max(0, ended.getTime() - started.getTime());
   const stoppedBy = deps.stops.received();
-  // Before the end is recorded: on a full disk the command may have lost output and not noticed, and the few bytes of
-  // a record still find room where a line in the log does not.
+  // Before the end is recorded: on a full disk the command may have lost output without noticing, and the few bytes
+  // of a record still fit where a line of the log does not.
   await deps.appendLog(`--- run ${run} ended: ${end.signal ?? `exit ${end.exitCode}`} ---`);
   const entry: JobEnd = {
     event: 'end',
@@ -121,7 +121,7 @@ async function runLocked(
     log_to: logTo,
   };
   await deps.appendState(entry);
-  // A command that was asked to stop may well end with 0: it saved what it had, and is not done.
+  // A command that was asked to stop may well end with 0: it saved its state, but it is not done.
   return stoppedBy === undefined
     ? { kind: 'ended', end, durationMs }
     : { kind: 'stopped', signal: stoppedBy };
@@ -142,7 +142,7 @@ async function runStoppable(
     held: lease.fd,
     memoryMax: jobs.memory_max,
     onStarted: send => {
-      // One that came while it was being started.
+      // A signal that arrived during the start.
       const early = deps.stops.received();
       if (early !== undefined) send(early);
       deps.stops.onSignal(send);
@@ -151,12 +151,12 @@ async function runStoppable(
   });
 }
 
-/** The job of this name. Errors: QrunError `CONFIG` naming some that there are. */
+/** Returns the job with this name. Errors: QrunError `CONFIG`, naming some of the existing jobs. */
 export function jobNamed({ jobs, sweep }: ResolvedJobs, name: string): Job {
   const job = jobs.find(one => one.name === name);
   if (job !== undefined) return job;
   const some = jobs.slice(0, 3).map(one => one.name);
   throw new QrunError('CONFIG', `${sweep} has no job ${JSON.stringify(name)}`, {
-    hint: `its ${jobs.length} jobs are called as ${some.join(', ')}; qrun process-all jobs.toml --dry-run lists them`,
+    hint: `its ${jobs.length} jobs have names such as ${some.join(', ')}; qrun process-all jobs.toml --dry-run lists them`,
   });
 }

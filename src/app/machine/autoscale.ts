@@ -13,12 +13,12 @@ import type { HostFacts } from '../../io/machine/host.js';
 
 export interface AutoscaleRequest {
   readonly limits: ScaleLimits;
-  /** Exactly these groups; without any, those of qrun (see {@link groupsOf}). */
+  /** Exactly these groups; if empty, those of qrun (see {@link groupsOf}). */
   readonly groups: readonly string[];
-  /** For ever, every `intervalMs`; otherwise one round. */
+  /** Forever, every `intervalMs`; otherwise one round. */
   readonly loop: boolean;
   readonly intervalMs: number;
-  /** Decides and sets nothing. */
+  /** Decides, but sets nothing. */
   readonly dryRun: boolean;
   /** Ends the loop at once. */
   readonly signal: AbortSignal;
@@ -27,19 +27,19 @@ export interface AutoscaleRequest {
 export interface AutoscaleDeps {
   readonly queue: TaskQueue;
   readonly host: (signal: AbortSignal) => Promise<HostFacts>;
-  /** Queries that failed while they ran, in the last `seconds`; `undefined` where that cannot be known. */
+  /** Queries that failed while running in the last `seconds`; `undefined` where that cannot be known. */
   readonly exceptions: (seconds: number, signal: AbortSignal) => Promise<number | undefined>;
   readonly monotonicMs: () => number;
   /** Resolves after `ms`, and at once when `signal` aborts. */
   readonly delay: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly onDecision: (decision: ScaleDecision, host: HostFacts) => void;
-  /** A change that did not hold what {@link watchViolations} wants. */
+  /** Called with a change that did not satisfy {@link watchViolations}. */
   readonly onStepBack: (step: StepBack, host: HostFacts) => void;
-  /** What a person should know beside decisions. */
+  /** Called with what a person should know besides decisions. */
   readonly onNotice: (text: string) => void;
 }
 
-/** A change of the last five minutes that was taken back by one slot. */
+/** A change of the last five minutes that was reverted by one slot. */
 export interface StepBack {
   readonly group: GroupLoad;
   readonly from: number;
@@ -47,17 +47,18 @@ export interface StepBack {
   readonly violations: readonly string[];
 }
 
-// The last wait between two looks at a queue that is away; the first is a second.
+// The longest wait between two looks at a queue that is away; the first is a second.
 const MAX_BACKOFF_MS = 60_000;
 
 /**
- * Moves the slots of a queue's groups with the load of the machine, one slot a round; see {@link decideSlots}. After a
- * step up a group is watched for five minutes, and stepped back by one on a violation; then it does not grow for as
- * long. What somebody else set in between, or what the queue forgot in a crash, is taken as the new base and said.
+ * Adapts the slots of a queue's groups to the load of the machine, one slot a round; see {@link decideSlots}. After a
+ * step up, a group is watched for five minutes. On a violation it is stepped back by one, and then does not grow for
+ * five minutes. What somebody else set in between, or what the queue forgot in a crash, becomes the new base and is
+ * reported.
  *
  * A loop waits for a queue that is away, with backoff; a single round rejects with `QUEUE_DOWN`. Rejects with the
- * reason of `signal` when that aborts; otherwise with QrunError `QUEUE_*`, or `USAGE` for a queue that has no slots to
- * move, and for a group that a single round should move and that does not exist.
+ * reason of `signal` when that aborts; otherwise with QrunError `QUEUE_*`, or with `USAGE` for a queue without
+ * adjustable slots, and for a group that a single round should adjust and that does not exist.
  */
 export async function autoscale(deps: AutoscaleDeps, request: AutoscaleRequest): Promise<void> {
   const { kind, setSlots } = deps.queue;
@@ -93,11 +94,11 @@ export async function autoscale(deps: AutoscaleDeps, request: AutoscaleRequest):
 
 /** What is remembered of a group from one round to the next. */
 interface Memory {
-  /** What was set here last. */
+  /** The last number set here. */
   readonly slots: number;
-  /** When it was last stepped up; `undefined` when nothing is to be watched. */
+  /** When it was last stepped up; `undefined` when there is nothing to watch. */
   readonly watchedSinceMs: number | undefined;
-  /** It does not grow before this. */
+  /** It does not grow before this time. */
   readonly settledAtMs: number;
 }
 
@@ -127,7 +128,7 @@ class Rounds {
     const steppedBack = await this.#watch(groups, host);
     const nowMs = this.#deps.monotonicMs();
     const left = groups.filter(({ name }) => !steppedBack.has(name));
-    // What other groups hold counts for the total, also of one that was dealt with already.
+    // Slots held by other groups count towards the total, including those of groups already handled in this round.
     const others = groups
       .filter(({ name }) => steppedBack.has(name))
       .reduce((sum, { name, slots }) => sum + (this.#memory.get(name)?.slots ?? slots), 0);
@@ -140,7 +141,7 @@ class Rounds {
     for (const decision of decisions) {
       const { group, from, to } = decision;
       const change = { watchedSinceMs: to > from ? nowMs : undefined, settledAtMs: Number.NEGATIVE_INFINITY };
-      // What is told has been done.
+      // A decision is reported only after it was carried out.
       if (to === from || (await this.#set(group.name, to, change))) this.#deps.onDecision(decision, host);
     }
   }
@@ -179,13 +180,13 @@ class Rounds {
     });
   }
 
-  // Somebody's own number counts, and so does what is left after a crash of a daemon that had not saved ours.
+  // A number set by somebody else counts, and so does what is left after a crash of a daemon that had not saved ours.
   #compare({ name, slots }: GroupLoad): void {
     const before = this.#memory.get(name);
     if (before === undefined || before.slots === slots) return;
     this.#memory.delete(name);
     this.#deps.onNotice(
-      `${name}: ${before.slots} slots were set and ${slots} are there (changed by hand, or lost in a crash of ${this.#deps.queue.kind.server}); going on from ${slots}`,
+      `${name}: ${before.slots} slots were set, but ${slots} are there (changed by hand, or lost in a crash of ${this.#deps.queue.kind.server}); continuing from ${slots}`,
     );
   }
 
@@ -225,7 +226,7 @@ class Rounds {
       await this.#setSlots(name, slots);
     } catch (error) {
       this.#request.signal.throwIfAborted();
-      // The group was removed meanwhile, or the queue refuses in other words; the next round looks again.
+      // The group was removed meanwhile, or the queue refuses for another reason; the next round looks again.
       if (!this.#request.loop || !(error instanceof QrunError) || error.code !== 'QUEUE_FAILED') throw error;
       this.#memory.delete(name);
       this.#deps.onNotice(`${name}: ${error.message}`);
@@ -247,7 +248,7 @@ class Rounds {
   }
 }
 
-/** Returns the groups that are qrun's: named `qrun-...`, or with tasks of qrun in them; never the user's own. */
+/** Returns the groups that belong to qrun: named `qrun-...`, or with tasks of qrun in them; never the user's own. */
 export function groupsOf(state: QueueState, usersGroup: string | undefined): string[] {
   return [...state.groups.keys()]
     .filter(name => name !== usersGroup && (name.startsWith('qrun-') || holdsOurs(state, name)))

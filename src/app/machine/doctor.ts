@@ -10,30 +10,30 @@ import {
 import { formatSize } from '../../core/text/bytes.js';
 import { pasteableCommand, pasteablePath } from '../../core/text/shell.js';
 
-/** `note`: worth knowing, hinders nothing. `problem`: a sweep cannot run before it is mended. */
+/** `note`: worth knowing, prevents nothing. `problem`: a sweep cannot run before it is fixed. */
 export type FindingState = (typeof FINDING_STATES)[number];
 
-/** All states, the best first. */
+/** All states, best first. */
 export const FINDING_STATES = ['ok', 'note', 'problem'] as const;
 
-/** What a sweep needs, and in which class a problem of it falls. */
+/** What a sweep needs; the class of a problem decides the exit code. */
 export type FindingClass = (typeof FINDING_CLASSES)[number];
 
 /** All classes. */
 export const FINDING_CLASSES = ['queue', 'engine', 'log directory', 'configuration'] as const;
 
-/** One thing that was looked at. */
+/** The result of one check. */
 export interface Finding {
   readonly what: string;
   readonly state: FindingState;
   /** One line. */
   readonly says: string;
-  /** The command or the change that mends it, where there is something to mend. */
+  /** The command or the change that fixes it, if there is something to fix. */
   readonly mend?: string;
   readonly class: FindingClass;
 }
 
-/** What is known of the directory of the logs. */
+/** What is known about the directory of the logs. */
 export interface LogPlace {
   readonly path: string;
   /** Why nothing can be written there. */
@@ -42,17 +42,17 @@ export interface LogPlace {
   readonly network: boolean;
 }
 
-/** What is known of the engine that the configuration names. */
+/** What is known about the engine that the configuration names. */
 export interface EngineFacts {
   /** Version and place, for people. */
   readonly says: string;
-  /** Limits of the server, by name, as text. */
+  /** Limits of the server, by name, as strings. */
   readonly limits: Readonly<Record<string, string>>;
-  /** What is worth knowing about the way there. */
+  /** What is worth knowing about the connection to it. */
   readonly notices?: readonly string[];
 }
 
-/** The looks at the world, each on its own; all may fail. `undefined` means that there is no such thing. */
+/** The checks, each independent of the others; any may fail. `undefined` means that there is no such thing. */
 export interface DoctorDeps {
   readonly nodeVersion: string;
   readonly configuration: () => {
@@ -76,13 +76,13 @@ export interface DoctorDeps {
   readonly logPlace: () => Promise<LogPlace>;
 }
 
-/** All findings, in the order in which they are shown, and the exit code that they amount to. */
+/** All findings, in the order in which they are shown, and the resulting exit code. */
 export interface Diagnosis {
   readonly findings: readonly Finding[];
   readonly exitCode: ExitCode;
 }
 
-// The worst first: without a queue nothing of a sweep starts at all.
+// Worst first: without a queue nothing of a sweep starts at all.
 const CODES: readonly (readonly [FindingClass, ExitCode])[] = [
   ['queue', 26],
   ['engine', 24],
@@ -91,9 +91,9 @@ const CODES: readonly (readonly [FindingClass, ExitCode])[] = [
 ];
 
 /**
- * Looks at everything that a sweep needs, whatever else is missing; never rejects for something that is missing.
- * The exit code is 0 when nothing hinders a sweep, else that of the worst class: 26 queue, 24 engine, 23 log
- * directory, 2 configuration.
+ * Checks everything that a sweep needs; one missing thing does not stop the other checks, and never causes a
+ * rejection. The exit code is 0 when nothing prevents a sweep, otherwise that of the worst class: 26 queue, 24
+ * engine, 23 log directory, 2 configuration.
  */
 export async function diagnose(deps: DoctorDeps): Promise<Diagnosis> {
   const findings: Finding[] = [];
@@ -105,7 +105,7 @@ export async function diagnose(deps: DoctorDeps): Promise<Diagnosis> {
 }
 
 function node({ nodeVersion }: DoctorDeps): Finding[] {
-  // The executable refuses older ones before it loads anything.
+  // The executable refuses older versions before it loads anything.
   return [{ what: 'node', state: 'ok', says: nodeVersion, class: 'configuration' }];
 }
 
@@ -208,7 +208,7 @@ async function engine(deps: DoctorDeps): Promise<Finding[]> {
     return found;
   } catch (error) {
     const isConfiguration = error instanceof QrunError && error.exitCode === 2;
-    // What makes the whole configuration unusable has its own line already.
+    // What makes the whole configuration unusable already has its own line.
     if (isConfiguration && isUnusable(deps)) return [];
     const kind = isConfiguration ? 'configuration' : about.class;
     return [{ ...about, class: kind, state: 'problem', ...wordsOf(error) }];
@@ -234,7 +234,7 @@ async function chdb(deps: DoctorDeps): Promise<Finding[]> {
     return [
       {
         ...about,
-        // The engine's own line tells the problem where it is one.
+        // The engine's own line reports the problem, if it is one.
         state: 'note',
         says: deps.usesServer() ? `${says}; not needed with a server` : says,
         ...(deps.usesServer() ? {} : { mend: 'npm install chdb, or name a server with --url' }),
@@ -248,14 +248,15 @@ async function locks(deps: DoctorDeps): Promise<Finding[]> {
   const mechanism = await deps.locks();
   if (mechanism === 'koffi') return [{ ...about, state: 'ok', says: 'flock(2) through koffi' }];
   if (mechanism === 'child') {
-    const says = 'koffi does not load; each lock starts the program flock, which is slow but safe';
+    const says = 'koffi does not load; each lock starts the flock program, which is slow but safe';
     return [{ ...about, state: 'note', says, mend: 'npm install koffi' }];
   }
-  const says = 'neither koffi nor the program flock is there: no log can be locked';
+  const says = 'neither koffi nor the flock program is available: no log can be locked';
   return [{ ...about, state: 'problem', says, mend: 'npm install koffi, or install util-linux' }];
 }
 
-// Less than this is gone within one unit; a disk with less than the second cannot hold a batch of large results.
+// Less than this is used up within one unit; a disk with less than the second number cannot hold a batch of large
+// results.
 const LITTLE_SPACE_BYTES = 1e9;
 const NO_SPACE_BYTES = 64e6;
 
@@ -291,7 +292,7 @@ async function mise(deps: DoctorDeps): Promise<Finding[]> {
   const version = await deps.mise();
   const about = { what: 'mise', class: 'configuration' } as const;
   if (version !== undefined) return [{ ...about, state: 'ok', says: version }];
-  const says = 'not there; it is needed only for the tasks of mise.toml';
+  const says = 'not installed; needed only for the tasks of mise.toml';
   return [{ ...about, state: 'note', says, mend: 'https://mise.jdx.dev, or call qrun itself' }];
 }
 

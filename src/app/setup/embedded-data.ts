@@ -7,7 +7,7 @@ import type { DataOwner, DataStore, HeldData } from '../../io/engines/embedded/d
 import type { Engine } from '../../io/engines/engine.js';
 import { ask, chainOf, runChain, type SetupDeps, type SetupFile, usedParameters } from './setup.js';
 
-/** What preparing embedded data uses of the world. */
+/** What preparing embedded data uses of its environment. */
 export interface EmbeddedDataDeps {
   /** Opens the engine on a directory; `brief`: for the setup alone, one statement at a time. */
   readonly open: (dataDirectory: string, brief: boolean) => Promise<Engine>;
@@ -15,15 +15,15 @@ export interface EmbeddedDataDeps {
   readonly emit: EventSink;
   readonly drain: AbortSignal;
   readonly abort: AbortSignal;
-  /** Whether credentials of the setup are hidden in messages; they are unless this is `false`. */
+  /** Whether credentials of the setup are hidden in messages; the default is `true`. */
   readonly redact?: boolean;
 }
 
-/** The chain of a unit with all that decides what it makes. */
+/** The chain of a unit, with everything that decides what it makes. */
 export interface DataRequest {
   readonly files: readonly SetupFile[];
   readonly parameters: Parameters;
-  /** All settings of the user: the setup runs with them. */
+  /** All settings of the user; the setup runs with them. */
   readonly settings: Settings;
   /** Those that can change a result, with database and time zone. */
   readonly resultSettings: Settings;
@@ -51,12 +51,12 @@ function inputsOf(request: DataRequest): DataInputs {
 }
 
 /**
- * Opens the engine on a unit's own copy of the data that its chain of setup files makes, which is made first where it
- * is not there. What was begun and not ended, by whatever death, is never opened. Closing the engine gives the copy
- * back.
+ * Opens the engine on a unit's own copy of the data that its chain of setup files makes. The data is made first if it
+ * does not exist. Data whose preparation was interrupted, however that happened, is never opened. Closing the engine
+ * gives the copy back.
  *
  * Errors: QrunError of the setup (`SETUP_FAILED`, `CONFIG`, `DATA_LOCKED`) and of opening; the reason of the signal
- * that stopped it. Nothing half is left under a name that counts.
+ * that stopped it. Nothing incomplete remains under a name that counts.
  */
 export async function openOwnData(
   deps: EmbeddedDataDeps,
@@ -90,7 +90,7 @@ async function openHeld(
     const onWait = (holder: string): void =>
       emit({ type: 'warning', message: `waiting for ${holder}, which prepares the same data` });
     const opened = await held.locked(drain, onWait, async () => {
-      // Another one may have done it meanwhile.
+      // Another process may have done it meanwhile.
       state = held.state();
       if (state === 'built') await held.copy();
       if (state !== 'missing') return undefined;
@@ -117,7 +117,7 @@ async function openHeld(
   }
 }
 
-// Builds the data aside, opens a copy of it, and only when that holds the same gives it its name. `undefined`: the
+// Builds the data aside and opens a copy of it. Gives it its name only if the copy holds the same. `undefined`: the
 // chain leaves something that ends with the process.
 async function build(
   deps: EmbeddedDataDeps,
@@ -159,8 +159,8 @@ async function build(
 }
 
 /**
- * Opens the engine on a directory that the user manages, after the whole chain has run there if that is not what it
- * has seen last. The note of the last chain is gone before the first statement runs.
+ * Opens the engine on a directory that the user manages. The whole chain runs there first, unless it is the one that
+ * last ran there. The note of the last chain is gone before the first statement runs.
  *
  * Errors: as {@link openOwnData}.
  */
@@ -210,7 +210,7 @@ async function buildIn(path: string, deps: EmbeddedDataDeps, request: DataReques
   }
 }
 
-// Runs the chain to the end of all that it began, and gives what is there then.
+// Runs the chain, waits for everything that it began, and returns what is there then.
 async function runAndLook(deps: SetupDeps, files: readonly SetupFile[]): Promise<Tables> {
   await runChain(deps, files);
   for (;;) {
@@ -232,11 +232,11 @@ function setupDeps(deps: EmbeddedDataDeps, engine: Engine, request: DataRequest)
   return { engine, settings, parameters, redact, clock, emit, drain, abort };
 }
 
-// By name, with its engine and its rows where they are known and nothing but a loss changes them.
+// By name, with the engine, and with the number of rows where it is known and changes only by a loss.
 type Tables = ReadonlyMap<string, { readonly engine: string; readonly rows: number | undefined }>;
 
-// The parts of a MergeTree are files, but merges may take rows away; a dictionary is loaded when it is used. And ALTER
-// TABLE ... UPDATE has only begun when its statement returns.
+// The parts of a MergeTree are files, but merges may remove rows; a dictionary is loaded when it is used. ALTER TABLE
+// ... UPDATE has only begun when its statement returns.
 const LOOK = `SELECT concat(database, '.', name) AS name, engine,
 if(engine LIKE '%MergeTree' OR engine = 'Dictionary', NULL, total_rows) AS n, '' AS why
 FROM system.tables WHERE NOT is_temporary

@@ -1,6 +1,6 @@
 import type { FindLeftovers, Leftover } from '../../io/log/leftovers.js';
 
-/** A leftover, and what became of it. */
+/** A leftover, and what happened to it. */
 export interface Pruned {
   readonly leftover: Leftover;
   /** `kept`: it was not to be removed. */
@@ -17,8 +17,8 @@ export interface PruneRequest {
 }
 
 /**
- * Finds the leftovers of all kinds and, where that is asked for, removes those that nothing needs. What is in use is
- * never removed; one that cannot be removed hinders no other.
+ * Finds the leftovers of all kinds and, if requested, removes those that nothing needs. What is in use is never
+ * removed. One that cannot be removed does not stop the removal of the others.
  */
 export async function prune(
   kinds: readonly FindLeftovers[],

@@ -20,7 +20,7 @@ export interface SetupFile {
 }
 
 /**
- * A setup file from its bytes.
+ * Returns a setup file from its bytes.
  *
  * Errors: QrunError `SQL_INVALID` with the file and the place.
  */
@@ -37,7 +37,7 @@ export function readSetupFile(
   }
 }
 
-/** The names of the parameters that setup files use. */
+/** Returns the names of the parameters that setup files use. */
 export function setupParameterNames(files: readonly SetupFile[]): ReadonlySet<string> {
   return new Set(parametersOf(files).map(({ name }) => name));
 }
@@ -46,17 +46,17 @@ function parametersOf(files: readonly SetupFile[]) {
   return files.flatMap(({ query }) => query.statements.flatMap(({ parameters }) => parameters));
 }
 
-/** What setup files are checked with: that with which the queries are. */
+/** What setup files are checked with: the same as the queries. */
 export interface SetupInputs {
   readonly parameters: Parameters;
   readonly allowPlaceholders: AllowedPlaceholders;
 }
 
 /**
- * Checks setup files as queries are checked, so that none prepares other data than it says.
+ * Checks setup files like queries, so that none prepares other data than it says.
  *
- * Errors: QrunError `SQL_INVALID` for unreplaced placeholders, `PARAMETERS` for parameters without a value; each
- * with all problems of all files.
+ * Errors: QrunError `SQL_INVALID` for unreplaced placeholders, `PARAMETERS` for parameters without a value; each with
+ * all problems of all files.
  */
 export function checkSetupFiles(
   files: readonly SetupFile[],
@@ -78,19 +78,19 @@ export function checkSetupFiles(
       hint: 'give each {name:Type} of the SQL one value: --param name=value',
     });
   }
-  throw new QrunError('SQL_INVALID', 'the setup would prepare other data than it is meant to', {
+  throw new QrunError('SQL_INVALID', 'the setup would prepare data other than intended', {
     details,
     hint: 'put the values in; --allow-placeholder NAME runs a word that only looks like a placeholder',
   });
 }
 
-/** Those of the parameters that setup files use. */
+/** Returns those of the parameters that setup files use. */
 export function usedParameters(files: readonly SetupFile[], parameters: Parameters): Parameters {
   const names = setupParameterNames(files);
   return Object.fromEntries(Object.entries(parameters).filter(([name]) => names.has(name)));
 }
 
-/** A chain as it is named and noted. */
+/** Returns a chain as it is named and noted. */
 export function chainOf(files: readonly SetupFile[]): ChainFile[] {
   return files.map(({ name, fingerprint }) => ({ file: name, fingerprint }));
 }
@@ -104,11 +104,11 @@ export interface SetupDeps {
   readonly emit: EventSink;
   /** Ends the chain before its next statement. */
   readonly drain: AbortSignal;
-  /** Cancels the statement that runs. */
+  /** Cancels the running statement. */
   readonly abort: AbortSignal;
-  /** Whether credentials of the SQL are hidden in messages; they are unless this is `false`. */
+  /** Whether credentials of the SQL are hidden in messages; the default is `true`. */
   readonly redact?: boolean;
-  /** Where they run, for people, where that is not this machine. */
+  /** Where they run, for people; only if that is not this machine. */
   readonly where?: { readonly target: string; readonly database: string | undefined };
 }
 
@@ -164,9 +164,9 @@ export async function runSetup(deps: SetupDeps, file: SetupFile): Promise<void> 
 }
 
 /**
- * The rows of a short question of qrun's own; `settings` lie over those that all queries have.
+ * Returns the rows of a short query of qrun's own. `settings` override those that all queries have.
  *
- * Errors: QrunError `SETUP_FAILED` with what ClickHouse says; the reason of the signal that stopped it.
+ * Errors: QrunError `SETUP_FAILED` with ClickHouse's message; the reason of the signal that stopped it.
  */
 export async function ask(
   deps: Pick<SetupDeps, 'engine' | 'clock' | 'abort'>,
@@ -195,6 +195,6 @@ export async function ask(
   }
 }
 
-// Each of them reads a small table of the system.
+// Each of these queries reads a small system table.
 const ASK_LIMIT_MS = 60_000;
 let asked = 0;

@@ -8,7 +8,7 @@ export interface PlannedUnit {
   readonly bad: number;
 }
 
-/** One unit as the preflight of a sweep looks at it. */
+/** One unit as the preflight of a sweep sees it. */
 export interface UnitToPlan {
   readonly unit: string;
   /** Reads and checks every query and compares it with the log. */
@@ -17,17 +17,18 @@ export interface UnitToPlan {
 
 export interface UnitOutlook extends PlannedUnit {
   readonly unit: string;
-  /** Why nothing of it can run; only where such units are left out. The counts are 0 then. */
+  /** Why nothing of it can run; set only if such units are left out. The counts are 0 then. */
   readonly problem?: string;
 }
 
 /**
- * Plans all units, as many at once as `plan` lets, and gives them in their order. Nothing of a sweep is submitted if one of
- * its units cannot run; with `skipBad`, units whose files are why are left out, unless there are no others.
+ * Plans all units, as many at once as `plan` allows, and returns them in their order. Nothing of a sweep is submitted
+ * if one of its units cannot run. With `skipBad`, units that cannot run because of their files are left out, unless
+ * there are no others.
  *
- * Errors: one QrunError with the problems of all units: `SQL_INVALID`, `PARAMETERS`, `UNIT_*`, `USAGE` or the code
- * of a log that cannot be trusted (which wins, because it is about data); what
- * `plan` throws besides.
+ * Errors: one QrunError with the problems of all units: `SQL_INVALID`, `PARAMETERS`, `UNIT_*`, `USAGE`, or the code
+ * of a log that cannot be trusted (which takes precedence, because it is about data); and whatever else `plan`
+ * throws.
  */
 export async function planSweep(
   units: readonly UnitToPlan[],

@@ -22,21 +22,21 @@ import type { auditStatus as auditSchema, sweepStatus } from '../../core/sweep/s
 import type { LogFollower } from '../../io/log/follow.js';
 import type { RunStart } from '../../io/log/run-sidecar.js';
 
-/** A unit as the status looks at it. */
+/** A unit as the status sees it. */
 export interface UnitToWatch {
   readonly unit: string;
   /** The names of its queries. */
   readonly queries: () => readonly string[];
-  /** Whether a file holds a statement, so that it is a query at all. */
+  /** Whether a file holds a statement, that is, whether it is a query at all. */
   readonly isQuery?: (name: string) => boolean;
   readonly rowsPerQuery: number | undefined;
-  /** Follows its log, into the states that `newStates` returns; it is called again where reading starts anew. */
+  /** Follows its log into the states that `newStates` returns; `newStates` is called again when reading starts over. */
   readonly follow: (newStates: () => FinalStates) => Pick<LogFollower, 'catchUp'>;
   readonly holder: () => Promise<string | undefined>;
   readonly lastStart: () => RunStart | undefined;
 }
 
-/** How the audit of a sweep stands: the verdict of the last one, unless something was recorded since. */
+/** The state of a sweep's audit: the verdict of the last one, unless something was recorded since. */
 export interface AuditStatus extends Output<typeof auditSchema> {}
 
 /** A sweep at one moment. */
@@ -57,8 +57,8 @@ export interface StatusDeps {
 const LOGS_AT_ONCE = 4;
 
 /**
- * Looks at a sweep as often as one wants: each look reads the queue once, and of the logs what is new. Nothing is
- * written, locked or judged: `settled` counts results for any fingerprint, and what is stale only the audit says.
+ * Watches a sweep. Each look reads the queue once, and of the logs only what is new. Nothing is written, locked or
+ * judged: `settled` counts results for any fingerprint, and only the audit says what is stale.
  *
  * Memory: the name and final state of each query. Errors: QrunError `UNIT_*`, `LOG_*`.
  */
@@ -112,7 +112,7 @@ export class SweepWatch {
     };
   }
 
-  // Some at once: while one waits for the disk, another is scanned.
+  // Several at once: while one waits for the disk, another is scanned.
   async #readLogs(): Promise<void> {
     const units = this.#units.values();
     const read = async (): Promise<void> => {
@@ -128,7 +128,8 @@ export class SweepWatch {
   }
 }
 
-// Files of comments alone are few, and nothing else is left without a result in the end: more are not read for it.
+// Files with only comments are few, and every other file has a result in the end: no more than this are read to find
+// them.
 const READ_FILES = 100;
 
 class WatchedUnit {
@@ -145,7 +146,7 @@ class WatchedUnit {
     });
   }
 
-  /** The names of its queries, as far as is known; each file is read once at most, and only if it has no result. */
+  /** The names of its queries, as far as known; each file is read at most once, and only if it has no result. */
   queries(): readonly string[] {
     const { isQuery } = this.unit;
     const left = isQuery === undefined ? [] : unrecorded(this.states, this.#names, READ_FILES + 1);
@@ -180,7 +181,7 @@ function auditStatus(
   if (task === undefined) return { state: present === undefined ? 'none' : 'done', note: '', ...report };
   if (isStarted(task)) return { state: 'running', note: '', ...report };
   if (isLive(task)) return { state: 'queued', note: '', ...report };
-  // 20 and 21 are verdicts: the audit itself came to its end.
+  // 20 and 21 are verdicts: the audit itself finished.
   const judged = task.end?.exitCode === 20 || task.end?.exitCode === 21;
   const failed = task.end?.kind !== 'success' && !judged;
   return { state: failed ? 'failed' : 'done', note: failed ? endNote(task) : '', ...report };

@@ -13,7 +13,7 @@ import {
 export interface WantedTask {
   readonly name: string;
   readonly argv: readonly string[];
-  /** Asked when no task of this name waits or runs any more, for those that did when the caller looked. */
+  /** Called when no task of this name waits or runs any more, for those that did when the caller looked. */
   readonly isDue?: () => Promise<boolean>;
 }
 
@@ -23,7 +23,7 @@ export interface SubmitOptions {
   /** How many tasks run at a time; `undefined` leaves a group as it is, and means 1 for a new one. */
   readonly slots: number | undefined;
   readonly priority: number;
-  /** A number of seconds, or a time as the queue takes it. */
+  /** A number of seconds, or a time in the format of the queue. */
   readonly delay: string | undefined;
   /** Whether to start the group when it is paused. */
   readonly resumeGroup: boolean;
@@ -32,12 +32,12 @@ export interface SubmitOptions {
 export interface SubmitRequest extends SubmitOptions {
   readonly kind: TaskKind;
   readonly sweep: string;
-  /** Absolute; where every task starts. */
+  /** Absolute; the working directory of every task. */
   readonly root: string;
   readonly tasks: readonly WantedTask[];
   /**
-   * What audits the sweep: added as the last of its tasks whenever one of them was added or `isDue` is set, unless the
-   * same is waiting already; also when this submission is broken off after the first.
+   * What audits the sweep. It is added as the last of the sweep's tasks whenever one of them was added or `isDue` is
+   * set, unless the same audit is waiting already; also when this submission is interrupted after the first task.
    */
   readonly follower: { readonly argv: readonly string[]; readonly isDue: boolean };
 }
@@ -52,12 +52,12 @@ export interface SubmitDeps {
   readonly onAdded?: (added: number, total: number) => void;
 }
 
-/** What became of each wanted task, by name, and what else is worth saying. */
+/** What happened to each wanted task, by name, and what else is worth reporting. */
 export interface SubmitReport {
   readonly submitted: readonly string[];
-  /** Also delayed ones. */
+  /** Including delayed ones. */
   readonly queued: readonly string[];
-  /** Also paused ones. */
+  /** Including paused ones. */
   readonly running: readonly string[];
   /** Ended since the caller looked, with nothing left to do. */
   readonly ended: readonly string[];
@@ -69,19 +69,20 @@ export interface SubmitReport {
   readonly stateBytes: number | undefined;
 }
 
-// A queue may write its whole state with each change of a task: finished tasks are cleaned again after so many adds.
+// A queue may write its whole state with each change of a task: finished tasks are cleaned again after this many
+// adds.
 const CLEAN_EVERY = 500;
 
 /**
  * Adds each wanted task whose label neither waits nor runs in the queue, and then the follower.
  *
- * Look and add happen under one lock of the sweep, so that no label is ever there twice, however many submit at
- * once. Whatever the group held that is finished is cleaned first (never in the group that is the user's own), because
- * a queue's state may grow with every task and be written whole with each change.
+ * Look and add happen under one lock of the sweep, so no label is ever there twice, however many processes submit at
+ * once. Finished tasks of the group are cleaned first (never in the user's own group), because a queue's state may
+ * grow with every task and be written whole with each change.
  *
- * The follower runs when nothing else of the sweep is left to start, whatever has become of the others. In a queue that
- * has dependencies on any end it waits for all of them; in one that has not, it has a lower priority than the others,
- * and waits for what runs by itself (see `waitForTasks`).
+ * The follower runs when nothing else of the sweep is left to start, whatever happened to the other tasks. In a queue
+ * with dependencies on any end it waits for all of them. In any other queue it has a lower priority than the others,
+ * and itself waits for running tasks (see `waitForTasks`).
  *
  * Errors: QrunError `QUEUE_*`; `CONFIG` when a sweep of the same name in another directory has tasks. Tasks added
  * before an error stay, and the next submission skips them.
@@ -114,12 +115,12 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
   };
   if (missing.length > 0 && state.tasks.some(task => task.group === group && !isLive(task))) await clean();
   const added: NewTask[] = [];
-  // One of other units, or with other commands behind it, is another follower.
+  // One for other units, or one with other commands, is a different follower.
   const text = queue.kind.commandText(request.follower.argv);
   const waiting = state.tasks.some(
     task => nameOfTask(kind, sweep, task) === AUDIT && isWaiting(task) && task.command === text,
   );
-  // One that waits by dependency does not wait for what was added since.
+  // A follower that waits by dependency does not wait for tasks added since.
   const isFollowed = (): boolean => waiting && (queue.kind.last === 'priority' || added.length === 0);
   const addFollower = async (to: TaskQueue): Promise<void> => {
     const before = state.tasks.filter(task => isLive(task) && isOther(nameOfTask(kind, sweep, task)));
@@ -138,7 +139,8 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
       );
     }
   } catch (error) {
-    // What was added runs, whatever becomes of this process; so it is audited. The first error is the one to report.
+    // What was added runs, whatever happens to this process, so it must be audited. The first error is the one to
+    // report.
     if (added.length > 0 && !isFollowed()) {
       await deps
         .lastingQueue()
@@ -215,7 +217,7 @@ function refuseNamesake({ tasks: all }: QueueState, { kind, sweep, root, tasks }
   for (const { name } of [...tasks, { name: AUDIT }]) {
     const task = present.get(name);
     if (task === undefined || !isLive(task) || task.directory === root) continue;
-    throw new QrunError('CONFIG', `another sweep is called ${sweep} too: ${task.directory}`, {
+    throw new QrunError('CONFIG', `another sweep is also called ${sweep}: ${task.directory}`, {
       hint: `give this one a name of its own: name = "..." under [sweep] in ${root}/qrun.toml`,
     });
   }

@@ -8,8 +8,8 @@ export interface WaitRequest {
   readonly sweep: string;
   readonly group: string;
   /**
-   * How this process is started again when it has to make room; as it was submitted. `undefined` when it is no task of
-   * a queue: it holds no slot then, and just waits.
+   * How this process is started again when it has to make room; as it was submitted. `undefined` when it is not a
+   * task of a queue: it then holds no slot and just waits.
    */
   readonly again: Pick<NewTask, 'argv' | 'directory' | 'priority'> | undefined;
   readonly signal: AbortSignal;
@@ -17,33 +17,33 @@ export interface WaitRequest {
 
 export interface WaitDeps {
   readonly queue: TaskQueue;
-  /** Names of tasks that run although the queue does not know it: orphans of a server that died, or started by hand. */
+  /** Names of tasks that run without the queue's knowledge: orphans of a server that died, or started by hand. */
   readonly orphans: () => Promise<readonly string[]>;
   readonly clock: Pick<Clock, 'delay'>;
   /** Called whenever what is waited for has changed. */
   readonly onWaiting: (text: string) => void;
 }
 
-/** `ended`: nothing of the sweep runs or waits. `left`: a later task has been given the work. */
+/** `ended`: nothing of the sweep runs or waits. `left`: the work was handed to a later task. */
 export type WaitResult = 'ended' | 'left';
 
-// A look costs a few milliseconds and 1 KB for each task; nobody waits for an audit by the second.
+// A look costs a few milliseconds and 1 KB for each task; nobody needs an audit to the second.
 const POLL_MS = 2_000;
 const QUEUE_AWAY_MS = 10_000;
-// Long enough for the tasks that wait to be started before it. Delayed tasks are looked for once a minute.
+// Long enough for the waiting tasks to be started before it. Delayed tasks are looked for once a minute.
 const AGAIN_SECONDS = { queued: 15, delayed: 60 };
 
 /**
- * Waits until every task of a sweep has ended, whatever has become of it: done, failed, killed, never started.
+ * Waits until every task of a sweep has ended, in whatever way: done, failed, killed, never started.
  *
- * It runs as a task of the sweep's own group, the last that is started there. Tasks that wait for a slot can be
- * behind it all the same (submitted again meanwhile, or delayed), and would wait for ever for a slot that it holds:
- * then it submits itself once more, unless the very same is queued already, and leaves. Tasks that run are waited for,
- * orphans of a server that died included.
+ * It runs as a task of the sweep's own group, and is the last to be started there. Tasks waiting for a slot can still
+ * be behind it (submitted again meanwhile, or delayed), and would wait forever for the slot that it holds. It then
+ * submits itself once more, unless the very same task is queued already, and leaves. Running tasks are waited for,
+ * including orphans of a server that died.
  *
- * Errors: QrunError `QUEUE_*` of the first look, but not `QUEUE_DOWN`. Whatever fails later (a server that is away, a
- * client that is just being replaced, a machine out of processes) is waited for as long as it takes: nobody else would
- * do the work. The signal's reason when it is aborted.
+ * Errors: QrunError `QUEUE_*` of the first look, but not `QUEUE_DOWN`. A later failure (a server that is away, a
+ * client that is just being replaced, a machine out of processes) is waited out for as long as it takes: nobody else
+ * would do the work. The signal's reason when it is aborted.
  */
 export async function waitForTasks(deps: WaitDeps, request: WaitRequest): Promise<WaitResult> {
   const { kind, sweep, group, signal } = request;
@@ -54,7 +54,7 @@ export async function waitForTasks(deps: WaitDeps, request: WaitRequest): Promis
     told = text;
   };
   let seen = false;
-  // Whether it worked, and else a pause.
+  // Returns the result if it worked; otherwise pauses.
   const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
     try {
       return await work();
@@ -99,7 +99,7 @@ async function makeRoom(
   onWaiting(
     later
       ? 'tasks of the sweep wait for a slot: a later audit follows them'
-      : 'tasks of the sweep wait for a slot: the audit is submitted again behind them',
+      : 'tasks of the sweep wait for a slot: the audit is submitted again after them',
   );
   if (later) return true;
   const queued = live.some(({ phase }) => phase === 'queued');

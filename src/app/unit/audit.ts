@@ -9,11 +9,11 @@ import { type Survey, surveyUnit } from './survey.js';
 export interface AuditRequest {
   readonly unit: string;
   readonly log: string;
-  /** All logs, where the unit was run into several: {@link log} is the first of them. */
+  /** All logs, if the unit was run into several: {@link log} is the first of them. */
   readonly logs?: readonly string[];
-  /** From the resolved configuration, as a run has it. */
+  /** From the resolved configuration, as for a run. */
   readonly inputs: FingerprintInputs;
-  /** Placeholders that a run would let pass; none without it. */
+  /** Placeholders that a run would allow; none if omitted. */
   readonly allowPlaceholders?: AllowedPlaceholders;
   readonly rowsPerQuery: number | undefined;
   /** Which queries belong to the unit, and which part of them is judged. */
@@ -23,20 +23,20 @@ export interface AuditRequest {
   readonly source: UnitSource;
   /** Parameters that the setup uses. */
   readonly usedElsewhere?: ReadonlySet<string>;
-  /** Why a run would refuse the setup of the unit; nothing of it runs then. */
+  /** Why a run would refuse the setup of the unit; nothing of the unit runs then. */
   readonly setupCannotRun?: readonly CannotRun[];
   /** Reads a log into `found`; resolves with `undefined` when there is none. */
   readonly readLog: (found: AuditedLog, log: string) => Promise<LogTail | undefined>;
 }
 
 /**
- * Compares the files of a unit with its log, without changing anything and without an engine. What a run with the same
- * configuration would refuse or run again is not complete: it asks the same judge. A unit whose log does not exist is
- * incomplete, with every query missing. Queries that the selection leaves out are not due; what the log holds of them
- * is judged as it is.
+ * Compares the files of a unit with its log, without changing anything and without an engine. What a run with the
+ * same configuration would refuse or run again is not complete, because both use the same judge. A unit whose log
+ * does not exist is incomplete, with every query missing. Queries that the selection leaves out are not due; what the
+ * log holds of them is judged as it is.
  *
- * With several logs, as those of shards, the newest group of a query in any of them is its final state (by the id of its
- * run, which begins with the time), and a query that is settled in two of them is a duplicate.
+ * With several logs, such as those of shards, the newest group of a query in any of them is its final state (by the
+ * id of its run, which begins with the time). A query that is settled in two of them is a duplicate.
  *
  * Errors: QrunError `UNIT_*` when the directory cannot be read or holds no query, `USAGE` when nothing is selected.
  */

@@ -17,28 +17,29 @@ const REASONS = Object.keys(REASON_TEXT) as readonly PlanReason[];
 /**
  * The due queries of a plan, in order, for one run: each is forgotten when it is taken.
  *
- * Memory: the name and 17 bytes for each, instead of 150 as objects, because a unit may have some hundred thousand.
+ * Memory: the name and 17 bytes for each, instead of 150 as objects, because a unit may have several hundred
+ * thousand.
  */
 export class DueQueries {
   readonly #limit: number;
   readonly #names: string[] = [];
   #prints = Buffer.alloc(1024);
   #reasons = Buffer.alloc(1024 / PRINT_BYTES);
-  // By the number of the query: few declare them.
+  // By the number of the query: few declare rows.
   readonly #rows = new Map<number, number>();
   #taken = 0;
 
-  /** `limit`: how many are kept; what is added beyond them is not due. */
+  /** `limit`: how many are kept; queries added beyond it are not due. */
   constructor(limit = Number.POSITIVE_INFINITY) {
     this.#limit = limit;
   }
 
-  /** How many there were in all. */
+  /** How many there were in total. */
   get total(): number {
     return this.#names.length;
   }
 
-  /** How many were not taken yet. */
+  /** How many have not been taken yet. */
   get left(): number {
     return this.#names.length - this.#taken;
   }
@@ -57,8 +58,8 @@ export class DueQueries {
   }
 
   /**
-   * Puts the queries for which `rank` gives more than 0 behind all others, by what it gives; gives them in that order.
-   * To be called before the first is taken.
+   * Moves the queries for which `rank` returns more than 0 after all others, ordered by that rank, and returns them
+   * in that order. Must be called before the first query is taken.
    */
   postpone(rank: (name: string, fingerprint: string) => number): readonly PlannedQuery[] {
     const all = Array.from(this.#names, (_, number) => this.#at(number));

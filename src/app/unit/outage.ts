@@ -3,16 +3,16 @@ import type { Failure } from '../../core/engines/failure.js';
 import { quotaEndsInMs, refusalOf } from '../../core/engines/refusal.js';
 import { backoffMs } from '../../core/engines/retry.js';
 
-// A restart takes a server 1 to 30 s: ask often at first, then every few seconds.
+// A restart of a server takes 1 to 30 s: ask often at first, then every few seconds.
 const PING_BACKOFF = { baseMs: 200, capMs: 5_000 };
-// Who is refused once may have met one proxy of several, or a server that was just reading its users anew. After these
-// looks he is refused, and to knock on would only lock the account.
+// A single refusal may come from one of several proxies, or from a server that was just reloading its users. After
+// these attempts the refusal is final, and more of them would only lock the account.
 const LOOKS_WHEN_REFUSED_MS: readonly number[] = [500, 1_000, 2_000, 4_000];
 
-/** For so long in all a user who is refused is looked at again, milliseconds. */
+/** For how long in total a refused user is tried again, in milliseconds. */
 export const REFUSED_LIMIT_MS = LOOKS_WHEN_REFUSED_MS.reduce((sum, ms) => sum + ms, 0);
 
-// The server's clock shows whole seconds, and is not ours.
+// The server's clock shows whole seconds, and differs from ours.
 const AFTER_QUOTA_MS = 1_000;
 
 export interface OutageOptions {
@@ -27,12 +27,12 @@ export interface OutageOptions {
 }
 
 /**
- * Parks all queries of a run while the engine is away, with one of them asking for it.
+ * Parks all queries of a run while the engine is away; one of them asks for it.
  *
- * `ready` resolves at once while the engine is there. After `report` it resolves when the engine answers
- * again, or when the limit has passed and the run was told to give up. A server that refuses the user is looked at a
- * few times more; one whose quota is used up is waited for until the quota's interval ends, or given up at once where
- * that is behind the limit.
+ * `ready` resolves at once while the engine is there. After `report` it resolves when the engine answers again, or
+ * when the limit has passed and the run has been told to give up. A server that refuses the user is tried a few more
+ * times. One whose quota is used up is waited for until the quota's interval ends, or given up at once if that is
+ * after the limit.
  */
 export class Outage {
   readonly #options: OutageOptions;
@@ -47,8 +47,8 @@ export class Outage {
   }
 
   /**
-   * Says that a query found the engine gone, and waits for it. Resolves with `true` when the engine really was
-   * away, `false` when it answered at once (only that connection was lost) or the run stops.
+   * Reports that a query found the engine gone, and waits for it. Resolves with `true` when the engine really was
+   * away, with `false` when it answered at once (only that connection was lost) or the run stops.
    */
   async report(failure: Failure, signal: AbortSignal): Promise<boolean> {
     if (this.#waiting === undefined) {
@@ -87,7 +87,7 @@ export class Outage {
     }
   }
 
-  // How long until the engine is asked again; `undefined` when it is not any more.
+  // Returns how long until the engine is asked again; `undefined` when it is not asked any more.
   #waitMs(
     failure: Failure,
     { attempt, refused, awayMs }: { attempt: number; refused: number; awayMs: number },

@@ -10,16 +10,16 @@ import { judgeFile, refusal, type SurveyOptions, surveyUnit, unreadable } from '
 export interface UnitPlan {
   /** The queries that run, after `--limit`, in the order in which they run. */
   readonly due: DueQueries;
-  /** Queries that are settled, and queries left as error (`--rerun none`). */
+  /** Queries that are settled, and failed queries that are left as they are (`--rerun none`). */
   readonly settled: number;
   readonly keptErrors: number;
   /** Whether any query takes parameters, which old servers do not know. */
   readonly usesParameters: boolean;
-  /** Query files that cannot run, with each of their problems; empty unless `bad` says that they may be there. */
+  /** Query files that cannot run, with each of their problems; empty unless `bad` allows them. */
   readonly cannotRun: readonly CannotRun[];
-  /** How many files these are. */
+  /** The number of these files. */
   readonly refused: number;
-  /** Files that hold only comments or nothing, and are no queries. */
+  /** Files that hold only comments or nothing, and are not queries. */
   readonly noStatement: readonly string[];
 }
 
@@ -27,7 +27,7 @@ export interface PlanOptions extends SurveyOptions {
   readonly limit: number | undefined;
   readonly rerun: Rerun;
   /**
-   * What follows from files that cannot run. `refuse` (the default): nothing runs. `skip`: the others run, if there are
+   * What happens if some files cannot run. `refuse` (the default): nothing runs. `skip`: the others run, if there are
    * any. `tell`: they are listed, and nothing is thrown.
    */
   readonly bad?: 'refuse' | 'skip' | 'tell';
@@ -40,11 +40,10 @@ export interface PlanWatch {
 }
 
 /**
- * Reads and checks every selected query and compares it with the log. Nothing runs if one of them cannot, unless `bad`
- * says otherwise. `visit` is called with each query that can run, whether it is due or not, in the order in which they
- * run.
+ * Reads and checks every selected query and compares it with the log. Nothing runs if one of them cannot, unless
+ * `bad` says otherwise. `visit` is called with each query that can run, due or not, in the order in which they run.
  *
- * Cost and memory: as {@link surveyUnit}, and name and fingerprint of each query that is due.
+ * Cost and memory: as {@link surveyUnit}, plus name and fingerprint of each due query.
  *
  * Errors: those of {@link surveyUnit}; QrunError `SQL_INVALID` and `PARAMETERS` with the problems of all bad files.
  */
@@ -70,7 +69,7 @@ export async function planUnit(
   );
   const { cannotRun, refused, noStatement, usesParameters } = survey;
   if (bad === 'refuse' && cannotRun.length > 0) throw refusal(survey);
-  // Without one that can run, or with a parameter that nothing takes, it is not the file that is bad.
+  // If no query can run, or a given parameter is used by none, it is not a single file that is bad.
   const nothingRuns = refused + noStatement.length === survey.selected;
   if (bad === 'skip' && (nothingRuns || cannotRun.some(({ query }) => query === null))) throw refusal(survey);
   return { due, settled, keptErrors, usesParameters, cannotRun, refused, noStatement };
@@ -80,14 +79,14 @@ export async function planUnit(
 export interface ReadQuery {
   readonly bytes: Buffer;
   readonly query: ParsedQuery;
-  /** These are the very bytes that the plan has read and fingerprinted. */
+  /** Whether these are the very bytes that were read and fingerprinted for the plan. */
   readonly asPlanned?: boolean;
 }
 
 /**
- * A function that reads a query of the plan when its turn comes: the file's present text, judged as the plan has judged
- * it. Gives `undefined` for a file that holds no statement any more; a promise only where the file may never be read, so
- * that whoever waits for it listens to a signal as well.
+ * Returns a function that reads a query of the plan when its turn comes: the file's present text, judged as for the
+ * plan. The function returns `undefined` for a file that no longer holds a statement. It returns a promise only where
+ * reading the file may never end, so that whoever waits for it can listen to a signal as well.
  *
  * Errors of that function: QrunError `SQL_INVALID`, `PARAMETERS` or `UNIT_UNREADABLE` when the text cannot run.
  */

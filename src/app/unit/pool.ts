@@ -28,21 +28,21 @@ import { Shortage } from './shortage.js';
 import { SummaryBuilder } from './summary.js';
 import { Turnstile } from './turnstile.js';
 
-// QUERY_WAS_CANCELLED: somebody killed the query, or the server ends and kills them all.
+// QUERY_WAS_CANCELLED: somebody killed the query, or the server is shutting down and kills all queries.
 const KILLED = 394;
 const NO_HALT: HaltPolicy = { errors: undefined, same: undefined };
 
-// Full jitter may be no wait at all, and a full server must not be asked again at once without end.
+// Full jitter may mean no wait at all, and a full server must not be asked again immediately over and over.
 const FULL_WAIT_MS = 50;
 
 /**
  * Runs the due queries of a plan, at most `concurrency` at a time, and records each result exactly once.
  *
- * A query counts as recorded only when the log has acknowledged it. Files are opened one by one as workers get
- * free. Failed attempts are followed by others by the rules of `core/retry`; while the engine is away nothing
- * is attempted, and refusals of a full one are waited out for as long. A server that refuses the user, or all queries
- * for longer than that, ends the run: what it refused stays due. Resolves with the summary when every query is recorded, or after a drain, an abort or a halt,
- * with the exit code that the process should have.
+ * A query counts as recorded only when the log has acknowledged it. Files are opened one by one as workers become
+ * free. Failed attempts are retried by the rules of `core/retry`. While the engine is away nothing is attempted, and
+ * refusals by a full server are waited out for the same time. A server that refuses the user, or refuses all queries
+ * for longer than that, ends the run: what it refused stays due. Resolves with the summary, and the exit code for the
+ * process, when every query is recorded, or after a drain, an abort or a halt.
  *
  * Errors: QrunError of the log (`LOG_*`), after the queries in flight were cancelled.
  */
@@ -50,11 +50,11 @@ export function runUnit(deps: RunDeps, options: RunOptions): Promise<RunSummary>
   return new UnitRun(deps, options).run();
 }
 
-// For each worker so many results may wait for the disk. They are in memory up to the spool threshold (1 MiB), and are
-// what kill -9 can cost besides the queries in flight.
+// How many results for each worker may wait for the disk. They are in memory up to the spool threshold (1 MiB), and
+// are what kill -9 can cost besides the queries in flight.
 const RECORDING_FOR_EACH_WORKER = 2;
 
-// Both stops of the caller, and those that the run itself decides.
+// Both stops of the caller, and those that the run itself decides on.
 interface Stops {
   readonly drain: AbortController;
   readonly abort: AbortController;
@@ -74,15 +74,15 @@ class UnitRun {
   readonly #summary: SummaryBuilder;
   readonly #haltAt: number;
   readonly #same = new SameFailures();
-  // When an answer last said something of a query, and not only that it is not taken.
+  // When an answer was last about a query itself, and not only a refusal to take it.
   #answeredMs = Number.NEGATIVE_INFINITY;
   #failure: unknown;
   #lost: QrunError | undefined;
   #halted = false;
   #sequence = 0;
-  // Queries that are not to run, because they kill the process.
+  // Queries that must not run, because they kill the process.
   readonly #convicted: { readonly head: GroupHead; readonly verdict: Failure }[] = [];
-  // A query that could not be cancelled may run beside any other.
+  // A query that could not be cancelled may still run beside any other.
   #hasStray = false;
   // Whether a query of this run may change data.
   #changesData = false;
@@ -90,7 +90,7 @@ class UnitRun {
   constructor(deps: RunDeps, options: RunOptions) {
     this.#deps = deps;
     this.#options = options;
-    // Each running query listens: as many as there are workers is no leak.
+    // Each running query listens: as many listeners as workers are not a leak.
     setMaxListeners(0, this.#stops.drain.signal, this.#stops.abort.signal);
     this.#summary = new SummaryBuilder(options, deps.log.path);
     this.#haltAt = haltThreshold(options.halt ?? NO_HALT, options.plan.due.total);
@@ -145,7 +145,7 @@ class UnitRun {
     const { signal } = this.#stops.drain;
     const work = async (): Promise<void> => {
       for (;;) {
-        // Where results come faster than the disk confirms them.
+        // When results come faster than the disk confirms them.
         while (this.#recording >= RECORDING_FOR_EACH_WORKER * concurrency) await this.#oneRecorded();
         const planned = signal.aborted ? undefined : due.take();
         if (planned === undefined) return;
@@ -159,7 +159,7 @@ class UnitRun {
     const length = Math.min(concurrency, due.total);
     await Promise.all(Array.from({ length }, work));
     while (this.#recording > 0) await this.#oneRecorded();
-    // Nothing runs behind these: were the process to die once more, the next run would try again what is recorded here.
+    // Nothing runs after these: if the process died once more, the next run would retry what is recorded here.
     for (const { head, verdict } of this.#convicted) {
       if (signal.aborted) return;
       await this.#record(head, { outcome: 'error', error: verdict }, verdict).catch(error =>
@@ -179,7 +179,7 @@ class UnitRun {
     try {
       const reading = read(planned.name);
       query = reading instanceof Promise ? await unlessAborted(reading, this.#stops.drain.signal) : reading;
-      // Given up by a drain: nothing of it was begun.
+      // Given up because of a drain: the query had not begun.
       if (query === undefined && this.#stops.drain.signal.aborted) return;
     } catch (error) {
       if (!(error instanceof QrunError)) throw error;
@@ -237,7 +237,7 @@ class UnitRun {
     let sawOutage = false;
     let isRetry = false;
     let wasShort = false;
-    // Refusals of a full server in a row, and when the first of them came.
+    // Consecutive refusals by a full server, and when the first of them came.
     let refusals = 0;
     let fullSinceMs = 0;
     for (let attempt = 1, tries = 1; ; attempt += 1) {
@@ -245,7 +245,7 @@ class UnitRun {
         isSuspect || wasShort || this.#mustBeAlone({ lostTimes, sawOutage, isLast: tries > retries });
       const leave = await this.#admission(alone);
       if (leave === undefined) return;
-      // Its death must cost nobody else a result.
+      // If it kills the process, no other result may be lost.
       if (isSuspect) while (this.#recording > 0) await this.#oneRecorded();
       if (isRetry) this.#summary.retried();
       isRetry = false;
@@ -254,7 +254,7 @@ class UnitRun {
       let away = false;
       let place: number | undefined;
       let hasBegun = false;
-      // The engine may have let it wait.
+      // The engine may have queued it.
       const begin = (): boolean => {
         if (drain.signal.aborted) return false;
         hasBegun = true;
@@ -279,7 +279,7 @@ class UnitRun {
           result = { ...result, failure: redactFailure(result.failure, request) };
         }
         if (!result.ok && result.failure.mayStillRun === true) this.#hasStray = true;
-        // Before it leaves, so that nobody who waits for it starts on the engine that it killed.
+        // Before it leaves, so that no waiting query starts on the engine that this one killed.
         if (!result.ok && (result.failure.serverGone || result.failure.code === KILLED)) {
           away = await this.#outage.report(result.failure, drain.signal);
         }
@@ -293,22 +293,22 @@ class UnitRun {
         this.#answeredMs = clock.monotonicMs();
         this.#shortage.over();
         const recorded = this.#recordResult(ended, result);
-        // One at a time means one after the other, recorded before the next begins.
+        // One at a time means one after the other, each recorded before the next begins.
         if (this.#options.concurrency === 1) await recorded;
         return;
       }
-      // What an engine that is away has said of a query is nothing of the query's; nor is that it said nothing in time.
+      // What an engine that is away answers does not count as a result of the query; nor does a timeout then.
       const failure: Failure =
         away && result.failure.kind === 'permanent' ? { ...result.failure, kind: 'unknown' } : result.failure;
       if (failure.name === 'ABORTED' && abort.signal.aborted) return;
       if (failure.serverGone || away) {
-        // A page of a proxy in front of a server that answers is no sign of a query that kills it.
+        // A proxy's error page in front of a server that answers is not a sign of a query that kills it.
         if (!failure.neverStarted && (away || failure.name === 'HTTP_502' || !isForeignPage(failure))) {
           lostTimes += 1;
           sawOutage ||= away;
         }
         if (this.#lost !== undefined && mayRetry(failure, query.readOnly)) return;
-        // Nothing was sent to a server that is away: that is no attempt of this query.
+        // Nothing was sent to a server that is away: this is not an attempt of this query.
         if (failure.neverStarted && (away || drain.signal.aborted)) continue;
       }
       if (failure.shortage !== undefined && !(alone && this.#needsTooMuch())) {
@@ -322,8 +322,8 @@ class UnitRun {
       if (!isRefused && failure.code > 0) this.#answeredMs = nowMs;
       refusals = isRefused ? refusals + 1 : 0;
       if (refusals === 1) fullSinceMs = nowMs;
-      // No attempt of this query either, for as long as a lost server is waited for. After that it is one where other
-      // queries were taken meanwhile; where none was, the server is of no use to this run.
+      // Not an attempt of this query either, for as long as a lost server is waited for. After that it counts as an
+      // attempt if other queries were taken meanwhile; if none was, the server is of no use to this run.
       const noneTaken = this.#answeredMs < fullSinceMs;
       const isFree = refusals > 0 && nowMs - fullSinceMs < this.#refusalLimitMs(failure, noneTaken);
       if (refusals > 0 && !isFree && noneTaken) {
@@ -349,7 +349,7 @@ class UnitRun {
     }
   }
 
-  // Whom none of all queries is taken from is not waited for as long as a full server is.
+  // When the user is refused for every query, the wait is shorter than for a full server.
   #refusalLimitMs(failure: Failure, noneTaken: boolean): number {
     const { outageLimitMs } = this.#options;
     return noneTaken && refusalOf(failure) === 'credentials'
@@ -357,12 +357,12 @@ class UnitRun {
       : outageLimitMs;
   }
 
-  // Gives whether there is to be another try: nothing is recorded, and when nothing works for too long, or what was
-  // begun cannot be begun again, the run ends.
+  // Returns whether to try again. Nothing is recorded. The run ends if nothing works for too long, or if what was
+  // begun cannot be begun again.
   async #waitForMore(failure: Failure, how: { mayTryAgain: boolean; alone: boolean }): Promise<boolean> {
     const { drain } = this.#stops;
     const { shortage = '', message } = failure;
-    // Descriptors of this process: what runs alone in it waits for nobody.
+    // File descriptors of this process: a query that runs alone in it cannot wait for others to release any.
     const isLast = how.alone && shortage === 'EMFILE';
     const forMs = how.mayTryAgain ? await this.#shortage.wait(failure, isLast, drain.signal) : 0;
     if (forMs === undefined) return !drain.signal.aborted;
@@ -374,23 +374,23 @@ class UnitRun {
     return false;
   }
 
-  // Whether a query that ran alone in this process failed although the process had enough for any other.
+  // Whether a query that ran alone in this process failed although the process had enough for any other query.
   #needsTooMuch(): boolean {
     const { engine, freeDescriptors } = this.#deps;
     if (!engine.info.facts.inProcess) return false;
     return (freeDescriptors?.() ?? Number.POSITIVE_INFINITY) >= AMPLE_DESCRIPTORS;
   }
 
-  // A query that may have killed the engine must not do so twice beside others: not when it was there both times,
-  // not in its last attempt, and not at all where an answer that is lost beside it cannot be asked for again. One
-  // loss in itself says little: after a restart those that were in flight run again together.
+  // A query that may have killed the engine must not do so twice beside others. So it runs alone if it was in flight
+  // both times, in its last attempt, and whenever a lost answer of a query beside it cannot be asked for again. One
+  // loss by itself says little: after a restart, the queries that were in flight run together again.
   #mustBeAlone(seen: { lostTimes: number; sawOutage: boolean; isLast: boolean }): boolean {
     const { lostTimes, sawOutage, isLast } = seen;
     return lostTimes >= 2 || (lostTimes > 0 && isLast) || (sawOutage && this.#changesData);
   }
 
-  // Waits until an attempt may start; `undefined` when the run stops before that. A drain lets a running attempt
-  // end; it does not begin another one, whatever that has waited for.
+  // Waits until an attempt may start; `undefined` when the run stops before that. A drain lets a running attempt end,
+  // but begins no other, whatever that one has waited for.
   async #admission(alone: boolean): Promise<(() => void) | undefined> {
     const { drain } = this.#stops;
     for (;;) {
@@ -408,8 +408,8 @@ class UnitRun {
     return Math.max(asked, backoffMs(tries, this.#deps.random));
   }
 
-  // The worker does not wait until the disk has confirmed a result: meanwhile the engine would have nothing to do. It
-  // does for an error, after which --halt may want nothing more to start.
+  // The worker does not wait until the disk has confirmed a result, because the engine would be idle meanwhile. It
+  // does wait for an error, after which --halt may require that nothing more starts.
   #recordResult(head: GroupHead, { body, stats }: EngineResult & { ok: true }): Promise<void> {
     const content: GroupContent =
       body.rows > 0 ? { outcome: 'normal', body, stats } : { outcome: 'skipped', stats };
@@ -453,7 +453,7 @@ class UnitRun {
       this.#halted = true;
       this.#drain(`halted: ${errors} ${errors === 1 ? 'query has' : 'queries have'} failed (--halt)`);
     }
-    // What ends the process is no setting or table that all queries miss.
+    // What ends the process is not a setting or table that all queries lack.
     if (error?.name === 'ENGINE_DIED') return;
     const same = this.#same.next(error);
     if (error !== undefined && same === this.#options.halt?.same) this.#haltSame(same, error);
@@ -488,7 +488,7 @@ class UnitRun {
     this.#deps.emit({ type: 'stopping', how: 'abort', reason });
   }
 
-  // Where all fail the same from the first on, the reason is not in the queries.
+  // If all queries fail in the same way from the first on, the reason is not in the queries.
   #haltSame(count: number, error: QueryError): void {
     const { setupNotRun = [], database } = this.#options;
     const { target, version, user } = this.#deps.engine.info;
@@ -539,12 +539,13 @@ class UnitRun {
   // A failure of the log, or a bug: nothing that is still running could be recorded.
   #fail(error: unknown): void {
     this.#failure ??= error;
-    // The error itself is told once, by whoever gets it.
+    // The error itself is reported once, by whoever receives it.
     this.#abort(error instanceof QrunError ? `the run failed (${error.code})` : 'an unexpected failure');
   }
 }
 
-// Refused before it began, whatever it asks for. A login page is none of these: a firewall may give it for one text.
+// Refused before it began, whatever it asks for. A login page does not count: a firewall may return it for a single
+// statement.
 function saysNothingOfQuery(failure: Failure): boolean {
   const refusal = refusalOf(failure);
   return failure.neverStarted && (refusal === 'full' || (refusal !== undefined && failure.code > 0));

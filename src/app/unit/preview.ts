@@ -10,14 +10,14 @@ export interface LogToPreview {
   readonly read: (states: FinalStates) => Promise<LogTail | undefined>;
 }
 
-/** Who watches a preview, and whether it refuses damage. */
+/** Who watches a preview, and whether damage is refused. */
 export interface PreviewWatch extends PlanWatch {
   readonly refuseDamage?: boolean;
 }
 
 /**
- * Returns the plan that a run would make now, without lease, lock, repair or engine. Damage that a run would refuse is
- * skipped, for the audit to name it, unless `refuseDamage` is set.
+ * Returns the plan that a run would make now, without lease, lock, repair or engine. Damage that a run would refuse
+ * is skipped and left to the audit to name, unless `refuseDamage` is set.
  *
  * Errors: those of {@link planUnit}; QrunError `LOG_FOREIGN` when the log belongs to another unit; `LOG_DAMAGED` and
  * `LOG_SCHEMA` with `refuseDamage`.

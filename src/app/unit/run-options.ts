@@ -24,13 +24,13 @@ export interface RunOptions {
   readonly retries: number;
   /** `undefined`: never. */
   readonly halt: HaltPolicy | undefined;
-  /** Setup files that exist and do not run on this server; for the reasons that a halt gives. */
+  /** Setup files that exist but do not run on this server; for the reasons that a halt gives. */
   readonly setupNotRun?: readonly string[];
-  /** The database that queries run in, where one is named; for the same. */
+  /** The database that queries run in, if one is named; also for these reasons. */
   readonly database?: string | undefined;
-  /** Whether a file that can no longer run is left out instead of being recorded as error. */
+  /** Whether a file that can no longer run is left out instead of being recorded as an error. */
   readonly skipBad?: boolean;
-  /** Whether credentials of the SQL are hidden in messages; they are unless this is `false`. */
+  /** Whether credentials of the SQL are hidden in messages; the default is `true`. */
   readonly redact?: boolean;
   /** How long the engine may be away. */
   readonly outageLimitMs: number;
@@ -38,24 +38,27 @@ export interface RunOptions {
   readonly drain: AbortSignal;
   /** Second stop: cancel what runs. */
   readonly abort: AbortSignal;
-  /** The exit code of a run that one of these stops ended before its end; 25 (a policy of the caller's) without one. */
+  /** The exit code of a run that one of these stops ended early; 25 (a policy of the caller) if omitted. */
   readonly stopExitCode?: () => ExitCode | undefined;
 }
 
-/** What a run uses of the world. */
+/** What a run uses of its environment. */
 export interface RunDeps {
   readonly engine: Engine;
   readonly log: Pick<ResultLog, 'append' | 'records' | 'path'>;
-  /** Reads a query and judges it anew; `undefined`: it is none any more. Throws QrunError when it can no longer run. */
+  /**
+   * Reads a query and judges it again; `undefined`: it is not a query any more. Throws QrunError when it can no
+   * longer run.
+   */
   readonly read: (name: string) => ReadQuery | undefined | Promise<ReadQuery | undefined>;
   readonly fingerprint: (bytes: Uint8Array) => string;
   readonly clock: Clock;
   readonly random: () => number;
   readonly emit: EventSink;
-  /** Where what is in flight is noted, for an engine that dies with the process. */
+  /** Where queries in flight are noted, for an engine that dies with the process. */
   readonly inflight?: Pick<InflightJournal, 'begin' | 'end'>;
-  /** How many file descriptors this process may still open; `undefined` where nobody knows. */
+  /** How many more file descriptors this process may open; `undefined` if that is not known. */
   readonly freeDescriptors?: () => number | undefined;
-  /** The queries that were in flight when earlier processes died; the plan has them behind all others. */
+  /** The queries that were in flight when earlier processes died; the plan has them after all others. */
   readonly suspects?: Suspects;
 }

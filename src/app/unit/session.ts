@@ -29,7 +29,7 @@ export interface UnitRequest {
   readonly unit: string;
   readonly directory: string;
   readonly inputs: FingerprintInputs;
-  /** All settings of the user, also those that change no result. */
+  /** All settings of the user, including those that do not change a result. */
   readonly settings: Settings;
   readonly selection: Selection;
   readonly limit: number | undefined;
@@ -37,7 +37,7 @@ export interface UnitRequest {
   readonly allowPlaceholders: AllowedPlaceholders;
   /** Whether files that cannot run are left out instead of refusing the unit. */
   readonly skipBad?: boolean;
-  /** Whether credentials of the SQL are hidden in messages; they are unless this is `false`. */
+  /** Whether credentials of the SQL are hidden in messages; the default is `true`. */
   readonly redact?: boolean;
   readonly concurrency: number;
   readonly timeoutMs: number;
@@ -48,7 +48,7 @@ export interface UnitRequest {
   readonly rowsPerQuery: number | undefined;
   /** Parameters that the setup uses. */
   readonly usedElsewhere?: ReadonlySet<string>;
-  /** Of all setup files, whether they are to run or not. */
+  /** The names of all setup files, whether they are to run or not. */
   readonly setupNames?: readonly string[];
   /** Whether setup files run on a server. */
   readonly setup: boolean;
@@ -63,7 +63,7 @@ export type RunIdentity = Pick<
   'user' | 'host' | 'pid' | 'qrun' | 'node' | 'arguments' | 'git_commit'
 >;
 
-/** What a unit's run uses of the world; each opens on its first use, in this order. */
+/** What a unit's run uses of its environment; each is opened on first use, in this order. */
 export interface UnitDeps {
   readonly source: UnitSource;
   readonly identity: () => Promise<RunIdentity>;
@@ -71,18 +71,18 @@ export interface UnitDeps {
   readonly openLog: () => Promise<ResultLog>;
   readonly readRuns: () => readonly RunEntry[];
   readonly appendRun: (entry: RunEntry) => Promise<void>;
-  /** The chain of setup files where it is to run: with the embedded engine always, on a server when asked. */
+  /** The chain of setup files if it is to run: always with the embedded engine, on a server only on request. */
   readonly readSetupFiles: () => readonly SetupFile[];
-  /** Opens the engine; the embedded one on data that the chain has made. */
+  /** Opens the engine; the embedded one on the data that the chain has made. */
   readonly openEngine: (setup: readonly SetupFile[]) => Promise<Engine>;
   readonly freeDescriptors?: () => number | undefined;
   /** Opens the journal of what is in flight; called for an engine that dies with the process. */
   readonly openInflight?: (options: Omit<InflightOptions, 'logPath'>) => Promise<InflightJournal>;
-  /** Told before the plan is made, with the number of files. */
+  /** Called before the plan is made, with the number of files. */
   readonly onListed?: (files: number) => void;
-  /** Told when the plan stands, with the number of queries that are due. */
+  /** Called when the plan is ready, with the number of due queries. */
   readonly onPlanned?: (due: number) => void;
-  /** Runs `work` when no other one prepares the server; an abort of `signal` ends the wait for it. */
+  /** Runs `work` when nobody else prepares the server; an abort of `signal` ends the wait for it. */
   readonly withSetupLock: <T>(work: () => Promise<T>, signal: AbortSignal) => Promise<T>;
   readonly clock: Clock;
   readonly random: () => number;
@@ -92,10 +92,10 @@ export interface UnitDeps {
 /**
  * Runs a unit from its lease to its summary.
  *
- * Order: lease, log (read, repaired), plan (every file read and checked), and only then the engine; with
- * nothing due no engine is opened. Everything opened is closed in reverse, on errors too.
+ * Order: lease, log (read, repaired), plan (every file read and checked), and only then the engine. If nothing is
+ * due, no engine is opened. Everything opened is closed in reverse order, on errors too.
  *
- * Errors: QrunError of each step; nothing was started when it is one of exit code 2 or 22.
+ * Errors: QrunError of each step; with exit code 2 or 22, nothing was started.
  */
 export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Promise<RunSummary> {
   const { clock, emit } = deps;
@@ -182,7 +182,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
   }
 }
 
-// So many lines of what is left out; the summary has all.
+// How many lines are shown of what is left out; the summary has all of them.
 const TOLD = 10;
 
 function tellOfOtherFiles({ refused, cannotRun, noStatement }: UnitPlan, emit: EventSink): void {
@@ -204,7 +204,7 @@ function tellOfOtherFiles({ refused, cannotRun, noStatement }: UnitPlan, emit: E
   }
 }
 
-// A stop that comes before the engine is there leaves nothing to end and nothing to record.
+// A stop before the engine is open leaves nothing to end and nothing to record.
 async function openUnlessStopped(
   deps: UnitDeps,
   { drain }: UnitRequest,
@@ -218,12 +218,12 @@ async function openUnlessStopped(
   }
 }
 
-// More would only wait in the engine.
+// More queries would only wait in the engine.
 function atOnce({ info }: Engine, { concurrency }: UnitRequest): number {
   return Math.max(1, Math.min(concurrency, info.slots));
 }
 
-// With a journal of what is in flight, where the engine dies with the process.
+// With a journal of what is in flight, if the engine dies with the process.
 async function runWatched(
   deps: UnitDeps,
   request: UnitRequest,
@@ -264,7 +264,7 @@ async function runWatched(
   }
 }
 
-// By a query's name in the journal, which is not the query's where that is too long.
+// By the name in the journal, which differs from the query's name if that is too long.
 function finalStates({ final }: ResultLog): InflightOptions['finalOf'] {
   return name => {
     const known = final.get(name);
@@ -303,7 +303,7 @@ async function runPlanned(
   return summary;
 }
 
-// Nothing is due, or a stop came before the engine was there: no engine is needed to say so.
+// Nothing is due, or a stop came before the engine was open: the result needs no engine.
 function runNothing(
   { emit }: UnitDeps,
   { run, unit, drain, abort, stopExitCode }: UnitRequest,
@@ -326,7 +326,7 @@ function runNothing(
   return summary;
 }
 
-// Runs the setup on a server. `stopped`: a signal has ended it before its end.
+// Runs the setup on a server. `stopped`: a signal ended it early.
 async function prepare(
   deps: UnitDeps,
   request: UnitRequest,
@@ -341,7 +341,7 @@ async function prepare(
   if (!request.setup) return undefined;
   if (files.length === 0) {
     throw new QrunError('USAGE', `--setup: there is no _setup.sql in ${request.directory} or above it`, {
-      hint: 'leave out --setup, or write one',
+      hint: 'omit --setup, or write one',
     });
   }
   const database = await currentDatabase(deps, request, engine);
@@ -359,7 +359,7 @@ async function prepare(
   return { files: chain, database: database ?? null };
 }
 
-// Only people read it: a server that does not tell is prepared all the same.
+// Only people read it: a server that does not say is prepared all the same.
 async function currentDatabase(
   { clock }: UnitDeps,
   { abort, inputs }: UnitRequest,
@@ -373,7 +373,7 @@ async function currentDatabase(
   }
 }
 
-// Data is no part of a fingerprint: results on the data of another chain stay settled.
+// Data is not part of a fingerprint: results on the data of another chain stay settled.
 function tellOfChange(
   { emit }: UnitDeps,
   plan: UnitPlan,
@@ -387,7 +387,7 @@ function tellOfChange(
   emit({
     type: 'warning',
     message:
-      'the setup changed, so the data was prepared anew; results recorded on the old data stay settled ' +
+      'the setup changed, so the data was prepared again; results recorded on the old data stay settled ' +
       '(--rerun all runs them again)',
   });
 }

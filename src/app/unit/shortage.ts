@@ -2,10 +2,10 @@ import type { Clock } from '../../core/clock.js';
 import type { Failure } from '../../core/engines/failure.js';
 import { backoffMs } from '../../core/engines/retry.js';
 
-// What is short comes back when another query ends, which may be soon.
+// What is short becomes available again when another query ends, which may be soon.
 const BACKOFF = { baseMs: 100, capMs: 5_000 };
 const LEAST_WAIT_MS = 20;
-// Of a process that runs nothing else: nobody is left who could give something back.
+// For a process that runs nothing else: nobody is left who could release something.
 const ALONE_LIMIT_MS = 5_000;
 
 export interface ShortageOptions {
@@ -13,13 +13,13 @@ export interface ShortageOptions {
   readonly random: () => number;
   /** How long nothing may succeed before the run gives up. */
   readonly limitMs: number;
-  /** Told at the beginning of a shortage. */
+  /** Called at the beginning of a shortage. */
   readonly onShort: (failure: Failure) => void;
 }
 
 /**
- * Waits while this process is short of what every query needs: file descriptors, memory. That is no fault of a query
- * and never its result.
+ * Waits while this process is short of what every query needs: file descriptors, memory. That is not the fault of a
+ * query and never its result.
  */
 export class Shortage {
   readonly #options: ShortageOptions;
@@ -30,14 +30,15 @@ export class Shortage {
     this.#options = options;
   }
 
-  /** To be told of each query that did not meet it. */
+  /** To be called for each query that was not affected. */
   over(): void {
     this.#sinceMs = undefined;
   }
 
   /**
-   * Waits a little. Resolves with `undefined` when it is worth another try, else with the milliseconds for which
-   * nothing has succeeded: the run is to end. `alone`: nothing else runs in this process, which alone can help itself.
+   * Waits a little. Resolves with `undefined` when another try is worthwhile; otherwise with the milliseconds for
+   * which nothing has succeeded, and the run should end. `alone`: nothing else runs in this process, so nothing else
+   * can release anything.
    */
   async wait(failure: Failure, alone: boolean, signal: AbortSignal): Promise<number | undefined> {
     const { clock, random, limitMs, onShort } = this.#options;

@@ -8,10 +8,10 @@ import { RunTally } from './tally.js';
 
 const SLOWEST = 5;
 
-// 1, 2, 5, 10, 20, 50 ms and so on to 5e6 ms (83 minutes); the last takes all above.
+// 1, 2, 5, 10, 20, 50 ms and so on to 5e6 ms (83 minutes); the last bucket takes everything above.
 const BOUNDS_MS = [0, 1, 2, 3, 4, 5, 6].flatMap(power => [1, 2, 5].map(digit => digit * 10 ** power));
 
-/** Returns how many queries of the unit the selection left in, also those that cannot run. */
+/** Returns how many queries of the unit were selected, including those that cannot run. */
 export function selectedBy(plan: UnitPlan): number {
   return plan.settled + plan.keptErrors + plan.due.total + plan.refused;
 }
@@ -37,7 +37,7 @@ export class SummaryBuilder {
     this.#log = log;
   }
 
-  /** Counts a recorded query; gives how many have failed so far. */
+  /** Counts a recorded query; returns how many have failed so far. */
   recorded(query: string, outcome: Outcome, durationMs: number, error: QueryError | undefined): number {
     this.#tally.record(outcome, durationMs);
     const bucket = BOUNDS_MS.findIndex(bound => durationMs <= bound);
@@ -66,7 +66,7 @@ export class SummaryBuilder {
     this.#leftOut.push({ query, problem });
   }
 
-  /** Counts a query whose file holds no statement any more. */
+  /** Counts a query whose file no longer holds a statement. */
   noQuery(query: string): void {
     this.#noQueries.push(query);
   }
@@ -87,7 +87,7 @@ export class SummaryBuilder {
     const refused = plan.refused + this.#leftOut.length;
     const standing = counts.error + plan.keptErrors + refused;
     const notRun = plan.due.total - done;
-    // A stop that came when all was done has stopped nothing.
+    // A stop that came after all was done has stopped nothing.
     const stop = notRun > 0 ? end : undefined;
     return {
       run,
@@ -107,12 +107,12 @@ export class SummaryBuilder {
       cannot_run: [...plan.cannotRun, ...this.#leftOut],
       no_statement: [...plan.noStatement, ...this.#noQueries],
       stopped: stop?.stopped ?? null,
-      // A drain that says no more is the caller's own policy.
+      // A drain without an exit code is the caller's own policy.
       exit_code: notRun > 0 ? (end.exitCode ?? 25) : standing > 0 ? 20 : 0,
     };
   }
 
-  // From the first bucket that holds something to the last.
+  // From the first non-empty bucket to the last.
   #buckets() {
     const all = BOUNDS_MS.map((up_to_ms, index) => ({ up_to_ms, count: this.#histogram[index] ?? 0 }));
     const first = all.findIndex(bucket => bucket.count > 0);

@@ -19,20 +19,20 @@ export interface SurveyOptions {
   readonly inputs: FingerprintInputs;
   readonly selection: Selection;
   readonly allowPlaceholders: AllowedPlaceholders;
-  /** Parameters that something else than a query uses: the setup. */
+  /** Parameters that something other than a query uses: the setup. */
   readonly usedElsewhere?: ReadonlySet<string>;
 }
 
 /** A unit's files as they are now. */
 export interface Survey {
-  /** How many files the selection left in, and how many there are. */
+  /** How many files are selected, and how many there are. */
   readonly selected: number;
   readonly all: readonly string[];
   /** How many of the selected files are queries that cannot run. */
   readonly refused: number;
-  /** Their problems, in the order of the files, and behind them those of the whole unit. */
+  /** Their problems, in the order of the files, followed by those of the whole unit. */
   readonly cannotRun: readonly CannotRun[];
-  /** Files that hold only comments or nothing, and are no queries. */
+  /** Files that hold only comments or nothing, and are not queries. */
   readonly noStatement: readonly string[];
   /** Whether any query takes parameters, which old servers do not know. */
   readonly usesParameters: boolean;
@@ -41,18 +41,18 @@ export interface Survey {
   readonly onlyParameters: boolean;
 }
 
-// Reading and lexing is synchronous (it is the fastest way); Ctrl-C must not wait for 300,000 files.
+// Reading and lexing is synchronous (the fastest way); Ctrl-C must not wait for 300,000 files.
 const YIELD_AFTER_MS = 25;
 
 /**
- * Reads and judges every selected file of a unit; `visit` gets each that can run, in order. What plan, run and audit
- * know of a unit's files they know from here.
+ * Reads and judges every selected file of a unit; `visit` is called with each that can run, in order. Plan, run and
+ * audit all get their knowledge of a unit's files from here.
  *
- * Cost: about 10 microseconds a small file in the page cache. Memory: what `visit` keeps; no file stays open or, unless
- * `source` keeps it, in memory.
+ * Cost: about 10 microseconds for a small file in the page cache. Memory: what `visit` keeps; no file stays open or,
+ * unless `source` keeps it, in memory.
  *
- * Errors: QrunError `UNIT_*` for the directory, `USAGE` when the selection is empty, `UNIT_EMPTY` when no selected file
- * holds a statement; the signal's reason when it is aborted.
+ * Errors: QrunError `UNIT_*` for the directory, `USAGE` when the selection is empty, `UNIT_EMPTY` when no selected
+ * file holds a statement; the signal's reason when it is aborted.
  */
 export async function surveyUnit(
   { source, selection, usedElsewhere, ...rules }: SurveyOptions,
@@ -90,7 +90,7 @@ export async function surveyUnit(
     }
   }
   if (noStatement.length === names.length) throw noQueries(source, names.length);
-  // A unit in part says nothing about the other queries. Nor does a file that could not be read.
+  // A part of a unit says nothing about the other queries. Nor does a file that could not be read.
   if (names.length === all.length && (refused === 0 || onlyParameters)) {
     for (const parameter of Object.keys(rules.inputs.parameters)) {
       if (judge.usedParameters.has(parameter) || usedElsewhere?.has(parameter) === true) continue;
@@ -118,7 +118,7 @@ function noQueries(source: UnitSource, files: number): QrunError {
   );
 }
 
-/** Reads one file and judges it. Its bytes are there unless it could not be read. */
+/** Reads one file and judges it. Its bytes are set unless it could not be read. */
 export function judgeFile(
   judge: Judge,
   source: UnitSource,
@@ -133,21 +133,24 @@ export function judgeFile(
   return { bytes, judgement: judge.judge(bytes) };
 }
 
-/** Whether a file is a query: not when it holds only comments, or nothing. One that cannot be read may be one. */
+/**
+ * Returns whether a file is a query: not if it holds only comments, or nothing. A file that cannot be read may be
+ * one.
+ */
 export function isQuery(source: UnitSource, name: string): boolean {
   const rules = { inputs: { parameters: {}, settings: {} }, allowPlaceholders: true };
   return judgeFile(new Judge(rules), source, name).judgement.kind !== 'no_statement';
 }
 
-/** The judgement of a file that could not be read, with the reason. */
+/** Returns the judgement of a file that could not be read, with the reason. */
 export function unreadable(cause: Error): Refusal {
   const problems = [`cannot be read: ${cause.message}`];
   return { kind: 'refused', code: 'UNIT_UNREADABLE', problems, placeholders: false };
 }
 
 /**
- * The error for files that cannot run: all problems, those that many files share in one line. `SQL_INVALID`, or
- * `PARAMETERS` where nothing but parameters is wrong.
+ * Returns the error for files that cannot run, with all problems; those that many files share are one line.
+ * `SQL_INVALID`, or `PARAMETERS` if nothing but parameters is wrong.
  */
 export function refusal({ refused, cannotRun, placeholders, onlyParameters }: Survey): QrunError {
   const details = sharedLines(cannotRun);

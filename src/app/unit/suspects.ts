@@ -2,8 +2,8 @@ import { type Failure, ownFailure } from '../../core/engines/failure.js';
 import { inflightName, type Suspect } from '../../core/unit/inflight.js';
 
 /**
- * The queries that were in flight when earlier processes of this unit died, as a run treats them: they run after all
- * others, alone, and one that is proven to be the reason is not run but recorded as error.
+ * The queries that were in flight when earlier processes of this unit died, as a run treats them. They run after all
+ * others, alone. One that is proven to be the reason is not run but recorded as an error.
  */
 export class Suspects {
   readonly #byName: ReadonlyMap<string, Suspect>;
@@ -16,17 +16,20 @@ export class Suspects {
     return this.#byName.size;
   }
 
-  /** Whether this text of the query is a suspect. */
+  /** Returns whether this text of the query is a suspect. */
   has(query: string, fingerprint: string): boolean {
     return this.#of(query, fingerprint) !== undefined;
   }
 
-  /** Where the query comes among those that run last: the more processes died, the later. 0: it is no suspect. */
+  /**
+   * Returns the position of the query among those that run last: the more processes died, the later. 0: not a
+   * suspect.
+   */
   rank(query: string, fingerprint: string): number {
     return this.#of(query, fingerprint)?.deaths ?? 0;
   }
 
-  /** How the query is to be recorded instead of running it; `undefined` when it is to run. */
+  /** Returns the failure with which the query is recorded instead of being run; `undefined` when it is to run. */
   verdict(query: string, fingerprint: string): Failure | undefined {
     const suspect = this.#of(query, fingerprint);
     if (suspect?.proven !== true) return undefined;
@@ -34,7 +37,7 @@ export class Suspects {
       'ENGINE_DIED',
       'permanent',
       `the process died ${suspect.deaths} times while this query was in flight, the last time with no other beside ` +
-        'it: by a crash of the engine, a memory limit, the OOM killer (dmesg tells) or kill -9. Now it was not run; the ' +
+        'it: by a crash of the engine, a memory limit, the OOM killer (see dmesg) or kill -9. It was not run this time; the ' +
         'next run tries it again, alone and last. Lower its memory (--set max_memory_usage=...), change the SQL, or ' +
         'run it on a server with --url',
     );
@@ -49,7 +52,7 @@ export class Suspects {
 
 const NAMED = 5;
 
-/** What a run says of its suspects before it begins; `undefined` when none of them is to run. */
+/** Returns what a run says about its suspects before it begins; `undefined` when none of them is to run. */
 export function suspectsNotice(names: readonly string[]): string | undefined {
   if (names.length === 0) return undefined;
   const some = names.slice(0, NAMED).join(', ');

@@ -1,10 +1,10 @@
 import { createHistogram } from 'node:perf_hooks';
 import type { Outcome } from '../../core/model.js';
 
-/** Counts what a run records, by outcome, and how long that took, in bounded memory. */
+/** Counts what a run records, by outcome, and how long it took, in bounded memory. */
 export class RunTally {
   readonly #counts = { normal: 0, skipped: 0, error: 0 };
-  // Microseconds; three significant digits cost about 350 kB.
+  // In microseconds; three significant digits cost about 350 kB.
   readonly #durations = createHistogram({ figures: 3 });
 
   /** Counts a recorded query, with the duration of its last attempt. */
@@ -13,7 +13,7 @@ export class RunTally {
     this.#durations.record(Math.max(1, Math.round(durationMs * 1000)));
   }
 
-  /** How often each outcome was recorded, as of now. */
+  /** How often each outcome has been recorded so far. */
   get counts(): Readonly<Record<Outcome, number>> {
     return { ...this.#counts };
   }
@@ -23,7 +23,10 @@ export class RunTally {
     return this.#durations.count;
   }
 
-  /** The duration, in milliseconds, that so many percent of the queries did not exceed; `undefined` before the first. */
+  /**
+   * Returns the duration, in milliseconds, that this percentage of the queries did not exceed; `undefined` before the
+   * first.
+   */
   percentileMs(percent: number): number | undefined {
     return this.recorded === 0 ? undefined : this.#durations.percentile(percent) / 1000;
   }

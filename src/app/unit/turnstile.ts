@@ -1,6 +1,6 @@
 /**
- * Lets any number of holders through together, or one alone: a query that may have killed the server runs
- * again with no other beside it, so that innocent ones do not spend their attempts on it.
+ * Lets any number of holders through together, or one alone: a query that may have killed the server runs again with
+ * no other beside it, so that innocent ones do not spend their attempts on it.
  *
  * Fair in one direction: while somebody waits to be alone, nobody else enters.
  */

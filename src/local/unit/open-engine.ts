@@ -80,7 +80,7 @@ export async function openEmbeddedData(
   await ensureMadeHere(dataDirectory, aside => {
     const message =
       `${dataDirectory} was not made here by qrun (it came with the tree, is a copy, or was made by an earlier version): ` +
-      `it was set aside as ${aside}, and data is prepared anew; qrun prune lists it`;
+      `it was set aside as ${aside}, and the data is prepared again; qrun prune lists it`;
     world.emit({ type: 'warning', message });
   });
   // One log is written by one run at a time: so is the copy that belongs to it.

@@ -213,7 +213,7 @@ describe('a loop', () => {
     const told = await world.run();
     expect(told).toEqual([
       'qrun-a 2>3 idle',
-      '! qrun-a: 3 slots were set and 7 are there (changed by hand, or lost in a crash of pueued); going on from 7',
+      '! qrun-a: 3 slots were set, but 7 are there (changed by hand, or lost in a crash of pueued); continuing from 7',
       'qrun-a 7>8 idle',
       'qrun-a 8>8 at max',
     ]);
