@@ -8,38 +8,38 @@ import { readStateAsync } from '../files/read-file.js';
 import { makeDirectories, writeFileAtomic } from '../files/write-file.js';
 
 export interface CheckpointOptions {
-  /** Told when a checkpoint that cannot be read as JSON was set aside: where it is now, and what is wrong with it. */
+  /** Called when a checkpoint that is not JSON was set aside: with its new path, and with what is wrong with it. */
   readonly onSetAside?: (path: string, reason: string) => void;
 }
 
 /**
- * How far a job has come, as one JSON value in one file, which survives kill -9 and power loss at any moment: it
+ * The progress of a job, as one JSON value in one file. The file survives kill -9 and power loss at any moment: it
  * holds the last value that was written whole, or none.
  *
  * Errors of all methods: QrunError `READ_FAILED` when the file cannot be read, `WRITE_FAILED` when it cannot be written
- * (a full disk), renamed or removed; the value before then still stands.
+ * (a full disk), renamed or removed; the previous value then remains.
  */
 export interface Checkpoint {
   readonly path: string;
-  /** The value, or `undefined` when there is none. What is no JSON is set aside and counts as none. */
+  /** The value, or `undefined` if there is none. A file that is not JSON is set aside and counts as none. */
   read(): Promise<unknown>;
-  /** The value as the JSON text that was written, numbers with all their digits; else as {@link read}. */
+  /** Like {@link read}, but returns the JSON text as it was written, numbers with all their digits. */
   readText(): Promise<string | undefined>;
   /**
-   * Replaces the value; it is durable when this resolves. Of several writers at once the last one stands.
+   * Replaces the value; it is durable when this resolves. If several write at once, the last one wins.
    *
-   * Errors: also TypeError for what is no JSON value (undefined, a function, a ring).
+   * Errors: also TypeError for something that is not a JSON value (undefined, a function, a cycle).
    */
   write(value: unknown): Promise<void>;
-  /** As {@link write}, with the JSON text itself. Errors: also QrunError `USAGE` when it is no JSON. */
+  /** Like {@link write}, but takes the JSON text. Errors: also QrunError `USAGE` when it is not JSON. */
   writeText(json: string): Promise<void>;
   /** Removes the value; there may be none. */
   clear(): Promise<void>;
-  /** Renames the file to `<path>.<suffix>`, for good; gives that path, or `undefined` when there is no file. */
+  /** Renames the file to `<path>.<suffix>` permanently; returns that path, or `undefined` if there is no file. */
   setAside(suffix: string): Promise<string | undefined>;
 }
 
-/** A checkpoint in the file `path`. Nothing is opened and nothing is made before it is needed. */
+/** Returns a checkpoint in the file `path`. Nothing is opened or created before it is needed. */
 export function openCheckpoint(path: string, options: CheckpointOptions = {}): Checkpoint {
   const readText = async (): Promise<string | undefined> => {
     const text = await contentOf(path);
@@ -62,7 +62,7 @@ export function openCheckpoint(path: string, options: CheckpointOptions = {}): C
       const problem = problemOf(json);
       if (problem !== undefined) {
         throw new QrunError('USAGE', `a checkpoint must be JSON: ${problem}`, {
-          hint: `quote it for the shell: '{"done": 42}', or '"text"' for a text alone`,
+          hint: `quote it for the shell: '{"done": 42}', or '"text"' for a string alone`,
         });
       }
       await store(path, json.trim());
@@ -95,7 +95,7 @@ async function contentOf(path: string): Promise<string | undefined> {
   }
 }
 
-/** What is wrong with a text that should be JSON, without the text itself. */
+/** What is wrong with a string that should be JSON; the string itself is not quoted. */
 function problemOf(text: string): string | undefined {
   try {
     JSON.parse(text);
@@ -105,14 +105,14 @@ function problemOf(text: string): string | undefined {
   }
 }
 
-// What is moved may be a good one that another process has written meanwhile: then it is put back.
+// The file that is moved may be a good one that another process has just written: then it is put back.
 async function setUnreadableAside(path: string, options: CheckpointOptions): Promise<string | undefined> {
   const aside = await moveAside(path, `${path}.unreadable-${randomBytes(4).toString('hex')}`);
   if (aside === undefined) return undefined;
   const text = (await contentOf(aside)) ?? '';
   const problem = problemOf(text);
   if (problem === undefined) {
-    // Fails where a still newer one is there.
+    // Fails if an even newer one exists.
     await link(aside, path).catch(() => {});
     await rm(aside, { force: true });
     return text.trim();

@@ -6,21 +6,21 @@ import { OWN_TO_WRITE } from '../files/own-file.js';
 import { type ChildEnd, startChild } from '../machine/child.js';
 import { COMMAND_ID, newCommandId, ProcessTree } from '../machine/process-tree.js';
 
-/** A command with its surroundings. */
+/** A command and what it runs with. */
 export interface JobCommand {
   readonly command: string;
   readonly args: readonly string[];
   /** The whole environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
-  /** Its stdout and stderr are appended to this file; its stdin is empty. */
+  /** The file that its stdout and stderr are appended to; its stdin is empty. */
   readonly outputPath: string;
-  /** A descriptor that it inherits, so that what it locks stays locked until the command itself has ended. */
+  /** A descriptor that it inherits, so that the file stays locked until the command itself has ended. */
   readonly held: number | undefined;
   readonly memoryMax: string | null;
-  /** Told when it was started, with the way to send it a signal. */
+  /** Called when it was started, with a function that sends it a signal. */
   readonly onStarted: (send: (signal: NodeJS.Signals) => void) => void;
-  /** Told before it starts when it runs without the cap that `memoryMax` asks for, and why. */
+  /** Called with the reason, before it starts, if it runs without the cap that `memoryMax` asks for. */
   readonly onUncapped: (reason: string) => void;
 }
 
@@ -32,19 +32,19 @@ export interface CommandEnd extends ChildEnd {
 /** Runs a command to its end. Errors: those of opening its output file. */
 export type RunCommand = (command: JobCommand) => Promise<CommandEnd>;
 
-// What a command leaves behind that was asked to stop may be saving what it has.
+// What a stopped command leaves running may still be saving its state.
 const GRACE_MS = 30_000;
 
 /**
- * Runs a command as a child in the process group of this process, so that what kills the group kills it too, under
- * its memory cap where it has one; resolves with how it ended.
+ * Runs a command as a child, under its memory cap if it has one, and resolves with how it ended. The child is in the
+ * process group of this process, so that whatever kills the group kills it too.
  *
- * A signal goes to the command alone, which may need what it started to save its state, and takes as long to end as it
- * likes. What it leaves behind then gets SIGTERM, and SIGKILL after half a minute, so that a command that was stopped
- * is wholly at its end.
+ * A signal goes to the command alone: it may need the processes it started to save its state, and may take as long as
+ * it likes to end. Whatever it then leaves running gets SIGTERM, and SIGKILL after half a minute, so that nothing of a
+ * stopped command lives on.
  *
- * It writes into the output file by itself: nothing that it printed is lost when this process dies, and it does not
- * die of a closed pipe then. SIGKILL of this process alone leaves it running, with `held`.
+ * The command writes to the output file itself: if this process dies, nothing that it printed is lost, and no closed
+ * pipe kills it. SIGKILL of this process alone leaves the command running, with `held`.
  */
 export const runCommand: RunCommand = async given => {
   const id = newCommandId();
@@ -55,7 +55,7 @@ export const runCommand: RunCommand = async given => {
     const tree = new ProcessTree(child, id);
     request.onStarted(signal => {
       stopped = tree;
-      // While it is the parent of what it may leave behind.
+      // While it is still the parent of what it may leave behind.
       tree.remember();
       child.kill(signal);
     });
@@ -87,10 +87,10 @@ async function runWithCap(
   onChild: OnChild,
 ): Promise<CommandEnd> {
   const { command, args, env, cwd, held, onUncapped } = request;
-  // Loaded here, because most jobs have no cap, and each job is a process that loads what it imports.
+  // Imported only here, because most jobs have no cap, and every job is a process of its own.
   const { runCapped } = await import('../machine/systemd.js');
   const memoryMaxBytes = parseSize(memoryMax);
-  if (memoryMaxBytes === undefined) throw new Error(`${memoryMax} is no size`);
+  if (memoryMaxBytes === undefined) throw new Error(`${memoryMax} is not a size`);
   return await runCapped({
     command,
     args,
@@ -104,17 +104,17 @@ async function runWithCap(
   });
 }
 
-// Often enough for somebody who watches, rarely enough to cost nothing: one read(2) at the end of a file.
+// Often enough for somebody who watches, and cheap: each look is one read(2) at the end of the file.
 const LOOK_EVERY_MS = 200;
 const CHUNK_BYTES = 64 * 1024;
 
-/** Passes on what is appended to a file. */
+/** Passes on what is appended to a file; see {@link followFile}. */
 export interface Follower {
-  /** Passes on what is there by now, and ends. Gives the position behind it, bytes. */
+  /** Passes on what is there by now, and ends. Returns the offset after it, in bytes. */
   stop(): number;
 }
 
-/** Passes the bytes of a file behind `from` on to `onBytes`, in order, within 200 ms. The file must exist. */
+/** Passes the bytes of a file from `from` on to `onBytes`, in order, within 200 ms. The file must exist. */
 export function followFile(path: string, from: number, onBytes: (bytes: Buffer) => void): Follower {
   const { fd } = openToRead(path, 'log');
   let position = from;

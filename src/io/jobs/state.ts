@@ -17,10 +17,10 @@ export async function appendJobEntry(path: string, entry: JobEntry): Promise<voi
 }
 
 /**
- * The runs of a job in order, without lines that cannot be read (the torn end of a killed run); empty when there
+ * Returns the runs of a job in order, without lines that cannot be read (the torn end of a killed run); empty if there
  * were none. Takes no lock: a job that ends at this moment may still count as running.
  *
- * Errors: QrunError `READ_FAILED` when the file cannot be read, `LOG_UNUSABLE` when it holds other things.
+ * Errors: QrunError `READ_FAILED` when the file cannot be read, `LOG_UNUSABLE` when it holds something else.
  */
 export function readJobState(path: string): JobEntry[] {
   let text: string;

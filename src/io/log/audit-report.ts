@@ -6,12 +6,12 @@ import { OWN_TO_READ } from '../files/own-file.js';
 import { readState } from '../files/read-file.js';
 import { makeDirectories, writeFileAtomic } from '../files/write-file.js';
 
-/** Where the last audit of a sweep is kept: beside its logs, whole or not at all. */
+/** The path at which the last audit of a sweep is kept, beside its logs. */
 export function auditReportPath(logDirectory: string, sweep: string): string {
   return join(logDirectory, `${sweep}.audit.json`);
 }
 
-/** Keeps an audit. Errors: QrunError `WRITE_FAILED`. */
+/** Saves an audit, whole or not at all. Errors: QrunError `WRITE_FAILED`. */
 export async function writeAuditReport(path: string, audit: SweepAudit): Promise<void> {
   await orWriteError(path, 'free space, or make the directory of the logs writable', async () => {
     makeDirectories(dirname(path));
@@ -19,7 +19,7 @@ export async function writeAuditReport(path: string, audit: SweepAudit): Promise
   });
 }
 
-/** The last audit, or `undefined` when there is none that can be read. */
+/** The last audit, or `undefined` if there is none that can be read. */
 export function readAuditReport(path: string): SweepAudit | undefined {
   try {
     const audit = JSON.parse(readState(path, 'state', OWN_TO_READ)) as Partial<SweepAudit> | null;
@@ -32,7 +32,7 @@ export function readAuditReport(path: string): SweepAudit | undefined {
           typeof one === 'object' && one !== null && (one.at === undefined || typeof one.at === 'string'),
       );
     if (!known) return undefined;
-    // What qrun wrote before each unit had a time.
+    // Reports written before each unit had its own time.
     const { at, then_done = [] } = audit;
     const units = audit.units.map(unit => ({ ...unit, at: unit.at ?? at }));
     return { ...(audit as SweepAudit), units, then_done };
@@ -41,7 +41,7 @@ export function readAuditReport(path: string): SweepAudit | undefined {
   }
 }
 
-/** Whether any of the logs was changed after the audit, or an audited unit is not among those asked for. */
+/** Whether any of the logs was changed after its unit was audited, or belongs to a unit that was not audited. */
 export function isOutdated(audit: SweepAudit, logs: ReadonlyMap<string, string>): boolean {
   const audited = new Map(audit.units.map(({ unit, at }) => [unit, at]));
   return [...logs].some(([unit, path]) => {

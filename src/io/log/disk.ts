@@ -22,42 +22,42 @@ const writeAsync = promisify(write);
 const fdatasyncAsync = promisify(fdatasync);
 
 /**
- * The operations of a disk that the append protocol is made of, one by one, so that a test can inject a fault
- * at each. Every operation may fail with the error of the system call; none retries.
+ * The disk operations that the append protocol consists of, one by one, so that a test can inject a fault at each.
+ * Every operation may fail with the error of the system call; none retries.
  */
 export interface LogFile {
   /** Bytes in the file now. */
   sizeBytes(): number;
-  /** `true` while the path still leads to the file that was opened first. */
+  /** Whether the path still leads to the file that was opened first. */
   isCurrent(): boolean;
-  /** Reads up to `length` bytes at `position` into `buffer`; resolves with how many, 0 at the end. */
+  /** Reads up to `length` bytes at `position` into `buffer`; resolves with their number, 0 at the end. */
   read(buffer: Buffer, length: number, position: number): Promise<number>;
-  /** Appends all bytes, in as many write(2) calls as the system takes. They are used again once it has resolved. */
+  /** Appends all bytes, in as many write(2) calls as it takes. The caller reuses `bytes` once it has resolved. */
   append(bytes: Buffer): Promise<void>;
   truncate(sizeBytes: number): void;
   /** fdatasync(2). A failure is final: the kernel may have dropped what it could not write. */
   sync(): Promise<void>;
   /**
-   * Writes bytes that are there once more in place, so that a later sync, by whomever, must bring them to the
-   * disk: after a failed one the kernel counts them as written, and would confirm them although they are not.
+   * Writes existing bytes again in place, so that a later sync, by anybody, must bring them to the disk. After a
+   * failed sync the kernel counts them as written, and would confirm them although they are not on the disk.
    */
   rewrite(from: number, to: number): Promise<void>;
-  /** Closes and opens the file again: on NFS this, under the lock, is what makes its size true. */
+  /** Closes and reopens the file. On NFS its size is correct only after this, under the lock. */
   reopen(): void;
   close(): void;
 }
 
 /** What the log needs of a disk. */
 export interface LogDisk {
-  /** Opens for reading and appending, creates the file when missing, and makes its entry durable. */
+  /** Opens the file for reading and appending, creates it if it is missing, and makes its directory entry durable. */
   open(path: string): Promise<LogFile>;
-  /** Creates a new file with these bytes, durably; fails when it exists. */
+  /** Creates a new file with these bytes, durably; fails if the file exists. */
   writeNew(path: string, bytes: AsyncIterable<Buffer>): Promise<void>;
-  /** Whether a file that exists lies on a network file system, where a kept file descriptor loses appends. */
+  /** Whether an existing file is on a network file system, where a file descriptor that is kept open loses appends. */
   isNetwork(path: string): Promise<boolean>;
   /**
-   * Resolves when a file on a network file system can be reached (or is gone), and does not as long as its server does
-   * not answer: what then follows on the event loop does not have to wait for it, deaf to signals.
+   * Resolves when a file on a network file system can be reached (or is gone), and stays pending while its server does
+   * not answer. Synchronous calls made after it do not have to wait for the server, deaf to signals.
    */
   reached?(path: string): Promise<void>;
 }
@@ -67,7 +67,7 @@ export const localDisk: LogDisk = {
   async open(path) {
     const file = new NodeLogFile(path);
     try {
-      // Also for a file that was there: whoever created it may have died before this.
+      // Also for a file that existed: its creator may have died before this step.
       await syncDirectory(dirname(path));
     } catch (error) {
       file.close();
@@ -81,7 +81,7 @@ export const localDisk: LogDisk = {
       for await (const chunk of bytes) await file.writeFile(chunk);
       await file.sync();
     } catch (error) {
-      // A part of a fragment is of no use, and would take space that is already short.
+      // Part of a fragment is useless, and would take up space that is already short.
       await unlink(path).catch(() => {});
       throw error;
     } finally {
@@ -93,7 +93,7 @@ export const localDisk: LogDisk = {
     return NETWORK_FILE_SYSTEMS.has((await statfs(path)).type);
   },
   async reached(path) {
-    // The open asks the server, where a state may come from a cache.
+    // open(2) asks the server, whereas stat(2) may be answered from a cache.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
     await file?.close();
   },
@@ -104,7 +104,7 @@ const NETWORK_FILE_SYSTEMS: ReadonlySet<number> = new Set([
   0x6969, 0x517b, 0xfe534d42, 0xff534d42, 0x5346414f, 0x00c36400, 0x0bd00bd0,
 ]);
 
-// Up to here a write(2) into the page cache takes less time than handing it to a thread.
+// Up to this size, a write(2) into the page cache takes less time than handing it to a thread.
 const SYNC_WRITE_BYTES = 128 * 1024;
 
 const REWRITE_BYTES = 1024 * 1024;
@@ -157,7 +157,7 @@ class NodeLogFile implements LogFile {
   }
 
   async rewrite(from: number, to: number): Promise<void> {
-    // Not through the own descriptor: with O_APPEND a write at a position goes to the end all the same.
+    // Not through its own descriptor: with O_APPEND a positioned write still goes to the end.
     const file = await open(this.#path, REOPEN);
     try {
       const { ino, dev } = await file.stat();

@@ -8,11 +8,11 @@ import type { EventSink, RunEvent } from '../../core/unit/events.js';
 import { explained, FileRefused, SHARED_MODE, strangeness } from '../files/open-file.js';
 import { distrustAt } from '../files/owner.js';
 
-/** What may be asked of the file of events. */
+/** Conditions that the file of events must meet. */
 export interface EventsChecks {
-  /** Whether the path may end in a symbolic link; `true` when it is left out. */
+  /** Whether the path may end in a symbolic link; the default is `true`. */
   readonly follow?: boolean;
-  /** A further condition: what is wrong with the file that was opened, or `undefined`. */
+  /** A further condition: returns what is wrong with the file that was opened, or `undefined`. */
   readonly refuse?: (stat: Stats) => string | undefined;
 }
 
@@ -20,28 +20,29 @@ export interface EventsChecks {
 export interface EventsFile {
   readonly sink: EventSink;
   /**
-   * Waits until everything is handed to the operating system, as long as it takes something: a second without that is
-   * reported as a failure, and what is left is dropped.
+   * Waits until everything is handed to the operating system. If it accepts nothing for a second, that is reported as
+   * a failure and the rest is dropped.
    */
   close(): Promise<void>;
 }
 
-// What is kept for a reader who is slow: the events of some 50,000 queries.
+// What is kept for a slow reader: the events of some 50,000 queries.
 const HELD_CHARS = 32 * 1024 * 1024;
-// What a pipe holds.
+// The capacity of a pipe.
 const PIECE_CHARS = 64 * 1024;
-// How long nothing may move at the end. What is behind a pipe or a disk has had the whole run.
+// How long `close` waits without progress. Whatever reads the pipe, or the disk, has had the whole run.
 const STUCK_MS = 1_000;
 const LOOK_MS = 10;
 // A shell starts the reader of a pipe and qrun at the same time.
 const READER_WAIT_MS = 2_000;
 
 /**
- * Appends events to a file, one JSON line each, with the time in `at` first; the file is made when it is missing. A
- * named pipe, a terminal and a device such as /dev/null are as good. For machines that watch a run: it is not durable,
- * never fails a run and never waits for a reader; the first failure is reported once, and the rest is dropped.
+ * Appends events to a file, one JSON line each, beginning with the time in `at`. The file is created if it is missing.
+ * A named pipe, a terminal or a device such as /dev/null will do as well. It is for programs that watch a run: it is
+ * not durable, never fails a run and never waits for a reader. The first failure is reported once, and the rest is
+ * dropped.
  *
- * A file or a pipe of another user is not written to, nor a file that has other names (hard links).
+ * It does not write to a file or a pipe of another user, nor to a file that has other names (hard links).
  */
 export function openEventsFile(
   path: string,
@@ -82,7 +83,7 @@ class EventsWriter {
     if (this.#failed) return;
     this.#lines.push(line);
     this.#heldChars += line.length;
-    if (this.#heldChars > HELD_CHARS) this.#fail(new Error('what reads it does not take it'));
+    if (this.#heldChars > HELD_CHARS) this.#fail(new Error('its reader does not keep up'));
     else this.#pump();
   }
 
@@ -91,7 +92,7 @@ class EventsWriter {
     while (!this.#failed && (this.#target === undefined || this.#isWriting)) {
       await delay(LOOK_MS);
       const isStuck = this.#isWriting && performance.now() - this.#movedMs > STUCK_MS;
-      if (isStuck) this.#fail(new Error('what reads it takes no more'));
+      if (isStuck) this.#fail(new Error('its reader takes nothing more'));
     }
     this.#target?.destroy();
   }
@@ -110,7 +111,7 @@ class EventsWriter {
     else this.#fail(new FileRefused('it is a named pipe (FIFO) that nobody reads'));
   }
 
-  // A piece at a time: the next one when the system has taken this one.
+  // One piece at a time: the next follows when the system has taken this one.
   #pump(): void {
     if (this.#isWriting || this.#target === undefined || this.#lines.length === 0) return;
     let count = 0;
@@ -138,13 +139,13 @@ class EventsWriter {
   }
 }
 
-// Terminals and devices belong to others than their users.
+// Terminals and devices do not belong to the users who use them.
 function foreign(stat: Stats, path: string): string | undefined {
   if (stat.isFile() && stat.nlink > 1) return `it has ${stat.nlink} names (hard links)`;
   return stat.isFile() || stat.isFIFO() ? distrustAt(stat, path) : undefined;
 }
 
-// `undefined`: a pipe that nobody reads (yet).
+// Returns `undefined` for a pipe that nobody reads (yet).
 function openTarget(path: string, { follow, refuse }: EventsChecks): Writable | undefined {
   let fd: number;
   try {
@@ -162,12 +163,12 @@ function openTarget(path: string, { follow, refuse }: EventsChecks): Writable | 
       ? `it is ${strangeness(stat)}`
       : (refuse?.(stat) ?? foreign(stat, path));
     if (problem !== undefined) throw new FileRefused(problem);
-    // A pipe and a terminal take what they have room for; the event loop waits for more of it.
+    // A pipe or a terminal takes what it has room for; the event loop waits until there is more room.
     if (stat.isFIFO() || isatty(fd)) {
       const socket = stat.isFIFO()
         ? new Socket({ fd, readable: false, writable: true })
         : new TerminalStream(fd);
-      // No reason for the process to stay.
+      // It must not keep the process alive.
       socket.unref();
       return socket;
     }

@@ -12,22 +12,22 @@ import { openToReadAsync } from '../files/open-file.js';
 import { OWN_TO_READ } from '../files/own-file.js';
 import { READ_BYTES, readAhead } from './read-ahead.js';
 
-// A small file needs no buffers of the usual size: there may be hundreds.
+// Small files get smaller buffers than usual: there may be hundreds of them.
 const MIN_READ_BYTES = 4096;
-// No file system in use has coarser times: a younger file may have changed since without showing it.
+// No file system in use has coarser timestamps. A file younger than this may have changed without showing it.
 const SETTLED_MS = 2_000;
 
 /**
- * Reads a log from front to back, into a collector, without its lock and without changing it; resolves with how it ends,
- * or with `undefined` when there is no such file. A torn end may be a writer at work.
+ * Reads a whole log into a collector, without its lock and without changing it. Resolves with how the log ends, or with
+ * `undefined` if there is no such file. A torn end may mean that a writer is at work.
  *
- * Errors: QrunError `READ_FAILED` when it cannot be read; what the collector throws.
+ * Errors: QrunError `READ_FAILED` when it cannot be read; whatever the collector throws.
  */
 export async function readLog(path: string, unit: string, into: LogCollector): Promise<LogTail | undefined> {
   return await withLog(path, ({ file, state }) => scan(file, new LogScanner(unit, into), state.size));
 }
 
-/** What of a file shows that it may have changed. */
+/** Properties of a file by which a change is recognised. */
 interface FileState {
   readonly dev: number;
   readonly ino: number;
@@ -37,11 +37,11 @@ interface FileState {
 }
 
 /**
- * Reads a log that grows: each look reads what is new, so that its collector holds what that of a fresh reader would.
+ * Reads a log that grows. Each look reads only what is new; the collector then holds what a fresh reader would find.
  *
- * A log may be cut (a torn end, an append that failed) and be longer than it was by the next look. So each look begins
- * with the last thing that was found; where that does not stand there any more, the log is read anew, into a new
- * collector, and so is one that was replaced.
+ * A log may be cut (a torn end, a failed append) and still be longer at the next look than before. So each look starts
+ * at the last thing that was found. If that is no longer there, or the log was replaced, the whole log is read again
+ * into a new collector.
  */
 export class LogFollower {
   readonly #path: string;
@@ -52,19 +52,19 @@ export class LogFollower {
   #tail: LogTail | undefined;
   #last: Finding | undefined;
 
-  /** `newCollector` is called before the first byte is read, and whenever reading starts anew. */
+  /** `newCollector` is called before the first byte is read, and whenever reading starts over. */
   constructor(path: string, unit: string, newCollector: () => LogCollector) {
     this.#path = path;
     this.#unit = unit;
     this.#newCollector = newCollector;
   }
 
-  /** As {@link readLog}, of what has not been read yet. One call at a time. */
+  /** Like {@link readLog}, for what has not been read yet. One call at a time. */
   async catchUp(): Promise<LogTail | undefined> {
     return await withLog(this.#path, async ({ file, state }) => {
       const before = this.#state;
       if (before !== undefined && isUnchanged(before, state)) return this.#tail;
-      // Until this look has ended well, nothing is known of what the collector holds.
+      // Until this look has succeeded, it is unknown what the collector holds.
       this.#state = undefined;
       const isSame = before?.dev === state.dev && before.ino === state.ino;
       let tail = isSame ? await this.#look(file, state.size) : undefined;
@@ -79,7 +79,7 @@ export class LogFollower {
     });
   }
 
-  // `undefined` when the log is not the one that was read before, grown.
+  // Returns `undefined` if the log is not a continuation of what was read before.
   async #look(file: FileHandle, size: number): Promise<LogTail | undefined> {
     const last = this.#last;
     const continuation = new Continuation(this.#collector as LogCollector, last);
@@ -112,7 +112,7 @@ async function withLog<T>(
   }
 }
 
-// From where the scanner is to the end, or as long as it is of use.
+// Reads from the scanner's position to the end, or until the content differs from what was read before.
 async function scan(
   file: FileHandle,
   scanner: LogScanner,

@@ -17,31 +17,32 @@ import { readBytes } from '../files/read-file.js';
 
 /** What a journal is opened with. */
 export interface InflightOptions {
-  /** The log beside which it lies, as `<log>.inflight`; whoever opens it holds the log's lease. */
+  /** The log that it lies beside, as `<log>.inflight`. The caller must hold the log's lease. */
   readonly logPath: string;
   readonly run: string;
   /** How many queries may be in flight at once. */
   readonly slots: number;
-  /** The final state that the log has of a query, by its name. */
+  /** The final state of a query in the log, by its name. */
   readonly finalOf: (query: string) => FinalState | undefined;
-  /** Called once with why the journal is of no use; the run goes on without it. */
+  /** Called once with the reason why the journal cannot be used; the run continues without it. */
   readonly onTrouble: (message: string) => void;
 }
 
-// 1,024 slots are the most that an engine has; what is remembered beyond this many suspects helps nobody.
+// An engine has at most 1,024 slots; remembering more suspects than this helps nobody.
 const MOST_SUSPECTS = 4096;
 const SPACE = Buffer.from(' ');
 
 /**
- * A small file beside the log that says what is in flight, for the run after one whose process died: an engine inside
- * this process takes it down when a query kills it.
+ * A small file beside the log that says which queries are in flight. The next run reads it if this process dies: a
+ * query that kills an engine inside this process kills the process too.
  *
- * It is advice and never a truth about results: the log decides what is recorded. It is not synced, because what is
- * in the page cache survives the death of a process. Nothing of it ever fails a run: where it cannot be read or
- * written, or something else has its name, `onTrouble` is called and nothing is noted.
+ * It is advice, never a statement about results: the log decides what is recorded. It is not synced, because the
+ * page cache survives the death of a process. It never fails a run: if it cannot be read or written, or something
+ * else has its name, `onTrouble` is called and nothing is noted.
  *
- * Opening it makes suspects of what was in flight, and replaces it whole (by a rename), so that no death counts
- * twice. Each query has a line of its own size in place, about 3 microseconds for the two writes.
+ * Opening it turns what was in flight into suspects and replaces the whole file (by a rename), so that no death
+ * counts twice. Each query has a line of fixed size that is overwritten in place. Cost: about 3 microseconds for the
+ * two writes.
  */
 export class InflightJournal {
   /** The queries that were in flight when earlier processes died. */
@@ -52,7 +53,7 @@ export class InflightJournal {
   readonly #free: number[] = [];
   readonly #firstLine: number;
   #fd = -1;
-  // The file that has the name now is the one of this run.
+  // Whether the file that has the name now is the one of this run.
   #isCreated = false;
   readonly #onExit = (): void => this.clear();
 
@@ -63,11 +64,11 @@ export class InflightJournal {
     this.#firstLine = 1 + suspects.length;
     for (let slot = options.slots - 1; slot >= 0; slot -= 1) this.#free.push(slot);
     if (isUsable) this.#create();
-    // Whoever calls process.exit, or meets an exception that nobody catches, is not the victim of a query.
+    // A process that ends by process.exit or an uncaught exception was not killed by a query.
     process.once('exit', this.#onExit);
   }
 
-  /** Reads what the last run left, and begins anew. Never throws. */
+  /** Reads what the last run left and starts a new journal. Never throws. */
   static open(options: InflightOptions): InflightJournal {
     const path = inflightPath(options.logPath);
     try {
@@ -85,7 +86,7 @@ export class InflightJournal {
     }
   }
 
-  /** Notes a query that is about to be sent; returns its place for {@link end}, `-1` where nothing is noted. */
+  /** Notes a query that is about to be sent; returns its place for {@link end}, or `-1` if nothing was noted. */
   begin(query: string, fingerprint: string, alone: boolean): number {
     if (this.#fd < 0) return -1;
     const slot = this.#free.pop();
@@ -95,26 +96,26 @@ export class InflightJournal {
     return slot;
   }
 
-  /** Notes that the answer to a query is there, or that it was cancelled. */
+  /** Notes that a query was answered or cancelled. */
   end(place: number): void {
     if (place < 0) return;
     this.#free.push(place);
-    // A line that begins with no brace is idle.
+    // A line that does not begin with a brace is idle.
     this.#write(SPACE, this.#firstLine + place);
   }
 
-  /** Notes that the run was asked to stop: what ends it from now on need not be a query. */
+  /** Notes that the run was asked to stop: if it dies from now on, a query need not be the cause. */
   stopping(): void {
     this.#write(headerLine({ run: this.#options.run, boot: bootId(), stopping: true }), 0);
   }
 
-  /** Takes everything out that is in flight, and notes nothing any more: the process is going to end. */
+  /** Clears everything in flight and stops taking notes: the process is about to end. */
   clear(): void {
     for (let slot = 0; slot < this.#options.slots; slot += 1) this.#write(SPACE, this.#firstLine + slot);
     this.#closeFile();
   }
 
-  /** Ends the journal with the run. It stays only as long as there is a suspect without a result. */
+  /** Ends the journal with the run. The file is kept only while a suspect has no result. */
   close(): void {
     process.off('exit', this.#onExit);
     this.clear();
@@ -128,7 +129,7 @@ export class InflightJournal {
     try {
       unlinkSync(this.#path);
     } catch {
-      // It says nothing that would mislead anybody.
+      // What remains of it misleads nobody.
     }
   }
 
@@ -136,11 +137,11 @@ export class InflightJournal {
     const { run, slots } = this.#options;
     const temporary = `${this.#path}.tmp`;
     try {
-      // Of one who died here; nobody else may write now.
+      // Left by a process that died here; the lease keeps out every other writer.
       rmSync(temporary, { force: true });
       this.#fd = openSync(temporary, 'wx', SHARED_MODE);
       const lines = [headerLine({ run, boot: bootId(), stopping: false }), ...this.suspects.map(suspectLine)];
-      // All of it now, so that no disk is too full for it later.
+      // Written in full now, so that a full disk cannot stop it later.
       const bytes = Buffer.concat([...lines, ...Array.from({ length: slots }, idleLine)]);
       for (let done = 0; done < bytes.length; ) done += writeSync(this.#fd, bytes, done);
       renameSync(temporary, this.#path);
@@ -177,7 +178,7 @@ function trouble(path: string, error: unknown): string {
   return `what is in flight cannot be noted in ${path} (${reasonOf(error)}): should the process die, the next run will not know which query it was`;
 }
 
-// Nothing that has this name may be waited for, nor a link be followed.
+// Whatever has this name, the read must not wait for it, nor follow a link.
 function readLeft(path: string): Buffer | undefined {
   try {
     return readBytes(path, 'journal', OWN_TO_READ);

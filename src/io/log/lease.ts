@@ -15,16 +15,16 @@ export interface LeaseOwner {
   readonly since: string;
 }
 
-/** The right to run a unit or a job; ends with `release` or the death of the process. */
+/** The right to run a unit or a job. It ends with `release` or with the death of the process. */
 export interface Lease {
   release(): void;
 }
 
-/** A lease with the file that it locks. */
+/** A lease, with the file that it locks. */
 export interface FileLease extends Lease {
   /**
-   * The locked file. A child that inherits it holds the lease as well: it then also lasts until that child has
-   * ended, should this process die before.
+   * The locked file. A child that inherits it holds the lease too: if this process dies first, the lease lasts until
+   * the child has ended.
    */
   readonly fd: number;
 }
@@ -35,10 +35,10 @@ export function leasePath(logPath: string): string {
 }
 
 /**
- * Takes the lease of the unit (or job) whose log is `logPath`, for the life of this process.
+ * Takes the lease of the unit (or job) whose log is `logPath`, until it is released or this process dies.
  *
- * The lease is a kernel lock on `<log>.lease`, so that a dead owner's ends with it: no age, no heartbeat, no
- * process id decides. The file's content only tells people who the owner is.
+ * The lease is a kernel lock on `<log>.lease`, so it ends when its owner dies: no age, heartbeat or process id decides.
+ * The content of the file only tells people who the owner is.
  *
  * Errors: QrunError `UNIT_RUNNING` naming the owner, `LOCK_FAILED` when the file cannot be opened or locked,
  * `WRITE_FAILED` when it cannot be written (a full disk).
@@ -76,9 +76,9 @@ export async function takeLease(
       try {
         ftruncateSync(lock.fd, 0);
       } catch {
-        // The name of an owner that is gone misleads nobody: only the lock counts.
+        // The name of a former owner misleads nobody: only the lock counts.
       }
-      // Unlocked, not only closed: a process that the child left behind may have inherited the file.
+      // Unlock it as well as close it: a process that the child left behind may have inherited the file.
       lock.release();
       lock.close();
     },
@@ -93,12 +93,12 @@ function describeOwner(path: string): string {
 }
 
 /**
- * Who holds the lease of the unit whose log this is, for people; `undefined` when nobody does.
+ * Returns who holds the lease of the unit with this log, for people; `undefined` if nobody does.
  *
- * The lease is tried only where nothing else tells: to try it makes a unit fail that starts at this moment. It need
- * not be where the system lists a lock on this very file, and where it lists none and the file is empty, as each
- * owner leaves it. A file that names an owner is one that was killed, or that runs on another machine or in another
- * container, whose locks are not listed.
+ * The lease is tried only if nothing else tells, because a unit that starts at the same moment would fail. Trying is
+ * not necessary if the system lists a lock on this very file, or if it lists none and the file is empty, as every
+ * owner leaves it. If no lock is listed and the file names an owner, that owner was killed, or runs on another machine
+ * or in another container, whose locks are not listed.
  */
 export async function leaseHolder(logPath: string): Promise<string | undefined> {
   const path = leasePath(logPath);
@@ -110,7 +110,7 @@ export async function leaseHolder(logPath: string): Promise<string | undefined> 
   return isKnownFree || (await isFree(path, listed === undefined)) ? undefined : describeOwner(path);
 }
 
-// `otherwise`: what is said of the lease of another user, which may not be opened.
+// `otherwise` is the answer for the lease of another user, which may not be opened.
 async function isFree(path: string, otherwise: boolean): Promise<boolean> {
   const lock = await FileLock.open(path).catch(() => undefined);
   if (lock === undefined) return otherwise;
@@ -121,7 +121,7 @@ async function isFree(path: string, otherwise: boolean): Promise<boolean> {
   }
 }
 
-/** The owner that a lease file names, or `undefined` where it names none (not held, or just being taken). */
+/** The owner that a lease file names, or `undefined` if it names none (not held, or just being taken). */
 export function readOwner(path: string): LeaseOwner | undefined {
   try {
     const owner = JSON.parse(readState(path, 'lease', OWN_TO_READ)) as Partial<LeaseOwner> | null;

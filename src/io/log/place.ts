@@ -4,13 +4,14 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { isMissing, reasonOf } from '../files/failures.js';
 import { localDisk } from './disk.js';
 
-// As many as Linux follows.
+// The number that Linux follows.
 const MAX_LINKS = 40;
 
 /**
- * The one name of a log, by whatever links it was named: its lease, its lock and its sidecar are called after it, so that
- * two names of one file are one unit at work. A log that does not exist yet has the name that it will have. What cannot
- * be followed stays as it is, for whoever opens it to say why. Only hard links have no one name; a run refuses them.
+ * Returns the one real name of a log, whatever links the given path goes through. The lease, the lock and the sidecar
+ * are named after it, so that two names of one file count as one unit. A log that does not exist yet gets the name
+ * that it will have. A path that cannot be followed is not resolved further; whoever opens it reports why. Hard links
+ * have no single name; a run refuses them.
  */
 export function realLogPath(path: string): string {
   let at = path;
@@ -31,14 +32,14 @@ export function realLogPath(path: string): string {
 }
 
 /**
- * Whether logs can be written in a directory, and what kind of disk that is; a directory that does not exist is
- * judged by the nearest one above it that does. Makes and changes nothing, and never rejects.
+ * Tells whether logs can be written in a directory, and what kind of disk it is on. A directory that does not exist
+ * is judged by the nearest existing one above it. Creates and changes nothing, and never rejects.
  */
 export async function lookAtLogPlace(path: string): Promise<{
   readonly path: string;
-  /** Why nothing can be written there; `undefined` when it can. */
+  /** Why nothing can be written there; `undefined` if it can. */
   readonly unwritable: string | undefined;
-  /** What an ordinary user may still use; `undefined` when the system does not tell. */
+  /** Space available to an ordinary user; `undefined` if the system does not tell. */
   readonly freeBytes: number | undefined;
   readonly network: boolean;
 }> {

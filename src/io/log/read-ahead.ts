@@ -1,13 +1,13 @@
-/** Bytes that are read at once: large enough that handing a read to a thread costs little beside it. */
+/** Bytes per read: large enough that handing the read to a thread costs little in comparison. */
 export const READ_BYTES = 1024 * 1024;
 
 /**
- * Reads a file from `from` to `end`, or to its end where that comes first, and calls `use` with it, piece by piece; the
- * next piece is read meanwhile. Resolves with the offset behind the last byte, once no read is under way any more,
- * also when it rejects: with what `read` rejected with, or `use` threw.
+ * Reads a file from `from` to `end`, or to the end of the file if that comes first, and calls `use` with each piece
+ * while the next one is being read. Resolves with the offset after the last byte. Rejects with what `read` rejected
+ * with or `use` threw. No read is under way any more when it settles.
  *
  * `read` fills a buffer from an offset and resolves with the number of bytes, 0 at the end of the file. A piece is
- * valid until `use` returns. Memory: two pieces, of `pieceBytes` at most.
+ * valid until `use` returns. Memory: two pieces of at most `pieceBytes`.
  */
 export async function readAhead(
   read: (buffer: Buffer, length: number, position: number) => Promise<number>,

@@ -12,7 +12,7 @@ import type { LockWait } from '../files/flock.js';
 import type { LogDisk, LogFile } from './disk.js';
 import { READ_BYTES, readAhead } from './read-ahead.js';
 
-/** What an attempt ended with, to be recorded. The log disposes `body` once it is written or refused. */
+/** The outcome of an attempt, to be recorded. The log disposes of `body` once it is written or refused. */
 export type GroupContent =
   | { readonly outcome: 'normal'; readonly body: ResultBody; readonly stats: QueryStats | undefined }
   | { readonly outcome: 'skipped'; readonly stats: QueryStats | undefined }
@@ -33,25 +33,25 @@ export interface LogOptions {
   readonly disk: LogDisk;
   /** The lock on `<path>.lock`; the log closes it. */
   readonly lock: LogLock;
-  /** How long another writer may keep the lock. */
+  /** How long another writer may hold the lock. */
   readonly lockLimitMs?: number;
   /**
-   * How long a batch waits for more groups, up to {@link GATHERED_GROUPS}, before it is written; without it not at
-   * all. It costs whoever waits for the acknowledgement this time, and saves all the others a sync.
+   * How long a batch waits for more groups, up to {@link GATHERED_GROUPS}, before it is written. Without this option
+   * it does not wait. The first group is acknowledged that much later; the others need no sync of their own.
    */
   readonly gatherMs?: number;
   /** Called after a torn tail was saved aside and cut off. */
   readonly onRepair?: (repair: { bytes: number; savedAs: string; reason: string }) => void;
 }
 
-/** A writer holds the lock for one append; 30 s covers one of several GB on a slow disk. */
+/** A writer holds the lock for one append; 30 s is enough for several GB on a slow disk. */
 export const LOCK_LIMIT_MS = 30_000;
 
-/** A batch of so many waits no longer: a sync costs it less than a tenth of what encoding it does. */
+/** A batch of this many groups waits no longer: its sync costs less than a tenth of encoding it. */
 const GATHERED_GROUPS = 32;
 
 const WRITE_BYTES = 1024 * 1024;
-// Larger results are encoded piece by piece: short rows become many times as long in the log.
+// Larger results are encoded piece by piece, because short rows become many times longer in the log.
 const SMALL_BYTES = 64 * 1024;
 const NO_BYTES = Buffer.alloc(0);
 // The first key of a record; see src/core/log/record.ts.
@@ -62,31 +62,31 @@ interface Pending {
   readonly content: GroupContent;
   readonly resolve: (recorded: boolean) => void;
   readonly reject: (error: unknown) => void;
-  /** Whether the flush has written it; `false`: it is in the log already. */
+  /** Whether the flush wrote it; `false` if it was in the log already. */
   isWritten: boolean;
 }
 
 /**
  * The append-only log of a unit, with exactly-once recording.
  *
- * - `append` resolves only after its group is written whole and fdatasync has succeeded; the promise is the
- *   acknowledgement. A crash at any instant leaves each acknowledged group whole and at most one torn tail,
+ * - `append` resolves only after the whole group is written and fdatasync has succeeded; this is the
+ *   acknowledgement. A crash at any moment leaves every acknowledged group whole and at most one torn tail,
  *   which the next `open` or `append` of any qrun saves aside and cuts off.
  * - Groups that arrive while a flush is under way are written together by the next one (group commit).
- * - Under the lock, before each write, the log is read up to its end; a group whose query was settled with
- *   the same fingerprint by someone else is dropped (`append` resolves with `false`).
- * - Any number of processes may append to one log, also shell writers that hold `flock <log>.lock`.
+ * - Under the lock, before each write, the log is read up to its end. A group whose query another writer has
+ *   settled with the same fingerprint is dropped (`append` resolves with `false`).
+ * - Any number of processes may append to one log, including shell writers that hold `flock <log>.lock`.
  * - After the first failure nothing more is written: all pending and later appends reject with that error.
- *   Errors are QrunErrors: `WRITE_FAILED` (nothing of the batch stays), `LOG_SYNC` (unknown what is durable, no
- *   acknowledgement), `READ_FAILED`, `LOCK_BUSY`, `LOCK_FAILED`, `LOG_DAMAGED`, `LOG_FOREIGN`, `LOG_SCHEMA`,
- *   `LOG_UNUSABLE`.
+ *   Errors are QrunErrors: `WRITE_FAILED` (nothing of the batch stays), `LOG_SYNC` (it is unknown what is durable;
+ *   nothing is acknowledged), `READ_FAILED`, `LOCK_BUSY`, `LOCK_FAILED`, `LOG_DAMAGED`, `LOG_FOREIGN`,
+ *   `LOG_SCHEMA`, `LOG_UNUSABLE`.
  */
 export class ResultLog {
   readonly path: string;
   readonly #options: LogOptions;
   readonly #file: LogFile;
   readonly #network: boolean;
-  // A group that never became whole and has good lines behind it does not count: its query runs again.
+  // A group that was never completed and has good lines after it does not count: its query runs again.
   readonly #final: FinalStates;
   #scanner: LogScanner;
   readonly #buffer = new RecordBuffer();
@@ -97,7 +97,7 @@ export class ResultLog {
   #isClosing = false;
   #failure: unknown;
   #records = 0;
-  // Up to here a sync has succeeded.
+  // A sync has succeeded up to here.
   #confirmed = 0;
 
   private constructor(options: LogOptions, file: LogFile, network: boolean) {
@@ -110,7 +110,7 @@ export class ResultLog {
   }
 
   /**
-   * Opens the log, creates it when missing, reads it whole (over 1 GB/s on long rows) and repairs a torn tail.
+   * Opens the log, creates it if it is missing, reads all of it (over 1 GB/s on long rows) and repairs a torn tail.
    *
    * Errors: QrunError `LOG_UNUSABLE` (not a file, not writable), `LOG_DAMAGED` with the offset, `LOG_FOREIGN`
    * when it holds records of another unit, `LOG_SCHEMA`, `READ_FAILED`, `LOCK_BUSY`, `LOCK_FAILED`.
@@ -151,7 +151,7 @@ export class ResultLog {
     return this.#final;
   }
 
-  /** Lines that this object appended. */
+  /** The number of lines that this object appended. */
   get records(): number {
     return this.#records;
   }
@@ -161,7 +161,7 @@ export class ResultLog {
     return this.#network;
   }
 
-  /** Records a group; `true` once it is durable, `false` when the query was settled meanwhile. */
+  /** Records a group; resolves with `true` once it is durable, with `false` if the query was settled meanwhile. */
   append(head: GroupHead, content: GroupContent): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ head, content, resolve, reject, isWritten: false });
@@ -170,7 +170,7 @@ export class ResultLog {
     });
   }
 
-  /** Waits for what is pending and closes the log and its lock. Does not reject; failures went to `append`. */
+  /** Waits for pending appends, then closes the log and its lock. Does not reject; failures went to `append`. */
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#gathered?.();
@@ -181,7 +181,7 @@ export class ResultLog {
   }
 
   async #pump(): Promise<void> {
-    // Until `append` has noted this promise; what is appended at the same moment comes along.
+    // Lets `append` store this promise first; groups appended in the same tick join the batch.
     await undefined;
     while (this.#queue.length > 0) {
       await this.#gather();
@@ -198,7 +198,7 @@ export class ResultLog {
       for (const { content } of batch) {
         if (content.outcome !== 'normal') continue;
         const disposed = content.body.dispose().catch(() => {});
-        // A body in memory is gone at once.
+        // A body in memory is released at once.
         if (content.body.kind === 'spool') await disposed;
       }
     }
@@ -240,11 +240,11 @@ export class ResultLog {
     } finally {
       lock.release();
     }
-    // Also for what others wrote: an answer "already recorded" must be durable too.
+    // This also covers what others wrote: the answer "already recorded" must be durable too.
     if (!this.#network) await this.#sync(end);
   }
 
-  // What the log does not hold yet; of several groups for one query in a batch, the first that settles it.
+  // The groups to write: reruns, and those whose query is settled neither in the log nor earlier in the batch.
   #due(batch: readonly Pending[]): Pending[] {
     // Fingerprints by query.
     const settled = new Map<string, string>();
@@ -308,15 +308,15 @@ export class ResultLog {
     });
   }
 
-  // What the file holds up to `end`, the end of a whole group.
+  // Makes the file durable up to `end`, the end of a whole group.
   async #sync(end: number): Promise<void> {
     try {
       await this.#file.sync();
       this.#confirmed = Math.max(this.#confirmed, end);
     } catch (cause) {
-      // Not tried again: after a failed fsync the kernel may report success for data that it has dropped. The next
-      // run must not believe it either when it finds these records. They are not ours to acknowledge any more,
-      // so that a failure here changes nothing.
+      // Not retried: after a failed fsync the kernel may report success for data that it has dropped. The next run,
+      // which may find these records, must not be misled by that either, so they are written again. This run no
+      // longer acknowledges them, so a failure of the rewrite changes nothing.
       await this.#file.rewrite(this.#confirmed, end).catch(() => {});
       throw new QrunError(
         'LOG_SYNC',
@@ -351,13 +351,13 @@ export class ResultLog {
     if (end < size) throw new QrunError('LOG_DAMAGED', `${this.path} shrank while it was read`);
   }
 
-  // Order matters: the fragment is durable in its own file before it leaves the log.
+  // The order matters: the fragment must be durable in its own file before it is cut from the log.
   async #repair(goodEnd: number, size: number, reason: string): Promise<void> {
     if (goodEnd === 0) await this.#expectLog(size);
     const savedAs = `${this.path}.torn-${goodEnd}-${randomBytes(4).toString('hex')}`;
     try {
       await this.#options.disk.writeNew(savedAs, this.#fragment(goodEnd, size));
-      // A writer without the lock may be alive: what was not saved must not be cut off.
+      // A writer without the lock may be at work: what was not saved must not be cut off.
       this.#expectSize(size, 'after its torn end was saved');
       this.#file.truncate(goodEnd);
     } catch (cause) {
@@ -386,8 +386,8 @@ export class ResultLog {
     }
   }
 
-  // Without a single record it is a log only if it begins as one, whatever part of that a crash of the machine has made
-  // NULs of. Somebody's file that was named by mistake must not be cut.
+  // A file without a single record is a log only if it begins like one; a crash of the machine may have turned any
+  // part of that beginning into NULs. Somebody else's file that was named by mistake must not be cut.
   async #expectLog(size: number): Promise<void> {
     const start = Buffer.alloc(Math.min(size, LOG_START.length));
     const got = await this.#read(start, start.length, 0);
@@ -413,7 +413,7 @@ export class ResultLog {
   }
 }
 
-// A system call that failed where nothing else explains it.
+// Wraps the failure of a system call that nothing else has explained.
 function asLogError(error: unknown, path: string): unknown {
   if ((error as NodeJS.ErrnoException | undefined)?.syscall === undefined) return error;
   return new QrunError('LOG_UNUSABLE', `cannot use the log ${path}: ${reasonOf(error)}`, {
@@ -422,8 +422,8 @@ function asLogError(error: unknown, path: string): unknown {
   });
 }
 
-// Calls `write` with the bytes of all groups, in buffers of about 1 MiB: small batches are one write, large ones stay in
-// bounds. Each is valid until its write has ended.
+// Calls `write` with the bytes of all groups, in buffers of about 1 MiB: a small batch is one write, and a large one
+// takes bounded memory. Each buffer is valid until its write has ended.
 async function encodeBatch(
   due: readonly Pending[],
   buffer: RecordBuffer,

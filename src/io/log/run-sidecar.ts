@@ -8,13 +8,13 @@ import { OWN_TO_READ } from '../files/own-file.js';
 import { readState } from '../files/read-file.js';
 import { appendLine, RUNS_BEGINNING } from '../files/write-file.js';
 
-/** The setup that a run found or made: the chain of the embedded data, or what it ran on a server. */
+/** The setup that a run found or made: the chain of the embedded data, or what was run on a server. */
 export interface RunSetup extends Output<typeof runSetup> {}
 
 /** Written when a run begins. */
 export interface RunStart extends Output<typeof runStart> {}
 
-/** Written when a run ends by itself; a start without an end is a run that was killed. */
+/** Written when a run ends by itself. A start without an end is a run that was killed. */
 export interface RunEnd extends Output<typeof runEnd> {}
 
 /** One line of the sidecar. */
@@ -26,8 +26,8 @@ export function sidecarPath(logPath: string): string {
 }
 
 /**
- * Appends one entry durably. Only the holder of the unit's lease may call it. A line that a killed run left
- * torn is closed first, so that it costs no other line.
+ * Appends one entry durably. Only the holder of the unit's lease may call it. A torn line of a killed run is
+ * terminated first, so that it spoils no other line.
  *
  * Errors: QrunError `WRITE_FAILED`.
  */
@@ -39,10 +39,10 @@ export async function appendRun(logPath: string, entry: RunEntry): Promise<void>
 }
 
 /**
- * The entries of a log's sidecar in order, without lines that cannot be read; empty when there is none.
+ * Returns the entries of a log's sidecar in order, without lines that cannot be read; empty if there is no sidecar.
  *
  * Errors: QrunError `LOG_SCHEMA` when a run of a later qrun wrote records that this one does not know,
- * `READ_FAILED` when it cannot be read, `LOG_UNUSABLE` when it holds other things than runs.
+ * `READ_FAILED` when it cannot be read, `LOG_UNUSABLE` when it holds something other than runs.
  */
 export function readRuns(logPath: string): RunEntry[] {
   let text: string;
@@ -81,12 +81,12 @@ function parseEntry(line: string): RunEntry | undefined {
   if (entry.event === 'end') return entry as RunEnd;
   const { event, schema, settings } = entry as Partial<RunStart>;
   if (event !== 'start' || typeof schema !== 'number') return undefined;
-  // A later version may leave out what this one needs; its schema alone decides.
+  // A later version may leave out what this one needs; its schema number alone decides.
   const known = schema > RECORD_SCHEMA_VERSION || (typeof settings === 'object' && settings !== null);
   return known ? (entry as RunStart) : undefined;
 }
 
-/** The newest entry that a run began with, or `undefined` when the log had none. */
+/** The newest start entry, or `undefined` if there is none. */
 export function lastStart(entries: readonly RunEntry[]): RunStart | undefined {
   return entries.findLast((entry): entry is RunStart => entry.event === 'start');
 }

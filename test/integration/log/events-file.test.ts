@@ -105,7 +105,7 @@ describe('events', () => {
     for (let n = 0; n < 3_000; n += 1) events.sink(event('x'.repeat(300)));
     await events.close();
     closeSync(fd);
-    expect(failures).toEqual(['what reads it takes no more']);
+    expect(failures).toEqual(['its reader takes nothing more']);
   });
 
   it('are dropped when their reader leaves', async () => {
@@ -125,7 +125,7 @@ describe('events', () => {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const { events, failures } = opened(path);
     for (let n = 0; n < 40 && failures.length === 0; n += 1) events.sink(event('x'.repeat(1024 * 1024)));
-    expect(failures).toEqual(['what reads it does not take it']);
+    expect(failures).toEqual(['its reader does not keep up']);
     await events.close();
     closeSync(fd);
   });
