@@ -61,7 +61,7 @@ it.each<[string, string, RegExp]>([
   ['clickhouse://localhost', 'CONFIG', /must begin with http/],
   ['http://', 'CONFIG', /is not a URL/],
   ['', 'CONFIG', /is not a URL/],
-  [`http://u:1/${PASSWORD}@127.0.0.1`, 'CONFIG', /"http:\/\/127\.0\.0\.1" has an @ behind the host/],
+  [`http://u:1/${PASSWORD}@127.0.0.1`, 'CONFIG', /"http:\/\/127\.0\.0\.1" has an @ after the host/],
   ['http://127.0.0.1:8123?max_threads=1', 'CONFIG', /has parameters/],
   [`http://u:${PASSWORD}@127.0.0.1:8123`, 'CONFIG', /"http:\/\/127\.0\.0\.1:8123" holds a password/],
   [`http://u:${PASSWORD}@127.0.0.1:notaport`, 'CONFIG', /"http:\/\/127\.0\.0\.1:notaport" is not a URL/],

@@ -458,7 +458,7 @@ describe('--data-dir', () => {
     put(root, 'work/data/x', 'mine');
     const end = await qrun(['unit', 'u', '--data-dir', 'work'], { cwd: root });
     expect(end, end.stderr).toMatchObject({ code: 2 });
-    expect(end.stderr).toMatch(/work is no data directory, and it is not empty\nhint: /);
+    expect(end.stderr).toMatch(/work is not a data directory, and it is not empty\nhint: /);
     expect(readdirSync(join(root, 'work'), { recursive: true }).sort()).toEqual([
       'data',
       'data/x',

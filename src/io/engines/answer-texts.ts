@@ -2,9 +2,9 @@ import { rowsOf } from '../../core/engines/rows.js';
 import type { ResultBody } from './result-body.js';
 
 /**
- * The texts of some columns in each row of a small answer about the server, which it disposes; `undefined` where a row
- * lacks one of them, or holds something else than a text, a number or a truth value: then it is no answer to what was
- * asked. Call it for an answer that has a limit and is in memory.
+ * Returns some columns of each row of a small answer about the server, as strings, and disposes the answer. Returns
+ * `undefined` if a row lacks one of them or holds anything but a string, a number or a boolean there: it is then not an
+ * answer to what was asked. Call it only for an answer that has a size limit and is in memory.
  */
 export async function textsOf<Name extends string>(
   body: ResultBody,
@@ -27,13 +27,14 @@ export async function textsOf<Name extends string>(
   }
 }
 
-/** What is said of an answer that {@link textsOf} cannot read. */
-export const NO_SUCH_ANSWER = 'the answer is not what was asked for: a column is missing, or holds no text';
+/** The message for an answer that {@link textsOf} cannot read. */
+export const NO_SUCH_ANSWER =
+  'the answer is not what was asked for: a column is missing, or does not hold a string';
 
 // Real ones have 30.
 const VERSION_LENGTH = 100;
 
-/** The version of a server as it may be recorded and shown: at most 100 characters, `unknown` where it tells none. */
+/** The version of a server as it may be recorded and shown: at most 100 characters, `unknown` if it states none. */
 export function shownVersion(version: string | undefined): string {
   return version === undefined || version === '' ? 'unknown' : version.slice(0, VERSION_LENGTH);
 }

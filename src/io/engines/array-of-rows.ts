@@ -4,16 +4,17 @@ const COMMA = 44;
 const NEWLINE = 10;
 
 /**
- * Turns rows in the form of `output_format_json_array_of_rows` (`[`, rows with commas behind all but the last, `]`, a
- * line each) into lines of rows, in any pieces. What does not begin with `[` is passed on as it is.
+ * Turns rows in the form of `output_format_json_array_of_rows` (`[`, rows with a comma after each but the last, `]`,
+ * each on its own line) into plain lines of rows. Accepts pieces of any size. Input that does not begin with `[` is
+ * passed on unchanged.
  */
 export class ArrayOfRows {
   #part: 'start' | 'opened' | 'rows' | 'closing' | 'closed' | 'other' = 'start';
   #atLineStart = false;
-  // The last byte of the last piece was a comma: whether it ends a row is not known yet.
+  // The last byte of the last piece was a comma. It is not known yet whether it ends a row.
   #comma = false;
 
-  /** Whether the bytes so far can be all of them. */
+  /** Whether the bytes so far can be the whole input. */
   get isWhole(): boolean {
     return this.#part === 'start' || this.#part === 'closed' || this.#part === 'other';
   }
@@ -31,7 +32,7 @@ export class ArrayOfRows {
     while (from < chunk.length) {
       if (this.#part !== 'rows') {
         from = this.#outside(chunk, from);
-        // No row begins so, so that whoever reads them finds that these are none.
+        // Passed on with a `[`: no row begins with it, so the reader finds that these are not rows.
         if (!this.#is('other')) continue;
         return Buffer.concat([rows.subarray(0, length), Buffer.of(OPEN), chunk.subarray(from)]);
       }
@@ -54,7 +55,7 @@ export class ArrayOfRows {
     return rows.subarray(0, this.#comma ? length - 1 : length);
   }
 
-  // A byte of the lines around the rows; gives the place of the next one.
+  // Takes one byte of the lines around the rows; returns the position of the next one.
   #outside(chunk: Buffer, from: number): number {
     const isEnd = chunk[from] === NEWLINE;
     if (this.#part === 'opened' && !this.#atLineStart && isEnd) {

@@ -6,8 +6,8 @@ import { Stop } from './stop.js';
 const PING_TIMEOUT_MS = 5000;
 
 /**
- * What every engine does around its attempts: a place and then the deadline for each, its duration, and an end that
- * cancels all and waits for them.
+ * What every engine does around its attempts: gives each a place and then a deadline, measures its duration, and on
+ * close cancels all of them and waits for them.
  */
 export class Attempts<P extends Place> {
   readonly #permits: Permits<P>;
@@ -21,8 +21,8 @@ export class Attempts<P extends Place> {
   }
 
   /**
-   * Runs one attempt in a place as `Engine.run` does. `onEnd` is called with its duration before its place goes to the
-   * next one.
+   * Runs one attempt in a place, with the contract of `Engine.run`. `onEnd` is called with its duration before its
+   * place goes to the next attempt.
    */
   async run(
     request: EngineRequest,
@@ -34,7 +34,7 @@ export class Attempts<P extends Place> {
       const taking = this.#permits.take(stop);
       const place = taking instanceof Promise ? await taking : taking;
       if (place === undefined) return this.#notSent();
-      // From here on, because the time in the queue is not the query's.
+      // Measured from here: the time in the queue does not count as the query's.
       const startedMs = performance.now();
       try {
         if (request.begin?.() === false) return this.#notSent();
@@ -51,7 +51,10 @@ export class Attempts<P extends Place> {
     }
   }
 
-  /** Asks as `Engine.ping` does. `ask` need not end when it is stopped; `who` is what did not answer then. */
+  /**
+   * Pings, with the contract of `Engine.ping`. `ask` need not end when it is stopped; the failure then names `who` as
+   * what did not answer.
+   */
   async ping(
     signal: AbortSignal,
     who: string,
@@ -74,8 +77,8 @@ export class Attempts<P extends Place> {
   }
 
   /**
-   * Cancels what runs, and calls `release` when nothing does any more. A place that an attempt has left and that is
-   * still busy is not waited for: `release` is called when that has ended.
+   * Cancels what runs, and calls `release` when nothing runs any more. Does not wait for a place that is still busy
+   * after its attempt has left it: `release` is then called later, when the place is free.
    */
   close(release: () => Promise<void>): Promise<void> {
     this.#closed ??= (async () => {

@@ -1,20 +1,20 @@
 import type { StopSignal } from './stop.js';
 
-/** What one attempt at a time works in: a place at the server, or a session and a pipe of an engine in this process. */
+/** What one attempt at a time works in: a slot on the server, or a session and a pipe of an engine in this process. */
 export interface Place {
-  /** Set by an attempt that has ended before its place is free again. */
+  /** Set by an attempt that ends before its place is free again. */
   busyUntil?: Promise<void> | undefined;
 }
 
 /**
- * The places of an engine, given out in order of asking: as many at once as there are, and no more than `limit` says at
- * the time.
+ * The places of an engine, given out in the order of the requests. No more are out at once than exist, and no more than
+ * `limit` returns at the time.
  */
 export class Permits<P extends Place> {
   readonly #free: P[];
   readonly #limit: () => number;
   readonly #waiting: ((place: P) => void)[] = [];
-  // Places that attempts left behind, and that are busy all the same.
+  // Places that their attempts have left, but that are still busy.
   readonly #held = new Set<Promise<void>>();
   #taken = 0;
 
@@ -23,12 +23,15 @@ export class Permits<P extends Place> {
     this.#limit = limit;
   }
 
-  /** Settles when no place is busy that its attempt has left; `undefined` where none is. */
+  /** Settles when no place is busy any more that its attempt has left; `undefined` if there is none. */
   get settled(): Promise<unknown> | undefined {
     return this.#held.size === 0 ? undefined : Promise.allSettled(this.#held);
   }
 
-  /** A place, at once where one is free; `undefined` where the signal aborts first. To be given back. */
+  /**
+   * Returns a place: at once if one is free, otherwise as a promise; `undefined` if the signal aborts first. Give it
+   * back with {@link give}.
+   */
   take(signal: StopSignal): P | undefined | Promise<P | undefined> {
     if (signal.aborted) return undefined;
     const place = this.#next();
@@ -47,7 +50,7 @@ export class Permits<P extends Place> {
     });
   }
 
-  /** Gives a place back, which goes to the next attempt when it is not busy any more. */
+  /** Gives a place back; it goes to the next attempt as soon as it is not busy. */
   give(place: P): void {
     const { busyUntil } = place;
     if (busyUntil === undefined) this.#putBack(place);

@@ -1,4 +1,4 @@
-// A Buffer takes about 100 bytes beside its own, and a list of many is slow to shift.
+// A Buffer takes about 100 bytes beyond its content, and shifting a long list is slow.
 const SMALL_BYTES = 1024;
 const JOINED = 256;
 
@@ -9,10 +9,10 @@ const JOINED = 256;
 export class Pieces {
   #list: Buffer[] = [];
   #bytes = 0;
-  // So many at the end are small and not joined.
+  // How many at the end are small and not joined yet.
   #loose = 0;
 
-  /** All of them together. */
+  /** The size of all pieces together. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -33,13 +33,13 @@ export class Pieces {
     }
   }
 
-  /** Forgets the first one. */
+  /** Drops the first piece. */
   shift(): void {
     this.#bytes -= this.#list.shift()?.length ?? 0;
     this.#loose = Math.min(this.#loose, this.#list.length);
   }
 
-  /** Gives all of them away. */
+  /** Returns all pieces, and keeps none. */
   take(): Buffer[] {
     const list = this.#list;
     this.#list = [];
@@ -48,7 +48,7 @@ export class Pieces {
     return list;
   }
 
-  /** All of them as one. */
+  /** All pieces as one buffer. */
   joined(): Buffer {
     return Buffer.concat(this.#list);
   }

@@ -5,19 +5,19 @@ import type { EndpointOptions, ServerLimits, ServerWatcher } from './clickhouse/
 import type { EmbeddedOptions } from './embedded/engine.js';
 import type { Engine } from './engine.js';
 
-/** What opens a server, and asks one about itself. Each call loads the package of the engine when it is the first. */
+/** Opens a server, or asks one about itself. The first call loads the engine's package. */
 export interface ServerEngine extends EngineFacts {
   readonly name: EngineName;
   readonly data: 'server';
   /** Errors: QrunError `ENGINE_*`, `CONFIG`. */
   open(options: ClickHouseOptions, signal: AbortSignal): Promise<Engine>;
-  /** The limits of one that may be away or refuse us: then the reason. Errors: QrunError `CONFIG`. */
+  /** The limits of a server, or the reason if it is away or refuses us. Errors: QrunError `CONFIG`. */
   limits(options: EndpointOptions, signal?: AbortSignal): Promise<ServerLimits | QrunError>;
-  /** To look at one again and again. Errors: QrunError `CONFIG`. */
+  /** For looking at one repeatedly. Errors: QrunError `CONFIG`. */
   watch(options: EndpointOptions): Promise<ServerWatcher>;
 }
 
-/** What opens an engine on a data directory. */
+/** Opens an engine on a data directory. */
 export interface DirectoryEngine extends EngineFacts {
   readonly name: EngineName;
   readonly data: 'directory';
@@ -46,18 +46,18 @@ const embedded: DirectoryEngine = {
 
 const REGISTRY: Readonly<Record<EngineName, ServerEngine | DirectoryEngine>> = { clickhouse, embedded };
 
-/** The engine of a name, with what it takes to use it. */
+/** The engine of this name, with what it takes to use it. */
 export function engineOf(name: EngineName): ServerEngine | DirectoryEngine {
   return REGISTRY[name];
 }
 
-/** The engine of a configuration that names a server. */
+/** The engine of this name if it runs as a server, otherwise `undefined`. */
 export function serverEngineOf(name: EngineName): ServerEngine | undefined {
   const engine = engineOf(name);
   return engine.data === 'server' ? engine : undefined;
 }
 
-/** The engines that need nothing but their package. */
+/** The engines that need only their package. */
 export function localEngines(): DirectoryEngine[] {
   return Object.values(REGISTRY).filter(engine => engine.data === 'directory');
 }

@@ -12,30 +12,31 @@ import { Pieces } from './pieces.js';
 import { type SpoolShare, type SpoolSpace, tooLarge } from './spool-space.js';
 
 /**
- * Rows of one result: lines, each proven to be one JSON object with a newline behind it and nothing else
- * ({@link RowProof}), in valid UTF-8. Held in memory, or in an unlinked temporary file where they are larger than the spool threshold.
+ * Rows of one result: lines, each proven to be one JSON object followed by a newline and nothing else
+ * ({@link RowProof}), in valid UTF-8. Held in memory, or in an unlinked temporary file if they are larger than the
+ * spool threshold.
  */
 export interface ResultBody {
   readonly rows: number;
   readonly sizeBytes: number;
-  /** Where the bytes are: `memory` costs its size in resident memory, `spool` nothing. */
+  /** Where the bytes are: `memory` costs its size in resident memory, `spool` costs none. */
   readonly kind: 'memory' | 'spool';
-  /** The bytes in order, in pieces of any size that are not cut at line ends; may be called again. */
+  /** The bytes in order, in pieces of any size that need not end at line ends; may be called again. */
   chunks(): AsyncIterable<Buffer>;
-  /** The bytes at once for a body in memory, `undefined` for a spooled one. */
+  /** All bytes in one buffer for a body in memory, `undefined` for a spooled one. */
   bytes(): Buffer | undefined;
-  /** Gives the memory or the file back. Safe to call twice. */
+  /** Releases the memory or the file. Safe to call twice. */
   dispose(): Promise<void>;
 }
 
-/** Where a result that is too large for memory goes, and from which size on. */
+/** Where results go that are too large for memory, and from which size on. */
 export interface SpoolOptions {
-  /** An existing directory; the file in it has no name, so that it is gone with the process. */
+  /** An existing directory. The file in it is unlinked at once, so it disappears with the process. */
   readonly directory: string;
   readonly thresholdBytes: number;
-  /** A result that is larger is a failure, `RESULT_TOO_LARGE`; without it there is no limit. */
+  /** A larger result fails with `RESULT_TOO_LARGE`. Without it there is no limit. */
   readonly limitBytes?: number;
-  /** What all results in files share. */
+  /** The space that all spooled results share. */
   readonly space?: SpoolSpace;
 }
 
@@ -43,43 +44,43 @@ export interface SpoolOptions {
 export const SPOOL_THRESHOLD_BYTES = 1024 * 1024;
 
 /**
- * How much of a text that is no rows is kept. An exception block in a body is at most 16 KiB by the server's
- * documentation; texts of older servers have no limit, but a message longer than this helps nobody.
+ * How much is kept of output that is not rows. An exception block in a body is at most 16 KiB according to the server's
+ * documentation. Messages of older servers have no limit, but one longer than this helps nobody.
  */
 export const TAIL_BYTES = 64 * 1024;
-// The server's exception follows the last row and nothing follows it: what goes on for longer is none.
+// The server's exception comes after the last row, and nothing comes after it. Longer output is not an exception.
 const BEHIND_FAULT_BYTES = 1024 * 1024;
 const READ_BYTES = 256 * 1024;
 const NO_BYTES = Buffer.alloc(0);
 const NEWLINE = 10;
 
-/** What a file may have made of its rows by settings of its own. */
+/** What the settings in a file may have done to the form of its rows. */
 export interface RowShape {
-  /** They may be the elements of an array; then these are the rows. */
+  /** They may be elements of an array, which are then the rows. */
   readonly mayBeArray?: boolean;
-  /** The last of them may be `{"exception": "Code: ..."}`. */
+  /** The last one may be `{"exception": "Code: ..."}`. */
   readonly mayEndWithException?: boolean;
 }
 
 /** Why the bytes so far are not rows. */
 export interface NotRows {
   readonly reason: string;
-  /** All lines but the last are rows, and the last has no end: the bytes stop too early. */
+  /** All lines but the last are rows, and the last has no end: the bytes stopped too early. */
   readonly cut: boolean;
-  /** The last 64 KiB that were received, from a line start on: where a server's exception stands. */
+  /** The last 64 KiB that were received, from a line start on: a server's exception is found there. */
   readonly tail: string;
-  /** They may be rows, but are too many, or there is no room for them now: the failure that is. */
+  /** Set if they may be rows, but are too many or there is no room for them now. */
   readonly failure?: Failure;
 }
 
 /**
  * Collects the bytes of one answer and proves that they are rows.
  *
- * Bytes are accepted in any pieces. From the first line that is no row on, nothing more is stored, only the
- * tail is kept, so that the caller can look for the server's exception in it. Not safe for concurrent calls
- * of `write`; a rejected `write` (QrunError `WRITE_FAILED`, spool disk full) leaves nothing behind.
+ * Bytes are accepted in pieces of any size. From the first line on that is not a row, only the tail is kept, so that
+ * the caller can look for the server's exception in it. Concurrent calls of `write` are not safe. A rejected `write`
+ * (QrunError `WRITE_FAILED`, spool disk full) leaves nothing behind.
  *
- * Without spool options the rows are proven and counted, but not kept: for the output of a statement that is
+ * Without spool options the rows are proven and counted, but not kept. This is for the output of a statement that is
  * not the result.
  */
 export class ResultWriter {
@@ -89,13 +90,13 @@ export class ResultWriter {
   #share: SpoolShare | undefined;
   #sizeBytes = 0;
   readonly #proof = new RowProof();
-  // At most 3 bytes of a character that the last chunk cut.
+  // At most 3 bytes of a character that was cut at the end of the last chunk.
   #cutCharacter: Buffer = NO_BYTES;
   #bad: string | undefined;
   #failure: Failure | undefined;
-  // Bytes from the piece on in which the first line stands that is no row.
+  // Bytes since the first line that is not a row, counted from the start of its piece.
   #behindFault = 0;
-  // The newest chunks, together just over TAIL_BYTES: where an exception that ends the body stands.
+  // The newest chunks, together just over TAIL_BYTES: an exception that ends the body is in them.
   readonly #recent = new Pieces();
   readonly #array: ArrayOfRows | undefined;
 
@@ -104,7 +105,7 @@ export class ResultWriter {
     this.#array = shape?.mayBeArray ? new ArrayOfRows() : undefined;
   }
 
-  /** Adds bytes. A promise is returned only while the bytes go to the spool: awaiting it is the back-pressure. */
+  /** Adds bytes. Returns a promise only when the bytes go to the spool; awaiting it is the back-pressure. */
   write(chunk: Buffer): Promise<void> | undefined {
     if (chunk.length === 0) return undefined;
     this.#remember(chunk);
@@ -130,8 +131,8 @@ export class ResultWriter {
   }
 
   /**
-   * Whether nothing that comes can make a result of it any more, so that the rest need not be sent. To be asked after a
-   * `write`, and when its promise has resolved.
+   * Whether nothing that follows can make a result of it any more, so that the rest need not be sent. Check it after
+   * each `write`, and again when its promise has resolved.
    */
   get isRefused(): boolean {
     return this.#failure !== undefined || this.#behindFault > BEHIND_FAULT_BYTES;
@@ -140,20 +141,20 @@ export class ResultWriter {
   #refuse(failure: Failure): Promise<void> {
     this.#failure = failure;
     this.#bad = failure.message;
-    // The space at once, for those beside it.
+    // Frees the space at once, for other results.
     return this.discard();
   }
 
-  /** The newest bytes as text, at most 64 KiB, from a line start on. */
+  /** The newest bytes as a string: at most 64 KiB, from a line start on. */
   get tail(): string {
     const bytes = this.#recent.joined();
-    // Pieces are forgotten only while this much remains.
+    // Pieces are dropped only while this much remains.
     if (bytes.length < TAIL_BYTES) return bytes.toString('utf8');
     const cut = bytes.subarray(-TAIL_BYTES);
     return cut.subarray(cut.indexOf(NEWLINE) + 1).toString('utf8');
   }
 
-  /** The body, or why the bytes are not rows. The writer is of no use afterwards. */
+  /** Returns the body, or why the bytes are not rows. The writer cannot be used afterwards. */
   async finish(): Promise<ResultBody | NotRows> {
     const isOpen = this.#proof.isOpen || this.#array?.isWhole === false;
     if (this.#bad !== undefined || isOpen) {
@@ -179,7 +180,7 @@ export class ResultWriter {
 
   #scan(chunk: Buffer): void {
     const fault = this.#proof.take(chunk);
-    // ASCII is UTF-8; most answers are nothing else. Of two faults that of the encoding says more.
+    // Most answers are ASCII only and need no check. If there are two faults, the one of the encoding says more.
     if (fault !== undefined || this.#proof.sawNonAscii || this.#cutCharacter.length > 0) {
       this.#checkEncoding(chunk);
     }
@@ -191,7 +192,7 @@ export class ResultWriter {
   #checkEncoding(chunk: Buffer): void {
     const text = this.#cutCharacter.length === 0 ? chunk : Buffer.concat([this.#cutCharacter, chunk]);
     const whole = text.length - cutCharacterBytes(text);
-    // Nearly every answer is one piece, and cuts no character.
+    // Nearly every answer is one piece, with no character cut.
     const isWhole = whole === text.length;
     this.#cutCharacter = isWhole ? NO_BYTES : Buffer.from(text.subarray(whole));
     if (!isUtf8(isWhole ? text : text.subarray(0, whole))) {
@@ -233,7 +234,7 @@ export class ResultWriter {
   }
 }
 
-// How many bytes at the end begin a UTF-8 character that is not complete yet (0 to 3).
+// How many bytes at the end belong to a UTF-8 character that is not complete yet (0 to 3).
 function cutCharacterBytes(text: Buffer): number {
   for (let back = 1; back <= Math.min(3, text.length); back += 1) {
     const byte = text[text.length - back] ?? 0;
@@ -245,7 +246,7 @@ function cutCharacterBytes(text: Buffer): number {
   return 0;
 }
 
-// Other results give their files back when they are recorded. A run that cannot spool cannot go on.
+// Worth waiting: other results release their files when they are recorded, and a run that cannot spool cannot go on.
 const SPOOL_TRIES = 300;
 const SPOOL_WAIT_MS = 100;
 

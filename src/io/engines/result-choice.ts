@@ -2,8 +2,8 @@ import type { Statement } from '../../core/sql/statement.js';
 import { type ResultBody, ResultWriter } from './result-body.js';
 
 /**
- * Chooses, among the answers of a query's statements, the one that is its result (see `RowsOf`). It owns the answers
- * that it is given.
+ * Chooses the result of a query among the answers of its statements (see `RowsOf`). It owns the answers that it is
+ * given.
  */
 export class ResultChoice {
   readonly #statements: readonly Statement[];
@@ -15,13 +15,13 @@ export class ResultChoice {
     this.#lastAnswer = statements.findLastIndex(statement => statement.rows === 'yes');
   }
 
-  /** Whether the answer of this statement can be the result. That of any other need not be kept. */
+  /** Whether the answer of this statement can be the result. Other answers need not be kept. */
   mayBe(index: number): boolean {
     if (index <= this.#lastAnswer) return index === this.#lastAnswer;
     return this.#statements[index]?.rows === 'maybe';
   }
 
-  /** Takes a statement's answer, and disposes what is not the result: it or the one before. */
+  /** Takes a statement's answer, and disposes whichever is not the result: this one or the one before. */
   async take(index: number, body: ResultBody): Promise<void> {
     const isResult = this.mayBe(index) && (index === this.#lastAnswer || body.rows > 0);
     const other = isResult ? this.#body : body;
@@ -29,14 +29,14 @@ export class ResultChoice {
     await other?.dispose();
   }
 
-  /** The result, which the caller owns from now on; no rows where no statement gave any. */
+  /** Returns the result, which the caller owns from now on; an empty one if no statement returned rows. */
   async finish(): Promise<ResultBody> {
     const body = this.#body ?? (await emptyBody());
     this.#body = undefined;
     return body;
   }
 
-  /** Disposes what was taken and not given out. */
+  /** Disposes what was taken but not given out. */
   async dispose(): Promise<void> {
     await this.#body?.dispose();
   }

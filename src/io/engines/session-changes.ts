@@ -3,9 +3,9 @@ import type { RowShape } from './result-body.js';
 
 /** What the statements of a file have set so far in the session that they share. */
 export class SessionChanges {
-  /** The settings that were named. */
+  /** The settings that were set by name. */
   readonly names = new Set<string>();
-  /** Settings that were not named have changed too, or cannot be changed any more. */
+  /** Whether settings that were not named have changed too, or can no longer be changed. */
   others = false;
 
   /** Notes a statement that has succeeded. */
@@ -20,7 +20,7 @@ export class SessionChanges {
     return this.others || this.names.has(name) || statement.settingNames.includes(name);
   }
 
-  /** How the rows of `statement` may look; `undefined` for rows as usual. */
+  /** The form that the rows of `statement` may have; `undefined` for the usual one. */
   shapeOf(statement: Statement): RowShape | undefined {
     if (!this.others && this.names.size === 0 && statement.settingNames.length === 0) {
       return undefined;

@@ -12,8 +12,9 @@ const FILE = 'qrun-setup.json';
 const NOTE_VERSION = 2;
 
 /**
- * Which data a chain of setup files has made in a directory that the user manages: its identity. `undefined` for a
- * fresh one, when the note cannot be read, and for those of earlier versions, which could outlive a failed setup.
+ * Returns the identity of the data that a chain of setup files has made in a directory that the user manages. Returns
+ * `undefined` for a fresh directory, for a note that cannot be read, and for a note of an earlier version, because
+ * those could outlive a failed setup.
  */
 export function readSetupNote(dataDirectory: string): string | undefined {
   let note: unknown;
@@ -26,15 +27,15 @@ export function readSetupNote(dataDirectory: string): string | undefined {
   return version === NOTE_VERSION && typeof identity === 'string' ? identity : undefined;
 }
 
-// What qrun or the engine leaves in a directory that it has opened, whatever became of the rest.
+// What qrun or the engine leaves in a directory that it has opened, whatever happened to the rest.
 const MARKS = ['qrun.lock', FILE];
 const ENGINE_MARKS = ['store', 'metadata'];
-// What a disk of its own begins with.
+// What a newly formatted disk contains.
 const NO_CONTENT = 'lost+found';
 
 /**
- * Refuses a directory as data that holds something else: the engine removes files under some names of its own there. One
- * that is empty, or not there, is as good as data.
+ * Refuses a data directory that holds something other than data, because the engine removes files with certain names in
+ * it. Accepts one that is empty or does not exist.
  *
  * Errors: QrunError `CONFIG`.
  */
@@ -43,20 +44,20 @@ export function checkDataDirectory(dataDirectory: string): void {
   try {
     names = readdirSync(dataDirectory).filter(name => name !== NO_CONTENT);
   } catch {
-    // Not there, or not to be read: whoever opens it says so.
+    // Missing or unreadable: opening it will report that.
     return;
   }
   const holds = (name: string): boolean => names.includes(name);
   if (names.length === 0 || MARKS.some(holds) || ENGINE_MARKS.every(holds)) return;
-  throw new QrunError('CONFIG', `${dataDirectory} is no data directory, and it is not empty`, {
+  throw new QrunError('CONFIG', `${dataDirectory} is not a data directory, and it is not empty`, {
     hint: 'name an empty or a new one with --data-dir: the engine would remove and make files there; nothing was touched',
   });
 }
 
 /**
- * Removes the note, durably: before the first statement of a setup, so that no note outlives one that fails.
+ * Removes the note durably. Called before the first statement of a setup, so that no note outlives a setup that fails.
  *
- * Errors: QrunError `SETUP_FAILED`: nothing may run then.
+ * Errors: QrunError `SETUP_FAILED`; nothing may run then.
  */
 export async function removeSetupNote(dataDirectory: string): Promise<void> {
   try {
@@ -73,9 +74,9 @@ export async function removeSetupNote(dataDirectory: string): Promise<void> {
 }
 
 /**
- * Makes all data in a directory durable that no engine has open.
+ * Makes all data in a directory durable. No engine may have it open.
  *
- * Errors: QrunError `SETUP_FAILED`: the chain then runs again.
+ * Errors: QrunError `SETUP_FAILED`; the chain then runs again.
  */
 export async function syncData(dataDirectory: string): Promise<void> {
   try {
@@ -86,9 +87,9 @@ export async function syncData(dataDirectory: string): Promise<void> {
 }
 
 /**
- * Notes, durably, what a whole chain has made; after {@link syncData}.
+ * Notes durably what a whole chain has made. Call {@link syncData} first.
  *
- * Errors: QrunError `SETUP_FAILED`: the chain then runs again.
+ * Errors: QrunError `SETUP_FAILED`; the chain then runs again.
  */
 export async function writeSetupNote(dataDirectory: string, identity: string): Promise<void> {
   try {
@@ -107,32 +108,33 @@ function noteError(dataDirectory: string, cause: unknown): QrunError {
   );
 }
 
-// The one lock that is not flock(2) (see FileLock), because here it is the better one. It has to be seen by all machines
-// that share the sweep's directory, and some file systems keep flock(2) on one machine (NFS with local locks, SMB) or
-// refuse it; a directory is made by one alone on all of them. No kernel ends it with its holder, so that its age must, and
-// two may hold it for a moment: setups survive that, because they are idempotent; a log would not.
+// The only lock that is not flock(2) (see FileLock). It must be visible to all machines that share the sweep's
+// directory, but some file systems keep flock(2) local to one machine (NFS with local locks, SMB) or refuse it. On all
+// of them, only one process succeeds in creating a directory. The kernel does not release this lock when its holder
+// dies, so it expires by age, and two processes may hold it for a moment. Setups survive that because they are
+// idempotent; a log would not.
 //
-// A setup may take minutes; the holder renews its lock every 15 s, so that a dead one is noticed in 30.
+// A setup may take minutes. The holder renews its lock every 15 s, so a dead holder is noticed within 30 s.
 const STALE_MS = 30_000;
 const WAIT_MS = 600_000;
 const RETRY_MS = 250;
 
-/** How the setup of a server waits for another one. */
+/** How the setup of a server waits for another setup. */
 export interface SetupWait {
   /** Ends the wait; the work has a signal of its own. */
   readonly signal: AbortSignal;
-  /** Told once when another one has the lock. */
+  /** Called once, when another process holds the lock. */
   readonly onWait?: () => void;
-  /** Ten minutes where it is not given. */
+  /** Ten minutes by default. */
   readonly limitMs?: number;
 }
 
 /**
- * Runs `work` while no other qrun of the same sweep prepares a server, on whatever machine. This lock saves work
- * and confusion; it guards no data (setup files are idempotent, results have the kernel lock of their log).
+ * Runs `work` while no other qrun of the same sweep prepares a server, on any machine. This lock avoids duplicate work
+ * and confusion; it does not guard data (setup files are idempotent, results have the kernel lock of their log).
  *
- * Errors: QrunError `SETUP_FAILED` when another one holds it for ten minutes (`limitMs`) or it cannot be taken at
- * all; the signal's reason when it aborts during the wait; the errors of `work`.
+ * Errors: QrunError `SETUP_FAILED` if another process holds the lock for ten minutes (`limitMs`) or it cannot be taken
+ * at all; the signal's reason if it aborts during the wait; the errors of `work`.
  */
 export async function withSetupLock<T>(
   sweepRoot: string,
@@ -143,7 +145,7 @@ export async function withSetupLock<T>(
   try {
     return await work();
   } finally {
-    // Fails only when the lock was taken over, which is then the other one's to release.
+    // Fails only if the lock was taken over; it is then for the other process to release.
     await release().catch(() => {});
   }
 }
@@ -163,7 +165,7 @@ async function acquireSetupLock(
         lockfilePath: path,
         stale: STALE_MS,
         update: STALE_MS / 2,
-        // The work goes on: it may then run beside another setup, which setups survive by being idempotent.
+        // The work continues, perhaps at the same time as another setup. Setups survive that: they are idempotent.
         onCompromised: () => {},
       });
     } catch (cause) {
@@ -174,7 +176,7 @@ async function acquireSetupLock(
         });
       }
       if (performance.now() >= deadline) {
-        throw new QrunError('SETUP_FAILED', `another qrun prepares this sweep's server: ${path}`, {
+        throw new QrunError('SETUP_FAILED', `another qrun is preparing this sweep's server: ${path}`, {
           hint: 'wait for it; if none is running, remove that directory',
           cause,
         });
@@ -186,5 +188,5 @@ async function acquireSetupLock(
   }
 }
 
-// ENOENT: several took over the lock of a dead one at the same moment.
+// ENOENT: several processes took over the lock of a dead holder at the same moment.
 const HELD: ReadonlySet<string> = new Set(['ELOCKED', 'ENOENT']);

@@ -3,56 +3,57 @@ import { statfs } from 'node:fs/promises';
 import { type Failure, localFailure, ownFailure } from '../../core/engines/failure.js';
 import { formatSize } from '../../core/text/bytes.js';
 
-/** No result that is meant is larger; what is, would fill most disks before somebody looks. */
+/** No intended result is larger. A larger one would fill most disks before anybody noticed. */
 const MOST_RESULT_BYTES = 16 * 1024 ** 3;
 
-// What waits in memory needs no place to wait. Where even the log has no room for it, writing it says so, and nothing
-// is held against the query. On disks that keep a reserve for root, root goes on where nothing is free.
+// A result of up to this size waits in memory and needs no spool. If even the log has no room for it, writing the log
+// reports that, and the query is not blamed. On disks with a reserve for root, root can go on when nothing is free.
 const LEAST_RESULT_BYTES = 1024 * 1024;
 
 /** How large results may be, and how much of them may wait in spools at once. */
 export interface ResultLimits {
   /** Of one result, in bytes. */
   readonly limitBytes: number;
-  /** Shared by all queries of a run; absent where the free space is not known. */
+  /** Shared by all queries of a run; absent if the free space is not known. */
   readonly space?: SpoolSpace;
 }
 
 /**
- * The limits for results that wait in a directory and are appended to a log there. Without `maxResultBytes` one result
- * may take half of the space that is free now, because it needs it twice while it is recorded: 1 MiB at least, and 16 GiB at most.
+ * The limits for results that wait in a directory and are appended to a log there. Without `maxResultBytes`, one result
+ * may take half of the space that is free now, because it exists twice while it is recorded. That is at least 1 MiB and
+ * at most 16 GiB.
  *
- * Free is what is so for users without privileges; where the file system does not tell it, only the 16 GiB count.
+ * Free space is what users without privileges may use. If the file system does not state it, only the 16 GiB apply.
  */
 export function resultLimits(directory: string, maxResultBytes: number | undefined): ResultLimits {
   let free: number | undefined;
   try {
     free = freeIn(statfsSync(directory));
   } catch {
-    // Whoever writes there first says why that cannot be.
+    // The first write there will report the reason.
   }
   const limitBytes = maxResultBytes ?? largestFor(free);
   if (free === undefined) return { limitBytes };
   return { limitBytes, space: new SpoolSpace(async () => freeIn(await statfs(directory))) };
 }
 
-/** The largest result where so much is free, in bytes; where that is not known, only what nobody means is too large. */
+/** The largest result allowed when `freeBytes` are free, in bytes; if that is not known, the most for any result. */
 export function largestFor(freeBytes: number | undefined): number {
   if (freeBytes === undefined) return MOST_RESULT_BYTES;
   return Math.min(MOST_RESULT_BYTES, Math.max(LEAST_RESULT_BYTES, Math.floor(freeBytes / 2)));
 }
 
 function freeIn({ bavail, bsize, blocks }: StatsFs): number | undefined {
-  // Some virtual file systems have no blocks, and no limit either.
+  // Some virtual file systems report no blocks, and have no limit either.
   return blocks === 0 ? undefined : bavail * bsize;
 }
 
-// A look takes microseconds, and so much is written in ten milliseconds.
+// A look takes microseconds; writing this much takes ten milliseconds.
 const LOOK_BYTES = 8 * 1024 * 1024;
 
 /**
- * The space for results in spools, which must all have room a second time, in the log. It is looked at while they grow,
- * because the log grows too, and so do files of others.
+ * The space for results in spools. Each of them needs the same room again in the log. The free space is checked while
+ * they grow, because the log and files of others grow too.
  */
 export class SpoolSpace {
   readonly #look: () => Promise<number | undefined>;
@@ -62,27 +63,27 @@ export class SpoolSpace {
   #sinceBytes = 0;
   #usedBytes = 0;
 
-  /** `look` tells how much is free, or `undefined`. */
+  /** `look` returns how many bytes are free, or `undefined` if that is not known. */
   constructor(look: () => Promise<number | undefined>) {
     this.#look = look;
   }
 
-  /** What all results take that are in spools now. */
+  /** What all results that are in spools now take together. */
   get usedBytes(): number {
     return this.#usedBytes;
   }
 
-  /** A share for one result, empty. */
+  /** Returns an empty share for one result. */
   share(): SpoolShare {
     return new SpoolShare(this);
   }
 
-  /** Whether so many bytes more may be written. They count as used from now on, unless they may not. */
+  /** Whether `bytes` more may be written. If so, they count as used from now on. */
   async take(bytes: number): Promise<boolean> {
     this.#usedBytes += bytes;
     this.#sinceBytes += bytes;
     if (this.#isKnown && this.#sinceBytes < LOOK_BYTES && this.#hasRoom()) return true;
-    // Before a refusal as well.
+    // Look again before a refusal too.
     this.#freeBytes = await this.#look().catch(() => undefined);
     this.#isKnown = true;
     this.#sinceBytes = bytes;
@@ -91,7 +92,7 @@ export class SpoolSpace {
     return false;
   }
 
-  /** They are used no more. */
+  /** Counts `bytes` as no longer used. */
   free(bytes: number): void {
     this.#usedBytes -= bytes;
   }
@@ -112,8 +113,8 @@ export class SpoolShare {
   }
 
   /**
-   * Why so many bytes more may not be written, or `undefined` where they may: where other results wait too, this one
-   * can try again when they are recorded; else it is too large for the disk.
+   * Returns `undefined` if `bytes` more may be written, otherwise the reason why not. If other results wait too, this
+   * one can try again when they are recorded; otherwise it is too large for the disk.
    */
   async grow(bytes: number): Promise<Failure | undefined> {
     if (await this.#space.take(bytes)) {
@@ -124,7 +125,7 @@ export class SpoolShare {
     return this.#space.usedBytes > this.#bytes ? noSpace() : tooLargeForDisk(this.#bytes);
   }
 
-  /** Gives all of it back. Safe to call twice. */
+  /** Gives the whole share back. Safe to call twice. */
   free(): void {
     this.#isFree = true;
     this.#space.free(this.#bytes);
@@ -132,7 +133,7 @@ export class SpoolShare {
   }
 }
 
-/** A result is larger than it may be: the query's own failure, each time. */
+/** The failure of a result that exceeds the limit: the query's own, and the same on every attempt. */
 export function tooLarge(limitBytes: number): Failure {
   const message = `the result is larger than ${formatSize(limitBytes)}, and was not recorded: select less, split the query, or raise --max-result (without it: half of the space that was free beside the log, at most 16G)`;
   return ownFailure('RESULT_TOO_LARGE', 'permanent', message);
@@ -143,7 +144,7 @@ function tooLargeForDisk(bytes: number): Failure {
   return ownFailure('RESULT_TOO_LARGE', 'permanent', message);
 }
 
-// Nothing of the query, which runs again when others are recorded.
+// Not the query's fault: it runs again when other results are recorded.
 function noSpace(): Failure {
   const message = 'the results that wait to be recorded take what is free on the file system of the log';
   return { ...localFailure('ENOSPC', message), neverStarted: false };

@@ -1,9 +1,9 @@
 import { setMaxListeners } from 'node:events';
 
-// setTimeout fires at once beyond this (24.8 days).
+// setTimeout fires at once for a longer delay (24.8 days).
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** What is used of an AbortSignal where a {@link Stop} is as good. */
+/** The part of an AbortSignal that a {@link Stop} also offers. */
 export interface StopSignal {
   readonly aborted: boolean;
   addEventListener(type: 'abort', listener: () => void, options: { readonly once: true }): void;
@@ -11,10 +11,10 @@ export interface StopSignal {
 }
 
 /**
- * Why and when an attempt must stop: the deadline, or one of the signals. Dispose it.
+ * Says when and why an attempt must stop: the deadline, or one of the signals. Dispose it afterwards.
  *
- * It is a signal itself, for as many listeners as an attempt has: an AbortController and its events take longer
- * than hashing the query does (5 of 100 microseconds). {@link signal} is a real one, for those who need it.
+ * It is itself a signal for the few listeners of an attempt, because an AbortController and its events take longer than
+ * hashing the query (5 of 100 microseconds). {@link signal} is a real AbortSignal, for code that needs one.
  */
 export class Stop implements StopSignal {
   readonly #links: Link[] = [];
@@ -48,7 +48,7 @@ export class Stop implements StopSignal {
     return this.#why;
   }
 
-  /** Calls `listener` once when it stops; not if it has stopped already. */
+  /** Calls `listener` once when it stops; never if it has stopped already. */
   addEventListener(_type: 'abort', listener: () => void, _options?: { readonly once: true }): void {
     if (this.#why === undefined) this.#listeners.push(listener);
   }
@@ -85,8 +85,8 @@ export class Stop implements StopSignal {
   }
 }
 
-// One listener for all attempts that share a signal: adding one to an AbortSignal and taking it away again costs
-// more the more there are, and AbortSignal.any holds on to its sources for as long as they live.
+// One listener for all attempts that share a signal: adding a listener to an AbortSignal and removing it costs more the
+// more there are, and AbortSignal.any keeps references to its sources for as long as they live.
 const followers = new WeakMap<AbortSignal, Followers>();
 
 function followersOf(signal: AbortSignal): Followers {
@@ -101,8 +101,8 @@ function followersOf(signal: AbortSignal): Followers {
   return all;
 }
 
-// A ring, and no Set: the tables of one that changes with each query point from the oldest to the newest, so that
-// what was in them stays in memory until the next collection of the whole heap.
+// A linked ring, not a Set. The hash tables of a Set that changes with each query point from the oldest to the newest,
+// so their old entries stay in memory until the next full GC.
 class Followers {
   readonly #ring = new Link(undefined);
 
@@ -137,7 +137,7 @@ class Link {
     link.#previous = this;
   }
 
-  /** Leaves the ring, and forgets it. Safe to call twice. */
+  /** Removes the link from its ring. Safe to call twice. */
   remove(): void {
     this.#previous.next = this.next;
     this.next.#previous = this.#previous;

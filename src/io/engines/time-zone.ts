@@ -2,19 +2,19 @@ import { existsSync, readlinkSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { readState } from '../files/read-file.js';
 
-/** What libc takes for the time zone of the machine. */
+/** Where libc finds the time zone of the machine. */
 const LOCAL_TIME = '/etc/localtime';
 const TIME_ZONE = '/etc/timezone';
 const ZONES = '/usr/share/zoneinfo';
-// Zones that no result can tell from UTC but by its name.
+// Zones that differ from UTC only in their name.
 const UTC = /^(?:Etc\/)?(?:UTC|UCT|Zulu|Universal|GMT|GMT[+-]?0|Greenwich)$/;
-// Links to links to ... are a circle after these.
+// A longer chain of links is taken for a cycle.
 const MAX_LINKS = 8;
 
 /**
- * The time zone that a process with this environment is in, by its name in the tz database, and `UTC` for all names
- * of that. It is what TZ says (also as `:Asia/Tokyo`, or as a path of a zone's file), else the machine's. It is not
- * checked to exist. Cost: some microseconds.
+ * Returns the time zone of a process with this environment: its name in the tz database, or `UTC` for all names of UTC.
+ * It is the one that TZ names (also as `:Asia/Tokyo`, or as the path of a zone file), otherwise the machine's. Does not
+ * check that the zone exists. Cost: some microseconds.
  */
 export function localTimeZone(
   env: Readonly<Record<string, string | undefined>>,
@@ -34,13 +34,13 @@ function canonical(name: string): string {
 function ofMachine(path: string): string {
   const linked = ofPath(path);
   if (linked !== undefined) return linked;
-  // No link, but a copy of a zone's file: Debian notes its name.
+  // Not a link but a copy of a zone file: Debian notes its name.
   const noted = read(TIME_ZONE)?.trim();
   if (noted !== undefined && /^[\w+/-]+$/.test(noted)) return noted;
   return existsSync(path) ? new Intl.DateTimeFormat().resolvedOptions().timeZone : 'UTC';
 }
 
-// The name of the zone whose file this is, or is a link to.
+// The name of the zone whose file this path is or links to.
 function ofPath(path: string): string | undefined {
   let at = path;
   for (let links = 0; links < MAX_LINKS; links += 1) {
@@ -64,15 +64,15 @@ function read(path: string): string | undefined {
 }
 
 /**
- * Whether the embedded engine will know a time zone: by the files of the machine, else by what Node knows. The names
- * are matched as they are written, as the engine does it.
+ * Whether the embedded engine will know a time zone: according to the files of the machine, otherwise to what Node
+ * knows. Names are matched exactly as written, as in the engine.
  */
 export function isTimeZone(name: string): boolean {
   if (name === 'UTC') return true;
   if (!/^[A-Za-z][\w+-]*(?:\/[\w+-]+)*$/.test(name)) return false;
   if (statSync(join(ZONES, name), { throwIfNoEntry: false })?.isFile() === true) return true;
   try {
-    // It takes any spelling, and may call the zone by another name; a name in another spelling is none.
+    // Intl accepts any case, and may return another name for the zone. A name in the wrong case is not accepted.
     const known = new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone;
     return known === name || known.toLowerCase() !== name.toLowerCase();
   } catch {

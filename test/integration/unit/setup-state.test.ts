@@ -101,7 +101,7 @@ describe('withSetupLock', () => {
     );
     expect([code, message]).toEqual([
       'SETUP_FAILED',
-      `another qrun prepares this sweep's server: ${join(root, '.qrun', 'setup.lock')}`,
+      `another qrun is preparing this sweep's server: ${join(root, '.qrun', 'setup.lock')}`,
     ]);
   });
 

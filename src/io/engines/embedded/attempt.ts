@@ -17,10 +17,10 @@ import { type CallAnswer, type Connections, NO_OUTPUT } from './connections.js';
 import type { ResultPipe } from './pipe.js';
 import { Session, type SettingsMap } from './session.js';
 
-/** What one query at a time runs in. */
+/** The place that one query at a time runs in. */
 export interface Slot extends Place {
   readonly pipe: ResultPipe;
-  /** Stays for the next query only where nothing of the last one is left in it. */
+  /** Kept for the next query only if nothing of the last one is left in it. */
   session: Session | undefined;
 }
 
@@ -28,36 +28,37 @@ export interface Slot extends Place {
 export interface EmbeddedContext {
   readonly connections: Connections;
   readonly spool: SpoolOptions;
-  /** How long a cancel may take. */
+  /** How long a cancel may take, in milliseconds. */
   readonly cancelLimitMs: number;
-  /** Of qrun, and over them those of the user for all queries. */
+  /** The settings of qrun, overridden by those of the user for all queries. */
   readonly settings: Settings;
   readonly access: EmbeddedAccess;
 }
 
-// The engine's own limit lies behind ours, so that the failure is always named TIMEOUT; it ends a query that
-// could not be cancelled.
+// The engine's own limit comes later than ours, so that the failure is always named TIMEOUT. It ends a query that could
+// not be cancelled.
 const ENGINE_LIMIT_MARGIN_S = 1;
-// These give any number of rows, so theirs go through the pipe. What SHOW, EXPLAIN and the like give is small.
+// These can return any number of rows, so their results go through the pipe. Those of SHOW, EXPLAIN and the like are
+// small.
 const LARGE_RESULTS: ReadonlySet<string> = new Set(['SELECT', 'WITH', 'FROM']);
 const SYNTAX_ERROR = 62;
 
 type Answer<T> = ({ readonly ok: true } & T) | { readonly ok: false; readonly failure: Failure };
 
-/** One run of one query in a slot. `run` keeps the promises of `Engine.run`; call it once. */
+/** One run of one query in a slot. `run` has the contract of `Engine.run`; call it once. */
 export class EmbeddedAttempt {
   readonly #request: EngineRequest;
   readonly #stop: Stop;
   readonly #slot: Slot;
   readonly #context: EmbeddedContext;
-  // Resolves when the running call must not go on: the deadline, an abort, a spool that cannot be written, or a result
-  // that is too large.
+  // Resolves when the running call must stop: because of the deadline, an abort, a spool that cannot be written, or a
+  // result that is too large.
   readonly #halted: Promise<undefined>;
   #halt: () => void = () => undefined;
   #wasSent = false;
   #elapsedMs = 0;
   readonly #changes = new SessionChanges();
-  // A call that could not be cancelled, and runs on.
+  // A call that could not be cancelled and is still running.
   #lost: Promise<CallAnswer> | undefined;
 
   constructor(request: EngineRequest, stop: Stop, slot: Slot, context: EmbeddedContext) {
@@ -105,12 +106,12 @@ export class EmbeddedAttempt {
       const stats = { elapsed_ms: Math.round(this.#elapsedMs * 1000) / 1000 };
       return { ok: true, body: await choice.finish(), stats };
     } finally {
-      // Something is still held only where a later statement failed.
+      // Something is still held only if a later statement failed.
       await choice.dispose();
     }
   }
 
-  // A session that is as the query wants it: that of the slot, or a new one.
+  // Returns a session with the settings that the query needs: the slot's, or a new one.
   async #openSession(): Promise<Answer<{ session: Session }>> {
     const { query, parameters, settings: ofRequest, timeoutMs } = this.#request;
     const names = query.statements.flatMap(statement => statement.parameters.map(({ name }) => name));
@@ -124,7 +125,7 @@ export class EmbeddedAttempt {
     if (kept?.accepts(settings, withoutValue)) {
       const answer = await this.#set(kept, settings);
       if (answer.ok || this.#stop.why !== undefined) return answer.ok ? { ok: true, session: kept } : answer;
-      // `readonly` is set, and with it nothing can be changed any more.
+      // `readonly` is set in it, so nothing can be changed any more.
     }
     this.#discardSession();
     try {
@@ -162,7 +163,7 @@ export class EmbeddedAttempt {
     const outside = outsideUse(statement, this.#context.access, sent);
     if (outside !== undefined) return { ok: false, failure: refusedFailure(outside) };
     if (statement.parameters.length > 0) {
-      // Set already, except where two statements name a parameter with different types.
+      // Already set, unless two statements name a parameter with different types.
       const set = await this.#set(session, this.#parametersOf(statement));
       if (!set.ok) return set;
     }
@@ -171,11 +172,11 @@ export class EmbeddedAttempt {
     this.#wasSent = true;
     if (isResult) {
       const shape = this.#changes.shapeOf(statement);
-      // Only these take INTO OUTFILE, and only in ClickHouse's own dialect.
+      // Only these accept INTO OUTFILE, and only in ClickHouse's own dialect.
       const isQuery = statement.rows === 'yes' && LARGE_RESULTS.has(statement.keyword);
       if (!isQuery) return await this.#resultInMemory(session, sql, shape);
       const answer = await this.#resultByPipe(session, sql, shape);
-      // The clause that names the pipe may be what the parser stumbles over, and is in the text of the error.
+      // The parser may have failed on the clause that names the pipe, and the message then contains that clause.
       if (answer.ok || answer.failure.code !== SYNTAX_ERROR || !statement.readOnly) return answer;
       return await this.#resultInMemory(session, sql, shape);
     }
@@ -185,14 +186,14 @@ export class EmbeddedAttempt {
     return { ok: true, body: undefined };
   }
 
-  // Where the file has a log_comment of its own, the mark is in the text.
+  // If the file sets a log_comment of its own, the mark goes into the SQL.
   #sqlOf(session: Session, statement: Statement): string | Failure {
     const { text, data } = statement;
     if (data !== undefined && hasRawBytes(data) && !/\bvalues[`"]?$/i.test(text)) {
       const message = 'the embedded engine takes inline data of this format only in UTF-8';
       return ownFailure('SQL_INVALID', 'permanent', `${message}: save the file as UTF-8, or use VALUES`);
     }
-    // A line end before the data, because the format is read up to one; to VALUES it means nothing.
+    // The engine reads the format up to a line end, so one comes before the data. VALUES ignores it.
     const sql = escapeRawBytes(data === undefined ? text : `${text}\n${data}`);
     return this.#changes.mayHaveSet(statement, 'log_comment') ? `${markComment(session)}${sql}` : sql;
   }
@@ -267,7 +268,7 @@ export class EmbeddedAttempt {
     this.#slot.session = undefined;
   }
 
-  // Why the attempt was stopped counts for more than how the engine ended it.
+  // Why the attempt was stopped takes precedence over how the engine ended it.
   #failed(failure: Failure | undefined): EngineOutcome {
     const { why } = this.#stop;
     if (why === undefined && failure !== undefined) return { ok: false, failure };
@@ -284,7 +285,7 @@ export class EmbeddedAttempt {
   }
 }
 
-// What is left of a file was not sent, what stands before it has ended.
+// The rest of the file was not sent; the statements before it have ended.
 function stoppedBetween(): Failure {
   return ownFailure('ABORTED', 'transient', 'stopped between two statements');
 }
@@ -298,7 +299,8 @@ function markComment(session: Session): string {
 }
 
 /**
- * The rows, if they are rows and as many as the engine counted: it does not report that a write has failed.
+ * Returns the rows if they are rows and as many as the engine counted. The count matters because the engine does not
+ * report a failed write.
  */
 async function proven(writer: ResultWriter, rowCount: number): Promise<Answer<{ body: ResultBody }>> {
   const result = await writer.finish();

@@ -2,7 +2,7 @@ import { type EmbeddedAccess, NO_ACCESS } from '../../../core/engines/embedded/a
 import { QrunError } from '../../../core/errors.js';
 import { withOwnConfig } from './config.js';
 
-/** What one call of chDB gives: the bytes of the result and what the engine counted. */
+/** What one call of chDB returns: the bytes of the result, and what the engine counted. */
 export interface ChdbResult {
   bytes(): Uint8Array;
   /** Rows of the result. */
@@ -13,30 +13,30 @@ export interface ChdbResult {
 
 /**
  * A connection of chDB: a session of its own (settings, USE, temporary tables) on the data that all connections
- * of the process share. Calls on one connection run one after the other, each in a thread of libuv.
+ * of the process share. Calls on one connection run one after the other, each in a libuv thread.
  */
 export interface ChdbConnection {
   queryAsync(sql: string, options: { readonly format: string }): Promise<ChdbResult>;
-  /** Returns at once; calls that run are waited for before the connection goes. */
+  /** Returns at once; the connection is closed when its running calls have ended. */
   close(): void;
 }
 
-// What is used of the package.
+// The part of the package that qrun uses.
 interface Chdb {
   readonly Session: new (path: string, options: { readonly connectionArgs: string[] }) => ChdbConnection;
 }
 
-/** Opens a connection to a data directory, under {@link withOwnConfig}; it throws where that cannot be opened. */
+/** Opens a connection to a data directory, under {@link withOwnConfig}; throws if the directory cannot be opened. */
 export type Connect = (path: string) => ChdbConnection;
 
 /**
- * The way to open connections, after loading chDB (about 50 ms and 250 MB, once in a process).
+ * Loads chDB (about 50 ms and 250 MB, once per process) and returns a function that opens connections.
  *
- * By chDB's sessions and not by its `chdb/connection`, which is the same behind the interface of
- * @clickhouse/client and loads that package's common part: 24 ms more.
+ * Uses chDB's sessions, not its `chdb/connection`. That is the same behind the interface of @clickhouse/client, but
+ * loads that package's common part, which takes 24 ms more.
  *
- * `access`: what SQL may reach. Rejects with QrunError `ENGINE_MISSING` where the optional package is not installed, or has no build for this
- * platform.
+ * `access`: what SQL may reach. Rejects with QrunError `ENGINE_MISSING` if the optional package is not installed or has
+ * no build for this platform.
  */
 export async function loadChdb(
   access: EmbeddedAccess = NO_ACCESS,

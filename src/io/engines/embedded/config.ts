@@ -3,24 +3,24 @@ import { platform, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type EmbeddedAccess, embeddedConfig } from '../../../core/engines/embedded/access.js';
 
-// Of files that have no name any more, by what they allow; elsewhere /dev/fd/N is no path to open once more.
+// Paths of unlinked configuration files, by what they allow. Linux only: elsewhere /dev/fd/N cannot open a file again.
 const nameless = new Map<string, string>();
 
 /**
- * Calls `use` with the arguments under which libchdb obeys qrun's configuration alone, and returns what it returns.
+ * Calls `use` with the arguments that make libchdb obey only qrun's configuration, and returns its result.
  *
- * Without them it takes `config.xml` or `clickhouse-local.{xml,yaml,yml}` of the current directory, of
- * `~/.clickhouse-local` or of `/etc/clickhouse-local`, whoever wrote it: that decides where the data lies, which
- * programs SQL may start, and where a log is written. The file is read while `use` runs, when no other connection of
- * the process is open; it also says what SQL may reach (see {@link embeddedConfig}).
+ * Without them libchdb reads `config.xml` or `clickhouse-local.{xml,yaml,yml}` from the current directory, from
+ * `~/.clickhouse-local` or from `/etc/clickhouse-local`, whoever wrote it. Such a file decides where the data is, which
+ * programs SQL may start, and where a log is written. qrun's file is read while `use` runs, if no other connection of
+ * the process is open. It also says what SQL may reach (see {@link embeddedConfig}).
  *
- * Errors: those of the system where TMPDIR cannot be written to; what `use` throws.
+ * Errors: those of the system if TMPDIR cannot be written to; what `use` throws.
  */
 export function withOwnConfig<T>(access: EmbeddedAccess, use: (connectionArgs: readonly string[]) => T): T {
   const key = `${access.files} ${access.network}`;
   const known = nameless.get(key);
   if (known !== undefined) return use([`--config-file=${known}`]);
-  // In a directory that nobody else can put a `conf.d` into.
+  // In a new directory, so that nobody else can put a `conf.d` beside the file.
   const directory = mkdtempSync(join(tmpdir(), 'qrun-engine-'));
   try {
     const path = join(directory, 'qrun.xml');

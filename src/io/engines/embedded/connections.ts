@@ -8,21 +8,21 @@ export type CallAnswer =
   | { readonly ok: true; readonly result: ChdbResult }
   | { readonly ok: false; readonly failure: Failure };
 
-/** The output format of calls whose output nobody wants. */
+/** The output format of calls whose output is not needed. */
 export const NO_OUTPUT = 'Null';
 
-// How many connections are closed together. chDB keeps a closed connection until the calls end that ran when it
-// was closed, and remembers for each of them all others that wait: the cost of a batch grows with its square.
+// How many connections are closed together. chDB keeps a closed connection until the calls that ran when it was closed
+// have ended, and remembers for each of them all others that wait. So the cost of a batch grows with its square.
 const CLOSE_BATCH = 256;
 
 const FIRST_WAIT_MS = 25;
 const LONGEST_WAIT_MS = 400;
 
 /**
- * The connections of one engine: opens them, runs calls on them, and closes those that are done with.
+ * The connections of one engine: opens them, runs calls on them, and closes those that are no longer needed.
  *
- * One of them, opened first and closed last, is never given out: it keeps the engine up when no other is open,
- * and carries what must not wait behind queries (KILL QUERY, ping).
+ * One connection, opened first and closed last, is never given out. It keeps the engine up when no other is open, and
+ * runs what must not wait behind queries (KILL QUERY, ping).
  */
 export class Connections {
   readonly #connect: () => ChdbConnection;
@@ -33,19 +33,19 @@ export class Connections {
   readonly #discarded: ChdbConnection[] = [];
   #isClosing = false;
 
-  /** `onClosed`: called when the last connection was closed. */
+  /** `onClosed` is called when the last connection has been closed. */
   constructor(connect: () => ChdbConnection, onClosed: () => void = () => {}) {
     this.#connect = connect;
     this.#onClosed = onClosed;
     this.#control = connect();
   }
 
-  /** A new connection (0.3 to 0.5 ms, on this thread). To be given to {@link discard} in the end. */
+  /** Opens a new connection (0.3 to 0.5 ms, on this thread). Give it to {@link discard} in the end. */
   open(): ChdbConnection {
     return this.#connect();
   }
 
-  /** Runs one statement. One call at a time on a connection: the next one would wait in a thread of libuv. */
+  /** Runs one statement. Make one call at a time on a connection: a second one would wait in a libuv thread. */
   run(connection: ChdbConnection, sql: string, format: string): Promise<CallAnswer> {
     const answer: Promise<CallAnswer> = connection
       .queryAsync(sql, { format })
@@ -58,7 +58,7 @@ export class Connections {
     return answer;
   }
 
-  /** Runs one statement on the connection that is reserved for such calls, after those before it. */
+  /** Runs one statement on the reserved connection, after the earlier ones there. */
   control(sql: string): Promise<CallAnswer> {
     const answer = this.#lastControl.then(() => this.run(this.#control, sql, 'JSONEachRow'));
     this.#lastControl = answer;
@@ -66,9 +66,9 @@ export class Connections {
   }
 
   /**
-   * Cancels the query that runs in `call`, and resolves with how the call has ended: chDB has no other cancel
-   * than KILL QUERY. `which` is a condition on system.processes that only this query meets. Resolves with
-   * `undefined` when the call has not ended within `limitMs`.
+   * Cancels the query that runs in `call`, and resolves with how the call ended, or with `undefined` if it has not
+   * ended within `limitMs`. Uses KILL QUERY, the only way to cancel in chDB. `which` is a condition on system.processes
+   * that only this query meets.
    */
   async cancel(call: Promise<CallAnswer>, which: string, limitMs: number): Promise<CallAnswer | undefined> {
     let answer: CallAnswer | undefined;
@@ -77,12 +77,12 @@ export class Connections {
     });
     const limit = sleep(limitMs, true, { ref: false });
     for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
-      // Never SYNC: it would not return. Again and again, because the first may come before the query is known.
+      // Never SYNC: it would not return. Repeated, because the first KILL may come before the query is known.
       const kill = this.control(`KILL QUERY WHERE ${which} ASYNC`);
       const wait = kill.then(() => sleep(waitMs, undefined, { ref: false }));
       const isOver = await Promise.race([call, wait, limit]);
       if (answer !== undefined) {
-        // Later it could meet the next query, which writes into the same pipe.
+        // A later KILL could meet the next query, which writes into the same pipe.
         await kill;
         return answer;
       }
@@ -96,7 +96,7 @@ export class Connections {
     this.#closeDiscarded();
   }
 
-  /** Closes all connections that were discarded, and the reserved one. Nothing may run any longer. */
+  /** Closes all discarded connections and the reserved one. No call may be running. */
   async close(): Promise<void> {
     await this.#lastControl;
     for (const connection of this.#discarded.splice(0)) connection.close();
@@ -115,13 +115,13 @@ export class Connections {
   }
 }
 
-// By the text, because the classes of chDB's errors are not those that its users can import.
+// Judged by the message, because the classes of chDB's errors are not the ones that its users can import.
 function failureOf(error: unknown): Failure {
   const message = error instanceof Error ? error.message : String(error);
   const known = parseServerError(message);
   if (known === undefined) return ownFailure('ENGINE_FAILED', 'unknown', message);
   const failure = serverFailure(known);
-  // It runs in this process.
+  // The engine runs in this process.
   const shortage = engineShortage(message);
   return shortage === undefined ? failure : { ...failure, kind: 'transient', shortage };
 }

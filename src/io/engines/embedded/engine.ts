@@ -20,48 +20,48 @@ import { openPipes, type ResultPipes } from './pipe.js';
 
 /** Where the data of the engine is and how it is used. */
 export interface EmbeddedOptions {
-  /** Made where it does not exist. One process at a time can have it open. */
+  /** Created if it does not exist. One process at a time can have it open. */
   readonly dataDirectory: string;
   /** How many queries are given to the engine at once; it runs {@link embeddedSlots} of them. */
   readonly concurrency: number;
   readonly spool: SpoolOptions;
   /** The user's settings for all queries. */
   readonly settings: Settings;
-  /** What SQL may reach beyond the data; nothing where it is not given. */
+  /** What SQL may reach beyond the data; nothing by default. */
   readonly access?: EmbeddedAccess;
-  /** For dates without one; that of the process where it is not given. One for the life of the process. */
+  /** The time zone of dates that name none; by default that of the process. It is fixed for the life of the process. */
   readonly timeZone?: string;
-  /** How many queries run at once, where it is not to be {@link embeddedSlots}. */
+  /** How many queries run at once, if it is not to be {@link embeddedSlots}. */
   readonly slots?: number;
   /**
-   * How long a query may take to end after it was cancelled, milliseconds; 5,000 where it is not given. Then `run`
-   * resolves although the query may still run, and its slot stays taken until it has ended.
+   * How long a query may take to end after it was cancelled, in milliseconds; 5,000 by default. After that `run`
+   * resolves although the query may still run, and its slot stays taken until the query has ended.
    */
   readonly cancelLimitMs?: number;
 }
 
 const EMBEDDED_SETTINGS: Settings = {
   ...ENGINE_SETTINGS,
-  // Two threads for each query that format nothing: 2,000 in place of 1,550 light queries a second on 2 cores.
-  // A result of 300 MB takes 1.5 s in place of 1.2 s.
+  // Saves two threads per query that format nothing: 2,000 instead of 1,550 light queries a second on 2 cores.
+  // A result of 300 MB takes 1.5 s instead of 1.2 s.
   output_format_parallel_formatting: '0',
 };
 // A query ends at its next block, and a block takes seconds at most.
 const CANCEL_LIMIT_MS = 5000;
-// Of the threads of libuv: one for KILL QUERY, one for the files of the process.
+// libuv threads kept free: one for KILL QUERY, one for the files of the process.
 const OTHER_THREADS = 2;
 
 /**
- * How many queries the engine runs at once: as many as it has use for, where there are as many queries and the process
- * has threads for them. Each running query holds a thread of libuv, of which there are 4 unless UV_THREADPOOL_SIZE was
- * set before the process used the first; with none left nothing could be cancelled. Of queries that are not light fewer
- * run: see {@link LightLoad}.
+ * Returns how many queries the engine runs at once: as many as it can use, but no more than `concurrency`, and no more
+ * than the process has threads for. Each running query holds a libuv thread. There are 4 unless UV_THREADPOOL_SIZE was
+ * set before the process used the first one; with none left, nothing could be cancelled. Fewer queries run if they are
+ * not light: see {@link LightLoad}.
  */
 export function embeddedSlots(concurrency: number, cores: number, threads: number): number {
   return Math.max(1, Math.min(concurrency, ENGINES.embedded.mostQueries(cores), threads - OTHER_THREADS));
 }
 
-// As libuv reads it: at most 1,024, and 1 for what is no number.
+// As libuv reads it: at most 1,024, and 1 if it is not a number.
 function threads(): number {
   const value = process.env.UV_THREADPOOL_SIZE;
   return value === undefined ? 4 : Math.min(1024, Math.max(1, Number.parseInt(value, 10) || 1));
@@ -70,12 +70,12 @@ function threads(): number {
 /**
  * Opens the engine `embedded`: ClickHouse inside this process (chDB), on a data directory.
  *
- * Rejects with QrunError `ENGINE_MISSING` (the package chdb is not there or not for this platform), `CONFIG`
+ * Rejects with QrunError `ENGINE_MISSING` (the package chdb is not installed, or not for this platform), `CONFIG`
  * (directory, time zone, settings; all bad settings at once), `DATA_LOCKED` (another process has the directory open) or
- * `ENGINE_UNREACHABLE` (`signal` aborted). It takes about 0.2 s and 250 MB, the first time in a process. Aborting
- * `signal` ends the opening; it does not close an open engine.
+ * `ENGINE_UNREACHABLE` (`signal` aborted). Takes about 0.2 s and 250 MB the first time in a process. Aborting `signal`
+ * ends the opening; it does not close an open engine.
  *
- * An open engine must be closed before the process ends: a process cannot exit before its queries have.
+ * An open engine must be closed before the process ends: a process cannot exit before its queries have ended.
  */
 export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal): Promise<Engine> {
   const path = resolve(options.dataDirectory);
@@ -89,9 +89,9 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
   goOn();
   const cores = availableParallelism();
   const slots = options.slots ?? embeddedSlots(options.concurrency, cores, threads());
-  // Begun first, because another process makes them while this one is busy with loading chDB.
+  // Started first, because another process makes the pipes while this one is busy loading chDB.
   const opening = openPipes(slots);
-  // It may fail before it is waited for.
+  // It may fail before it is awaited.
   opening.catch(() => undefined);
   let connections: Connections | undefined;
   try {
@@ -119,10 +119,10 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
   }
 }
 
-// The engine reads the variable when it is opened for the first time; the system's own zone would decide without it.
+// The engine reads TZ when it is opened for the first time. Without it the system's own zone would apply.
 function useTimeZone(name: string): void {
   if (!isTimeZone(name)) {
-    throw new QrunError('CONFIG', `the time zone ${JSON.stringify(name)} is none that ClickHouse knows`, {
+    throw new QrunError('CONFIG', `the time zone ${JSON.stringify(name)} is not known to ClickHouse`, {
       hint: 'set TZ to a name of the tz database, such as UTC or Asia/Tokyo',
     });
   }

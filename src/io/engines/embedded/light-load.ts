@@ -1,11 +1,13 @@
-// A query that takes less is light. On the embedded engine one of 10 ms of CPU takes 80 ms beside 15 others on 2 cores.
+// A query that takes less is light. On the embedded engine, a query of 10 ms of CPU takes 80 ms beside 15 others on 2
+// cores.
 const LIGHT_MS = 100;
-// So many light ones in a row, and the next ones will be light too; a quick error among heavy ones says nothing.
+// After this many light queries in a row, the next ones are expected to be light too. A quick error among heavy queries
+// says nothing.
 const LIGHT_IN_A_ROW = 16;
 
 /**
- * Decides how many queries may run at once: `heavy` of them, and any number while queries are light. A heavy query
- * brings the limit back; what runs goes on.
+ * Decides how many queries may run at once: `heavy` of them, or any number while queries are light. A heavy query
+ * restores the limit; queries that already run are not affected.
  */
 export class LightLoad {
   readonly #heavy: number;
@@ -15,7 +17,7 @@ export class LightLoad {
     this.#heavy = heavy;
   }
 
-  /** How many may run at this time. */
+  /** How many queries may run now. */
   get limit(): number {
     return this.#inARow >= LIGHT_IN_A_ROW ? Number.POSITIVE_INFINITY : this.#heavy;
   }

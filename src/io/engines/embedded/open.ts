@@ -17,9 +17,11 @@ import { prepareContent } from './data/content.js';
 import { type DataHolder, isAlive, lockDataDirectory } from './data/lock.js';
 
 /**
- * Connections to a data directory, which is made where it does not exist.
+ * Opens connections to a data directory, which is created if it does not exist.
  *
- * Rejects with QrunError `CONFIG` where it cannot be made, read and written, or is no data directory or holds what `access` does not allow, and `DATA_LOCKED` where another process has it open (one process at a time can, so it is not waited for).
+ * Rejects with QrunError `CONFIG` if the directory cannot be created, read and written, is not a data directory, or
+ * holds what `access` does not allow. Rejects with `DATA_LOCKED`, without waiting, if another process has it open: one
+ * process at a time can.
  */
 export async function openConnections(
   connect: Connect,
@@ -38,7 +40,7 @@ export async function openConnections(
   const lock = await lockDataDirectory(path);
   if (!('release' in lock)) throw locked(path, lock);
   try {
-    // One that another program has open changes beneath the look; it is refused below.
+    // A directory that another program has open could change during the check; it is refused below.
     if ((await statusHolder(path)) === undefined) prepareContent(path, access);
     return await connectTo(connect, path, () => lock.release());
   } catch (error) {
@@ -47,12 +49,12 @@ export async function openConnections(
   }
 }
 
-// One that does not know qrun's lock (another program with chDB) may come and go meanwhile.
+// A program with chDB that does not know qrun's lock may open and close the directory in the meantime.
 const CONNECT_TRIES = 3;
 
 async function connectTo(connect: Connect, path: string, onClosed: () => void): Promise<Connections> {
   for (let tries = 1; ; tries += 1) {
-    // Asked before, because chDB writes why it could not open a directory to standard error, and nowhere else.
+    // Checked first, because chDB reports why it could not open a directory only on standard error.
     const holder = await statusHolder(path);
     if (holder !== undefined) throw locked(path, holder);
     const before = await statusFile(path);
@@ -61,7 +63,7 @@ async function connectTo(connect: Connect, path: string, onClosed: () => void): 
     } catch (cause) {
       const message = (cause as Error).message;
       if (/one active data directory|still releasing/i.test(message)) {
-        throw new QrunError('CONFIG', `this process has another data directory open than ${path}`, {
+        throw new QrunError('CONFIG', `this process has a data directory other than ${path} open`, {
           hint: 'close the engine of the other directory first: chDB opens one directory in a process',
           cause,
         });
@@ -91,7 +93,7 @@ function locked(path: string, { pid, since }: DataHolder): QrunError {
   });
 }
 
-// The engine writes `PID: 123`, `Started at: ...` into the file `status`, behind taking a lock on it.
+// The engine writes `PID: 123`, `Started at: ...` into the file `status` after taking a lock on it.
 async function statusFile(path: string): Promise<{ pid: number; since: string | undefined } | undefined> {
   const text = await readFile(join(path, 'status'), 'utf8').catch(() => '');
   const pid = Number(/^PID: (\d+)/m.exec(text)?.[1]);
@@ -99,7 +101,7 @@ async function statusFile(path: string): Promise<{ pid: number; since: string | 
   return Number.isInteger(pid) ? { pid, since } : undefined;
 }
 
-// Who holds the lock, where Linux tells; the file outlives a process that was killed, the lock does not.
+// Who holds the lock, if Linux tells. The file outlives a process that was killed; the lock does not.
 async function statusHolder(path: string): Promise<DataHolder | undefined> {
   const pid = Number(/^pid (\d+)/.exec(lockHolder(join(path, 'status')) ?? '')?.[1]);
   if (!Number.isInteger(pid) || pid === process.pid) return undefined;
@@ -107,7 +109,7 @@ async function statusHolder(path: string): Promise<DataHolder | undefined> {
   return { pid, since: writer?.pid === pid ? writer.since : undefined };
 }
 
-// By trying it: only where the engine has just failed to get it.
+// Finds out by trying to take the lock. Call it only when the engine has just failed to get it.
 async function isLocked(path: string): Promise<boolean> {
   try {
     const lock = await FileLock.open(path);
@@ -124,9 +126,9 @@ async function isLocked(path: string): Promise<boolean> {
 const CRASHES = ['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS'] as const;
 
 /**
- * Lets a crash of the engine end the process at once, with a core dump where the system makes one. The engine's own
- * handlers wait five minutes in the crashed thread for a thread that would print a report, and which chDB does not
- * start: a crash would look like a hang.
+ * Makes a crash of the engine end the process at once, with a core dump if the system writes one. The engine's own
+ * handlers wait five minutes in the crashed thread for a thread that prints a report, but chDB does not start that
+ * thread: a crash would look like a hang.
  */
 export async function dieOfCrashes(): Promise<void> {
   const libc = await loadLibc();
@@ -137,8 +139,8 @@ export async function dieOfCrashes(): Promise<void> {
 }
 
 /**
- * Rejects with QrunError `ENGINE_REFUSED` where SQL could reach more than `access` allows: an engine that reads qrun's
- * configuration otherwise, or not at all, would open with everything allowed and say nothing.
+ * Rejects with QrunError `ENGINE_REFUSED` if SQL could reach more than `access` allows. An engine that reads qrun's
+ * configuration differently, or not at all, would silently open with everything allowed.
  */
 export async function refuseMoreAccess(connections: Connections, access: EmbeddedAccess): Promise<void> {
   const answer = await connections.control('SHOW GRANTS');
@@ -156,7 +158,7 @@ const ALWAYS_MORE =
 const MORE_THAN_DATA = new RegExp(`${ALWAYS_MORE.source}|\\b(?:FILE|SQLITE)\\b`);
 const NETWORK = /\b(?:URL|REMOTE|S3|HDFS|AZURE|MYSQL|POSTGRES|MONGO|REDIS|KAFKA|CLUSTER)\b/;
 
-/** The version of the engine, as `26.7.2.1`, and the time zone of dates that name none. */
+/** Returns the version of the engine, such as `26.7.2.1`, and the time zone of dates that name none. */
 export async function engineFacts(
   connections: Connections,
 ): Promise<{ readonly version: string; readonly timeZone: string }> {
@@ -166,7 +168,7 @@ export async function engineFacts(
 }
 
 /**
- * Resolves when the engine takes all of the user's settings; else rejects with QrunError `CONFIG`, which lists
+ * Resolves if the engine accepts all of the user's settings. Otherwise rejects with QrunError `CONFIG`, which lists
  * everything that is wrong with them.
  */
 export async function checkSettings(connections: Connections, settings: Settings): Promise<void> {
@@ -195,7 +197,7 @@ export async function checkSettings(connections: Connections, settings: Settings
 async function tryOut(connections: Connections, settings: Settings): Promise<CallAnswer | { ok: true }> {
   const entries = Object.entries(settings);
   if (entries.length === 0) return { ok: true };
-  // On a connection of its own, because a setting stays on it.
+  // On a separate connection, because settings stay on their connection.
   const connection = connections.open();
   try {
     return await connections.run(connection, setStatement(new Map(entries)), NO_OUTPUT);

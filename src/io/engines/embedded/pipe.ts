@@ -11,28 +11,28 @@ import type { ResultWriter } from '../result-body.js';
 
 // The capacity of a pipe on Linux: one read empties it.
 const BUFFER_BYTES = 64 * 1024;
-// By its file descriptor a pipe can be opened again although its name is gone. Elsewhere /dev/fd/N only gives the
-// same descriptor once more, which is open for reading.
+// On Linux a pipe without a name can be opened again by its file descriptor. Elsewhere /dev/fd/N only duplicates the
+// descriptor, which is open for reading.
 const NAMELESS = process.platform === 'linux';
 
 /**
  * A named pipe that ClickHouse writes rows into (`INTO OUTFILE ... APPEND`) and qrun reads from.
  *
- * A file would not do: ClickHouse does not report that a write to an OUTFILE has failed, so that a full disk
- * would cut a result in silence. Results in memory would cost five times their size. A pipe cannot be full for
- * longer than it takes to read it, and holds 64 KiB.
+ * A file would not do: ClickHouse does not report a failed write to an OUTFILE, so a full disk would silently cut a
+ * result. Results in memory would cost five times their size. A pipe cannot be full for longer than it takes to read
+ * it, and holds 64 KiB.
  *
- * One query at a time. As long as a query may write, the pipe must be read, or the query hangs, and the process
- * with it, because it cannot exit before its queries have ended.
+ * Use it for one query at a time. As long as a query may write, the pipe must be read. Otherwise the query hangs, and
+ * so does the process, because it cannot exit before its queries have ended.
  */
 export class ResultPipe {
   /** The path to write to. */
   readonly target: string;
   readonly #readFd: number;
-  // Keeps the pipe from ending whenever a query closes it.
+  // Keeps the reader from seeing the end of the pipe whenever a query closes it.
   readonly #writeFd: number;
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
-  // From the first query on: most of the pipes of an engine may never be needed.
+  // Made for the first query: most pipes of an engine may never be needed.
   #socket: Socket | undefined;
   #writer: ResultWriter | undefined;
   #onError: (() => void) | undefined;
@@ -40,15 +40,15 @@ export class ResultPipe {
   #error: unknown;
 
   constructor(path: string) {
-    // In this order and without waiting: a reader opens at once, a writer only where there is a reader.
+    // In this order and without blocking: a reader opens at once, a writer only if there is a reader.
     this.#readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     this.#writeFd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
     this.target = NAMELESS ? `/proc/self/fd/${this.#readFd}` : path;
   }
 
   /**
-   * Gives what is written from now on to `writer`. When it refuses the result or the spool cannot be written, `onError`
-   * is called once and the rest is dropped; in the second case {@link end} rejects.
+   * Passes what is written from now on to `writer`. If it refuses the result or the spool cannot be written, `onError`
+   * is called once and the rest is dropped. In the second case {@link end} rejects.
    */
   collect(writer: ResultWriter, onError: () => void): void {
     this.#socket ??= this.#open();
@@ -57,7 +57,7 @@ export class ResultPipe {
     this.#error = undefined;
   }
 
-  /** From now on what is written is read and dropped. */
+  /** Reads and drops what is written from now on. */
   drop(): void {
     this.#writer = undefined;
     this.#onError = undefined;
@@ -65,8 +65,8 @@ export class ResultPipe {
   }
 
   /**
-   * Resolves when everything that was written has reached the writer, which the pipe then forgets. To be called
-   * when the query has ended. Rejects with QrunError `WRITE_FAILED` when the spool could not be written.
+   * Resolves when everything that was written has reached the writer, and then releases the writer. Call it when the
+   * query has ended. Rejects with QrunError `WRITE_FAILED` if the spool could not be written.
    */
   async end(): Promise<void> {
     let length: number;
@@ -81,7 +81,7 @@ export class ResultPipe {
     if (this.#error !== undefined) throw this.#error;
   }
 
-  /** Closes the pipe. No query may write into it any longer. */
+  /** Closes the pipe. No query may write into it any more. */
   close(): void {
     if (this.#socket === undefined) closeSync(this.#readFd);
     else this.#socket.destroy();
@@ -89,8 +89,8 @@ export class ResultPipe {
   }
 
   /**
-   * Closes only the reading end, so that a query that still writes meets an error in place of a full pipe. For
-   * the moment before the process exits, when nobody will read any more.
+   * Closes only the reading end, so that a query that still writes gets an error instead of a full pipe. For the moment
+   * before the process exits, when nobody will read any more.
    */
   abandon(): void {
     closeSync(this.#readFd);
@@ -109,7 +109,7 @@ export class ResultPipe {
     return socket;
   }
 
-  // `false` stops the reading until the spool has taken the bytes. What is read nevertheless waits its turn.
+  // Returning `false` stops the reading until the spool has taken the bytes. Anything read meanwhile waits its turn.
   #take(length: number): boolean {
     const chunk = Buffer.from(this.#buffer.subarray(0, length));
     const written =
@@ -155,7 +155,7 @@ export class ResultPipe {
   }
 }
 
-/** Pipes that are open, and how to get rid of them. */
+/** Open pipes, and how to close them. */
 export interface ResultPipes {
   readonly pipes: readonly ResultPipe[];
   /** Closes the pipes and removes what is left of them in the file system. */
@@ -163,10 +163,10 @@ export interface ResultPipes {
 }
 
 /**
- * Opens `count` pipes. On Linux they have no name any more when this resolves, so that nothing is left of them
- * however the process ends; elsewhere they lie in a directory of their own in the directory for temporary files.
+ * Opens `count` pipes. On Linux they have no names any more when this resolves, so nothing is left of them however the
+ * process ends. Elsewhere they are in their own directory inside the directory for temporary files.
  *
- * Rejects with QrunError `CONFIG` where pipes cannot be made there.
+ * Rejects with QrunError `CONFIG` if pipes cannot be made there.
  */
 export async function openPipes(count: number): Promise<ResultPipes> {
   const place = tmpdir();
@@ -177,10 +177,10 @@ export async function openPipes(count: number): Promise<ResultPipes> {
     directory = undefined;
   };
   try {
-    // At once, so that the program starts before this thread does something else.
+    // Synchronously, so that mkfifo starts before this thread does something else.
     directory = mkdtempSync(join(place, 'qrun-pipes-'));
     const paths = Array.from({ length: count }, (_, index) => join(directory ?? place, `${index}`));
-    // Without execa, which takes 25 ms to load: each start on this engine waits for the pipes.
+    // Not with execa, which takes 25 ms to load: each start on this engine waits for the pipes.
     await promisify(execFile)('mkfifo', ['-m', '600', ...paths], { env: plainEnvironment() });
     for (const path of paths) pipes.push(new ResultPipe(path));
     if (NAMELESS) await remove();

@@ -8,11 +8,10 @@ export type SettingsMap = ReadonlyMap<string, string>;
 const MARK = 'log_comment';
 
 /**
- * A connection that queries run on one after the other, and what has been set on it.
+ * A connection that queries run on one after the other, with what has been set on it.
  *
- * A query may follow another on it only where nothing of that one is left: it was a plain SELECT that succeeded
- * (chDB puts the rows of a query that failed half-way in front of the connection's next result), and
- * {@link accepts} holds.
+ * A query may follow another one on it only if nothing of that one is left: it was a plain SELECT that succeeded, and
+ * {@link accepts} holds. (chDB puts the rows of a query that failed halfway in front of the connection's next result.)
  */
 export class Session {
   readonly connection: ChdbConnection;
@@ -26,8 +25,8 @@ export class Session {
   }
 
   /**
-   * Whether a query that wants `settings` may run here: nothing else was set, and none of the parameters that it
-   * names without having a value for them.
+   * Whether a query that needs `settings` may run here: nothing else has been set, and none of the parameters that the
+   * query names without having a value for them.
    */
   accepts(settings: SettingsMap, withoutValue: readonly string[]): boolean {
     for (const name of this.#set.keys()) {
@@ -36,7 +35,7 @@ export class Session {
     return withoutValue.every(name => !this.#set.has(`param_${name}`));
   }
 
-  /** Those of `settings`, and the mark, that are not set here yet. */
+  /** Returns those of `settings` and the mark that are not set here yet. */
   missing(settings: SettingsMap): SettingsMap {
     const wanted = new Map(settings).set(MARK, this.mark);
     for (const [name, value] of wanted) {
@@ -45,13 +44,13 @@ export class Session {
     return wanted;
   }
 
-  /** Notes that `settings` have been set, for a request that wants nothing else but parameters. */
+  /** Notes that `settings` have been set, for a request that needs nothing else except parameters. */
   note(settings: SettingsMap, request: { readonly settings: Settings; readonly timeoutMs: number }): void {
     for (const [name, value] of settings) this.#set.set(name, value);
     this.#isFor = { settings: request.settings, timeoutMs: request.timeoutMs };
   }
 
-  /** Whether the last that was set was for a request with the very same settings and deadline. */
+  /** Whether the settings were last set for a request with the very same settings and deadline. */
   isFor(settings: Settings, timeoutMs: number): boolean {
     return this.#isFor?.settings === settings && this.#isFor.timeoutMs === timeoutMs;
   }

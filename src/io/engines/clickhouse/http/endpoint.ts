@@ -46,7 +46,7 @@ export async function endpointOf(options: EndpointOptions): Promise<HttpEndpoint
   }
   // `http://me:1/2@host` is a host "me" to every reader of URLs, and the rest of a password its path.
   if (url.pathname.includes('@')) {
-    throw bad('has an @ behind the host', 'write / and @ in a user or a path as %2F and %40');
+    throw bad('has an @ after the host', 'write / and @ in a user or a path as %2F and %40');
   }
   if (url.search !== '' || url.hash !== '')
     throw bad('has parameters', 'settings are given with --set name=value');

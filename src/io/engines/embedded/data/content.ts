@@ -10,24 +10,24 @@ import { openToAppend } from '../../../files/open-file.js';
 import { readBytes } from '../../../files/read-file.js';
 import { makeDirectories, writeWhole } from '../../../files/write-file.js';
 
-// What qrun's engine never uses, and what would act where something did: no data of SQL lies there.
+// Directories that qrun's engine never uses. No SQL data belongs there, but their content could take effect.
 const NEVER_USED = ['user_scripts', 'named_collections', 'access', 'dictionaries_lib', 'workload'];
 const FUNCTIONS = 'user_defined';
-// A definition: metadata/db.sql, metadata/db/table.sql, store/abc/uuid/table.sql; or a change of a table's rows that
-// goes on when the directory is opened: store/abc/uuid/mutation_3.txt. What was being dropped is loaded too
+// A definition (metadata/db.sql, metadata/db/table.sql, store/abc/uuid/table.sql), or a mutation of a table's rows that
+// continues when the directory is opened (store/abc/uuid/mutation_3.txt). What was being dropped is loaded too
 // (table.sql.tmp_drop).
 const STORED = /\.sql(?:\.|$)|^mutation_\d+\.txt$/;
-// store/abc/uuid and data/db/table; what lies deeper are parts of tables.
+// store/abc/uuid and data/db/table. Anything deeper is a part of a table.
 const DEPTH = 3;
 
 /**
- * Looks at what a data directory holds before the engine loads it, and leaves in it the definition that stands in
- * place of the engine's function file() (which no grant covers), or takes it away where files are allowed.
+ * Checks the content of a data directory before the engine loads it. Also writes into it the definition that replaces
+ * the engine's function file(), which no grant covers, or removes that definition if files are allowed.
  *
- * What this engine has made under the same access always passes; what was made with more access, or put there by
- * somebody else, and would reach outside when it is loaded or used, does not.
+ * What this engine has made under the same access always passes. What was made with more access, or put there by
+ * somebody else, does not pass if it would reach outside when it is loaded or used.
  *
- * Throws QrunError `CONFIG`, also where something in it cannot be read or written.
+ * Throws QrunError `CONFIG`, also if something in the directory cannot be read or written.
  */
 export function prepareContent(path: string, access: EmbeddedAccess): void {
   try {
@@ -76,25 +76,25 @@ function lookAt(path: string, name: string, access: EmbeddedAccess): void {
   if (use !== undefined) throw refusal(path, name, refusalOf(use));
 }
 
-// The engine writes the commands of a mutation as it writes a string, without the quotes around it.
+// The engine writes the commands of a mutation like a string literal, but without the quotes.
 function unescaped(text: string): string {
   return text.replace(/\\([\s\S])/g, (_, character: string) => ESCAPES[character] ?? character);
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f', 0: '\0' };
 
-// The engine links data/db/table and metadata/db to a directory in its store, and makes no other links.
+// The engine links data/db/table and metadata/db to directories in its store, and makes no other links.
 const DIRECTORY_LINKS = /^(?:data\/[^/]+\/[^/]+|metadata\/[^/]+)$/;
 const IN_STORE = /^store\/[^/]+\/[^/]+$/;
 const slashed = (name: string): string => name.split(sep).join('/');
 
-// What another link leads to has not been looked at, and what is written goes where it leads.
+// The target of any other link has not been checked, and what is written would go there.
 function refuseOtherLink(path: string, name: string): void {
   let target: string;
   try {
     target = realpathSync(join(path, name));
   } catch {
-    // Left behind where data was moved or dropped: nothing can be made behind the link to a directory.
+    // Left over from data that was moved or dropped. Nothing can be created through a dangling link to a directory.
     if (DIRECTORY_LINKS.test(slashed(name))) return;
     throw refusal(path, name, 'it is a link that leads nowhere');
   }
@@ -115,7 +115,7 @@ function entriesOf(directory: string): Dirent[] {
 
 function refusal(path: string, name: string, why: string): QrunError {
   return new QrunError('CONFIG', `the data directory ${path} is not opened: ${name}: ${why}`, {
-    hint: 'allow it if the directory is yours and you know what is in it; else remove the directory or choose another one with --data-dir',
+    hint: 'allow it if the directory is yours and you know what is in it; otherwise remove the directory or choose another one with --data-dir',
   });
 }
 
@@ -131,13 +131,13 @@ function closeFileFunction(path: string, access: EmbeddedAccess): void {
   }
   if (entriesOf(directory).some(({ name }) => name === FUNCTION_FILE)) {
     if (decodeSql(readBytes(file, 'query', { follow: false })) === DEFINITION) return;
-    // Never written into: it may be shared with other data.
+    // Replaced, never overwritten: the file may be shared with other data.
     rmSync(file);
   }
   makeDirectories(directory);
   const { fd } = openToAppend(file, 'query', { follow: false, mode: 0o600 });
   try {
-    // Not synced: each opening looks.
+    // Not synced: it is checked each time the directory is opened.
     writeWhole(fd, DEFINITION);
   } finally {
     closeSync(fd);

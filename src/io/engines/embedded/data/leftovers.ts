@@ -22,9 +22,9 @@ const ENGINE_ENTRIES: ReadonlySet<string> = new Set(
 );
 
 /**
- * The data of a {@link DataStore}: one leftover for each identity, with all its copies and what dead processes left of
- * it. `isCurrent` says whether a unit that is there now would use the data; it gets the note, or `undefined` for data
- * that no setup made, with the logs of its copies.
+ * Returns the data of a {@link DataStore}: one leftover for each identity, with all its copies and what dead processes
+ * left of it. `isCurrent` says whether a unit that exists now would use the data. It is called with the note, or
+ * `undefined` for data that no setup made, and with the logs of the copies.
  */
 export async function findData(
   directory: string,
@@ -55,7 +55,7 @@ async function dataOf(
   const holder = await whileLocked(directory, identity, async () => {});
   const units = [...new Set(owners.map(({ unit }) => unit))].sort();
   const made = note?.chain.map(({ file }) => file).join(', ');
-  // What was begun and not ended says nothing about itself.
+  // A setup that was begun but did not end has left no note.
   const files = made ?? (identity === NO_SETUP ? 'no setup' : 'a setup that has not ended');
   const known = note !== undefined || identity === NO_SETUP;
   const logs = owners.map(({ log }) => log);
@@ -74,7 +74,8 @@ function partsOf(directory: string, identity: string): string[] {
   return namesIn(directory).filter(name => IDENTITY.exec(name)?.[0] === identity);
 }
 
-// Under all locks of an identity: nobody builds, copies or works on it. Gives who does, where somebody does.
+// Runs `work` under all locks of an identity, so that nobody builds, copies or works on it. If somebody does, returns
+// who that is instead.
 async function whileLocked(
   directory: string,
   identity: string,
@@ -102,7 +103,7 @@ async function whileLocked(
   }
 }
 
-// The data first: what is left when this dies in the middle is still found, and nothing of it counts.
+// Removes the data first: if this dies midway, the rest is still found, and none of it counts as data.
 async function removeData(directory: string, identity: string): Promise<void> {
   const path = join(directory, identity);
   const copies = `${path}${COPIES_SUFFIX}`;
@@ -114,15 +115,15 @@ async function removeData(directory: string, identity: string): Promise<void> {
   for (const name of partsOf(directory, identity).filter(isRemains)) {
     await rm(join(directory, name), { recursive: true, force: true });
   }
-  // While they are held: whoever waits for one sees that its name is gone, and takes a new one.
+  // While the locks are held: whoever waits for one sees that its file is gone, and takes a new one.
   for (const name of namesIn(copies)) remove(join(copies, name));
   await rmdir(copies).catch(() => {});
   remove(`${path}${LOCK_SUFFIX}`);
 }
 
 /**
- * Data directories of qrun before data was named by its content: `.qrun/data` itself, with its files beside the new
- * ones, and one for each unit of a sweep in `.qrun/data-of`. Nothing uses them any more.
+ * Returns the data directories from before qrun named data by its content: `.qrun/data` itself, with its files beside
+ * the new ones, and one for each unit of a sweep in `.qrun/data-of`. Nothing uses them any more.
  */
 export async function findOldData(directory: string, ofUnits: string): Promise<Leftover[]> {
   const found: Leftover[] = [];

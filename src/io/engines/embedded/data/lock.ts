@@ -6,20 +6,20 @@ import { OWN_TO_READ } from '../../../files/own-file.js';
 import { readState } from '../../../files/read-file.js';
 import { writeOwner } from '../../../files/write-file.js';
 
-/** Who has a data directory open, as far as it is known. */
+/** Who has a data directory open, as far as that is known. */
 export interface DataHolder {
   readonly pid: number | undefined;
   /** For people. */
   readonly since: string | undefined;
 }
 
-/** The right of this process to open a data directory; ends with `release` or with the process. */
+/** The right of this process to open a data directory. Ends with `release` or with the process. */
 export interface DataLock {
   release(): void;
 }
 
 const FILE = 'qrun.lock';
-// The holder says who it is right behind taking the lock; it may have lost the processor in between.
+// The holder writes who it is right after taking the lock, but it may have been descheduled in between.
 const NAME_WAIT_MS = 2_000;
 const LOOK_MS = 10;
 
@@ -27,10 +27,12 @@ const LOOK_MS = 10;
 const held = new Map<string, { readonly lock: FileLock; users: number }>();
 
 /**
- * Takes the data directory for this process, or gives who has it; never throws. A kernel lock on a file in it, so that of several
- * processes that start at once exactly one opens it, and all others know which: the engine's own lock is taken long
- * before its file says by whom, and the engine reports only to standard error that it did not get it.
- * Where the file system knows no such locks, the engine's own has to do.
+ * Takes the data directory for this process, or returns who has it; never throws.
+ *
+ * The lock is a kernel lock on a file in the directory. If several processes start at once, exactly one opens it, and
+ * all others know which. The engine's own lock does not do that: it is taken long before its file says by whom, and the
+ * engine reports only on standard error that it did not get it. If the file system does not support kernel locks, the
+ * engine's own lock has to suffice.
  */
 export async function lockDataDirectory(path: string): Promise<DataLock | DataHolder> {
   let lock: FileLock | undefined;
@@ -41,7 +43,7 @@ export async function lockDataDirectory(path: string): Promise<DataLock | DataHo
     const isMine = !held.has(key) && (await lock.tryAcquire());
     if (!isMine) lock.close();
     else held.set(key, { lock, users: 0 });
-    // Also where another call of this process was quicker just now.
+    // Also set if another call in this process was quicker just now.
     const own = held.get(key);
     if (own === undefined) return await holderOf(join(path, FILE));
     own.users += 1;
@@ -57,7 +59,7 @@ function writeHolder(lock: FileLock): void {
   try {
     writeOwner(lock.fd, { pid: process.pid, since: new Date().toISOString() });
   } catch {
-    // A full disk: only the name is missing, and the engine will say what is wrong.
+    // A full disk: only the name is missing, and the engine will report the problem.
   }
 }
 
@@ -79,9 +81,9 @@ function releaseOf(key: string): DataLock {
 async function holderOf(path: string): Promise<DataHolder> {
   for (let waitedMs = 0; ; waitedMs += LOOK_MS) {
     const named = readHolder(path);
-    // What a dead holder left may still stand there, while the new one has not written yet.
+    // What a dead holder left may still be there, because the new one has not written yet.
     if (named !== undefined && isAlive(named.pid)) return named;
-    // It may live where its id means nothing here, in another container.
+    // The holder may be alive in another container, where its pid means nothing to us.
     if (waitedMs >= NAME_WAIT_MS) return named ?? { pid: undefined, since: undefined };
     await sleep(LOOK_MS);
   }

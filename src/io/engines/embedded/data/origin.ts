@@ -11,25 +11,26 @@ import { makeDirectories, writeFileAtomic } from '../../../files/write-file.js';
 
 // The file beside a directory of data that says which directory was made there.
 const MARK_SUFFIX = '.made-here';
-// What a run would use: named by the content of a setup.
+// What a run would use: data named by the content of a setup.
 const USED = /^[0-9a-f]{16}(?=$|\.)/;
-/** What a directory of data that came from elsewhere is called, behind its name. */
+/** The suffix of a data directory that came from elsewhere and was set aside. */
 export const ASIDE_SUFFIX = '.unknown-';
 
-// Whoever sets a directory aside, or makes one, does nothing else meanwhile.
+// Whoever holds the lock only sets a directory aside or makes one.
 const LOCK_LIMIT_MS = 30_000;
 
 /**
- * Sees to it that the data in a directory was made there by qrun, and did not come with the tree, as data that a
- * repository brings along would: engine and queries obey what stands in it. What a run would use of such a
- * directory is set aside in another one, and `onSetAside` is told. Not so beneath what the user said to believe.
+ * Ensures that the data in a directory was made there by qrun and did not come with the tree, for example in a
+ * repository: engine and queries obey what the data contains. What a run would use of foreign data is set aside in
+ * another directory, and `onSetAside` is called with its path. What is below a directory that the user said to trust is
+ * left alone.
  *
- * What tells them apart is which directory it is: its number and the time at which it was made, which nobody who packs a
- * tree can know. So a copy of a directory, also a restored one, is not the same; one that was moved is. Where the file
- * system has no such time (NFS), the number alone decides.
+ * A directory is recognised by its inode number and its creation time, which nobody who packs a tree can know. So a
+ * copy of a directory, even a restored one, is not the same; a moved one is. If the file system has no creation time
+ * (NFS), the number alone decides.
  *
- * Cost: a stat(2) and a small file that is read; of a new directory two that are written. Errors: QrunError `CONFIG`
- * where it cannot be made, `DATA_LOCKED` where a run has what would be set aside.
+ * Cost: a stat(2) and reading a small file; for a new directory, writing two. Errors: QrunError `CONFIG` if the
+ * directory cannot be made, `DATA_LOCKED` if a run is using what would be set aside.
  */
 export async function ensureMadeHere(directory: string, onSetAside: (path: string) => void): Promise<void> {
   if (isMadeHere(directory)) return;
@@ -76,13 +77,13 @@ function originOf(directory: string): string {
   return `${ino} ${birthtimeNs}\n`;
 }
 
-// The times and numbers of some file systems do not fit into a double.
+// The times and inode numbers of some file systems do not fit into a double.
 function stateOf(directory: string) {
   return statSync(directory, { bigint: true });
 }
 
-// Where the system does not tell when a directory was made, it gives nothing, or the time of its last change: also of
-// one that is made now.
+// If the system does not record when a directory was made, it returns 0 or the time of the last change. The chmod is
+// such a change: the two times are then equal.
 function tellsBirth(directory: string): boolean {
   if (stateOf(directory).birthtimeNs === 0n) return false;
   chmodSync(directory, Number(stateOf(directory).mode) & 0o7777);
@@ -90,7 +91,7 @@ function tellsBirth(directory: string): boolean {
   return birthtimeNs !== ctimeNs;
 }
 
-// A run of an earlier version, which knows nothing of this.
+// For a run of an earlier version, which does not know of this mark.
 async function refuseInUse(directory: string): Promise<void> {
   for (const path of lockFilesIn(directory)) {
     const lock = await FileLock.open(path);
@@ -118,7 +119,7 @@ function lockFilesIn(directory: string): string[] {
   );
 }
 
-/** Directories of data beside one that {@link ensureMadeHere} has set aside. */
+/** Returns the directories beside this one into which {@link ensureMadeHere} has set data aside. */
 export function setAsideBeside(directory: string): string[] {
   return namesIn(dirname(directory))
     .filter(name => name.startsWith(`${basename(directory)}${ASIDE_SUFFIX}`))

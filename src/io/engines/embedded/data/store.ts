@@ -25,9 +25,9 @@ import { makeDirectories, syncDirectory, writeFileAtomic, writeOwner } from '../
 
 /** The file in a data directory that says what it was made of. */
 const DATA_NOTE_FILE = 'qrun-data.json';
-/** What the directory with the copies of one data is called, behind its identity. */
+/** The suffix of the directory with the copies of one data, after its identity. */
 export const COPIES_SUFFIX = '.units';
-/** What a lock file is called, behind the name of what it locks. */
+/** The suffix of a lock file, after the name of what it locks. */
 export const LOCK_SUFFIX = '.lock';
 
 const LOCK_TRIES = 10;
@@ -41,12 +41,12 @@ export interface DataOwner {
 }
 
 /**
- * How far the data of a unit is there.
+ * How much of the data of a unit exists.
  *
  * - `ready`: its own copy is complete; open it.
- * - `built`: the data is, and a copy is to be made.
- * - `fleeting`: the chain leaves data that ends with its process; it runs in each.
- * - `missing`: the chain has not run to its end yet, or is not to be trusted.
+ * - `built`: the data is complete; make a copy.
+ * - `fleeting`: the chain makes data that ends with its process; it runs in each process.
+ * - `missing`: the chain has not run to its end yet, or its result is not to be trusted.
  */
 export type DataState = 'ready' | 'built' | 'fleeting' | 'missing';
 
@@ -59,7 +59,7 @@ export type DataState = 'ready' | 'built' | 'fleeting' | 'missing';
  *     <identity>.units/<key>.lock  held for as long as a run has the copy open
  *     *.new-*, *.old-*             being made, being removed; never opened by anybody else
  *
- * What has no such ending is complete: it got its name by a rename, after everything in it was durable.
+ * Data without such a suffix is complete: it got its name by a rename, after everything in it was durable.
  */
 export class DataStore {
   readonly directory: string;
@@ -71,7 +71,7 @@ export class DataStore {
   /**
    * Takes the copy of one log for this process, or the place where it is to be made.
    *
-   * Errors: QrunError `CONFIG` where the store cannot be written, `DATA_LOCKED` when another process has the copy.
+   * Errors: QrunError `CONFIG` if the store cannot be written, `DATA_LOCKED` if another process has the copy.
    */
   async hold(identity: string, key: string, owner: DataOwner): Promise<HeldData> {
     const copies = join(this.directory, `${identity}${COPIES_SUFFIX}`);
@@ -95,7 +95,7 @@ export class DataStore {
         if (await lock.tryAcquire()) return lock;
       } catch (cause) {
         lock?.close();
-        // Somebody may be removing what nobody used.
+        // Another process may be removing unused data.
         if (tries < LOCK_TRIES && !existsSync(directory)) continue;
         throw unusable(this.directory, cause);
       }
@@ -111,7 +111,7 @@ export class DataStore {
 
 /** The right of this process to one copy; see {@link DataStore.hold}. */
 export class HeldData {
-  /** The copy that is worked on. */
+  /** The copy that the run works on. */
   readonly directory: string;
   readonly #built: string;
   readonly #lock: FileLock;
@@ -122,7 +122,7 @@ export class HeldData {
     this.#lock = lock;
   }
 
-  /** How far the data is there. */
+  /** Returns how much of the data exists. */
   state(): DataState {
     const built = readNote(this.#built);
     if (built === undefined) return 'missing';
@@ -131,10 +131,10 @@ export class HeldData {
   }
 
   /**
-   * Runs `work` while nobody else builds or copies this data; another one is waited for, for as long as it takes,
-   * after `onWait` was told who that is.
+   * Runs `work` while nobody else builds or copies this data. Waits for another process for as long as it takes; before
+   * that, `onWait` is called with the name of that process.
    *
-   * Errors: the signal's reason when it aborts; QrunError `CONFIG` when the lock cannot be used; those of `work`.
+   * Errors: the signal's reason if it aborts; QrunError `CONFIG` if the lock cannot be used; those of `work`.
    */
   async locked<T>(signal: AbortSignal, onWait: (holder: string) => void, work: () => Promise<T>): Promise<T> {
     const path = `${this.#built}${LOCK_SUFFIX}`;
@@ -155,20 +155,20 @@ export class HeldData {
     }
   }
 
-  /** A new directory to build the data in; what dead builders left is removed. Only under {@link locked}. */
+  /** Makes a new directory to build the data in, and removes what dead builders left. Only under {@link locked}. */
   async newBuild(): Promise<string> {
     return await this.#newDirectory(this.#built);
   }
 
-  /** A new directory for data that ends with this process; removed by {@link discard} and by the next one. */
+  /** Makes a new directory for data that ends with this process. {@link discard} or the next call removes it. */
   async newWork(): Promise<string> {
     return await this.#newDirectory(this.directory);
   }
 
   /**
-   * Notes in a built directory, which no engine has open, what it was made of, and makes all of it durable.
+   * Notes in a built directory what it was made of, and makes all of it durable. No engine may have it open.
    *
-   * Errors: QrunError `SETUP_FAILED`: it must not be used then.
+   * Errors: QrunError `SETUP_FAILED`; the directory must then not be used.
    */
   async seal(
     path: string,
@@ -185,7 +185,7 @@ export class HeldData {
     });
   }
 
-  /** Gives a sealed directory its name: from then on it is the data. Only under {@link locked}. Errors: as `seal`. */
+  /** Gives a sealed directory its name; from then on it is the data. Only under {@link locked}. Errors: as `seal`. */
   async publish(path: string): Promise<void> {
     await this.#writing(this.#built, async () => {
       await removeTreeAtOnce(this.#built, random());
@@ -197,7 +197,7 @@ export class HeldData {
   /**
    * Makes the copy of this log, from a sealed directory or from the data itself. Only under {@link locked}.
    *
-   * Errors: as `seal`; no half of a copy is left under its name.
+   * Errors: as `seal`; no partial copy is left under its name.
    */
   async copy(from = this.#built): Promise<void> {
     await this.#writing(this.directory, async () => {
@@ -216,12 +216,12 @@ export class HeldData {
     });
   }
 
-  /** Removes a directory of {@link newBuild}, of {@link newWork} or the copy; there may be none. */
+  /** Removes a directory of {@link newBuild} or {@link newWork}, or the copy. It need not exist. */
   async discard(path: string): Promise<void> {
     await removeTreeAtOnce(path, random());
   }
 
-  /** Gives the copy back. Safe to call twice. */
+  /** Releases the copy. Safe to call twice. */
   release(): void {
     this.#lock.close();
   }
@@ -247,7 +247,7 @@ export class HeldData {
   }
 }
 
-/** The note of a data directory; `undefined` where there is none that can be read. */
+/** Returns the note of a data directory; `undefined` if there is none that can be read. */
 export function readNote(directory: string): DataNote | undefined {
   try {
     return decodeDataNote(readState(join(directory, DATA_NOTE_FILE), 'state', OWN_TO_READ));
@@ -275,7 +275,7 @@ function unusable(directory: string, cause: unknown): QrunError {
   });
 }
 
-/** Whether a name is one that something has only while it is made or removed. */
+/** Whether this is the name of something that is being made or removed. */
 export function isRemains(name: string): boolean {
   return name.includes(NEW_SUFFIX) || name.includes(OLD_SUFFIX);
 }
