@@ -1,9 +1,10 @@
 /**
- * qrun as a library; docs/library.md shows how it is used. Everything that is not exported here is internal, and may
- * change with any version. What is promised of each name:
+ * qrun as a library; docs/library.md shows how it is used. Everything that is not exported here is internal and may
+ * change with any version. The promise for each name:
  *
  * - **stable**: what it takes and returns keeps its meaning until the next major version.
- * - **growing**: stable, and a minor version may add optional keys, kinds or codes to it: pass over what you do not know.
+ * - **growing**: stable, and a minor version may add optional keys, kinds or codes to it: ignore those that you do
+ * not know.
  */
 
 export type {
@@ -21,7 +22,7 @@ export type {
   ExitCode,
 } from './core/errors.js';
 export {
-  /** Stable. The exit codes of the command, which errors and summaries have too; none gets a second meaning. */
+  /** Stable. The exit codes of the command, which errors and summaries carry too; none ever gets a second meaning. */
   EXIT_TABLE,
   /** Stable. The only error that is thrown on purpose: `code`, `message`, `hint`, `details`, `exitCode`. */
   QrunError,
@@ -29,11 +30,11 @@ export {
 export type {
   /** Growing. What an audit found; the object that `qrun audit --json` prints. */
   AuditReport,
-  /** Stable. What an audit says in one word. */
+  /** Stable. The verdict of an audit, in one word. */
   Verdict,
 } from './core/log/audit.js';
 export type {
-  /** Stable. How a query ended: with rows, without, or with an error. */
+  /** Stable. How a query ended: with rows, without rows, or with an error. */
   Outcome,
 } from './core/model.js';
 export type {
@@ -53,7 +54,7 @@ export type {
 export type {
   /** Stable. How far a job has come, in a file that survives kill -9 and power loss. */
   Checkpoint,
-  /** Growing. What a checkpoint may be told when it is opened. */
+  /** Growing. The options with which a checkpoint is opened. */
   CheckpointOptions,
 } from './io/jobs/checkpoint.js';
 export {
@@ -63,11 +64,11 @@ export {
 export type {
   /** Growing. What a submission of jobs would do; the object that `qrun process-all --dry-run --json` prints. */
   JobsPlan,
-  /** Growing. What became of each job; the object that `qrun process-all --json` prints. */
+  /** Growing. What happened to each job; the object that `qrun process-all --json` prints. */
   JobsReport,
 } from './local/jobs/jobs.js';
 export type {
-  /** Growing. A jobs.toml that was opened: plan, submit, check. */
+  /** Growing. An open jobs.toml: plan, submit, check. */
   Jobs,
   /** Growing. How a jobs.toml is opened. */
   JobsOptions,
@@ -87,9 +88,9 @@ export {
 export type {
   /** Growing. How a submission is made, watched and stopped. */
   SubmitControls,
-  /** Growing. A sweep that was opened: submit, status, audit. */
+  /** Growing. An open sweep: submit, status, audit. */
   Sweep,
-  /** Growing: every new key of the configuration. How a sweep is opened. */
+  /** Growing, with every new configuration key. How a sweep is opened. */
   SweepOptions,
 } from './local/sweep/open-sweep.js';
 export {
@@ -97,15 +98,15 @@ export {
   openSweep,
 } from './local/sweep/open-sweep.js';
 export type {
-  /** Growing. What became of each unit; the object that `qrun submit-all --json` prints. */
+  /** Growing. What happened to each unit; the object that `qrun submit-all --json` prints. */
   SubmissionReport,
 } from './local/sweep/submit.js';
 export type {
   /** Growing. How a run is watched and stopped. */
   RunControls,
-  /** Growing. A unit that was opened: plan, run, audit. */
+  /** Growing. An open unit: plan, run, audit. */
   Unit,
-  /** Growing: every new key of the configuration. How a unit is opened. */
+  /** Growing, with every new configuration key. How a unit is opened. */
   UnitOptions,
 } from './local/unit/open-unit.js';
 export {

@@ -355,7 +355,7 @@ describe('a CA file that the tree names', () => {
     put(root, 'ca.pem', PEM);
     put(root, 'qrun.toml', 'ca_file = "ca.pem"\n');
     const mine = 'https://mine.example';
-    expect(ca({ CLICKHOUSE_URL: mine })).toContain(`would decide whether ${mine} is believed`);
+    expect(ca({ CLICKHOUSE_URL: mine })).toContain(`would decide whether ${mine} is trusted`);
     expect(ca({}, { url: mine })).toContain('refused');
     expect(ca({ CLICKHOUSE_URL: mine, QRUN_TRUST: root })).toBe(join(root, 'ca.pem'));
     expect(ca({ CLICKHOUSE_URL: mine, CLICKHOUSE_CA_FILE: join(home, 'ca.pem') })).toBe(join(home, 'ca.pem'));
@@ -556,7 +556,7 @@ describe('what says that a tree is trusted', () => {
       expect(sent({ ...PW, QRUN_TRUST: value }), value).toContain('not trusted');
     }
     for (const value of ['.', 'sql', '1', 'true', `${root}:.`, '~']) {
-      expect(sent({ ...PW, QRUN_TRUST: value }), value).toContain('is no absolute path');
+      expect(sent({ ...PW, QRUN_TRUST: value }), value).toContain('is not an absolute path');
     }
   });
 });

@@ -113,7 +113,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('a program, on a real 
       console.log(JSON.stringify(said));`;
     expect(JSON.parse(await run(program))).toEqual([
       'CONFIG',
-      'openSweep takes no option rowsPerQery',
+      'openSweep has no option rowsPerQery',
       'enough',
     ]);
   });

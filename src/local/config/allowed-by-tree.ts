@@ -5,12 +5,12 @@ import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import type { TreeTrust } from './trust.js';
 
-// What lets the SQL of a tree do more than work on its data, or lets links send files from elsewhere as SQL: not for the
-// tree itself to say. The first two have no meaning on a server.
+// Keys that let the SQL of a tree do more than work on its data, or let links send files from elsewhere as SQL. The
+// tree itself must not set them. The first two have no meaning on a server.
 const IN_PROCESS: readonly ConfigKey[] = ['allowFiles', 'allowNetwork'];
 const GUARDED = keysWhere(({ tree }) => tree === 'guarded');
 
-/** A configuration and where it comes from, as far as it is asked here. */
+/** A configuration and where it comes from, as far as needed here. */
 export interface AllowedBy {
   readonly config: Config;
   readonly sources: Readonly<Partial<Record<ConfigKey, ConfigSource>>>;
@@ -19,10 +19,11 @@ export interface AllowedBy {
 }
 
 /**
- * Refuses a configuration in which qrun.toml or .env lets SQL on the embedded engine use files or the network, or links
- * lead out of the tree: whoever runs qrun may, by a flag, the environment, or by trusting the tree as it is.
+ * Refuses a configuration in which qrun.toml or .env lets SQL on the embedded engine use files or the network, or
+ * lets links lead out of the tree. Whoever runs qrun may allow this by a flag, by the environment, or by trusting the
+ * tree as it is.
  *
- * Errors: QrunError `CONFIG`, naming the keys and where they stand.
+ * Errors: QrunError `CONFIG`, naming the keys and where they are set.
  */
 export function refuseAllowedByTree(
   { config, sources, configFile, dotEnvFile }: AllowedBy,
@@ -35,7 +36,7 @@ export function refuseAllowedByTree(
     return sources[key] === '.env' ? [`${dotEnvFile}: ${environmentName(key)}`] : [];
   });
   if (details.length === 0 || trust.trusted()) return;
-  throw new QrunError('CONFIG', 'the tree allows itself what is for you to allow', {
+  throw new QrunError('CONFIG', 'the tree allows itself what only you may allow', {
     details,
     hint: `if you trust it: ${trust.command}, or --trust; or give --allow-files, --allow-network or --follow-links yourself`,
   });

@@ -9,36 +9,36 @@ import { distrustPath } from '../../io/files/owner.js';
 import { isBeneath, isHiddenIn, realOf } from '../../io/files/paths.js';
 import type { TreeTrust } from './trust.js';
 
-/** All that a connection to a server takes: what an engine gets, and nobody prints. */
+/** Everything that a connection to a server needs: passed to the engine, never printed. */
 export interface Connection {
   readonly url: string;
   readonly user?: string;
   readonly password?: string;
   readonly caFile?: string;
-  /** What the person who starts a run should know about where this goes. */
+  /** What the person who starts a run should know about where this connects to. */
   readonly notices: readonly string[];
 }
 
-/** Values of the connection that say where a secret goes or comes from. */
+/** Values of the connection that decide where a secret goes or comes from. */
 export type ConnectionKey = 'url' | 'passwordFile' | 'caFile';
 
-/** A password that stands in a variable, and who gave it. */
+/** A password from a variable, and who gave it. */
 export interface SecretVariable {
   readonly value: string;
   readonly giver: Giver;
-  /** Where it stands, for messages. */
+  /** Where it is set, for messages. */
   readonly where: string;
 }
 
-/** What decides over a connection. Paths are absolute. */
+/** What decides about a connection. Paths are absolute. */
 export interface ConnectionInputs {
   readonly config: Config;
-  /** Of each value that is there: who gave it. */
+  /** Who gave each value that is set. */
   readonly givers: Readonly<Partial<Record<ConnectionKey, Giver>>>;
-  /** Whether the password is what the file holds. */
+  /** Whether the password is the content of the file. */
   readonly fileWins: boolean;
   readonly variable: SecretVariable | undefined;
-  /** qrun.toml, .env or the file of a submission, whichever names the URL; for messages. */
+  /** qrun.toml, .env or the file of a submission, whichever names the value; for messages. */
   readonly namedBy: (key: ConnectionKey) => string;
   readonly trust: TreeTrust;
   /** Whether the values come from the configuration of a submission without a proof that it is one. */
@@ -47,10 +47,10 @@ export interface ConnectionInputs {
 
 const DEFAULT_URL = 'http://localhost:8123';
 
-/** The URL of the server that a configuration names. Errors: QrunError `CONFIG` for one with parameters. */
+/** Returns the URL of the server that a configuration names. Errors: QrunError `CONFIG` for one with parameters. */
 export function serverUrl({ config }: { readonly config: Config }): string {
   const url = config.url ?? DEFAULT_URL;
-  // Refused here, because a password may stand there: no message about this URL shows it.
+  // Refused here, because the parameters may hold a password: no message shows them.
   if (/[?#]/.test(url)) {
     throw new QrunError('CONFIG', `the ClickHouse URL "${shownUrl(url)}" has parameters`, {
       hint: 'settings are given with --set name=value, the password in CLICKHOUSE_PASSWORD or a password file',
@@ -60,13 +60,14 @@ export function serverUrl({ config }: { readonly config: Config }): string {
 }
 
 /**
- * The only way to a connection, and so the only place where a password is handed out: secrets go where their giver
- * sent them. One from outside the tree (environment, flag, a file that they name) goes to a server that is named
- * outside of it too, or is on this machine, or that a trusted tree names; one that the tree holds goes where the tree
- * says. A CA file of the tree vouches for no server that was named outside of it.
+ * Returns the connection. This is the only way to one, and so the only place where a password is handed out: secrets
+ * go where their giver sent them. A secret from outside the tree (environment, flag, a file that they name) goes to a
+ * server that is also named outside it, that is on this machine, or that a trusted tree names. A secret in the tree
+ * goes where the tree says. A CA file of the tree does not vouch for a server that was named outside the tree, unless
+ * the tree is trusted.
  *
- * Errors: QrunError `CONFIG` with the name of the secret, never its value, before its file is read; for a password
- * file that cannot be read.
+ * Errors: QrunError `CONFIG` with the name of the secret, never its value, before its file is read; `CONFIG` for a
+ * password file that cannot be read.
  */
 export function connectionOf(inputs: ConnectionInputs): Connection {
   const { config, givers, trust } = inputs;
@@ -84,7 +85,7 @@ export function connectionOf(inputs: ConnectionInputs): Connection {
   const password = secret?.read();
   if (password !== undefined && password !== '' && isReadable(url)) {
     notices.push(
-      `the password goes to ${shownUrl(url)} in clear, for everybody on the way to read: use https://`,
+      `the password goes to ${shownUrl(url)} in clear text, readable by everybody on the way: use https://`,
     );
   }
   return {
@@ -96,7 +97,7 @@ export function connectionOf(inputs: ConnectionInputs): Connection {
   };
 }
 
-/** Where the password comes from, for people; `undefined` where there is none. Reads no file. */
+/** Returns where the password comes from, for people; `undefined` if there is none. Reads no file. */
 export function passwordSource(inputs: ConnectionInputs): string | undefined {
   return secretOf(inputs, true)?.where;
 }
@@ -124,7 +125,7 @@ function secretOf(inputs: ConnectionInputs, lookOnly = false): Secret | undefine
   const real = beneathRoot(inputs, 'passwordFile', path);
   const root = realOf(inputs.trust.root);
   return {
-    // What the tree only points at is not its own, nor is what programs of the user keep in it (.npmrc, .env.local).
+    // What the tree only points at is not its own, nor is what the user's programs keep in it (.npmrc, .env.local).
     giver: isBeneath(real, root) && !isHiddenIn(root, real) ? 'tree' : 'outside',
     where,
     read: () => readSecretOfTree(real),
@@ -137,7 +138,7 @@ function certificates(inputs: ConnectionInputs, path: string, url: string): stri
   if (givers.url !== 'tree' && !trust.trusted()) {
     throw new QrunError(
       'CONFIG',
-      `the CA file ${path}, which ${inputs.namedBy('caFile')} names, would decide whether ${shownUrl(url)} is believed, and the tree is not trusted`,
+      `the CA file ${path}, which ${inputs.namedBy('caFile')} names, would decide whether ${shownUrl(url)} is trusted, but the tree is not trusted`,
       {
         hint: `name the CA file yourself with --ca-file or CLICKHOUSE_CA_FILE; or look at the tree, and then ${trust.command}`,
       },
@@ -151,8 +152,8 @@ function certificates(inputs: ConnectionInputs, path: string, url: string): stri
   });
 }
 
-// The real path of a file that the tree names. It must lie in the tree, or the tree be trusted: else any file of the
-// user could be sent.
+// Returns the real path of a file that the tree names. It must lie in the tree, or the tree must be trusted:
+// otherwise any file of the user could be sent.
 function beneathRoot(inputs: ConnectionInputs, key: 'passwordFile' | 'caFile', path: string): string {
   const { trust } = inputs;
   let real: string;

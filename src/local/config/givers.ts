@@ -12,7 +12,7 @@ const CONNECTION_KEYS = ['url', 'passwordFile', 'caFile'] as const satisfies rea
 type Sources = ResolvedConfig['sources'];
 
 /**
- * Returns what decides over a connection: each of its values with who gave it, and which of two passwords counts.
+ * Returns what decides about a connection: each of its values with who gave it, and which of two passwords counts.
  * `config`: with absolute paths; `env`: of the process.
  */
 export function connectionInputs(
@@ -41,19 +41,19 @@ function secretVariable(
   { CLICKHOUSE_PASSWORD: outside }: Environment,
   { root, dotEnvFile: file, dotEnv: { CLICKHOUSE_PASSWORD: inside } }: TreeFiles,
 ): SecretVariable | undefined {
-  // What the tree holds is no secret to it, also where a shell has put it into the environment.
+  // What the tree holds is not a secret from it, even if a shell has put it into the environment.
   if (outside !== undefined && outside !== inside) {
     return { value: outside, giver: 'outside', where: 'CLICKHOUSE_PASSWORD in the environment' };
   }
   if (inside === undefined) return undefined;
-  // A link to a file elsewhere is a choice of the tree, and what it leads to is not the tree's own.
+  // A link to a file elsewhere is the tree's choice, and its target is not the tree's own.
   const isOwn = isBeneath(realOf(file), realOf(root));
   const where = `CLICKHOUSE_PASSWORD in ${file}${isOwn ? '' : ` (which leads to ${realOf(file)})`}`;
   return { value: inside, giver: isOwn ? 'tree' : 'outside', where };
 }
 
-// As for every value, the environment wins over the tree, and in the tree .env wins; within one of them the file does.
-// What the file of a submission names was decided when it was made.
+// As for every value, the environment wins over the tree, and within the tree .env wins. Within one of them the file
+// wins. What the file of a submission names was decided when it was made.
 function winsOver(
   variable: SecretVariable | undefined,
   source: ConfigSource | undefined,
@@ -69,7 +69,7 @@ function giverOf(key: ConnectionKey, sources: Sources, submitted: SubmissionConf
   return submitted?.made?.givers[tomlName(key)] ?? 'tree';
 }
 
-/** Whether a value was given by who starts qrun or uses it, and not by the tree. */
+/** Returns whether a value was given by whoever starts or uses qrun, and not by the tree. */
 export function isFromOutside(source: ConfigSource | undefined): boolean {
   return source === 'flag' || source === 'option' || source === 'environment';
 }

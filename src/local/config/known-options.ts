@@ -2,10 +2,10 @@ import { CONFIG_KEYS } from '../../core/config/keys.js';
 import { QrunError } from '../../core/errors.js';
 
 /**
- * Refuses what a function of the library does not take. `others` are its options that are no keys of the configuration;
- * `not` says of keys that it does not take what to do instead.
+ * Refuses options that a function of the library does not accept. `others` are its options that are not configuration
+ * keys. `not` says, for keys that it does not accept, what to do instead.
  *
- * Errors: QrunError `CONFIG`, with what is known.
+ * Errors: QrunError `CONFIG`, listing the known options.
  */
 export function refuseUnknown(
   opener: string,
@@ -17,7 +17,7 @@ export function refuseUnknown(
   const unknown = Object.keys(values).filter(name => !known.includes(name));
   if (unknown.length === 0) return;
   const instead = unknown.flatMap(name => (Object.hasOwn(not, name) ? [not[name]] : []))[0];
-  throw new QrunError('CONFIG', `${opener} takes no option ${unknown.join(', ')}`, {
+  throw new QrunError('CONFIG', `${opener} has no option ${unknown.join(', ')}`, {
     hint: instead ?? `known are ${[...known, ...others].join(', ')}`,
   });
 }

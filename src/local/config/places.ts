@@ -30,8 +30,8 @@ function namesIn(directory: string): string[] {
 }
 
 /**
- * Refuses a directory of the results of jobs that is another user's, or open to all. What a jobs.toml says runs anyway, so
- * that it may also say where.
+ * Refuses a directory of job results that belongs to another user or is writable by everybody. The commands of a
+ * jobs.toml run anyway, so it may also say where.
  *
  * Errors: QrunError `CONFIG`.
  */
@@ -40,7 +40,7 @@ export function checkJobResults(path: string): void {
 }
 
 /**
- * Refuses a directory of submissions (`.qrun/jobs`) in which nothing is to be written; see `checkPlace`.
+ * Refuses a directory of submissions (`.qrun/jobs`) in which nothing may be written; see `checkPlace`.
  *
  * Errors: QrunError `CONFIG`.
  */
@@ -51,10 +51,10 @@ export function checkSubmissions(root: string): void {
 }
 
 /**
- * Where the logs of a sweep and the data of its embedded engine lie. `given`: absolute, where they are configured;
- * `isNamed`: whether the user himself did that, and no file of the tree.
+ * Returns where the logs of a sweep and the data of its embedded engine lie. `given`: absolute, where configured;
+ * `isNamed`: whether the user configured it, and not a file of the tree.
  *
- * Errors: QrunError `CONFIG` for a place that is not to be used; see `checkPlace`.
+ * Errors: QrunError `CONFIG` for a place that must not be used; see `checkPlace`.
  */
 export function placesOf(
   root: string,
@@ -65,7 +65,7 @@ export function placesOf(
   checkPlace(root, { ...LOGS, path: logDirectory, isNamed: () => isNamed('logDir') });
   checkPlace(root, { ...KEPT, path: join(root, '.qrun'), isNamed: () => false });
   const dataDirectory = given.dataDir ?? join(root, '.qrun', 'data');
-  // One that is configured is looked at when it is opened: it may hold one for each unit.
+  // A configured one is checked when it is opened: it may hold one directory for each unit.
   const isOurs = given.dataDir === undefined ? DATA.isOurs : () => true;
   checkPlace(root, { ...DATA, path: dataDirectory, isNamed: () => isNamed('dataDir'), isOurs });
   return { logDirectory, dataDirectory };

@@ -15,30 +15,30 @@ import { placesOf } from './places.js';
 import { type Environment, readTree, withoutEmpty } from './tree-files.js';
 import { type TreeTrust, treeSettings } from './trust.js';
 
-/** The surroundings of the process, as far as the configuration depends on them. */
+/** The environment of the process, as far as the configuration depends on it. */
 export interface Surroundings {
   readonly cwd: string;
   readonly env: Environment;
   /**
-   * Takes the rights of `umask` away from what this process writes from now on. The command line gives it; without it
-   * a configured `umask` changes nothing, and {@link SweepContext.notices} say so.
+   * Removes the rights of `umask` from what this process writes from now on. The command line passes it; without it a
+   * configured `umask` changes nothing, and {@link SweepContext.notices} say so.
    */
   readonly restrict?: (umask: number) => void;
 }
 
-/** What somebody gives to a configuration, beside what the tree and the environment say. */
+/** What is given to a configuration besides what the tree and the environment say. */
 export interface Given {
-  /** Of a program that uses qrun as a library. */
+  /** Values from a program that uses qrun as a library. */
   readonly options?: GivenValues;
-  /** Of a command line. */
+  /** Values from a command line. */
   readonly flags?: GivenValues;
-  /** The file of a submission that this is a task of, and its digest; see {@link readSubmission}. */
+  /** The file of the submission that this is a task of, and its digest; see {@link readSubmission}. */
   readonly submission?: { readonly file: string; readonly digest?: string | undefined } | undefined;
   /** Whether the tree is trusted, whatever it says. */
   readonly trust?: boolean;
 }
 
-/** A sweep as a command works on it: its root, and the configuration that all its units share. */
+/** A sweep as a command sees it: its root, and the configuration that all its units share. */
 export interface SweepContext {
   readonly root: string;
   readonly configFile: string | undefined;
@@ -48,38 +48,38 @@ export interface SweepContext {
   readonly given: ResolvedConfig['given'];
   readonly table: SweepTable;
   readonly logDirectory: string;
-  /** The directory that the user manages the embedded engine's data in, or else the one that holds all of it. */
+  /** The directory in which the user manages the embedded engine's data; otherwise the one that holds all of it. */
   readonly dataDirectory: string;
-  /** The time zone that the embedded engine works in; undefined with a server, which has its own. */
+  /** The time zone of the embedded engine; undefined with a server, which has its own. */
   readonly timeZone: string | undefined;
-  /** Numbers in qrun.toml that stood in the ids of units with other digits. */
+  /** Numbers in qrun.toml that had other digits in the ids of units. */
   readonly respelled: readonly Respelled[];
   /** Units that a submission was about; see {@link SubmissionConfig}. */
   readonly submittedUnits: readonly string[] | undefined;
   /**
-   * The connection with its secrets, as {@link connectionOf} hands it out: made when it is first needed, once, and never
-   * kept in anything that is printed. Errors: as there.
+   * Returns the connection with its secrets, as {@link connectionOf} does. It is made once, when first needed, and
+   * never kept in anything that is printed. Errors: as there.
    */
   readonly connection: () => Connection;
-  /** Where the password comes from; `undefined` where there is none. */
+  /** Where the password comes from; `undefined` if there is none. */
   readonly passwordSource: string | undefined;
-  /** Files that hold a password, or would if it were wanted. */
+  /** Files that hold a password, or would if one were needed. */
   readonly secretFiles: readonly string[];
-  /** Who gave what the connection is made of; what {@link SubmissionConfig} keeps of it. */
+  /** Who gave the values of the connection; stored in {@link SubmissionConfig}. */
   readonly givers: ConnectionInputs['givers'];
   readonly trust: TreeTrust;
   /** What the person who starts a command should know about where its configuration comes from. */
   readonly notices: readonly string[];
   /** Where links among the SQL files may lead; `null` for anywhere. */
   readonly linksWithin: string | null;
-  /** Whether the password would be there in a process that starts with an empty environment. */
+  /** Returns whether a process that starts with an empty environment would find the password. */
   readonly passwordSurvives: () => boolean;
 }
 
 /**
  * Resolves the configuration of the sweep that a directory belongs to: its root, qrun.toml and .env there, the
- * environment, and what is given. Variables of the environment win over those of `.env`. The file of a submission says
- * where the root is, and stands for qrun.toml and the environment.
+ * environment, and what is given. Variables of the environment win over those of `.env`. The file of a submission
+ * says where the root is, and replaces qrun.toml and the environment.
  *
  * Errors: QrunError `CONFIG`.
  */
@@ -148,7 +148,7 @@ export function sweepContext(
   };
 }
 
-// A path in qrun.toml means the same wherever qrun is started; so does that of a secret in .env.
+// A path in qrun.toml means the same wherever qrun is started; so does the path of a secret in .env.
 function absolutePaths({ config, sources }: ResolvedConfig, root: string, cwd: string) {
   const from = (key: ConfigKey): string => {
     const isOfTree =
@@ -164,8 +164,8 @@ function absolutePaths({ config, sources }: ResolvedConfig, root: string, cwd: s
   ) as Partial<Record<'logDir' | 'dataDir' | 'caFile' | 'passwordFile', string>>;
 }
 
-// The time zone of this process would decide for the embedded engine; a task keeps that of its submission. Where the
-// user sets one for his queries, that of the process is to decide nothing.
+// The time zone of this process would decide for the embedded engine, so a task keeps that of its submission. If the
+// user sets one for the queries, that of the process must decide nothing.
 function timeZoneOf(
   config: Config,
   submitted: SubmissionConfig | undefined,

@@ -19,17 +19,17 @@ export interface TreeFiles {
   readonly values: Readonly<Record<string, unknown>>;
   /** Without the empty ones. */
   readonly dotEnv: Environment;
-  /** Numbers in qrun.toml that stood in the ids of units with other digits. */
+  /** Numbers in qrun.toml that had other digits in the ids of units. */
   readonly respelled: readonly Respelled[];
-  /** Still to be settled; see {@link TreeTrust.settle}. */
+  /** Not settled yet; see {@link TreeTrust.settle}. */
   readonly trust: TreeTrust;
   /** Which files are not used, and why. */
   readonly notices: readonly string[];
 }
 
 /**
- * Returns the root that `directory` belongs to, with the files there that count: those of somebody else only where that
- * is accepted, and `.env` only where somebody has said that this is a root. The file of a submission stands for
+ * Returns the root that `directory` belongs to, with the files there that count. Files of other users count only if
+ * that is accepted, and `.env` only if somebody has said that this is a root. The file of a submission replaces
  * qrun.toml.
  *
  * Errors: QrunError `CONFIG`.
@@ -73,7 +73,7 @@ export function readTree(
   };
 }
 
-/** The variables that hold something: an empty one counts as none, and hides nothing. */
+/** Returns the non-empty variables: an empty one counts as unset, and hides nothing. */
 export function withoutEmpty(variables: Environment): Record<string, string | undefined> {
   return Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
 }
@@ -82,7 +82,7 @@ function notUsed({ file, why }: { readonly file: string; readonly why: string })
   return `${file} is not used: ${why}`;
 }
 
-// What a number in qrun.toml is for.
+// What a number in qrun.toml is used for.
 function numberUse([table, key]: readonly string[]): NumberUse {
   if (table === 'settings') return 'setting';
   const isParameter = table === 'parameters' || (table === 'sweep' && (key === 'epochs' || key === 'matrix'));

@@ -14,22 +14,22 @@ import { readBytes } from '../../io/files/read-file.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What says that a tree is trusted; none of it can stand in the tree. */
+/** What makes a tree trusted; none of it can be in the tree itself. */
 export interface TrustInputs {
-  /** `--trust`, or that the submission that this is a task of was trusted. */
+  /** `--trust`, or whether the submission that this is a task of was trusted. */
   readonly given: boolean;
   /** Of the process, for `QRUN_TRUST` and the place of {@link TrustStore}. */
   readonly env: Environment;
 }
 
-/** A file of a tree that somebody else owns or can write to, and that is read only if the tree is trusted. */
+/** A file of a tree that another user owns or can write to, and that is read only if the tree is trusted. */
 interface Doubted {
   readonly file: string;
   readonly why: string;
 }
 
 /**
- * Whether a tree is trusted, asked when it matters: by `--trust`, by `QRUN_TRUST`, or because `qrun trust` has
+ * Whether a tree is trusted, decided when it matters: by `--trust`, by `QRUN_TRUST`, or because `qrun trust` has
  * remembered it and its settings are still the same.
  */
 export class TreeTrust {
@@ -45,8 +45,8 @@ export class TreeTrust {
   }
 
   /**
-   * What is asked of the tree's configuration files when they are opened: whose they are. Errors, from within the open:
-   * QrunError `CONFIG` where nobody has said that the tree is trusted; see {@link settle}.
+   * Returns the checks of the tree's configuration files when they are opened: who owns them. Errors, from within the
+   * open: QrunError `CONFIG` if nobody has said that the tree is trusted; see {@link settle}.
    */
   checks(file: string): FileChecks {
     return {
@@ -62,8 +62,8 @@ export class TreeTrust {
   }
 
   /**
-   * Takes what the files say. Errors: QrunError `CONFIG` when one of them is of somebody else, and the tree was trusted
-   * with other settings.
+   * Takes what the files say. Errors: QrunError `CONFIG` when one of them belongs to somebody else, and the tree was
+   * trusted with other settings.
    */
   settle(settings: TreeSettings): void {
     this.#settings = settings;
@@ -71,7 +71,7 @@ export class TreeTrust {
     if (doubted !== undefined && !this.trusted()) throw this.#refusal(doubted);
   }
 
-  /** Whether the tree is trusted as it is now. Errors: QrunError `CONFIG` for a `QRUN_TRUST` that cannot be meant. */
+  /** Returns whether the tree is trusted as it is now. Errors: QrunError `CONFIG` for an invalid `QRUN_TRUST`. */
   trusted(): boolean {
     this.#trusted ??=
       this.#inputs.given ||
@@ -80,18 +80,18 @@ export class TreeTrust {
     return this.#trusted;
   }
 
-  /** What has changed since the tree was trusted; `undefined` where it never was. */
+  /** Returns what has changed since the tree was trusted; `undefined` if it never was. */
   changes(): readonly string[] | undefined {
     const before = this.#record();
     if (before === undefined) return undefined;
     const now = shownSettings(this.#settings);
     const changed = TRUSTED_KEYS.filter(key => before.settings[key] !== now[key]);
     if (changed.length > 0) return changed;
-    // What is not kept as it was: the user in a URL, and what a file holds.
+    // What the record does not keep as it was: the user in a URL, and the content of a file.
     return [now.ca_file === undefined ? 'url' : 'the certificates of ca_file'];
   }
 
-  /** What trust is in. */
+  /** The settings to which the trust applies. */
   get settings(): TreeSettings {
     return this.#settings;
   }
@@ -106,7 +106,7 @@ export class TreeTrust {
     );
   }
 
-  /** The words that make the tree trusted, for hints. */
+  /** The command that makes the tree trusted, for hints. */
   get command(): string {
     return `qrun trust ${pasteablePath(this.root, true)}`;
   }
@@ -123,16 +123,17 @@ export class TreeTrust {
 }
 
 /**
- * Whether somebody who may say so has accepted a directory as a root, whatever its files say now: what is trusted must
- * be found although others own it.
+ * Returns whether somebody who may do so has accepted a directory as a root, whatever its files say now: a trusted
+ * root must be found even if others own it.
  */
 export function acceptsRoot(directory: string, inputs: TrustInputs): boolean {
   return isAccepted(directory, inputs) || new TrustStore(inputs.env).find(realOf(directory)) !== undefined;
 }
 
 /**
- * What a file of process jobs must be, whose commands qrun starts: of this user or of root, or of a directory that was
- * accepted by `--trust` or `QRUN_TRUST`. What `qrun trust` remembers does not count: it is about settings, not commands.
+ * Returns the checks of a file of process jobs, whose commands qrun starts: it must belong to this user or to root,
+ * or be in a directory that was accepted by `--trust` or `QRUN_TRUST`. What `qrun trust` remembers does not count: it
+ * is about settings, not commands.
  */
 export function jobsChecks(directory: string, inputs: TrustInputs): FileChecks {
   return {
@@ -144,17 +145,17 @@ export function jobsChecks(directory: string, inputs: TrustInputs): FileChecks {
   };
 }
 
-/** Whether `--trust` or `QRUN_TRUST` accept a directory, whatever is in it. */
+/** Returns whether `--trust` or `QRUN_TRUST` accepts a directory, whatever is in it. */
 export function isAccepted(directory: string, { given, env }: TrustInputs): boolean {
   return given || trustedByEnvironment(realOf(directory), env);
 }
 
-/** The settings of a tree as they may be shown and kept: no URL with a password. */
+/** Returns the settings of a tree as they may be shown and kept: no URL with a password. */
 export function shownSettings(settings: TreeSettings): TreeSettings {
   return settings.url === undefined ? settings : { ...settings, url: shownUrl(settings.url) };
 }
 
-/** What a tree says of {@link TRUSTED_KEYS}: the variables of its `.env`, then its qrun.toml. */
+/** Returns what a tree says about {@link TRUSTED_KEYS}: the variables of its `.env`, then its qrun.toml. */
 export function treeSettings(toml: Readonly<Record<string, unknown>>, dotEnv: Environment): TreeSettings {
   return Object.fromEntries(
     TRUSTED_KEYS.flatMap(name => {
@@ -169,7 +170,7 @@ function trustedByEnvironment(root: string, { QRUN_TRUST: value = '' }: Environm
   const paths = value.split(delimiter).filter(path => path !== '');
   const relative = paths.find(path => !isAbsolute(path));
   if (relative !== undefined) {
-    throw new QrunError('CONFIG', `QRUN_TRUST: ${JSON.stringify(relative)} is no absolute path`, {
+    throw new QrunError('CONFIG', `QRUN_TRUST: ${JSON.stringify(relative)} is not an absolute path`, {
       hint: `it holds the directories that are trusted, with what lies below them, separated by "${delimiter}"`,
     });
   }
@@ -181,7 +182,7 @@ function hashOf(root: string, caFile: string): string {
   try {
     return createHash('sha256').update(readBytes(path, 'certificates')).digest('hex');
   } catch {
-    // Whoever needs it says why it cannot be read.
+    // Whoever needs it reports why it cannot be read.
     return '';
   }
 }

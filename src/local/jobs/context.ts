@@ -20,7 +20,7 @@ import { checkJobResults } from '../config/places.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { isAccepted, jobsChecks } from '../config/trust.js';
 
-/** What process-all resolved lies here, beneath the results. */
+/** The directory beneath the results that holds what process-all resolved. */
 export const RESOLVED_DIRECTORY = '.jobs';
 
 /** What to do when nothing can be written beneath the results of jobs. */
@@ -33,7 +33,7 @@ interface JobFlags {
 }
 
 /**
- * The jobs of a jobs.toml. Its directory is taken by its real path, as a queue takes it.
+ * Returns the jobs of a jobs.toml. Its directory is given by its real path, as in a queue.
  *
  * Errors: QrunError `CONFIG`, with all problems of the file at once; for a file of another user without `--trust`.
  */
@@ -53,15 +53,15 @@ export function readJobs(
   return resolveJobs(checked, { directory, results, memoryMax: memoryMax as string | undefined });
 }
 
-// What becomes part of names and of the environment is text; all else is none of numbers.
+// What becomes part of names and of the environment is text; everything else is a number.
 function numberUse([table]: readonly string[]): NumberUse {
   return table === 'matrix' || table === 'env' ? 'parameter' : 'number';
 }
 
 /**
- * The jobs that a task of a queue was given: those of a file that process-all stored, or of a jobs.toml.
+ * Returns the jobs that a task of a queue was given: those of a file that process-all stored, or of a jobs.toml.
  *
- * Errors: QrunError `CONFIG`, also when a stored file is not what it was.
+ * Errors: QrunError `CONFIG`, also when a stored file has changed.
  */
 export function readStoredJobs(file: string, surroundings: Surroundings, flags: JobFlags = {}): ResolvedJobs {
   const { cwd, env } = surroundings;
@@ -90,7 +90,7 @@ function unusable(path: string, what: string, cause?: unknown): QrunError {
   });
 }
 
-/** The files of a job, absolute. */
+/** Returns the files of a job, absolute. */
 export function filesOf(jobs: ResolvedJobs, job: Job): JobFiles {
   const { log, checkpoint, state } = jobFiles(job.name);
   return {

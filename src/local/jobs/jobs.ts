@@ -32,19 +32,19 @@ export interface JobSelection {
   readonly exclude?: readonly string[];
 }
 
-/** What a submission of jobs may be told. */
+/** The options of a submission of jobs. */
 export interface JobsSubmitOptions extends JobSelection, Partial<SubmitOptions> {
-  /** Submits also what is done; a job that is done again since this call began is not run once more. */
+  /** Also submits what is done; a job that was done again after this call began is not run once more. */
   readonly rerun?: 'all' | undefined;
 }
 
-/** What became of each job; the object that `qrun process-all --json` prints. */
+/** What happened to each job; the object that `qrun process-all --json` prints. */
 export interface JobsReport extends Output<typeof submission> {}
 
 /** What a submission would do; the object that `qrun process-all --dry-run --json` prints. */
 export interface JobsPlan extends Output<typeof plan> {}
 
-/** A sweep of process jobs as jobs.toml, or a file that a submission stored, has it. */
+/** A sweep of process jobs as defined by jobs.toml or by a file that a submission stored. */
 export class JobsOf {
   readonly #jobs: ResolvedJobs;
   readonly #env: Surroundings['env'];
@@ -65,7 +65,7 @@ export class JobsOf {
     return this.#jobs.results;
   }
 
-  /** Resolves with what a submission would do; it asks the queue, and adds nothing. Errors: QrunError `READ_FAILED`. */
+  /** Resolves with what a submission would do; asks the queue, and adds nothing. Errors: QrunError `READ_FAILED`. */
   async plan({ rerun, ...selection }: JobsSubmitOptions = {}): Promise<JobsPlan> {
     const rerunBefore = rerunTime(rerun);
     const live = await this.#livePhases();
@@ -85,8 +85,8 @@ export class JobsOf {
   }
 
   /**
-   * Adds a task for each selected job that is not done and that the queue does not hold, and their check behind them;
-   * what was added before an error or a signal stays. `onBegin` is called when everything has been read.
+   * Adds a task for each selected job that is not done and not in the queue, and then their check. What was added
+   * before an error or a signal stays. `onBegin` is called when everything has been read.
    *
    * Errors: QrunError `READ_FAILED`, `WRITE_FAILED`, `SUBMIT_LOCK`, `QUEUE_*`.
    */
@@ -99,7 +99,7 @@ export class JobsOf {
     const queue = await QUEUE.open({ env: this.#env, signal });
     const rerunBefore = rerunTime(options.rerun);
     const own = ownCommand();
-    // The tasks start in a clean environment, and what was accepted stays so.
+    // The tasks start in a clean environment, and what was accepted must stay accepted.
     const trust = this.#isTrusted ? ['--trust'] : [];
     const rerun = rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`];
     const globs = [...include.map(glob => `--include=${glob}`), ...exclude.map(glob => `--exclude=${glob}`)];
@@ -144,7 +144,7 @@ export class JobsOf {
     return checkReport(this.sweep, judged, new Set(await this.#running(open)));
   }
 
-  /** Waits until no job of the sweep runs, for what follows them; as {@link untilEnded}. */
+  /** Waits until no job of the sweep runs, for the work that follows; as {@link untilEnded}. */
   async untilEnded(
     who: Pick<Awaited, 'arguments' | 'priority' | 'signal' | 'onWaiting'>,
     group = defaultGroup(this.sweep),
@@ -170,7 +170,7 @@ export class JobsOf {
     return found;
   }
 
-  // The phases of the jobs that the queue is to run or runs; `undefined` when it cannot be asked.
+  // The phases of the jobs that wait or run in the queue; `undefined` when it cannot be asked.
   async #livePhases(): Promise<Map<string, TaskPhase> | undefined> {
     try {
       const { tasks } = await (await QUEUE.open({ env: this.#env })).state();

@@ -7,28 +7,28 @@ import { type JobSelection, JobsOf, type JobsPlan, type JobsReport, type JobsSub
 export interface JobsOptions {
   /** Whether to believe files of other users, as `--trust` does; see docs/trust.md. */
   readonly trust?: boolean;
-  /** Memory cap of each job, such as `4G`; that of jobs.toml without it. */
+  /** Memory cap of each job, such as `4G`; the default is that of jobs.toml. */
   readonly memoryMax?: string;
-  /** From where a relative path is read; the current directory of the process without it. */
+  /** The base of relative paths; the default is the current directory of the process. */
   readonly cwd?: string;
-  /** The environment instead of that of the process; it says where the queue is. */
+  /** The environment to use instead of that of the process; it says where the queue is. */
   readonly env?: Surroundings['env'];
 }
 
-/** The process jobs of a jobs.toml. Each method looks at the recorded runs and the queue anew. */
+/** The process jobs of a jobs.toml. Each method reads the recorded runs and the queue again. */
 export interface Jobs {
   readonly sweep: string;
   /** The directory of logs, states and checkpoints, absolute. */
   readonly results: string;
   /**
-   * Resolves with what a submission would do; it asks the queue, and adds nothing.
+   * Resolves with what a submission would do; asks the queue, and adds nothing.
    *
-   * Errors: QrunError `READ_FAILED`; `CONFIG` when the selection leaves no job.
+   * Errors: QrunError `READ_FAILED`; `CONFIG` when the selection is empty.
    */
   plan(options?: JobsSubmitOptions): Promise<JobsPlan>;
   /**
-   * Adds a task for each selected job that is not done and that the queue does not hold, and their check behind them, as
-   * `qrun process-all` does. What was added before an error or a signal stays.
+   * Adds a task for each selected job that is not done and not in the queue, and then their check, as `qrun
+   * process-all` does. What was added before an error or a signal stays.
    *
    * Errors: QrunError `READ_FAILED`, `WRITE_FAILED`, `CONFIG`, and of the queue (26); the reason of the signal.
    */
@@ -38,7 +38,8 @@ export interface Jobs {
 }
 
 /**
- * Opens a jobs.toml: a command for each combination of parameters. Nothing is written or locked before a method needs it.
+ * Opens a jobs.toml: a command for each combination of parameters. Nothing is written or locked before a method needs
+ * it.
  *
  * Errors: QrunError `CONFIG`, with all problems of the file at once.
  */

@@ -18,7 +18,7 @@ import { filesOf, RESULTS_HINT } from './context.js';
 /** How a job is run here. */
 export interface JobRunOptions extends Pick<RunJobDeps, 'note' | 'stops'> {
   readonly name: string;
-  /** Runs again what was done in a run that began before this time (ISO 8601, UTC). */
+  /** Repeats what was done in a run that began before this time (ISO 8601, UTC). */
   readonly rerunBefore: string | undefined;
   /** Whether files of other users are believed. */
   readonly trust: boolean;
@@ -28,17 +28,17 @@ export interface JobRunOptions extends Pick<RunJobDeps, 'note' | 'stops'> {
   readonly onOutput: (text: string) => void;
 }
 
-/** What came of a job, and the log that its output is in. */
+/** The result of a job, and the log that holds its output. */
 export interface JobRun {
   readonly outcome: JobOutcome;
   readonly log: string;
 }
 
 /**
- * Runs one job unless it is done. Its command gets this environment and the `.env` beside jobs.toml, read now: what a
- * queue stores, others can read.
+ * Runs one job unless it is done. Its command gets this environment and the `.env` beside jobs.toml. That is read
+ * now, because others can read what a queue stores.
  *
- * Errors: QrunError `CONFIG` for a job that there is not, and those of {@link runJob}.
+ * Errors: QrunError `CONFIG` for a job that does not exist, and those of {@link runJob}.
  */
 export async function runJobOf(
   jobs: ResolvedJobs,

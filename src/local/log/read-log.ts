@@ -8,7 +8,7 @@ import { openToReadAsync } from '../../io/files/open-file.js';
 import { OWN_TO_READ } from '../../io/files/own-file.js';
 import { readLog as scanLog } from '../../io/log/follow.js';
 
-/** One line of a log; schema/record.schema.json says what each key means. New optional keys may come. */
+/** One line of a log; schema/record.schema.json says what each key means. New optional keys may be added. */
 export interface LogRecord {
   readonly unit: string;
   readonly query: string;
@@ -29,7 +29,7 @@ export interface LogRecord {
     readonly memory_bytes?: number;
     readonly elapsed_ms?: number;
   };
-  /** The row as `JSON.parse` reads it: integers beyond 2^53 lose digits, which {@link line} has. */
+  /** The row as `JSON.parse` reads it: integers beyond 2^53 lose digits, which {@link line} keeps. */
   readonly row?: Readonly<Record<string, unknown>>;
   readonly error?: {
     readonly code: number;
@@ -41,19 +41,19 @@ export interface LogRecord {
   readonly line: string;
 }
 
-// What is read at once, and what neighbouring groups are read together.
+// How much is read at once, and up to what size neighbouring groups are read together.
 const PIECE_BYTES = 1024 * 1024;
 // A record begins with its unit, which is a path.
 const UNIT_BYTES = 64 * 1024;
 const NEWLINE = 10;
 
 /**
- * Yields the records that count: of each query those of its last whole group, in the order of the log. What a later
- * group replaced, a torn end and the beginning of a group that a writer is at are left out. Needs no lock and changes
- * nothing; a log that grows meanwhile is read as it was at the beginning.
+ * Yields the records that count: of each query those of its last whole group, in the order of the log. Records that a
+ * later group replaced, a torn end, and the beginning of a group that is still being written are left out. Needs no
+ * lock and changes nothing; a log that grows meanwhile is read as it was at the beginning.
  *
- * Memory: the name and place of each query, and the longest line. Errors: QrunError `READ_FAILED` where there is no
- * log, or none that can be read; `LOG_DAMAGED`, `LOG_FOREIGN` and `LOG_SCHEMA` for what a run would refuse.
+ * Memory: the name and place of each query, and the longest line. Errors: QrunError `READ_FAILED` if there is no log,
+ * or none that can be read; `LOG_DAMAGED`, `LOG_FOREIGN` and `LOG_SCHEMA` for what a run would refuse.
  */
 export async function* readLog(path: string): AsyncGenerator<LogRecord, void, undefined> {
   const file = await open(path);
@@ -83,7 +83,7 @@ async function open(path: string): Promise<FileHandle> {
   }
 }
 
-// Whose log it is says its first line; `undefined` for a log without one.
+// Returns the unit that the first line of a log names; `undefined` for a log without one.
 async function unitOf(file: FileHandle): Promise<string | undefined> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(UNIT_BYTES), 0, UNIT_BYTES, 0);
   const name = /"unit":("(?:[^"\\]|\\.)*")/.exec(buffer.toString('utf8', 0, bytesRead))?.[1];
@@ -125,7 +125,7 @@ function* joined(groups: readonly Range[]): Generator<Range> {
   if (range !== undefined) yield range;
 }
 
-// No library splits at newlines alone: what ends a line for readline may stand in a row.
+// No library splits at newlines alone: other characters that readline takes as line ends may occur in a row.
 async function* linesOf(file: FileHandle, start: number, end: number): AsyncGenerator<string> {
   let rest: Buffer[] = [];
   for (let at = start; at < end; ) {

@@ -19,11 +19,12 @@ export function submitDeps(
   };
 }
 
-// The other one reads 300,000 files before it takes the lock, and holds it for its adds: 220 take a second.
+// The other process reads 300,000 files before it takes the lock, and holds it for its adds: 220 take a second.
 const LOCK_WAIT_MS = 300_000;
 
-// Runs `work` while no other process does so for this sweep, by a kernel lock on `.qrun/submit.lock`: it ends with its
-// holder, is never broken by age, and never lets two in. After five minutes the error names the holder.
+// Runs `work` while no other process does so for this sweep, by a kernel lock on `.qrun/submit.lock`. The lock ends
+// with its holder, is never broken because of its age, and never admits two. After five minutes the error names the
+// holder.
 async function submitLocked<T>(root: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
   const directory = join(root, '.qrun');
   let lock: FileLock;
@@ -38,7 +39,7 @@ async function submitLocked<T>(root: string, work: () => Promise<T>, signal: Abo
       await lock.acquire({ limitMs: LOCK_WAIT_MS, signal });
     } catch (cause) {
       signal.throwIfAborted();
-      throw lockError(cause, 'another submit-all of this sweep is at work: wait for it, or end it');
+      throw lockError(cause, 'another submit-all of this sweep is running: wait for it, or stop it');
     }
     return await work();
   } finally {

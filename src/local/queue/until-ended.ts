@@ -6,11 +6,11 @@ import type { Surroundings } from '../config/sweep-context.js';
 
 /** Whose tasks are waited for, and by whom. */
 export interface Awaited extends Pick<WaitRequest, 'kind' | 'sweep' | 'signal'>, Pick<WaitDeps, 'orphans'> {
-  /** By its configuration; the group that this process's own task runs in counts more. */
+  /** From its configuration; the group that this process's own task runs in takes precedence. */
   readonly group: string;
-  /** Where the task of this process is started again when it has to make room. */
+  /** The directory in which the task of this process is started again when it has to make room. */
   readonly directory: string;
-  /** The arguments of the qrun that waits, for the same. */
+  /** The arguments with which the waiting qrun is started again. */
   readonly arguments: readonly string[];
   readonly priority: number | undefined;
   /** Called whenever what is waited for has changed. */
@@ -18,13 +18,13 @@ export interface Awaited extends Pick<WaitRequest, 'kind' | 'sweep' | 'signal'>,
 }
 
 /**
- * Waits until no task of a sweep runs, for what follows them. Returns whether the work is still this process's: a later
- * task may have taken it. Errors: as `waitForTasks`.
+ * Waits until no task of a sweep runs, for the work that follows. Returns whether that work is still this process's:
+ * a later task may have taken it over. Errors: as `waitForTasks`.
  */
 export async function untilEnded(awaited: Awaited, { env }: Pick<Surroundings, 'env'>): Promise<boolean> {
   const { kind, sweep, signal, orphans, onWaiting, directory, priority = -1 } = awaited;
   const task = taskContext(env);
-  // What was typed in some directory and environment cannot be repeated in another.
+  // A command typed in one directory and environment cannot be repeated in another.
   const again =
     task === undefined ? undefined : { argv: [...ownCommand(), ...awaited.arguments], directory, priority };
   const result = await waitForTasks(

@@ -27,11 +27,11 @@ import { checkedCommands, type Finalizing, runFinalizers } from './finalizers.js
 export interface SweepAuditOptions {
   /** Commands that run after a complete audit, one after the other, in the root of the sweep. */
   readonly finalizers?: readonly string[];
-  /** Does not run them where they were run after an audit of the same records. By hand a command runs each time. */
+  /** Does not run them if they ran after an audit of the same records. By hand a command runs each time. */
   readonly onlyOnce?: boolean;
 }
 
-/** Who hears of an audit. */
+/** The callbacks of an audit. */
 export interface AuditWatch extends Pick<Finalizing, 'signal' | 'onCommand'> {
   /** Called with the audit, before the commands run. */
   readonly onAudit?: (audit: SweepAudit) => void;
@@ -59,10 +59,11 @@ export async function untilSweepEnded(
 }
 
 /**
- * Audits every unit of a sweep, keeps the result beside the logs (with what is known of units that it was not about),
- * and runs the commands that follow a complete one. One bad unit does not hide what the others are like.
+ * Audits every unit of a sweep, keeps the result beside the logs (with what is known about units that it did not
+ * cover), and runs the commands that follow a complete audit. One bad unit does not hide the state of the others.
  *
- * One sweep's commands run at a time, whoever audits: for up to a day it waits for another's.
+ * The commands of a sweep run one set at a time, whoever audits: another audit's commands are waited for, for up to a
+ * day.
  *
  * Errors: QrunError `LOG_*`; `FINALIZER_FAILED` when a command fails; `USAGE` for a command with a secret.
  */
@@ -90,12 +91,12 @@ export async function auditSweep(
       const where = { cwd: sweep.root, env, signal, held };
       await runFinalizers(commands, onCommand === undefined ? where : { ...where, onCommand });
     }
-    // The commands may have taken hours, in which parts of the sweep were audited anew.
+    // The commands may have taken hours, in which parts of the sweep were audited again.
     await writeAuditReport(path, { ...keptAudit(readAuditReport(path), audit, covers), then_done: commands });
     return audit;
   };
-  // An orphan of a server that died may be at the commands still. They inherit the lock, so that it is free only when
-  // all of them have ended, also when this process was killed.
+  // An orphan of a server that died may still be running the commands. They inherit the lock, so it is free only when
+  // all of them have ended, even if this process was killed.
   return commands.length === 0 ? await work() : await locked(`${path}.lock`, work, signal);
 }
 
@@ -106,7 +107,7 @@ function isDone(sweep: ResolvedSweep, before: SweepAudit, commands: readonly str
   return same && verdict === 'complete' && !isOutdated(before, logs);
 }
 
-// Of which ids all that exist were looked for: none, where only some units were asked for.
+// The ids of which all existing units were looked for: none if only some units were asked for.
 function coverage({
   start,
   root,
@@ -121,7 +122,7 @@ function coverage({
   return unit => unit === directory || [`${directory}/`, `${directory}@`].some(way => unit.startsWith(way));
 }
 
-// What was asked for is judged, not what is there: a unit whose directory is gone since its submission is missing.
+// What was asked for is judged, not what exists: a unit whose directory is gone since its submission is missing.
 async function auditUnits(sweep: ResolvedSweep, signal: AbortSignal): Promise<SweepAudit> {
   const at = new Date().toISOString();
   const present = new Map(sweep.units.map(unit => [unit.unit, unit]));
@@ -151,7 +152,7 @@ async function auditUnitOf(
   }
 }
 
-// Units that run, whatever the queue knows of them.
+// Units that run, whatever the queue knows about them.
 async function running(sweep: ResolvedSweep): Promise<string[]> {
   const found: string[] = [];
   for (const id of sweep.submittedUnits ?? sweep.units.map(({ unit }) => unit)) {

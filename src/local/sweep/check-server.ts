@@ -14,7 +14,7 @@ import { openServer } from '../unit/open-engine.js';
 import { chainAt, type ReadSetups } from '../unit/setup-files.js';
 import type { ResolvedSweep } from './context.js';
 
-/** Who hears of a check of the server. */
+/** The callbacks of a check of the server. */
 export interface CheckWatch {
   readonly signal: AbortSignal;
   /** Called with what a person should know. */
@@ -28,12 +28,12 @@ export interface CheckWatch {
 }
 
 /**
- * Checks that the server of a sweep answers, takes the password and knows the settings, and runs the setup files
- * of all its units there when that is asked for, each once. With the embedded engine there
- * is nothing to check: the data is prepared when a unit needs it.
+ * Checks that the server of a sweep answers, accepts the password and knows the settings. If requested, runs the
+ * setup files of all its units there, each once. With the embedded engine there is nothing to check: the data is
+ * prepared when a unit needs it.
  *
  * Errors: QrunError `ENGINE_*`, `CONFIG`, `SETUP_FAILED`, `USAGE` when there is no setup file, `PARAMETERS` for one
- * that would prepare something else for each unit; the reason of `signal`, which cancels the statement that runs.
+ * that would prepare something different for each unit; the reason of `signal`, which cancels the running statement.
  */
 export async function checkServer(
   sweep: ResolvedSweep,
@@ -42,7 +42,7 @@ export async function checkServer(
 ): Promise<void> {
   const [unit] = sweep.units;
   if (factsOf(sweep.config.engine).data !== 'server' || unit === undefined) return;
-  // Before the server is asked for anything: what is wrong with a file is wrong without it.
+  // Before the server is asked for anything: a problem in a file is found without it.
   const todo = setup ? setupOf(sweep) : undefined;
   // One statement at a time.
   const engine = await openServer({ ...unit, config: { ...unit.config, concurrency: 1 } }, signal);

@@ -19,10 +19,10 @@ import { type UnitContext, unitIn } from '../unit/context.js';
 export interface ResolvedSweep extends SweepContext {
   readonly name: string;
   readonly group: string;
-  /** The directory that was given, absolute: the units lie at or below it. */
+  /** The given directory, absolute: the units lie at or below it. */
   readonly start: string;
   readonly selection: UnitSelection;
-  /** Sorted by id; selected ones only. */
+  /** Sorted by id; only selected ones. */
   readonly units: readonly UnitContext[];
 }
 
@@ -33,12 +33,12 @@ export interface UnitSelection {
 }
 
 /**
- * Returns the sweep that a directory belongs to, with the units at or below it: those that qrun.toml lists, else each leaf
- * directory, times epochs and matrix. With an embedded engine and `data_dir` each unit has a directory of its own
- * below that, because only one process can open one.
+ * Returns the sweep that a directory belongs to, with the units at or below it: those that qrun.toml lists, otherwise
+ * each leaf directory, times epochs and matrix. With an embedded engine and `data_dir`, each unit has its own
+ * directory below that, because only one process can open one.
  *
- * Errors: QrunError `CONFIG`, `UNIT_*`; `CONFIG` when two units would share a log, also where
- * its disk does not tell upper from lower case.
+ * Errors: QrunError `CONFIG`, `UNIT_*`; `CONFIG` when two units would share a log, also because the disk does not
+ * distinguish upper and lower case.
  */
 export function resolveSweep(
   directory: string,
@@ -47,13 +47,13 @@ export function resolveSweep(
   selection: UnitSelection,
 ): ResolvedSweep {
   const { include, exclude } = selection;
-  // A queue starts a task in its directory without links, and ids must not depend on the way that was taken.
+  // A queue starts a task in its directory without links, and ids must not depend on the path that was used.
   const start = real(resolve(surroundings.cwd, directory));
   const context = sweepContext(start, given, surroundings);
   const root = real(context.root);
   const sweep = { ...context, root };
   const name = context.table.name ?? sweepNameOf(basename(root));
-  // Without a list of units the rest of the root, which may be anything, is not looked through.
+  // Without a list of units, the rest of the root, which may be anything, is not searched.
   const candidates = findSqlDirectories(
     context.table.units === undefined ? start : root,
     root,
@@ -63,7 +63,7 @@ export function resolveSweep(
     isBeneath(join(root, path), start),
   );
   const sets = parameterSets(context.table);
-  // As for the sets of parameters: more are a mistake, and would take all memory before anybody could say so.
+  // As for the sets of parameters: more are a mistake, and would use up all memory before anybody could report it.
   if (chosen.length * sets.length > MAX_COMBINATIONS) {
     throw new QrunError('CONFIG', 'the sweep has too many units', {
       details: [
@@ -79,7 +79,7 @@ export function resolveSweep(
       const names = [unit, unitName(at, root)];
       return names.some(included) && !names.some(excluded);
     });
-  // A unit that was submitted and is gone is for the audit to tell.
+  // A unit that was submitted and is gone is for the audit to report.
   if (units.length === 0 && context.submittedUnits === undefined) {
     throw new QrunError('UNIT_EMPTY', `there is no unit of the sweep ${name} at or below ${start}`, {
       hint:
@@ -116,10 +116,10 @@ function refuseSharedNames(units: readonly UnitContext[]): void {
   }
 }
 
-// Control characters, and what reorders the text around it.
+// Control characters, and characters that reorder the text around them.
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/u;
 
-// The disk is asked only where that matters.
+// The disk is asked only where it matters.
 function sharing(logs: readonly (readonly [string, string])[]): [string, string][] {
   const folded = ownersOfOneFile(logs, true);
   const [, first] = logs[0] ?? [];
@@ -127,7 +127,7 @@ function sharing(logs: readonly (readonly [string, string])[]): [string, string]
   return ownersOfOneFile(logs, false);
 }
 
-// What is wrong with a directory that is not there is said by whoever lists it.
+// A problem with a missing directory is reported by whoever lists it.
 function real(path: string): string {
   try {
     return realpathSync(path);

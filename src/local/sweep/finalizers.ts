@@ -3,8 +3,8 @@ import { commandHoldsSecret } from '../../core/text/secret-names.js';
 import { runShell } from '../../io/machine/child.js';
 
 /**
- * Returns the commands of `--then`. Errors: QrunError `USAGE` for one with a secret in it: they stand in the state of the
- * queue, in the list of processes and in the report of the audit, where every user of the machine can read them.
+ * Returns the commands of `--then`. Errors: QrunError `USAGE` for one with a secret in it: every user of the machine
+ * can read them in the state of the queue, in the list of processes and in the report of the audit.
  */
 export function checkedCommands(commands: readonly string[]): readonly string[] {
   const at = commands.findIndex(commandHoldsSecret);
@@ -14,11 +14,11 @@ export function checkedCommands(commands: readonly string[]): readonly string[] 
   });
 }
 
-/** Where the commands behind an audit run, and who hears of them. */
+/** Where the commands after an audit run, and the callbacks. */
 export interface Finalizing {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Ends the command that runs. */
+  /** Ends the running command. */
   readonly signal: AbortSignal;
   /** A descriptor that the commands inherit, so that a lock is free only when all of them have ended. */
   readonly held: number | undefined;
@@ -27,7 +27,7 @@ export interface Finalizing {
 }
 
 /**
- * Runs the commands behind a complete audit, one after the other, each only after the one before it has ended well.
+ * Runs the commands after a complete audit, one after the other, each only after the previous one has succeeded.
  *
  * Errors: QrunError `FINALIZER_FAILED`; the reason of the signal.
  */

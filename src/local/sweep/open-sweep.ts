@@ -7,21 +7,21 @@ import { resolveSweep } from './context.js';
 import type { SubmissionReport, SubmitWatch, SweepSubmitOptions } from './submit.js';
 
 /**
- * How a sweep is opened: every key of the configuration in camelCase, as for a unit. What is given here is given to the
- * tasks of a submission too. `umask` counts for them alone.
+ * How a sweep is opened: every key of the configuration in camelCase, as for a unit. What is given here is also given
+ * to the tasks of a submission. `umask` applies to them alone.
  */
 export interface SweepOptions extends ConfigValues {
-  /** Globs of unit ids: only these units, and all without it. */
+  /** Globs of unit ids: only these units; the default is all. */
   readonly includeUnits?: readonly string[];
   /** Globs of unit ids: not these units. */
   readonly excludeUnits?: readonly string[];
-  /** The group of the queue; that of qrun.toml, or one of the sweep's own, without it. */
+  /** The group of the queue; the default is that of qrun.toml, or one of the sweep's own. */
   readonly group?: string;
-  /** Whether to believe the tree, as `--trust` does; see docs/trust.md. */
+  /** Whether to trust the tree, as `--trust` does; see docs/trust.md. */
   readonly trust?: boolean;
-  /** From where relative paths are read; the current directory of the process without it. */
+  /** The base of relative paths; the default is the current directory of the process. */
   readonly cwd?: string;
-  /** The environment instead of that of the process; it says where the queue is. */
+  /** The environment to use instead of that of the process; it says where the queue is. */
   readonly env?: Surroundings['env'];
 }
 
@@ -29,11 +29,11 @@ export interface SweepOptions extends ConfigValues {
 export interface SubmitControls
   extends SweepSubmitOptions,
     Pick<SubmitWatch, 'onProgress' | 'onNotice' | 'onSetup'> {
-  /** Stops it; tasks that were added by then stay, and are audited. */
+  /** Stops it; tasks already added stay, and are audited. */
   readonly signal?: AbortSignal;
 }
 
-/** A sweep with its resolved configuration. Each method looks at the files, the logs and the queue anew. */
+/** A sweep with its resolved configuration. Each method reads the files, the logs and the queue again. */
 export interface Sweep {
   readonly name: string;
   /** Absolute; where its tasks start. */
@@ -45,15 +45,15 @@ export interface Sweep {
   readonly notices: readonly string[];
   /**
    * Adds a task to the queue for each unit that is not complete, queued or running, and the audit after them, as
-   * `qrun submit-all` does: everything is checked before the first is added, and any number of submitters may do so at
-   * any time. With `dryRun` nothing is added.
+   * `qrun submit-all` does. Everything is checked before the first task is added. Any number of submitters may do
+   * this at any time. With `dryRun` nothing is added.
    *
    * Errors: QrunError of the units (2, 23), the server (24) and the queue (26); the reason of the signal.
    */
   submit(controls?: SubmitControls): Promise<SubmissionReport>;
   /**
-   * Resolves with one look at the queue and the logs; what is new in a log is read with each. Without the queue it says
-   * what the logs hold.
+   * Resolves with one look at the queue and the logs; each look reads what is new in the logs. Without the queue it
+   * reports what the logs hold.
    *
    * Errors: QrunError of the units and the logs.
    */
@@ -67,8 +67,8 @@ export interface Sweep {
 }
 
 /**
- * Opens the sweep that a directory belongs to, with the units at or below it: resolves its configuration and lists its
- * units. Nothing is written, locked or connected before a method needs it, and nothing has to be closed.
+ * Opens the sweep that a directory belongs to, with the units at or below it: resolves its configuration and lists
+ * its units. Nothing is written, locked or connected before a method needs it, and nothing has to be closed.
  *
  * Errors: QrunError `CONFIG` with all problems at once, `UNIT_*`.
  */

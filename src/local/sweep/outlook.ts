@@ -11,7 +11,7 @@ import { type ReadSetups, setupFilesOf, usedBySetup } from '../unit/setup-files.
 import type { ResolvedSweep } from './context.js';
 import { PlanPool } from './plan-threads.js';
 
-/** Who hears of the plans of units. */
+/** The callbacks of planning units. */
 export interface PlanWatch {
   readonly signal: AbortSignal;
   /** Called after each unit that was checked, and after each that was added. */
@@ -19,8 +19,8 @@ export interface PlanWatch {
 }
 
 /**
- * Plans the units that the queue does not have. Those that it has are left as they are, and need not be read: 300,000
- * files take their time.
+ * Plans the units that are not in the queue. Those in the queue are left as they are and need not be read: reading
+ * 300,000 files takes time.
  *
  * Errors: as {@link planSweep}.
  */
@@ -60,7 +60,10 @@ function checkedSetup(unit: UnitContext, read: ReadSetups): ReadonlySet<string> 
   return usedBySetup(unit, read);
 }
 
-/** Returns whether anything of a unit is due; read in this thread, because most units have ended by the time it is asked. */
+/**
+ * Returns whether anything of a unit is due; reads in this thread, because most units have ended by the time this is
+ * called.
+ */
 export async function isUnitDue(context: UnitContext, signal: AbortSignal): Promise<boolean> {
   const plan = await previewIn(
     context,
@@ -70,7 +73,7 @@ export async function isUnitDue(context: UnitContext, signal: AbortSignal): Prom
   return plan.due.total > 0;
 }
 
-/** Returns the units that are due and run, although the queue does not know it. */
+/** Returns the units that are due and run without the queue's knowledge. */
 export async function runningElsewhere(
   sweep: ResolvedSweep,
   outlooks: ReadonlyMap<string, UnitOutlook>,
@@ -83,7 +86,7 @@ export async function runningElsewhere(
   return found;
 }
 
-/** Returns whether the last audit is none of the present logs, or was not complete. */
+/** Returns whether the last audit is not one of the present logs, or was not complete. */
 export function auditIsDue(sweep: ResolvedSweep): boolean {
   const audit = readAuditReport(auditReportPath(sweep.logDirectory, sweep.name));
   const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));

@@ -34,7 +34,7 @@ export type PlanAnswer =
     }
   | { readonly bug: string };
 
-// A thread takes 40 ms to start, as long as 500 files take to read: fewer units are not worth one.
+// Starting a thread takes 40 ms, as long as reading 500 files: fewer units than this are not worth one.
 const UNITS_FOR_A_THREAD = 20;
 // Reading and lexing 300,000 files is work for the processor; more threads than this wait for the disk.
 const MAX_THREADS = 8;
@@ -42,9 +42,10 @@ const MAX_THREADS = 8;
 const NONE: ReadonlySet<string> = new Set();
 
 /**
- * Plans units on as many threads as there are cores; the same as planning them here, in a fraction of the time.
+ * Plans units on as many threads as there are cores. The result is the same as planning them here, in a fraction of
+ * the time.
  *
- * A thread answers one question after the other. One that owes an answer nobody waits for any more (the question was
+ * A thread answers one question after the other. A thread whose answer nobody waits for any more (the question was
  * given up, or the thread failed) is ended and replaced, so that no answer is taken for that of another question.
  */
 export class PlanPool {
@@ -88,14 +89,14 @@ export class PlanPool {
     });
   }
 
-  /** Ends the threads, whatever they are at. */
+  /** Ends the threads, whatever they are doing. */
   async close(): Promise<void> {
     await Promise.all([...this.#all].map(worker => worker.terminate()));
   }
 
   #start(): Worker {
     const worker = new Worker(this.#program);
-    // One that died has said so to whoever waits for its answer.
+    // A thread that died has already told whoever waits for its answer.
     worker.on('error', () => {});
     this.#all.add(worker);
     return worker;

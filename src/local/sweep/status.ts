@@ -15,7 +15,7 @@ import { directorySource } from '../../io/unit/unit-files.js';
 import type { UnitContext } from '../unit/context.js';
 import type { ResolvedSweep } from './context.js';
 
-/** Returns what looks at a sweep, as often as one wants; see {@link SweepWatch}. */
+/** Returns the watch of a sweep, for any number of looks; see {@link SweepWatch}. */
 export function sweepWatch(sweep: ResolvedSweep, options: QueueOptions): SweepWatch {
   const report = auditReportPath(sweep.logDirectory, sweep.name);
   const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
@@ -33,7 +33,7 @@ export function sweepWatch(sweep: ResolvedSweep, options: QueueOptions): SweepWa
   });
 }
 
-/** Returns what waits until every disk that a look at a sweep reads answers; see {@link reachable}. */
+/** Returns a function that waits until every disk that a look at a sweep reads answers; see {@link reachable}. */
 export function sweepReachable({ root, units }: ResolvedSweep): () => Promise<void> {
   return reachable([
     root,

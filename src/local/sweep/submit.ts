@@ -23,11 +23,11 @@ import { checkedCommands } from './finalizers.js';
 import { auditIsDue, isUnitDue, type PlanWatch, planUnits, runningElsewhere } from './outlook.js';
 import { prepareTasks } from './tasks.js';
 
-/** What a submission of a sweep may be told; what it is not told, the configuration says. */
+/** The options of a submission of a sweep; the configuration provides what is not set. */
 export interface SweepSubmitOptions extends Partial<Pick<SubmitOptions, 'delay' | 'resumeGroup'>> {
   /** Of the units: higher ones start first. The audit has one less. */
   readonly priority?: number | undefined;
-  /** How many units run at a time; `auto`: as many as this machine takes. */
+  /** How many units run at a time; `auto`: as many as fit on this machine. */
   readonly slots?: number | 'auto' | undefined;
   /** Commands that run after a complete audit, one after the other. */
   readonly finalizers?: readonly string[] | undefined;
@@ -35,31 +35,32 @@ export interface SweepSubmitOptions extends Partial<Pick<SubmitOptions, 'delay' 
   readonly dryRun?: boolean | undefined;
 }
 
-/** Who hears of a submission. */
+/** The callbacks of a submission. */
 export interface SubmitWatch extends CheckWatch, PlanWatch {
   /** Called when `slots: 'auto'` has become a number. */
   readonly onSizing?: (sizing: Sizing) => void;
-  /** Called when everything has been read, and nothing was begun. */
+  /** Called when everything has been read and nothing has begun. */
   readonly onBegin?: () => void;
 }
 
-/** What became of each unit; the object that `qrun submit-all --json` prints. */
+/** What happened to each unit; the object that `qrun submit-all --json` prints. */
 export interface SubmissionReport extends Output<typeof schema> {}
 
 /** What a submission did, or would do. */
 export interface Submission {
   readonly report: SubmissionReport;
   readonly queue: QueueKind;
-  /** Queries that are due, by unit; only of the units that were looked at. */
+  /** Queries that are due, by unit; only for units that were looked at. */
   readonly due: ReadonlyMap<string, number>;
 }
 
 /**
- * Adds a task to the queue for each unit that is not complete, queued or running, and the audit after them. Everything
- * is checked before the first task is added. Tasks that were added before an error or a signal stay; the next submission
- * goes on from there.
+ * Adds a task to the queue for each unit that is not complete, queued or running, and the audit after them.
+ * Everything is checked before the first task is added. Tasks that were added before an error or a signal stay; the
+ * next submission continues from there.
  *
- * Errors: QrunError of the units, the server (`ENGINE_*`) and the queue (`QUEUE_*`); `USAGE` for a command with a secret.
+ * Errors: QrunError of the units, the server (`ENGINE_*`) and the queue (`QUEUE_*`); `USAGE` for a command with a
+ * secret.
  */
 export async function submitSweep(
   sweep: ResolvedSweep,
@@ -77,7 +78,7 @@ export async function submitSweep(
   const outlooks = await planUnits(sweep, before, watch);
   const byUnit = new Map(outlooks.map(outlook => [outlook.unit, outlook]));
   const elsewhere = await runningElsewhere(sweep, byUnit);
-  // Also the ones that the queue has already, so that they are counted; under the lock they are looked for again.
+  // Includes those already in the queue, so that they are counted; they are looked up again under the lock.
   const wanted = sweep.units.filter(({ unit }) => (byUnit.get(unit)?.due ?? 1) > 0 && !elsewhere.has(unit));
   const planned = wanted.some(({ unit }) => byUnit.has(unit));
   const isDry = options.dryRun === true;

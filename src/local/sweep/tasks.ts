@@ -10,20 +10,20 @@ import { checkSubmissions } from '../config/places.js';
 import type { UnitContext } from '../unit/context.js';
 import type { ResolvedSweep } from './context.js';
 
-/** What the tasks of a submission run, as words. */
+/** The commands of the tasks of a submission, as lists of words. */
 export interface TaskCommands {
   unit(context: UnitContext): string[];
   audit(options: {
     /** Commands that run after a complete audit. */
     readonly finalizers: readonly string[];
-    /** Its own, for when it submits itself again. */
+    /** The priority of the audit itself, for when it submits itself again. */
     readonly priority: number;
   }): string[];
 }
 
 /**
- * Writes the configuration of a submission and returns the commands of its tasks, which name it: tasks start in a
- * clean environment, and resolve the same configuration from that file alone. Secrets are not in it.
+ * Writes the configuration of a submission and returns the commands of its tasks, which name it. Tasks start in a
+ * clean environment, and resolve the same configuration from that file alone. It holds no secrets.
  *
  * Errors: QrunError `WRITE_FAILED`; `CONFIG` when the tasks could not find the password.
  */
@@ -38,13 +38,14 @@ export async function prepareTasks(sweep: ResolvedSweep): Promise<TaskCommands> 
       },
     );
   }
-  // Refuses a password in the URL, which would stand in the file.
+  // Refuses a password in the URL, which would otherwise be written to the file.
   refusePasswordInUrl(serverUrl(sweep));
-  // Decided now, where somebody can answer, and by the same rule as everywhere: whoever asks for the connection is told.
+  // Checked now, while somebody can still answer, and by the same rule as everywhere: asking for the connection
+  // throws.
   if (usesServer) sweep.connection();
   checkSubmissions(sweep.root);
   const { given, name, group } = sweep;
-  // Choices of one submission (setup, rerun) are none of a configuration; its units get theirs as flags.
+  // Choices of one submission (setup, rerun) do not belong to a configuration; its units get theirs as flags.
   const kept = Object.fromEntries(TOML_KEYS.map(key => [key, given[key]]));
   const written = await writeSubmission(
     sweep.root,

@@ -11,9 +11,9 @@ import type { UnitContext } from './context.js';
 import { type ReadSetups, setupOutlook } from './setup-files.js';
 
 /**
- * Audits one unit by its resolved configuration: the one that a run, a plan and the audit of the sweep have. The report
- * says where the last run had other settings. `logs`: where they are not the one of the context.
- * `read`: setup files that the audits of other units have read.
+ * Audits one unit by its resolved configuration: the same as for a run, a plan and the audit of the sweep. The report
+ * says where the last run had other settings. `logs`: if they differ from the log of the context. `read`: setup files
+ * that the audits of other units have read.
  *
  * Errors: as {@link auditUnit}; QrunError `LOG_UNUSABLE`, `LOG_SCHEMA`.
  */
@@ -46,7 +46,7 @@ export async function auditIn(
 }
 
 /**
- * Returns the real paths of logs that are audited together. Read twice, a log would hold everything twice.
+ * Returns the real paths of logs that are audited together. A log read twice would hold everything twice.
  *
  * Errors: QrunError `USAGE` for one that is named twice.
  */

@@ -14,25 +14,25 @@ import type { RunnableContext, UnitContext } from './context.js';
 type Server = Pick<UnitContext, 'config' | 'connection'>;
 type Capacity = Pick<HostFacts, 'cores' | 'memoryBytes'>;
 
-/** What is known of the engine of a configuration. */
+/** What is known about the engine of a configuration. */
 export interface KnownEngine {
   readonly facts: EngineLimits['facts'];
-  /** The limits of a server, or why they are not known; `undefined` where there is no server. */
+  /** The limits of a server, or why they are not known; `undefined` if there is no server. */
   readonly server: ServerLimits | Error | undefined;
 }
 
-/** Asks the server of a configuration for its limits, where it has one. Errors: QrunError `CONFIG`. */
+/** Asks the server of a configuration, if any, for its limits. Errors: QrunError `CONFIG`. */
 export async function knownEngine({ config, connection }: Server): Promise<KnownEngine> {
   const server = await serverEngineOf(config.engine)?.limits(connection());
   return { facts: factsOf(config.engine), server };
 }
 
-/** What is recommended, and from what. */
+/** What is recommended, and on what basis. */
 export interface Recommendation {
   readonly sizing: Sizing;
   /** For one unit that runs alone. */
   readonly alone: Advice;
-  /** For each of as many units side by side as there are slots. */
+  /** For each unit, with as many units side by side as there are slots. */
   readonly together: Advice;
 }
 
@@ -51,17 +51,17 @@ export function recommend(
   };
 }
 
-/** What `auto` became. */
+/** The number chosen for `auto`. */
 export interface ChosenConcurrency {
   readonly advice: Advice;
-  /** The units that share the machine, where this one is not alone. */
+  /** The units that share the machine, if this one is not alone. */
   readonly sharedBy: Sizing | undefined;
 }
 
 /**
- * Resolves with the context with a number for its concurrency: `auto` becomes what `qrun probe` recommends, for a unit
- * alone, or for one among as many as the machine has slots where `amongOthers` says so, and `onChosen` is told. A
- * server that does not answer leaves its limits out: opening the engine tells why.
+ * Resolves with the context with a number as its concurrency. `auto` becomes what `qrun probe` recommends: for a unit
+ * alone, or with `amongOthers` for one of as many as the machine has slots; then `onChosen` is called. A server that
+ * does not answer leaves its limits out: opening the engine reports why.
  */
 export async function withConcurrency(
   context: UnitContext,

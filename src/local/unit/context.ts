@@ -8,7 +8,7 @@ import { unitName } from '../../io/unit/unit-files.js';
 import { type Given, type Surroundings, type SweepContext, sweepContext } from '../config/sweep-context.js';
 import { logPlaceOf } from './log-place.js';
 
-/** A unit as a command works on it: where it is, what it is called, and its configuration. */
+/** A unit as a command sees it: where it is, what it is called, and its configuration. */
 export interface UnitContext extends SweepContext {
   readonly directory: string;
   readonly unit: string;
@@ -25,7 +25,7 @@ export function unitContext(directory: string, given: Given, surroundings: Surro
   return unitIn(sweep, resolve(surroundings.cwd, directory), {}, surroundings.cwd);
 }
 
-/** Returns one unit of a sweep; `parameters` come on top of those that all units have. */
+/** Returns one unit of a sweep; `parameters` are added to those that all units have. */
 export function unitIn(
   sweep: SweepContext,
   directory: string,
@@ -50,8 +50,8 @@ export function unitIn(
   };
 }
 
-// The database decides what an unqualified table name means, as a setting would; the time zone does so for all dates
-// without one. An engine that is told nothing works in UTC: that adds nothing to fingerprints.
+// The database decides what an unqualified table name means, as a setting would; the time zone does the same for all
+// dates without one. An engine without a time zone works in UTC: that adds nothing to fingerprints.
 function resultSettings(config: Config, timeZone: string | undefined): Settings {
   return Object.fromEntries([
     ...Object.entries(splitSettings(config.settings).result),
@@ -60,5 +60,5 @@ function resultSettings(config: Config, timeZone: string | undefined): Settings 
   ]);
 }
 
-// No setting of ClickHouse has this name.
+// No ClickHouse setting has this name.
 const TIME_ZONE_INPUT = 'timezone';

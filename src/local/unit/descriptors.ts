@@ -6,8 +6,8 @@ import { countDescriptors } from '../../io/machine/descriptors.js';
 import type { RunnableContext } from '../unit/context.js';
 
 /**
- * The context with as many queries at once as this process has file descriptors for, and a warning where that is
- * fewer than were asked for.
+ * Returns the context with at most as many simultaneous queries as this process has file descriptors for, and with a
+ * warning if that is fewer than requested.
  *
  * Errors: QrunError `CONFIG` when there are not enough for one.
  */

@@ -9,8 +9,8 @@ import type { UnitContext } from './context.js';
 import { refuseInput } from './log-place.js';
 
 /**
- * Refuses a file of events that is the log of the unit, or an input: events are appended without the lock of the log,
- * and between its records they would be damage.
+ * Refuses an events file that is the log of the unit, or an input: events are appended without the lock of the log,
+ * and would damage it between its records.
  *
  * Errors: QrunError `USAGE`.
  */
@@ -20,11 +20,11 @@ export function refuseEventsIn({ config, logPath }: UnitContext, cwd: string): v
   refuseInput('--events', config.events, path);
   if (path !== logPath) return;
   throw new QrunError('USAGE', `--events ${config.events}: that is the log of the unit`, {
-    hint: 'name a file of its own for the events',
+    hint: 'name a separate file for the events',
   });
 }
 
-/** Opens the file of events that a configuration names, if it names one; `onFailure` is called at its first failure. */
+/** Opens the events file that a configuration names, if it names one; `onFailure` is called at its first failure. */
 export function openEventsOf(
   { config, root, logPath }: UnitContext,
   cwd: string,
@@ -37,14 +37,14 @@ export function openEventsOf(
     Date.now,
     error => onFailure(`no more events to ${config.events}: ${error.message}`),
     {
-      // Whoever wrote the tree may have made a link in it to any file of the user's.
+      // Whoever wrote the tree may have made a link in it to any file of the user.
       follow: !liesIn(root, path),
       refuse: stat => (isFile(stat, logPath) ? 'it is the log of the unit' : undefined),
     },
   );
 }
 
-// As it is written, or by another way to the same tree.
+// As written, or by another path to the same tree.
 function liesIn(root: string, path: string): boolean {
   return isBeneath(path, root) || isBeneath(realOf(dirname(path)), realOf(root));
 }

@@ -11,10 +11,10 @@ import type { SweepContext } from '../config/sweep-context.js';
 type Place = Pick<SweepContext, 'root' | 'config' | 'logDirectory' | 'respelled'>;
 
 /**
- * Returns where the log of the unit in `directory` lies: what `--log` names, read from `cwd`, or else the place that
- * follows from its id.
+ * Returns where the log of the unit in `directory` lies: what `--log` names, relative to `cwd`, otherwise the place
+ * that follows from its id.
  *
- * Errors: QrunError `USAGE` for the name of an input; `CONFIG` where results lie under the id of an earlier version;
+ * Errors: QrunError `USAGE` for the name of an input; `CONFIG` if results lie under the id of an earlier version;
  * `LOG_UNUSABLE` as {@link logPathOf}.
  */
 export function logPlaceOf(sweep: Place, directory: string, unit: string, cwd: string): string {
@@ -30,14 +30,14 @@ export function logPlaceOf(sweep: Place, directory: string, unit: string, cwd: s
 }
 
 /**
- * Where the log of a unit lies by its id; see {@link realLogPath}.
+ * Returns where the log of a unit lies by its id; see {@link realLogPath}.
  *
  * Errors: QrunError `LOG_UNUSABLE` for a link that leads out of the directory of the logs.
  */
 export function logPathOf({ logDirectory }: Pick<SweepContext, 'logDirectory'>, unit: string): string {
   const named = join(logDirectory, logName(unit, shortHash));
   const path = realLogPath(named);
-  // A link of the tree could lead to any file of the user's: one that is named by --log is his own.
+  // A link in the tree could lead to any file of the user; one that is named by --log is the user's own choice.
   if (path === named || dirname(path) === realLogPath(logDirectory)) return path;
   throw new QrunError(
     'LOG_UNUSABLE',
@@ -48,7 +48,8 @@ export function logPathOf({ logDirectory }: Pick<SweepContext, 'logDirectory'>, 
   );
 }
 
-// What qrun reads, by name: a file with one of these would be a query, a setup or a configuration by the next run.
+// What qrun reads, by name: a file with one of these names would be a query, a setup or a configuration in the next
+// run.
 const INPUT = /\.sql$|^(?:qrun\.toml|\.env)$/i;
 
 /**
@@ -63,8 +64,8 @@ export function refuseInput(option: string, given: string, path: string): void {
   });
 }
 
-// Up to version 0.1.0 a parameter that qrun.toml gives as 1.0 was sent as 1, under an id with that. Its results are
-// neither silently left behind nor taken for those of another text.
+// Up to version 0.1.0 a parameter that qrun.toml gives as 1.0 was sent as 1, under an id with that number. Its
+// results are neither silently left behind nor taken for those of another text.
 function refuseRespelled(
   { root, logDirectory, respelled }: Place,
   directory: string,
@@ -82,7 +83,7 @@ function refuseRespelled(
     'qrun.toml gives parameters as numbers that were sent in other digits before',
     {
       details: found.map(one => `${one.name} = ${one.written} was sent as ${one.before}: ${oldLog}`),
-      hint: `write them as texts: ${found.map(one => `"${one.before}"`).join(', ')} to go on with that log, or ${found.map(one => `"${one.written}"`).join(', ')} for new results`,
+      hint: `write them as strings: ${found.map(one => `"${one.before}"`).join(', ')} to continue with that log, or ${found.map(one => `"${one.written}"`).join(', ')} for new results`,
     },
   );
 }

@@ -22,13 +22,13 @@ export async function openServer(context: RunnableContext, signal: AbortSignal):
     spool: spoolOf(logDirectory, config.maxResult),
   };
   const server = serverEngineOf(config.engine);
-  if (server === undefined) throw new Error(`${config.engine} is no server`);
+  if (server === undefined) throw new Error(`${config.engine} is not a server`);
   const database = config.database === undefined ? {} : { database: config.database };
   return await server.open({ ...common, ...context.connection(), ...database }, signal);
 }
 
 /**
- * Opens the embedded engine on the data that a unit's chain of setup files makes; see `app/embedded-data.ts`.
+ * Opens the embedded engine on the data that a unit's chain of setup files makes; see `app/setup/embedded-data.ts`.
  *
  * Errors: QrunError `ENGINE_*`, `DATA_LOCKED`, `CONFIG`, `SETUP_FAILED`; the reason of the signal that stopped it.
  */
@@ -83,7 +83,7 @@ export async function openEmbeddedData(
       `it was set aside as ${aside}, and the data is prepared again; qrun prune lists it`;
     world.emit({ type: 'warning', message });
   });
-  // One log is written by one run at a time: so is the copy that belongs to it.
+  // A log is written by one run at a time, and so is the copy that belongs to it.
   const owner = { key: shortHash(relative(root, logPath)), pid: world.pid, unit, log: logPath };
   return await openOwnData({ ...world, open }, new DataStore(dataDirectory), owner, request);
 }
@@ -92,7 +92,7 @@ function spoolOf(directory: string, maxResultBytes: number | undefined): SpoolOp
   return { directory, thresholdBytes: SPOOL_THRESHOLD_BYTES, ...resultLimits(directory, maxResultBytes) };
 }
 
-/** The version of the package with the embedded engine; empty where it is not installed. */
+/** Returns the version of the package with the embedded engine; empty if it is not installed. */
 export function engineVersion(): string {
   try {
     const { version } = createRequire(import.meta.url)('chdb/package.json') as { version?: unknown };

@@ -13,28 +13,35 @@ import type { PlanReport } from './plan.js';
  * qrun.toml could hold (`timeout: '30s'`, `halt: 'errors=5%'`). They win over the environment, `.env` and qrun.toml,
  * which count as they do for the command line.
  *
- * `umask`, given here, is taken from the whole process, for good; one of qrun.toml or the environment is not applied.
+ * `umask`, if given here, applies to the whole process, permanently; one in qrun.toml or the environment is not
+ * applied.
  */
 export interface UnitOptions extends Omit<ConfigValues, 'memoryMax'> {
-  /** Whether to believe the tree, as `--trust` does; see docs/trust.md. */
+  /** Whether to trust the tree, as `--trust` does; see docs/trust.md. */
   readonly trust?: boolean;
-  /** From where relative paths are read; the current directory of the process without it. */
+  /** The base of relative paths; the default is the current directory of the process. */
   readonly cwd?: string;
-  /** The environment instead of that of the process. `CLICKHOUSE_PASSWORD` in it is how a program gives a password. */
+  /**
+   * The environment to use instead of that of the process. A program passes a password as `CLICKHOUSE_PASSWORD` in
+   * it.
+   */
   readonly env?: Environment;
 }
 
 /** How a run is watched and stopped. */
 export interface RunControls {
-  /** Stops the run at once: what runs is cancelled on the server and not recorded. It is due again the next time. */
+  /**
+   * Stops the run at once: running queries are cancelled on the server and not recorded. They are due again the next
+   * time.
+   */
   readonly signal?: AbortSignal;
-  /** Stops the run gently: nothing new starts, and what runs is finished and recorded. */
+  /** Stops the run gently: nothing new starts, and running queries are finished and recorded. */
   readonly drain?: AbortSignal;
   /** Called with each event as it happens. When it throws, the run is stopped and rejects with what was thrown. */
   readonly onEvent?: (event: RunEvent) => void;
 }
 
-/** A directory of SQL files with its resolved configuration. Each method looks at the files and the log anew. */
+/** A directory of SQL files with its resolved configuration. Each method reads the files and the log again. */
 export interface Unit {
   /** Its path relative to the sweep root, with `@name=value,...` for its parameters. */
   readonly id: string;
@@ -42,7 +49,9 @@ export interface Unit {
   readonly directory: string;
   /** The path of its log. */
   readonly log: string;
-  /** What the person who starts this should know about where its configuration comes from; a run tells it as warnings. */
+  /**
+   * What the person who starts this should know about where its configuration comes from; a run emits it as warnings.
+   */
   readonly notices: readonly string[];
   /**
    * Resolves with what a run would do, without an engine; problems of files are in the report.
@@ -51,17 +60,17 @@ export interface Unit {
    */
   plan(): Promise<PlanReport>;
   /**
-   * Runs what is due and records each result exactly once, as `qrun unit` does; resolves with the summary, also after a
-   * stop. A failed query is an outcome and no error.
+   * Runs what is due and records each result exactly once, as `qrun unit` does; resolves with the summary, also after
+   * a stop. A failed query is an outcome, not an error.
    *
-   * Errors: QrunError, whose `exitCode` says what kind: nothing was started (2), the unit runs elsewhere (22), the log
-   * cannot be trusted or written (23), the engine cannot be reached (24). A stop that comes while the files are still
-   * being read rejects with the reason of its signal.
+   * Errors: QrunError, whose `exitCode` says what kind: nothing was started (2), the unit runs elsewhere (22), the
+   * log cannot be trusted or written (23), the engine cannot be reached (24). A stop while the files are still being
+   * read rejects with the reason of its signal.
    */
   run(controls?: RunControls): Promise<RunSummary>;
   /**
-   * Compares the files with the log, without changing anything and without an engine. `logs`: instead of its own one,
-   * where shards of the unit have logs of their own.
+   * Compares the files with the log, without changing anything and without an engine. `logs`: to be used instead of
+   * its own log, if shards of the unit have logs of their own.
    *
    * Errors: QrunError of the directory and the log.
    */
@@ -77,7 +86,7 @@ export interface Unit {
 export function openUnit(directory: string, options: UnitOptions = {}): Unit {
   const { cwd = process.cwd(), env = process.env, trust = false, ...values } = options;
   refuseUnknown('openUnit', values, ['trust', 'cwd', 'env'], {
-    memoryMax: 'a cap takes a process of its own: qrun unit --memory-max, or systemd-run around your program',
+    memoryMax: 'a cap needs a process of its own: qrun unit --memory-max, or systemd-run around your program',
   });
   const surroundings: Surroundings = { cwd, env, ...(values.umask === undefined ? {} : { restrict }) };
   const found = unitContext(directory, { options: values, trust }, surroundings);
@@ -121,14 +130,14 @@ function restrict(umask: number): void {
   process.umask(process.umask() | umask);
 }
 
-// What is about a process as a whole, and nobody asked this one for.
+// Settings that concern a whole process, and that nobody requested for this one.
 function notApplied({ config, sources }: SweepContext): string[] {
   const inTree = (key: 'umask' | 'memoryMax'): boolean =>
     config[key] !== undefined && sources[key] !== 'option';
   return [
     ...(inTree('umask') ? ['the configured umask is not applied: it would change the whole process'] : []),
     ...(inTree('memoryMax')
-      ? ['the configured memory_max is not applied: it takes a process of its own']
+      ? ['the configured memory_max is not applied: it needs a process of its own']
       : []),
   ];
 }

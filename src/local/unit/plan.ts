@@ -13,8 +13,8 @@ import { setupOutlook } from './setup-files.js';
 export interface PlanReport extends Output<typeof schema> {}
 
 /**
- * Resolves with what a run would do, and whether it would refuse the unit; starts nothing and opens no engine.
- * `bad`: whether problems of files and setup are thrown, or are in the report.
+ * Resolves with what a run would do, and whether it would refuse the unit; starts nothing and opens no engine. `bad`:
+ * whether problems of files and setup are thrown or listed in the report.
  *
  * Errors: QrunError of the unit and its log; with `refuse`, also those for which a run would refuse the unit.
  */
@@ -46,7 +46,7 @@ export async function planIn(
   return { report, refuses };
 }
 
-/** As {@link previewUnit}, of a unit by its resolved configuration. */
+/** As {@link previewUnit}, for a unit by its resolved configuration. */
 export async function previewIn(
   { config, inputs, unit, directory, logPath, linksWithin }: UnitContext,
   { bad, usedElsewhere }: { readonly bad: 'refuse' | 'tell'; readonly usedElsewhere: ReadonlySet<string> },

@@ -10,8 +10,8 @@ import { engineVersion } from './open-engine.js';
 import { chainAt, type ReadSetups } from './setup-files.js';
 
 /**
- * Finds what qrun keeps beneath the root that a directory belongs to and nothing needs any more, and removes it where
- * that is asked for. `trust`: whether the tree is trusted, whatever it says.
+ * Finds what qrun keeps beneath the root that a directory belongs to and nothing needs any more, and removes it if
+ * requested. `trust`: whether the tree is trusted, whatever it says.
  *
  * Errors: QrunError `CONFIG`.
  */
@@ -37,7 +37,7 @@ function currentData(root: string): (note: DataNote | undefined, logs: readonly 
   let chains: ChainFile[][] | undefined;
   const version = engineVersion();
   return (note, logs) => {
-    // What the queries of a unit made without any setup goes with its log.
+    // Data that the queries of a unit made without any setup is needed as long as its log exists.
     if (note === undefined) return logs.some(log => statOf(log) !== undefined);
     chains ??= chainsBeneath(root);
     return note.engine === version && chains.some(chain => sameChain(chain, note.chain));

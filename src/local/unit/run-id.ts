@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 
 /**
- * A new id of a run: the time in UTC to the millisecond and a random number, as `20260131T120000123-08f74f6a`.
+ * Returns a new id of a run: the time in UTC to the millisecond and a random number, such as
+ * `20260131T120000123-08f74f6a`.
  *
- * Ids sort by time, by which the newest result in several logs is known, and are unique among processes that start in
- * the same millisecond.
+ * Ids sort by time, which shows the newest result in several logs, and are unique among processes that start in the
+ * same millisecond.
  */
 export function newRunId(): string {
   const time = new Date().toISOString().replace(/[-:.Z]/g, '');

@@ -26,7 +26,7 @@ import { openEmbeddedData, openServer } from './open-engine.js';
 import { newRunId } from './run-id.js';
 import { setupFilesOf, usedBySetup } from './setup-files.js';
 
-// No slot waits for it (but one that is alone), and at thousands of small queries a second it halves the syncs.
+// No slot waits for it (except a single one), and at thousands of small queries a second it halves the syncs.
 const GATHER_MS = 2;
 
 /** How a run is watched and stopped by whoever starts it. */
@@ -37,7 +37,7 @@ export interface RunWatch {
   readonly abort: AbortSignal;
   /** Must not throw. */
   readonly onEvent: EventSink;
-  /** The exit code of a run that a stop ended before its end; 25 without it. */
+  /** The exit code of a run that a stop ended early; 25 if omitted. */
   readonly stopExitCode?: () => ExitCode | undefined;
   /** The command line without secrets, for the sidecar. */
   readonly arguments?: readonly string[];
@@ -45,14 +45,14 @@ export interface RunWatch {
   readonly onConcurrency?: (chosen: ChosenConcurrency) => void;
   /** Called before the plan is made, with the number of files. */
   readonly onListed?: (files: number) => void;
-  /** Called when the plan stands, with the number of queries that are due; nothing has to be finished before that. */
+  /** Called when the plan is ready, with the number of due queries; nothing has to be finished before that. */
   readonly onPlanned?: (due: number) => void;
 }
 
 /**
- * Runs a unit in this process, from its lease to its summary, with all that its configuration asks for.
+ * Runs a unit in this process, from its lease to its summary, with everything that its configuration asks for.
  *
- * Errors: QrunError of each step; what a stop interrupts before anything is planned rejects with its reason.
+ * Errors: QrunError of each step; a stop before anything is planned rejects with its reason.
  */
 export async function runIn(
   given: UnitContext,
@@ -107,7 +107,7 @@ function requestOf(context: RunnableContext, { drain, abort, stopExitCode }: Run
   };
 }
 
-// What a run uses of this machine; each is opened on its first use.
+// What a run uses of this machine; each is opened on first use.
 function depsOf(
   context: RunnableContext,
   { run, drain, abort }: UnitRequest,

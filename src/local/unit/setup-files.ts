@@ -20,8 +20,8 @@ export type ReadSetups = Map<string, SetupFile>;
 type Place = Pick<UnitContext, 'directory' | 'root' | 'linksWithin'>;
 
 /**
- * The chain of setup files that a run of a unit would use, outermost first: with the embedded engine always, on a
- * server when `--setup` asks for it; else none.
+ * Returns the chain of setup files that a run of a unit would use, outermost first: always with the embedded engine,
+ * on a server only with `--setup`; otherwise none.
  *
  * Errors: QrunError `SQL_INVALID`, `UNIT_UNREADABLE`.
  */
@@ -33,7 +33,7 @@ export function setupFilesOf(
   return chainAt(place, read);
 }
 
-/** The chain of a directory, whoever would run it. Errors: as {@link setupFilesOf}. */
+/** Returns the chain of a directory, whoever would run it. Errors: as {@link setupFilesOf}. */
 export function chainAt({ directory, root, linksWithin }: Place, read: ReadSetups = new Map()): SetupFile[] {
   const links = new TreeLinks(directory, linksWithin);
   return findSetupFiles(directory, root).map(path => {
@@ -46,8 +46,8 @@ export function chainAt({ directory, root, linksWithin }: Place, read: ReadSetup
 }
 
 /**
- * The parameters that the setup of a unit uses: they count as used although no query names them, also in a run that
- * finds the data prepared. Errors: as {@link setupFilesOf}.
+ * Returns the parameters that the setup of a unit uses. They count as used although no query names them, even in a
+ * run that finds the data prepared. Errors: as {@link setupFilesOf}.
  */
 export function usedBySetup(
   { config, ...place }: Place & Pick<UnitContext, 'config'>,
@@ -57,16 +57,16 @@ export function usedBySetup(
   return given ? setupParameterNames(chainAt(place, read)) : new Set();
 }
 
-/** What plan and audit have to know of the setup of a unit. */
+/** What plan and audit have to know about the setup of a unit. */
 export interface SetupOutlook {
-  /** The error with which a run would refuse it, and its problems; none where it would not. */
+  /** The error with which a run would refuse it, and its problems; none if it would not. */
   readonly error: QrunError | undefined;
   readonly cannotRun: readonly CannotRun[];
-  /** The parameters that it uses; all that are given where it cannot be read, because nobody knows then. */
+  /** The parameters that it uses; all given ones if it cannot be read, because they are not known then. */
   readonly used: ReadonlySet<string>;
 }
 
-/** Whether a run would refuse the setup of a unit, and why. */
+/** Returns whether a run would refuse the setup of a unit, and why. */
 export function setupOutlook(
   context: Place & Pick<UnitContext, 'config'>,
   read: ReadSetups = new Map(),

@@ -88,7 +88,7 @@ describe('numbers that are given as texts', () => {
       const ended = await run(command, command === 'status' || command === 'audit-all' ? '.' : 'u');
       expect(ended).toMatchObject({ code: 2, stdout: '' });
       expect(ended.stderr).toContain(`x = 1.0 was sent as 1: ${join(root, 'results/u@x=1.ndjson')}`);
-      expect(ended.stderr).toContain('"1" to go on with that log, or "1.0" for new results');
+      expect(ended.stderr).toContain('"1" to continue with that log, or "1.0" for new results');
     }
     put(root, 'qrun.toml', '[parameters]\nx = "1.0"\n');
     expect((await run('unit', 'u', '-q')).code).toBe(0);

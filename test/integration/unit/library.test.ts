@@ -170,7 +170,7 @@ describe('a run in a program', () => {
     expect(found.heard.filter(name => name.startsWith('SIG'))).toEqual([]);
     expect(found.notices).toEqual([
       'the configured umask is not applied: it would change the whole process',
-      'the configured memory_max is not applied: it takes a process of its own',
+      'the configured memory_max is not applied: it needs a process of its own',
     ]);
     const [start] = readFileSync(join(directory, 'results/sql@n=7.ndjson.runs'), 'utf8').split('\n');
     expect(JSON.parse(start ?? '')).toMatchObject({ event: 'start', arguments: [] });
@@ -237,7 +237,7 @@ describe('a run in a program', () => {
         (await openUnit('sql', { allowPlaceholders: true }).plan()).due,
       ]));`);
     expect(found).toEqual([
-      ['CONFIG', 'openUnit takes no option rows_per_query, memoryMax'],
+      ['CONFIG', 'openUnit has no option rows_per_query, memoryMax'],
       [
         'CONFIG',
         expect.any(String),
