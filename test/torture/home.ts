@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,6 +31,9 @@ export async function buildHome(root: string): Promise<Home> {
   ]);
   await symlink(join(root, 'node_modules'), join(directory, 'node_modules'));
   await symlink('src', join(directory, 'dist'));
+  // Not bundled here, so that a mutation is one line of one module.
+  await mkdir(join(directory, 'src/cli/bundle'));
+  await writeFile(join(directory, 'src/cli/bundle/main.js'), "export * from '../main.js';\n");
   for (const path of ['bin', 'package.json', 'test/torture/shim', 'test/torture/programs']) {
     await mkdir(join(directory, path, '..'), { recursive: true });
     await cp(join(root, path), join(directory, path), { recursive: true });
