@@ -123,7 +123,7 @@ describe.each(
 )('%s', (_, kind) => {
   it('that is a file of something else is neither emptied nor appended to', async () => {
     put(root, kind.file, PRECIOUS);
-    await refused(kind, /not a file that qrun has begun|is not a log of qrun|is damaged|does not begin/);
+    await refused(kind, /not a file that qrun created|is not a log of qrun|is damaged|does not begin/);
     expect(readFileSync(join(root, kind.file), 'utf8')).toBe(PRECIOUS);
   });
 });
@@ -192,7 +192,7 @@ describe('a directory in which qrun keeps something', () => {
       chmodSync(other, 0o755);
       mkdirSync(at(name), { recursive: true });
       symlinkSync(other, at(name));
-      await refused({ file: name, args, code: 2 }, /it is neither empty nor holds anything of qrun/);
+      await refused({ file: name, args, code: 2 }, /it is not empty and holds nothing of qrun/);
       expect(readdirSync(other)).toEqual(['a file']);
       removeTree(other);
     },

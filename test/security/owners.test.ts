@@ -106,7 +106,7 @@ describe.runIf(isRoot)('the search for qrun.toml', () => {
     put(root, 'a/b/q.sql', '');
     give('a');
     const no = { configFile: undefined, guessed: true };
-    const why = expect.stringContaining('its directory belongs to another user');
+    const why = expect.stringContaining('its directory belongs to a different user');
     const passedOver = { file: join(root, 'qrun.toml'), why };
     expect(found('a/b')).toEqual({ directory: join(root, 'a'), ...no, passedOver });
     put(root, 'a/qrun.toml', '');

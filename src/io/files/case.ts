@@ -5,9 +5,9 @@ import { dirname, join } from 'node:path';
 
 /**
  * Whether names in a directory that differ only in case are one name, as on most disks of macOS, on FAT and NTFS, in
- * network shares, and in single directories of ext4. A directory that does not exist is like the nearest one above it
- * that does. It is found out from a name that is there; in an empty directory a directory is made for it, and removed. Where
- * that is not possible it is what the system usually has. Never throws.
+ * network shares, and in single directories of ext4. A directory that does not exist is like the nearest existing one
+ * above it. The test uses a name that exists there; if none is suitable, it makes a directory and removes it. If that
+ * is not possible, it returns what is usual on the system. Never throws.
  */
 export function foldsCase(directory: string): boolean {
   const existing = nearest(directory);
@@ -50,7 +50,7 @@ function namesIn(directory: string): string[] {
   }
 }
 
-/** Whether a name leads to the same file in other letters; `undefined` where that name does not tell. */
+/** Whether a name leads to the same file with its case swapped; `undefined` if that name cannot tell. */
 function isFolded(directory: string, name: string): boolean | undefined {
   const swapped = name.replace(/[a-z]/gi, letter =>
     letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase(),
@@ -58,7 +58,7 @@ function isFolded(directory: string, name: string): boolean | undefined {
   const one = statOf(join(directory, name));
   if (swapped === name || one === undefined) return undefined;
   const other = statOf(join(directory, swapped));
-  // Two files have one number only as names of one file, which a disk without case cannot list twice.
+  // Two names with one inode are one file. A disk that ignores case cannot list both of them.
   return (
     other !== undefined && other.ino === one.ino && other.dev === one.dev && !isListed(directory, swapped)
   );

@@ -2,23 +2,23 @@ import { constants } from 'node:os';
 import { QrunError } from '../../core/errors.js';
 import { FileRefused } from './open-file.js';
 
-/** Returns what a failed system call says, for a message; libuv has no words for a full quota. */
+/** Returns the message of a failed system call; libuv has no text for an exceeded quota. */
 export function reasonOf(error: unknown): string {
   const { errno, message } = error as NodeJS.ErrnoException;
   return errno === -constants.errno.EDQUOT ? 'EDQUOT: disk quota exceeded' : message;
 }
 
-/** Returns what to do about a file that could not be opened: what the error itself knows of it, else `usual`. */
+/** Returns what to do about a file that could not be opened: the hint of the error if it has one, otherwise `usual`. */
 export function hintOf(error: unknown, usual: string): string {
   return (error instanceof FileRefused ? error.hint : undefined) ?? usual;
 }
 
-/** Whether an error says that there is no such file. */
+/** Whether an error means that there is no such file. */
 export function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
 }
 
-/** Returns the error of something that could not be written: `cannot write <what>: <reason>`, `WRITE_FAILED`. */
+/** Returns the error for something that could not be written: `cannot write <what>: <reason>`, `WRITE_FAILED`. */
 export function writeError(what: string, cause: unknown, hint: string): QrunError {
   return new QrunError('WRITE_FAILED', `cannot write ${what}: ${reasonOf(cause)}`, {
     hint: hintOf(cause, hint),
@@ -26,7 +26,7 @@ export function writeError(what: string, cause: unknown, hint: string): QrunErro
   });
 }
 
-/** Returns the error of something that could not be read: `cannot read <what>: <reason>`, `READ_FAILED`. */
+/** Returns the error for something that could not be read: `cannot read <what>: <reason>`, `READ_FAILED`. */
 export function readError(what: string, cause: unknown, hint: string): QrunError {
   return new QrunError('READ_FAILED', `cannot read ${what}: ${reasonOf(cause)}`, {
     hint: hintOf(cause, hint),
@@ -35,7 +35,7 @@ export function readError(what: string, cause: unknown, hint: string): QrunError
 }
 
 /**
- * Resolves with what `work` resolves with; `work` writes `what`, a path or a thing with its path.
+ * Resolves with what `work` resolves with. `work` writes `what`, a path or a description with the path.
  *
  * Errors: {@link writeError} for whatever `work` throws.
  */

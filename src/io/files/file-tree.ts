@@ -4,14 +4,14 @@ import { basename, dirname, join } from 'node:path';
 import { syncDirectory } from '../files/write-file.js';
 import { isMissing } from './failures.js';
 
-// Each call holds a thread of libuv, of which a process with the embedded engine has 16 and more.
+// Each call occupies a libuv thread; a process with the embedded engine has 16 or more.
 const AT_ONCE = 8;
 
 /**
  * Makes everything below a directory durable: each file, and the entries of each directory.
  *
- * Cost: 3 to 15 ms for 26 files. Rejects with the error of the system call that failed: what it was called for must
- * then not count.
+ * Cost: 3 to 15 ms for 26 files. Rejects with the error of the system call that failed; the directory must then not be
+ * relied on.
  */
 export async function syncTree(directory: string): Promise<void> {
   const files: string[] = [];
@@ -43,48 +43,48 @@ async function syncFile(path: string): Promise<void> {
   }
 }
 
-// Files of a MergeTree part that hold its columns, marks and index. ClickHouse never writes to them again, and links
-// them itself where it copies parts (FREEZE, mutations); it does replace the small texts beside them.
+// Files of a MergeTree part that hold its columns, marks and index. ClickHouse never writes to them again, and itself
+// links them when it copies parts (FREEZE, mutations). It does replace the small text files beside them.
 const PART_DATA = /\.(?:bin|c?mrk\d?|c?idx)$/;
 const PART_MARK = 'checksums.txt';
 
 /**
- * Copies a data directory that no engine has open to a place where nothing is. What is large and never written to
- * again is linked, so that a copy takes hardly any space; where the file system has no links, or not enough, it is
- * copied too. It is not durable before {@link syncTree}.
+ * Copies a data directory, which no engine may have open, to a path that does not exist. Large files that are never
+ * written to again are linked, so that a copy takes hardly any space; they are copied if the file system has no links,
+ * or allows no more of them. The copy is not durable before {@link syncTree}.
  *
- * Cost: 2 ms for 26 files. Rejects with the error of the system call that failed; a part of the copy may then be there.
+ * Cost: 2 ms for 26 files. Rejects with the error of the system call that failed; part of the copy may then exist.
  */
 export async function copyDataTree(from: string, to: string): Promise<void> {
   await mkdir(to);
   const entries = await readdir(from, { withFileTypes: true });
   const isPart = entries.some(({ name }) => name === PART_MARK);
-  // One after the other: the calls are short, and a setup may leave 100,000 files.
+  // One after the other: the calls are short, and a setup may create 100,000 files.
   for (const entry of entries) await copyEntry(entry, join(from, entry.name), join(to, entry.name), isPart);
 }
 
 async function copyEntry(entry: Dirent, from: string, to: string, isPart: boolean): Promise<void> {
   if (entry.isDirectory()) return await copyDataTree(from, to);
   if (entry.isSymbolicLink()) return await symlink(await readlink(from), to);
-  // Sockets and pipes are no data.
+  // Sockets and pipes are not data.
   if (!entry.isFile()) return;
   if (isPart && PART_DATA.test(entry.name)) {
     try {
       return await link(from, to);
     } catch {
-      // No links here, or as many as a file can have.
+      // The file system has no links, or the file already has as many as it can have.
     }
   }
   await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
 }
 
-/** The end of a name that something has while it is made, and the end of one while it is removed. */
+/** Suffixes of the names that something has while it is being made, and while it is being removed. */
 export const NEW_SUFFIX = '.new-';
 export const OLD_SUFFIX = '.old-';
 
 /**
- * Removes a directory so that nobody ever finds half of it under its name: it is renamed first. Nothing happens where
- * there is none. `random` makes the name.
+ * Removes a directory in such a way that nobody ever finds half of it under its name: it is renamed first. Does nothing
+ * if it does not exist. `random` makes the temporary name unique.
  */
 export async function removeTreeAtOnce(path: string, random: string): Promise<void> {
   const old = `${path}${OLD_SUFFIX}${random}`;
@@ -97,7 +97,7 @@ export async function removeTreeAtOnce(path: string, random: string): Promise<vo
   await rm(old, { recursive: true, force: true });
 }
 
-/** Paths beside `path` of what was being made or removed under its name when its process died. */
+/** Returns the paths beside `path` of what was being made or removed under its name when the process died. */
 export function remainsOf(path: string): string[] {
   const name = basename(path);
   let entries: string[];
@@ -111,7 +111,7 @@ export function remainsOf(path: string): string[] {
     .map(entry => join(dirname(path), entry));
 }
 
-/** Bytes on the disk at and below a path; a file with several links counts once for each `seen`. */
+/** Returns the bytes on the disk at and below a path; a file with several links counts once for each `seen` set. */
 export async function diskUsage(path: string, seen: Set<string>): Promise<number> {
   let stat: Awaited<ReturnType<typeof lstat>>;
   try {

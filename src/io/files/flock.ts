@@ -10,7 +10,7 @@ import { ownUser } from './owner.js';
 /** How flock(2) is called: through the FFI library koffi, or by a `flock` child that locks an inherited fd. */
 export type FlockMechanism = 'koffi' | 'child';
 
-/** How long a holder is waited for, and what ends the wait early. */
+/** How long to wait for the holder, and what ends the wait early. */
 export interface LockWait {
   readonly limitMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -20,16 +20,16 @@ export interface LockWait {
 const LOCK_EX_NB = 2 | 4;
 const LOCK_UN = 8;
 const WOULD_BLOCK: ReadonlySet<number> = new Set([11, 35]);
-// Between two tries: random in [1 ms, cap], the cap doubling up to this. Waiters stay within 20 % of each
+// The pause between two tries is random in [1 ms, cap]; the cap doubles up to this. Waiters stay within 20 % of each
 // other (measured with 4 processes), and a holder writes for well under a millisecond.
 const RETRY_CAP_MS = 16;
 
 interface Flock {
   readonly mechanism: FlockMechanism;
-  /** `true` when the lock was taken, `false` when another open file holds it. */
+  /** Resolves with `true` if the lock was taken, with `false` if another open file holds it. */
   tryLock(fd: number): Promise<boolean>;
   tryLockNow?(fd: number): boolean;
-  /** Unlocks and keeps the file open; without it the file is closed to unlock. */
+  /** Unlocks the file and keeps it open; without this method the file is closed to unlock it. */
   unlock?(fd: number): void;
 }
 
@@ -55,8 +55,8 @@ async function loadKoffi(): Promise<Flock | undefined> {
   };
 }
 
-// util-linux's flock locks the open file that it inherits as fd 0 and exits; the lock belongs to the open
-// file, which this process keeps.
+// The flock command of util-linux locks the open file that it inherits as fd 0, and exits. The lock belongs to the
+// open file, which this process keeps open.
 const childFlock: Flock = {
   mechanism: 'child',
   async tryLock(fd) {
@@ -70,7 +70,7 @@ const childFlock: Flock = {
   },
 };
 
-/** How this process takes its locks; `undefined` when neither koffi loads nor the program flock is in PATH. */
+/** How this process takes its locks; `undefined` if koffi does not load and the program flock is not in PATH. */
 export async function lockMechanism(): Promise<FlockMechanism | undefined> {
   koffiFlock ??= loadKoffi();
   if ((await koffiFlock) !== undefined) return 'koffi';
@@ -81,10 +81,10 @@ export async function lockMechanism(): Promise<FlockMechanism | undefined> {
 /**
  * An exclusive flock(2) on a file: the lock that `flock FILE` takes in a shell.
  *
- * The kernel holds it for the open file: it ends with `release`, `close` or the death of the process, and is
- * never broken by age. The file is created when it is missing and never removed; a file that was removed or
- * replaced by somebody is opened anew, so that all who lock by name exclude each other. Not reentrant; one
- * `acquire` at a time for each object.
+ * The kernel holds it for the open file: it ends with `release`, `close` or the death of the process, and is never
+ * broken because of its age. The file is created if it is missing, and never removed. If somebody removed or replaced
+ * it, it is opened again, so that all who lock by name exclude each other. Not reentrant; one `acquire` at a time for
+ * each object.
  */
 export class FileLock {
   readonly path: string;
@@ -99,7 +99,7 @@ export class FileLock {
   }
 
   /**
-   * Opens (and creates) the lock file without locking it.
+   * Opens the lock file (and creates it if it is missing) without locking it.
    *
    * Errors: QrunError `LOCK_FAILED` when it cannot be opened.
    */
@@ -118,7 +118,7 @@ export class FileLock {
     return this.#fd;
   }
 
-  /** Takes the lock at once or not at all; `undefined` when that cannot be known without waiting. */
+  /** Takes the lock now or not at all; `undefined`, without trying, if that cannot be known without waiting. */
   tryAcquireNow(): boolean | undefined {
     if (this.#flock.tryLockNow === undefined) return undefined;
     if (!this.#flock.tryLockNow(this.#fd)) return false;
@@ -136,7 +136,8 @@ export class FileLock {
   /**
    * Waits for the lock.
    *
-   * Errors: QrunError `LOCK_BUSY` naming the holder after `limitMs`; `LOCK_FAILED` when the system has no locks; the signal's reason when it aborts.
+   * Errors: QrunError `LOCK_BUSY` naming the holder after `limitMs`; `LOCK_FAILED` when the system has no locks; the
+   * reason of the signal when it aborts.
    */
   async acquire(wait: LockWait): Promise<void> {
     const deadline = performance.now() + wait.limitMs;
@@ -150,7 +151,7 @@ export class FileLock {
     }
   }
 
-  /** Gives the lock back. */
+  /** Releases the lock, if held. */
   release(): void {
     if (!this.#held) return;
     this.#held = false;
@@ -161,7 +162,7 @@ export class FileLock {
     this.#reopen();
   }
 
-  /** Gives the lock back, if held, and closes the file. */
+  /** Releases the lock, if held, and closes the file. */
   close(): void {
     this.#held = false;
     if (this.#fd >= 0) closeSync(this.#fd);
@@ -178,7 +179,7 @@ export class FileLock {
     return false;
   }
 
-  // The number is forgotten first: once closed, it may be that of somebody else's file.
+  // The descriptor is forgotten first: once closed, its number may belong to another file.
   #reopen(): void {
     const fd = this.#fd;
     this.#fd = -1;
@@ -211,13 +212,13 @@ function openLockFile(path: string): number {
       hint:
         owner === undefined
           ? hintOf(cause, 'make its directory writable, or choose another with --log-dir')
-          : `take it over with what lies beside it (chown), or choose another directory with --log-dir`,
+          : `take it and the files beside it over (chown), or choose another directory with --log-dir`,
       cause,
     });
   }
 }
 
-// One that an earlier version made. Where the file system keeps no modes (SMB, FAT), it shows what it likes.
+// For a lock file that an earlier version created. A file system without modes (SMB, FAT) may show any mode.
 function closeToOthers(fd: number, mode: number): void {
   try {
     fchmodSync(fd, mode & 0o770);
@@ -228,7 +229,7 @@ function closeToOthers(fd: number, mode: number): void {
 
 const NO_MODES: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
-// As after a run as root in a container: the directory may well be writable.
+// The file may belong to root after a run in a container, while the directory is writable.
 function otherOwner(cause: unknown, path: string): number | undefined {
   if ((cause as NodeJS.ErrnoException).code !== 'EACCES') return undefined;
   try {
@@ -246,22 +247,23 @@ function sameFile(fd: number, path: string): boolean {
 }
 
 /**
- * Who holds a flock(2) on the file, as "pid 4242 (name)", from /proc/locks; `undefined` where the system does
- * not tell. The pid is that of the process that took the lock, which may have ended: the one of the child with the
- * child mechanism, and that of an owner whose command has inherited the file and goes on.
+ * Returns who holds a flock(2) on the file, as "pid 4242 (name)", from /proc/locks; `undefined` if the system does not
+ * tell. The pid is that of the process that took the lock. That process may have ended: the child, with the child
+ * mechanism; or an owner whose command has inherited the file and goes on.
  *
- * For the message about a lock that is held: whether it is held, {@link listedLock} tells.
+ * It is for the message about a held lock; {@link listedLock} tells whether the lock is held.
  */
 export function lockHolder(path: string): string | undefined {
   return listedLock(path)?.holder;
 }
 
 /**
- * What /proc/locks says of locks on the file; `undefined` when it lists none that could be on it, or is not there.
+ * Returns what /proc/locks says about locks on the file; `undefined` if it lists none that could be on the file, or if
+ * it does not exist.
  *
- * `isCertain`: the device is that of the file too. Inodes are unique on one device only, and there are file systems
- * (btrfs, overlay) whose files have another device in the table than in stat(2): for these nothing is certain. Locks
- * of other machines, and of other containers, are never listed.
+ * `isCertain`: the device matches too. Inode numbers are unique only within a device, and on some file systems (btrfs,
+ * overlay) the device in the table differs from that of stat(2): there nothing is certain. Locks of other machines and
+ * other containers are never listed.
  */
 export function listedLock(
   path: string,
@@ -278,13 +280,13 @@ export function listedLock(
     }
     if (pid !== undefined) return { holder: `pid ${pid} (${commandOf(pid)})`, isCertain: false };
   } catch {
-    // Not Linux, or the holder has just gone.
+    // Not Linux, or the file has just been removed.
   }
   return undefined;
 }
 
-// As the kernel prints it, from the number that stat(2) gives (gnu_dev_major and gnu_dev_minor of glibc). A number,
-// because a device has at most 44 bits there.
+// Formats the device number of stat(2) as the kernel prints it (gnu_dev_major and gnu_dev_minor of glibc). A number is
+// precise enough, because a device has at most 44 bits.
 function deviceInTable(dev: number): string {
   const high = Math.floor(dev / 2 ** 32);
   const low = dev % 2 ** 32;
@@ -294,7 +296,8 @@ function deviceInTable(dev: number): string {
   return `${hex(major)}:${hex(minor)}`;
 }
 
-// The lock belongs to the open file: the process that took it may have ended, and one that shares the file hold it.
+// The lock belongs to the open file: the process that took it may have ended, while another with the same open file
+// still holds it.
 function commandOf(pid: string): string {
   try {
     return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();

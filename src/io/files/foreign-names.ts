@@ -2,20 +2,20 @@ import { isUtf8 } from 'node:buffer';
 import { type Dirent, readdirSync } from 'node:fs';
 import { sep } from 'node:path';
 
-// Linux takes any bytes as a name. Node decodes them as UTF-8, with this instead of what is not UTF-8: such a name leads to
-// nothing. (It may also stand in a name by itself, which then leads to its file.)
+// Linux accepts any bytes as a name. Node decodes them as UTF-8, with this character for what is not UTF-8. The decoded
+// name then leads to nothing. (The character may also be part of a valid name, which leads to its file.)
 const REPLACEMENT = '\ufffd';
 const SLASH = Buffer.from(sep);
 
-/** Whether a decoded name or path may be one that is not UTF-8, and leads to nothing then. */
+/** Whether a decoded name or path may come from bytes that are not UTF-8; it then leads to nothing. */
 export function mayBeForeign(name: string): boolean {
   return name.includes(REPLACEMENT);
 }
 
 /**
- * What the bytes of a path look like beneath a directory, with `\xe9` for each that is not UTF-8; `undefined` when they
- * are all UTF-8, or nothing there has that name. `path`: as it was decoded; where several names look like it, all of
- * them.
+ * Returns the bytes of a path beneath a directory in readable form, with `\xe9` for a byte that is not UTF-8. Returns
+ * all names, with commas between them, if several look alike, and `undefined` if the bytes are UTF-8 or nothing there
+ * has that name. `path` is the path as it was decoded.
  */
 export function foreignName(directory: string, path: string): string | undefined {
   let at: Buffer = Buffer.from(directory);
@@ -30,7 +30,7 @@ export function foreignName(directory: string, path: string): string | undefined
   return isUtf8(at) ? undefined : last.map(bytes => `${before}${escaped(bytes)}`).join(', ');
 }
 
-/** What lies in a directory with such a name: `*.sql` files, as their decoded paths beneath it. Links are not followed. */
+/** Returns the decoded paths of the `*.sql` files beneath a directory with such a name. Links are not followed. */
 export function sqlFilesIn(directory: string, name: string): string[] {
   const found: string[] = [];
   for (const bytes of alike(Buffer.from(directory), name)) {
@@ -49,7 +49,7 @@ function collect(directory: Buffer, prefix: string, found: string[]): void {
   }
 }
 
-// All whose names look like this one; those that are not UTF-8, where there are any.
+// All names that look like this one; if any of them are not UTF-8, only those.
 function alike(directory: Buffer, name: string): readonly Buffer[] {
   const found = entriesOf(directory)
     .map(entry => entry.name)
@@ -66,7 +66,7 @@ function entriesOf(directory: Buffer): Dirent<Buffer>[] {
   }
 }
 
-// A byte is not UTF-8 by itself where decoding leaves a replacement that is not there in the bytes.
+// Escapes every byte that does not begin a valid UTF-8 sequence.
 function escaped(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString('utf8');
   let text = '';

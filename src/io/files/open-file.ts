@@ -5,8 +5,8 @@ import { formatSize } from '../../core/text/bytes.js';
 const MIB = 1024 ** 2;
 
 /**
- * How large a file may be, bytes, by what it is. The limits are far above what anybody needs and below what takes the
- * memory of the machine: a file without an end, or a result instead of a query, is refused.
+ * The size limit of each kind of file, in bytes. The limits are far above what anybody needs and below what would
+ * exhaust the memory of the machine. They refuse an endless file, or a result instead of a query.
  */
 export const SIZE_LIMITS = {
   query: 64 * MIB,
@@ -18,27 +18,27 @@ export const SIZE_LIMITS = {
   lease: 64 * 1024,
   // 4,096 suspects and 1,024 slots of 512 bytes each take 2.6 MB.
   journal: 4 * MIB,
-  // What qrun writes itself and reads as one text: below V8's longest string (512 MiB).
+  // What qrun writes itself and reads as one string: below V8's longest string (512 MiB).
   state: 256 * MIB,
   // Read and written piece by piece.
   log: Number.POSITIVE_INFINITY,
 } as const;
 
-/** What a file is to qrun; see {@link SIZE_LIMITS}. */
+/** What qrun uses a file for; see {@link SIZE_LIMITS}. */
 export type FileKind = keyof typeof SIZE_LIMITS;
 
-/** What is wrong with a file, and what to do about it where that is known. */
+/** What is wrong with a file, and what to do about it if that is known. */
 export type Problem = string | { readonly message: string; readonly hint: string };
 
-/** What may be asked of a file beyond being a regular one of a fit size. */
+/** Checks of a file, in addition to its type and its size. */
 export interface FileChecks {
-  /** Whether the path may end in a symbolic link; `true` when it is left out. */
+  /** Whether the path may end in a symbolic link; the default is `true`. */
   readonly follow?: boolean;
-  /** Whether a pipe is as good: for what a shell hands over as `<(command)`. `false` when it is left out. */
+  /** Whether a pipe is accepted too, for what a shell passes as `<(command)`; the default is `false`. */
   readonly pipe?: boolean;
-  /** The mode with which it is made where it is missing, less the umask; 0664 when it is left out. */
+  /** The mode with which a missing file is created, less the umask; the default is 0664. */
   readonly mode?: number;
-  /** A further condition: what is wrong with the file, for a message, or `undefined`. */
+  /** A further condition: returns what is wrong with the file, for a message, or `undefined`. */
   readonly refuse?: (stat: Stats, path: string) => Problem | undefined;
 }
 
@@ -48,12 +48,12 @@ export interface OpenFile {
   readonly stat: Stats;
 }
 
-/** A file is not what it has to be. The message says what it is, and can follow "cannot read x: ". */
+/** A file is not what it must be. The message says what it is, and can follow "cannot read x: ". */
 export class FileRefused extends Error {
   override readonly name = 'FileRefused';
-  /** What was found in its place, where the system told. */
+  /** What was found instead, if the system told. */
   readonly found: Stats | undefined;
-  /** What to do about it; `undefined` where whoever opened it knows better. */
+  /** What to do about it; `undefined` if the caller knows better. */
   readonly hint: string | undefined;
 
   constructor(
@@ -66,19 +66,19 @@ export class FileRefused extends Error {
   }
 }
 
-// Without O_NONBLOCK the open of a FIFO waits for its other side, and that of some devices for the device; without
-// O_NOCTTY a terminal may become the process's own. Node adds O_CLOEXEC.
+// Without O_NONBLOCK, opening a FIFO waits for its other side, and opening some devices waits for the device. Without
+// O_NOCTTY, a terminal may become the controlling terminal of the process. Node adds O_CLOEXEC.
 const SAFE = constants.O_NONBLOCK | constants.O_NOCTTY;
 
-/** The modes of what others may read, and of a directory of such files, less the umask: never to be written by all. */
+/** The modes of files that others may read, and of their directories, less the umask; never writable by everybody. */
 export const SHARED_MODE = 0o664;
 export const SHARED_DIRECTORY_MODE = 0o775;
 
 const NO_CHECKS: FileChecks = {};
 
 /**
- * Opens a file to read it: a regular one within the limit of its kind and nothing else, so that neither this nor a
- * read waits for anything but the disk. Close it.
+ * Opens a file for reading. It must be a regular file within the limit of its kind, so that neither the open nor a read
+ * waits for anything but the disk. (A pipe is accepted if `checks` say so.) The caller closes it.
  *
  * Errors: {@link FileRefused}; those of open(2).
  */
@@ -87,7 +87,7 @@ export function openToRead(path: string, kind: FileKind, checks = NO_CHECKS): Op
 }
 
 /**
- * Opens a regular file to append to it and to read it; it is made when it is missing. Close it.
+ * Opens a regular file for appending and reading, and creates it if it is missing. The caller closes it.
  *
  * Errors: {@link FileRefused}; those of open(2).
  */
@@ -95,7 +95,7 @@ export function openToAppend(path: string, kind: FileKind, checks = NO_CHECKS): 
   return openChecked(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT, kind, checks);
 }
 
-/** As {@link openToRead}, on a thread, so that a disk that does not answer stops only whoever waits for it. */
+/** Like {@link openToRead}, but on a thread, so that a disk that does not answer blocks only whoever waits for it. */
 export async function openToReadAsync(
   path: string,
   kind: FileKind,
@@ -117,7 +117,7 @@ export async function openToReadAsync(
   }
 }
 
-/** What stands at a path, in words, where that is not a regular file; `undefined` for a regular one. */
+/** Describes what is at a path if it is not a regular file; `undefined` for a regular file. */
 export function strangeness(stat: Stats): string | undefined {
   if (stat.isFile()) return undefined;
   if (stat.isDirectory()) return 'a directory';
@@ -126,7 +126,7 @@ export function strangeness(stat: Stats): string | undefined {
   return 'a device';
 }
 
-/** What is said of a file that is larger than its kind may be. */
+/** Returns the error for a file that is larger than the limit of its kind. */
 export function tooLarge(kind: FileKind): FileRefused {
   return new FileRefused(`it is larger than ${formatSize(SIZE_LIMITS[kind])}iB`);
 }
@@ -161,13 +161,14 @@ function check(stat: Stats, path: string, kind: FileKind, checks: FileChecks): v
   if (problem !== undefined) throw new FileRefused(problem.message, { hint: problem.hint });
 }
 
-// What people make. A link of theirs that leads to nothing was meant to lead to something; one to a log that is still
-// to be made was not.
+// Files that people make. A link of theirs that leads to nothing was meant to lead to something. A link to a log may
+// well lead to a file that is yet to be created.
 const MADE_BY_PEOPLE: ReadonlySet<FileKind> = new Set(['query', 'configuration', 'password', 'certificates']);
 
 /**
- * Why the system did not open a file, where its own words would mislead: a socket is "no such device or address" to it,
- * a link that must not be followed one of "too many levels", a link to nothing "no such file". Else the error itself.
+ * Returns a better error for a file that was not opened, if the message of the system would mislead: it calls a socket
+ * "no such device or address", a link that must not be followed "too many levels", a link to nothing "no such file".
+ * Otherwise returns the error itself.
  */
 export function explained(error: unknown, path: string, kind: FileKind, checks = NO_CHECKS): unknown {
   const { code } = error as NodeJS.ErrnoException;
@@ -191,7 +192,7 @@ export function explained(error: unknown, path: string, kind: FileKind, checks =
       if (strange !== undefined) return refused(`it is ${strange}, not a regular file`, { found });
     }
   } catch {
-    // It has changed meanwhile, or was never there: the error of the open stands.
+    // The path has changed meanwhile, or never existed: the error of the open stands.
   }
   return error;
 }

@@ -1,12 +1,12 @@
 import { realpathSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 
-/** Whether a path is a directory or lies in it: both absolute, and of one kind (as written, or without links). */
+/** Whether a path is the directory or in it. Both must be absolute, and of one kind (as written, or without links). */
 export function isBeneath(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`);
 }
 
-/** Whether something beneath a directory is hidden there: it, or a directory on the way, has a name that begins with a dot. */
+/** Whether a path beneath a directory is hidden: its name, or that of a directory on the way, begins with a dot. */
 export function isHiddenIn(directory: string, path: string): boolean {
   return relative(directory, path)
     .split(sep)
@@ -14,7 +14,7 @@ export function isHiddenIn(directory: string, path: string): boolean {
 }
 
 /**
- * The real path of something of which the last parts may not be there yet; what cannot be looked at is taken as it is
+ * Returns the real path of something whose last parts may not exist yet. Parts that cannot be resolved stay as they are
  * written.
  */
 export function realOf(path: string): string {

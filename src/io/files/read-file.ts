@@ -10,13 +10,13 @@ import {
   tooLarge,
 } from './open-file.js';
 
-// Where the size is not known: of a pipe, or of a file of the kernel's (/proc), whose size is 0.
+// Bytes per read beyond the stated size, which is 0 for a file of the kernel (/proc).
 const PIECE_BYTES = 64 * 1024;
-// Who hands over a secret through a pipe writes it at once, or asks a person for another one first.
+// Whoever passes a secret through a pipe writes it at once, or first asks a person for another secret.
 const PIPE_WAIT_MS = 5_000;
 const PIPE_LOOK_MS = 10;
 
-/** The bytes of a file. Errors: as {@link openToRead}; those of read(2). */
+/** Returns the bytes of a file. Errors: those of {@link openToRead} and of read(2). */
 export function readBytes(path: string, kind: FileKind, checks?: FileChecks): Buffer {
   const { fd, stat } = openToRead(path, kind, checks);
   try {
@@ -26,7 +26,7 @@ export function readBytes(path: string, kind: FileKind, checks?: FileChecks): Bu
   }
 }
 
-/** As {@link readBytes}, on a thread, and only of a regular file. */
+/** Like {@link readBytes}, but on a thread, and only for a regular file. */
 export async function readBytesAsync(path: string, kind: FileKind, checks?: FileChecks): Promise<Buffer> {
   const { file, stat } = await openToReadAsync(path, kind, checks);
   try {
@@ -46,14 +46,14 @@ export async function readBytesAsync(path: string, kind: FileKind, checks?: File
 }
 
 /**
- * The rest of an open regular file, up to its end, whatever it was said to be long.
+ * Returns the rest of an open regular file, up to its end, even if `sizeBytes` is wrong.
  *
  * Errors: {@link FileRefused} beyond the limit of its kind; those of read(2).
  */
 export function readOpened(fd: number, sizeBytes: number, kind: FileKind): Buffer {
   const pieces: Buffer[] = [];
   let length = 0;
-  // One more than there should be shows the end in the same call.
+  // One byte more than stated: a read of 0 bytes would look like the end.
   for (let wanted = sizeBytes + 1; ; wanted = PIECE_BYTES) {
     const buffer = Buffer.allocUnsafeSlow(wanted);
     const got = readSync(fd, buffer, 0, wanted, null);
@@ -65,10 +65,10 @@ export function readOpened(fd: number, sizeBytes: number, kind: FileKind): Buffe
 }
 
 /**
- * The text of a file that people write: UTF-8, without a byte order mark.
+ * Returns the text of a file that people write: UTF-8, without a byte order mark.
  *
  * Errors: {@link FileRefused}, also for UTF-16 and NUL bytes, and for bytes that are not UTF-8 unless `lenient` is
- * set (they become U+FFFD then); those of open(2) and read(2).
+ * set (then they become U+FFFD); those of open(2) and read(2).
  */
 export function readText(
   path: string,
@@ -82,25 +82,25 @@ export function readText(
 }
 
 /**
- * The text of a file that qrun wrote, whatever has become of it: whoever reads it finds out by its form. A byte order
- * mark that an editor put there is left out. Errors: as {@link readBytes}.
+ * Returns the text of a file that qrun wrote, even if it was damaged since: the caller finds that out when parsing it.
+ * A byte order mark that an editor added is left out. Errors: those of {@link readBytes}.
  */
 export function readState(path: string, kind: FileKind, checks?: FileChecks): string {
   return textOf(readBytes(path, kind, checks));
 }
 
-/** As {@link readState}, on a thread, and only of a regular file. */
+/** Like {@link readState}, but on a thread, and only for a regular file. */
 export async function readStateAsync(path: string, kind: FileKind, checks?: FileChecks): Promise<string> {
   return textOf(await readBytesAsync(path, kind, checks));
 }
 
-// Without the byte order mark of UTF-8, which editors on Windows put before a text and which is no part of it.
+// Leaves out the byte order mark of UTF-8, which editors on Windows put before a text and which is not part of it.
 function textOf(bytes: Buffer): string {
   const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
   return (hasMark ? bytes.subarray(3) : bytes).toString('utf8');
 }
 
-// What keeps bytes from being read as a text in UTF-8, in words that can follow "cannot read x: ".
+// Returns why bytes cannot be read as UTF-8 text, in words that can follow "cannot read x: ".
 function textProblem(bytes: Buffer, lenient: boolean): string | undefined {
   const [first, second] = bytes;
   if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) {
@@ -111,7 +111,7 @@ function textProblem(bytes: Buffer, lenient: boolean): string | undefined {
   return lenient || isUtf8(bytes) ? undefined : 'it is not UTF-8: save it as UTF-8';
 }
 
-// Without blocking in read(2), from which no signal would bring it back.
+// Does not block in read(2), which no signal would end.
 function readPipe(fd: number, kind: FileKind): Buffer {
   const pieces: Buffer[] = [];
   const buffer = Buffer.allocUnsafeSlow(SIZE_LIMITS[kind] + 1);
@@ -125,7 +125,7 @@ function readPipe(fd: number, kind: FileKind): Buffer {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
       if (performance.now() > deadlineMs) {
-        throw new FileRefused(`it is a pipe, and its text did not come within ${PIPE_WAIT_MS / 1000} s`);
+        throw new FileRefused(`it is a pipe, and its content did not arrive within ${PIPE_WAIT_MS / 1000} s`);
       }
       Atomics.wait(pause, 0, 0, PIPE_LOOK_MS);
       continue;
@@ -134,6 +134,6 @@ function readPipe(fd: number, kind: FileKind): Buffer {
     if (length > SIZE_LIMITS[kind]) throw tooLarge(kind);
     if (got > 0) pieces.push(Buffer.from(buffer.subarray(0, got)));
     else if (length > 0) return Buffer.concat(pieces);
-    else throw new FileRefused('it is a pipe into which nobody writes');
+    else throw new FileRefused('it is a pipe that nobody writes to');
   }
 }

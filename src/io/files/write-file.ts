@@ -17,19 +17,19 @@ import { OWN_TO_WRITE } from './own-file.js';
 
 const fdatasyncAsync = promisify(fdatasync);
 
-/** How the files of runs begin, of units and of jobs: the first key of each entry. */
+/** How the run files of units and of jobs begin: the first key of each entry. */
 export const RUNS_BEGINNING = '{"event":"';
 
-// How the owner of a lock or a lease begins.
+// How the owner in a lock or lease file begins.
 const OWNER_BEGINNING = '{"pid":';
 
-// As far as a file has to be read to see how it begins.
+// How much of a file is read to see how it begins.
 const BEGINNING_BYTES = 64;
 
 /**
- * Makes a directory and those above it. Step by step, because Node's recursive mkdir never returns where a
- * directory cannot exist at all (/proc/x, on Node 20). A directory called `.qrun` is made for its owner alone: it holds
- * data, and the configuration of submissions.
+ * Makes a directory and those above it, one at a time, because Node's recursive mkdir never returns if a directory
+ * cannot exist at all (/proc/x, on Node 20). A directory called `.qrun` is open to its owner only: it holds data and
+ * the configuration of submissions.
  */
 export function makeDirectories(path: string): void {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
@@ -37,7 +37,7 @@ export function makeDirectories(path: string): void {
   try {
     mkdirSync(path, basename(path) === '.qrun' ? 0o700 : SHARED_DIRECTORY_MODE);
   } catch (error) {
-    // Another process was quicker.
+    // Another process was faster.
     if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
   }
 }
@@ -52,19 +52,20 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** Writes a short text whole, in as many write(2) calls as the system takes; throws the error of one that fails. */
+/** Writes all of a short string, in as many write(2) calls as it takes; throws the error of one that fails. */
 export function writeWhole(fd: number, text: string): void {
   const bytes = Buffer.from(text);
   for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
 }
 
 /**
- * Replaces a file so that a reader or a crash sees the old or the new content, never a mixture: a temporary file
- * of its own name beside it, fsync, rename, fsync of the directory. Of two writers at once the later one wins.
+ * Replaces a file in such a way that readers and crashes see the old or the new content, never a mixture. It writes a
+ * temporary file with a unique name beside it, then does fsync, rename, and fsync of the directory. If two write at
+ * once, the later one wins.
  *
  * `mode` is that of the new file, less the umask.
  *
- * Errors: those of the system; nothing is left behind then.
+ * Errors: those of the system calls; if the file was not replaced, nothing is left behind.
  */
 export async function writeFileAtomic(path: string, content: string, mode = SHARED_MODE): Promise<void> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
@@ -85,13 +86,13 @@ export async function writeFileAtomic(path: string, content: string, mode = SHAR
 }
 
 /**
- * Appends one line durably, without its newline in `line`; the file is made when it is missing. One writer at a
- * time. A line that a killed writer left torn is closed first, so that it costs no other line.
+ * Appends one line durably. `line` has no newline. The file is created if it is missing. One writer at a time. A torn
+ * line of a killed writer is terminated first, so that it spoils no other line.
  *
- * `beginning`: how a file of this kind begins; nothing is appended to one that begins otherwise.
+ * `beginning`: how a file of this kind begins; nothing is appended to a file that begins differently.
  *
- * Errors: FileRefused for what is not a regular file, a link, somebody else's, or begins otherwise; those of the system
- * calls; a part of the line may then stand at the end.
+ * Errors: FileRefused for a link, or a file that is not a regular one, is somebody else's, or begins differently; those
+ * of the system calls; part of the line may then be at the end of the file.
  */
 export async function appendLine(path: string, line: string, beginning?: string): Promise<void> {
   const {
@@ -111,9 +112,9 @@ export async function appendLine(path: string, line: string, beginning?: string)
 }
 
 /**
- * Writes into a locked file who has the lock, for people, instead of who had it before.
+ * Writes the holder of the lock into the locked file, for people, in place of the previous one.
  *
- * Errors: FileRefused where something else stands in the file, which is left as it is; those of the system calls.
+ * Errors: FileRefused when the file holds something else, which is left as it is; those of the system calls.
  */
 export function writeOwner<T extends { readonly pid: number }>(fd: number, owner: T): void {
   refuseForeign(fd, OWNER_BEGINNING);
@@ -122,18 +123,18 @@ export function writeOwner<T extends { readonly pid: number }>(fd: number, owner
   writeWhole(fd, `${JSON.stringify({ pid, ...rest })}\n`);
 }
 
-// Before anything of the file is changed.
+// Called before anything in the file is changed.
 function refuseForeign(fd: number, beginning: string): void {
   const bytes = Buffer.alloc(BEGINNING_BYTES);
   const length = readSync(fd, bytes, 0, bytes.length, 0);
   if (beginsWith(bytes.subarray(0, length), beginning)) return;
-  throw new FileRefused('it is not a file that qrun has begun', {
+  throw new FileRefused('it is not a file that qrun created', {
     hint: 'move it away, or choose another place with --log-dir: what is in it is not touched',
   });
 }
 
-// Whatever became of the file: it may be empty, torn behind its first bytes by a writer that was killed, begin with the
-// mark of an editor, or be zeros after the power was lost.
+// Accepts damaged files too: the file may be empty, torn after its first bytes by a killed writer, begin with the byte
+// order mark of an editor, or be zeros after a power loss.
 function beginsWith(bytes: Buffer, beginning: string): boolean {
   const text = bytes.toString('latin1').replace(/^\xef\xbb\xbf/, '');
   if (text === '' || text.startsWith('\0')) return true;

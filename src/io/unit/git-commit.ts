@@ -5,36 +5,37 @@ import { setImmediate } from 'node:timers/promises';
 import { readBytes } from '../files/read-file.js';
 import { LocalDisks } from '../machine/local-disks.js';
 
-// A repository that takes longer is not waited for: the commit is a note for people.
+// A slower repository is not waited for: the commit is only a note for people.
 const LIMIT_MS = 2_000;
 // Ctrl-C and the start of the engine must not wait for the files of a large unit.
 const YIELD_AFTER_MS = 10;
 // The names and hashes of half a million files.
 const MAX_LISTING_BYTES = 64 * 1024 * 1024;
 
-// No command that the repository's configuration could name may run. Only plumbing is asked that reads objects:
+// Nothing that the repository's configuration could name may run. So only plumbing that reads objects is used:
 // `git status` runs `core.fsmonitor` and the filters of `.gitattributes`. A directory of the tree that looks like a
 // bare repository is not taken for one, and a partial clone fetches nothing (a transport runs programs too).
 const SAFE = ['-c', 'safe.bareRepository=explicit', '-c', 'core.fsmonitor=false', '--no-optional-locks'];
 const NO_FETCH = { GIT_ALLOW_PROTOCOL: 'none', GIT_NO_LAZY_FETCH: '1', GIT_TERMINAL_PROMPT: '0' };
-// What git needs to find itself and the user's own settings (`safe.directory`); no secret is among them.
+// What git needs to find its own programs and the user's settings (`safe.directory`); none of it is secret.
 const INHERITED = ['PATH', 'HOME', 'XDG_CONFIG_HOME', 'SUDO_UID'];
 
 /**
- * Returns the first 12 digits of the commit of the repository that holds a directory, with `+` when the SQL files
- * below the directory (by name and bytes) are not those of the commit, or when that cannot be told within two
- * seconds, or lies on a network file system; `null` outside a repository, without git, and in a repository that git does not trust.
+ * Returns the first 12 digits of the commit of the repository that holds a directory. A `+` follows if the SQL files
+ * below the directory differ from the commit in names or bytes, or if that cannot be found out within two seconds or
+ * because the directory is on a network file system. Returns `null` outside a repository, without git, and in a
+ * repository that git does not trust.
  *
- * Runs nothing that the repository names (hooks, monitors, filters, transports), and writes nothing into it: it may
- * have come from anybody. A file that a filter changes at checkout (line ends, large files kept elsewhere) counts as
- * changed. `environment` is that of the process; git gets little of it. Never rejects.
+ * Runs nothing that the repository names (hooks, monitors, filters, transports) and writes nothing to it: anybody may
+ * have made it. A file that a filter changes at checkout (line ends, large files kept elsewhere) counts as changed.
+ * `environment` is that of the process; git gets little of it. Never rejects.
  */
 export async function gitCommit(
   directory: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<string | null> {
   const real = realPath(directory);
-  // To start a process stops this one for several milliseconds, so that it is done once, and only in a repository.
+  // Starting a process blocks this one for several milliseconds, so it is done once, and only in a repository.
   if (!isInRepository(real)) return null;
   const deadlineMs = performance.now() + LIMIT_MS;
   const answer = await askGit(real, environment);
@@ -50,7 +51,7 @@ interface Blob {
   readonly hash: string;
 }
 
-// `<mode> <type> <hash>\t<path>\0`, paths relative to the directory; `undefined` where git did not get so far.
+// Parses `<mode> <type> <hash>\t<path>\0`, paths relative to the directory; `undefined` if git did not get that far.
 function blobsOf(listing: string): Map<string, Blob> | undefined {
   if (!listing.endsWith('\0') && listing !== '') return undefined;
   const blobs = new Map<string, Blob>();
@@ -75,7 +76,7 @@ async function matches(
   let yieldedAt = performance.now();
   const waiting = [''];
   try {
-    // These calls wait for the disk, and a signal would have to wait with them.
+    // The calls below wait for the disk, and signals would have to wait with them.
     const disks = new LocalDisks();
     disks.note(directory, statSync(directory).dev);
     if (!disks.allLocal) return false;
@@ -103,7 +104,7 @@ async function matches(
   return found === recorded.size;
 }
 
-// The hash that git gives to a file's content, as a blob; of a link, to its target.
+// The hash of a file's content as a git blob; for a link, that of its target.
 function hashOf(path: string, mode: string, algorithm: string): string | undefined {
   const stat = lstatSync(path);
   const isLink = mode === '120000';
@@ -112,8 +113,8 @@ function hashOf(path: string, mode: string, algorithm: string): string | undefin
   return createHash(algorithm).update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
 }
 
-// A directory of the tree that is itself laid out as a repository is asked about by nobody: git before 2.38 would
-// take its configuration.
+// Git is not asked about a directory of the tree that is itself laid out as a repository: git before 2.38 would obey
+// its configuration.
 function isInRepository(directory: string): boolean {
   for (let at = directory; ; at = dirname(at)) {
     if (existsSync(join(at, '.git'))) return true;
@@ -122,7 +123,7 @@ function isInRepository(directory: string): boolean {
   }
 }
 
-// Where git is asked: it may be in a repository that a link leads into.
+// The directory that git is asked about: a link may lead into a repository.
 function realPath(directory: string): string {
   try {
     return realpathSync(directory);
@@ -131,8 +132,8 @@ function realPath(directory: string): string {
   }
 }
 
-// The commit, and on the lines behind it the files that it has below the directory; `undefined` when git fails. One
-// shell for both questions, and execFile instead of execa: every run starts with this.
+// Returns the commit, and from the next line on the files that it has below the directory; `undefined` if git fails.
+// Uses one shell for both questions, and execFile instead of execa, because every run starts with this.
 async function askGit(
   directory: string,
   environment: Readonly<Record<string, string | undefined>>,
@@ -152,11 +153,11 @@ async function askGit(
       (error, stdout) => {
         clearTimeout(timer);
         const head = stdout.split('\n', 1)[0];
-        // Its files could not be listed.
+        // With the head alone, its files could not be listed.
         done(error === null ? stdout : head === '' ? undefined : `${head}\n?`);
       },
     );
-    // Whether or not it ends then: on a dead file system it may not.
+    // Does not wait for git to end: on a dead file system it may not.
     const timer = setTimeout(async () => {
       done(undefined);
       const { ProcessTree } = await import('../machine/process-tree.js');

@@ -1,23 +1,24 @@
 import type { Stats } from 'node:fs';
 
 const BLOCK_BYTES = 256 * 1024;
-// More of one text is not worth it: reading it again costs little beside running it.
+// Keeping a longer file is not worth it: reading it again costs little compared with running it.
 const LONGEST_BYTES = 16 * 1024;
-// Inode, size, both times, and where the text stands.
+// Inode, size, both times, and where the content is.
 const FIELDS = 5;
-// Of the fields, and of the name's place in the map.
+// The memory of the fields and of the name's entry in the map.
 const ENTRY_BYTES = 128;
-// No file system in use has coarser times. A younger file may change once more without showing it.
+// No file system in use has coarser timestamps. A file younger than this may change again without showing it.
 const SETTLED_MS = 2_000;
 
 /**
- * Texts of small files in memory, for whoever reads them twice: as long as a file has the same inode, size and
- * times, its text is what it was. First come, first kept; in all `limitBytes`, what belongs to a text included, in
- * buffers outside of the garbage-collected heap, where the objects of 20,000 texts would cost each collection.
+ * Keeps the content of small files in memory, for callers that read them twice. As long as a file has the same inode,
+ * size and times, its content is unchanged. Files are kept in the order in which they come, up to `limitBytes`
+ * including their bookkeeping. The content is in buffers outside of the garbage-collected heap, where 20,000 objects
+ * would slow down every collection.
  */
 export class KeptFiles {
   readonly #limitBytes: number;
-  // -1: it was read and not kept, and must not be kept as it is later.
+  // -1: the file was read but not kept, and a later version of it must not be kept.
   readonly #numbers = new Map<string, number>();
   #kept = 0;
   readonly #blocks: Buffer[] = [];
@@ -30,8 +31,8 @@ export class KeptFiles {
   }
 
   /**
-   * Keeps the text of a file as it was first read, if there is room, and gives the copy that it keeps. `stat` is from
-   * before it was read, `nowMs` from behind it.
+   * Keeps the content of a file as it was first read, if there is room, and returns the kept copy. `stat` must be from
+   * before the read, `nowMs` from after it.
    */
   keep(name: string, bytes: Buffer, stat: Stats, nowMs: number): Buffer | undefined {
     if (this.#limitBytes === 0 || this.#numbers.has(name)) return undefined;
@@ -46,7 +47,7 @@ export class KeptFiles {
     this.#kept += 1;
     this.#numbers.set(name, number);
     this.#usedBytes += needed;
-    // A text without bytes needs no room, but a block that it stands in.
+    // Empty content needs no room, but it needs a block to be in.
     if (this.#blockUsed === BLOCK_BYTES || this.#blockUsed + bytes.length > BLOCK_BYTES) {
       this.#blocks.push(Buffer.allocUnsafeSlow(BLOCK_BYTES));
       this.#blockUsed = 0;
@@ -74,7 +75,7 @@ export class KeptFiles {
     return (this.#numbers.get(name) ?? -1) >= 0;
   }
 
-  /** The kept text of a file that is now as `stat` says; `undefined` when it changed. Not to be written to. */
+  /** The kept content of a file whose state is now `stat`; `undefined` if it has changed. Do not write to it. */
   get(name: string, stat: Stats): Buffer | undefined {
     const number = this.#numbers.get(name);
     if (number === undefined || number < 0) return undefined;

@@ -8,16 +8,16 @@ import { isForeign, readDirectory, realPathOf, refuseLink, statOf } from './unit
 export interface SqlDirectory {
   /** Relative to the root, with `/`; empty for the root itself. */
   readonly path: string;
-  /** `*.sql` files that lie in it directly. */
+  /** The number of `*.sql` files directly in it. */
   readonly files: number;
   /** Whether directories below it hold SQL files too. */
   readonly above: boolean;
 }
 
 /**
- * Every directory at or below `start` that holds SQL files, directly or deeper, by the rules of a unit's own
- * listing: names with a leading `_` or `.` do not count, links are followed, never in a circle. One whose name is not
- * UTF-8 is listed as it looks, all that is in it as one.
+ * Returns every directory at or below `start` that holds SQL files, directly or deeper, by the rules by which a unit
+ * lists its queries: names with a leading `_` or `.` do not count, and links are followed, never in a circle. A
+ * directory whose name is not UTF-8 is listed as it looks, as one entry for everything in it.
  *
  * `tree`: where links may lead, `null` for anywhere.
  *
@@ -34,8 +34,8 @@ export function findSqlDirectories(start: string, root: string, tree: string | n
   return found.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-// Whether there are SQL files at or below the directory. `above` are the directories that it lies in, by their real
-// paths: a link to one of them leads in a circle.
+// Returns whether there are SQL files at or below the directory. `above` holds the real paths of the directories that
+// it is in: a link to one of them leads in a circle.
 function walk(
   directory: string,
   root: string,
@@ -50,7 +50,7 @@ function walk(
   let holds = false;
   for (const entry of readDirectory(directory)) {
     if (entry.name.startsWith('_') || entry.name.startsWith('.')) continue;
-    // A sweep has some hundred thousand files, and the path of none of them is needed.
+    // No path is built for ordinary files: a sweep has some hundred thousand, and none is needed here.
     const isDirectory = entry.isSymbolicLink()
       ? statOf(join(directory, entry.name))?.isDirectory()
       : entry.isDirectory();

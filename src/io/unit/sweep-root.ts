@@ -8,18 +8,19 @@ export interface SweepRoot {
   readonly directory: string;
   /** The `qrun.toml` that makes it the root, if there is one. */
   readonly configFile: string | undefined;
-  /** Whether nothing says that it is a root: neither a `qrun.toml` nor the current directory. */
+  /** Set if nothing says that it is a root: neither a `qrun.toml` nor the current directory. */
   readonly guessed?: true;
   /** A `qrun.toml` further up that does not count, and why. */
   readonly passedOver?: { readonly file: string; readonly why: string };
 }
 
 /**
- * The root of a unit's sweep: the directory of the nearest `qrun.toml` at or above the unit, else `cwd` when
- * the unit lies beneath it, else the unit's parent. So a unit has one id, however it is started.
+ * Returns the root of a unit's sweep: the directory of the nearest `qrun.toml` at or above the unit; otherwise `cwd` if
+ * the unit is beneath it; otherwise the unit's parent. So a unit has one id, however it is started.
  *
- * As git does, the search goes up neither into a directory of another user (unless `accepts` it) nor into another file
- * system (unless `accepts` the root there, or it is `cwd`). A `qrun.toml` of another user in a directory where everybody may put files (such as /tmp) is passed over.
+ * Like git, the search does not go up into a directory of another user (unless `accepts` returns true for it), or into
+ * another file system (unless the root found there is `cwd`, or `accepts` returns true for it). A `qrun.toml` of
+ * another user in a directory where everybody may put files (such as /tmp) is passed over.
  */
 export function findSweepRoot(
   unitDirectory: string,
@@ -29,7 +30,7 @@ export function findSweepRoot(
   const unit = resolve(unitDirectory);
   let passedOver: SweepRoot['passedOver'];
   let below: Stats | undefined;
-  // Once it is set, what lies above is looked at only to say that it does not count.
+  // Once this is set, the directories above are looked at only to report a `qrun.toml` that does not count.
   let border: string | undefined;
   let disk: string | undefined;
   for (let at = unit; ; at = dirname(at)) {
@@ -56,9 +57,9 @@ export function findSweepRoot(
 }
 
 const OTHER_DISK =
-  'it lies on another file system than what is below it (to use it, start qrun in its directory, or trust it)';
+  'it is on a different file system than what is below it (to use it, start qrun in its directory, or trust it)';
 
-// Why the search does not go from the last directory below into this one.
+// Returns why the search does not go up from the directory below into this one.
 function borderTo(
   at: string,
   here: Stats | undefined,
@@ -67,12 +68,13 @@ function borderTo(
 ): string | undefined {
   if (here === undefined || below === undefined) return undefined;
   if (isOwn(here.uid) || here.uid === below.uid || accepts(at)) return undefined;
-  return `its directory belongs to another user (uid ${here.uid}) than those below it`;
+  return `its directory belongs to a different user (uid ${here.uid}) than those below it`;
 }
 
 /**
- * Why a file is passed over that another user has put into a directory of all (such as /tmp), unless the directory is
- * accepted; else `undefined`. Who may put files there has no say over what others do, nor can he stop it.
+ * Returns why a file is passed over: another user has put it into a directory that is open to everybody (such as /tmp)
+ * and that is not accepted. Otherwise returns `undefined`. In such a directory a user can neither choose nor prevent
+ * what others put there.
  */
 export function strangerIn(
   file: string,

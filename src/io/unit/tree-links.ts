@@ -5,22 +5,23 @@ import { strangerAt } from '../files/owner.js';
 import { isBeneath, isHiddenIn } from '../files/paths.js';
 import { readBytesAsync } from '../files/read-file.js';
 
-// How long a directory is taken to be the one that was looked at: nobody else may write to the tree, and a query is
-// read in 10 microseconds.
+// How long a directory is taken to be the one that was checked: nobody else may write to the tree, and a query is read
+// in 10 microseconds.
 const LOOK_AGAIN_MS = 100;
 
 /**
- * Where the links of a unit may lead: into the tree that the unit belongs to, or into the directory that was named as
- * the unit. Whoever wrote the tree may have made a link to any file of the user's, and what is read here is sent to a
- * server. So may the user have put secrets into it: what is hidden there (`.git/config` with the token of a clone, `.ssh`
- * where the home directory is the root) is no aim of a link. A file that is no link costs nothing more than it did.
+ * Decides where the links of a unit may lead: into the tree that the unit belongs to, or into the directory that was
+ * named as the unit. Whoever wrote the tree may have made a link to any file of the user, and what is read here is sent
+ * to a server. The tree itself may hold secrets of the user: a link must not lead to anything hidden in it
+ * (`.git/config` with the token of a clone, `.ssh` if the home directory is the root). A file that is not a link costs
+ * nothing extra.
  */
 export class TreeLinks {
   readonly #unit: string;
   readonly #tree: string | null;
   #allowed: readonly { readonly at: string; readonly real: string }[] | undefined;
-  // Who named the unit named its owner; and to compare with him costs nothing, where to ask the system who runs this
-  // costs 2 % of the read of a small query.
+  // Whoever named the unit accepted its owner. Comparing with that owner costs nothing, whereas asking the system for
+  // the user of this process costs 2 % of the read of a small query.
   readonly #checks: FileChecks = {
     follow: false,
     refuse: (stat, path) => {
@@ -37,13 +38,16 @@ export class TreeLinks {
     this.#tree = tree;
   }
 
-  /** Why a link (or what lies below one) is not followed, for a message; `undefined` where it is. Errors: those of realpath(3). */
+  /**
+   * Why a link (or a path below one) is not followed, for a message; `undefined` if it is followed. Errors: those of
+   * realpath(3).
+   */
   refusal(path: string): string | undefined {
     if (this.#tree === null) return undefined;
     const real = realpathSync.native(path);
     this.#allowed ??= [this.#unit, this.#tree].map(at => ({ at, real: realpathSync.native(at) }));
     const holding = this.#allowed.filter(one => isBeneath(real, one.real));
-    // Who named a unit in a hidden directory, or below one, meant it.
+    // Whoever named a unit in a hidden directory, or below one, meant it.
     if (holding.some(one => !isHiddenIn(one.real, real))) return undefined;
     if (holding.some(one => relative(one.real, real) === relative(one.at, path))) return undefined;
     if (holding.length > 0) {
@@ -52,7 +56,7 @@ export class TreeLinks {
     return `it is a symbolic link that leads out of ${this.#tree}, to ${real}: copy the file, or allow it with --follow-links`;
   }
 
-  /** Opens a query file to read it; close it. Errors: FileRefused; those of open(2). */
+  /** Opens a query file for reading; the caller closes it. Errors: FileRefused; those of open(2). */
   open(path: string): OpenFile {
     try {
       return openToRead(path, 'query', this.#checks);
@@ -61,7 +65,7 @@ export class TreeLinks {
     }
   }
 
-  /** As {@link open}, its bytes, on a thread. */
+  /** Like {@link open}, but reads the bytes, on a thread. */
   async read(path: string): Promise<Buffer> {
     try {
       return await readBytesAsync(path, 'query', this.#checks);
@@ -71,8 +75,8 @@ export class TreeLinks {
   }
 
   /**
-   * Sees to it that a directory between the unit and a file is not (any more) a way out of the tree; to be called
-   * before the file is opened. Errors: FileRefused; nothing where the directory is not there.
+   * Refuses a directory between the unit and a file that leads, or by now leads, out of the tree; to be called before
+   * the file is opened. Does nothing if the directory does not exist. Errors: FileRefused.
    */
   enter(directory: string): void {
     if (this.#tree === null) return;
@@ -90,7 +94,7 @@ export class TreeLinks {
     this.#known = { directory, dev, ino, atMs: nowMs };
   }
 
-  // Where a link leads, without links, if that is what stopped the open and it may lead there; else the error.
+  // Returns the real target of a link, if the link is what stopped the open and it may be followed; otherwise throws.
   #target(path: string, error: unknown): string {
     const cause =
       error instanceof FileRefused ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;

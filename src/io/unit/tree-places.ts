@@ -12,22 +12,22 @@ export interface Place {
   readonly path: string;
   /** For messages: `the directory of the logs`. */
   readonly what: string;
-  /** How another one is named: `--log-dir`. */
+  /** The option that names another one: `--log-dir`. */
   readonly option: string;
-  /** Whether the user named it himself, by a flag or in his environment, and no file of the tree. */
+  /** Whether the user named it, by a flag or in the environment, and not a file of the tree. */
   readonly isNamed: () => boolean;
-  /** Whether qrun has made what has this name in the directory: one outside of the tree that holds such is one of qrun's. */
+  /** Whether qrun made the entry with this name. A directory outside of the tree that holds one belongs to qrun. */
   readonly isOurs: (name: string, directory: string) => boolean;
 }
 
 /**
- * Refuses a directory that is not to be written to, or whose content is not to be believed, because of another user or
- * because of whoever wrote the tree. One that is not there is none of that.
+ * Refuses a directory that must not be written to, or whose content must not be believed, because of another user or
+ * because of whoever wrote the tree. A directory that does not exist is accepted.
  *
- * Each directory from the root of the tree down to the place must be the user's own or root's, and not open to all. One
- * that a link, or a file of the tree, puts outside of the tree must be empty or hold files of qrun's, and be no
- * directory of settings (beneath one of the home directory that begins with a dot, or of the system's), unless the user
- * named it himself.
+ * Each directory from the root of the tree down to the place must belong to the user or to root, and must not be
+ * writable by everybody. A place that a link, or a file of the tree, puts outside of the tree must be empty or hold
+ * files of qrun, and must not be a directory of settings (the home directory, one beneath a dot directory in it, or one
+ * of the system), unless the user named it.
  *
  * Cost: one lstat(2) for each directory; more only for links. Errors: QrunError `CONFIG`.
  */
@@ -43,7 +43,7 @@ export function checkPlace(root: string, place: Place): void {
     }
     const stat = own.isSymbolicLink() ? look(path, statSync) : own;
     if (stat === undefined) refuse(root, place, path, 'it is a symbolic link to something that is not there');
-    // What is wrong with a file in place of a directory is for whoever makes the directory to say.
+    // A file instead of a directory is reported by whoever creates the directory.
     if (!stat.isDirectory()) return;
     const problem = distrustAt(stat, path);
     if (problem !== undefined) refuse(root, place, path, problem);
@@ -61,12 +61,12 @@ function checkTarget(root: string, place: Place): void {
   if (isOfSettings(real)) refuse(root, place, real, `${by}, where programs keep their settings`);
   const names = readdirSync(real);
   if (names.length === 0 || names.some(name => place.isOurs(name, real))) return;
-  refuse(root, place, real, `${by}: it is neither empty nor holds anything of qrun`);
+  refuse(root, place, real, `${by}: it is not empty and holds nothing of qrun`);
 }
 
-// Where a file of any name may be read by a program, and obeyed.
+// Where programs may read, and obey, a file of any name.
 const OF_SYSTEM = ['/etc', '/usr', '/bin', '/sbin', '/lib', '/boot', '/dev', '/proc', '/sys', '/run'];
-// Where disks are mounted for whoever plugs them in.
+// Where disks that a user plugs in are mounted.
 const OF_DISKS = '/run/media';
 
 function isOfSettings(real: string): boolean {
@@ -91,7 +91,7 @@ function look(path: string, stat: typeof lstatSync | typeof statSync): Stats | u
   try {
     return stat(path, { throwIfNoEntry: false }) as Stats | undefined;
   } catch {
-    // Through something that is no directory, or one that may not be entered: whoever uses it says so.
+    // The path goes through something that is not a directory or may not be entered: whoever uses it reports that.
     return undefined;
   }
 }
@@ -99,6 +99,6 @@ function look(path: string, stat: typeof lstatSync | typeof statSync): Stats | u
 function refuse(root: string, { what, option, path: asked }: Place, path: string, problem: string): never {
   const at = path === asked ? path : `${asked} (${path})`;
   throw new QrunError('CONFIG', `${what} ${at} is not used: ${problem}`, {
-    hint: `remove or mend it, or name the place yourself with ${option}; where you share it on purpose: qrun trust ${pasteablePath(root, true)}, or --trust`,
+    hint: `remove or fix it, or name the place yourself with ${option}; if you share it on purpose: qrun trust ${pasteablePath(root, true)}, or --trust`,
   });
 }

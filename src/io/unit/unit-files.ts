@@ -10,24 +10,24 @@ import { LocalDisks } from '../machine/local-disks.js';
 import { KeptFiles } from './kept-files.js';
 import { TreeLinks } from './tree-links.js';
 
-/** A unit's directory as its id names it: relative to the root, with `/`; its base name when it is the root. */
+/** The directory of a unit as its id names it: relative to the root, with `/`; its base name if it is the root. */
 export function unitName(unitDirectory: string, root: string): string {
   const name = relative(root, resolve(unitDirectory));
   return name === '' ? basename(resolve(unitDirectory)) : name.split(sep).join('/');
 }
 
-// Relative to nothing: the path is as it was given, or absolute. Of a glob every special character is one of the name.
+// The path stays as given. Special characters of the glob are escaped, because they are part of the file's name.
 function fileCommand(path: string): string {
   const glob = basename(path).replace(/[\\*?[\]{}()!+@|^$]/g, '\\$&');
   return `qrun unit ${pasteablePath(dirname(path), true)} ${pasteableWord(`--include=${glob}`, true)}`;
 }
 
 /**
- * The names of all queries in a directory and below it, sorted: paths of `*.sql` files relative to it, without
- * `.sql`, with `/`. Files and directories whose names begin with `_` or `.` are left out; links are followed,
- * each directory once. `tree`: where links may lead besides the directory itself, `null` for anywhere.
+ * Returns the names of all queries in a directory and below it, sorted: paths of `*.sql` files relative to it, without
+ * `.sql`, with `/`. Files and directories whose names begin with `_` or `.` are left out. Links are followed, and each
+ * directory is read once. `tree`: where links may lead besides the directory itself, `null` for anywhere.
  *
- * Errors: QrunError `UNIT_NOT_FOUND`, `UNIT_UNREADABLE` (also where a directory with queries is a link that leads
+ * Errors: QrunError `UNIT_NOT_FOUND`, `UNIT_UNREADABLE` (also if a directory with queries is a link that leads
  * elsewhere), `UNIT_EMPTY`.
  */
 export function listQueries(unitDirectory: string, tree: string | null = unitDirectory): string[] {
@@ -63,8 +63,8 @@ function listed(unitDirectory: string, links: TreeLinks): string[] {
   return compact(names.some(mayBeForeign) ? [...new Set(sorted)] : sorted);
 }
 
-// A name that was put together from parts keeps them all in memory, 150 bytes of them in place of 50: cut out of one
-// long text, it does not. No name holds a NUL.
+// A name that was put together from parts keeps all parts in memory, 150 bytes instead of 50. A name that was cut out
+// of one long string does not. No name contains a NUL.
 function compact(names: readonly string[]): string[] {
   return Buffer.from(names.join('\0')).toString('utf8').split('\0');
 }
@@ -81,12 +81,12 @@ function collect(
   seen.add(real);
   for (const entry of readDirectory(directory)) {
     if (entry.name.startsWith('_') || entry.name.startsWith('.')) continue;
-    // A unit has up to some hundred thousand files, and the path of none of them is needed here.
+    // No path is built for ordinary files: a unit has up to some hundred thousand, and none is needed here.
     const isDirectory = entry.isSymbolicLink()
       ? statOf(join(directory, entry.name))?.isDirectory()
       : entry.isDirectory();
     if (isDirectory && isForeign(directory, entry.name)) {
-      // Listed as they look, so that they can be left out by name, or are told when they are read.
+      // Listed as they look, so that they can be left out by name; otherwise they are reported when they are read.
       const files = sqlFilesIn(directory, entry.name);
       names.push(...files.map(file => `${prefix}${entry.name}/${file.slice(0, -'.sql'.length)}`));
     } else if (isDirectory) {
@@ -101,7 +101,8 @@ function collect(
 }
 
 /**
- * Refuses a directory that is a link which is not followed: where nothing of it would be run, it may be there.
+ * Refuses a directory that is a link which is not followed. Call it only if something in the directory would be run;
+ * otherwise such a link is allowed.
  *
  * Errors: QrunError `UNIT_UNREADABLE`.
  */
@@ -117,7 +118,7 @@ export function refuseLink(path: string, links: TreeLinks): void {
   );
 }
 
-/** Whether the name that an entry of a directory was decoded to leads to nothing, because it is not UTF-8. */
+/** Whether the decoded name of a directory entry leads to nothing, because the name on disk is not UTF-8. */
 export function isForeign(directory: string, name: string): boolean {
   return mayBeForeign(name) && statOf(join(directory, name)) === undefined;
 }
@@ -136,7 +137,7 @@ export function readDirectory(directory: string) {
   return reading(directory, () => readdirSync(directory, { withFileTypes: true }));
 }
 
-/** The path of a directory without links. Errors: QrunError `UNIT_UNREADABLE`. */
+/** The path of a directory, with links resolved. Errors: QrunError `UNIT_UNREADABLE`. */
 export function realPathOf(directory: string): string {
   return reading(directory, () => realpathSync(directory));
 }
@@ -156,19 +157,19 @@ function reading<T>(directory: string, read: () => T): T {
   }
 }
 
-/** What a path leads to, or `undefined` where it leads to nothing that can be looked at. */
+/** The state of what a path leads to, or `undefined` if it leads to nothing that can be looked at. */
 export function statOf(path: string) {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch {
-    // A path through something that is no directory, or through one that may not be entered.
+    // The path goes through something that is not a directory, or through a directory that may not be entered.
     return undefined;
   }
 }
 
 /**
- * Whether a path leads to something that is no directory: also a pipe, a device, and a link that leads nowhere. Whoever
- * reads it says what is wrong with it; to pass over it would be to run without what it was meant to say.
+ * Whether a path names something that is not a directory, including a pipe, a device, and a link that leads nowhere.
+ * Whoever reads it reports what is wrong with it; skipping it would mean running without what it was meant to say.
  */
 export function isNamed(path: string): boolean {
   try {
@@ -180,7 +181,7 @@ export function isNamed(path: string): boolean {
 }
 
 /**
- * The `_setup.sql` files that prepare data for a unit, outermost first: those in the sweep root, in the unit,
+ * Returns the `_setup.sql` files that prepare data for a unit, outermost first: those in the sweep root, in the unit,
  * and in the directories between them.
  */
 export function findSetupFiles(unitDirectory: string, root: string): string[] {
@@ -193,10 +194,10 @@ export function findSetupFiles(unitDirectory: string, root: string): string[] {
 }
 
 /**
- * The bytes of a setup file, as {@link findSetupFiles} finds them.
+ * Returns the bytes of a setup file that {@link findSetupFiles} found.
  *
- * Errors: QrunError `UNIT_UNREADABLE` when it cannot be read, is no regular file of at most 64 MiB, or a link that
- * `links` does not follow.
+ * Errors: QrunError `UNIT_UNREADABLE` when it cannot be read, is not a regular file of at most 64 MiB, or is a link
+ * that `links` does not follow.
  */
 export function readSetupBytes(path: string, links: TreeLinks): Buffer {
   try {
@@ -217,30 +218,30 @@ export function readSetupBytes(path: string, links: TreeLinks): Buffer {
 /** The query files of a unit. */
 export interface UnitSource {
   readonly directory: string;
-  /** As {@link listQueries}. */
+  /** Like {@link listQueries}. */
   list(): string[];
-  /** The bytes of a query's file, not to be written to. Errors: as `openToRead` of open-file.ts; those of read(2). */
+  /** The bytes of a query's file; do not write to them. Errors: those of `openToRead` in open-file.ts; of read(2). */
   read(name: string): Buffer;
   /**
-   * The bytes that the first `read` of this name since `list` gave, where they were kept and the file has not
-   * changed since: for whoever would read it again. They must not be written to.
+   * The bytes that the first `read` of this name since `list` returned, if they were kept and the file has not changed
+   * since. It saves the caller a second read. Do not write to them.
    */
   unchanged?(name: string): Buffer | undefined;
   /**
-   * As `read`, on a thread, where a file that was read so far lies on a file system that may never answer; `undefined`
-   * where `read` is as good: for whoever must not be kept from hearing a signal.
+   * Like `read`, but on a thread, if any file read so far is on a file system that may never answer; `undefined` if
+   * `read` is as good. It is for callers that must not be kept from hearing a signal.
    */
   readLater?(name: string): Promise<Buffer> | undefined;
 }
 
-/** How much of a unit's SQL `qrun unit` keeps from the plan until it runs: the text of 80,000 small queries. */
+/** How much of a unit's SQL `qrun unit` keeps in memory between plan and run: that of 80,000 small queries. */
 export const KEPT_BYTES = 16 * 1024 * 1024;
 
-// A unit of more queries needs the memory for their names and states, and gains little by the part that is kept.
+// A unit with more queries needs the memory for their names and states, and would gain little from the part kept.
 const KEPT_QUERIES = 100_000;
 
 /**
- * The query files of a directory. Reading is synchronous, because reading a small file takes less time than
+ * Returns the query files of a directory. Reading is synchronous, because reading a small file takes less time than
  * handing it to a thread (10 against 60 microseconds). `keptBytes`: how much memory `unchanged` may take. `tree`: where
  * links may lead besides the directory itself, `null` for anywhere.
  */
@@ -305,8 +306,8 @@ function namedError(error: unknown, directory: string, name: string): unknown {
 
 const smallFile = Buffer.allocUnsafeSlow(64 * 1024);
 
-// With one buffer for all, and without asking whether more follows what the size says: two thirds of the time of
-// readFileSync.
+// Uses one buffer for all files, and does not check whether the file continues after its stated size. This takes two
+// thirds of the time of readFileSync.
 function readSmallFile(path: string, links: TreeLinks, keep?: Keep): Buffer {
   const { fd, stat } = links.open(path);
   try {
@@ -322,7 +323,7 @@ function readSmallFile(path: string, links: TreeLinks, keep?: Keep): Buffer {
         break;
       }
     }
-    // It has grown meanwhile.
+    // The file has grown meanwhile.
     if (length === smallFile.length) return readWhole(links.open(path));
     const bytes = smallFile.subarray(0, length);
     return keep?.(bytes, stat) ?? Buffer.from(bytes);

@@ -151,8 +151,8 @@ describe('a password file', () => {
   });
 
   it.each([
-    ['that nobody writes into', async () => {}, /pipe into which nobody writes/],
-    ['whose writer says nothing', async () => {}, /its text did not come within 5 s/],
+    ['that nobody writes into', async () => {}, /pipe that nobody writes to/],
+    ['whose writer says nothing', async () => {}, /its content did not arrive within 5 s/],
   ] as const)('may not be a pipe %s', async (title, _, message) => {
     const path = at(kind.file);
     execFileSync('mkfifo', [path]);

@@ -94,7 +94,7 @@ describe('a lease', () => {
       const { code, message } = await failureOf(takeLease(log, UNIT, OWNER));
       expect([code, message]).toEqual([
         'WRITE_FAILED',
-        expect.stringContaining('not a file that qrun has begun'),
+        expect.stringContaining('not a file that qrun created'),
       ]);
       expect(readFileSync(`${log}.lease`, 'utf8')).toBe(content);
     },
