@@ -21,14 +21,14 @@ export interface AttemptContext {
   readonly options: ClickHouseOptions;
   readonly profile: ServerProfile;
   readonly queries: HttpChannel;
-  /** The same way, with a new connection for each request; it does not queue behind queries. */
+  /** The same route, with a new connection for each request; it does not queue behind queries. */
   readonly others: HttpChannel;
   readonly canceller: Canceller;
   readonly parameterPlace: ParameterPlace;
   /** Shared by all attempts. */
   readonly limits: RefusedSettings;
   readonly aliases: SettingAliases;
-  /** What stood in the URL of the last query that needed nothing of its own there. */
+  /** What the URL contained for the last query that needed nothing of its own there. */
   url: UrlParameters | undefined;
 }
 
@@ -38,51 +38,51 @@ interface UrlParameters {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-/** What the server has refused and is therefore not sent again. */
+/** What the server has refused, and what is therefore not sent again. */
 export interface RefusedSettings {
-  /** Versions before 20.7 take no strings for settings that are numbers. */
+  /** Versions before 20.7 do not accept strings for settings that are numbers. */
   numbersAreBare?: boolean;
-  /** Some users may not set max_execution_time, or not as high as the deadline asks. */
+  /** Some users may not set max_execution_time, or not as high as the deadline requires. */
   executionTimeRefused: boolean;
 }
 
-// Nothing pauses between the statements of a file. This is the server's own default, and bounds how long the
+// There is no pause between the statements of a file. This is the server's own default, and limits how long the
 // temporary tables of a lost session stay in its memory.
 const SESSION_TIMEOUT_S = '60';
 // The server needs a moment to free a session after it has answered.
 const SESSION_IS_LOCKED = 373;
 const SESSION_LOCKED_LIMIT_MS = 2000;
 const END_SESSION_LIMIT_MS = 1000;
-// Behind a balancer a statement may come to a server that does not have its session, and is not executed there. It is
-// sent again, until it meets the session: so often where one server is known, so long where several are.
+// Behind a balancer a statement may reach a server that does not have its session; it is not executed there. It is sent
+// again until it reaches the session: up to this many times if one server is known, for this long if several are.
 const SESSION_NOT_FOUND = 372;
 const SESSION_TRIES = 12;
 const SESSION_SEARCH_LIMIT_MS = 3000;
-// The server's own limit lies behind ours, so that the failure is always named TIMEOUT; it ends the query of a
-// qrun that has died or could not cancel it.
+// The server's own limit comes later than ours, so that the failure is always named TIMEOUT. It ends the query if qrun
+// has died or could not cancel it.
 const SERVER_LIMIT_MARGIN_S = 1;
 // CANNOT_CONVERT_TYPE, TYPE_MISMATCH and BAD_GET.
 const WRONG_TYPE: ReadonlySet<number> = new Set([70, 53, 170]);
-// It decides how an exception looks and never how rows do; as qrun sets it, an exception cannot look like a row.
+// Affects only the form of an exception, never that of rows. With qrun's value an exception cannot look like a row.
 const ALWAYS_SENT = 'http_write_exception_in_output_format';
 
 /**
- * One run of one query: its statements one after the other, in one session of their own where they need one.
+ * One run of one query: its statements one after the other, in a session of their own if they need one.
  *
- * `run` keeps the promises of `Engine.run`; call it once.
+ * `run` has the contract of `Engine.run`; call it once.
  */
 export class Attempt {
   readonly #request: EngineRequest;
   readonly #stop: Stop;
   readonly #context: AttemptContext;
-  // It wins over what would go into the URL.
+  // What the file has set in its session takes precedence over what would go into the URL.
   readonly #changes = new SessionChanges();
   // The settings of qrun and of the user are set in the session too.
   #areSettingsInSession = false;
-  // `readonly` is set in the session, and with it no setting may stand in the URL.
+  // `readonly` is set in the session, so the URL may not contain settings.
   #isReadOnly = false;
   #usedDatabase = false;
-  // One connection for all statements of the session, where a balancer would lead each to another server.
+  // One connection for all statements of the session, used if a balancer could lead each to another server.
   #ownChannel: HttpChannel | undefined;
 
   constructor(request: EngineRequest, stop: Stop, context: AttemptContext) {
@@ -111,7 +111,7 @@ export class Attempt {
       }
       return { ok: true, body: await choice.finish(), stats: totalOf(stats) };
     } finally {
-      // Something is still held only where a later statement failed.
+      // Something is still held only if a later statement failed.
       await choice.dispose();
       await this.#ownChannel?.close();
     }
@@ -158,7 +158,7 @@ export class Attempt {
     return answer;
   }
 
-  // Before a statement that may forbid to send settings later, or change what it does not name.
+  // Called before a statement that may forbid sending settings later, or change settings that it does not name.
   async #putSettingsInSession(index: number): Promise<HttpAnswer> {
     const { limits } = this.#context;
     const queryId = `${this.#request.queryId}-set`;
@@ -181,17 +181,17 @@ export class Attempt {
     return answer;
   }
 
-  // What was refused was not executed.
+  // A refused statement was not executed, so it can be sent again.
   #mayGoWithoutSetting(failure: Failure): boolean {
     if (this.#areSettingsInSession && !this.#isReadOnly && refusesSetting(failure)) {
-      // A profile may set readonly. What else it sets then wins over what cannot be sent any more.
+      // A profile may set readonly. Its other settings then take precedence over those that cannot be sent any more.
       this.#isReadOnly = true;
       return true;
     }
     return this.#refusesExecutionTime(failure);
   }
 
-  // The limit is only a safety net behind our own deadline: without it the query can still run.
+  // The limit is only a safety net after our own deadline: the query can run without it.
   #refusesExecutionTime(failure: Failure): boolean {
     const { limits } = this.#context;
     if (limits.executionTimeRefused || !refusesSetting(failure)) return false;
@@ -199,7 +199,7 @@ export class Attempt {
     return limits.executionTimeRefused;
   }
 
-  // Only a statement of a session that has begun can meet it locked, or miss it, and was then not executed.
+  // Only a statement of a session that has begun can find it locked or missing; the statement was then not executed.
   async #call(call: HttpCall, index: number, hasParameters = false): Promise<HttpAnswer> {
     const placed = hasParameters ? this.#context.parameterPlace.of(call, this.#stop) : call;
     const sent = placed instanceof Promise ? await placed : placed;
@@ -232,13 +232,13 @@ export class Attempt {
     held.over();
     if (held.outcome === undefined) return answer;
     const { wasSent, notEnded } = await held.outcome;
-    // A result that came after all is too late.
+    // A result that arrived after the stop is too late.
     if (answer.ok) await answer.body.dispose();
     return this.#stopped(index === 0 && !wasSent, notEnded, wasSent);
   }
 
-  // A balancer leads either each connection or each request to another server: for the one a session keeps its
-  // connection, for the other it asks again, in turn over a new connection, in case its own has been renewed.
+  // A balancer leads either each connection or each request to another server. In the first case a session keeps its
+  // connection. In the second it sends again, every other time over a new connection, in case its own has been renewed.
   #channel(misses: number): HttpChannel {
     const { profile, queries, others } = this.#context;
     if (!this.#request.query.needsSession) return queries;
@@ -253,7 +253,7 @@ export class Attempt {
     const { parameters, query, settings } = this.#request;
     const limitS = this.#limitS();
     const isPlain = !query.needsSession && statement.parameters.length === 0;
-    // Most queries of a run differ in their text alone.
+    // Most queries of a run differ only in their text.
     if (isPlain && last !== undefined && last.settings === settings && last.limitS === limitS) {
       return last.parameters;
     }
@@ -277,7 +277,7 @@ export class Attempt {
     return leftMs === undefined ? undefined : Math.max(1, Math.ceil(leftMs / 1000)) + SERVER_LIMIT_MARGIN_S;
   }
 
-  // Those of qrun, and over them those of the user, without those that the file has set itself.
+  // The settings of qrun, overridden by those of the user, without those that the file has set itself.
   #settings(limitS: number | undefined): Record<string, string> {
     const { options, profile } = this.#context;
     const settings: Record<string, string> = { ...profile.settings };
@@ -287,13 +287,13 @@ export class Attempt {
     return settings;
   }
 
-  // A session ends with its file, so that its temporary tables do not stay in the server's memory. Old servers
-  // cannot close one, but take the timeout of the last request.
+  // A session ends with its file, so that its temporary tables do not stay in the server's memory. Old servers cannot
+  // close a session, but apply the timeout of the last request.
   #sessionParameters(index: number, last: boolean): Record<string, string> {
     const session = {
       session_id: this.#request.queryId,
-      // Without this a server that has lost the session (restart, another server behind a load balancer) would
-      // begin a new one, and run the rest without its SETs.
+      // Without this, a server that does not have the session (restart, another server behind a load balancer) would
+      // begin a new one, and run the rest of the file without its SETs.
       ...(index > 0 || this.#areSettingsInSession ? { session_check: '1' } : {}),
     };
     if (last && this.#context.profile.closesSessions) return { ...session, close_session: '1' };
@@ -307,12 +307,12 @@ export class Attempt {
     this.#changes.note(statement);
     if (sets.names.includes('readonly')) this.#isReadOnly = true;
     const { aliases, options } = this.#context;
-    // Those of qrun have one name each, those of the user may have others.
+    // qrun's settings have one name each; those of the user may have aliases.
     if (Object.keys(options.settings).length + Object.keys(this.#request.settings).length === 0) return;
     for (const name of await aliases.of(sets.names, this.#stop.signal)) this.#changes.names.add(name);
   }
 
-  /** Frees what the session of a failed file holds on the server; best effort. */
+  /** Frees what the session of a failed file holds on the server (best effort). */
   async #endSession(index: number, failure: Failure): Promise<void> {
     if (!this.#request.query.needsSession || failure.serverGone || (index === 0 && failure.neverStarted))
       return;
@@ -344,7 +344,7 @@ export class Attempt {
   }
 }
 
-// The cost of a query is that of all its statements.
+// The cost of a query is the cost of all its statements.
 function totalOf(all: readonly QueryStats[]): QueryStats | undefined {
   const total: { -readonly [name in keyof QueryStats]: number } = {};
   for (const stats of all) {

@@ -13,20 +13,20 @@ import type { ServerIdentity } from './http/identity.js';
 const CANCEL_LIMIT_MS = 5000;
 const FIRST_WAIT_MS = 25;
 const LONGEST_WAIT_MS = 400;
-// As long as no KILL has met a query, the next one follows soon: the balancer may lead it elsewhere.
+// As long as no KILL has met a query, the next one follows soon: the balancer may lead it to another server.
 const SEARCH_ROUNDS = 12;
 // A balancer that prefers the server with the fewest connections leads several at once to different ones.
 const MOST_AT_ONCE = 8;
-// KILL answers with the text of each query that it met, which may be long. Longer than this is known to have met.
+// KILL answers with the text of each query that it met, which may be long. A longer answer counts as having met them.
 const KILL_BYTES = 1024 * 1024;
 const KILL_SPOOL: SpoolOptions = { directory: '', thresholdBytes: KILL_BYTES };
 
 /**
- * The request of one statement, which is not cut when its attempt must stop: first the statement is cancelled, and its
- * own answer waited for, because only that proves that it has ended. KILL QUERY goes over another connection, which a
- * balancer may lead to another server, and a proxy may keep a request back that no server knows yet.
+ * The request of one statement. It is not cut as soon as its attempt must stop. The statement is cancelled first, and
+ * its own answer is awaited, because only that proves that it has ended: KILL QUERY goes over another connection, which
+ * a balancer may lead to another server, and a proxy may hold back a request that no server knows yet.
  *
- * It is the signal of the request. {@link outcome} is set from the moment of the stop.
+ * It is also the signal of the request. {@link outcome} is set from the moment of the stop.
  */
 export class HeldRequest implements RequestSignal {
   readonly #stop: StopSignal;
@@ -39,7 +39,7 @@ export class HeldRequest implements RequestSignal {
   #isOver = false;
   /** Called when ClickHouse answers, and when the request is over. */
   onEnd: (() => void) | undefined;
-  /** What became of it after the stop; `undefined` before. */
+  /** What happened to it after the stop; `undefined` before. */
   outcome: Promise<StopOutcome> | undefined;
 
   constructor(stop: StopSignal, cancel: (held: HeldRequest) => Promise<Failure | undefined>) {
@@ -52,17 +52,17 @@ export class HeldRequest implements RequestSignal {
     return this.#isAborted;
   }
 
-  /** Whether the server has answered, and so has ended the statement: it answers only then. */
+  /** Whether the server has answered. The statement has then ended: the server answers only after its end. */
   get isAnswered(): boolean {
     return this.#isAnswered;
   }
 
-  /** Whether the connection has no answer to give any more. */
+  /** Whether no answer can come over the connection any more. */
   get isOver(): boolean {
     return this.#isOver;
   }
 
-  // One at a time: first the connection's, and that of the body when the headers are there.
+  // One listener at a time: first the connection's, then the body's when the headers have arrived.
   addEventListener(_type: 'abort', listener: () => void): void {
     this.#cut = listener;
   }
@@ -80,7 +80,7 @@ export class HeldRequest implements RequestSignal {
     this.onEnd?.();
   }
 
-  /** The request is over, whatever came of it. */
+  /** Call it when the request is over, whatever its result. */
   over(): void {
     this.#isOver = true;
     this.#stop.removeEventListener('abort', this.#onStop);
@@ -90,7 +90,7 @@ export class HeldRequest implements RequestSignal {
   #stopped(): void {
     // A request that waits for a connection must not begin.
     const cancelling = this.#isSent ? this.#cancel(this) : Promise.resolve(undefined);
-    // The rest of an answer is of no use any more.
+    // The rest of an answer is of no more use.
     if (this.#isAnswered || !this.#isSent) this.#abort();
     this.outcome = cancelling.then(notEnded => {
       this.#abort();
@@ -104,11 +104,11 @@ export class HeldRequest implements RequestSignal {
   }
 }
 
-/** What became of a statement that had to stop. */
+/** What happened to a statement that had to stop. */
 export interface StopOutcome {
-  /** Not even a byte of it has left where this is `false`. */
+  /** If `false`, not a single byte of it was sent. */
   readonly wasSent: boolean;
-  /** Why it may still run; `undefined` where it has surely ended. */
+  /** Why it may still run; `undefined` if it has certainly ended. */
   readonly notEnded: Failure | undefined;
 }
 
@@ -127,9 +127,9 @@ interface Entry {
 /**
  * Cancels queries on the server.
  *
- * All that are to be cancelled at the same time go into one KILL QUERY, because on a busy server each KILL takes
- * some 200 ms, and Ctrl-C cancels as many queries as run. A KILL never waits for what it is to end, and a balancer
- * leads those of a client, each over a connection of its own, to all of its servers in turn.
+ * All queries that are to be cancelled at the same time go into one KILL QUERY. On a busy server each KILL takes about
+ * 200 ms, and Ctrl-C cancels all running queries. A KILL never waits for the query that it ends. Each goes over a
+ * connection of its own, so a balancer leads them to all of its servers in turn.
  */
 export class Canceller {
   readonly #control: ControlClient;
@@ -143,8 +143,8 @@ export class Canceller {
   }
 
   /**
-   * Cancels a query and waits for its own answer. Resolves with `undefined` when that has come, else with the reason
-   * why it may still run; never rejects, and takes at most 5 seconds.
+   * Cancels a query and waits for its own answer. Resolves with `undefined` when that has come, otherwise with the
+   * reason why the query may still run. Never rejects, and takes at most 5 seconds.
    */
   cancel(queryId: string, held: HeldRequest): Promise<Failure | undefined> {
     return new Promise(resolve => {
@@ -164,7 +164,7 @@ export class Canceller {
         },
       };
       const timer = setTimeout(() => entry.settle(entry.reason), CANCEL_LIMIT_MS);
-      // Where the answer was under way before, KILL looks as well.
+      // If the answer had begun before the stop, a KILL checks as well.
       if (!held.isAnswered) {
         held.onEnd = () => {
           if (held.isAnswered) entry.settle(undefined);
@@ -177,7 +177,7 @@ export class Canceller {
 
   async #loop(): Promise<void> {
     this.#looping = true;
-    // Those that are cancelled by the same event come in the same turn of the event loop.
+    // Queries that are cancelled by the same event arrive in the same turn of the event loop.
     await sleep(0);
     for (let round = 1; this.#entries.size > 0; round += 1) {
       const asked = [...this.#entries];
@@ -202,7 +202,7 @@ export class Canceller {
 
   async #kill(asked: readonly (readonly [string, Entry])[], name: string): Promise<void> {
     const ids = asked.map(([id]) => id);
-    // KILL is the check too: it answers with the queries that it met, and is exempt from the server's limit of
+    // KILL is also the check: it answers with the queries that it met, and is exempt from the server's limit on
     // queries. ASYNC returns at once; SYNC would wait without a limit.
     const call = {
       sql: `KILL QUERY WHERE query_id IN (${ids.map(literal).join(', ')}) ASYNC`,
@@ -216,7 +216,7 @@ export class Canceller {
     if (answer.ok) {
       const rows = await textsOf(answer.body, ['query_id']);
       if (rows === undefined) {
-        // The limit of each entry goes on.
+        // The time limit of each entry continues.
         const message = `KILL QUERY failed: ${NO_SUCH_ANSWER}`;
         for (const [, entry] of asked) entry.reason = ownFailure('KILL_FAILED', 'unknown', message);
         return;
@@ -228,7 +228,7 @@ export class Canceller {
         if (this.#entries.get(id) !== entry) continue;
         entry.reason = answer.failure;
         if (entry.held.isAnswered) entry.settle(undefined);
-        // Behind a balancer the next one may reach the server that runs it.
+        // Behind a balancer, the next KILL may reach the server that runs the query.
         const isFinal = answer.failure.serverGone || answer.failure.kind === 'permanent';
         if (isFinal && !this.#identity.isSeveral) entry.settle(answer.failure);
       }
@@ -239,8 +239,8 @@ export class Canceller {
       entry.met ||= met.has(id);
       entry.absent = met.has(id) ? 0 : entry.absent + 1;
       entry.reason = this.#whyNotEnded(entry);
-      // Its answer was under way when it had to stop. It has ended then; this is for a server that does not wait for the
-      // end before it answers.
+      // Its answer had begun when it had to stop, so it has normally ended. This covers a server that answers before
+      // the end.
       if (entry.held.isAnswered && entry.absent > 0) entry.settle(undefined);
       // Twice, because a request that was cut may reach the server after the first KILL.
       if (entry.held.isOver && entry.absent >= 2) entry.settle(entry.reason);
@@ -257,7 +257,7 @@ export class Canceller {
     const { servers } = this.#identity;
     if (servers.length > 1) {
       return unconfirmed(
-        `more than one server answers at this URL (${servers.slice(0, 4).join(', ')}), and its own did not answer it`,
+        `more than one server answers at this URL (${servers.slice(0, 4).join(', ')}), and the one that runs it did not answer`,
       );
     }
     const how = held.isOver ? 'its connection broke before it answered' : 'its answer did not come';

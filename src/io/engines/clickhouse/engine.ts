@@ -20,15 +20,15 @@ export type { ClickHouseOptions } from './open.js';
 /**
  * Opens the engine `clickhouse`: a server from 18.16 on, over HTTP or HTTPS.
  *
- * Rejects as {@link connect} does: QrunError `CONFIG`, `ENGINE_UNREACHABLE` or `ENGINE_REFUSED`. Aborting
- * `signal` ends the opening; it does not close an open engine.
+ * Rejects like {@link connect}: QrunError `CONFIG`, `ENGINE_UNREACHABLE` or `ENGINE_REFUSED`. Aborting `signal` ends
+ * the opening; it does not close an open engine.
  */
 export async function openClickHouse(options: ClickHouseOptions, signal: AbortSignal): Promise<Engine> {
   const { profile, queries } = await connect(options, signal);
   return new ClickHouseEngine(options, profile, queries);
 }
 
-// For statements that look for their session, and to ask whether forms get through.
+// For statements that look for their session, and for checking whether forms get through.
 const OTHER_CONNECTIONS = 8;
 
 class ClickHouseEngine implements Engine {
@@ -84,13 +84,13 @@ class ClickHouseEngine implements Engine {
   }
 
   async #ping(stop: Stop): Promise<Failure | undefined> {
-    // With an id, as queries have one: what stands before the server may treat requests without one otherwise.
+    // With an id, like queries: something in front of the server may treat requests without an id differently.
     this.#pings += 1;
     const queryId = `${this.#pingId}-${this.#pings}`;
     const call = { sql: 'SELECT 1', queryId, query: HTTP_PARAMETERS };
     const answer = await this.#control.call(call, stop.signal);
     if (answer.ok) return undefined;
-    // A server that says it is overloaded answers; one that refuses the user, or has no quota left, is of no use.
+    // A server that reports overload does answer. One that refuses the user or has no quota left is of no use.
     const refusal = refusalOf(answer.failure);
     const isThere = answer.failure.code > 0 && (refusal === undefined || refusal === 'full');
     return isThere ? undefined : answer.failure;

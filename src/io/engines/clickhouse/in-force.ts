@@ -3,26 +3,26 @@ import type { Failure } from '../../../core/engines/failure.js';
 import type { Settings } from '../../../core/model.js';
 import { literal } from '../../../core/sql/set-statement.js';
 
-/** The column `v` of a first request, or why there is none. */
+/** The column `v` of an opening request's answer, or why there is none. */
 export type ProbeAnswer =
   | { readonly ok: true; readonly values: readonly string[] }
   | { readonly ok: false; readonly failure: Failure; readonly status?: number | undefined };
 
 type UrlParameters = Readonly<Record<string, string>>;
 
-/** How the server is asked, over the same way that queries take. */
+/** Asks the server over the same route that queries take. */
 export type Ask = (sql: string, query: UrlParameters, queryId?: string) => Promise<ProbeAnswer>;
 
-/** Which settings do not reach the server, by name, and of which that could not be proven. */
+/** The names of the settings that do not reach the server, and of those for which it could not be verified. */
 export interface OnTheWay {
   readonly lost: readonly string[];
   readonly unproven: readonly string[];
 }
 
 /**
- * Resolves with the names of those parameters of the URL, settings aside, that do not reach the server: a proxy such as
- * chproxy drops or replaces parameters, and the queries would run without them and look well. Each is proven by what it
- * does. Four small requests or five, most at the same time; none depends on what the server knows or allows.
+ * Resolves with the names of those URL parameters, apart from settings, that do not reach the server. A proxy such as
+ * chproxy drops or replaces parameters; the queries would run without them and appear to succeed. Each is proven by its
+ * effect. Makes four or five small requests, most at the same time. None depends on what the server knows or allows.
  */
 export async function lostParameters(ask: Ask, database: string | undefined): Promise<string[]> {
   const all = [lostWait(ask), lostSession(ask), lostQueryId(ask), lostDatabase(ask, database)];
@@ -30,8 +30,8 @@ export async function lostParameters(ask: Ask, database: string | undefined): Pr
 }
 
 /**
- * Resolves with whether the server takes all these settings at once and is proven to get each, in two requests;
- * `false` says nothing. `url` has what else is to be sent with them.
+ * Resolves with `true` if two requests prove that the server accepts all these settings at once and receives each of
+ * them. `false` proves nothing. `url` holds what else is to be sent with them.
  */
 export async function allInForce(ask: Ask, settings: Settings, url: UrlParameters = {}): Promise<boolean> {
   const names = Object.keys(settings);
@@ -47,16 +47,16 @@ export async function allInForce(ask: Ask, settings: Settings, url: UrlParameter
 }
 
 /**
- * Resolves with the settings that are lost on the way, of those that the server knows and the user may set.
+ * Resolves with the settings that are lost on the way, among those that the server knows and the user may set.
  *
- * What the server gives for each setting when it stands in the statement itself is what the URL must give as well; so
- * the server itself brings `1`, `true`, `10G` and `0.50` into one form, and a value which is in force anyway is no
- * loss. `unproven` are settings that neither `system.settings` nor `getSetting` shows: of a user who may not ask, or of
- * a kind that has no value (`profile`).
+ * A setting in the URL must have the same value on the server as the same setting in the statement itself. So the
+ * server normalises `1`, `true`, `10G` and `0.50`, and a value that is in force anyway does not count as lost.
+ * `unproven` are settings that neither `system.settings` nor `getSetting` shows, because the user may not ask, or
+ * because the setting has no value (`profile`).
  */
 export async function lostSettings(ask: Ask, settings: Settings): Promise<OnTheWay> {
   if (await allInForce(ask, settings)) return { lost: [], unproven: [] };
-  // One is lost, or changes even such a query (max_rows_to_read, limit, readonly), or cannot stand in a statement.
+  // One is lost, or affects even such a query (max_rows_to_read, limit, readonly), or is not allowed in a statement.
   const names = Object.keys(settings);
   const verdicts = await Promise.all(names.map(name => verdictOf(ask, name, settings[name] ?? '')));
   const those = (verdict: Verdict) => names.filter((_, index) => verdicts[index] === verdict);
@@ -74,7 +74,7 @@ async function verdictOf(ask: Ask, name: string, value: string): Promise<Verdict
   const before = bare?.get(name);
   const after = byUrl?.get(name);
   if (before === undefined) return 'unproven';
-  // Without it the server answers, with it not: it is there.
+  // The server answers without it, but not with it: it has arrived.
   if (after === undefined) return 'in force';
   const wanted = byClause?.get(name)?.value;
   if (wanted !== undefined) return wanted === after.value ? 'in force' : 'lost';
@@ -84,7 +84,7 @@ async function verdictOf(ask: Ask, name: string, value: string): Promise<Verdict
 
 interface InForce {
   readonly value: string;
-  /** It was set by somebody, and is not the server's default. */
+  /** Somebody has set it: it is not the server's default. */
   readonly isChanged: boolean;
 }
 
@@ -127,7 +127,7 @@ async function lostDatabase(ask: Ask, database: string | undefined): Promise<str
   return current.ok && current.values.length === 1 && current.values[0] !== database ? ['database'] : [];
 }
 
-// Without its id a query cannot be cancelled.
+// A query cannot be cancelled without its id.
 async function lostQueryId(ask: Ask): Promise<string[]> {
   const id = `qrun-open-${randomUUID()}`;
   const seen = await ask(
@@ -136,7 +136,7 @@ async function lostQueryId(ask: Ask): Promise<string[]> {
     id,
   );
   if (seen.ok) return seen.values[0] === id ? [] : ['query_id'];
-  // The user may not read the list; the function came with 21.x.
+  // The user may not read the list. The function exists since 21.x.
   const told = await ask('SELECT queryID() AS v', {}, id);
   return told.ok && told.values[0] !== id ? ['query_id'] : [];
 }
@@ -146,14 +146,14 @@ async function lostSession(ask: Ask): Promise<string[]> {
   const session = { session_id: `qrun-open-${randomUUID()}`, session_timeout: '1' };
   const absent = await ask('SELECT 1 AS v', { ...session, session_check: '1' });
   if (!absent.ok) return [];
-  // Which of the two got lost shows in what the session remembers.
+  // What the session remembers shows which of the two was lost.
   await ask('SET max_block_size = 12345', session);
   const kept = await valuesOf(ask, session, {}, ['max_block_size']);
   return [kept?.get('max_block_size')?.value === '12345' ? 'session_check' : 'session_id'];
 }
 
-// 1.2 MB and then an exception: 18.16 sends what is beyond the buffer and 1 MiB unless it waits for the end. As RowBinary
-// the server copies it in a tenth of the time that it takes to escape it.
+// 1.2 MB and then an exception: 18.16 sends what exceeds the buffer and 1 MiB unless it waits for the end. In RowBinary
+// the server copies the data, in a tenth of the time that escaping would take.
 const LATE_EXCEPTION =
   "SELECT toFixedString('', 300000) AS v, throwIf(number = 4) AS t FROM (SELECT number FROM system.numbers LIMIT 5) FORMAT RowBinary";
 const THROWN = 395;

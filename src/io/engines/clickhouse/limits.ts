@@ -11,7 +11,7 @@ import { openError } from './open-error.js';
 
 export type { EndpointOptions } from './http/endpoint.js';
 
-/** What a server tells of its limits; what it does not tell is `undefined`, and 0 means none, as it has it. */
+/** The limits that a server reports. `undefined` means not reported; 0 means no limit, as on the server. */
 export interface ServerLimits extends EngineLimits {
   /** URL without user and password. */
   readonly target: string;
@@ -26,9 +26,9 @@ export interface ServerLimits extends EngineLimits {
   readonly unknown: readonly string[];
 }
 
-// These are for people who wait for the answer; a server that is too busy to give one in this time tells enough.
+// People wait for these answers. A server that is too busy to answer in this time has said enough.
 const LIMIT_MS = 5_000;
-// A few rows; an answer that is longer is none.
+// The answer is a few rows; a longer one is not an answer.
 const ANSWER_BYTES = 1024 * 1024;
 const SETTINGS = ['max_threads', 'max_memory_usage'];
 const SERVER_SETTINGS = [
@@ -38,7 +38,7 @@ const SERVER_SETTINGS = [
   'concurrent_threads_soft_limit_ratio_to_cores',
 ];
 
-/** A server that is asked about itself, with no settings that a user might not be allowed. */
+/** Asks a server about itself, without settings that a user might not be allowed to set. */
 export class ServerWatcher {
   readonly #control: ControlClient;
   readonly #endpoint: HttpEndpoint;
@@ -48,16 +48,16 @@ export class ServerWatcher {
     this.#control = new ControlClient(endpoint, new ServerIdentity());
   }
 
-  /** Errors: QrunError `CONFIG` for options that cannot be used. The server is not asked. */
+  /** Does not contact the server. Errors: QrunError `CONFIG` for options that cannot be used. */
   static async open(options: EndpointOptions): Promise<ServerWatcher> {
     return new ServerWatcher(await endpointOf(options));
   }
 
   /**
-   * Asks for version and limits. A server before 20.x has no `system.server_settings`, and a user may be allowed to
-   * read nothing: then the fields are `undefined` and `unknown` says why.
+   * Returns the version and the limits. If the server has no `system.server_settings` (before 20.x) or the user may not
+   * read the tables, the fields are `undefined` and `unknown` says why.
    *
-   * Errors: QrunError `ENGINE_UNREACHABLE` or `ENGINE_REFUSED` when it does not even tell its version.
+   * Errors: QrunError `ENGINE_UNREACHABLE` or `ENGINE_REFUSED` if it does not even tell its version.
    */
   async limits(signal?: AbortSignal): Promise<ServerLimits> {
     const version = await this.#rows('SELECT version() AS name', ['name'], signal);
@@ -90,15 +90,14 @@ export class ServerWatcher {
   }
 
   /**
-   * How many queries of all users have failed while they ran, in the last `seconds` by the server's clock, as far as
-   * its query log has it by now; `undefined` where it cannot be read. Rejects only
-   * for an aborted signal.
+   * Returns how many queries of all users have failed while they ran, in the last `seconds` by the server's clock, as
+   * far as its query log has them by now. `undefined` if the log cannot be read. Rejects only for an aborted signal.
    */
   async exceptions(seconds: number, signal?: AbortSignal): Promise<number | undefined> {
     const since = `now() - ${Math.ceil(seconds)}`;
     try {
       const answer = await this.#rows(
-        // The type was the number 4 before it was an Enum8 (18.16 has the number).
+        // The type was the number 4 before it became an Enum8 (18.16 has the number).
         `SELECT toString(count()) AS name FROM system.query_log WHERE toString(type) IN ('4', 'ExceptionWhileProcessing')
          AND event_date >= toDate(${since}) AND event_time >= ${since}`,
         ['name'],
@@ -142,8 +141,8 @@ export class ServerWatcher {
 }
 
 /**
- * Limits of a server that may be away or refuse us: then the reason, `ENGINE_*`, in place of them. Rejects with
- * QrunError `CONFIG`, and for an aborted signal.
+ * Returns the limits of a server, or the reason (`ENGINE_*`) if it is away or refuses us. Rejects with QrunError
+ * `CONFIG`, and for an aborted signal.
  */
 export async function readServerLimits(
   options: EndpointOptions,
@@ -161,7 +160,7 @@ export async function readServerLimits(
   }
 }
 
-// `auto(8)` is how older servers show the number of cores; '' and words are no number.
+// Older servers show the number of cores as `auto(8)`. '' and words are not numbers.
 function number(text: string | undefined): number | undefined {
   const digits = /^(?:'?auto\()?(\d+(?:\.\d+)?)\)?'?$/.exec(text ?? '')?.[1];
   return digits === undefined ? undefined : Number(digits);

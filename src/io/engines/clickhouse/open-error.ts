@@ -5,7 +5,7 @@ import { QrunError } from '../../../core/errors.js';
 import type { HttpEndpoint } from './http/endpoint.js';
 import { refusesSetting } from './readonly.js';
 
-/** `ENGINE_REFUSED`: parameters of the URL do not reach the server. */
+/** Returns `ENGINE_REFUSED`: parameters of the URL do not reach the server. */
 export function lostError(lost: readonly string[], { origin }: HttpEndpoint): QrunError {
   const names = lost.slice(0, 12).join(', ') + (lost.length > 12 ? ` and ${lost.length - 12} more` : '');
   const verb = lost.length === 1 ? 'does' : 'do';
@@ -35,10 +35,13 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
     /X-ClickHouse-Server-Display-Name/,
     'every ClickHouse from 18.16 on sends this header: if there is one behind a proxy, let the X-ClickHouse-* headers of its answers through',
   ],
-  [/^HTTP 3\d\d/, 'give the URL that it leads to; redirects are not followed'],
+  [/^HTTP 3\d\d/, 'give the URL that it redirects to; redirects are not followed'],
 ];
 
-/** A failure of a first request, saying what answered and what to do: `ENGINE_UNREACHABLE` or `ENGINE_REFUSED`. */
+/**
+ * Returns the error for a failed first request, which says what answered and what to do: `ENGINE_UNREACHABLE`,
+ * `ENGINE_REFUSED`, or `CONFIG` if the URL is too long.
+ */
 export function openError(
   failure: Failure,
   { url: origin, user, ca, path }: HttpEndpoint,
@@ -72,7 +75,7 @@ export function openError(
       'ENGINE_REFUSED',
       `the user ${who} may not change settings on ${origin}: ${message}`,
       {
-        hint: 'qrun sends settings with each query; give the user a profile with readonly 0 or 2 in place of 1',
+        hint: 'qrun sends settings with each query; give the user a profile with readonly 0 or 2 instead of 1',
       },
     );
   }

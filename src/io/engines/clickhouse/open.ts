@@ -37,16 +37,16 @@ export interface ClickHouseOptions {
   readonly user?: string;
   readonly password?: string;
   readonly database?: string;
-  /** Certificates (PEM) to trust in place of the system's. */
+  /** Certificates (PEM) to trust instead of the system's. */
   readonly caFile?: string;
   /** How many queries run at once. */
   readonly concurrency: number;
   readonly spool: SpoolOptions;
   /** The user's settings for all queries. */
   readonly settings: Settings;
-  /** How long opening may take in all, milliseconds; 15,000 where it is not given. */
+  /** How long opening may take in total, in milliseconds; 15,000 by default. */
   readonly openTimeoutMs?: number;
-  /** What whoever names the server has to say about it; it goes with the server's own notices. */
+  /** Notices about the server from whoever names it; they are added to the server's own notices. */
   readonly notices?: readonly string[];
 }
 
@@ -59,21 +59,21 @@ export interface ServerProfile {
   readonly closesSessions: boolean;
   /** The server knows parameters, but a proxy drops their values. */
   readonly parametersLost: boolean;
-  /** What its answers bear. */
+  /** The marks on its answers. */
   readonly identity: ServerIdentity;
-  /** qrun's own settings, as far as the server knows them and the user may set them, less those of the user. */
+  /** qrun's own settings that the server knows and the user may set, without those that the user has given. */
   readonly settings: Settings;
-  /** `true` where the user may not set max_execution_time; otherwise that is found out when it matters. */
+  /** `true` if the user may not set max_execution_time; `false` if that is not known yet. */
   readonly executionTimeRefused: boolean;
   /** What the person who starts a run should know. */
   readonly notices: readonly string[];
 }
 
-// A server that is overloaded may queue a query for 5 s (queue_max_wait_ms of 18.16) before it refuses it; this
-// leaves room for two such refusals.
+// An overloaded server may queue a query for 5 s (queue_max_wait_ms of 18.16) before it refuses it. This leaves room
+// for two such refusals.
 const OPEN_TIMEOUT_MS = 15_000;
 const RETRY_WAIT_MS = 250;
-// The longest answer has the names of all settings, 50 KB.
+// The longest answer lists the names of all settings: 50 KB.
 const PROBE_BYTES = 1024 * 1024;
 const PROBE_SPOOL: SpoolOptions = { directory: '', thresholdBytes: PROBE_BYTES };
 
@@ -83,17 +83,17 @@ const PROBE_SPOOL: SpoolOptions = { directory: '', thresholdBytes: PROBE_BYTES }
  * Rejects with QrunError `CONFIG` (options: URL, CA file, settings; all bad settings at once),
  * `ENGINE_UNREACHABLE` (nothing answers, or something that is not ClickHouse, or not in time) or
  * `ENGINE_REFUSED` (user, password, database, settings that the user may not change, parameters of the URL that do not
- * reach the server). Overload (code 202, HTTP 429, 503) is waited for within the time limit, and so is a quota whose
- * interval ends in it. No error shows the password.
+ * reach the server). Within the time limit, it waits for the end of an overload (code 202, HTTP 429, 503), and of a
+ * quota's interval. No error shows the password.
  *
- * `queries` is the way that was asked over, for the queries, with its connections still open; close it. All is asked
- * over it, and not as control traffic, because that is what is proven: that what queries send in their way arrives.
+ * `queries` is the channel for the queries, with its connections still open; close it. All requests here go over it,
+ * not as control traffic, because they prove that what queries send over this route arrives.
  */
 export async function connect(
   options: ClickHouseOptions,
   signal: AbortSignal,
 ): Promise<{ readonly profile: ServerProfile; readonly queries: HttpChannel }> {
-  // Its CA file may lie on a disk that does not answer.
+  // The CA file may be on a disk that does not respond.
   const endpoint = await unlessAborted(endpointOf(options), signal);
   if (endpoint === undefined) {
     throw new QrunError('ENGINE_UNREACHABLE', 'opening the engine was interrupted', { cause: signal.reason });
@@ -104,7 +104,7 @@ export async function connect(
   const queries = new HttpChannel(endpoint, options.concurrency + 2, identity);
   const timeoutMs = options.openTimeoutMs ?? OPEN_TIMEOUT_MS;
   const stop = new AbortController();
-  // Each request that is under way listens.
+  // Each running request listens to it.
   setMaxListeners(0, stop.signal);
   const abort = () => stop.abort();
   signal.addEventListener('abort', abort, { once: true });
@@ -126,7 +126,7 @@ export async function connect(
     identity.settle();
     return { profile: { endpoint, identity, ...profile }, queries };
   } catch (error) {
-    // What is still under way has no use any more.
+    // Requests that are still running are of no more use.
     abort();
     await queries.close();
     throw error;
@@ -147,10 +147,10 @@ class Probe {
   ) {}
 
   async run(): Promise<Omit<ServerProfile, 'endpoint' | 'identity'>> {
-    // Bare, so that a failure is about the server or the user, and about nothing that qrun asked for.
+    // Without settings, so that a failure is about the server or the user, not about something that qrun asked for.
     const version = await this.rows('SELECT version() AS v', {});
     if (!version.ok) {
-      // It answers in its own default format: whether it is ClickHouse at all shows when the statement names one.
+      // It may have answered in its own default format. A statement that names the format shows if it is ClickHouse.
       if (version.failure.name === 'RESULT_INVALID') {
         const named = await this.rows('SELECT version() AS v FORMAT JSONEachRow', {});
         if (named.ok) throw lostError(['default_format'], this.endpoint);
@@ -165,10 +165,10 @@ class Probe {
       this.rows('SELECT 1 AS v', { close_session: '1' }),
     ]);
     const parametersOnTheWay = lostParameters(ask, this.options.database);
-    // It is looked at last: where something else fails first, nobody does.
+    // It is awaited last, or not at all if something else fails first.
     parametersOnTheWay.catch(() => {});
     const [names, parameters, closing] = await abilities;
-    // Without the right to read system.settings the server itself is asked about each setting.
+    // If the user may not read system.settings, each setting is tried on the server.
     const known = names.ok ? new Set(names.values) : undefined;
     const { allowed, unproven, lost } = await this.settingsInForce(ask, known);
     const allLost = [...lost, ...(await parametersOnTheWay)];
@@ -176,7 +176,7 @@ class Probe {
     return {
       version: shownVersion(version.values[0]),
       supportsParameters: parameters.ok,
-      // 456: the server reads {v:UInt8}, and has got no value for it.
+      // 456: the server understands {v:UInt8}, but has received no value for it.
       parametersLost: !parameters.ok && parameters.failure.code === 456,
       closesSessions: closing.ok,
       ...allowed,
@@ -193,7 +193,7 @@ class Probe {
     };
   }
 
-  // What nearly every server and user takes is proven in one step; only otherwise it is found out setting by setting.
+  // Nearly every server and user accepts all settings, which is proven in one step. Only otherwise each one is tried.
   private async settingsInForce(
     ask: Ask,
     known: ReadonlySet<string> | undefined,
@@ -218,8 +218,8 @@ class Probe {
   }
 
   /**
-   * qrun's own settings less those that the server does not know, or that the user has given himself; the database is
-   * checked with them.
+   * Returns qrun's own settings without those that the server does not know or that the user has given. Also checks the
+   * database.
    */
   private async acceptedSettings(known: ReadonlySet<string> | undefined): Promise<AllowedSettings> {
     const { database } = this.options;
@@ -239,8 +239,8 @@ class Probe {
     }
   }
 
-  // Other clients take the path for a database, and ClickHouse answers under every path: without a word the queries
-  // would run in another database than was meant.
+  // Other clients take the path for a database, but ClickHouse answers under every path: the queries would silently run
+  // in a database that was not meant.
   private async refuseDatabaseAsPath(): Promise<void> {
     const { path, url } = this.endpoint;
     const word = /^\/(\w+)\/?$/.exec(path)?.[1];
@@ -248,7 +248,7 @@ class Probe {
     const there = await this.rows('SELECT currentDatabase() AS v', { database: word });
     if (!there.ok || there.values[0] !== word) return;
     throw new QrunError('CONFIG', `the path of ${url} is also the name of a database there`, {
-      hint: `say which database is meant: --database ${word} (and leave the path away unless a proxy needs it)`,
+      hint: `say which database is meant: --database ${word} (and omit the path unless a proxy needs it)`,
     });
   }
 
@@ -261,7 +261,7 @@ class Probe {
     return allowed;
   }
 
-  /** Why a setting cannot be set, if so. */
+  /** Returns why a setting cannot be set, or `undefined` if it can. */
   async trySetting(name: string, value: string): Promise<Failure | undefined> {
     const answer = await this.rows('SELECT 1 AS v', { [name]: value });
     return answer.ok ? undefined : answer.failure;
@@ -304,7 +304,7 @@ class Probe {
     });
   }
 
-  /** The column `v` of a result; overload is waited for. */
+  /** Returns the column `v` of a result; waits for the end of an overload. */
   private async rows(
     sql: string,
     query: Readonly<Record<string, string>>,
@@ -342,7 +342,7 @@ async function values({ body }: Extract<HttpAnswer, { ok: true }>): Promise<Prob
     : { ok: true, values: rows.map(({ v }) => v) };
 }
 
-// The requests that opening makes at the same time, over connections of their own, have met several, if there are.
+// Opening makes requests at the same time over separate connections, so it has met several servers if there are several.
 function severalServers(identity: ServerIdentity): string[] {
   if (!identity.isSeveral) return [];
   return [

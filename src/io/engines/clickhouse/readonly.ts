@@ -9,42 +9,42 @@ const SETTING_REFUSED: ReadonlySet<number> = new Set([164, 452]);
 
 const UNKNOWN_SETTING = 115;
 
-/** Whether the user may not give a setting the value that was asked for. */
+/** Whether the failure says that the user may not give a setting the requested value. */
 export function refusesSetting({ code }: Failure): boolean {
   return SETTING_REFUSED.has(code);
 }
 
-// No value changes by them, so that a run goes on without; and what it is then like.
+// Settings that change no value, so that a run can go on without them; each with the notice about its effect.
 const DISPENSABLE: ReadonlyMap<string, string | undefined> = new Map([
   [
     'output_format_json_escape_forward_slashes',
-    'slashes in texts are recorded as \\/, which is the same text',
+    'slashes in strings are recorded as \\/, which is the same string',
   ],
-  // Who may not change settings may not insert either.
+  // A user who may not change settings may not insert either.
   ['wait_for_async_insert', undefined],
 ]);
 
-/** What a user who may not change settings (`readonly = 1`, constraints) leaves of those that qrun wants. */
+/** Which of qrun's settings remain for a user who may not change settings (`readonly = 1`, constraints). */
 export interface AllowedSettings {
   readonly settings: Settings;
-  /** `true` where max_execution_time cannot be set either. */
+  /** `true` if max_execution_time cannot be set either. */
   readonly executionTimeRefused: boolean;
   /** For the person who starts the run. */
   readonly notices: readonly string[];
 }
 
-/** How a server is asked: for one setting, whether it may be set (the failure if not), and for its value in force. */
+/** Asks a server whether a setting may be set (returns the failure if not), and for its value in force. */
 export interface SettingsProbe {
   trySetting(name: string, value: string): Promise<Failure | undefined>;
   valueInForce(name: string): Promise<string | undefined>;
 }
 
 /**
- * Asks for each of the wanted settings whether the user may set it; those that have the value already may be set by
- * everybody, so that what is left out stands otherwise on the server.
+ * Asks for each of the wanted settings whether the user may set it. Everybody may set a setting to the value that it
+ * already has, so those that are left out have another value on the server.
  *
- * Errors: QrunError `ENGINE_REFUSED` that names all settings that change what is recorded, their values in force, and
- * what helps.
+ * Errors: QrunError `ENGINE_REFUSED`, which names all settings that change what is recorded, their values in force, and
+ * what to do.
  */
 export async function allowedSettings(
   wanted: Settings,
@@ -56,7 +56,7 @@ export async function allowedSettings(
   const notices: string[] = [];
   for (const [name, value] of Object.entries(wanted)) {
     const failure = await probe.trySetting(name, value);
-    // A name that the server does not know is left out; any other trouble is not about one setting, and comes again.
+    // A name that the server does not know is left out. Any other failure is not about one setting, and will recur.
     if (failure?.code === UNKNOWN_SETTING) continue;
     if (failure === undefined || !refusesSetting(failure)) {
       settings[name] = value;
@@ -77,7 +77,7 @@ export async function allowedSettings(
   const executionTimeRefused = limit !== undefined && refusesSetting(limit);
   if (executionTimeRefused) {
     notices.push(
-      `the user "${user}" may not set max_execution_time: a query that times out or is cancelled may run on at the server`,
+      `the user "${user}" may not set max_execution_time: a query that times out or is cancelled may continue on the server`,
     );
   }
   return { settings, executionTimeRefused, notices };
@@ -92,13 +92,13 @@ function refused(
   const accepts = problems.map(({ accept }) => accept);
   const accept = accepts.includes(undefined)
     ? ''
-    : `; or take them as they are, which is part of what a result depends on: ${accepts.join(' ')}`;
+    : `; or accept them as they are, which becomes part of what a result depends on: ${accepts.join(' ')}`;
   return new QrunError(
     'ENGINE_REFUSED',
-    `the user "${user}" may not change settings on ${url}, and they are not as qrun records results: ${first}`,
+    `the user "${user}" may not change settings on ${url}, and they differ from those with which qrun records results: ${first}`,
     {
       details,
-      hint: `let these values be set in the profile of the user, or give it readonly = 2 in place of 1${accept}`,
+      hint: `have these values set in the profile of the user, or give it readonly = 2 instead of 1${accept}`,
     },
   );
 }

@@ -2,15 +2,15 @@ import { HTTP_PARAMETERS } from '../../../core/engines/engine-settings.js';
 import { textsOf } from '../answer-texts.js';
 import type { ControlClient } from './http/control.js';
 
-// A few hundred names; an answer that is longer is none.
+// The answer is a few hundred names; a longer one is not an answer.
 const ANSWER_BYTES = 1024 * 1024;
 const SPOOL = { directory: '', thresholdBytes: ANSWER_BYTES };
-// The unknown column of versions that have no aliases.
+// Versions without aliases do not have the column.
 const UNKNOWN_IDENTIFIER = 47;
 
 /**
- * The names that mean the same setting on a server (`enable_analyzer` and `allow_experimental_analyzer`). Asked once,
- * when first needed.
+ * The names that mean the same setting on a server (`enable_analyzer` and `allow_experimental_analyzer`). The server is
+ * asked once, when they are first needed.
  */
 export class SettingAliases {
   readonly #control: ControlClient;
@@ -20,7 +20,7 @@ export class SettingAliases {
     this.#control = control;
   }
 
-  /** All names of these settings but those given; none where the server does not tell. */
+  /** Returns all names of these settings; none if the server does not tell. */
   async of(names: Iterable<string>, stop: AbortSignal): Promise<readonly string[]> {
     this.#canonical ??= this.#ask(stop);
     const canonical = await this.#canonical;

@@ -1,16 +1,16 @@
 import { Pieces } from '../../pieces.js';
 import type { ReplyBody } from './call.js';
 
-// How much may wait for the reader. To stop a connection and to let it go on again is expensive, above all for one
-// that brings a large result in chunks of 4 KiB: the reader gets in one piece what has come meanwhile.
+// How much may wait for the reader. Pausing and resuming a connection is expensive, above all for a large result that
+// arrives in chunks of 4 KiB. The reader gets what has arrived in the meantime as one piece.
 const WAITING_BYTES = 256 * 1024;
 
 /**
- * The bytes of an answer on their way from a connection to whoever proves them.
+ * The bytes of an answer on their way from a connection to the code that proves them.
  *
- * In place of a stream of Node, which for a small answer takes longer to make and to iterate than the answer
- * itself. One producer, one reader; what comes before the reader waits in memory, and the producer is paused
- * while the reader is busy.
+ * Used instead of a Node stream: for a small answer, making and iterating a stream takes longer than the answer itself.
+ * One producer, one reader. Bytes that arrive before the reader, or while it is busy, wait in memory; the producer is
+ * paused when too many are waiting.
  */
 export class AnswerBody implements ReplyBody {
   readonly #resume: () => void;
@@ -19,10 +19,10 @@ export class AnswerBody implements ReplyBody {
   #take: ((chunk: Buffer) => Promise<void> | undefined) | undefined;
   #finish: ((error: Error | undefined) => void) | undefined;
   #busy: Promise<void> | undefined;
-  // `null` when it ended whole, an error when it broke off.
+  // `null` if it ended whole, an error if it broke off.
   #end: Error | null | undefined;
 
-  /** `resume`: lets a producer go on whom `push` has told to wait. `cut`: ends the connection. */
+  /** `resume` lets the producer continue after `push` has asked it to wait. `cut` ends the connection. */
   constructor(resume: () => void, cut: (error: Error) => void) {
     this.#resume = resume;
     this.#cut = cut;
@@ -55,13 +55,13 @@ export class AnswerBody implements ReplyBody {
     return true;
   }
 
-  /** The answer has ended as it announced. */
+  /** Call it when the answer has ended whole. */
   end(): void {
     this.#end ??= null;
     this.#settle();
   }
 
-  /** The connection broke. */
+  /** Call it when the connection broke. */
   fail(error: Error): void {
     this.#end ??= error;
     this.#settle();
@@ -85,7 +85,7 @@ export class AnswerBody implements ReplyBody {
     this.#settle();
   }
 
-  // A reader that is busy gets what has come before the end.
+  // A busy reader first gets what arrived before the end.
   #settle(): void {
     if (this.#end === undefined || this.#busy !== undefined || this.#waiting.bytes > 0) return;
     this.#finish?.(this.#end ?? undefined);

@@ -18,18 +18,18 @@ import { notSent, proven, unanswered } from './proof.js';
 
 // Idle sockets are closed after this time; the shortest keep-alive in use is 3 s (18.16's default).
 const IDLE_SOCKET_MS = 2500;
-// A server that announces how long it keeps a connection is left this long before.
+// If a server announces how long it keeps a connection, qrun closes it this much earlier.
 const IDLE_MARGIN_MS = 500;
-// With wait_end_of_query the server is silent until the query has ended, so TCP itself must find out that the
-// other side has vanished. The system then probes for about ten minutes more.
+// With wait_end_of_query the server is silent until the query has ended, so TCP itself must detect that the other side
+// has vanished. The system then probes for about ten more minutes.
 const TCP_KEEPALIVE_MS = 30_000;
 
 /**
- * The way of queries to a server: on undici's dispatcher, because the official client begins each request with a timer,
- * builds a stream pipeline for each body, sends it in chunks, and makes two abort controllers. That takes three times
- * the CPU of this for a small query (docs/performance.md).
+ * The route of queries to a server, on undici's dispatcher. The official client begins each request with a timer,
+ * builds a stream pipeline for each body, sends it in chunks, and makes two abort controllers. For a small query that
+ * takes three times the CPU of this (docs/performance.md).
  *
- * At most `connections` requests run at once; more wait. Answers are proven: see {@link proven}.
+ * At most `connections` requests run at once; further ones wait. Answers are proven: see {@link proven}.
  */
 export class HttpChannel implements Caller {
   readonly #pool: Pool;
@@ -40,7 +40,7 @@ export class HttpChannel implements Caller {
   readonly #pairs = new PairEncoder();
   readonly #connecting = new Set<Socket>();
 
-  /** `fresh`: each request goes over a connection of its own, which a balancer may lead to another server. */
+  /** `fresh`: each request uses a new connection, which a balancer may lead to another server. */
   constructor(
     endpoint: HttpEndpoint,
     connections: number,
@@ -59,7 +59,7 @@ export class HttpChannel implements Caller {
       keepAliveTimeout: IDLE_SOCKET_MS,
       keepAliveMaxTimeout: IDLE_SOCKET_MS,
       keepAliveTimeoutThreshold: IDLE_MARGIN_MS,
-      // A query may take any time; its deadline is the caller's.
+      // A query may take any time; its deadline is up to the caller.
       headersTimeout: 0,
       bodyTimeout: 0,
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -84,9 +84,9 @@ export class HttpChannel implements Caller {
     await this.#pool.destroy();
   }
 
-  // Resolves when the headers are there, whatever the status; an abort before that cuts the request.
+  // Resolves when the headers have arrived, whatever the status. An abort before that cuts the request.
   #send(call: HttpCall, stop: RequestSignal): Promise<Reply> {
-    // 18.16 takes nothing between two `&` for a setting without a name.
+    // No empty pairs: 18.16 takes an empty string between two `&` for a setting without a name.
     let path = this.#base + this.#pairs.encode(call.query);
     if (call.queryId !== '') path += `query_id=${encodeURIComponent(call.queryId)}&`;
     const { bytes: body, contentType } = bodyOf(call);
@@ -109,13 +109,13 @@ function bodyOf({ sql, data, form }: HttpCall): RequestBody {
 function connectorOf({ ca }: HttpEndpoint, connecting: Set<Socket>): buildConnector.connector {
   const connect = buildConnector({
     keepAliveInitialDelay: TCP_KEEPALIVE_MS,
-    // Said aloud, because NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would decide where nobody does.
+    // Stated explicitly, because otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would apply.
     rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca }),
   });
   return (where, callback) => {
-    // Its type does not say so, but it gives the socket: one that waits for an answer to its SYN is then closed with the
-    // rest, and does not keep the process.
+    // Its type does not say so, but it returns the socket. A socket that waits for an answer to its SYN can then be
+    // closed with the rest, and does not keep the process alive.
     const socket: unknown = connect(where, (...result) => {
       if (socket instanceof Socket) connecting.delete(socket);
       callback(...result);
@@ -124,7 +124,7 @@ function connectorOf({ ca }: HttpEndpoint, connecting: Set<Socket>): buildConnec
   };
 }
 
-/** Takes one answer from the dispatcher: its head to whoever waits for it, its bytes to the body. */
+/** Takes one answer from the dispatcher: passes its head to the waiting caller, and its bytes to the body. */
 class Handler implements Dispatcher.DispatchHandler {
   readonly #resolve: (reply: Reply) => void;
   readonly #reject: (error: Error) => void;
@@ -151,7 +151,7 @@ class Handler implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: AnswerHeaders): void {
-    // 103 comes before the answer; a 100 that nobody has asked for ends the connection before it comes here.
+    // A 103 comes before the answer. A 100 that nobody asked for ends the connection before it gets here.
     if (status < 200) return;
     this.#stop.removeEventListener('abort', this.#onAbort);
     this.#body = new AnswerBody(
@@ -159,7 +159,7 @@ class Handler implements Dispatcher.DispatchHandler {
       error => controller.abort(error),
     );
     this.#resolve({ status, headers, body: this.#body });
-    // They have no body, whatever length they announce, and nobody of ClickHouse gives them: nothing is waited for.
+    // These have no body, whatever length they announce, and ClickHouse never sends them: there is nothing to wait for.
     if (status === 204 || status === 304) {
       this.#body.end();
       controller.abort(new Error('an answer without a body'));
@@ -178,7 +178,7 @@ class Handler implements Dispatcher.DispatchHandler {
     this.#end(error);
   }
 
-  // Before the headers it is the error of the request, behind them that of the body. May come twice.
+  // Before the headers it is the error of the request, after them that of the body. May be called twice.
   #end(error: Error): void {
     if (this.#over !== undefined) return;
     this.#over = error;
@@ -191,7 +191,7 @@ class Handler implements Dispatcher.DispatchHandler {
   }
 }
 
-// What undici finds itself, in the words of node:http and of the system, by which failures are classified.
+// Converts undici's own errors to those of node:http and of the system, by which failures are classified.
 function asNodeError(error: Error): Error {
   const { code, message } = error as NodeJS.ErrnoException;
   if (error.name === 'HTTPParserError') return Object.assign(new Error(`Parse Error: ${message}`), { code });
@@ -205,7 +205,7 @@ function asNodeError(error: Error): Error {
 }
 
 /**
- * Writes the pairs of a URL, each with an `&` behind it. Most are the same from query to query, and are then not encoded
+ * Writes the pairs of a URL, each followed by an `&`. Most are the same from query to query, and are then not encoded
  * again.
  */
 class PairEncoder {

@@ -5,18 +5,18 @@ import type { HttpEndpoint } from './endpoint.js';
 import type { ServerIdentity } from './identity.js';
 import { notSent, proven, unanswered } from './proof.js';
 
-// Each takes milliseconds, and has a connection of its own.
+// Each request takes milliseconds, and has its own connection.
 const CONNECTIONS = 8;
-// Whoever asks has a limit of his own, of seconds; this is for one without.
+// Callers have their own limits, of seconds; this is for a caller without one.
 const SILENCE_LIMIT_MS = 60_000;
 
 /**
  * Control traffic, over the official client: ping, KILL QUERY, limits, settings, the query log. It never waits behind
- * queries. Each request has a connection of its own, which a balancer may lead to another server than the last one.
+ * queries. Each request has its own connection, which a balancer may lead to a different server than the last one.
  *
- * Its `exec` gives the answer as it came, with its status and headers, so that it is proven as the answer to a query is;
- * its other methods read an answer of any size into memory, take that of a proxy for a result, and lose the status of an
- * error. The client is loaded with the first request: most runs need none.
+ * The client's `exec` returns the answer as it came, with its status and headers, so that it is proven like the answer
+ * to a query. Its other methods read an answer of any size into memory, accept that of a proxy as a result, and lose
+ * the status of an error. The client is loaded with the first request: most runs need none.
  */
 export class ControlClient implements Caller {
   readonly #endpoint: HttpEndpoint;
@@ -31,7 +31,7 @@ export class ControlClient implements Caller {
   async call(call: HttpCall, stop: AbortSignal): Promise<HttpAnswer> {
     this.#opening ??= open(this.#endpoint);
     const client = await this.#opening;
-    // The client does not look at a signal that is aborted already.
+    // The client does not check whether a signal has already been aborted.
     if (stop.aborted) return notSent();
     try {
       const { stream, response_headers, http_status_code } = await client.exec({
@@ -62,7 +62,7 @@ async function open({ origin, path, user, password, ca }: HttpEndpoint): Promise
     import('node:https'),
   ]);
   const limits = { keepAlive: false, maxSockets: CONNECTIONS };
-  // Said aloud, because NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would decide where nobody does.
+  // Stated explicitly, because otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would apply.
   const tls = { rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) };
   return createClient({
     url: origin,

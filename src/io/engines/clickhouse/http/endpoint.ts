@@ -1,21 +1,21 @@
 import { QrunError } from '../../../../core/errors.js';
 import { readBytesAsync } from '../../../files/read-file.js';
 
-/** Where a server is and who asks. */
+/** Where a server is, and as which user to ask. */
 export interface HttpEndpoint {
   /** Scheme, host and port; nothing else. */
   readonly origin: string;
   /** The path that requests go to: `/`, or what a proxy serves the server under. */
   readonly path: string;
-  /** Both, for people. */
+  /** Both together, for people. */
   readonly url: string;
   readonly user: string | undefined;
   readonly password: string | undefined;
-  /** Certificates in PEM that are trusted in place of the system's. */
+  /** Certificates in PEM that are trusted instead of the system's. */
   readonly ca: Buffer | undefined;
 }
 
-/** How a user names a server and himself; see `ClickHouseOptions`. */
+/** How a user names a server and its user; see `ClickHouseOptions`. */
 export interface EndpointOptions {
   readonly url: string;
   readonly user?: string;
@@ -23,9 +23,9 @@ export interface EndpointOptions {
   readonly caFile?: string;
 }
 
-/** Where a server is and who asks, checked. Errors: QrunError `CONFIG`. */
+/** Checks the options, and returns the endpoint that they name. Errors: QrunError `CONFIG`. */
 export async function endpointOf(options: EndpointOptions): Promise<HttpEndpoint> {
-  // Everything up to the last @ may be a password, also in a text that is no URL.
+  // Everything up to the last @ may be a password, even in a string that is not a URL.
   const shown = options.url.replace(/^([a-z]+:\/\/)?.*@/is, '$1');
   const bad = (what: string, hint = 'the form is http://host:8123 or https://host:8443') =>
     new QrunError('CONFIG', `the ClickHouse URL "${shown}" ${what}`, { hint });
@@ -44,7 +44,7 @@ export async function endpointOf(options: EndpointOptions): Promise<HttpEndpoint
       'give it in CLICKHOUSE_PASSWORD (environment or .env) or in a password file',
     );
   }
-  // `http://me:1/2@host` is a host "me" to every reader of URLs, and the rest of a password its path.
+  // In `http://me:1/2@host`, every URL parser takes "me" for the host and the rest of the password for the path.
   if (url.pathname.includes('@')) {
     throw bad('has an @ after the host', 'write / and @ in a user or a path as %2F and %40');
   }
@@ -69,7 +69,7 @@ export async function endpointOf(options: EndpointOptions): Promise<HttpEndpoint
 async function readCa(path: string, url: URL): Promise<Buffer> {
   if (url.protocol !== 'https:') {
     throw new QrunError('CONFIG', `a CA file (${path}) is of no use with ${url.origin}`, {
-      hint: 'use an https:// URL, or leave the CA file out',
+      hint: 'use an https:// URL, or omit the CA file',
     });
   }
   let ca: Buffer;

@@ -4,32 +4,32 @@ import { encodeSql } from '../../../../core/sql/lexer/encoding.js';
 import type { StopSignal } from '../../stop.js';
 import type { Caller, HttpCall } from './call.js';
 
-// Parameters of up to this length travel in the URL: nginx takes a request line of 8 KiB, and qrun's own part has
+// Parameters of up to this length are sent in the URL: nginx accepts a request line of 8 KiB, and qrun's own part takes
 // about 1 KiB.
 const URL_ROOM_BYTES = 4 * 1024;
-// A field of a form has a limit too (http_max_field_value_size, 128 KiB by default), and the SQL is one there.
+// A field of a form has a limit too (http_max_field_value_size, 128 KiB by default), and the SQL is one of the fields.
 const FIELD_BYTES = 128 * 1024;
-// Beside a form, the server takes parameters of the URL with these endings for descriptions of external tables and
-// overlooks them, although some settings are called so (HTTPHandler.cpp).
+// If the body is a form, the server takes URL parameters with these endings for descriptions of external tables and
+// ignores them, although some settings have such names (HTTPHandler.cpp).
 const OVERLOOKED = /(?:_format|_types|_structure)$/;
 const PARAMETER = /^param_\w+$/;
 const PROBE = 'SELECT {v:UInt8} AS v';
 
 /**
- * Finds the place in which the parameters of a statement travel: the URL while they are short, else fields of a form
- * (multipart/form-data), where the server reads parameters from one (22.8 and later; it is asked when it first
- * matters). What can travel in no other way stays in the URL.
+ * Decides where the parameters of a statement are sent: in the URL if they are short, otherwise in fields of a form
+ * (multipart/form-data), if the server reads parameters from a form (22.8 and later; it is asked when this first
+ * matters). What cannot be sent in any other way stays in the URL.
  */
 export class ParameterPlace {
   readonly #queries: Caller;
   #formsWork: boolean | undefined;
 
-  /** `queries`: the way that forms take, by which it is asked. */
+  /** `queries`: the route of the forms; the server is asked over it. */
   constructor(queries: Caller) {
     this.#queries = queries;
   }
 
-  /** The call as it is sent; at once, unless the server has to be asked. */
+  /** Returns the call as it is to be sent; as a promise only if the server may have to be asked. */
   of(call: HttpCall, stop: StopSignal): HttpCall | Promise<HttpCall> {
     return !isLong(call.query) || !fitsForm(call) ? call : this.#inForm(call, stop);
   }
@@ -59,19 +59,19 @@ export class ParameterPlace {
   }
 }
 
-/** The SQL of a call with the inline data behind it: what the server reads as one. */
+/** Returns the SQL of a call followed by its inline data, which the server reads as one. */
 export function textOf({ sql, data }: Pick<HttpCall, 'sql' | 'data'>): string {
-  // Data begins behind the first line end, whatever it is: blanks at its own beginning stay.
+  // Data begins after the first line end, whatever it is, so leading blanks in the data are kept.
   return data === undefined ? sql : `${sql}\n${data}`;
 }
 
-/** What stands in a request in place of the SQL alone. */
+/** The body of a request, and its content type if it is not plain SQL. */
 export interface RequestBody {
   readonly bytes: string | Buffer;
   readonly contentType?: string;
 }
 
-/** The body of a request that holds a form. */
+/** Returns the request body for a form. */
 export function formBody(fields: Readonly<Record<string, string>>): RequestBody {
   const boundary = `qrun-${randomUUID()}`;
   const parts = Object.entries(fields).flatMap(([name, value]) => [
@@ -90,7 +90,7 @@ function isLong(query: Readonly<Record<string, string>>): boolean {
   for (const name in query) {
     if (!name.startsWith('param_')) continue;
     const value = query[name] as string;
-    // Encoded, a character takes up to nine bytes.
+    // A character takes up to nine bytes when encoded.
     bytes += value.length * 9 < URL_ROOM_BYTES / 4 ? value.length * 3 : encodeURIComponent(value).length;
   }
   return bytes > URL_ROOM_BYTES;

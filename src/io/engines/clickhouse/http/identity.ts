@@ -1,27 +1,27 @@
 import type { AnswerHeaders } from './call.js';
 
-/** The first value of a header. */
+/** Returns the first value of a header. */
 export function headerOf(headers: AnswerHeaders, name: string): string | undefined {
   const value = headers[name];
   return Array.isArray(value) ? value[0] : value;
 }
 
-// ClickHouse from 18.16 on puts it on every answer to a query, errors included, before it reads the query.
+// ClickHouse from 18.16 on sends it with every answer to a query, errors included, before it reads the query.
 const DISPLAY_NAME = 'x-clickhouse-server-display-name';
 // On every answer with status 200 of 20.x and later; 18.16 does not have it.
 const QUERY_ID = 'x-clickhouse-query-id';
-// Names are for messages, and more than a cluster has need not be remembered.
+// Names are for messages; more than a cluster has need not be kept.
 const MOST_SERVERS = 64;
-// The longest that a host can have (RFC 1035, 2.3.4).
+// The longest possible host name (RFC 1035, 2.3.4).
 const NAME_LENGTH = 255;
-// What JSONEachRow is called by the server, depending on how the statement named it.
+// The server's names for JSONEachRow; which one it uses depends on how the statement named it.
 const ROW_FORMATS: ReadonlySet<string> = new Set(['JSONEachRow', 'JSONLines', 'NDJSON', 'JSONL']);
 
 /**
- * Tells answers of ClickHouse from those of something in between: a proxy's page, a captive portal, a cache.
+ * Distinguishes answers of ClickHouse from those of something in between: a proxy's page, a captive portal, a cache.
  *
- * The name of the server must stand on every answer. Where all answers to the first requests had the id of their
- * query, every later one must have it, and it must be the one that was sent. Which name stands there does not matter,
+ * Every answer must bear the name of a server. If all answers to the first requests had the id of their query, every
+ * later answer must have an id too. An id must be the one that was sent. Which server name it is does not matter,
  * because behind a balancer each server has its own; {@link servers} collects them.
  */
 export class ServerIdentity {
@@ -30,22 +30,22 @@ export class ServerIdentity {
   #lastName: string | undefined;
   #isLearning = true;
 
-  /** The names of all servers that have answered. Two of them mean a balancer; servers may share a name, though. */
+  /** The names of all servers that have answered. Two names mean a balancer; but servers may share a name. */
   get servers(): readonly string[] {
     return [...this.#servers];
   }
 
-  /** Whether more than one server has answered. */
+  /** Whether servers with different names have answered. */
   get isSeveral(): boolean {
     return this.#servers.size > 1;
   }
 
-  /** From now on every answer must have what all answers so far had. */
+  /** Requires from now on that every answer has what all answers so far had. */
   settle(): void {
     this.#isLearning = false;
   }
 
-  /** Whether the answer, with whatever status, has ClickHouse's mark; notes its name. */
+  /** Whether the answer, whatever its status, has ClickHouse's mark. Notes the name of the server. */
   isMarked(headers: AnswerHeaders): boolean {
     const name = headerOf(headers, DISPLAY_NAME);
     if (name === undefined) return false;
@@ -56,7 +56,7 @@ export class ServerIdentity {
     return true;
   }
 
-  /** Why an answer with status 200 is not ClickHouse's answer to this query, or `undefined` where it is. */
+  /** Returns why an answer with status 200 is not ClickHouse's answer to this query, or `undefined` if it is. */
   foreign(headers: AnswerHeaders, queryId: string): string | undefined {
     if (!this.isMarked(headers)) {
       return 'it lacks the header X-ClickHouse-Server-Display-Name, which every answer of ClickHouse has';
@@ -64,7 +64,7 @@ export class ServerIdentity {
     const id = headerOf(headers, QUERY_ID);
     if (this.#isLearning) {
       this.#echoesId = (this.#echoesId ?? true) && id !== undefined;
-      // Whether ids get through is asked then, and has a message of its own.
+      // Whether ids get through is checked separately during this phase, with its own message.
       return undefined;
     }
     if (id === undefined) {
@@ -78,10 +78,10 @@ export class ServerIdentity {
   }
 }
 
-/** The numbers of X-ClickHouse-Summary; which are there depends on the version, and 18.16 sends none. */
+/** The numbers of X-ClickHouse-Summary. Which ones are there depends on the version; 18.16 sends none. */
 export type Summary = Readonly<Record<string, unknown>>;
 
-/** The summary of an answer; empty where there is none that can be read. */
+/** Returns the summary of an answer; empty if there is none that can be read. */
 export function summaryOf(headers: AnswerHeaders): Summary {
   const text = headerOf(headers, 'x-clickhouse-summary');
   if (text === undefined) return {};
@@ -93,7 +93,7 @@ export function summaryOf(headers: AnswerHeaders): Summary {
   }
 }
 
-/** One of its numbers, which stand there as texts; `undefined` for what is none. */
+/** Returns one of its numbers, which are written as strings; `undefined` if it is not a number. */
 export function countIn(summary: Summary, name: string): number | undefined {
   const value = Object.hasOwn(summary, name) ? summary[name] : undefined;
   if (typeof value !== 'number' && !(typeof value === 'string' && /^\d{1,20}$/.test(value))) return undefined;
@@ -102,10 +102,10 @@ export function countIn(summary: Summary, name: string): number | undefined {
 }
 
 /**
- * Why rows that came whole are not the result that the server counted and named, or `undefined` where they may be.
+ * Returns why rows that came whole are not the result that the server counted and named, or `undefined` if they may be.
  *
- * `result_rows` is in the summary since 22.8. It is 0 where the summary was written before the end, and the number of
- * rows written for an INSERT; both say nothing about what came.
+ * `result_rows` is in the summary since 22.8. It is 0 if the summary was written before the end. For an INSERT it is
+ * the number of rows written. Neither says anything about what came.
  */
 export function contradiction(headers: AnswerHeaders, summary: Summary, rows: number): string | undefined {
   const format = headerOf(headers, 'x-clickhouse-format');

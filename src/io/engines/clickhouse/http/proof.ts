@@ -35,10 +35,10 @@ import {
 /**
  * Reads an answer and proves it.
  *
- * It counts only when its status is 200 without an exception header, it bears ClickHouse's marks
+ * It counts as a result only if its status is 200 without an exception header, it bears ClickHouse's marks
  * ({@link ServerIdentity}), its end is proven by a length or by chunks, and its body is nothing but whole rows, as many
- * as the server counted where it says so. Everything else is a {@link Failure}. Rejects only with QrunError `WRITE_FAILED`
- * (spool). When `stop` aborts, the connection is cut and the answer is a failure.
+ * as the server counted if it says so. Everything else is a {@link Failure}. Rejects only with QrunError
+ * `WRITE_FAILED` (spool). When `stop` aborts, the connection is cut and the answer is a failure.
  */
 export async function proven(
   { status, headers, body }: Reply,
@@ -63,21 +63,21 @@ export async function proven(
   }
 }
 
-/** What is said of a call whose signal was aborted before. */
+/** The answer for a call whose signal was aborted before it. */
 export function notSent(): HttpAnswer {
   return { ok: false, failure: ownFailure('ABORTED', 'transient', 'not sent') };
 }
 
-// Those of undici and of Node.
+// The codes of undici and of Node.
 const HEADERS_TOO_LARGE: ReadonlySet<unknown> = new Set(['UND_ERR_HEADERS_OVERFLOW', 'HPE_HEADER_OVERFLOW']);
 
-/** A request that ended before the headers of its answer were there. */
+/** The answer for a request that ended before the headers of its answer arrived. */
 export function unanswered(error: unknown, call: HttpCall): HttpAnswer {
   const why = transportError(error);
   if (!HEADERS_TOO_LARGE.has(why.code)) {
     return { ok: false, failure: explained(transportFailure(why), call) };
   }
-  // Each time, and nothing that a server that answers others has to be asked about.
+  // It fails in the same way each time, and says nothing against a server that answers others.
   const limit = `the headers of the answer are larger than ${MAX_HEADER_BYTES} bytes`;
   const help = 'with send_progress_in_http_headers set http_headers_progress_interval_ms higher';
   return { ok: false, failure: ownFailure('HEADERS_TOO_LARGE', 'permanent', `${limit} (${help})`) };
@@ -151,7 +151,7 @@ async function whole(
   shape: RowShape | undefined,
 ): Promise<HttpAnswer> {
   const summary = summaryOf(headers);
-  // Rows of an array, or with an exception behind them, are counted in another way.
+  // Rows of an array, or rows followed by an exception, are counted differently.
   const why = shape === undefined ? contradiction(headers, summary, body.rows) : undefined;
   if (why === undefined) return { ok: true, body, stats: statsOf(summary) };
   await body.dispose();
@@ -162,7 +162,7 @@ async function whole(
   };
 }
 
-/** Something between qrun and the server has answered: whether the statement ran is not known. */
+/** Something between qrun and the server has answered; it is not known whether the statement ran. */
 async function readForeign(body: ReplyBody, headers: AnswerHeaders, why: string): Promise<Failure> {
   const encoding = headerOf(headers, 'content-encoding') ?? 'identity';
   const isHtml = /\bhtml\b/i.test(headerOf(headers, 'content-type') ?? '');
@@ -178,7 +178,7 @@ function exceptionInLastRow(tail: string): ServerErrorText | undefined {
   return parseServerError(rows.slice(rows.lastIndexOf('\n') + 1));
 }
 
-// A body that ends with the connection cannot be told from one that was cut.
+// A body that ends with the connection cannot be distinguished from one that was cut.
 function isFramed(headers: AnswerHeaders): boolean {
   return (
     /\bchunked\b/i.test(headerOf(headers, 'transfer-encoding') ?? '') ||
@@ -223,7 +223,7 @@ function notRows(
 }
 
 async function readError(answer: ReplyBody, status: number, headers: AnswerHeaders): Promise<Failure> {
-  // Behind a status of 200 rows may stand before the error; else the body begins with it.
+  // With a status of 200, rows may precede the error. Otherwise the body begins with it.
   const body = status === 200 ? await lastOf(answer) : await firstOf(answer);
   const error =
     parseServerError(body) ?? parseExceptionTail(body, headerOf(headers, 'x-clickhouse-exception-tag'));
@@ -244,14 +244,14 @@ async function readError(answer: ReplyBody, status: number, headers: AnswerHeade
   );
 }
 
-// Both give what there is when the connection breaks off: it may still name the error.
+// Both return what has arrived if the connection breaks off: it may still name the error.
 async function firstOf(answer: ReplyBody): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   await answer.read(chunk => {
     chunks.push(chunk);
     size += chunk.length;
-    // More of a message than this helps nobody.
+    // A longer message helps nobody.
     if (size >= TAIL_BYTES) answer.destroy();
     return undefined;
   });
@@ -280,7 +280,7 @@ function statsOf(summary: Summary): QueryStats | undefined {
   return Object.keys(stats).length === 0 ? undefined : stats;
 }
 
-// `localhost` is tried as ::1 and as 127.0.0.1; Node then throws both errors in one that has no message.
+// `localhost` is tried as ::1 and as 127.0.0.1. Node then throws both errors in one that has no message.
 function transportError(error: unknown): TransportError {
   const { code, syscall, message, errors } = error as NodeJS.ErrnoException & { errors?: unknown };
   if (Array.isArray(errors) && errors.length > 0) {
@@ -294,7 +294,7 @@ function transportError(error: unknown): TransportError {
   return { code, syscall, message: `${message ?? String(error)}${namesOf(error)}` };
 }
 
-// Where the host stands in none of the certificate's names, Node does not always say which there are.
+// If the certificate does not name the host, Node does not always say which names it has.
 function namesOf(error: unknown): string {
   const { code, cert } = error as {
     code?: unknown;
