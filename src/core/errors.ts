@@ -1,8 +1,8 @@
 import { shortageCode, shortageHint } from './engines/shortage.js';
 
 /**
- * The exit codes of `qrun`. They are a contract with scripts: a code is never given a second meaning.
- * `--help`, the README and this table are compared with each other by a test.
+ * The exit codes of `qrun`. They are a contract with scripts: a code never gets a second meaning.
+ * A test compares `--help`, the README and this table with each other.
  */
 export const EXIT_TABLE = [
   { code: 0, meaning: 'every query of the unit is settled / the audit is complete' },
@@ -29,8 +29,8 @@ export const EXIT_TABLE = [
 export type ExitCode = (typeof EXIT_TABLE)[number]['code'];
 
 /**
- * What an error is about: how qrun was called or configured, the files of a unit, who else is at work, what qrun keeps
- * on the disk (logs and states), an engine, the queue, or a job.
+ * What an error is about: how qrun was called or configured, the files of a unit, other processes at work, what qrun
+ * keeps on disk (logs and states), an engine, the queue, or a job.
  */
 export type ErrorFamily = 'call' | 'files' | 'others' | 'disk' | 'engine' | 'queue' | 'job';
 
@@ -46,18 +46,18 @@ const ERRORS = {
   UNIT_RUNNING: { exit: 22, family: 'others' },
   /** The log holds records of another unit. */
   LOG_FOREIGN: { exit: 23, family: 'disk' },
-  /** A later version of qrun wrote it. */
+  /** It was written by a later version of qrun. */
   LOG_SCHEMA: { exit: 23, family: 'disk' },
   LOG_DAMAGED: { exit: 23, family: 'disk' },
-  /** The file is not what it should be, or not there any more. */
+  /** The file is not what it should be, or is gone. */
   LOG_UNUSABLE: { exit: 23, family: 'disk' },
   /** The disk did not confirm an append: nothing of it counts as recorded. */
   LOG_SYNC: { exit: 23, family: 'disk' },
-  /** Something that qrun keeps could not be written: a full disk, a directory without rights. */
+  /** Something that qrun keeps could not be written: a full disk, a directory without write permission. */
   WRITE_FAILED: { exit: 23, family: 'disk' },
-  /** The same of reading it. */
+  /** Something that qrun keeps could not be read. */
   READ_FAILED: { exit: 23, family: 'disk' },
-  /** Another process kept a lock for longer than qrun waits. */
+  /** Another process held a lock for longer than qrun waits. */
   LOCK_BUSY: { exit: 23, family: 'disk' },
   /** A lock file cannot be opened, or the file system has no locks. */
   LOCK_FAILED: { exit: 23, family: 'disk' },
@@ -76,20 +76,20 @@ const ERRORS = {
   JOB_FAILED: { exit: 20, family: 'job' },
 } as const satisfies Record<string, { readonly exit: ExitCode; readonly family: ErrorFamily }>;
 
-/** Stable name of a failure of a run, for programs; each name has one exit code and one family. */
+/** The stable name of a run's failure, for programs; each name has one exit code and one family. */
 export type ErrorCode = keyof typeof ERRORS;
 
-/** Returns whether an error says that a queue of tasks could not do what it was asked for. */
+/** Returns whether an error says that a task queue could not do what it was asked for. */
 export function isQueueError(error: unknown): error is QrunError {
   return error instanceof QrunError && error.family === 'queue';
 }
 
 /**
- * The one error that qrun throws on purpose.
+ * The only error that qrun throws on purpose.
  *
- * `message` says what failed, with which value and where; `hint` says what to do about it. Neither ever
- * holds a password. Anything that is thrown and is not a `QrunError` is a bug (exit 1, with its stack).
- * A failed query is not an error of this kind: it is an outcome, and is recorded.
+ * `message` says what failed, with which value and where; `hint` says what to do about it. Neither ever holds a
+ * password. Anything else that is thrown is a bug (exit 1, with its stack). A failed query is not an error of this
+ * kind: it is an outcome, and is recorded.
  */
 export class QrunError extends Error {
   override readonly name = 'QrunError';
@@ -105,29 +105,29 @@ export class QrunError extends Error {
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    // Whatever failed for it: no other advice would help.
+    // Whatever failed because of a shortage: no other advice would help.
     const short = shortageCode(options.cause);
     this.hint = short === undefined ? options.hint : shortageHint(short);
     this.details = options.details ?? [];
   }
 
-  /** The exit code that a process ending with this error has. */
+  /** The exit code of a process that ends with this error. */
   get exitCode(): ExitCode {
     return ERRORS[this.code].exit;
   }
 
-  /** What it is about. */
+  /** What the error is about. */
   get family(): ErrorFamily {
     return ERRORS[this.code].family;
   }
 }
 
-// A chain of causes is a few links long; a ring of them must not hang the end of a process.
+// A chain of causes has only a few links; a cycle of them must not hang the end of a process.
 const MAX_CAUSES = 16;
 
 /**
- * Whether an error says no more than that `signal` interrupted something: it is the signal's reason, or an
- * `AbortError`, or was caused by one of them. Whatever else fails after a signal is a failure of its own.
+ * Returns whether an error only says that `signal` interrupted something: it is the signal's reason or an `AbortError`,
+ * or was caused by one of them. Anything else that fails after a signal is a failure of its own.
  */
 export function isInterruption(error: unknown, signal: AbortSignal): boolean {
   if (!signal.aborted) return false;

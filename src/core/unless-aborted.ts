@@ -1,6 +1,6 @@
 /**
- * What a promise resolves with, or `undefined` when the signal is aborted first: for what may never end, such as a read
- * from a disk that does not answer. What it then still does is left to itself. Rejects as the promise does.
+ * Returns what a promise resolves with, or `undefined` if the signal is aborted first: for work that may never end,
+ * such as a read from a disk that does not answer. The work is not cancelled. Rejects as the promise does.
  */
 export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   return new Promise((resolve, reject) => {

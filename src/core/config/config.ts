@@ -7,22 +7,24 @@ import { keyProblems, WRONG_TYPE } from './problems.js';
 import type { Config, ConfigKey } from './table.js';
 import * as values from './values.js';
 
-/** Where a value came from; later ones win. `.env` is the file beside qrun.toml: of the tree, as that is. */
+/**
+ * Where a value came from; later ones win. `.env` is the file beside qrun.toml and belongs to the tree, as that does.
+ */
 export type ConfigSource = 'default' | 'qrun.toml' | '.env' | 'environment' | 'option' | 'flag';
 
-/** Values of a configuration, not checked. */
+/** Values of a configuration, unchecked. */
 export type GivenValues = Readonly<Partial<Record<ConfigKey, unknown>>>;
 
-/** What was given, by source; values as TOML, the environment or the command line has them. */
+/** What was given, by source; values are as TOML, the environment or the command line holds them. */
 export interface ConfigInputs {
   /** By the names of qrun.toml. */
   readonly toml: { readonly file: string; readonly values: Readonly<Record<string, unknown>> } | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The variables of `.env`, which those of the environment hide. */
+  /** The variables of `.env`; those of the environment hide them. */
   readonly dotEnv?: Readonly<Record<string, string | undefined>>;
-  /** Of a program that uses qrun as a library. */
+  /** From a program that uses qrun as a library. */
   readonly options?: GivenValues;
-  /** Of a command line. */
+  /** From a command line. */
   readonly flags?: GivenValues;
 }
 
@@ -30,16 +32,16 @@ export interface ConfigInputs {
 export interface ResolvedConfig {
   readonly config: Config;
   readonly sources: Readonly<Partial<Record<ConfigKey, ConfigSource>>>;
-  /** Every value that was given, unparsed, as a qrun.toml could hold it: what a job gets to resolve the same. */
+  /** Every given value, unparsed, as a qrun.toml could hold it. A job gets them to resolve the same configuration. */
   readonly given: GivenValues;
 }
 
 /**
- * The one configuration of a command: defaults, then qrun.toml, then the environment, then options and flags. `settings`
- * and `parameters` are merged name by name, everything else is replaced.
+ * Returns the one configuration of a command: defaults, then qrun.toml, then the environment, then options and flags.
+ * `settings` and `parameters` are merged name by name; everything else is replaced.
  *
- * Errors: QrunError `CONFIG` with all problems at once: unknown keys (with the known ones), bad values. What may
- * hold a secret (settings, parameters, URLs) is not repeated in them.
+ * Errors: QrunError `CONFIG` with all problems at once: unknown keys (with the known ones) and bad values. It does not
+ * repeat what may hold a secret (settings, parameters, URLs).
  */
 export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
   const problems: string[] = [];
@@ -51,7 +53,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
     const result = entryOf(key).schema(values).safeParse(raw, WRONG_TYPE);
     if (!result.success) {
       for (const issue of result.error.issues) {
-        // Of a flag that is given several times the value tells which one is meant.
+        // For a flag that is given several times, the value shows which one is meant.
         const isPlain = issue.path.length === 0 || (source === 'flag' && typeof issue.path[0] === 'number');
         const at = isPlain ? '' : `.${issue.path.join('.')}`;
         problems.push(`${label}${at}: ${issue.message}, not ${shown(key, valueAt(raw, issue.path))}`);
@@ -77,7 +79,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
   for (const key of TOML_KEYS) {
     const name = environmentName(key);
     if (name === undefined) continue;
-    // An empty variable counts as none, and hides nothing.
+    // An empty variable counts as not set, and hides nothing.
     if (isGiven(inputs.env[name])) take(key, inputs.env[name], 'environment', name);
     else if (isGiven(inputs.dotEnv?.[name])) take(key, inputs.dotEnv?.[name], '.env', name);
   }
@@ -100,7 +102,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
 
 function defaultOf(key: ConfigKey): unknown {
   const { schema, default: value } = entryOf(key);
-  // What is no string means itself.
+  // A value that is not a string stands for itself.
   return typeof value === 'string' ? schema(values).parse(value) : value;
 }
 
@@ -108,7 +110,7 @@ function isGiven(value: string | undefined): boolean {
   return value !== undefined && value !== '';
 }
 
-// A command line or a file with more of them is a mistake; each stands in the id of the unit, and in every record.
+// More parameters than this are a mistake. Each one is in the unit's id and in every record.
 const MAX_PARAMETERS = 100;
 const MAX_VALUE_LENGTH = 64 * 1024;
 
@@ -136,7 +138,7 @@ function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
   return value;
 }
 
-// More of a bad value tells nobody anything.
+// Showing more of a bad value helps nobody.
 const LONGEST_SHOWN = 200;
 
 // A bad value, as far as a message may repeat it.

@@ -1,15 +1,14 @@
-// The one name that JavaScript does not keep as a key of every object: what is given under it would be lost without a
-// word.
+// The one name that JavaScript does not keep as a key of every object: a value under it would be lost silently.
 const LOST = '__proto__';
-// Tables of qrun.toml and jobs.toml lie three deep.
+// Tables of qrun.toml and jobs.toml nest three deep.
 const MAX_DEPTH = 4;
 
-/** The problem of a name of a parameter, a setting or a key that no table can hold; `undefined` for all others. */
+/** Returns the problem of a parameter, setting or key name that no table can hold; `undefined` for all others. */
 export function nameProblem(name: string): string | undefined {
   return name === LOST ? `nothing can be called ${LOST}` : undefined;
 }
 
-/** The problems of all keys of a table, and of tables in it, one line each. */
+/** Returns the problems of all keys of a table and of the tables in it, one line each. */
 export function keyProblems(label: string, value: unknown, depth = 0): string[] {
   if (typeof value !== 'object' || value === null || depth > MAX_DEPTH) return [];
   return Object.keys(value).flatMap(key => {
@@ -21,8 +20,9 @@ export function keyProblems(label: string, value: unknown, depth = 0): string[] 
 }
 
 /**
- * How a check of zod words a wrong type that its schema has no words for: by the type that is wanted. Zod's own words
- * name the type of the value by its `constructor`, which in a table that somebody wrote may be any key and value.
+ * Zod's message for a wrong type when the schema has none of its own: it names the type that is wanted. Zod's own
+ * message names the type of the value by its `constructor`, which can be any key and value in a table that somebody
+ * wrote.
  */
 export const WRONG_TYPE = {
   error: ({ code, expected }: { readonly code?: unknown; readonly expected?: unknown }) =>

@@ -14,5 +14,5 @@ export const schema = z
   .strictObject({ ...Object.fromEntries(keys), sweep: sweepSchema().optional() })
   .meta({ title: 'qrun.toml', description: 'The configuration of a sweep, in its root directory.' });
 
-/** That it is of a file that people write. */
+/** Marks the schema of a file that people write. */
 export const isInput = true;

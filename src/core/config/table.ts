@@ -8,9 +8,9 @@ import { type Entry, key } from './entry.js';
 const RERUNS = ['errors', 'all', 'none'] as const;
 
 /**
- * The table of configuration: every key, and all that is known about it. From it come the type of a configuration, the
- * options of the commands, what `qrun config` prints, the table of the README, completion, and the JSON Schema of
- * qrun.toml. In TypeScript a key is called as here, in qrun.toml and in JSON in snake_case ({@link tomlName}).
+ * The table of configuration: every key, and all that is known about it. It generates the type of a configuration, the
+ * options of the commands, the output of `qrun config`, the table of the README, completion, and the JSON Schema of
+ * qrun.toml. TypeScript uses the names here; qrun.toml and JSON use snake_case ({@link tomlName}).
  */
 export const CONFIG_TABLE = {
   engine: key({
@@ -97,7 +97,7 @@ export const CONFIG_TABLE = {
 
   concurrency: key({
     schema: v => v.concurrency(),
-    // That of the scripts that qrun replaces.
+    // As in the scripts that qrun replaces.
     default: 16,
     env: 'QRUN_CONCURRENCY',
     group: 'Run',
@@ -116,7 +116,7 @@ export const CONFIG_TABLE = {
   }),
   timeout: key({
     schema: v => v.duration(),
-    // No query hangs for ever, and none that is known runs so long.
+    // No query may hang forever, and no known query runs this long.
     default: '1h',
     env: 'QRUN_TIMEOUT',
     group: 'Run',
@@ -126,7 +126,7 @@ export const CONFIG_TABLE = {
   }),
   retries: key({
     schema: v => v.wholeNumber(0, 100),
-    // With backoff up to a minute.
+    // With backoff of up to a minute.
     default: 3,
     env: 'QRUN_RETRIES',
     group: 'Run',
@@ -135,7 +135,7 @@ export const CONFIG_TABLE = {
   }),
   maxOutage: key({
     schema: v => v.duration(),
-    // A server restart with a large recovery.
+    // Enough for a server restart with a large recovery.
     default: '10m',
     env: 'QRUN_MAX_OUTAGE',
     group: 'Run',
@@ -167,7 +167,7 @@ export const CONFIG_TABLE = {
     default: true,
     env: 'QRUN_REDACT',
     group: 'Run',
-    // First: commander takes true as given where only the other is known.
+    // This one first: commander treats true as the given value when it knows only the negated flag.
     flag: '--redact',
     about: 'hide what looks like a credential in messages of the engine',
     help: 'hide it (the default)',
@@ -345,7 +345,7 @@ type DefaultOf<K extends ConfigKey> = Table[K] extends Entry<z.ZodType, infer D>
 
 /**
  * The configuration of a command, checked and complete. Durations are milliseconds, sizes are bytes, paths are as
- * written; `undefined` is what was not given and has no default.
+ * written. A value that was not given and has no default is `undefined`.
  */
 export type Config = {
   readonly [K in ConfigKey]: DefaultOf<K> extends undefined
@@ -353,5 +353,5 @@ export type Config = {
     : z.output<SchemaOf<K>>;
 };
 
-/** Values of a configuration as who uses qrun gives them: as a qrun.toml would hold them, by the keys of {@link Config}. */
+/** Values of a configuration as a user of qrun gives them: as in a qrun.toml, under the keys of {@link Config}. */
 export type ConfigValues = { readonly [K in ConfigKey]?: z.input<SchemaOf<K>> | undefined };

@@ -1,12 +1,12 @@
 import { QrunError } from '../errors.js';
 
 /**
- * What becomes of the numbers of a table: `number` for the checks of a configuration (a whole number that a double
- * cannot hold stays a bigint), `setting` and `parameter` for texts that are sent.
+ * What the numbers of a table become: `number` for the checks of a configuration (a whole number that a double cannot
+ * hold stays a bigint), `setting` and `parameter` for strings that are sent.
  */
 export type NumberUse = 'number' | 'setting' | 'parameter';
 
-/** A parameter's number that versions up to 0.1.0 sent in other digits. */
+/** A parameter's number that versions up to 0.1.0 sent with different digits. */
 export interface Respelled {
   /** The parameter. */
   readonly name: string;
@@ -15,30 +15,31 @@ export interface Respelled {
   readonly before: string;
 }
 
-/** The content of a TOML file, and its parameters that are sent in other digits than they once were. */
+/** The content of a TOML file, and its parameters that are now sent with other digits than before. */
 export interface TomlContent {
   readonly values: Record<string, unknown>;
   readonly respelled: readonly Respelled[];
 }
 
-/** No file that people write is deeper; a key of thousands of parts (`a.a.a...`) would take the whole stack. */
+/** No file that people write nests deeper; a key of thousands of parts (`a.a.a...`) would overflow the stack. */
 const MAX_DEPTH = 100;
 
 const WHOLE =
   /^[+-]?(?:0|[1-9](?:_?\d)*)$|^0x[\dA-Fa-f](?:_?[\dA-Fa-f])*$|^0o[0-7](?:_?[0-7])*$|^0b[01](?:_?[01])*$/;
 const FLOAT =
   /^[+-]?(?:(?:0|[1-9](?:_?\d)*)(?:\.\d(?:_?\d)*(?:[eE][+-]?\d(?:_?\d)*)?|[eE][+-]?\d(?:_?\d)*)|inf|nan)$/;
-// Strings, as far as it matters where they end: the long ones first, because a short one begins like them.
+// Strings, only as far as finding their end requires. The long ones first, because a short one begins like them.
 const STRING = /"""(?:\\[\s\S]|[^\\])*?"{3,5}(?!")|'''[\s\S]*?'{3,5}(?!')|"(?:\\.|[^"\\\n])*"|'[^'\n]*'/y;
 const WORD = /[^\s,=#"'[\]{}]+/y;
 
 /**
- * Reads TOML with `parse` so that no number changes its digits: a parser gives doubles, in which 1.10 is 1.1 and
- * 18446744073709551615 another number. `useOf` says what a place (`settings.max_threads`: its two keys; places in lists
- * do not count) is for. A setting keeps the shortest form of a number that a double holds exactly, because it is part
- * of fingerprints; a parameter is a text and is sent as it is written, without `_` and `+`; whole numbers in decimals.
+ * Reads TOML with `parse` so that no number changes its digits. A parser returns doubles, in which 1.10 is 1.1 and
+ * 18446744073709551615 is another number. `useOf` says what a place is for (`settings.max_threads` is given as its two
+ * keys; positions in lists do not count). A setting keeps the shortest form of a number that a double holds exactly,
+ * because it is part of fingerprints. A parameter is a string and is sent as it is written, without `_` and `+`. Whole
+ * numbers are sent in decimal.
  *
- * Errors: those of `parse`; QrunError `CONFIG` for tables and lists deeper than {@link MAX_DEPTH} in each other.
+ * Errors: those of `parse`; QrunError `CONFIG` for tables and lists nested deeper than {@link MAX_DEPTH}.
  */
 export function readTomlNumbers(
   text: string,
@@ -73,7 +74,7 @@ export function readTomlNumbers(
   try {
     tree = parse(marked);
   } catch {
-    // For the place of an error in the text as it stands.
+    // Parse the original text, so that the error has the right position.
     tree = parse(text);
   }
   return { values: convert(tree, [], 0) as Record<string, unknown>, respelled };
@@ -119,7 +120,7 @@ function normalized(decimal: string): string {
   return `${sign}${significant}e${Number(exponent) - fraction.length + digits.length - significant.length}`;
 }
 
-/** The text with each number replaced by a string that is `mark` and an index into `written`. */
+/** Returns the text with each number replaced by a string of `mark` and an index into `written`. */
 function markNumbers(text: string): { marked: string; written: string[]; mark: string } {
   let name = 'number';
   while (text.includes(name)) name += '-';
@@ -136,7 +137,7 @@ function markNumbers(text: string): { marked: string; written: string[]; mark: s
     const string = character === '"' || character === "'" ? STRING.exec(text) : null;
     const word = string === null ? WORD.exec(text) : null;
     if (string !== null) at = STRING.lastIndex;
-    // A string without an end makes the file invalid. To look for an end at each further quote takes time by the square.
+    // A string without an end makes the file invalid. Searching for an end at every later quote takes quadratic time.
     else if (character === '"' || character === "'") break;
     else if (word !== null) {
       if (!isKey && (WHOLE.test(word[0]) || FLOAT.test(word[0]))) {
@@ -151,7 +152,7 @@ function markNumbers(text: string): { marked: string; written: string[]; mark: s
         continue;
       }
       if (character === '=') isKey = false;
-      // At the beginning of a line it opens the name of a table; no number of a value can follow before its end.
+      // At the beginning of a line it opens the name of a table, and no number of a value can come before its end.
       else if (character === '[' && !isKey) open.push('list');
       else if (character === '{') {
         open.push('table');

@@ -1,29 +1,29 @@
 import { createHash } from 'node:crypto';
 
 /**
- * Who gave a value: whoever starts qrun (a flag, the environment of the process), or the tree that it works on
+ * Who gave a value: whoever started qrun (a flag, the environment of the process), or the tree that it works on
  * (qrun.toml and .env, which count as one).
  */
 export type Giver = 'outside' | 'tree';
 
 /**
- * What a tree can say that decides where secrets and results go, what its SQL may reach and what may be sent as SQL: the
- * keys that the table of configuration marks so, by their names in qrun.toml. Trust is in these values, and ends when one
- * of them changes. Their order is part of the digest, and so of every trust that is remembered.
+ * The settings of a tree that decide where secrets and results go, what its SQL may reach, and what may be sent as
+ * SQL: the keys marked so in the table of configuration, by their names in qrun.toml. Trust covers these values, and
+ * ends when one of them changes. Their order is part of the digest, and so of all remembered trust.
  */
 export const TRUSTED_KEYS = [
   ...(['url', 'user', 'ca_file', 'password_file', 'log_dir', 'data_dir'] as const),
   ...(['allow_files', 'allow_network', 'follow_links'] as const),
 ] as const;
 
-/** The values of {@link TRUSTED_KEYS} as a tree has them; what it does not say is missing. */
+/** The values of {@link TRUSTED_KEYS} in a tree; those that it does not set are missing. */
 export type TreeSettings = Readonly<Partial<Record<(typeof TRUSTED_KEYS)[number], string>>>;
 
 /**
- * Whether a URL leads to this machine: its host is `localhost`, an address in 127.0.0.0/8, or `[::1]`, as the parser of
- * URLs that the connection uses understands it (upper case, and addresses in hex, octal or as one number included). The
- * name decides and never what it resolves to, because a DNS server may say anything: `localhost.`, `x.localhost` and
- * names of 127.0.0.1 are not of this machine. `false` for what is no URL.
+ * Returns whether a URL leads to this machine: its host is `localhost`, an address in 127.0.0.0/8, or `[::1]`, as
+ * understood by the URL parser that the connection uses (including upper case, and addresses in hex, octal or as one
+ * number). The name decides, never what it resolves to, because a DNS server may say anything: `localhost.`,
+ * `x.localhost` and names of 127.0.0.1 do not count as this machine. `false` for what is not a URL.
  */
 export function isLoopback(url: string): boolean {
   let host: string;
@@ -36,9 +36,9 @@ export function isLoopback(url: string): boolean {
 }
 
 /**
- * A digest of what is trusted: the root by its real path, its settings, and the certificates of its CA file (their own
- * digest), because who replaces them replaces whom we believe. SHA-256, in hex; no two different inputs look alike
- * before it.
+ * Returns a digest of what is trusted: the root by its real path, its settings, and the digest of the certificates in
+ * its CA file, because whoever replaces them replaces whom we believe. SHA-256, in hex. Different inputs are never
+ * hashed as the same string.
  */
 export function trustDigest(root: string, settings: TreeSettings, certificates: string | undefined): string {
   const values = TRUSTED_KEYS.map(key => [key, settings[key] ?? null]);

@@ -7,12 +7,12 @@ import { HALT_FORMS, parseHalt } from '../unit/halt.js';
 import type { AllowedPlaceholders } from '../unit/judge.js';
 import type { Shard } from '../unit/selection.js';
 
-// What values of the configuration can be: for each kind a function that makes its schema, for the entries of the table
-// of configuration. Only those that a start asks about are made, because each takes zod a tenth of a millisecond. The
-// input of a schema is what TOML, JSON, the environment and the command line can hold (strings in the last two); its
-// output is what the code works with. `meta` says in the words of JSON Schema what a parser checks.
+// The kinds of configuration values: one function per kind that makes its schema, for the entries of the table of
+// configuration. A schema is made only when it is asked for, because zod takes a tenth of a millisecond for each. The
+// input of a schema is what TOML, JSON, the environment and the command line can hold (strings in the last two). Its
+// output is what the code works with. `meta` states in JSON Schema what a parser checks.
 
-/** A schema that is made when it is first asked for, and no more than once. */
+/** Returns a function that makes a schema on its first call and returns the same one afterwards. */
 export function once<T>(make: () => T): () => T {
   let made: T | undefined;
   return () => {
@@ -21,7 +21,7 @@ export function once<T>(make: () => T): () => T {
   };
 }
 
-/** A string that is not empty. */
+/** A non-empty string. */
 export const text = once(() => z.string('must be a string').min(1, 'must not be empty'));
 
 /** One of a few words. */
@@ -30,7 +30,7 @@ export function oneOf<const T extends readonly string[]>(words: T) {
   return z.enum(words, `must be ${others.reverse().join(', ')} or ${last}`);
 }
 
-/** True or false, which the environment gives as a text. */
+/** True or false; a string in the environment. */
 export const flag = once(() =>
   z.union(
     [z.boolean(), z.enum(['1', 'true', '0', 'false']).transform(word => word === '1' || word === 'true')],
@@ -38,7 +38,7 @@ export const flag = once(() =>
   ),
 );
 
-/** A whole number within bounds, in digits where it is a text. */
+/** A whole number within bounds; decimal digits if it is a string. */
 export function wholeNumber(
   min: number,
   max: number,
@@ -60,7 +60,7 @@ export function wholeNumber(
 
 const CONCURRENCY = `must be a whole number from 1 to ${MAX_CONCURRENCY}, or auto`;
 
-/** How many queries run at a time; `auto`: what is recommended when the run starts. */
+/** How many queries run at a time; `auto` is what is recommended when the run starts. */
 export const concurrency = once(() =>
   z.union([z.literal('auto'), wholeNumber(1, MAX_CONCURRENCY, CONCURRENCY)], CONCURRENCY),
 );
@@ -77,7 +77,7 @@ function parsed<T>(parse: (value: string) => T | undefined, message: string, pat
     });
 }
 
-/** A span of time with its unit, in milliseconds. */
+/** A duration with its unit, in milliseconds. */
 export const duration = once(() =>
   parsed(
     parseDuration,
@@ -86,7 +86,7 @@ export const duration = once(() =>
   ),
 );
 
-/** What parseSize takes, in the words of JSON Schema. */
+/** What parseSize accepts, as a pattern for JSON Schema. */
 export const SIZE_PATTERN = String.raw`^\d+(\.\d+)?([KMGTkmgt]([iI][bB])?|[bB])?$`;
 
 /** A size of at least `least`, in bytes. */
@@ -106,7 +106,7 @@ const HALT_PART = String.raw`(errors=(\d+|\d+(\.\d+)?%)|same=(\d+|off))`;
 /** When a run stops by policy. */
 export const halt = once(() => parsed(parseHalt, `must be ${HALT_FORMS}`, `^${HALT_PART}(,${HALT_PART})?$`));
 
-/** Rights as mkdir(1) and the shell take them. What the owner may do is not taken away: qrun itself has to do it. */
+/** Permissions as mkdir(1) and the shell write them. The owner's are never removed, because qrun itself needs them. */
 export const umask = once(() =>
   parsed(
     value => (/^0{0,2}[0-7]{2}$/.test(value) ? Number.parseInt(value, 8) : undefined),
@@ -115,7 +115,7 @@ export const umask = once(() =>
   ),
 );
 
-/** One of so many parts. */
+/** One part of several. */
 export const shard = once(() =>
   parsed(parseShard, 'must be i/n with 1 <= i <= n, such as 2/8', String.raw`^\d{1,6}/\d{1,6}$`),
 );
@@ -126,7 +126,7 @@ function parseShard(value: string): Shard | undefined {
   return match !== null && index >= 1 && index <= count ? { index, count } : undefined;
 }
 
-// So many names in one list are a mistake.
+// More names than this in one list are a mistake.
 const MAX_GLOBS = 1000;
 
 /** A glob. */
@@ -143,7 +143,7 @@ export const globs = once(() =>
     .union(
       [
         z.string(),
-        // The list is checked below, where each of its problems has a place of its own.
+        // The list is checked below, so that each of its problems gets its own path.
         z
           .custom<readonly string[]>(Array.isArray)
           .meta({ type: 'array', items: { type: 'string', minLength: 1 }, maxItems: MAX_GLOBS }),
@@ -155,18 +155,18 @@ export const globs = once(() =>
 );
 
 const ALLOWED = 'must be true, false or placeholders as they stand in the SQL, such as __WORD__';
-// In the forms that CodeScanner finds (src/core/sql/lexer/code-scanner.ts), one each.
+// The forms that CodeScanner finds (src/core/sql/lexer/code-scanner.ts), exactly one.
 const placeholder = () =>
   z.string(ALLOWED).regex(/^\s*(?:__\w+__|\$\{[^{}]+\}|\{\{[^{}]+\}\}|\{%[^{}]+%\})\s*$/, ALLOWED);
 
-/** Placeholders that may stand: all, none, one or those of a list. */
+/** The placeholders that are allowed: all, none, one, or those of a list. */
 export const placeholders = once(() =>
   z
     .union([flag(), placeholder(), z.array(placeholder())], ALLOWED)
     .transform((value): AllowedPlaceholders => (typeof value === 'string' ? [value] : value)),
 );
 
-/** A value of a table whose values are texts in the end. */
+/** A value in a table whose values become strings. */
 export const scalar = once(() =>
   z.union(
     [z.string(), z.number(), z.boolean()],
@@ -174,12 +174,12 @@ export const scalar = once(() =>
   ),
 );
 
-/** A text as it is, true and false as 1 and 0. */
+/** Returns a value as a string; true and false become 1 and 0. */
 export function scalarText(value: string | number | boolean): string {
   return typeof value === 'boolean' ? (value ? '1' : '0') : String(value);
 }
 
-/** Names and their values, as texts. */
+/** Names and their values, as strings. */
 export const pairs = once(() =>
   z
     .record(z.string(), scalar(), 'must be a table of names and values')

@@ -1,7 +1,7 @@
 import type { Parameters, Settings } from '../model.js';
 import { shortHash } from '../unit/fingerprint.js';
 
-/** One setup file of a chain, outermost first: where it lies (for people) and what is in it. */
+/** One setup file of a chain, outermost first: its path (for people) and the hash of its content. */
 export interface ChainFile {
   /** Relative to the sweep root. */
   readonly file: string;
@@ -12,11 +12,11 @@ export interface ChainFile {
 /** Everything that decides which data a chain of setup files makes in the embedded engine. */
 export interface DataInputs {
   readonly chain: readonly ChainFile[];
-  /** The parameters that the chain uses, and no others. */
+  /** Only the parameters that the chain uses. */
   readonly parameters: Parameters;
-  /** The settings that can change a result, the database and the time zone among them. */
+  /** The settings that can change a result, including the database and the time zone. */
   readonly settings: Settings;
-  /** The version of the engine; empty where it is not to count. */
+  /** The version of the engine; empty if it should not count. */
   readonly engine: string;
 }
 
@@ -24,21 +24,21 @@ export interface DataInputs {
 export interface DataNote extends DataInputs {
   readonly version: typeof DATA_VERSION;
   readonly identity: string;
-  /** Different for each time that the chain ran: a copy belongs to the very data that it was made of. */
+  /** Different each time the chain ran: a copy belongs to exactly the data that it was made from. */
   readonly build: string;
-  /** Whether the data is there after the engine was closed; tables in memory are not. */
+  /** Whether the data is still there after the engine was closed; tables in memory are not. */
   readonly lasting: boolean;
   /** ISO 8601, UTC. */
   readonly made_at: string;
 }
 
-/** How qrun lays out and notes embedded data: data of another version is never used. */
+/** The version of how qrun lays out and describes embedded data. Data of another version is never used. */
 const DATA_VERSION = 1;
 
 /**
- * The name of the data that a chain makes: 16 hex digits of a hash over what is in the files, in their order, and
- * all else that decides it. Where the files lie and what they are called does not count. Without setup files there is
- * nothing that could decide: all such data has one name.
+ * Returns the name of the data that a chain makes: 16 hex digits of a hash over the content of the files, in their
+ * order, and everything else that decides it. Where the files are and what they are called does not count. Without
+ * setup files nothing decides, so all such data has one name.
  */
 export function dataIdentity({ chain, parameters, settings, engine }: DataInputs): string {
   const decided =
@@ -48,12 +48,12 @@ export function dataIdentity({ chain, parameters, settings, engine }: DataInputs
   return shortHash(JSON.stringify(['qrun data', DATA_VERSION, ...decided]));
 }
 
-/** The note as the text of its file. */
+/** Returns the note as the content of its file. */
 export function encodeDataNote(note: DataNote): string {
   return `${JSON.stringify(note, null, 2)}\n`;
 }
 
-/** A note from its text; `undefined` for what is none, or of another version. */
+/** Returns a note from the content of its file; `undefined` if it is not a note, or of another version. */
 export function decodeDataNote(text: string): DataNote | undefined {
   let note: Partial<DataNote> | null;
   try {
@@ -69,7 +69,7 @@ export function decodeDataNote(text: string): DataNote | undefined {
   return whole ? (note as DataNote) : undefined;
 }
 
-/** Whether two chains have the same content in the same order. */
+/** Returns whether two chains have the same content in the same order. */
 export function sameChain(a: readonly ChainFile[], b: readonly ChainFile[]): boolean {
   return a.length === b.length && a.every(({ fingerprint }, index) => fingerprint === b[index]?.fingerprint);
 }

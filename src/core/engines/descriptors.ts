@@ -1,6 +1,6 @@
 import type { EngineFacts } from './facts.js';
 
-/** The file descriptors of a process, and who will need them. */
+/** The file descriptors of a process, and what needs more of them. */
 export interface DescriptorFacts {
   /** How many it may have. */
   readonly limit: number;
@@ -10,20 +10,20 @@ export interface DescriptorFacts {
   readonly cores: number;
 }
 
-// Log, lock, lease, journal, events, a query file, and what is open for a moment (a directory that is synced, git).
+// Log, lock, lease, journal, events, a query file, and what is open only briefly (a directory that is synced, git).
 const OWN = 9;
 
-/** How many file descriptors a process must be allowed to have to run so many queries at once. */
+/** Returns how many file descriptors a process must be allowed in order to run this many queries at once. */
 export function descriptorsNeeded({ open, engine, cores }: DescriptorFacts, concurrency: number): number {
   return open + OWN + engine.descriptors(concurrency, cores);
 }
 
-/** How many queries at once the file descriptors are enough for, up to `concurrency`; 0 for none. */
+/** Returns how many queries at once the file descriptors suffice for, up to `concurrency`; 0 if not even for one. */
 export function concurrencyFor(facts: DescriptorFacts, concurrency: number): number {
   let fits = concurrency;
   while (fits > 0 && descriptorsNeeded(facts, fits) > facts.limit) fits -= 1;
   return fits;
 }
 
-/** What a process has free that is not short of descriptors: a query that needs more than these needs too many. */
+/** The free descriptors of a process that is not short of them. A query that needs more than these needs too many. */
 export const AMPLE_DESCRIPTORS = 64;

@@ -1,40 +1,41 @@
 import type { Settings } from '../model.js';
 
 /**
- * Settings that qrun sends with each statement to both engines, where the engine knows them, so that a row looks
- * the same whichever version wrote it. The user's settings are laid over them.
+ * Settings that qrun sends with each statement to both engines, if the engine knows them, so that a row looks the same
+ * whichever version wrote it. The user's settings override them.
  */
 export const ENGINE_SETTINGS: Settings = {
-  // 18.16 quotes UInt64 by default, 26.7 does not: a sum must be the number 3 and not the text "3".
+  // 18.16 quotes UInt64 by default, 26.7 does not: a sum must be the number 3, not the string "3".
   output_format_json_quote_64bit_integers: '0',
-  // The two siblings, so that no profile of a server turns numbers into texts.
+  // The two related settings, so that no server profile turns numbers into strings.
   output_format_json_quote_64bit_floats: '0',
   output_format_json_quote_decimals: '0',
-  // nan and inf become null; quoted they would be texts in a column of numbers, and bare they are no JSON.
+  // nan and inf become null. Quoted, they would be strings in a column of numbers; unquoted, they are not JSON.
   output_format_json_quote_denormals: '0',
-  // The default is 1 everywhere and writes `\/`: valid, but no other tool writes so, and grep does not find it.
+  // The default is 1 everywhere and writes `\/`. That is valid, but no other tool writes it and grep does not find it.
   output_format_json_escape_forward_slashes: '0',
   // The default changed from 0 to 1 in the 23.x series.
   output_format_json_named_tuples_as_objects: '1',
-  // A profile that sets it would wrap the rows into one array, which is not lines of rows.
+  // A profile that sets it would wrap the rows into one array instead of one row per line.
   output_format_json_array_of_rows: '0',
 };
 
-/** Settings that qrun sends over HTTP only, where the server knows them. */
+/** Settings that qrun sends only over HTTP, if the server knows them. */
 export const HTTP_SETTINGS: Settings = {
   // The default is 1 in some versions of 23.x and 24.x, which makes an exception look like a row.
   http_write_exception_in_output_format: '0',
-  // An INSERT counts as done only when it is written; the default of async_insert is 1 since 26.x.
+  // An INSERT counts as done only once it is written; the default of async_insert is 1 since 26.x.
   wait_for_async_insert: '1',
 };
 
-/** Parameters of the HTTP interface, not settings: known to every version from 18.16 on. */
+/** Parameters of the HTTP interface, not settings; every version since 18.16 knows them. */
 export const HTTP_PARAMETERS: Readonly<Record<string, string>> = {
   default_format: 'JSONEachRow',
-  // The server answers only when it knows the end, so that an error has an error status. Costs at most 20 % on 68 MB.
+  // The server answers only when the query has ended, so that an error has an error status. Costs at most 20 % on 68
+  // MB.
   wait_end_of_query: '1',
-  // Up to here it keeps the result in memory until then. Without it, or with 1 MiB or less, each answer goes through a
-  // temporary file of its own: 18.16 then does 10,800 small queries a second in place of 18,000.
+  // Up to this size the server keeps the result in memory until then. Without it, or with 1 MiB or less, each answer
+  // goes through a temporary file of its own: 18.16 then does 10,800 small queries a second instead of 18,000.
   buffer_size: String(2 * 1024 * 1024),
 };
 
@@ -66,14 +67,14 @@ const FIXED: Readonly<Record<string, string>> = {
   database: 'the database is an option of its own',
 };
 
-/** Why the user may not set this name, or `undefined` where he may. */
+/** Returns why the user may not set this name; `undefined` if they may. */
 export function fixedSetting(name: string): string | undefined {
   if (name.startsWith('param_')) return 'parameters of queries are given with --param';
   return Object.hasOwn(FIXED, name) ? FIXED[name] : undefined;
 }
 
-// What only says how much a query may use, how fast it goes, or what is written down about it. Not the size of blocks:
-// runningDifference(), neighbor(), rowNumberInBlock() and their like begin anew with each.
+// These only decide how much a query may use, how fast it goes, or what is logged about it. The block size is not one
+// of them: runningDifference(), neighbor(), rowNumberInBlock() and the like start again with each block.
 const EXECUTION_ONLY: ReadonlySet<string> = new Set([
   'max_threads',
   'max_insert_threads',
@@ -135,11 +136,10 @@ const EXECUTION_ONLY: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Whether another value of this setting can give another result of the same query on the same data; such
- * settings are part of the fingerprint. Unknown names count as `true`: the worst that follows is that a query
- * runs again. Limits that make a query fail, and never change what it gives, count as `false`; so does the
- * number of threads, although it may change the last digits of a sum of floats. What holds where limits do not make a
- * query fail, see {@link splitSettings}.
+ * Returns whether another value of this setting can change the result of the same query on the same data. Such settings
+ * are part of the fingerprint. Unknown names count as `true`; at worst, a query runs again. Limits that make a query
+ * fail, but never change its result, count as `false`. So does the number of threads, although it may change the last
+ * digits of a sum of floats. For limits that do not make a query fail, see {@link splitSettings}.
  */
 export function changesResult(name: string): boolean {
   return !EXECUTION_ONLY.has(name) && !isInert(name);
@@ -150,8 +150,8 @@ function isInert(name: string): boolean {
 }
 
 /**
- * What in the name of a setting says that a limit, or a server that does not answer in time, makes a result shorter in
- * place of an error: `timeout_overflow_mode`, `result_overflow_mode`, ..., `skip_unavailable_shards`,
+ * Parts of the names of settings which say that a limit, or a server that does not answer in time, shortens a result
+ * instead of causing an error: `timeout_overflow_mode`, `result_overflow_mode`, ..., `skip_unavailable_shards`,
  * `partial_result_on_first_cancel`.
  */
 export const CUTTING_NAMES: readonly string[] = [
@@ -160,7 +160,7 @@ export const CUTTING_NAMES: readonly string[] = [
   'partial_result',
 ];
 
-// What these settings have where nothing is cut.
+// The values of these settings that cut nothing.
 const CUTS_NOTHING: ReadonlySet<string> = new Set(['throw', '0', 'false', '']);
 
 function cuts([name, value]: [string, string]): boolean {
@@ -168,21 +168,21 @@ function cuts([name, value]: [string, string]): boolean {
   return isOne && !CUTS_NOTHING.has(value.trim().toLowerCase());
 }
 
-/** Settings by what they have to do with a fingerprint. */
+/** Settings, split by how they affect a fingerprint. */
 export interface SplitSettings {
   /** Part of every fingerprint. */
   readonly result: Settings;
   /**
-   * Limits, threads and the like, which change no result unless a query's own text lets a limit cut it: part of the
-   * fingerprints of such queries alone.
+   * Limits, threads and the like. They change no result unless the text of a query lets a limit cut it; they are part
+   * of the fingerprints of such queries only.
    */
   readonly limits: Settings;
 }
 
 /**
- * Splits a user's settings into those that can change every result and those that cannot. Where one of them says that a
- * limit cuts a result in place of failing, the limits count too, and what decides how far a query comes within one (the
- * threads, the size of a block): a result cut at one second is not that of thirty.
+ * Splits a user's settings into those that can change every result and those that cannot. If one of them says that a
+ * limit cuts a result instead of failing, the limits count too, and so does what decides how far a query gets within
+ * one (the threads, the block size): a result cut at one second is not a result cut at thirty.
  */
 export function splitSettings(settings: Settings): SplitSettings {
   const entries = Object.entries(settings).filter(([name]) => !isInert(name));
@@ -193,9 +193,9 @@ export function splitSettings(settings: Settings): SplitSettings {
   };
 }
 
-/** The known name that a mistyped one is closest to, or `undefined` where none is close. */
+/** Returns the known name that a mistyped one is closest to; `undefined` if none is close. */
 export function suggest(name: string, known: Iterable<string>): string | undefined {
-  // A third of the letters wrong is still a typo; more is another word.
+  // With a third of the letters wrong it is still a typo; with more it is another word.
   let best = Math.max(1, Math.floor(name.length / 3)) + 1;
   let found: string | undefined;
   for (const candidate of known) {
@@ -208,7 +208,7 @@ export function suggest(name: string, known: Iterable<string>): string | undefin
   return found;
 }
 
-// Insertions, deletions and replacements that turn one text into the other (two rows of the usual table).
+// Insertions, deletions and replacements that turn one string into the other (two rows of the usual table).
 function editDistance(from: string, to: string): number {
   let previous = Array.from({ length: to.length + 1 }, (_, column) => column);
   for (let row = 1; row <= from.length; row += 1) {
@@ -223,10 +223,10 @@ function editDistance(from: string, to: string): number {
   return previous[to.length] ?? 0;
 }
 
-// Types whose text form holds quoted strings with escapes of their own; the server reads them as they stand.
+// Types whose text form holds quoted strings with their own escapes; the server reads them as they are.
 const READ_AS_IT_STANDS =
   /^(?:Nullable\(\s*)?(?:Identifier|Array|Tuple|Map|Nested|Point|Ring|LineString|MultiLineString|Polygon|MultiPolygon)\b/i;
-// A backslash takes the character behind it along: `\` and a tab are a tab.
+// A backslash takes the character after it along: `\` and a tab are a tab.
 const ESCAPED_OR_BARE = /\\(.)|[\t\n\r\0\b\f]/gs;
 const ESCAPES: Readonly<Record<string, string>> = {
   '\t': '\\t',
@@ -238,12 +238,12 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * A parameter's value as ClickHouse must get it so that it means what clickhouse-client's `--param_x` means.
+ * Returns a parameter's value in the form in which ClickHouse takes it as clickhouse-client's `--param_x` would.
  *
- * ClickHouse reads the value of `{name:Type}` as a field of TSV: `\N` is NULL, `\t`, `\n` and `\\` stand for one
- * character, and both engines and clickhouse-client decode that alike. A tab or line end as such would end the field;
- * they are written as their escapes, so that they arrive. Arrays, tuples, maps and identifiers are read as they stand
- * (`['a','b']`); their strings escape themselves.
+ * ClickHouse reads the value of `{name:Type}` as a field of TSV: `\N` is NULL; `\t`, `\n` and `\\` stand for one
+ * character each. Both engines and clickhouse-client decode that in the same way. A raw tab or line end would end the
+ * field, so they are written as their escapes. Arrays, tuples, maps and identifiers are read as they are (`['a','b']`);
+ * their strings have their own escapes.
  */
 export function encodeParameter(value: string, type: string): string {
   if (READ_AS_IT_STANDS.test(type.trim())) return value;

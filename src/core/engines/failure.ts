@@ -1,31 +1,32 @@
 import type { FailureKind, QueryError } from '../model.js';
 
 /**
- * How an attempt failed: what is recorded ({@link QueryError}) and what the pool must know to go on.
+ * How an attempt failed: what is recorded ({@link QueryError}) and what the pool must know to continue.
  */
 export interface Failure extends QueryError {
   /**
-   * `true` when the statement surely never started (connection refused, name not resolved, refused before
+   * `true` when the statement certainly never started (connection refused, name not resolved, refused before
    * execution): running it again is always safe.
    */
   readonly neverStarted: boolean;
   /**
-   * `true` when the failure may be about the server and not about the query: it is down, not reachable, something else
-   * answers in its place, or it refuses us whatever we ask. Whoever gets it asks the server whether it is there.
+   * `true` when the failure may be about the server and not about the query: the server is down or unreachable,
+   * something else answers for it, or it refuses us whatever we ask. The caller then checks whether the server is
+   * there.
    */
   readonly serverGone: boolean;
   /**
-   * What this process or machine had too little of, as the code of a system call (EMFILE, ENFILE, ENOMEM, ...): it says
-   * nothing of the query, and is never its result.
+   * What this process or machine ran short of, as the code of a system call (EMFILE, ENFILE, ENOMEM, ...). It says
+   * nothing about the query and is never its result.
    */
   readonly shortage?: string;
-  /** `true` when the statement could not be cancelled and may run on beside what comes next. */
+  /** `true` when the statement could not be cancelled and may still run alongside what comes next. */
   readonly mayStillRun?: boolean;
-  /** Wait at least so long before the next attempt (an HTTP `Retry-After`). */
+  /** Wait at least this long before the next attempt (an HTTP `Retry-After`). */
   readonly retryAfterMs?: number;
 }
 
-/** A failure of a ClickHouse statement as its text names it. */
+/** The failure of a ClickHouse statement, as described by its text. */
 export interface ServerErrorText {
   readonly code: number;
   readonly name: string;
@@ -33,20 +34,20 @@ export interface ServerErrorText {
 }
 
 // `Code: 62. DB::Exception: Syntax error: ... (SYNTAX_ERROR)` (20.x and later),
-// `Code: 62, e.displayText() = DB::Exception: Syntax error: ..., e.what() = DB::Exception` (before), and the
-// exceptions of the libraries below: `Poco::Exception. Code: 1000, e.code() = 111, ...`.
+// `Code: 62, e.displayText() = DB::Exception: Syntax error: ..., e.what() = DB::Exception` (earlier), and the
+// exceptions of the underlying libraries: `Poco::Exception. Code: 1000, e.code() = 111, ...`.
 const SERVER_ERROR =
   /^(?:Code: (\d+)(?:, e\.displayText\(\) = |\. )DB::(?:\w+)?Exception: |(?:Poco|std)::exception\. Code: (\d+)[,.])/i;
-// The name stands last, or before the version, which holds parentheses itself:
+// The name is last, or before the version, which contains parentheses itself:
 // `... (UNKNOWN_TABLE) (version 26.7.2.1 (official build))`.
 const TRAILING_NAME = /\(([A-Z][A-Z0-9_]+)\)(?:\s*\(version [^()]*(?:\([^()]*\))?[^()]*\))?\s*$/;
-// Where the name can stand: the longest is 60 characters, a version 100. The expression takes time by the square of
-// what it is given, and a message may be as long as the server likes.
+// How far from the end the name can be: the longest has 60 characters, a version 100. The expression takes quadratic
+// time, and a message may be as long as the server likes.
 const NAME_WITHIN = 400;
 
 /**
- * ClickHouse's error in a text, or `undefined` where the text does not begin with one. The message is the
- * text itself; the name is ClickHouse's where the text or {@link errorName} knows it, else `CODE_<n>`.
+ * Returns ClickHouse's error in a text; `undefined` if the text does not begin with one. The message is the text
+ * itself. The name is ClickHouse's if the text or {@link errorName} knows it, otherwise `CODE_<n>`.
  */
 export function parseServerError(text: string): ServerErrorText | undefined {
   const message = exceptionField(text) ?? text.trim();
@@ -73,19 +74,19 @@ const LINE_OF_ERROR =
   /(?:^|\n)(?=(?:Code: \d+(?:, e\.displayText\(\) = |\. )DB::|(?:Poco|std)::exception\. Code: ))/i;
 
 /**
- * The exception that a server wrote behind rows it had already sent, or `undefined`. `tail` is the end of the
- * body, from a line start on; `tag` is the answer's `X-ClickHouse-Exception-Tag`.
+ * Returns the exception that a server wrote after rows it had already sent, or `undefined`. `tail` is the end of the
+ * body, beginning at the start of a line; `tag` is the answer's `X-ClickHouse-Exception-Tag`.
  *
- * All forms are known: a last line of text (up to 24.x), `__exception__` and the text (25.1 on), and the block
- * `__exception__ <tag> <message> <length> <tag> __exception__` (25.11 on). Call it only for a body that is not
- * whole or not rows: inside a good result the same words are data.
+ * Handles all forms: a last line of text (up to 24.x), `__exception__` and the text (since 25.1), and the block
+ * `__exception__ <tag> <message> <length> <tag> __exception__` (since 25.11). Call it only for a body that is
+ * incomplete or does not consist of rows: inside a good result the same words are data.
  */
 export function parseExceptionTail(tail: string, tag: string | undefined): ServerErrorText | undefined {
   const start = tag === undefined ? -1 : tail.lastIndexOf(`${MARKER}\r\n${tag}\r\n`);
   if (tag !== undefined && start !== -1) {
     const from = start + MARKER.length + tag.length + 4;
     const block = tail.slice(from);
-    // The message may hold anything, so its end is found from behind.
+    // The message may hold anything, so its end is searched for from the end of the block.
     const end = /\r?\n\d+ \S+\r\n__exception__\r\n$/.exec(block);
     return parseServerError(end === null ? block : block.slice(0, end.index));
   }
@@ -143,7 +144,7 @@ const TRANSIENT: Readonly<Record<number, string>> = {
   372: 'SESSION_NOT_FOUND',
 };
 
-// The codes that users meet most among those that fail each time; every other code is permanent too.
+// The most common codes that fail every time; every other code is permanent too.
 const PERMANENT: Readonly<Record<number, string>> = {
   6: 'CANNOT_PARSE_TEXT',
   27: 'CANNOT_PARSE_INPUT_ASSERTION_FAILED',
@@ -187,19 +188,19 @@ const PERMANENT: Readonly<Record<number, string>> = {
   1002: 'UNKNOWN_EXCEPTION',
 };
 
-/** ClickHouse's name of an error number, or `CODE_<n>` where qrun does not know it. */
+/** Returns ClickHouse's name of an error number, or `CODE_<n>` if qrun does not know it. */
 export function errorName(code: number): string {
   return TRANSIENT[code] ?? PERMANENT[code] ?? `CODE_${code}`;
 }
 
 /**
- * The codes with which a server refuses the user, as opposed to one query: all that have to do with who asks, from
- * where (195), until when (720) and with what (767).
+ * The codes with which a server refuses the user, as opposed to one query: all that concern who asks, from where (195),
+ * until when (720) and with what (767).
  */
 export const REFUSED_CODES: ReadonlySet<number> = new Set([192, 193, 194, 195, 516, 720, 767]);
 
-// The server refused these before it executed anything. Not 364, which a query is told by somebody else's HTTP server
-// (`url()`, S3) while it runs.
+// The server refused these before it executed anything. Not 364, which a query gets from another HTTP server (`url()`,
+// S3) while it runs.
 const REFUSED_BEFORE_START: ReadonlySet<number> = new Set([
   202,
   216,
@@ -211,23 +212,25 @@ const REFUSED_BEFORE_START: ReadonlySet<number> = new Set([
   ...REFUSED_CODES,
 ]);
 
-// A quota of queries or errors is looked at before a query begins; others (rows, time) also while it runs.
+// A quota of queries or errors is checked before a query begins; others (rows, time) also while it runs.
 const QUOTA_BEFORE_START = /\bhas been exceeded[.:] (?:queries|query_selects|query_inserts|errors)\b/i;
 
-/** Whether the server only hands on what another one has told it: then it is about the query that asks that one. */
+/**
+ * Returns whether the server only passes on another server's error; it is then about the query that asks that server.
+ */
 export function isFromElsewhere(message: string): boolean {
   return message.includes('Received from ');
 }
 
-// The limit of the statement itself is met again each time; the server's or the user's total passes when other
-// queries have ended. `Memory limit (for query) exceeded` up to 24.x, `Query memory limit exceeded` later.
+// The statement's own limit is hit again each time; the total of the server or the user passes when other queries have
+// ended. `Memory limit (for query) exceeded` up to 24.x, `Query memory limit exceeded` later.
 const MEMORY_OF_QUERY = /Memory limit \(for query\)|Query memory limit exceeded|\(for query\) memory limit/i;
-// A failure of the C++ libraries below: only what sounds like a connection may pass.
+// A failure of the underlying C++ libraries: it may pass only if it sounds like a connection problem.
 const LIBRARY_NETWORK = /time[d ]*out|connection|socket|net exception|host not found|DNS/i;
 
 /**
- * Whether a failure that ClickHouse reported may pass. 241 depends on whose limit it was, 1000 on what failed;
- * all codes that are not known to pass are permanent, so that a typo never costs a retry.
+ * Returns whether a failure that ClickHouse reported may pass. 241 depends on whose limit it was, 1000 on what failed.
+ * All codes that are not known to pass are permanent, so that a typo never costs a retry.
  */
 export function classifyServerError(error: ServerErrorText): FailureKind {
   if (error.code === 241) return MEMORY_OF_QUERY.test(error.message) ? 'permanent' : 'transient';
@@ -235,7 +238,7 @@ export function classifyServerError(error: ServerErrorText): FailureKind {
   return error.code in TRANSIENT ? 'transient' : 'permanent';
 }
 
-/** The failure that a ClickHouse error text stands for. */
+/** Returns the failure for an error text of ClickHouse. */
 export function serverFailure(error: ServerErrorText): Failure {
   const { code, message } = error;
   const own = !isFromElsewhere(message);
@@ -248,23 +251,23 @@ export function serverFailure(error: ServerErrorText): Failure {
   };
 }
 
-// Statuses that load balancers and proxies give for a passing state; 500 only when its body is not ClickHouse's.
-// The login pages of proxies may pass too; a firewall gives 403 for one text each time.
+// Statuses that load balancers and proxies return for a temporary state; 500 only when its body is not ClickHouse's.
+// The login pages of proxies may pass too. A firewall returns 403 for one text every time.
 const TRANSIENT_STATUS: ReadonlySet<number> = new Set([401, 403, 407, 408, 425, 429, 500, 502, 503, 504]);
-// These are given before a request is handed on. Every other status may stand in place of an error of ClickHouse, where
-// a proxy writes pages of its own: of a statement that began.
+// These are returned before a request is forwarded. A proxy that writes its own pages may return any other status
+// instead of an error of ClickHouse, for a statement that began.
 const REFUSING_STATUS: ReadonlySet<number> = new Set([401, 403, 407, 413, 414, 429, 431, 503]);
 // About this one request, whoever answers: its body or its URL is too large, or it came too soon after others.
 const OWN_STATUS: ReadonlySet<number> = new Set([413, 414, 429, 431]);
 
-// More of a Location helps nobody.
+// Showing more of a Location helps nobody.
 const LOCATION_LENGTH = 300;
 // A date has 29 characters.
 const RETRY_AFTER_LENGTH = 100;
-// A proxy that asks for more than this means that somebody has to do something, which may be sooner.
+// A proxy that asks for more than this means that somebody has to act, which may happen sooner.
 const LONGEST_RETRY_AFTER_MS = 60 * 60 * 1000;
 
-/** An HTTP answer that is not ClickHouse's. */
+/** An HTTP answer that is not from ClickHouse. */
 export interface ForeignAnswer {
   readonly status: number;
   readonly body: string;
@@ -275,8 +278,8 @@ export interface ForeignAnswer {
 }
 
 /**
- * The failure of an HTTP answer with an error status whose body is not a ClickHouse error: something between
- * qrun and the server answered. Redirects are never followed: a POST would become a GET without its SQL.
+ * Returns the failure of an HTTP answer with an error status whose body is not a ClickHouse error: something between
+ * qrun and the server answered. Redirects are never followed, because a POST would become a GET without its SQL.
  */
 export function httpFailure(answer: ForeignAnswer, nowMs: number): Failure {
   const { status, location } = answer;
@@ -287,10 +290,10 @@ export function httpFailure(answer: ForeignAnswer, nowMs: number): Failure {
   return {
     code: 0,
     name: `HTTP_${status}`,
-    // No server gives another 2xx than 200: it says nothing of the statement.
+    // No server returns a 2xx other than 200, so this says nothing about the statement.
     kind: TRANSIENT_STATUS.has(status) || status < 300 ? 'transient' : 'permanent',
     message: `HTTP ${status}${where} without a ClickHouse error: ${excerpt(answer.body)}`,
-    // A 502 or 504 may have cut a running query off.
+    // A 502 or 504 may have cut off a running query.
     neverStarted: redirects || REFUSING_STATUS.has(status),
     serverGone: !OWN_STATUS.has(status),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
@@ -305,9 +308,9 @@ function parseRetryAfter(value: string | undefined, nowMs: number): number | und
   return Number.isNaN(at) ? undefined : Math.min(Math.max(0, at - nowMs), LONGEST_RETRY_AFTER_MS);
 }
 
-/** A text without the user and password of the URLs in it. */
+/** Returns a text without the user and password of the URLs in it. */
 export function withoutCredentials(text: string): string {
-  // Everything up to the last @ may be a password. Not one expression, which would take time by the square.
+  // Everything up to the last @ may be a password. Not one regular expression, which would take quadratic time.
   if (!text.includes('//') || !text.includes('@')) return text;
   return text.replace(/\S+/g, word => {
     const from = word.indexOf('//');
@@ -316,10 +319,10 @@ export function withoutCredentials(text: string): string {
   });
 }
 
-// Where the first 300 characters that are no blanks in a row stand, in any text that was written by somebody.
+// In any text that a person wrote, this many characters contain 300 that remain when blanks are collapsed.
 const EXCERPT_WITHIN = 4000;
 
-/** The first 300 characters of a text on one line, quoted, for a message. */
+/** Returns the first 300 characters of a text on one line, quoted, for a message. */
 export function excerpt(body: string): string {
   const text = body.trimStart().slice(0, EXCERPT_WITHIN).replace(/\s+/g, ' ').trim();
   return text === '' ? '(empty body)' : JSON.stringify(text.length > 300 ? `${text.slice(0, 300)}...` : text);
@@ -345,15 +348,15 @@ const OUT_OF_SOCKETS: ReadonlySet<string> = new Set([
   'ENOBUFS',
   'ENOMEM',
 ]);
-// Node's word for the own end of a connection that was never made.
+// What Node says about the local end of a connection that was never made.
 const NO_LOCAL_END = / - Local \(undefined:undefined\)$/;
 
-// Node's codes of a certificate that was not accepted (X509_V_ERR_* without the prefix), and of a TLS handshake
-// with something that does not speak TLS.
+// Node's codes for a certificate that was not accepted (X509_V_ERR_* without the prefix), and for a TLS handshake with
+// something that does not speak TLS.
 const TLS_REFUSED =
   /^(?:ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(?:GET|VERIFY)_|HOSTNAME_MISMATCH|EPROTO$)/;
 
-/** What Node says about a request that got no answer. */
+/** What Node reports about a request that got no answer. */
 export interface TransportError {
   readonly code: string | undefined;
   /** `connect`, `getaddrinfo`, `read`, ... */
@@ -362,8 +365,8 @@ export interface TransportError {
 }
 
 /**
- * The failure of a request at the transport. With `ECONNREFUSED`, a failed `connect` and the like nothing was
- * sent, and nothing with a certificate that is not accepted; with every other error the statement may have run and
+ * Returns the failure of a request at the transport level. With `ECONNREFUSED`, a failed `connect` and the like, or
+ * with a certificate that is not accepted, nothing was sent. With every other error the statement may have run and
  * only its answer is lost (`unknown`).
  */
 export function transportFailure({ code, syscall, message }: TransportError): Failure {
@@ -387,28 +390,30 @@ export function transportFailure({ code, syscall, message }: TransportError): Fa
   };
 }
 
-/** Whether something in front of the server answered in its place, so that the server itself may know of nothing. */
+/**
+ * Returns whether something in front of the server answered for it, so that the server itself may know nothing of it.
+ */
 export function isForeignPage({ name }: Failure): boolean {
   return name.startsWith('HTTP_');
 }
 
-/** The failure of something that this process needed before it sent anything, and had too little of. */
+/** Returns the failure for something that this process needed before it sent anything, and ran short of. */
 export function localFailure(shortage: string, message: string): Failure {
   const failure = ownFailure('LOCAL_SHORTAGE', 'transient', message);
   return { ...failure, neverStarted: true, shortage };
 }
 
-/** A failure that qrun itself finds: a cut body, a timeout, rows that are no rows. */
+/** Returns a failure that qrun itself detects: a cut body, a timeout, rows that are not rows. */
 export function ownFailure(name: string, kind: FailureKind, message: string): Failure {
   return { code: 0, name, kind, message, neverStarted: false, serverGone: false };
 }
 
 /**
- * The failure as it counts for the whole query when one of its statements met it.
+ * Returns the failure of a whole query when one of its statements failed.
  *
- * `changedBefore`: a statement before it was executed and may have changed data. `changes`: the one that failed
- * may change data. A passing failure of a query that may have changed something is `unknown`, because running
- * the file again could do its changes twice.
+ * `changedBefore`: an earlier statement was executed and may have changed data. `changes`: the one that failed may
+ * change data. A temporary failure of a query that may have changed something is `unknown`, because running the file
+ * again could make its changes twice.
  */
 export function failureOfQuery(
   failure: Failure,

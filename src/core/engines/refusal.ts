@@ -2,8 +2,8 @@ import { type Failure, isFromElsewhere, REFUSED_CODES } from './failure.js';
 import { isServerFull } from './retry.js';
 
 /**
- * Why a server, or what stands in front of it, takes no query of ours: it has too many (`full`), it does not accept
- * who we are (`credentials`), or what we may use is used up (`quota`). None of them says anything of a query.
+ * Why a server, or what is in front of it, accepts no query of ours: it has too many (`full`), it does not accept our
+ * credentials (`credentials`), or our quota is used up (`quota`). None of these says anything about a query.
  */
 export type Refusal = 'full' | 'credentials' | 'quota';
 
@@ -12,8 +12,8 @@ const QUOTA_EXCEEDED = 201;
 const LOGIN_PAGES: ReadonlySet<string> = new Set(['HTTP_401', 'HTTP_403', 'HTTP_407']);
 
 /**
- * The refusal that a failure is, or `undefined` where it is none. What a query was told by another server
- * (`remote(...)`, a shard) is its own trouble and no refusal.
+ * Returns the refusal that a failure stands for, or `undefined` if it is not one. What another server (`remote(...)`, a
+ * shard) told a query is the query's own problem and not a refusal.
  */
 export function refusalOf(failure: Failure): Refusal | undefined {
   if (isFromElsewhere(failure.message)) return undefined;
@@ -27,17 +27,18 @@ export function refusalOf(failure: Failure): Refusal | undefined {
 const INTERVAL = /\bfor (\d{1,10}) ?s(?:econds)?\b/;
 const END = /\bInterval will end at (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)/;
 const QUARTER_MS = 15 * 60_000;
-// Time zones go from UTC-12 to UTC+14.
+// Time zones range from UTC-12 to UTC+14.
 const EARLIEST_ZONE = -12 * 4;
 const LATEST_ZONE = 14 * 4;
-// Clocks of two machines, and the second in which the server cuts its time off.
+// Allows for the clocks of two machines, and for the server cutting its time to whole seconds.
 const SKEW_MS = 60_000;
 
 /**
- * Milliseconds until the interval of a used-up quota ends, as the server's text has it; `undefined` where it names
- * none. The text is in the server's own time zone, which it does not name: the zones (steps of 15 minutes) for which
- * the end lies within the length of the interval are looked at, that in which intervals begin at a multiple of their
- * length (the server's habit) is preferred, and else the earliest end is given.
+ * Returns the milliseconds until the interval of a used-up quota ends, according to the server's text; `undefined` if
+ * it names no end. The text is in the server's own time zone, which it does not name. All zones (in steps of 15
+ * minutes) are considered for which the end lies within the length of the interval. A zone in which intervals begin
+ * at a multiple of their length is preferred, because that is what servers do; otherwise the earliest end is
+ * returned.
  */
 export function quotaEndsInMs(message: string, nowMs: number): number | undefined {
   const end = END.exec(message);
@@ -54,7 +55,7 @@ export function quotaEndsInMs(message: string, nowMs: number): number | undefine
   const lengthMs = Number(INTERVAL.exec(message)?.[1] ?? Number.NaN) * 1000;
   let earliest: number | undefined;
   let past: number | undefined;
-  // From east to west: the further west the zone, the later the same reading of a clock.
+  // From east to west: the further west the zone, the later the same clock reading.
   for (let zone = LATEST_ZONE; zone >= EARLIEST_ZONE; zone -= 1) {
     const atMs = asUtcMs - zone * QUARTER_MS;
     const leftMs = atMs - nowMs;

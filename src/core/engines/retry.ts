@@ -6,30 +6,30 @@ export interface Backoff {
   readonly capMs: number;
 }
 
-// An overloaded server needs seconds, not milliseconds; half a minute is as long as a person waits gladly.
+// An overloaded server needs seconds, not milliseconds; half a minute is as long as a person waits willingly.
 const BACKOFF: Backoff = { baseMs: 500, capMs: 30_000 };
 
-/** Milliseconds to wait after the given attempt (from 1); `random` gives numbers in [0, 1). */
+/** Returns the milliseconds to wait after the given attempt (from 1); `random` returns numbers in [0, 1). */
 export function backoffMs(attempt: number, random: () => number, backoff: Backoff = BACKOFF): number {
   return random() * Math.min(backoff.capMs, backoff.baseMs * 2 ** Math.min(attempt - 1, 30));
 }
 
 /**
- * Whether a failed attempt may be followed by another: its failure may pass, and running the query twice does
- * no harm, because it changes nothing or because it surely never started.
+ * Returns whether a failed attempt may be followed by another: its failure may pass, and running the query twice does
+ * no harm, because the query changes nothing or certainly never started.
  */
 export function mayRetry(failure: Failure, readOnly: boolean): boolean {
   return failure.kind !== 'permanent' && (readOnly || failure.neverStarted);
 }
 
 // TOO_MANY_SIMULTANEOUS_QUERIES, USER_SESSION_LIMIT_EXCEEDED, SERVER_OVERLOADED, TCP_ and
-// HTTP_CONNECTION_LIMIT_REACHED (ErrorCodes.cpp), and what proxies say in their place.
+// HTTP_CONNECTION_LIMIT_REACHED (ErrorCodes.cpp), and what proxies answer instead.
 const FULL_CODES: ReadonlySet<number> = new Set([202, 700, 745, 749, 762]);
 const FULL_PAGES: ReadonlySet<string> = new Set(['HTTP_429', 'HTTP_503']);
 
 /**
- * Whether the server, or a proxy, turned a query away because it has too many, before it began: that says nothing of the
- * query, which may ask again as long as a lost server would be waited for.
+ * Returns whether the server or a proxy turned a query away before it began, because it has too many. That says nothing
+ * about the query, which may try again for as long as qrun would wait for a lost server.
  */
 export function isServerFull(failure: Failure): boolean {
   return failure.neverStarted && (FULL_CODES.has(failure.code) || FULL_PAGES.has(failure.name));

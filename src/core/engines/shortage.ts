@@ -1,23 +1,23 @@
-// What a system call says when the machine or this process has too little of something that comes back: too few
-// file descriptors (of the process, of the machine), memory, buffers.
+// What a system call returns when the machine or this process is short of something that becomes free again: file
+// descriptors (of the process or the machine), memory, buffers.
 const SHORT: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS']);
-// Causes can form a ring.
+// Causes can form a cycle.
 const MAX_CAUSES = 5;
 
-/** The code of a shortage of this process or machine that an error, or one that caused it, stands for. */
+/** Returns the code of the shortage of this process or machine behind an error or one of its causes. */
 export function shortageCode(error: unknown): string | undefined {
   let current = error;
   for (let depth = 0; depth < MAX_CAUSES && current instanceof Error; depth += 1) {
     const { code, syscall } = current as NodeJS.ErrnoException;
     if (typeof code === 'string' && SHORT.has(code)) return code;
-    // Of a fork: no process or thread more. Elsewhere it means "not now" and is nobody's shortage.
+    // From a fork: no more processes or threads. Elsewhere it means "not now" and is not a shortage.
     if (code === 'EAGAIN' && syscall?.startsWith('spawn')) return code;
     current = current.cause;
   }
   return undefined;
 }
 
-/** What to do about a shortage. */
+/** Returns what to do about a shortage. */
 export function shortageHint(code: string): string {
   if (code === 'EMFILE') {
     return 'this process has no file descriptor left: raise its limit (ulimit -n, LimitNOFILE=), or lower -P';
@@ -26,7 +26,8 @@ export function shortageHint(code: string): string {
     return 'the machine has no file descriptor left (sysctl fs.file-max): end other programs';
   if (code === 'ENOSPC') return 'free space there, lower -P, or choose another place with --log-dir';
   if (code === 'EADDRNOTAVAIL') return 'the machine has no local port left: lower -P, or end other programs';
-  if (code === 'EAGAIN') return 'no process or thread more may start: raise the limit (ulimit -u, TasksMax=)';
+  if (code === 'EAGAIN')
+    return 'no more processes or threads may start: raise the limit (ulimit -u, TasksMax=)';
   return 'the machine is short of memory: lower -P, or end other programs';
 }
 
@@ -34,7 +35,7 @@ export function shortageHint(code: string): string {
 const ENGINE_SHORTAGE = /^Code: \d+\. DB::ErrnoException: .*, errno: (12|23|24), strerror: /s;
 const OF_ERRNO: Readonly<Record<string, string>> = { 12: 'ENOMEM', 23: 'ENFILE', 24: 'EMFILE' };
 
-/** The same for the text of an error of ClickHouse: what the process it runs in had too little of. */
+/** Returns the same for an error text of ClickHouse: the shortage of the process that it runs in. */
 export function engineShortage(message: string): string | undefined {
   const errno = ENGINE_SHORTAGE.exec(message)?.[1];
   return errno === undefined ? undefined : OF_ERRNO[errno];

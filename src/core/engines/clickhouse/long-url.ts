@@ -1,23 +1,23 @@
 import type { Failure } from '../failure.js';
 
-// nginx takes request lines of 8 KiB, Node and the servers before 21.1 one of 16 KiB, later servers 1 MiB. A URL that
-// is shorter than half of the least of these is never too long.
+// nginx accepts request lines of 8 KiB, Node and servers before 21.1 accept 16 KiB, and later servers 1 MiB. A URL
+// shorter than half of the smallest limit is never too long.
 const NEVER_TOO_LONG_BYTES = 4 * 1024;
-// What servers and proxies answer then: 414, 431, and those (Poco's HTTP server among them) that know no better word.
+// What servers and proxies answer then: 414, 431, or (Poco's HTTP server among others) just 400.
 const TOO_LONG: ReadonlySet<string> = new Set(['HTTP_414', 'HTTP_431']);
 const BAD_REQUEST = 'HTTP_400';
 const FIELD_TOO_LONG = /HTML Form Exception: (?:Field value too long|URI too long)/i;
 
-/** What of a request is in its URL, or in the fields of its form, and how long the URL is in all. */
+/** The part of a request that is in its URL or in its form fields, and the length of the whole URL. */
 export interface RequestParts {
   readonly urlBytes: number;
   readonly pairs: Readonly<Record<string, string>>;
 }
 
 /**
- * The failure of a request whose URL, or one field of it, was too long for the server or a proxy, saying which part is
- * the largest and what helps; any other failure as it is. A connection that was cut may have other reasons, so that it
- * only gets a hint.
+ * Returns the failure of a request whose URL, or one of its fields, was too long for the server or a proxy, with the
+ * name of the largest part and what helps. Returns any other failure as it is. A lost connection may have other
+ * reasons, so it only gets a hint.
  */
 export function explainLongUrl(failure: Failure, parts: () => RequestParts): Failure {
   const { code, name, message } = failure;

@@ -1,5 +1,5 @@
-// Node's codes of what is wrong with a certificate (X509_V_ERR_* of OpenSSL without the prefix), and of alerts that the
-// other side sends.
+// Node's codes for what is wrong with a certificate (X509_V_ERR_* of OpenSSL without the prefix), and for alerts that
+// the other side sends.
 const HINTS: readonly (readonly [RegExp, string])[] = [
   [/CERT_HAS_EXPIRED/, 'it has to be renewed on the server, or the clock of this machine is wrong'],
   [/CERT_NOT_YET_VALID/, 'it is valid from a later time on: check the clock of this machine'],
@@ -16,8 +16,8 @@ const UNKNOWN_ISSUER =
   /DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE|CERT_SIGNATURE_FAILURE|CERT_UNTRUSTED/;
 
 /**
- * What to do about a certificate or a handshake that failed with this text of Node; `undefined` where nothing is known.
- * `hasCa`: certificates to trust were given (`--ca-file`).
+ * Returns what to do about a certificate or handshake that failed with this message of Node; `undefined` if nothing is
+ * known. `hasCa`: certificates to trust were given (`--ca-file`).
  */
 export function tlsHint(message: string, hasCa: boolean): string | undefined {
   if (OTHER_NAME.test(message)) {

@@ -6,13 +6,13 @@ export interface EmbeddedAccess {
   readonly network: boolean;
 }
 
-/** Nothing but the data: what is in force unless somebody allows more. */
+/** Nothing but the data: the default unless somebody allows more. */
 export const NO_ACCESS: EmbeddedAccess = { files: false, network: false };
 
-/** What a use of something outside takes: one of the two, both, or nothing that could be given. */
+/** What using something outside requires: one of the two, both, or nothing that can be granted. */
 export type AccessNeeded = 'files' | 'network' | 'both' | 'never';
 
-/** Whether `access` covers what is needed. */
+/** Returns whether `access` covers what is needed. */
 export function isAllowed(needed: AccessNeeded, { files, network }: EmbeddedAccess): boolean {
   if (needed === 'files') return files;
   if (needed === 'network') return network;
@@ -24,7 +24,7 @@ const words = (text: string): readonly string[] => text.split(/\s+/).filter(Bool
 // The names below are those of engine 26.7 (system.table_engines, system.database_engines, system.table_functions,
 // system.dictionary_sources, system.dictionary_layouts); a test compares them with what the engine lists.
 
-/** Engines that reach outside, and what each takes. */
+/** Engines that reach outside, and what each requires. */
 export const OUTSIDE_ENGINES: ReadonlyMap<string, AccessNeeded> = table({
   files: 'File FileLog SQLite EmbeddedRocksDB DeltaLakeLocal IcebergLocal PaimonLocal Filesystem',
   network: `GCS OSS AzureBlobStorage KeeperMap S3 MaterializedPostgreSQL PostgreSQL COSN Redis YTsaurus MongoDB
@@ -33,11 +33,11 @@ export const OUTSIDE_ENGINES: ReadonlyMap<string, AccessNeeded> = table({
     ReplicatedVersionedCollapsingMergeTree HDFS ReplicatedCollapsingMergeTree PaimonS3
     ReplicatedGraphiteMergeTree IcebergAzure DeltaLake ReplicatedMergeTree ReplicatedReplacingMergeTree Paimon
     PaimonHDFS RemoteSecure AzureQueue ReplicatedAggregatingMergeTree ArrowFlight Hive Replicated DataLakeCatalog`,
-  // They start programs, or run SQL that nobody has looked at.
+  // They start programs, or run SQL that nobody has checked.
   never: 'Executable ExecutablePool ODBC JDBC ArrowStream QueryRunner Backup',
 });
 
-/** Table functions that reach outside, and what each takes. */
+/** Table functions that reach outside, and what each requires. */
 export const OUTSIDE_FUNCTIONS: ReadonlyMap<string, AccessNeeded> = table({
   files: 'file filesystem sqlite deltaLakeLocal icebergLocal paimonLocal fileCluster icebergLocalCluster',
   network: `ytsaurus hudiCluster deltaLakeCluster paimonHDFSCluster paimonAzureCluster paimonS3Cluster
@@ -49,14 +49,14 @@ export const OUTSIDE_FUNCTIONS: ReadonlyMap<string, AccessNeeded> = table({
   never: 'odbc jdbc',
 });
 
-/** What dictionaries are filled from, and what each takes; two more keep to the data: `clickhouse` here and `null`. */
+/** Sources of dictionaries, and what each requires. Two more stay within the data: `clickhouse` here, and `null`. */
 export const OUTSIDE_SOURCES: ReadonlyMap<string, AccessNeeded> = table({
   files: 'file yamlregexptree',
   network: 'http mysql postgresql mongodb cassandra redis ytsaurus clickhouse',
   never: 'executable executable_pool library odbc jdbc',
 });
 
-/** Layouts of dictionaries that keep their data in a file of any name. */
+/** Dictionary layouts that keep their data in a file with any name. */
 export const FILE_LAYOUTS: ReadonlySet<string> = new Set(['ssd_cache', 'complex_key_ssd_cache']);
 
 function table(names: Readonly<Partial<Record<AccessNeeded, string>>>): ReadonlyMap<string, AccessNeeded> {
@@ -67,21 +67,21 @@ function table(names: Readonly<Partial<Record<AccessNeeded, string>>>): Readonly
   );
 }
 
-// By group, so that a version that divides one further is still one that can be opened. Without grant option: SQL
-// cannot give itself more. Not here: sources, named collections, users and roles, BACKUP, most of SYSTEM.
+// By group, so that a version that splits one into finer grants can still be opened. Without the grant option: SQL
+// cannot give itself more. Left out: sources, named collections, users and roles, BACKUP, and most of SYSTEM.
 const GRANTS = [
   'SHOW, SELECT, INSERT, ALTER, CREATE, DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE, CHECK, KILL QUERY, dictGet',
   'SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM VIEWS, SYSTEM FLUSH, SYSTEM DROP CACHE, SYSTEM RELOAD DICTIONARY',
 ];
-// Whoever may write every file of the user's can also end the process.
+// Whoever may write every file of the user can end the process anyway.
 const FILE_GRANTS = ['FILE, SQLITE, SYSTEM SHUTDOWN'];
 const NETWORK_GRANTS = [
   'CLUSTER, URL, REMOTE, S3, HDFS, AZURE, MYSQL, POSTGRES, MONGO, REDIS, KAFKA, NATS, RABBITMQ, YTSAURUS',
 ];
 
 /**
- * Settings that lead outside, and what each takes. In a query, in SET and in the user's settings the engine itself
- * refuses a value; in subqueries, views and dictionaries it does not look, so that their texts are looked at.
+ * Settings that lead outside, and what each requires. In a query, in SET and in the user's settings the engine itself
+ * refuses a value. In subqueries, views and dictionaries it does not check, so qrun checks their text.
  */
 export const GUARDED_SETTINGS: ReadonlyMap<string, AccessNeeded> = new Map([
   // Read as files, by any path.
@@ -93,14 +93,14 @@ export const GUARDED_SETTINGS: ReadonlyMap<string, AccessNeeded> = new Map([
   ['input_format_record_errors_file_path', 'files'],
   ['format_avro_schema_registry_url', 'network'],
   ['allow_experimental_ai_functions', 'network'],
-  // They make other statements of a text than those that were looked at.
+  // They make statements out of a string, and those are not the ones that were checked.
   ['allow_experimental_polyglot_dialect', 'both'],
   ['allow_experimental_eval_table_function', 'both'],
 ]);
 
 /**
- * The configuration of the engine: what its one user may do. `self` is the path by which the engine opens the file
- * with this text, which is also that of its users.
+ * Returns the engine's configuration: what its one user may do. `self` is the path by which the engine opens the file
+ * with this text, which is also the file of its users.
  */
 export function embeddedConfig(self: string, access: EmbeddedAccess): string {
   const grants = [
@@ -113,11 +113,11 @@ export function embeddedConfig(self: string, access: EmbeddedAccess): string {
     .map(([name]) => `<${name}><readonly/></${name}>`);
   return [
     '<clickhouse>',
-    // There is no program in a file: SQL can start none, whatever lies in the data directory.
+    // /dev/null is not a directory and holds no programs, so SQL can start none, whatever is in the data directory.
     '<user_scripts_path>/dev/null/</user_scripts_path>',
-    // Else a directory below /var/lib, whoever has made it.
+    // Otherwise it is a directory below /var/lib, whoever made that.
     '<dynamic_user_defined_executable_functions_path>/dev/null/</dynamic_user_defined_executable_functions_path>',
-    // Else the engine writes schemas into the current directory.
+    // Otherwise the engine writes schemas into the current directory.
     access.files ? '' : '<format_schema_path>/dev/null/</format_schema_path>',
     `<users_config>${escapeXml(self)}</users_config>`,
     `<profiles><default><constraints>${settings.join('')}</constraints></default></profiles>`,

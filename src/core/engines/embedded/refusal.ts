@@ -3,7 +3,7 @@ import { type Failure, ownFailure } from '../failure.js';
 import type { AccessNeeded } from './access.js';
 import { GUARDED_SETTINGS, OUTSIDE_ENGINES } from './access.js';
 
-/** The beginning of the engine's message where SQL uses the function file() although files are not allowed. */
+/** How the engine's message begins when SQL uses the function file() although files are not allowed. */
 export const FILE_FUNCTION_CLOSED = 'qrun has closed the function file()';
 
 const ACCESS_DENIED = 497;
@@ -15,18 +15,18 @@ const WAYS: Readonly<Record<AccessNeeded, string>> = {
   never: 'SQL may use it on a server only',
 };
 
-/** What takes the place of an OutsideUse in a message: `the engine URL is not allowed here: ...`. */
+/** Returns the message for an OutsideUse: `the engine URL is not allowed here: ...`. */
 export function refusalOf({ what, needed }: OutsideUse): string {
   return `${what} is not allowed here: ${WAYS[needed]}`;
 }
 
-/** The failure of a statement that qrun does not hand to the embedded engine; it never started. */
+/** Returns the failure of a statement that qrun does not pass to the embedded engine; it never started. */
 export function refusedFailure(use: OutsideUse): Failure {
   const failure = ownFailure('ACCESS_DENIED', 'permanent', refusalOf(use));
   return { ...failure, code: ACCESS_DENIED, neverStarted: true };
 }
 
-/** A failure as the embedded engine gave it, with what would allow it where that is why it failed. */
+/** Returns a failure of the embedded engine; if access was denied, with what would allow it. */
 export function explained(failure: Failure): Failure {
   const use = deniedUse(failure);
   if (use === undefined) return failure;
@@ -39,7 +39,7 @@ export function explained(failure: Failure): Failure {
   };
 }
 
-// It was called, with one argument or more, or stands where a table function does.
+// It was called with one or more arguments, or is used as a table function.
 const FUNCTION_OF_FILES = new RegExp(
   `${FILE_FUNCTION_CLOSED.replace('()', '\\(\\)')}|Function file expects 1 arguments|Unknown table function CAST\\b`,
 );
