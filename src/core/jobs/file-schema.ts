@@ -5,10 +5,10 @@ import { parseSize, SIZE_EXAMPLES } from '../text/bytes.js';
 const printable = (value: string): boolean => !/\p{Cc}/u.test(value);
 const value = scalar().transform(String);
 
-/** Whether a text is a size that a job can be capped at. */
+/** Returns whether a string is a size that can be a job's memory cap. */
 export const isSize = (size: string): boolean => (parseSize(size) ?? 0) > 0;
 
-/** What a jobs.toml may hold, by itself: what its parts must be to each other is asked where it is read. */
+/** What a jobs.toml may hold, part by part. The parser of jobs.toml checks how the parts fit together. */
 export const jobsSchema = z
   .strictObject({
     name: text().describe('Of the sweep: in labels, in the names of its jobs and of their files.'),

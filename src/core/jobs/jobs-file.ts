@@ -17,12 +17,12 @@ import { shortHash } from '../unit/fingerprint.js';
 import { logName, ownersOfOneFile, unitId } from '../unit/names.js';
 import { isSize, jobsSchema } from './file-schema.js';
 
-/** The content of a jobs.toml, checked. Values of the matrix and of `env` are texts. */
+/** The content of a jobs.toml, checked. Values of the matrix and of `env` are strings. */
 export interface JobsFile {
   readonly name: string;
-  /** The program and its arguments, with `{parameter}` where a value belongs. */
+  /** The program and its arguments, with `{parameter}` where a value goes. */
   readonly command: readonly string[];
-  /** As systemd takes it: `4G`. */
+  /** In systemd's notation: `4G`. */
   readonly memoryMax: string | undefined;
   /** As written; relative to the directory of jobs.toml. */
   readonly results: string | undefined;
@@ -30,13 +30,13 @@ export interface JobsFile {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** One combination of the matrix: a command with its parameters in it. */
+/** One combination of the matrix: a command with its parameters filled in. */
 export interface Job {
-  /** `<name>@k=v,...`: found by this name everywhere, in the labels of tasks and in every file name. */
+  /** `<name>@k=v,...`: the job's name everywhere, in the labels of tasks and in every file name. */
   readonly name: string;
   readonly parameters: Parameters;
   readonly command: readonly string[];
-  /** Hash of command, parameters and `env`: what decides whether a recorded end still counts. */
+  /** Hash of command, parameters and `env`. It decides whether a recorded end still counts. */
   readonly fingerprint: string;
 }
 
@@ -46,16 +46,16 @@ export interface ResolvedJobs {
   readonly sweep: string;
   /** Absolute; where every command starts. */
   readonly directory: string;
-  /** Absolute; where logs, checkpoints and states lie. */
+  /** Absolute; where logs, checkpoints and states are. */
   readonly results: string;
   readonly memory_max: string | null;
   readonly env: Readonly<Record<string, string>>;
   readonly jobs: readonly Job[];
 }
 
-/** The files of a job; no other job has one of them. */
+/** The files of a job. They belong to no other job. */
 export interface JobFiles {
-  /** What its runs printed. */
+  /** The output of its runs. */
   readonly log: string;
   readonly checkpoint: string;
   /** Its runs: who, when, how they ended. */
@@ -66,10 +66,10 @@ const NAME = /^[A-Za-z_]\w*$/;
 const OWN_VARIABLE = /^QRUN_(PARAM_.*|JOB|CHECKPOINT|COMMAND_ID)$/;
 
 /**
- * Checks what a jobs.toml holds; `file` stands in messages.
+ * Returns the checked content of a jobs.toml; `file` is its name in messages.
  *
- * Errors: QrunError `CONFIG` with all problems at once: unknown keys, wrong values, `{x}` without a parameter,
- * jobs that would share a name, and everything that looks like a secret, whose value is not repeated.
+ * Errors: QrunError `CONFIG` with all problems at once: unknown keys, wrong values, `{x}` without a parameter, jobs
+ * that would share a name, and everything that looks like a secret. The value of a secret is not repeated.
  */
 export function parseJobsFile(values: Readonly<Record<string, unknown>>, file: string): JobsFile {
   const result = jobsSchema.safeParse(values, WRONG_TYPE);
@@ -89,10 +89,10 @@ export function parseJobsFile(values: Readonly<Record<string, unknown>>, file: s
 }
 
 /**
- * The jobs of a checked file, in the order of the matrix. Paths are absolute. Same inputs, same result.
+ * Returns the jobs of a checked file, in the order of the matrix. Paths are absolute. Same inputs, same result.
  *
- * Errors: QrunError `CONFIG` when two jobs would share a name or a file (also where a disk does not tell upper from
- * lower case), or when `memoryMax`, which goes before that of the file, is no size.
+ * Errors: QrunError `CONFIG` when two jobs would share a name or a file (also on a disk that does not distinguish upper
+ * from lower case), or when `memoryMax`, which overrides that of the file, is not a size.
  */
 export function resolveJobs(
   file: JobsFile,
@@ -124,7 +124,7 @@ export function resolveJobs(
   return resolved;
 }
 
-// Whatever disk this one is on: the file may be used on another machine.
+// On any disk: the file may be used on another machine.
 function refuseCollisions(jobs: readonly Job[]): void {
   const files = jobs.map(({ name }) => [name, jobFiles(name).log] as const);
   const problems = ownersOfOneFile(files, true).map(([one, other]) => `${one} and ${other}`);
@@ -135,32 +135,32 @@ function refuseCollisions(jobs: readonly Job[]): void {
   });
 }
 
-/** The names of a job's files, each carrying every parameter. */
+/** Returns the names of a job's files; each contains every parameter. */
 export function jobFiles(job: string): JobFiles {
   const base = logName(job, shortHash).replace(/\.ndjson$/, '');
   return { log: `${base}.log`, checkpoint: `${base}.checkpoint.json`, state: `${base}.runs` };
 }
 
-/** What a job's command finds in its environment besides `env`; `checkpoint` is an absolute path. */
+/** Returns what a job's command finds in its environment besides `env`; `checkpoint` is an absolute path. */
 export function jobVariables(job: Job, checkpoint: string): Record<string, string> {
   const parameters = Object.entries(job.parameters).map(([name, value]) => [parameterVariable(name), value]);
   return { ...Object.fromEntries(parameters), QRUN_JOB: job.name, QRUN_CHECKPOINT: checkpoint };
 }
 
 /**
- * The file name of resolved jobs, from their content: other content, other name, so that what a queued task
- * was given can never change.
+ * Returns the file name of resolved jobs, made from their content. Other content has another name, so that what a
+ * queued task was given can never change.
  */
 export function resolvedName(content: string): string {
   return `${shortHash(content)}.json`;
 }
 
-/** Resolved jobs as they are stored. */
+/** Returns resolved jobs as they are stored. */
 export function encodeResolved(jobs: ResolvedJobs): string {
   return `${JSON.stringify(jobs)}\n`;
 }
 
-/** Reads what {@link encodeResolved} made; `undefined` when it is something else. */
+/** Reads what {@link encodeResolved} returned; `undefined` for anything else. */
 export function decodeResolved(content: string): ResolvedJobs | undefined {
   try {
     const jobs = JSON.parse(content) as Partial<ResolvedJobs> | null;
@@ -198,14 +198,14 @@ function issueLines(issue: z.core.$ZodIssue): string[] {
   return [`${at.replace(/^\./, '')}: ${missing ? `${issue.message} (it is missing)` : issue.message}`];
 }
 
-// Everything that follows a table header in TOML belongs to that table, so that this is the usual mistake.
+// In TOML, everything after a table header belongs to that table, so this is the usual mistake.
 function misplaced(key: string): string {
   return key.startsWith('QRUN_') || looksSecret(key) ? ' (variables are for [env])' : '';
 }
 
 type Checked = z.output<typeof jobsSchema>;
 
-/** What is wrong with values that have the right shape. */
+/** Returns what is wrong with values that have the right shape. */
 function meaningProblems({ name, command, matrix, env }: Checked): string[] {
   const problems: string[] = [];
   try {
@@ -236,8 +236,8 @@ function repeated(values: readonly string[]): Set<string> {
   return new Set(values.filter(value => seen.has(value) || !seen.add(value)));
 }
 
-// Judged before the jobs are made: each has a command of its own, in which any parameter may stand any number of times,
-// and a fingerprint over command and environment.
+// Checked before the jobs are made: each has its own command, in which any parameter may occur any number of times, and
+// a fingerprint over command and environment.
 function lengthProblems(
   command: Checked['command'],
   matrix: Checked['matrix'],
@@ -252,7 +252,7 @@ function lengthProblems(
   const each =
     lengthOf(command) + lengthOf(Object.values(env)) + inserted.reduce((total, length) => total + length, 0);
   const characters = countCombinations(matrix) * each + countCharacters(matrix);
-  // Too many combinations have been said already.
+  // Too many combinations have already been reported.
   if (characters <= MAX_CHARACTERS || countCombinations(matrix) > MAX_COMBINATIONS) return [];
   return [
     `command, matrix, env: all jobs have up to ${characters} characters together; ${MAX_CHARACTERS} are the limit`,

@@ -1,4 +1,4 @@
 export { jobsSchema as schema } from './file-schema.js';
 
-/** That it is of a file that people write. */
+/** Marks the schema of a file that people write. */
 export const isInput = true;

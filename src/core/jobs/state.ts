@@ -4,15 +4,15 @@ import type { jobEnd, jobStart } from './job-runs.schema.js';
 /** Written when a run of a job begins, before its command starts. Times are ISO 8601, UTC. */
 export interface JobStart extends Output<typeof jobStart> {}
 
-/** Written when a command has ended; a start without an end is a run that was killed, or that still runs. */
+/** Written when a command has ended. A start without an end is a run that was killed or is still running. */
 export interface JobEnd extends Output<typeof jobEnd> {}
 
 /** One line of a job's state. */
 export type JobEntry = JobStart | JobEnd;
 
 /**
- * `done`: its last run has the present fingerprint and ended with 0. `failed`: it ended otherwise. `interrupted`:
- * it was stopped or killed, or still runs. `changed`: it was a run of another command, parameters or environment.
+ * `done`: its last run has the current fingerprint and ended with 0. `failed`: it ended otherwise. `interrupted`: it
+ * was stopped or killed, or is still running. `changed`: it was a run of another command, parameters or environment.
  * `new`: there was none.
  */
 export type JobPhase = (typeof JOB_PHASES)[number];
@@ -20,19 +20,19 @@ export type JobPhase = (typeof JOB_PHASES)[number];
 /** All phases. */
 export const JOB_PHASES = ['done', 'failed', 'interrupted', 'changed', 'new'] as const;
 
-/** What the recorded runs of a job amount to. */
+/** The result of all recorded runs of a job. */
 export interface JobVerdict {
   readonly phase: JobPhase;
-  /** The last run; `end` only when it ended. */
+  /** The last run; `end` only if it ended. */
   readonly start: JobStart | undefined;
   readonly end: JobEnd | undefined;
-  /** Runs so far with the present fingerprint. */
+  /** Runs so far with the current fingerprint. */
   readonly attempts: number;
 }
 
 /**
- * Judges a job on its final state: the last run decides, however an earlier one ended, and only what was recorded
- * of that run itself counts; nothing is read from what it printed.
+ * Judges a job by its final state. The last run decides, however an earlier one ended. Only what was recorded of that
+ * run itself counts; nothing is read from its output.
  */
 export function judgeJob(entries: readonly JobEntry[], fingerprint: string): JobVerdict {
   const starts = entries.filter((entry): entry is JobStart => entry.event === 'start');
@@ -50,20 +50,22 @@ function phaseOf(start: JobStart, end: JobEnd | undefined, fingerprint: string):
 }
 
 /**
- * Whether a job is to run: everything but `done`; with `rerunBefore` (ISO 8601, UTC) also what was done in a run
- * that began before that time, so that a repetition that was interrupted goes on and does not begin again.
+ * Returns whether a job must run: everything but `done`; with `rerunBefore` (ISO 8601, UTC) also what was done in a run
+ * that began before that time. An interrupted repetition therefore continues instead of beginning again.
  */
 export function isJobDue({ phase, start }: JobVerdict, rerunBefore: string | undefined): boolean {
   return phase !== 'done' || (rerunBefore !== undefined && (start?.at ?? '') < rerunBefore);
 }
 
-/** Whether a run must not go on from what the last one saved: that belongs to other inputs, or to a finished run. */
+/**
+ * Returns whether a run must ignore what the last one saved, because that belongs to other inputs or a finished run.
+ */
 export function startsAfresh({ phase, start }: JobVerdict, rerunBefore: string | undefined): boolean {
   if (phase === 'new') return false;
   return phase === 'changed' || (rerunBefore !== undefined && (start?.at ?? '') < rerunBefore);
 }
 
-/** Reads one line of a state; `undefined` for what is no such line, such as the torn end of a killed run. */
+/** Reads one line of a state; `undefined` for anything else, such as the torn end of a killed run. */
 export function parseJobEntry(line: string): JobEntry | undefined {
   let entry: Partial<JobStart | JobEnd> | null;
   try {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { count, named, strings } from '../schema.js';
 import { cannotRun } from '../unit/unit.schema.js';
 
-/** How a unit stands, the best first; see `Verdict` of audit.ts. */
+/** The state of a unit, from best to worst; see `Verdict` in audit.ts. */
 export const verdict = z
   .enum(['complete', 'errors', 'incomplete', 'inconsistent'])
   .describe(

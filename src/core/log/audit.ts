@@ -8,7 +8,7 @@ import { AuditedLog, type Standing } from './scan/index.js';
 export interface ExpectedQuery {
   readonly name: string;
   readonly fingerprint: string;
-  /** Rows that a normal result must have, where the file or the caller says so. */
+  /** Rows that a normal result must have, if the file or the caller says so. */
   readonly rows: number | undefined;
 }
 
@@ -16,14 +16,14 @@ export interface ExpectedQuery {
 export interface OtherFiles {
   /** Files that cannot run as they are now, with each of their problems. */
   readonly cannotRun: readonly CannotRun[];
-  /** Files that hold only comments or nothing: no queries. */
+  /** Files that hold only comments or nothing. They are not queries. */
   readonly noStatement: readonly string[];
-  /** Queries that the selection left out, and that the log holds nothing of. */
+  /** Queries that the selection left out and of which the log holds nothing. */
   readonly leftOut: number;
 }
 
 /**
- * `complete`: every query has one whole, present result. `errors`: the same, but some stand as error.
+ * `complete`: every query has one whole, current result. `errors`: the same, but some are recorded as errors.
  * `incomplete`: results are missing or stale, or files cannot run. `inconsistent`: the log holds what it must not hold.
  */
 export type Verdict = Output<typeof verdict>;
@@ -34,34 +34,34 @@ export type NormalTerm = Output<typeof normalTerms>[number];
 /** What an audit found. Lists hold query names; offsets are bytes in the log. */
 export interface AuditReport extends Output<typeof report> {}
 
-/** What the comparison alone says: which settings it was about, its caller knows. */
+/** What the comparison alone finds; its caller knows which settings it was about. */
 export type AuditFindings = Omit<AuditReport, 'settings' | 'last_run'>;
 
 const NO_OTHERS: OtherFiles = { cannotRun: [], noStatement: [], leftOut: 0 };
 
 /**
- * Compares the logs of a unit, read one after the other, with the queries that it has. Pure: neither the order of the
- * queries nor that of the logs, nor the time, plays a part. Of the states that a query has in several logs the one with
- * the highest run id is its final state, because run ids begin with the time; settled with the same fingerprint in
- * another log, it is there twice.
+ * Compares the logs of a unit, read one after the other, with the queries that it has. Pure: the order of the
+ * queries, the order of the logs and the time do not matter. If several logs hold a state of a query, the one with
+ * the highest run id is final, because run ids begin with the time. A query that is settled with the same fingerprint
+ * in another log is there twice.
  */
 export class Audit {
   readonly #logs: AuditedLog[] = [];
 
-  /** Returns what a log is to be scanned into; once it was read, call its `end`. */
+  /** Returns the object into which a log is scanned; call its `end` once the log has been read. */
   begin(log: string): AuditedLog {
     const found = new AuditedLog(log);
     this.#logs.push(found);
     return found;
   }
 
-  /** The fingerprint of a query's newest group; `undefined` unless any group of it is whole. */
+  /** Returns the fingerprint of a query's newest group; `undefined` unless at least one of its groups is whole. */
   fingerprintOf(query: string): string | undefined {
     const isWhole = this.#logs.some(log => log.hasWhole(log.find(query)));
     return isWhole ? this.#standing(query)?.state.fingerprint : undefined;
   }
 
-  /** The comparison with what the unit has; all logs must have been read. */
+  /** Returns the comparison with what the unit has. All logs must have been read. */
   report(
     unit: string,
     log: string,
@@ -101,7 +101,7 @@ export class Audit {
         foundLines += standing.partial.found;
         continue;
       }
-      // The question that a run asks, so that what is due there is not complete here.
+      // The same question that a run asks, so that what is due there is not complete here.
       const reason = planQuery(state, query.fingerprint, 'errors');
       if (reason === 'changed') {
         stale.push(query.name);
@@ -160,7 +160,8 @@ export class Audit {
     };
   }
 
-  // How a query stands in all logs together. Marks it as known, and counts what its state in other logs is then.
+  // Returns how a query stands in all logs together. Marks it as known, and counts what its states in the other logs
+  // are.
   #standing(
     query: string,
     known?: readonly Uint8Array[],
@@ -193,7 +194,7 @@ export class Audit {
   }
 }
 
-// The later of two states in different logs, with what the other one is beside it: the same once more, or replaced.
+// Returns the later of two states in different logs, and records what the other one is: the same again, or replaced.
 function together(one: Standing, other: Standing, superseded: { groups: number; lines: number }): Standing {
   const [final, older] = one.state.run < other.state.run ? [other, one] : [one, other];
   const copied = final.state.run === older.state.run && final.attempt === older.attempt;
@@ -215,7 +216,7 @@ function together(one: Standing, other: Standing, superseded: { groups: number; 
   return { ...final, again };
 }
 
-/** The formula with its numbers: `290 = 95 x 3 + 5 x 1 + 0 x 1`; one term for each width of normal results. */
+/** Returns the formula with its numbers: `290 = 95 x 3 + 5 x 1 + 0 x 1`; one term for each width of normal results. */
 export function formula(
   report: Pick<AuditReport, 'normal' | 'skipped' | 'errors' | 'expected_lines'>,
 ): string {

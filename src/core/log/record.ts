@@ -1,6 +1,6 @@
 import type { Outcome, Parameters, QueryError, QueryStats } from '../model.js';
 
-/** Version of the record format; a log with a higher one is refused. It stands in the sidecar of runs. */
+/** Version of the record format; a log with a higher one is refused. The sidecar of runs holds it. */
 export const RECORD_SCHEMA_VERSION = 1;
 
 /** Length of a fingerprint: 16 hexadecimal digits, 64 bits of SHA-256. */
@@ -14,7 +14,7 @@ export interface GroupHead {
   /** Number of the attempt that ended, from 1. */
   readonly attempt: number;
   readonly run: string;
-  /** Recorded on purpose although the query was settled (`--rerun all`): supersedes the group before it. */
+  /** Recorded on purpose although the query was settled (`--rerun all`); replaces the group before it. */
   readonly rerun: boolean;
   readonly queryId: string;
   /** Start of the attempt, milliseconds since the epoch. */
@@ -30,7 +30,7 @@ export type RowlessOutcome =
 
 const NEWLINE = 10;
 
-/** The bytes of the one record of a skipped or failed query, with its newline. */
+/** Returns the bytes of the single record of a skipped or failed query, with its newline. */
 export function encodeRowless(head: GroupHead, result: RowlessOutcome): Buffer {
   const { before, middle, rest } = envelope(head, 1, result.outcome);
   const end =
@@ -43,12 +43,11 @@ function errorJson({ code, name, kind, message }: QueryError): string {
 }
 
 /**
- * Turns the rows of a normal result into records, without parsing them: the row's own bytes are spliced in.
+ * Turns the rows of a normal result into records without parsing them: the row's own bytes are spliced in.
  *
- * Feed the result's bytes in order, in any pieces. Each call returns the bytes of the records that are complete
- * so far, as pieces that may alias this and earlier chunks, which must therefore not be used again; after the
- * last piece all `rows` records were given, which `finish` checks. Memory: the longest row, where it is cut
- * between pieces.
+ * Pass the result's bytes in order, in pieces of any size. Each call returns the bytes of the records that are complete
+ * so far, as pieces that may alias this and earlier chunks; do not reuse the chunks. After the last piece all `rows`
+ * records were returned, which `finish` checks. Memory: the longest row that is cut between pieces.
  */
 export class RecordEncoder {
   readonly #before: Buffer;
@@ -69,7 +68,7 @@ export class RecordEncoder {
     this.#rest = Buffer.from(`${rest},"row":`);
   }
 
-  /** The record bytes that a further piece of the result completes. */
+  /** Returns the record bytes that a further piece of the result completes. */
   encode(chunk: Buffer): Buffer[] {
     const pieces: Buffer[] = [];
     let from = 0;
@@ -99,7 +98,7 @@ export class RecordEncoder {
     return pieces;
   }
 
-  /** Throws when the result was not the announced number of whole rows: its records must not be kept. */
+  /** Throws if the result did not have the announced number of whole rows; its records must not be kept then. */
   finish(): void {
     if (this.#part === this.#rows && this.#rows > 0 && this.#cutBytes === 0) return;
     throw new Error(`a result of ${this.#rows} rows gave ${this.#part} whole ones`);
@@ -109,9 +108,9 @@ export class RecordEncoder {
 const RECORD_END = Buffer.from('}\n');
 
 /**
- * The texts of which a group's records are made: `before` + part + `middle` + number of bytes that follow up to the
- * newline + `rest` + their end. The order of the keys up to `rest_bytes` is what the scanner reads without parsing,
- * and that number lets it see a line that was torn and glued to another.
+ * Returns the strings that a group's records consist of: `before` + part + `middle` + number of bytes that follow up to
+ * the newline + `rest` + the end of each record. The scanner reads the keys up to `rest_bytes` in this order without
+ * parsing. The number lets it detect a line that was torn and joined to another.
  */
 export function envelope(
   head: GroupHead,
@@ -129,7 +128,7 @@ export function envelope(
   };
 }
 
-/** `,"stats":{...}`, or nothing where there are none. */
+/** Returns `,"stats":{...}`, or nothing if there are none. */
 export function statsField(stats: QueryStats | undefined): string {
   if (stats === undefined) return '';
   const json = JSON.stringify(stats);
@@ -142,19 +141,19 @@ const runJson = remembered((run: string) => JSON.stringify(run));
 const parametersField = remembered((parameters: Parameters) =>
   Object.keys(parameters).length === 0 ? '' : `,"params":${sortedJson(parameters)}`,
 );
-// Up to the point before the milliseconds; from second to second.
+// The time up to the point before the milliseconds, kept for as long as the second is the same.
 const isoSecond = remembered((second: number) => new Date(second * 1000).toISOString().slice(0, -4));
 
-/** As `Date.toISOString`, in a fifth of its time. */
+/** Returns the same as `Date.toISOString` in a fifth of its time. */
 function isoTime(ms: number): string {
   const whole = Math.trunc(ms);
   const rest = whole % 1000;
-  // Before 1970, which only a clock that was never set says.
+  // Before 1970: only a clock that was never set says that.
   if (rest < 0) return new Date(whole).toISOString();
   return `${isoSecond((whole - rest) / 1000)}${rest < 10 ? '00' : rest < 100 ? '0' : ''}${rest}Z`;
 }
 
-// A function that keeps its last answer.
+// Returns a function that keeps its last answer.
 function remembered<T>(of: (value: T) => string): (value: T) => string {
   let last: { readonly value: T; readonly text: string } | undefined;
   return value => {

@@ -2,13 +2,13 @@ import { QrunError } from '../errors.js';
 import { RECORD_SCHEMA_VERSION } from './record.js';
 import type { OtherLines } from './scan/index.js';
 
-// As far as a hint shows a damaged line.
+// How much of a damaged line a hint shows.
 const SHOWN_BYTES = 400;
 
 /**
- * Returns what refuses a log that a run must not append to, for the scan that reads it: each method throws QrunError
- * `LOG_FOREIGN` for a record of another unit, `LOG_SCHEMA` for one of a later version, `LOG_DAMAGED` for a line that is
- * not JSON. Lines of JSON that belong to no unit are passed over.
+ * Returns the handlers that refuse a log to which a run must not append, for the scan that reads it. Each method throws
+ * QrunError: `LOG_FOREIGN` for a record of another unit, `LOG_SCHEMA` for one of a later version, `LOG_DAMAGED` for a
+ * line that is not JSON. Lines of JSON that belong to no unit are ignored.
  */
 export function refusals(path: string, unit: string): OtherLines {
   return {

@@ -1,13 +1,13 @@
 /**
- * How deep arrays and objects of a row may lie in each other. ClickHouse reads and makes up to 1,000 levels
- * (`max_parser_depth`, `input_format_json_max_depth`), and so does Python's json; a row stands one level deeper in its
- * record, and readers that recurse need room for themselves.
+ * How deep arrays and objects of a row may nest. ClickHouse reads and writes up to 1,000 levels (`max_parser_depth`,
+ * `input_format_json_max_depth`), and so does Python's json. A row is one level deeper in its record, and readers that
+ * recurse need some room of their own.
  */
 export const MAX_ROW_DEPTH = 512;
 
 /**
- * How long a row may be, in bytes. One row is held in memory while its record is written, and a text of V8 ends at
- * 512 MiB (v8::String::kMaxLength): a longer one could be recorded and not be read again.
+ * How long a row may be, in bytes. One row is held in memory while its record is written, and a V8 string ends at 512
+ * MiB (v8::String::kMaxLength): a longer row could be recorded but not read again.
  */
 export const MAX_ROW_BYTES = 256 * 1024 * 1024;
 
@@ -15,7 +15,7 @@ export const MAX_ROW_BYTES = 256 * 1024 * 1024;
 export interface RowFault {
   /** What is wrong and where. */
   readonly reason: string;
-  /** It is a row, and longer than {@link MAX_ROW_BYTES}. */
+  /** It is a row, but longer than {@link MAX_ROW_BYTES}. */
   readonly isTooLong: boolean;
 }
 
@@ -24,7 +24,7 @@ const SPACE = 32;
 const CLOSE_BRACKET = 93;
 const CLOSE_BRACE = 125;
 
-// What may stand at the next byte. A state is four times one of these, and one of the places below.
+// What may come at the next byte. A state is four times one of these, plus one of the places below.
 const TEXT = 0;
 const DIGITS = 1;
 const FRACTION = 2;
@@ -39,7 +39,7 @@ const FIRST_VALUE = 10;
 const AFTER = 11;
 const END = 12;
 const ESCAPE = 13;
-// Four hexadecimal digits, and those of the second half of a pair.
+// Four hexadecimal digits, and those of the second half of a surrogate pair.
 const HEX_1 = 14;
 const HEX_2 = 15;
 const HEX_3 = 16;
@@ -55,17 +55,17 @@ const MINUS = 25;
 const POINT = 26;
 const EXPONENT = 27;
 const EXPONENT_SIGN = 28;
-// The rest of true, false and null. Behind the n of null; nan begins as well as it does.
+// The remaining letters of true, false and null. NULL_U is the state after the n of null; nan begins in the same way.
 const LITERALS = 29;
 const NULL_U = LITERALS + 'rue'.length + 'alse'.length;
-// What more is to be done than to go on.
+// What has to be done besides going to the next state.
 const OPEN_OBJECT = NULL_U + 'ull'.length;
 const OPEN_ARRAY = OPEN_OBJECT + 1;
 const CLOSE = OPEN_OBJECT + 2;
 const ROW = OPEN_OBJECT + 3;
 const BAD = OPEN_OBJECT + 4;
 
-// Where a state is: in an array, in an object, in a key of one.
+// Where a state is: in an array, in an object, or in a key of one.
 const IN_ARRAY = 0;
 const IN_OBJECT = 1;
 const IN_KEY = 2;
@@ -80,10 +80,10 @@ const WHAT_BELONGS: Readonly<Record<number, string>> = {
   [ESCAPE]: 'one of "\\/bfnrtu',
 };
 
-// In the states before it, one byte after the other is of the same kind.
+// States before this one expect runs of bytes of the same kind.
 const FIRST_WITHOUT_RUN = ZERO * 4;
 const FIRST_ACTION = OPEN_OBJECT * 4;
-// NEXT[state * 256 + byte]: the next state, or what is to be done.
+// NEXT[state * 256 + byte]: the next state, or an action.
 const NEXT = transitions();
 
 function transitions(): Uint8Array {
@@ -107,7 +107,7 @@ function transitions(): Uint8Array {
     on(HEX_2, hex, HEX_3);
     on(HEX_3, hex, HEX_4);
     on(HEX_4, hex, TEXT);
-    // Half of a pair is nothing that every reader takes. The second half alone begins with d and c to f.
+    // Not every reader accepts half of a pair. A second half begins with d and then c to f.
     on(HEX_2_OF_D, '01234567', HEX_3);
     on(HEX_2_OF_D, '89abAB', HIGH_3);
     on(HIGH_3, hex, HIGH_4);
@@ -139,7 +139,7 @@ function transitions(): Uint8Array {
     for (const state of [ZERO, DIGITS, FRACTION]) on(state, 'eE', EXPONENT);
     on(EXPONENT, '+-', EXPONENT_SIGN);
     for (const state of [EXPONENT, EXPONENT_SIGN, EXPONENT_DIGITS]) on(state, digits, EXPONENT_DIGITS);
-    // What is behind a number ends it.
+    // Whatever comes after a number ends it.
     for (const state of [AFTER, ZERO, DIGITS, FRACTION, EXPONENT_DIGITS]) {
       on(state, ' ', AFTER);
       on(state, ',', place === IN_OBJECT ? KEY : VALUE);
@@ -169,8 +169,8 @@ function transitions(): Uint8Array {
   return next;
 }
 
-// Four bytes at once, where the highest bit of each tells what it is. Above the first that is told others may be told
-// without reason, because a subtraction borrowed from them: only the first counts.
+// Tests four bytes at once: the highest bit of each byte marks a hit. Bytes above the first hit may be marked wrongly,
+// because a subtraction borrowed from them, so only the first hit counts.
 const EACH_HIGHEST = 0x80808080 | 0;
 const EACH_01 = 0x01010101;
 const EACH_02 = 0x02020202;
@@ -179,44 +179,44 @@ const EACH_30 = 0x30303030;
 const EACH_46 = 0x46464646;
 const EACH_BACKSLASH = 0x5c5c5c5c;
 
-// A slice is over soon, so that V8 has seen all of its code, the end too, before it compiles it: what it compiles
-// earlier is thrown away again, for tens of milliseconds.
+// A slice is short, so that V8 has seen all of its code, including its end, before compiling it. What V8 compiles
+// earlier it discards again, which costs tens of milliseconds.
 const SLICE_BYTES = 4096;
-// A shorter one is not worth a view.
+// A shorter slice is not worth a view.
 const LEAST_VIEW_BYTES = 128;
 const NO_VIEW = new DataView(new ArrayBuffer(0));
 
 /**
- * Proves, byte for byte, that an answer is rows: lines of one JSON object each (RFC 8259) with a newline behind it
- * and nothing else, so that a row spliced into a record is its value and nothing more.
+ * Proves, byte by byte, that an answer consists of rows: lines of one JSON object each (RFC 8259), each with a newline
+ * after it, and nothing else. A row spliced into a record is therefore its value and nothing more.
  *
- * Stricter than JSON in what no server writes and some reader does not survive: no white space but blanks, no half of
- * a surrogate pair, at most {@link MAX_ROW_DEPTH} levels and {@link MAX_ROW_BYTES}. A key may stand twice. That bytes
- * above 0x7f are UTF-8 is for the caller to prove; {@link sawNonAscii} says whether there are any.
+ * Stricter than JSON in what no server writes and some readers do not survive: no white space but blanks, no half of
+ * a surrogate pair, at most {@link MAX_ROW_DEPTH} levels and {@link MAX_ROW_BYTES}. A key may occur twice. The caller
+ * must prove that bytes above 0x7f are UTF-8; {@link sawNonAscii} says whether there are any.
  *
- * Pieces may be cut anywhere. Linear in time, and of constant memory.
+ * Pieces may be cut anywhere. Linear time, constant memory.
  */
 export class RowProof {
   /**
-   * V8 forgets the layout of a class that has no objects, and throws away what it has compiled for it: where garbage
-   * is collected between two answers, all would be compiled anew for each of them. So there is always one.
+   * V8 forgets the layout of a class without objects and discards the code it has compiled for it. If garbage was
+   * collected between two answers, all of it would be compiled again for each answer. So one object always exists.
    */
   static readonly kept = new RowProof();
   #state = START * 4;
-  // How many arrays and objects are open in the row, and where each of them stands.
+  // How many arrays and objects are open in the row, and what each of them is in.
   #depth = 0;
   #around: Uint8Array | undefined;
-  // Of the open row, in the pieces before.
+  // Bytes of the open row in earlier pieces.
   #bytesBefore = 0;
   #rows = 0;
   #sawNonAscii = false;
 
-  /** Rows that are whole. */
+  /** The number of complete rows. */
   get rows(): number {
     return this.#rows;
   }
 
-  /** Whether a row has begun that is not whole yet. */
+  /** Whether a row has begun and is not complete yet. */
   get isOpen(): boolean {
     return this.#state !== START * 4;
   }
@@ -226,7 +226,7 @@ export class RowProof {
     return this.#sawNonAscii;
   }
 
-  /** What is wrong with the next piece, or `undefined`; after a fault the proof is of no use any more. */
+  /** Returns what is wrong with the next piece, or `undefined`. After a fault the proof must not be used again. */
   take(bytes: Buffer): RowFault | undefined {
     this.#sawNonAscii = false;
     const { length } = bytes;
@@ -238,9 +238,8 @@ export class RowProof {
     return undefined;
   }
 
-  // Most of an answer is texts and digits, which are gone over by four bytes at once; all else is one look into a
-  // table for each byte. That this is little code counts as much as that it is fast code: V8 compiles it while the
-  // first large answer arrives.
+  // Most of an answer is strings and digits, which are read four bytes at a time; everything else is one table lookup
+  // per byte. Little code matters as much as fast code, because V8 compiles it while the first large answer arrives.
   #slice(bytes: Buffer): RowFault | undefined {
     const { length } = bytes;
     const isLong = length >= LEAST_VIEW_BYTES;
@@ -257,7 +256,7 @@ export class RowProof {
           while (at <= lastFour) {
             const four = view.getInt32(at, true);
             seen |= four;
-            // With this bit turned, control bytes stay below 0x20, and a quote is 0x20.
+            // With this bit flipped, control bytes stay below 0x20, and a quote is 0x20.
             const turned = four ^ EACH_02;
             const slashes = four ^ EACH_BACKSLASH;
             const stop = (((turned - EACH_21) & ~turned) | ((slashes - EACH_01) & ~slashes)) & EACH_HIGHEST;
@@ -270,7 +269,7 @@ export class RowProof {
         } else {
           while (at <= lastFour) {
             const four = view.getInt32(at, true);
-            // Below 0 or above 9; the sum alone would miss what is above 0xb9, the difference does not.
+            // Below 0 or above 9. The sum alone would miss bytes above 0xb9; the difference does not.
             const stop = ((four - EACH_30) | (four + EACH_46)) & EACH_HIGHEST;
             if (stop !== 0) {
               at += bytesBefore(stop);
@@ -326,7 +325,7 @@ export class RowProof {
         `${place} is in a number that JSON does not have, such as nan or inf (--set output_format_json_quote_denormals=1 makes texts of them)`,
       );
     }
-    // The end of what is open has ended the number, and is the wrong one.
+    // The wrong closing bracket, which ended a number.
     const isEnd = state <= ZERO && (byte === CLOSE_BRACE || byte === CLOSE_BRACKET);
     return fault(`${place} is ${shown(byte)} instead of ${belongsAt(isEnd ? AFTER : state)}`);
   }
@@ -337,7 +336,7 @@ export class RowProof {
   }
 }
 
-// How many bytes of four are before the first that is told.
+// Returns how many of the four bytes are before the first one that is marked.
 function bytesBefore(told: number): number {
   return (31 - Math.clz32(told ^ (told - 1))) >> 3;
 }
@@ -346,7 +345,7 @@ function tooLong(rows: number): RowFault {
   return { reason: `row ${rows + 1} is longer than ${MAX_ROW_BYTES} bytes`, isTooLong: true };
 }
 
-// What servers wrote for a number that is none, with a sign or in capitals or not: nan, inf, +inf, NaN, Infinity.
+// How servers wrote values that are not numbers, with or without a sign or capitals: nan, inf, +inf, NaN, Infinity.
 const NOT_NUMBERS: ReadonlySet<number> = new Set(Buffer.from('niNI+'));
 
 function belongsAt(state: number): string {

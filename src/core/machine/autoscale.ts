@@ -1,7 +1,7 @@
 /** A group of a queue as the autoscaler sees it. */
 export interface GroupLoad {
   readonly name: string;
-  /** How many of its tasks run at a time; 0 is no limit. */
+  /** How many of its tasks run at a time; 0 means no limit. */
   readonly slots: number;
   readonly paused: boolean;
   /** Tasks that wait for a slot. */
@@ -13,23 +13,23 @@ export interface GroupLoad {
 export interface HostLoad {
   /** 0 to 100, over all cores that may be used. */
   readonly cpuPercent: number;
-  /** 0 to 100: what is not available. */
+  /** 0 to 100: the share that is not available. */
   readonly memoryPercent: number;
   readonly memoryAvailableBytes: number;
 }
 
-/** Between which numbers of slots the autoscaler moves. */
+/** The numbers of slots between which the autoscaler moves. */
 export interface ScaleLimits {
   /** Slots of a group; at least 1. */
   readonly min: number;
   /** Slots of a group. */
   readonly max: number;
-  /** Slots of all groups with tasks together: what the machine takes; infinite where only `max` counts. */
+  /** Slots of all groups with tasks together: what the machine can take; infinite if only `max` counts. */
   readonly total: number;
   readonly memoryPerJobBytes: number | undefined;
 }
 
-/** Why a decision is as it is. */
+/** The reason for a decision. */
 export type ScaleReason = (typeof SCALE_REASONS)[number];
 
 /** All reasons. */
@@ -61,14 +61,14 @@ export interface ScaleDecision {
 
 /** Below both of these there is room for one more job. In percent. */
 export const IDLE = { cpu: 40, memory: 60 } as const;
-/** Above one of these there is one job too many. In percent. */
+/** Above either of these there is one job too many. In percent. */
 export const BUSY = { cpu: 80, memory: 80 } as const;
 
 /**
- * One round of decisions, a slot at most for each group: up when CPU < 40 % and memory < 60 %, down when CPU > 80 %
- * or memory > 80 %, else as it is. Never up while a slot of the group is free, when a job's memory does not fit into
- * what is available, above `max`, or when all groups together have `total` slots; never down below `min`. Paused
- * groups and groups with nothing queued stay as they are. `mayGrow` says of a group whether it may go up in this
+ * Returns one round of decisions, at most one slot for each group: up when CPU < 40 % and memory < 60 %, down when
+ * CPU > 80 % or memory > 80 %, otherwise no change. Never up while a slot of the group is free, when a job's memory
+ * does not fit into what is available, above `max`, or when all groups together have `total` slots; never down below
+ * `min`. Paused groups and groups with nothing queued do not change. `mayGrow` says whether a group may go up in this
  * round. A group without a limit gets `max`.
  */
 export function decideSlots(
@@ -86,7 +86,7 @@ export function decideSlots(
     });
     const decision = { group, from: group.slots, to, reason, memoryAvailableBytes };
     total += to - group.slots;
-    // The job that takes the new slot has not started yet, and other groups must not count on the same memory.
+    // The job that will take the new slot has not started yet, and other groups must not count on the same memory.
     if (reason === 'idle') memoryAvailableBytes -= limits.memoryPerJobBytes ?? 0;
     return decision;
   });
@@ -117,23 +117,23 @@ function decideOne(
   return { to: slots + 1, reason: 'idle' };
 }
 
-/** What is looked at while a change is watched. */
+/** What is checked while a change is watched. */
 export interface WatchReading {
-  /** Mean number of processes that run or want to, over a minute. */
+  /** Mean number of processes that run or want to run, over a minute. */
   readonly load1: number;
   readonly cores: number;
-  /** Pages written to or read from swap since the last look; `undefined` where the system does not tell. */
+  /** Pages written to or read from swap since the last reading; `undefined` if the system does not report it. */
   readonly swapPages: number | undefined;
-  /** Queries that failed while they ran, since the change; `undefined` where no query log can be read. */
+  /** Queries that failed while they ran, since the change; `undefined` if no query log can be read. */
   readonly exceptions: number | undefined;
 }
 
-/** How long a change is watched, and how long a group then stays as it is after a step back. */
+/** How long a change is watched, and how long a group then stays unchanged after a step back. */
 export const WATCH_MS = 5 * 60_000;
 /** The share of the cores that the load must stay below. */
 export const LOAD_SHARE = 0.9;
 
-/** What a reading has against the last change, in words; empty when nothing. */
+/** Returns what a reading shows against the last change, in words; empty if nothing. */
 export function watchViolations({ load1, cores, swapPages, exceptions }: WatchReading): string[] {
   const found: string[] = [];
   if (load1 >= LOAD_SHARE * cores) {

@@ -1,22 +1,22 @@
 import type { EngineFacts, EngineName } from '../engines/facts.js';
 
-/** What a machine has for jobs, as far as the sizing looks at it. */
+/** What a machine has for jobs, as far as sizing considers it. */
 export interface Capacity {
-  /** Less than the machine's where a control group limits it; may be a fraction. */
+  /** Less than the machine's if a control group limits it; may be a fraction. */
   readonly cores: number;
-  /** In all, not what is free at the moment; likewise limited. */
+  /** The total, not what is currently free; limited by a control group too. */
   readonly memoryBytes: number;
 }
 
 /** What one job takes. */
 export interface JobSize {
-  /** `undefined` where nobody has said it: memory is then left out of the sizing. */
+  /** `undefined` if nobody has specified it; sizing then ignores memory. */
   readonly memoryBytes: number | undefined;
   /** May be a fraction, for jobs that mostly wait for a server. */
   readonly cores: number;
 }
 
-/** How many jobs a machine takes at once, and what follows from which input. */
+/** How many jobs a machine can take at once, and what follows from which input. */
 export interface Sizing {
   /** A whole number, at least 1. */
   readonly slots: number;
@@ -24,18 +24,18 @@ export interface Sizing {
   readonly byMemory: number | undefined;
   /** What the cores alone would allow, unrounded. */
   readonly byCores: number;
-  /** What decided; `minimum` where not even one job fits into the margin. */
+  /** What decided; `minimum` if not even one job fits into the margin. */
   readonly bound: 'memory' | 'cores' | 'minimum';
   readonly capacity: Capacity;
   readonly job: JobSize;
 }
 
-/** The part of a machine that jobs may take: a fifth is spare for the system, the server's caches and peaks. */
+/** The share of a machine that jobs may take; a fifth is left for the system, the server's caches and peaks. */
 export const USABLE_SHARE = 0.8;
 
 /**
- * `min(memory x 0.8 / memory of a job, cores x 0.8 / cores of a job)`, rounded down, and at least 1. For the slots
- * of a queue's group, whose tasks are the jobs.
+ * Returns `min(memory x 0.8 / memory of a job, cores x 0.8 / cores of a job)`, rounded down, and at least 1: the
+ * slots of a queue's group whose tasks are the jobs.
  */
 export function sizeSlots(capacity: Capacity, job: JobSize): Sizing {
   const byCores = (capacity.cores * USABLE_SHARE) / job.cores;
@@ -47,34 +47,34 @@ export function sizeSlots(capacity: Capacity, job: JobSize): Sizing {
   return { slots, byMemory, byCores, bound, capacity, job };
 }
 
-/** What is known of the limits of whatever executes the queries; all but its facts may be unknown. */
+/** The known limits of whatever executes the queries; everything but its facts may be unknown. */
 export interface EngineLimits {
   readonly facts: Pick<EngineFacts, 'data' | 'queriesForEachCore'> & { readonly name: EngineName };
-  /** `max_concurrent_queries`; 0 is no limit. */
+  /** `max_concurrent_queries`; 0 means no limit. */
   readonly maxQueries?: number | undefined;
-  /** `concurrent_threads_soft_limit_num`; 0 is no limit. */
+  /** `concurrent_threads_soft_limit_num`; 0 means no limit. */
   readonly softThreads?: number | undefined;
-  /** `concurrent_threads_soft_limit_ratio_to_cores`; 0 is no limit. */
+  /** `concurrent_threads_soft_limit_ratio_to_cores`; 0 means no limit. */
   readonly softThreadsPerCore?: number | undefined;
   /** The default of `max_threads`: the cores that the server sees. */
   readonly maxThreads?: number | undefined;
 }
 
-/** How many queries a unit should run at once, and with how many threads each, with all inputs. */
+/** How many queries a unit should run at once, and with how many threads each, including all inputs. */
 export interface Advice {
   /** Threads of the engine for all queries together. */
   readonly threads: number;
   readonly threadsFrom: 'soft limit' | 'soft limit per core' | 'cores';
-  /** Cores of the engine: the server's, where it tells, else those of this machine. */
+  /** Cores of the engine: those of the server if it reports them, otherwise those of this machine. */
   readonly cores: number;
   readonly coresFrom: 'server' | 'host';
-  /** Units that run side by side. */
+  /** Units that run at the same time. */
   readonly slots: number;
   /** `threads / slots`: what one unit can count on. */
   readonly threadsPerSlot: number;
   /** Queries at a time in each unit: `-P`. A whole number, at least 1. */
   readonly concurrency: number;
-  /** What decided about `concurrency`. */
+  /** What limited `concurrency`. */
   readonly bound: 'threads' | 'max_concurrent_queries' | 'minimum' | EngineName;
   readonly engine: EngineLimits;
 }
@@ -82,15 +82,15 @@ export interface Advice {
 // ClickHouse's own default of concurrent_threads_soft_limit_ratio_to_cores (26.7).
 const THREADS_PER_CORE = 2;
 /**
- * The most queries that run at a time. More connections are a mistake, not a plan: file descriptors and the server's
- * limits end far below.
+ * The most queries that run at a time. More connections are a mistake, not a plan: file descriptors and the limits of
+ * the server run out far below this.
  */
 export const MAX_CONCURRENCY = 1024;
 
 /**
- * The recommended `-P` for units of which `slots` run side by side: one thread for each query at least, because
- * that is what a server under its soft limit still gives; four fifths of `max_concurrent_queries`, because beyond
- * it queries are refused; and no more for each core than the engine says where it works on this machine.
+ * Returns the recommended `-P` for units of which `slots` run at the same time. It allows at least one thread for each
+ * query, because a server at its soft limit still gives that, and four fifths of `max_concurrent_queries`, because
+ * queries beyond that are refused. For an engine that works on this machine, its own limit per core applies too.
  */
 export function adviseConcurrency(hostCores: number, engine: EngineLimits, slots: number): Advice {
   const { name, data, queriesForEachCore } = engine.facts;
@@ -103,7 +103,7 @@ export function adviseConcurrency(hostCores: number, engine: EngineLimits, slots
   const bounds: [Advice['bound'], number][] = [['threads', threadsPerSlot]];
   const maxQueries = positive(engine.maxQueries);
   if (maxQueries !== undefined) bounds.push(['max_concurrent_queries', (maxQueries * USABLE_SHARE) / slots]);
-  // Another process cannot have the same data open, so that it is not shared with other units.
+  // No other process can have the same data open, so it is not shared with other units.
   if (queriesForEachCore !== undefined) bounds.push([name, hostCores * queriesForEachCore]);
   const [bound, least] = bounds.reduce((a, b) => (b[1] < a[1] ? b : a));
   return {
@@ -119,7 +119,7 @@ export function adviseConcurrency(hostCores: number, engine: EngineLimits, slots
   };
 }
 
-/** The `max_threads` with which so many queries in each slot share the threads evenly; at least 1. */
+/** Returns the `max_threads` with which this many queries in each slot share the threads evenly; at least 1. */
 export function adviseMaxThreads({ threadsPerSlot }: Advice, concurrency: number): number {
   return Math.max(1, Math.floor(threadsPerSlot / concurrency));
 }

@@ -8,14 +8,14 @@ const PREFIX: Readonly<Record<TaskKind, string>> = { unit: 'qrun', job: 'qrun-jo
 
 /**
  * Returns the label by which a task of a sweep is recognised in every queue: `qrun:<sweep>:<name>`, where the name is a
- * unit's id or {@link AUDIT}, and `qrun-job:<sweep>:<name>` for process jobs. So a sweep of units and one of jobs may
- * have the same name.
+ * unit's id or {@link AUDIT}, and `qrun-job:<sweep>:<name>` for process jobs. A sweep of units and one of jobs may
+ * therefore have the same name.
  */
 export function taskLabel(kind: TaskKind, sweep: string, name: string): string {
   return `${PREFIX[kind]}:${sweep}:${name}`;
 }
 
-/** The name of the task that audits a sweep, or checks its jobs, when they have ended. */
+/** The name of the task that audits a sweep, or checks its jobs, once they have ended. */
 export const AUDIT = '#audit';
 
 /** Returns the name of a task among those of this kind of this sweep; `undefined` when it is not one of them. */
@@ -33,26 +33,30 @@ export function nameOfTask(
   return undefined;
 }
 
-// Up to version 0.1.0 jobs had the labels of units. Those that still wait in a queue are recognised by what they run.
+// Up to version 0.1.0, jobs had the labels of units. Those that still wait in a queue are recognised by what they run.
 function runsJob(command: string): boolean {
   return /^(?:(?!qrun\.cjs).)*qrun\.cjs'? (?:job|process-all) /s.test(command);
 }
 
-/** Returns the sweep that a label names; `undefined` when it is not one of qrun's. */
+/** Returns the sweep that a label names; `undefined` if the label is not one of qrun's. */
 export function sweepInLabel(label: string): string | undefined {
   return /^qrun(?:-job)?:([^:]+):/.exec(label)?.[1];
 }
 
-/** Returns the group of a sweep that names none: one for each, so that pausing or cleaning it touches no other. */
+/**
+ * Returns the group of a sweep that names none. Each sweep has its own, so that pausing or cleaning it affects no
+ * other.
+ */
 export function defaultGroup(sweep: string): string {
   return `qrun-${sweep}`;
 }
 
-// Longer than any name that people choose, short enough for tables.
+// Longer than any name that people choose, and short enough for tables.
 const MAX_SWEEP_NAME = 64;
 
 /**
- * Checks the name of a sweep: letters, digits, `_`, `.`, `-`, because it stands in labels, groups and file names.
+ * Returns the name of a sweep after checking it: letters, digits, `_`, `.`, `-`, because it is part of labels, groups
+ * and file names.
  *
  * Errors: QrunError `CONFIG`.
  */
@@ -63,15 +67,15 @@ export function checkedSweepName(name: string): string {
   });
 }
 
-/** Returns a name for a sweep, made from that of its directory, where nobody gave one. */
+/** Returns a name for a sweep to which nobody gave one, made from the name of its directory. */
 export function sweepNameOf(directoryName: string): string {
   const name = directoryName.replace(/[^\p{L}\p{N}_.-]+/gu, '-').slice(0, MAX_SWEEP_NAME);
   return name === '' ? 'sweep' : name;
 }
 
 /**
- * Returns the tasks of one kind of a sweep by name. Of several with one label (somebody has restarted one) a live one
- * counts before finished ones, and later ones before earlier ones.
+ * Returns the tasks of one kind of a sweep by name. If several have one label (somebody has restarted one), a live one
+ * takes precedence over finished ones, and a later one over earlier ones.
  */
 export function tasksByName(
   kind: TaskKind,

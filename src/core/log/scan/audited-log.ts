@@ -6,39 +6,39 @@ import type { RecordHead } from './record-head.js';
 
 /** How a query stands in one log. */
 export interface Standing {
-  /** Of its newest group. */
+  /** The state of its newest group. */
   readonly state: FinalState;
   readonly attempt: number;
   /** Set when the newest group is not whole. */
   readonly partial: { readonly found: number; readonly parts: number } | undefined;
-  /** How often more than once it is settled with one fingerprint, or has one attempt; and the lines of that. */
+  /** Extra groups that settle it with the same fingerprint or repeat an attempt: how many, and their lines. */
   readonly again: { readonly times: number; readonly lines: number } | undefined;
 }
 
 /**
- * What one log holds, as an audit looks at it: final states, also of groups that are not whole, and everything beside
- * them. A scan of the log collects it, and {@link end} ends it.
+ * What one log holds, for an audit: final states, including those of groups that are not whole, and everything else. A
+ * scan of the log collects it; {@link end} finishes it.
  */
 export class AuditedLog implements LogVisitor {
   /** The log's name. */
   readonly log: string;
-  /** Lines in it, torn ones not counted; `null` when there is no such log. */
+  /** Lines in it, not counting torn ones; `null` if there is no such log. */
   lines: number | null = 0;
   /** Older groups that a later one of the same query replaces. */
   supersededGroups = 0;
   supersededLines = 0;
-  /** Where lines begin that are no records of the unit. */
+  /** Where lines begin that are not records of the unit. */
   readonly foreignLines: number[] = [];
   readonly unreadableParts: { readonly offset: number; readonly bytes: number; readonly reason: string }[] =
     [];
   readonly #states = new FinalStates();
-  // By the number of a query: the attempt of its last group, and where that begins.
+  // By the number of a query: the attempt of its last group, and where that group begins.
   #attempts = new Float64Array(16);
   #offsets = new Float64Array(16);
   readonly #duplicates = new Map<number, { readonly times: number; readonly lines: number }>();
-  // The newest group of the query is not whole.
+  // Queries whose newest group is not whole.
   readonly #partial = new Map<number, { readonly found: number; readonly parts: number }>();
-  // Queries of which no group was ever whole.
+  // Queries that have never had a whole group.
   readonly #neverWhole = new Set<number>();
 
   constructor(log: string) {
@@ -56,7 +56,7 @@ export class AuditedLog implements LogVisitor {
         !this.#partial.has(number) &&
         head.outcome !== 'error' &&
         !head.rerun;
-      // An attempt ends once: its records, or some of them, were copied.
+      // An attempt ends only once: its records, or some of them, were copied.
       const copied = before.run === head.run && this.#attempts[number] === head.attempt;
       const lines = this.#partial.get(number)?.found ?? before.parts;
       if (settledTwice || copied) {
@@ -104,17 +104,17 @@ export class AuditedLog implements LogVisitor {
     }
   }
 
-  /** The number of a query here; -1 where the log holds nothing of it. */
+  /** Returns the number of a query here; -1 if the log holds nothing of it. */
   find(query: string): number {
     return this.#states.find(query);
   }
 
-  /** How many queries have a number, from 0. */
+  /** How many queries have a number; the numbers begin at 0. */
   get numbers(): number {
     return this.#states.numbers;
   }
 
-  /** How the query with this number stands; `undefined` for -1. */
+  /** Returns how the query with this number stands; `undefined` for -1. */
   standing(number: number): Standing | undefined {
     const state = this.#states.at(number);
     if (state === undefined) return undefined;
@@ -126,12 +126,12 @@ export class AuditedLog implements LogVisitor {
     };
   }
 
-  /** Whether any group of this query is whole. */
+  /** Returns whether any group of this query is whole. */
   hasWhole(number: number): boolean {
     return this.#states.at(number) !== undefined && !this.#neverWhole.has(number);
   }
 
-  /** What the unit does not have: the name, the lines of its newest group, and where that begins. */
+  /** Returns a query that the unit does not have: its name, the lines of its newest group, and where that begins. */
   unknown(number: number): { query: string; lines: number; offset: number; log: string } {
     return {
       query: this.#states.name(number),

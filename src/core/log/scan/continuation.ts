@@ -2,18 +2,20 @@ import type { LogVisitor } from './log-scan.js';
 import type { RecordHead } from './record-head.js';
 
 /**
- * One thing that was found, with what tells it from another one at the same place. Of a record that is its run, because a run is one process, which ends with an append that failed: it writes no second one to a place.
+ * One thing that was found, with what distinguishes it from another one at the same place. For a record that is its
+ * run: a run is one process and ends with an append that failed, so it never writes a second record to the same
+ * place.
  */
 export interface Finding {
   readonly kind: keyof LogVisitor;
   readonly start: number;
-  /** Of a group its end, of what is unreadable its length, of a partial one the records seen, of a newer one its schema. */
+  /** A group: its end. Unreadable: its length. A partial group: the records seen. A newer record: its schema. */
   readonly number: number;
-  /** Of a record its run, of what is another unit's the unit. */
+  /** A record: its run. Another unit's record: that unit. */
   readonly text: string | undefined;
 }
 
-/** Passes on to a visitor only what comes after the thing that was found last, if that one comes first. */
+/** Passes to a visitor only what comes after the last finding, provided that this finding comes first. */
 export class Continuation implements LogVisitor {
   readonly #visitor: LogVisitor;
   readonly #awaited: Finding | undefined;
@@ -29,7 +31,7 @@ export class Continuation implements LogVisitor {
     this.last = last;
   }
 
-  /** Whether what was found last was found again. */
+  /** Whether the last finding was found again. */
   get isOne(): boolean {
     return this.#hasMet && !this.differs;
   }

@@ -5,13 +5,13 @@ import type { LogVisitor, OtherLines } from './log-scan.js';
 import { NameTable, twice } from './name-table.js';
 import type { RecordHead } from './record-head.js';
 
-/** What a state is noted from: the head of a group, or what was written as one. */
+/** What a state is made from: the head of a group, or a group that was just written. */
 export type GroupOfQuery = Pick<RecordHead, 'query' | 'fingerprint' | 'outcome' | 'parts' | 'run'>;
 
 const FINGERPRINT_BYTES = 16;
 
-// A row: outcome + 1, or 0 for none; parts; the number of the run; 1 where the fingerprint is kept as a string;
-// and its 16 bytes.
+// A row: outcome + 1, or 0 for none; parts; the number of the run; 1 if the fingerprint is kept as a string; and its
+// 16 bytes.
 const ROW = 8;
 const PARTS = 1;
 const RUN = 2;
@@ -21,14 +21,15 @@ const FINGERPRINT = 4;
 const IGNORED: OtherLines = { foreign() {}, newer() {}, unreadable() {} };
 
 /**
- * The final states of queries, collected by a scan of their log or noted one by one: the last whole group of each, and
- * none where records of an unfinished group stand behind it. `others` is called with all other lines, and may throw.
+ * The final states of queries, collected by a scan of their log or noted one by one: the last whole group of each
+ * query, and none if records of an unfinished group come after it. `others` is called with all other lines, and may
+ * throw.
  *
- * They are rows of numbers: a log of a gigabyte may hold a million, which as objects in a Map take longer than reading
- * it. `get` makes the object, which is the caller's own.
+ * States are rows of numbers: a log of a gigabyte may hold a million, and storing them as objects in a Map takes longer
+ * than reading the log. `get` returns a new object that belongs to the caller.
  *
- * Queries keep their number for good; they come in the order in which they first came. Memory: about 80 bytes a
- * query, and its name. Up to 2^32 - 1 parts.
+ * Queries keep their number for good; they are ordered by when they first came. Memory: about 80 bytes per query, and
+ * its name. Up to 2^32 - 1 parts.
  */
 export class FinalStates implements LogVisitor {
   readonly #others: OtherLines;
@@ -69,7 +70,7 @@ export class FinalStates implements LogVisitor {
     this.#others.unreadable(start, bytes);
   }
 
-  /** The run of the last group, with how many groups of it came without one of another run; `undefined` without any. */
+  /** The run of the last group, and how many groups of it came last in a row; `undefined` if there are no groups. */
   get lastRun(): { readonly run: string; readonly groups: number } | undefined {
     return this.#lastRun === undefined ? undefined : { run: this.#lastRun, groups: this.#groupsOfLastRun };
   }
@@ -79,7 +80,7 @@ export class FinalStates implements LogVisitor {
     return this.#size;
   }
 
-  /** The number of a query, from 0; a new one has no state yet. */
+  /** Returns the number of a query, from 0; a new one has no state yet. */
   numberOf(group: Pick<RecordHead, 'query'>): number {
     if (!(group instanceof LineHead) || !group.isPlainQuery || group.bytes === undefined) {
       return this.#names.addText(group.query);
@@ -109,7 +110,7 @@ export class FinalStates implements LogVisitor {
     this.#setFingerprint(number, group.fingerprint);
   }
 
-  /** Takes the final state away from the query with this number, if it has one. */
+  /** Removes the final state of the query with this number, if it has one. */
   clear(number: number): void {
     if (!this.#isSet(number)) return;
     this.#rows[number * ROW] = 0;
@@ -120,7 +121,7 @@ export class FinalStates implements LogVisitor {
     return this.at(this.#names.find(query));
   }
 
-  /** The number of a query that came before, else -1. */
+  /** Returns the number of a query that came before, otherwise -1. */
   find(query: string): number {
     return this.#names.find(query);
   }
@@ -130,22 +131,22 @@ export class FinalStates implements LogVisitor {
     return this.#names.size;
   }
 
-  /** The name of the query with this number. */
+  /** Returns the name of the query with this number. */
   name(number: number): string {
     return this.#names.name(number);
   }
 
-  /** The outcome of the query with this number (-1: of none); `undefined` without a final state. */
+  /** Returns the outcome of the query with this number (-1: of none); `undefined` without a final state. */
   outcomeOf(number: number): Outcome | undefined {
     return this.#isSet(number) ? OUTCOMES[(this.#rows[number * ROW] as number) - 1] : undefined;
   }
 
-  /** The parts of its final state; 0 without one. */
+  /** Returns the parts of its final state; 0 without one. */
   partsOf(number: number): number {
     return this.#isSet(number) ? (this.#rows[number * ROW + PARTS] as number) : 0;
   }
 
-  /** The final state of the query with this number. */
+  /** Returns the final state of the query with this number. */
   at(number: number): FinalState | undefined {
     if (!this.#isSet(number)) return undefined;
     const row = number * ROW;
@@ -157,7 +158,7 @@ export class FinalStates implements LogVisitor {
     };
   }
 
-  /** The queries that have a final state, each with it. */
+  /** The queries that have a final state, each with its state. */
   *[Symbol.iterator](): Generator<[string, FinalState], undefined, undefined> {
     for (let number = 0; number < this.#names.size; number += 1) {
       const state = this.at(number);
@@ -212,7 +213,7 @@ export class FinalStates implements LogVisitor {
   }
 }
 
-// Where the fingerprint stands as it is, else -1.
+// Returns where the fingerprint is in the line, if it is plain there, otherwise -1.
 function plainFingerprintAt(group: GroupOfQuery): number {
   if (!(group instanceof LineHead) || !group.isPlainFingerprint || group.bytes === undefined) return -1;
   return group.fingerprintTo - group.fingerprintFrom === FINGERPRINT_BYTES ? group.fingerprintFrom : -1;

@@ -2,8 +2,8 @@ import { OUTCOMES, type Outcome } from '../../model.js';
 import type { RecordHead } from './record-head.js';
 
 /**
- * The head of a line as qrun writes it, read by position. Its texts are decoded when they are first asked for, which
- * is possible until {@link release}: whoever keeps a head takes what it needs during the visit.
+ * The head of a line as qrun writes it, read by position. Its strings are decoded on first use, which is possible until
+ * {@link release}: whoever keeps a head copies what it needs during the visit.
  */
 export class LineHead implements RecordHead {
   part = 0;
@@ -44,17 +44,17 @@ export class LineHead implements RecordHead {
     return this.#fingerprint;
   }
 
-  /** Whether the name stands in the line as it is (printable ASCII without escapes) and was not asked for yet. */
+  /** Whether the name is plain in the line (printable ASCII without escapes) and has not been asked for yet. */
   get isPlainQuery(): boolean {
     return this.#query === undefined;
   }
 
-  /** The same of the fingerprint. */
+  /** The same for the fingerprint. */
   get isPlainFingerprint(): boolean {
     return this.#fingerprint === undefined;
   }
 
-  /** Decodes what is not plain at once; `false` when its escapes are no JSON. */
+  /** Decodes at once what is not plain; `false` if its escapes are not JSON. */
   decode(plainQuery: boolean, plainFingerprint: boolean): boolean {
     const bytes = this.#held();
     if (!plainQuery) {
@@ -70,7 +70,7 @@ export class LineHead implements RecordHead {
     return true;
   }
 
-  /** Takes a copy of its own, before the chunk is used again. */
+  /** Makes its own copy of the bytes, before the chunk is used again. */
   detach(): void {
     const { from } = this;
     this.bytes = Buffer.from(this.#held().subarray(from, this.restFrom));
@@ -85,7 +85,7 @@ export class LineHead implements RecordHead {
     this.restFrom -= from;
   }
 
-  /** Ends its use: a text that was never asked for cannot be had any more, and is not read from other bytes. */
+  /** Ends its use: a string that was never asked for is not available any more, and is never read from other bytes. */
   release(): void {
     this.bytes = undefined;
   }
@@ -96,7 +96,7 @@ export class LineHead implements RecordHead {
   }
 }
 
-/** For {@link HeadReader.read}: one for all lines of a chunk. */
+/** For {@link HeadReader.read}: one view for all lines of a chunk. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
@@ -118,7 +118,7 @@ const REST_BYTES = textOf(',"rest_bytes":');
 // Enough for numbers of 16 digits.
 const MIDDLE_BYTES = 96;
 
-// What ends a text's plain part: the quote, an escape, what is not printable ASCII.
+// What ends the plain part of a string: the quote, an escape, anything but printable ASCII.
 const PLAIN = 0;
 const IS_QUOTE = 1;
 const IS_ESCAPE = 2;
@@ -131,15 +131,15 @@ const CLASSES = Uint8Array.from({ length: 256 }, (_, byte) => {
 
 /**
  * Reads the heads of a unit's records by position, as qrun writes them. Bytes that are the same in every line, or in
- * many, are compared in words and not decoded.
+ * many of them, are compared word by word and not decoded.
  */
 export class HeadReader {
   readonly #prefix: DataView;
-  // `,"run":"...","rest_bytes":` of the last head, with `"rerun"` where it had one.
+  // `,"run":"...","rest_bytes":` of the last head, including `"rerun"` if it had one.
   #end: DataView | undefined;
   #run = '';
   #rerun = false;
-  // From behind the name to the fingerprint, in the last head; none when its length is 0.
+  // From the end of the name to the fingerprint, in the last head; none if its length is 0.
   readonly #lastMiddle = new DataView(new ArrayBuffer(MIDDLE_BYTES));
   #lastLength = 0;
   #lastPart = 0;
@@ -157,9 +157,9 @@ export class HeadReader {
   }
 
   /**
-   * The head of the record that begins at `from`; `undefined` where the bytes deviate from the written form. A
-   * line that is not `lineBytes` long was torn, glued or printed again: the caller then parses it as JSON, which
-   * a torn or glued line does not survive. `end`: where the bytes at hand end.
+   * Returns the head of the record that begins at `from`; `undefined` if the bytes deviate from the written form. A
+   * line that is not `lineBytes` long was torn, joined to another or reformatted. The caller then parses it as JSON,
+   * which fails for a torn or joined line. `end`: where the available bytes end.
    */
   read(bytes: Buffer, from: number, end: number, view = viewOf(bytes)): LineHead | undefined {
     this.#bytes = bytes;
@@ -193,8 +193,8 @@ export class HeadReader {
   }
 
   /**
-   * The length that a line must have whose head is byte for byte that of `open`, but for the number of the part,
-   * which is `part`, and the number of bytes; -1 where it is not.
+   * Returns the length that a line must have if its head equals that of `open` byte for byte, except for the part
+   * number, which is `part`, and the number of bytes; -1 if it does not.
    */
   continues(open: LineHead, part: number, bytes: Buffer, from: number, end: number, view: DataView): number {
     const before = open.partFrom - open.from;
@@ -224,7 +224,7 @@ export class HeadReader {
     return true;
   }
 
-  // From behind the name to the fingerprint.
+  // From the end of the name to the fingerprint.
   #middle(head: LineHead): boolean {
     const from = this.#at;
     if (!this.#expect(PART)) return false;
@@ -279,7 +279,7 @@ export class HeadReader {
     return true;
   }
 
-  // Returns -1 where there is no digit.
+  // Returns -1 if there is no digit.
   #integer(): number {
     const bytes = this.#bytes;
     const limit = this.#limit;
@@ -295,7 +295,7 @@ export class HeadReader {
     return value;
   }
 
-  // Steps to the closing quote; `false` when there is none.
+  // Advances to the closing quote; `false` if there is none.
   #text(): boolean {
     const bytes = this.#bytes;
     const limit = this.#limit;
@@ -318,7 +318,7 @@ function textOf(text: string): DataView {
   return viewOf(Buffer.from(text));
 }
 
-// One branch for 16 bytes: twice as fast as one for each word of four.
+// One branch per 16 bytes is twice as fast as one for each word of four.
 function isSame(a: DataView, atA: number, b: DataView, atB: number, length: number): boolean {
   let i = 0;
   for (; i + 16 <= length; i += 16) {
@@ -340,7 +340,7 @@ function textAt(bytes: Buffer, from: number, to: number): string {
   return bytes.toString('latin1', from, to);
 }
 
-// What the bytes of a JSON string mean; `undefined` when its escapes are no JSON.
+// Returns the meaning of the bytes of a JSON string; `undefined` if its escapes are not JSON.
 function escapedText(bytes: Buffer, from: number, to: number): string | undefined {
   const text = bytes.toString('utf8', from, to);
   if (!text.includes('\\')) return text;

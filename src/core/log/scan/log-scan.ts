@@ -1,48 +1,50 @@
 import { HeadReader, LineHead, viewOf } from './head-reader.js';
 import { type RecordHead, readForeignLine } from './record-head.js';
 
-/** What is called with the lines of a log that belong to no group of its unit. */
+/** Called with the lines of a log that belong to no group of its unit. */
 export interface OtherLines {
-  /** A line of JSON that is not a record of this unit; `unit` is set when it is one of another unit. */
+  /** A line of JSON that is not a record of this unit; `unit` is set if it is a record of another unit. */
   foreign(start: number, unit: string | undefined): void;
   /** A record of a later version of the format. */
   newer(start: number, schema: number): void;
-  /** A line that is not JSON, or holds NUL bytes, with something else behind it: damage. */
+  /** A line that is not JSON, or holds NUL bytes, with something else after it: damage. */
   unreadable(start: number, bytes: number): void;
 }
 
-/** What a scan calls with what it finds, in the order of the log; offsets are bytes from the start of the file. */
+/** Called with what a scan finds, in the order of the log; offsets are bytes from the start of the file. */
 export interface LogVisitor extends OtherLines {
   /** All `head.parts` records of one attempt, one after the other. `head` is that of part 1. */
   group(head: RecordHead, start: number, end: number): void;
-  /** The first `seen` records of a group that never became whole, with something else behind it. */
+  /** The first `seen` records of a group that never became whole, with something else after it. */
   partial(head: RecordHead, seen: number, start: number): void;
 }
 
 /** How the log ends, beyond its last whole group. */
 export interface LogTail {
-  /** Where the last whole group ends, or what else has a line behind it; all before it stays as it is. */
+  /**
+   * Where the last whole group ends, or anything else that has a line after it. Everything before it stays as it is.
+   */
   readonly goodEnd: number;
-  /** Bytes behind `goodEnd`: 0 when the log is clean. A dead writer's, or of one that is still writing. */
+  /** Bytes after `goodEnd`; 0 when the log is clean. They are from a dead writer, or from one that is still writing. */
   readonly tornBytes: number;
   /** Why the tail is torn, in words; `undefined` when it is clean. */
   readonly reason: string | undefined;
 }
 
 const NEWLINE = 10;
-// A line longer than this whose head was read is not kept: only its length counts.
+// A longer line whose head was read is not kept: only its length counts.
 const KEEP_BYTES = 8 * 1024 * 1024;
 // Below V8's longest string (512 MiB); a longer line that is not a record of this unit cannot be read at all.
 const PARSE_LIMIT_BYTES = 256 * 1024 * 1024;
 
 /**
- * Reads a log once, front to back, in chunks of any size, and tells a visitor what is in it.
+ * Reads a log once, front to back, in chunks of any size, and calls a visitor with what is in it.
  *
- * Records are recognised by their fixed prefix and their length and are not parsed, so that long rows cost next
- * to nothing; lines of any other form are parsed as JSON one by one, and so is the last record that a run left
- * before another writer's line or the end: only that one can be a torn record to which a line was glued that is
- * exactly as long as what was torn off. Such a line was reported as a record before it is reported as `unreadable`.
- * Chunks may be reused by the caller after `push`. Memory: one head, and at most two lines.
+ * Records are recognised by their fixed prefix and their length and are not parsed, so that long rows cost almost
+ * nothing. Lines of any other form are parsed as JSON one by one. So is the last record that a run left before
+ * another writer's line or the end: only that one can be a torn record joined to a line that is exactly as long as
+ * what was torn off. Such a line is first reported as a record and then as `unreadable`. The caller may reuse chunks
+ * after `push`. Memory: one head, and at most two lines.
  */
 export class LogScanner {
   readonly #unit: string;
@@ -56,16 +58,16 @@ export class LogScanner {
   #head: RecordHead | undefined;
   #groupStart = 0;
   #seen = 0;
-  // The last line that was taken for a record by its length alone, and has not been parsed.
+  // The last line that was accepted as a record by its length alone and has not been parsed.
   #lastChunk: Buffer | undefined;
   #lastFrom = 0;
   #lastEnd = 0;
   #lastStart = 0;
   #lastRun = '';
-  // Unreadable lines at the end: damage if anything follows, a torn tail if they hold NULs and nothing does.
+  // Unreadable lines at the end: damage if anything follows; a torn tail if they hold NULs and nothing follows.
   #suspects: { start: number; bytes: number }[] = [];
 
-  /** `start`: offset from which the bytes come, the end of a whole group. */
+  /** `start`: the offset of the first byte that will be pushed, at the end of a whole group. */
   constructor(unit: string, visitor: LogVisitor, start = 0) {
     this.#unit = unit;
     this.#reader = new HeadReader(unit);
@@ -74,7 +76,7 @@ export class LogScanner {
     this.#goodEnd = start;
   }
 
-  /** Offset behind the last byte that was pushed. */
+  /** The offset after the last byte that was pushed. */
   get position(): number {
     return this.#position;
   }
@@ -116,7 +118,7 @@ export class LogScanner {
     this.#position = base + chunk.length;
   }
 
-  /** How the bytes so far end. Pushing may go on afterwards. */
+  /** Returns how the bytes so far end. Pushing may continue afterwards. */
   tail(): LogTail {
     this.#parseLast();
     const tornBytes = this.#position - this.#goodEnd;
@@ -162,7 +164,7 @@ export class LogScanner {
     }
     const head = carry.head();
     if (head?.lineBytes === carry.length) {
-      // A longer one than is kept cannot be parsed.
+      // A line longer than is kept cannot be parsed.
       this.#known(head, carry.bytes(), 0, carry.length, carry.start, next);
     } else this.#other(carry.bytes(), carry.start, next);
   }
@@ -250,7 +252,7 @@ export class LogScanner {
     release(head);
   }
 
-  // With a line at `next` behind it, a group that is not whole is no longer the tail: it stays where it is.
+  // With a line after it at `next`, a group that is not whole is no longer the tail: it stays where it is.
   #abandon(next: number): void {
     if (this.#head === undefined) return;
     this.#visitor.partial(this.#head, this.#seen, this.#groupStart);
@@ -296,7 +298,7 @@ function continues(open: RecordHead, seen: number, next: RecordHead): boolean {
   );
 }
 
-// A line over several chunks.
+// A line that spans several chunks.
 class Carry {
   readonly start: number;
   readonly #reader: HeadReader;
@@ -338,7 +340,7 @@ class Carry {
   #readHead(): LineHead | undefined {
     const line = this.#joined();
     const head = this.#reader.read(line, 0, line.length);
-    // The head alone is kept of a line that is not.
+    // Of a line that is not kept, only the head is.
     head?.detach();
     return head;
   }

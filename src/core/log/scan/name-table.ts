@@ -5,7 +5,7 @@ const MIN_BYTES = 1024;
 const QUOTE = 34;
 const BACKSLASH = 92;
 
-/** Returns a copy of a column of numbers with room for as many again, all 0. */
+/** Returns a copy of a column of numbers with room for as many again, filled with 0. */
 export function twice<T extends Float64Array | Uint32Array>(column: T): T {
   const larger = new (column.constructor as new (length: number) => T)(2 * column.length);
   larger.set(column);
@@ -14,20 +14,20 @@ export function twice<T extends Float64Array | Uint32Array>(column: T): T {
 
 /**
  * Numbers names from 0 in the order in which they first come. It keeps them as bytes in one buffer, found through a
- * table of hashes, so that nothing of it is an object that the collector moves: a Map of strings takes several times as
+ * hash table, so that it holds no objects that the garbage collector moves; a Map of strings takes several times as
  * long.
  *
- * Names are compared as JSON writes them, which is how they stand in a log.
+ * Names are compared in the form in which JSON writes them, which is how they are in a log.
  */
 export class NameTable {
-  // Pairs of a hash and a number + 1; 0 where the slot is free. Open addressing, at most five eighths full.
+  // Pairs of a hash and a number + 1; 0 if the slot is free. Open addressing, at most five eighths full.
   #slots = new Int32Array(2 * MIN_SLOTS);
   #bytes = Buffer.alloc(MIN_BYTES);
   #view = viewOf(this.#bytes);
   // Where the name of each number ends.
   #ends = new Uint32Array(MIN_SLOTS / 2);
   #size = 0;
-  // For names that come as text: most are plain, and are encoded without a buffer of their own.
+  // For names that come as strings: most are plain and are encoded here without a buffer of their own.
   #text = Buffer.alloc(MIN_BYTES);
   #textView = viewOf(this.#text);
 
@@ -35,7 +35,7 @@ export class NameTable {
     return this.#size;
   }
 
-  /** The number of a name that stands in `bytes` as JSON writes it, without its quotes. */
+  /** Returns the number of a name that is in `bytes` as JSON writes it, without its quotes. */
   add(bytes: Buffer, view: DataView, from: number, to: number): number {
     const hash = hashOf(view, from, to);
     const slot = this.#slotOf(hash, view, from, to - from);
@@ -43,13 +43,13 @@ export class NameTable {
     return known === 0 ? this.#insert(slot, hash, bytes, from, to) : known - 1;
   }
 
-  /** The number of any name. */
+  /** Returns the number of any name. */
   addText(name: string): number {
     const length = this.#encode(name);
     return this.add(this.#text, this.#textView, 0, length);
   }
 
-  /** The number of a name that was added, else -1. */
+  /** Returns the number of a name that was added, otherwise -1. */
   find(name: string): number {
     const length = this.#encode(name);
     const view = this.#textView;
@@ -57,9 +57,9 @@ export class NameTable {
     return (this.#slots[slot + 1] as number) - 1;
   }
 
-  // Puts the name as JSON writes it into `#text`, and returns its length.
+  // Writes the name as JSON writes it into `#text`, and returns its length.
   #encode(name: string): number {
-    // As \u0000 each unit takes six bytes.
+    // As \u0000 each UTF-16 unit takes six bytes.
     if (6 * name.length > this.#text.length) {
       this.#text = Buffer.alloc(12 * name.length);
       this.#textView = viewOf(this.#text);
@@ -83,7 +83,7 @@ export class NameTable {
     return number === 0 ? 0 : (this.#ends[number - 1] as number);
   }
 
-  // Where the name is, or the free slot in which it belongs.
+  // Returns the slot of the name, or the free slot where it belongs.
   #slotOf(hash: number, view: DataView, from: number, length: number): number {
     const slots = this.#slots;
     const mask = slots.length - 2;

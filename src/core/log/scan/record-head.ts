@@ -2,8 +2,8 @@ import { OUTCOMES, type Outcome } from '../../model.js';
 import { RECORD_SCHEMA_VERSION } from '../record.js';
 
 /**
- * The fields of a record that resume and audit need. One that was read by position lends its texts: they are decoded when
- * they are asked for, which is possible during the call that brings it only.
+ * The fields of a record that resume and audit need. The strings of a head that was read by position are decoded on
+ * first use, which is possible only during the call that passes it.
  */
 export interface RecordHead {
   readonly query: string;
@@ -18,7 +18,7 @@ export interface RecordHead {
 
 const KNOWN_OUTCOMES: ReadonlySet<unknown> = new Set(OUTCOMES);
 
-/** What a line is that does not have the written form: a record all the same, another unit's, or neither. */
+/** What a line is that does not have the written form: still a record, one of another unit, or neither. */
 export type ForeignLine =
   | { readonly kind: 'record'; readonly head: RecordHead }
   | { readonly kind: 'other_unit'; readonly unit: string }
@@ -26,7 +26,7 @@ export type ForeignLine =
   | { readonly kind: 'foreign' }
   | { readonly kind: 'unreadable' };
 
-/** Reads a line by parsing it: for records that something printed again with other spaces or key order. */
+/** Reads a line by parsing it: for records that something wrote again with other spaces or another key order. */
 export function readForeignLine(text: string, unit: string): ForeignLine {
   // An exception for each of a million empty lines would take seconds.
   if (text === '') return { kind: 'unreadable' };
@@ -38,8 +38,8 @@ export function readForeignLine(text: string, unit: string): ForeignLine {
   }
   if (typeof value !== 'object' || value === null) return { kind: 'unreadable' };
   const record = value as Record<string, unknown>;
-  // Records of version 1 have no such key; a later version that changes their form must write it, before the unit:
-  // what begins as a record of version 1 is read by position.
+  // Records of version 1 have no such key. A later version that changes their form must write it before the unit,
+  // because whatever begins like a record of version 1 is read by position.
   const { schema } = record;
   if ('unit' in record && 'query' in record && typeof schema === 'number' && schema > RECORD_SCHEMA_VERSION) {
     return { kind: 'newer', schema };
