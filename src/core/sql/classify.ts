@@ -8,8 +8,8 @@ import type { RowsOf, SessionChange } from './statement.js';
 const ANSWERS: ReadonlySet<string> = new Set(
   'SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN CHECK KILL BACKUP RESTORE WATCH'.split(' '),
 );
-// Closed on purpose: ALTER answers with rows (FREEZE with alter_partition_verbose_result), OPTIMIZE (DRY RUN) and
-// SYSTEM too, and every version may add others.
+// A closed list on purpose: ALTER answers with rows (FREEZE with alter_partition_verbose_result), and so do OPTIMIZE
+// (DRY RUN) and SYSTEM; every version may add others.
 const SILENT: ReadonlySet<string> = new Set('SET USE CREATE DROP INSERT'.split(' '));
 const READS_ONLY: ReadonlySet<string> = new Set(
   'SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN USE SET'.split(' '),
@@ -21,7 +21,7 @@ const AFTER_OPERAND: ReadonlySet<string> = new Set(
     ' ',
   ),
 );
-// The first words of other statements: with a word behind them (`DELETE FROM`, `EXECUTE AS`) they are no expressions.
+// The first words of other statements: with a word after them (`DELETE FROM`, `EXECUTE AS`) they are not expressions.
 const STATEMENTS: ReadonlySet<string> = new Set(
   'ATTACH DETACH DELETE UPDATE TRUNCATE RENAME EXCHANGE ALTER OPTIMIZE SYSTEM GRANT REVOKE EXECUTE MOVE UNDROP REPLACE COPY'.split(
     ' ',
@@ -29,7 +29,7 @@ const STATEMENTS: ReadonlySet<string> = new Set(
 );
 const BEFORE_OPERAND: ReadonlySet<string> = new Set('NOT CASE DISTINCT INTERVAL DATE TIMESTAMP'.split(' '));
 
-/** What qrun must know of a statement to run it, and to run it again. */
+/** What qrun must know about a statement to run it, and to run it again. */
 export interface StatementClass {
   readonly keyword: string;
   readonly rows: RowsOf;
@@ -38,23 +38,23 @@ export interface StatementClass {
   readonly sets: SessionChange | undefined;
 }
 
-/** A statement as {@link StatementClassifier} looks at it. */
+/** A statement in the form that {@link StatementClassifier} needs. */
 export interface Classified {
   readonly tokens: Tokens;
   readonly insert: InsertTracker;
-  /** Token indexes of the words outside of brackets. */
+  /** Token indexes of the words outside brackets. */
   readonly outerWords: readonly number[];
 }
 
 /**
- * Classifies the statements of one file in their order; it remembers the file's temporary tables, because an
- * INSERT into one of them changes nothing that lasts, and its dialect.
+ * Classifies the statements of one file in their order. It remembers the file's temporary tables, because an INSERT
+ * into one of them changes nothing that lasts, and its dialect.
  *
- * `readOnly` errs on the side of `false`: unknown statements, DDL and everything that touches access rights count
- * as changes. It cannot see effects behind a SELECT (a table that consumes a queue, a function with a counter).
+ * `readOnly` errs on the side of `false`: unknown statements, DDL and everything that touches access rights count as
+ * changes. It cannot see the side effects of a SELECT (a table that consumes a queue, a function with a counter).
  *
- * After `SET dialect = 'kusto'` (or 'prql', 'polyglot') words mean other things: any statement may answer with
- * rows and may change something, until the dialect is 'clickhouse' again. All dialects share the lexer.
+ * After `SET dialect = 'kusto'` (or 'prql', 'polyglot') words mean other things: any statement may return rows and may
+ * change something, until the dialect is 'clickhouse' again. All dialects share the lexer.
  */
 export class StatementClassifier {
   readonly #temporaryTables = new Set<string>();
@@ -66,7 +66,7 @@ export class StatementClassifier {
     return this.#isForeign;
   }
 
-  /** `format` is the name in the statement's FORMAT clause, as written. */
+  /** Returns the class of a statement. `format` is the name in its FORMAT clause, as written. */
   classify(statement: Classified, format: string | undefined): StatementClass {
     const { tokens, insert, outerWords } = statement;
     let first = 0;
@@ -100,14 +100,15 @@ export class StatementClassifier {
     isExpression: boolean,
     format: string | undefined,
   ): RowsOf {
-    // From 26.2 on EXPLAIN overlooks it, so that a query can be explained as it is.
+    // Since 26.2, EXPLAIN ignores it, so that a query can be explained as it is.
     if (format !== undefined && isNullFormat(format)) return keyword === 'EXPLAIN' ? 'maybe' : 'no';
     if (insert.isInsert && keyword !== 'EXPLAIN') return 'no';
     if (ANSWERS.has(keyword) || isExpression) return 'yes';
-    // Of each host, how it went. It is no result beside rows that were asked for, as in SELECT ...; DROP ... ON CLUSTER.
+    // The outcome on each host. It is not a result next to rows that were asked for, as in SELECT ...; DROP ... ON
+    // CLUSTER.
     if (joins(tokens, outerWords, 'ON', 'CLUSTER')) return this.#hasAnswer ? 'no' : 'maybe';
     if (keyword === 'EXECUTE' && outerWords.some(index => tokens.isWord(index, 'SELECT'))) return 'yes';
-    // `drop FROM t`: a column of this name is an expression too, and has to come from somewhere.
+    // `drop FROM t`: a column of this name is an expression too, and must come from somewhere.
     const source = outerWords.find(index => tokens.isWord(index, 'FROM') || tokens.isWord(index, 'SELECT'));
     const isColumn = source !== undefined && tokens.isWord(source, 'FROM');
     return SILENT.has(keyword) && !isColumn ? 'no' : 'maybe';
@@ -124,7 +125,7 @@ export class StatementClassifier {
       return name !== undefined;
     }
     if (isTemporary && keyword === 'DROP') {
-      // Afterwards the same name means an ordinary table, so forget all rather than read the list of names.
+      // Afterwards the same name means an ordinary table, so forget all of them instead of reading the list of names.
       this.#temporaryTables.clear();
       return tokens.isWord(2, 'TABLE');
     }
@@ -135,8 +136,8 @@ export class StatementClassifier {
 }
 
 /**
- * Whether the statement is an expression, which ClickHouse takes for a SELECT where `implicit_select` is on (as it is
- * in chDB): `1 + 2`, `upper('x')`, and likely `number FROM numbers(3)`.
+ * Returns whether the statement is an expression, which ClickHouse treats as a SELECT if `implicit_select` is on (as it
+ * is in chDB): `1 + 2`, `upper('x')`, and probably `number FROM numbers(3)`.
  */
 function beginsExpression(tokens: Tokens, first: number, keyword: string): 'surely' | 'likely' | undefined {
   if (keyword === '' || BEFORE_OPERAND.has(keyword)) return 'surely';
@@ -160,14 +161,14 @@ function beginsExpression(tokens: Tokens, first: number, keyword: string): 'sure
   }
 }
 
-// Two words in a row outside of brackets. What `... PARALLEL WITH ...` joins is not looked at.
+// Returns whether two words follow each other outside brackets. What `... PARALLEL WITH ...` joins is not examined.
 function joins(tokens: Tokens, outerWords: readonly number[], first: string, second: string): boolean {
   return outerWords.some(index => tokens.isWord(index, first) && tokens.isWord(index + 1, second));
 }
 
 /**
- * The name of the table that `CREATE [OR REPLACE] TEMPORARY TABLE [IF NOT EXISTS] name` makes, if its rows stay in
- * the session. With ENGINE = URL, S3 and the like, or AS some_function(), an INSERT into it would leave a trace.
+ * Returns the name of the table that `CREATE [OR REPLACE] TEMPORARY TABLE [IF NOT EXISTS] name` makes, if its rows stay
+ * in the session. With ENGINE = URL, S3 and the like, or AS some_function(), an INSERT into it would leave a trace.
  */
 function temporaryTableInMemory(tokens: Tokens): string | undefined {
   let index = tokens.isWord(1, 'OR') ? 3 : 1;

@@ -1,13 +1,13 @@
 import { TokenKind } from './lexer/lexer.js';
 import type { Tokens } from './lexer/tokens.js';
 
-// After these an expression or a name must follow, wherever they stand.
+// After these an expression or a name must follow, wherever they are.
 const BEFORE_OPERAND: ReadonlySet<string> = new Set(
   'SELECT DISTINCT FROM JOIN ON USING WHERE PREWHERE HAVING QUALIFY BY AND OR NOT CASE WHEN THEN ELSE INTO AS'.split(
     ' ',
   ),
 );
-// The same, but only between operands: where an operand is due they are columns (`ORDER BY offset FORMAT CSV`).
+// The same, but only between operands: where an operand is expected they are columns (`ORDER BY offset FORMAT CSV`).
 const BETWEEN_OPERANDS: ReadonlySet<string> = new Set(
   'IN LIKE ILIKE REGEXP BETWEEN LIMIT OFFSET SAMPLE DIV MOD'.split(' '),
 );
@@ -15,15 +15,15 @@ const BETWEEN_OPERANDS: ReadonlySet<string> = new Set(
 const BEFORE_OBJECT: ReadonlySet<string> = new Set('TABLE VIEW DATABASE DICTIONARY COLUMN EXISTS'.split(' '));
 
 /**
- * The index of the word FORMAT of the clause that decides a statement's output format, or `undefined`. The clause
- * is `FORMAT name`, outside of brackets, at the end or before SETTINGS. `outerWords` are the indexes of all words
- * outside of brackets, in order.
+ * Returns the index of the word FORMAT of the clause that decides a statement's output format, or `undefined`. The
+ * clause is `FORMAT name`, outside brackets, at the end or before SETTINGS. `outerWords` are the indexes of all words
+ * outside brackets, in order.
  *
- * `EXPLAIN AST SELECT 1 FORMAT x` has none: that one is shown in the tree.
+ * `EXPLAIN AST SELECT 1 FORMAT x` has none: that FORMAT appears in the tree.
  */
 export function findFormatClause(tokens: Tokens, outerWords: readonly number[]): number | undefined {
   const queryStart = beginsQuery(tokens) ? 0 : outerWords.find(index => tokens.isWord(index, 'SELECT'));
-  // The first FORMAT behind EXPLAIN AST belongs to the statement that is explained.
+  // The first FORMAT after EXPLAIN AST belongs to the statement that is explained.
   const ofExplained = tokens.isWord(0, 'EXPLAIN') && tokens.isWord(1, 'AST');
   return outerWords.find(
     index =>
@@ -35,7 +35,7 @@ export function findFormatClause(tokens: Tokens, outerWords: readonly number[]):
   );
 }
 
-/** Whether a format's name, as written, is Null, which prints nothing. Old servers know it in this spelling only. */
+/** Returns whether a format's name, as written, is Null, which prints nothing. Old servers know only this spelling. */
 export function isNullFormat(written: string): boolean {
   return /^[`"“]?null[`"”]?$/i.test(written);
 }
@@ -46,13 +46,13 @@ function beginsQuery(tokens: Tokens): boolean {
 }
 
 /**
- * Whether an operand is due at token `index`, which lies outside of brackets. It separates the clause `FORMAT CSV`
- * from a column, table or alias that is called format: `SELECT format FROM t`, `ORDER BY format DESC`,
+ * Returns whether an operand is expected at token `index`, which is outside brackets. This distinguishes the clause
+ * `FORMAT CSV` from a column, table or alias called format: `SELECT format FROM t`, `ORDER BY format DESC`,
  * `ADD COLUMN format String`. `queryStart` is the token at which a SELECT begins, if one does.
  */
 export function expectsOperand(tokens: Tokens, index: number, queryStart: number | undefined): boolean {
-  // The token before decides, except for those that are an operand where one is due and else an operator: they
-  // turn the answer for their own place around.
+  // The token before decides, except for tokens that are an operand where one is expected and an operator otherwise:
+  // for what follows them the answer is the opposite of the answer at their own place.
   let turned = false;
   for (let before = index - 1; ; before -= 1) {
     const decided = isOperandDueAfter(tokens, before, queryStart);
@@ -85,7 +85,7 @@ function isOperandDueAfterWord(tokens: Tokens, index: number, isInQuery: boolean
   if (index === 0) return true;
   if (tokens.kind(index - 1) === TokenKind.dot) return false;
   const word = tokens.written(index).toUpperCase();
-  // An alias may have any name, SELECT too; but `CREATE VIEW v AS SELECT` goes on.
+  // An alias may have any name, including SELECT; but `CREATE VIEW v AS SELECT` continues.
   if (tokens.isWord(index - 1, 'AS') && (isInQuery || word !== 'SELECT')) return false;
   if (BETWEEN_OPERANDS.has(word)) return undefined;
   return BEFORE_OPERAND.has(word) || (!isInQuery && BEFORE_OBJECT.has(word));

@@ -3,19 +3,19 @@ import { TokenKind } from './lexer/lexer.js';
 import type { Tokens } from './lexer/tokens.js';
 
 /**
- * How inline data ends: `values` at the next `;` outside of quotes and comments, `blank-line` at the first empty
- * line, because in any other format a `;` may be data.
+ * How inline data ends: `values` at the next `;` outside quotes and comments; `blank-line` at the first empty line,
+ * because in any other format a `;` may be data.
  */
 export type InlineData = 'values' | 'blank-line';
 
 const BEFORE_INSERT = ['INSERT', 'WITH', 'EXPLAIN'];
 
 /**
- * Follows a statement token by token and tells where the inline data of an INSERT begins, which must not be read
- * as SQL. `isInsert` and `target` are known as soon as their tokens have passed.
+ * Follows a statement token by token and tells where the inline data of an INSERT begins, which must not be read as
+ * SQL. `isInsert` and `target` are known as soon as their tokens have passed.
  */
 export class InsertTracker {
-  /** Whether the statement holds INSERT INTO: first, or after WITH or EXPLAIN. */
+  /** Whether the statement contains INSERT INTO: first, or after WITH or EXPLAIN. */
   isInsert = false;
   /** Token index of the table's name; `undefined` for `db.table`, functions and parameters. */
   target: number | undefined;
@@ -28,7 +28,9 @@ export class InsertTracker {
     this.#tokens = tokens;
   }
 
-  /** What begins right after the last token, if inline data does. `depth` counts the open brackets around it. */
+  /**
+   * Returns the kind of inline data that begins right after the last token, if any. `depth` counts the open brackets.
+   */
   pass(depth: number): InlineData | undefined {
     if (this.#part === 'none') return undefined;
     const tokens = this.#tokens;

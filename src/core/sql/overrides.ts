@@ -14,12 +14,12 @@ const PROPERTY_OF: ReadonlyMap<string, keyof QueryOverrides> = new Map([
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /**
- * What the comment `-- qrun: timeout=30s rows=3 retries=1` on the first line sets; empty where there is none.
+ * Returns what the comment `-- qrun: timeout=30s rows=3 retries=1` on the first line sets; empty if there is none.
  * Blanks or commas separate the settings. `dashComments` are the offsets of all `--` comments.
  *
- * Throws QrunError `SQL_INVALID` for an unknown key, a bad value, a key given twice, and for such a comment
- * anywhere else, where it would otherwise be overlooked in silence. Zero rows are refused because a query
- * without rows is recorded as skipped and its width is never compared; zero time would never let it run.
+ * Throws QrunError `SQL_INVALID` for an unknown key, a bad value, a key given twice, and for such a comment anywhere
+ * else, where it would otherwise be silently ignored. Zero rows are refused because a query without rows is recorded
+ * as skipped and its width is never compared. Zero time is refused because the query could never run.
  */
 export function parseOverrides(sql: string, dashComments: readonly number[]): QueryOverrides {
   const overrides: Writable<QueryOverrides> = {};

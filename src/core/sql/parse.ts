@@ -12,10 +12,10 @@ import type { ParsedQuery, QueryParameter, Statement } from './statement.js';
 export { decodeSql } from './lexer/encoding.js';
 
 /**
- * The statements of a query file and what must be known of them to run it. Linear in the length of `sql`.
+ * Returns the statements of a query file and what must be known about them to run it. Linear in the length of `sql`.
  *
- * Statements end at `;` or `\G`; empty ones are left out. The inline data of `INSERT ... VALUES` ends before the
- * next `;` outside of quotes and comments, that of any other `INSERT ... FORMAT x` at the first empty line, as in
+ * Statements end at `;` or `\G`; empty ones are left out. The inline data of `INSERT ... VALUES` ends before the next
+ * `;` outside quotes and comments, that of any other `INSERT ... FORMAT x` at the first empty line, as in
  * clickhouse-client. Everything else follows the lexer of ClickHouse 26.7.
  *
  * Throws QrunError `SQL_INVALID`, with `line:column: ` before the message: no statement at all, an unclosed quote,
@@ -68,8 +68,8 @@ export function parseQuery(sql: string): ParsedQuery {
 }
 
 /**
- * Whether a text holds no statement, only white space, comments and terminators, so that {@link parseQuery} refuses
- * it. Reads no further than the first token; `false` where that cannot be read.
+ * Returns whether a text contains no statement, only white space, comments and terminators, so that {@link parseQuery}
+ * refuses it. Reads no further than the first token; `false` if that cannot be read.
  */
 export function holdsNoStatement(sql: string): boolean {
   const lexer = new Lexer(sql);
@@ -83,18 +83,18 @@ export function holdsNoStatement(sql: string): boolean {
   }
 }
 
-// What is known of a statement takes some 500 bytes; a dump of a table has some 10,000.
+// What is known of a statement takes about 500 bytes; a dump of a table has about 10,000 statements.
 const MOST_STATEMENTS = 100_000;
 
 interface StatementSource {
   readonly tokens: Tokens;
   readonly insert: InsertTracker;
-  /** Token indexes of the words outside of brackets. */
+  /** Token indexes of the words outside brackets. */
   readonly outerWords: readonly number[];
-  /** Token indexes of the words SETTINGS, within brackets too. */
+  /** Token indexes of the words SETTINGS, including those within brackets. */
   readonly settingsWords: readonly number[];
   readonly data: string | undefined;
-  /** Offset behind the last token, or behind the inline data. */
+  /** The offset after the last token, or after the inline data. */
   readonly end: number;
   readonly isLast: boolean;
 }
@@ -140,17 +140,17 @@ function readStatement(lexer: Lexer, scanner: CodeScanner, tokens: Tokens): Stat
 function refuseOutfile(tokens: Tokens): void {
   const into = tokens.length - 3;
   if (!tokens.isWord(into + 1, 'OUTFILE') || !tokens.isWord(into, 'INTO')) return;
-  const hint = 'take the clause away: qrun records the rows in its log';
+  const hint = 'remove the clause: qrun records the rows in its log';
   throw sqlInvalid(tokens.text, tokens.start(into), 'INTO OUTFILE is not supported', hint);
 }
 
-// From the first row to the last. Comments before and after them are left out: older servers read them as rows.
+// From the first row to the last. Comments before and after them are left out, because older servers read them as rows.
 function readValues(lexer: Lexer, scanner: CodeScanner): Pick<StatementSource, 'data' | 'end' | 'isLast'> {
   let start = -1;
   let end = lexer.position;
   for (;;) {
     const kind = lexer.next();
-    // `\G` is no terminator here: to ClickHouse it is a part of the data.
+    // `\G` is not a terminator here: to ClickHouse it is part of the data.
     if (kind === TokenKind.end || (kind === TokenKind.terminator && lexer.text[lexer.start] === ';')) {
       return { data: start === -1 ? '' : lexer.text.slice(start, end), end, isLast: kind === TokenKind.end };
     }
@@ -160,8 +160,8 @@ function readValues(lexer: Lexer, scanner: CodeScanner): Pick<StatementSource, '
   }
 }
 
-// ClickHouse's own rule: after the format's name blanks and one line end are stepped over, no comments; the rest
-// up to the first empty line is data, `;` included.
+// ClickHouse's own rule: blanks and one line end after the format's name are skipped, but not comments. The rest up to
+// the first empty line is data, including `;`.
 function readToBlankLine(
   lexer: Lexer,
   scanner: CodeScanner,
@@ -189,7 +189,7 @@ function describe(
 ): Statement {
   const { tokens, outerWords, data, end } = source;
   const start = tokens.start(0);
-  // Before inline data FORMAT names the format of the data, and stays. Other dialects have no such clause.
+  // Before inline data, FORMAT names the format of the data and stays. Other dialects have no such clause.
   const formatIndex =
     data === undefined && !classifier.isForeign ? findFormatClause(tokens, outerWords) : undefined;
   const format = formatIndex === undefined ? undefined : tokens.written(formatIndex + 1);
@@ -224,7 +224,7 @@ function without(tokens: Tokens, formatIndex: number): string {
   return `${before} ${tokens.text.slice(tokens.start(formatIndex + 2), tokens.end(tokens.length - 1))}`;
 }
 
-// The parameters in a view's definition are given by those who select from it.
+// Whoever selects from a view supplies the parameters in its definition.
 function definesView(tokens: Tokens): boolean {
   return tokens.isWord(0, 'CREATE') && tokens.isWord(tokens.isWord(1, 'OR') ? 3 : 1, 'VIEW');
 }

@@ -2,20 +2,20 @@ import { TokenKind } from './lexer/lexer.js';
 import type { Tokens } from './lexer/tokens.js';
 import type { SessionChange } from './statement.js';
 
-/** As {@link SessionChange}, with what only the reading of the rest of the file needs. */
+/** A {@link SessionChange}, with what is only needed to read the rest of the file. */
 export interface SetStatement extends SessionChange {
-  /** Of `SET dialect = 'x'`: whether what follows is no longer ClickHouse's own SQL. */
+  /** For `SET dialect = 'x'`: whether what follows is no longer ClickHouse's own SQL. */
   readonly foreignDialect: boolean | undefined;
 }
 
 /**
- * What a SET changes in its session, from its tokens; `undefined` for every other statement.
+ * Returns what a SET changes in its session, from its tokens; `undefined` for every other statement.
  *
- * `SET a = 1, b = DEFAULT, c` (the short form of `c = 1`) with names bare or quoted and values of any kind,
+ * `SET a = 1, b = DEFAULT, c` (short for `c = 1`), with bare or quoted names and values of any kind,
  * `SET TIME ZONE 'x'`, `SET [DEFAULT] ROLE ...`, `SET TRANSACTION SNAPSHOT n`.
  */
 export function readSet(tokens: Tokens): SetStatement | undefined {
-  // `EXECUTE AS user`, without a statement of its own, is for all that follows.
+  // `EXECUTE AS user`, without a statement of its own, applies to everything that follows.
   if (tokens.isWord(0, 'EXECUTE') && tokens.length === 3) {
     return { names: [], others: true, foreignDialect: undefined };
   }
@@ -26,7 +26,7 @@ export function readSet(tokens: Tokens): SetStatement | undefined {
   if (tokens.isWord(1, 'TIME') && tokens.isWord(2, 'ZONE')) names.push('session_timezone');
   else if (tokens.isWord(1, 'ROLE') && !tokens.isCharacter(2, '=')) others = true;
   else if (tokens.isWord(2, 'ROLE') || tokens.isWord(2, 'SNAPSHOT')) {
-    // Stored with a user, and of a transaction: neither changes a setting.
+    // One is stored with a user, the other belongs to a transaction: neither changes a setting.
   } else {
     for (let item = 1; item < tokens.length; item = nextItem(tokens, item, tokens.length)) {
       const name = tokens.name(item);
@@ -41,8 +41,8 @@ export function readSet(tokens: Tokens): SetStatement | undefined {
 }
 
 /**
- * The names in a SETTINGS clause that begins at token `index` (the word SETTINGS) and ends before token `end`. It may
- * give more: what follows commas in whatever comes after the clause.
+ * Returns the names in a SETTINGS clause that begins at token `index` (the word SETTINGS) and ends before token
+ * `end`. It may return more: what follows commas in whatever comes after the clause.
  */
 export function namesInClause(tokens: Tokens, index: number, end: number): readonly string[] {
   const names: string[] = [];
@@ -53,7 +53,7 @@ export function namesInClause(tokens: Tokens, index: number, end: number): reado
   return names;
 }
 
-// The index behind the next comma outside of brackets; the end where brackets close that are open around it.
+// Returns the index after the next comma outside brackets; the end if a bracket that was opened earlier closes first.
 function nextItem(tokens: Tokens, index: number, end: number): number {
   let depth = 0;
   for (let at = index; at < end; at += 1) {
@@ -66,7 +66,7 @@ function nextItem(tokens: Tokens, index: number, end: number): number {
   return end;
 }
 
-// The last token of an item, which is all of its value where that is a literal.
+// Returns the last token of an item, which is its whole value if that is a literal.
 function lastOf(tokens: Tokens, item: number): string {
   const next = nextItem(tokens, item, tokens.length);
   return tokens.written(next - (tokens.kind(next - 1) === TokenKind.comma ? 2 : 1));

@@ -1,6 +1,6 @@
 /**
- * `SET a = '1', b = '2'`, which ClickHouse of the last years takes for settings of every type. `numbers`: integers
- * bare, as versions before 20.7 want them.
+ * Returns `SET a = '1', b = '2'`, which recent versions of ClickHouse accept for settings of every type. `numbers`:
+ * integers are written bare, as versions before 20.7 require.
  */
 export function setStatement(settings: ReadonlyMap<string, string>, numbers = false): string {
   const items = Array.from(settings, ([name, value]) => {
@@ -10,7 +10,7 @@ export function setStatement(settings: ReadonlyMap<string, string>, numbers = fa
   return `SET ${items.join(', ')}`;
 }
 
-/** A text as a string of ClickHouse's SQL. */
+/** Returns a string as a string literal of ClickHouse's SQL. */
 export function literal(text: string): string {
   return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 }

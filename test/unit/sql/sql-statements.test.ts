@@ -58,7 +58,7 @@ describe('splitting', () => {
   ])('refuses INTO OUTFILE in %j', (sql, place) => {
     const error = refusalOf(() => parseQuery(sql));
     expect(error.message).toBe(`${place}: INTO OUTFILE is not supported`);
-    expect(error.hint).toContain('take the clause away');
+    expect(error.hint).toContain('remove the clause');
   });
 
   it.each([

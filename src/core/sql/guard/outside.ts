@@ -11,25 +11,25 @@ import type { Tokens } from '../lexer/tokens.js';
 import type { Statement } from '../statement.js';
 import { conditionUse, firstUse, isCondition, type OutsideUse, type Seen, valuesUse } from './unguarded.js';
 
-/** What closes the function file() of the engine, by its name and by a definition that stands in its place. */
+/** The name of the engine's function file(), which qrun closes with a definition that replaces it. */
 export const CLOSED_FUNCTION = 'file';
 
-// These only read what the engine's grants let them read; none of them takes a clause that is looked for here.
+// These only read what the engine's grants let them read; none of them takes a clause that is searched for here.
 const QUERIES: ReadonlySet<string> = new Set(
   'SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN USE SET'.split(' '),
 );
-// What a query can hold that is looked for; a backslash may spell any of it in a quoted name.
+// What a query can contain that is searched for; a backslash may spell any of it in a quoted name.
 const SUSPECT = /infile|settings|\bformat\b|\\/i;
-// The data of these is made of expressions; also where the name of the format is written with escapes.
+// The data of these consists of expressions; also if the name of the format is written with escapes.
 const VALUES = /(?:\bvalues\b|\\)[^(]{0,200}$/i;
-// A source of the engine itself, and that where it names no host.
+// A source inside the engine, and the one that is inside as long as it names no host.
 const INSIDE_SOURCE = 'null';
 const OWN_SOURCE = 'clickhouse';
 const OWN_SOURCE_KEYS: ReadonlySet<string> = new Set(
   'db table user password query where invalidate_query update_field update_lag'.split(' '),
 );
 
-/** What goes with a statement. */
+/** What is sent with a statement. */
 export interface SentWith {
   readonly parameters: Parameters;
   readonly settings: readonly Settings[];
@@ -43,12 +43,13 @@ function conditions(text: string, { parameters, settings }: SentWith): string[] 
 }
 
 /**
- * The first thing in a statement that reaches outside without the engine's own access control seeing it, and that
- * `access` does not allow; `undefined` where there is none. `sent` is what goes with it. Linear in the text; a plain query is not looked at.
+ * Returns the first thing in a statement that reaches outside unseen by the engine's own access control and that
+ * `access` does not allow; `undefined` if there is none. `sent` is what is sent with it. Linear in the text; a plain
+ * query is not examined.
  *
- * The engine itself refuses table functions, sources and settings. It does not look at: engines that start programs
- * or keep files anywhere, sources and layouts of dictionaries, disks in a definition, ATTACH from a path, FROM INFILE,
- * DROP of the function that stands in place of file(), and settings within a query (see {@link firstUse}).
+ * The engine itself refuses table functions, sources and settings. It does not check: engines that start programs or
+ * keep files anywhere, sources and layouts of dictionaries, disks in a definition, ATTACH from a path, FROM INFILE,
+ * DROP of the function that replaces file(), and settings within a query (see {@link firstUse}).
  */
 export function outsideUse(
   statement: Statement,
@@ -62,7 +63,7 @@ export function outsideUse(
   }
   const isQuery = QUERIES.has(keyword);
   if (readOnly && isQuery && !SUSPECT.test(text)) return undefined;
-  // What is stored by a definition is read again when the directory is opened: said now, and not then.
+  // What a definition stores is read again when the directory is opened: report it now, not then.
   const isDefinition = !isQuery && keyword !== 'INSERT' && keyword !== 'WITH';
   const use = firstUse(
     text,
@@ -77,10 +78,10 @@ export function outsideUse(
 }
 
 /**
- * The same for a definition or a change as it is stored in a data directory, table functions and views that run with
- * other rights than those of who asks included: nobody looks at these when a directory is opened.
+ * Returns the same for a definition or a change as it is stored in a data directory. This includes table functions, and
+ * views that run with rights other than the caller's: nothing checks these when a directory is opened.
  *
- * Throws QrunError `SQL_INVALID` for a text that is no SQL.
+ * Throws QrunError `SQL_INVALID` for a text that is not SQL.
  */
 export function outsideInStored(text: string, access: EmbeddedAccess): OutsideUse | undefined {
   return firstUse(
@@ -111,7 +112,7 @@ function useAt(tokens: Tokens, index: number, seen: Seen): OutsideUse | undefine
   }
 }
 
-// A name with escapes is none that anybody needs, and could be any.
+// Nobody needs a name with escapes, and it could stand for any name.
 function escaped(tokens: Tokens, index: number): boolean {
   return tokens.kind(index) === TokenKind.quotedName && tokens.name(index) === undefined;
 }
@@ -183,7 +184,7 @@ const BEFORE_NAMES: ReadonlySet<string> = new Set(
   'TABLE VIEW DICTIONARY FUNCTION EXISTS INTO TO PROJECTION INDEX'.split(' '),
 );
 
-// Whether it is the name of what is defined, with columns or the like behind it, and no function.
+// Returns whether it is the name of what is defined, followed by columns or the like, and not a function.
 function isNamedHere(tokens: Tokens, index: number): boolean {
   if (tokens.kind(index - 1) === TokenKind.dot) return true;
   return (

@@ -1,21 +1,21 @@
 import { namesHiddenValue } from '../../text/secret-names.js';
 import { type LooseToken, looseTokens } from '../lexer/loose-tokens.js';
 
-// What must stand in a text for anything in it to be found here; most texts hold none of it.
+// A text must contain one of these for anything to be found in it here; most texts contain none.
 const WORTH_A_LOOK =
   /passw|pass\b|pwd|\bpw\b|secret|token|credential|auth|cookie|signature|\bsig\b|\bsas\b|salt|key|bearer|\bby\b|\buser\b|collection|headers?\b|s3|gcs|cosn|oss\b|azure|mysql|postgresql|mongo|redis|remote|iceberg|deltalake|hudi|externaldistributed|ytsaurus|arrowflight|crypt|hmac/i;
 
-/** What stands at a place of a secret: the token, or the parameter that gives its value. */
+/** What is at the place of a secret: the token, or the parameter that supplies its value. */
 export interface SecretPlace {
   readonly token: LooseToken;
-  /** The name in `{name:Type}`, where one stands there. */
+  /** The name in `{name:Type}`, if there is one. */
   readonly parameter: string | undefined;
 }
 
 /**
- * The places of a text in SQL, or with SQL in it, where credentials stand: behind IDENTIFIED ... BY, behind a name such
- * as PASSWORD, secret_access_key or Authorization, and as arguments of functions and engines that take them by their
- * place. Comments are looked at too. Linear in the length of the text.
+ * Returns the places of credentials in a text that is SQL or contains SQL: after IDENTIFIED ... BY, after a name such
+ * as PASSWORD, secret_access_key or Authorization, and as arguments of functions and engines that take them by
+ * position. Comments are searched too. Linear in the length of the text.
  */
 export function secretPlaces(text: string, how: { readonly prose: boolean }): SecretPlace[] {
   if (!WORTH_A_LOOK.test(text)) return [];
@@ -32,9 +32,9 @@ export function secretPlaces(text: string, how: { readonly prose: boolean }): Se
 }
 
 interface Call {
-  /** In lower case; empty for brackets that no name stands before. */
+  /** In lower case; empty for brackets without a name before them. */
   readonly name: string;
-  /** Its arguments of which each is one literal, by their index. */
+  /** Those of its arguments that consist of one literal, by their index. */
   readonly literals: Map<number, SecretPlace>;
   argument: number;
   /** Tokens of the argument so far. */
@@ -53,14 +53,14 @@ const FROM_ARGUMENT: readonly (readonly [RegExp, number])[] = [
   [/^(?:arrowflight|ytsaurus)$/, 2],
   [/^(?:password|secret|bearer)$/, 0],
 ];
-// Those with a password behind the user, and databases of the same with one argument less.
+// Functions with a password after the user, and databases of the same kind with one argument less.
 const WITH_USER = /^(?:(?:materialized)?(?:mysql|postgresql)|mongodb|remote(?:secure)?|externaldistributed)$/;
-// Arguments of the same functions that are no secrets: formats, compressions, structures.
+// Arguments of the same functions that are not secrets: formats, compressions, structures.
 const NO_SECRET =
   /^(?:nosign|auto|none|gzip|gz|brotli|br|xz|lzma|zstd|zst|lz4|bz2|snappy|(?:tsv|csv|tabseparated|json|parquet|orc|avro|arrow|native|values|vertical|lineasstring|rawblob|rowbinary|protobuf|capnproto|msgpack|one|regexp|template|npy|markdown|xml|pretty|customseparated|tskv)\w{0,40})$/i;
 const STRUCTURE =
   /^\s*[`"\w]{1,200}\s+(?:string|u?int\d|float|date|nullable|lowcardinality|array|map|tuple|decimal|enum|uuid|ipv|bool|fixedstring|json|nested|variant|dynamic|point)/i;
-// Keys of a named collection that say where and not with what.
+// Keys of a named collection that say where to connect, not with what.
 const PLAIN_KEY =
   /^(?:url|host|hostname|port|database|db|schema|table|user|username|format|structure|compression|compression_method|filename|container|blob_path|region|collection|cluster|endpoint|topic_list|topic|overridable)$/i;
 
@@ -123,7 +123,7 @@ class Finder {
   #isSecret(index: number, kind: LooseToken['kind']): boolean {
     const before = this.#tokens[index - 1];
     if (before === undefined) return false;
-    // BY 'x', as long as it is not ORDER BY, GROUP BY or LIMIT 1 BY.
+    // BY 'x', unless it is ORDER BY, GROUP BY or LIMIT 1 BY.
     if (isWord(before, 'BY') && kind !== 'number' && kind !== 'word') {
       const earlier = this.#tokens[index - 2];
       return earlier?.kind !== 'number' && !(earlier !== undefined && ORDERING.test(earlier.text));
@@ -131,7 +131,7 @@ class Finder {
     const isAssigned = before.kind === 'mark' && (before.text === '=' || before.text === ':');
     const key = isAssigned ? this.#tokens[index - 2] : before;
     if (key === undefined || key.kind === 'mark' || key.kind === 'number') return false;
-    // A word behind a word is a value only where dictionaries name their source, and no keyword.
+    // A word after a word is a value only where dictionaries name their source, and if it is not a keyword.
     if (kind === 'word' && !(this.#calls.length > 0 && (isAssigned || this.#isIn('DICTIONARY'))))
       return false;
     if (kind === 'name' && !isAssigned && !this.#isIn('DICTIONARY')) return false;
@@ -146,7 +146,7 @@ class Finder {
     return this.#isIn('USER') && isWord(before, 'SALT');
   }
 
-  // `Unrecognized token: '...` is no key with its value.
+  // `Unrecognized token: '...` is not a key with its value.
   #isUnreadable(key: LooseToken, index: number): boolean {
     const before = this.#tokens[index - 3];
     return isWord(key, 'TOKEN') && before !== undefined && /^(?:unrecognized|unexpected)$/i.test(before.text);
@@ -156,7 +156,7 @@ class Finder {
     return this.#firstWords.includes(word);
   }
 
-  // What an argument is depends on how many there are.
+  // The meaning of an argument depends on how many there are.
   #close(): void {
     const call = this.#calls.pop();
     if (call === undefined || call.literals.size === 0 || call.name === '') return;
@@ -171,7 +171,7 @@ class Finder {
 
   #passwordAt({ name, argument, literals }: Call): number | undefined {
     if (!WITH_USER.test(name)) return undefined;
-    // Of ('host', db.table, 'user', 'password') and of databases it is the fourth.
+    // In ('host', db.table, 'user', 'password') and for databases it is the fourth.
     if (name === 'externaldistributed') return 5;
     return argument === 3 || !literals.has(4) || this.#isIn('DATABASE') ? 3 : 4;
   }
@@ -195,7 +195,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   e: '\x1b',
 };
 
-/** What a literal stands for, from what is written between its quotes. */
+/** Returns the value of a literal, from what is written between its quotes. */
 export function literalValue(written: string): string {
   return written.replace(/\\x([\da-f]{2})|\\([\s\S])|''/gi, (whole, hex?: string, escaped?: string) => {
     if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));

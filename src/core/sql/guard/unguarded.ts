@@ -8,14 +8,14 @@ import { Lexer, TokenKind } from '../lexer/lexer.js';
 import { Tokens } from '../lexer/tokens.js';
 import { literalValue } from './secrets.js';
 
-/** Something outside of the data that a text wants, and what it takes to have it. */
+/** Something outside the data that a text wants, and what must be allowed for that. */
 export interface OutsideUse {
   /** As a message names it: `the table engine URL`. */
   readonly what: string;
   readonly needed: AccessNeeded;
 }
 
-/** Words that stood before a place of a text. */
+/** Words that came before a place in a text. */
 export interface Seen {
   /** SETTINGS or SET. */
   settings: boolean;
@@ -27,51 +27,51 @@ export interface Seen {
   sql: boolean;
 }
 
-/** What is found at one place of a text. */
+/** Returns what is found at one place of a text. */
 export type UseAt = (tokens: Tokens, index: number, seen: Seen) => OutsideUse | undefined;
 
 const FILTERS: ReadonlySet<string> = new Set(['additional_result_filter', 'additional_table_filters']);
 const BEFORE_TABLES: ReadonlySet<string> = new Set(
   'FROM JOIN TABLE AS FUNCTION ELSE DESCRIBE DESC IN INTO'.split(' '),
 );
-// Strings that hold less than this are none to look into.
+// Strings without any of these need no inspection.
 const SUSPECT = /settings|\bformat\b|\\/i;
-// Strings in strings in strings: nobody writes more, and looking into each takes time again.
+// Strings nested in strings: nobody writes more levels, and each takes time again.
 const MAX_DEPTH = 8;
 
 /**
- * The first use of something outside that `access` does not allow: what `at` finds, and what the engine does not guard
- * wherever it stands:
+ * Returns the first use of something outside that `access` does not allow: what `at` finds, and what the engine does
+ * not guard wherever it is:
  *
- * - a guarded setting behind SETTINGS in a subquery, a view or a dictionary, where the engine asks no constraint;
- * - the table function format() with expressions that cannot be looked at: a text in the format Values is SQL, and one
- *   that is put together could hold such a subquery;
- * - both in the strings that are SQL: queries of dictionaries, and the settings that are conditions.
+ * - a guarded setting after SETTINGS in a subquery, a view or a dictionary, where the engine checks no constraint;
+ * - the table function format() with expressions that cannot be examined: a string in the format Values is SQL, and one
+ *   that is put together at run time could contain such a subquery;
+ * - both of these in strings that are SQL: queries of dictionaries, and the settings that are conditions.
  *
- * Linear in the text. Throws QrunError `SQL_INVALID` for a text that is no SQL.
+ * Linear in the text. Throws QrunError `SQL_INVALID` for a text that is not SQL.
  */
 export function firstUse(text: string, access: EmbeddedAccess, at: UseAt): OutsideUse | undefined {
   return scan(text, access, 0, { at, isPart: false, isSql: false });
 }
 
-/** The same in the data of VALUES, which are expressions. */
+/** Returns the same for the data of VALUES, which are expressions. */
 export function valuesUse(data: string, access: EmbeddedAccess): OutsideUse | undefined {
   return scan(data, access, 0, { at: undefined, isPart: true, isSql: false });
 }
 
-/** The same in the value of a setting, of those in {@link isCondition}, or of a parameter that may be one. */
+/** Returns the same for the value of one of the settings in {@link isCondition}, or of a parameter that may be one. */
 export function conditionUse(value: string, access: EmbeddedAccess): OutsideUse | undefined {
   return scan(value, access, 0, { at: undefined, isPart: true, isSql: true });
 }
 
-/** Whether the value of a setting is SQL. */
+/** Returns whether the value of a setting is SQL. */
 export function isCondition(setting: string): boolean {
   return FILTERS.has(setting);
 }
 
 interface How {
   readonly at: UseAt | undefined;
-  /** Whether a text that is no SQL at some place is looked at up to there. */
+  /** Whether a text that stops being SQL at some place is examined up to there. */
   readonly isPart: boolean;
   /** Whether all strings in it may be SQL. */
   readonly isSql: boolean;
@@ -106,7 +106,7 @@ function lex(tokens: Tokens, isPart: boolean): void {
   try {
     for (let kind = lexer.next(); kind !== TokenKind.end; kind = lexer.next()) tokens.push(kind, lexer);
   } catch (error) {
-    // The engine reads no further either; rows of VALUES before such a place are read.
+    // The engine reads no further either, but it reads rows of VALUES before such a place.
     if (!isPart) throw error;
   }
 }
@@ -119,7 +119,7 @@ function innerUse(written: string, access: EmbeddedAccess, depth: number): Outsi
   return isAllowed(use.needed, access) ? undefined : use;
 }
 
-// What a string or a quoted name stands for.
+// Returns the value of a string or a quoted name.
 function meaning(written: string): string {
   const [tag = ''] = /^\$\w*\$/.exec(written) ?? [];
   if (tag !== '') return written.slice(tag.length, -tag.length);
@@ -150,7 +150,7 @@ function settingAt(tokens: Tokens, index: number, seen: Seen): OutsideUse | unde
   const name = nameAt(tokens, index) ?? '';
   const needed = GUARDED_SETTINGS.get(name);
   if (needed === undefined) return undefined;
-  // `SETTINGS a = 1, b`: the second is on.
+  // `SETTINGS a = 1, b`: the second one is switched on.
   const isBehind =
     tokens.isWord(index - 1, 'SETTINGS') ||
     tokens.isWord(index - 1, 'SET') ||
@@ -159,10 +159,10 @@ function settingAt(tokens: Tokens, index: number, seen: Seen): OutsideUse | unde
   return isBehind || tokens.isCharacter(index + 1, '=') ? { what: `the setting ${name}`, needed } : undefined;
 }
 
-/** Calls of format(), which is a table function and a function for strings. */
+/** Calls of format(), which is both a table function and a string function. */
 class Formats {
   readonly #tokens: Tokens;
-  // In lower case, but those of formats where they name one.
+  // In lower case; without the names that follow FORMAT.
   #otherNames: ReadonlySet<string> | undefined;
 
   constructor(tokens: Tokens) {
@@ -198,7 +198,7 @@ class Formats {
     return undefined;
   }
 
-  // Behind SELECT, an operator and the like it is the function for strings.
+  // After SELECT, an operator and the like it is the string function.
   #mayBeTable(index: number): boolean {
     const tokens = this.#tokens;
     const kind = tokens.kind(index - 1);

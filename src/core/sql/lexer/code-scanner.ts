@@ -2,14 +2,14 @@ import type { QueryParameter } from '../statement.js';
 import { TokenKind } from './lexer.js';
 import { sqlInvalid } from './position.js';
 
-// A word in capitals between double underscores, as templates use. It may be a part of a longer name
+// A word in capitals between double underscores, as in templates. It may be part of a longer name
 // (`bars___SYMBOL__`, `p__QUANTILE_PCT_1__`) but not of one in capitals (`STG__ORDERS__V1`), which is just a name.
 const CAPITALS = /(?<![A-Z])__[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*__(?![A-Z])/;
-// In small letters only as a word of its own: `a__b__c` is a name that tools make.
+// In small letters only as a word of its own: `a__b__c` is a name that tools generate.
 const SMALL = /(?<!\w)__[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*__(?!\w)/;
-// Shells, envsubst, Hive, Spark: `${X}`, `${X:-none}`, `${hiveconf:x}`. A digit, as in `${1}`, is no name.
+// Shells, envsubst, Hive, Spark: `${X}`, `${X:-none}`, `${hiveconf:x}`. A digit, as in `${1}`, is not a name.
 const DOLLAR = /\$\{[ \t]*[A-Za-z_][^{}\n]*\}/;
-// Jinja, dbt, mustache: `{{ x }}`, `{{ var("x") | upper }}`. `{{}}` and `{{0}}` are what format() prints as {} and {0}.
+// Jinja, dbt, mustache: `{{ x }}`, `{{ var("x") | upper }}`. format() prints `{{}}` and `{{0}}` as {} and {0}.
 const BRACES = /\{\{-?\s*[A-Za-z_][^{}\n]*\}\}/;
 // Not just any `{% ... %}`: LIKE '{%"a"%}' looks for JSON.
 const TAG =
@@ -21,26 +21,27 @@ const anyOf = (flags: string, ...patterns: readonly RegExp[]): RegExp =>
 const IN_QUOTES = anyOf('g', CAPITALS, SMALL, DOLLAR, BRACES, TAG);
 const IN_DATA = anyOf('g', CAPITALS, DOLLAR, BRACES, TAG);
 const IN_WORD = anyOf('g', CAPITALS);
-// Between tokens nothing of ClickHouse begins so, but a map whose first key is one: `{{1: 2}: 3}`. That has a colon.
+// In ClickHouse nothing between tokens begins like this except a map whose first key is a map: `{{1: 2}: 3}`. That
+// contains a colon.
 const IN_CODE = anyOf('y', DOLLAR, /\{\{[^{}:\w]*\w[^{}:]*\}\}/, TAG);
 const ANYWHERE = anyOf('', CAPITALS, SMALL, DOLLAR, /\{\{/, TAG);
 
-// Neither as a name nor as a type: `{true: false}` is a map.
+// Neither a name nor a type: `{true: false}` is a map.
 const VALUES: ReadonlySet<string> = new Set(['true', 'false', 'null', 'nan', 'inf', 'infinity']);
-// What ClickHouse reads as a number; anything else that begins with a digit (`1x`) is a name to it.
+// What ClickHouse reads as a number. To ClickHouse, anything else that begins with a digit (`1x`) is a name.
 const NUMBER = /^(?:0x[\da-f_]*|0b[01_]*|\d+(?:_\d+)*(?:e\d+)?)$/i;
 
-// More are a mistake, or made to fill the memory and the screen of whoever is told of them all.
+// More than this are a mistake, or meant to fill the memory and the screen of whoever is shown them all.
 const MOST_NAMES = 10_000;
 
 /**
- * Collects, from tokens in the order of the text, the `{name:Type}` parameters of each statement and what looks like
- * the unreplaced placeholders of templates in all of them. It is fed code and data, never comments.
+ * Collects, from tokens in the order of the text, the `{name:Type}` parameters of each statement, and what looks like
+ * unreplaced placeholders of templates in all of them. Pass it code and data, never comments.
  *
  * Placeholders are `__X__` in capitals, `${X}`, `{{ x }}` and `{% if ... %}`, in code, strings, quoted names,
- * heredocs and inline data, and `__x__` in any letters within quotes, where it stands alone. In code none of them is
- * SQL of ClickHouse but `__X__`, which may be a name. In quotes and data they may be meant (`labels['__name__']`,
- * `format('{{x}}')`): then the user allows them by name.
+ * heredocs and inline data, and `__x__` in any letters within quotes, if it stands alone. In code, none of them is
+ * ClickHouse SQL except `__X__`, which may be a name. In quotes and data they may be intended (`labels['__name__']`,
+ * `format('{{x}}')`); the user then allows them by name.
  */
 export class CodeScanner {
   readonly #text: string;
@@ -64,7 +65,7 @@ export class CodeScanner {
     return [...this.#placeholders];
   }
 
-  /** The parameters since the last call, by first use; a name that comes twice keeps its first type. */
+  /** Returns the parameters since the last call, by first use; a name that occurs twice keeps its first type. */
   takeParameters(): readonly QueryParameter[] {
     this.#state = 0;
     if (this.#parameters.size === 0) return [];
@@ -73,13 +74,13 @@ export class CodeScanner {
     return parameters;
   }
 
-  /** Takes in one token. */
+  /** Processes one token. */
   pass(kind: TokenKind, start: number, end: number): void {
     if (kind === TokenKind.open || this.#state !== 0) this.#passBrace(kind, start, end);
     if (this.#mayHavePlaceholders) this.#findPlaceholders(kind, start, end);
   }
 
-  /** Looks for placeholders in a stretch of inline data. */
+  /** Searches a stretch of inline data for placeholders. */
   passText(start: number, end: number): void {
     if (this.#mayHavePlaceholders) this.#find(IN_DATA, start, end);
   }
@@ -87,7 +88,7 @@ export class CodeScanner {
   #findPlaceholders(kind: TokenKind, start: number, end: number): void {
     const text = this.#text;
     if (kind === TokenKind.string || kind === TokenKind.quotedName) {
-      // The marks of a heredoc are no part of it: `$${a}$$` holds {a}.
+      // The marks of a heredoc are not part of its content: `$${a}$$` contains {a}.
       const mark = text[start] === '$' ? text.indexOf('$', start + 1) + 1 - start : 1;
       this.#find(IN_QUOTES, start + mark, end - mark);
       return;
@@ -129,7 +130,7 @@ export class CodeScanner {
         this.#state = isColon ? 3 : 0;
         break;
       case 3:
-        // Not so the second colon of a cast, nor the value of a map: `{a::Int8}`, `{true: 1}`.
+        // But not the second colon of a cast or the value of a map: `{a::Int8}`, `{true: 1}`.
         this.#state = kind === TokenKind.word && !this.#isValue(start, end) ? 4 : 0;
         break;
       case 4:

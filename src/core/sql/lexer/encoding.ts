@@ -2,17 +2,17 @@ import { QrunError } from '../../errors.js';
 import { Lexer, TokenKind } from './lexer.js';
 import { sqlInvalid } from './position.js';
 
-// A byte that belongs to no UTF-8 character stands in a text as this code unit plus the byte: a lone surrogate, which
-// no decoded UTF-8 holds, so that nothing is lost on the way back.
+// A byte that is not part of a UTF-8 character is represented in a string by this code unit plus the byte: a lone
+// surrogate. Decoded UTF-8 never contains one, so nothing is lost on the way back.
 const RAW = 0xdc00;
 const RAW_BYTES = /[\udc80-\udcff]+/gu;
 
 /**
- * The SQL in a file's bytes, without a UTF-8 byte order mark. Bytes that are not UTF-8 (a comment or a string in
- * Latin-1) stand in it as lone surrogates, from which {@link encodeSql} makes the same bytes again.
+ * Returns the SQL in a file's bytes, without a UTF-8 byte order mark. Bytes that are not UTF-8 (a comment or a string
+ * in Latin-1) become lone surrogates, from which {@link encodeSql} makes the same bytes again.
  *
- * Throws QrunError `SQL_INVALID`, with the place in the message, for UTF-16 and for NUL bytes: ClickHouse refuses
- * both, and not always with a message that tells why.
+ * Throws QrunError `SQL_INVALID`, with the place in the message, for UTF-16 and for NUL bytes: ClickHouse refuses both,
+ * and not always with a message that says why.
  */
 export function decodeSql(bytes: Uint8Array): string {
   if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
@@ -23,7 +23,7 @@ export function decodeSql(bytes: Uint8Array): string {
   const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).subarray(hasMark ? 3 : 0);
   const decoded = text.toString('utf8');
-  // The decoder puts U+FFFD in place of what it cannot read; nearly no file holds one.
+  // The decoder writes U+FFFD for what it cannot read; almost no file contains one.
   const sql = decoded.includes('\ufffd') ? decodeBytes(text) : decoded;
   const nul = sql.indexOf('\0');
   if (nul === -1) return sql;
@@ -35,7 +35,7 @@ export function decodeSql(bytes: Uint8Array): string {
   );
 }
 
-// As UTF-16, in one piece: pieces of a text cost ten times as much, and a file may be a dump of a megabyte.
+// As UTF-16, in one piece: pieces of a string cost ten times as much, and a file may be a dump of a megabyte.
 function decodeBytes(bytes: Buffer): string {
   const units = Buffer.allocUnsafe(bytes.length * 2);
   let end = 0;
@@ -48,7 +48,7 @@ function decodeBytes(bytes: Buffer): string {
   return units.toString('utf16le', 0, end);
 }
 
-// The length of the UTF-8 character that begins at `at`, 0 where none does (Table 3-7 of the Unicode standard).
+// The length of the UTF-8 character that begins at `at`; 0 if none does (Table 3-7 of the Unicode standard).
 function characterLength(bytes: Buffer, at: number): number {
   const first = bytes[at] ?? 0;
   if (first < 0x80) return 1;
@@ -65,15 +65,15 @@ function characterLength(bytes: Buffer, at: number): number {
   return length;
 }
 
-/** Whether a text of {@link decodeSql} holds bytes that are not UTF-8. */
+/** Returns whether a string from {@link decodeSql} contains bytes that are not UTF-8. */
 export function hasRawBytes(sql: string): boolean {
   return !sql.isWellFormed();
 }
 
-/** What goes over the wire for a text of {@link decodeSql}, or for a piece of one: the very bytes of the file. */
+/** Returns what is sent for a string from {@link decodeSql}, or for a piece of one: the exact bytes of the file. */
 export function encodeSql(sql: string): string | Buffer {
   if (!hasRawBytes(sql)) return sql;
-  // A raw byte counts as the three of a character there.
+  // byteLength counts a raw byte as the three bytes of a character.
   const bytes = Buffer.allocUnsafe(Buffer.byteLength(sql));
   let end = 0;
   for (let at = 0; at < sql.length; at += 1) {
@@ -91,9 +91,9 @@ export function encodeSql(sql: string): string | Buffer {
 }
 
 /**
- * SQL that means the same to ClickHouse and holds no raw bytes, for an engine that takes only UTF-8: in strings and
- * quoted names `\xE9` stands for the byte, in comments a question mark. It is for SQL that was parsed, and for the data
- * behind VALUES.
+ * Returns SQL that means the same to ClickHouse and contains no raw bytes, for an engine that accepts only UTF-8: in
+ * strings and quoted names `\xE9` stands for the byte, in comments a question mark. For SQL that was parsed, and for
+ * the data after VALUES.
  */
 export function escapeRawBytes(sql: string): string {
   if (!hasRawBytes(sql)) return sql;
@@ -125,7 +125,7 @@ function escapeToken(token: string): string {
   return quote === '\u201c' ? `"${escaped.replaceAll('"', '\\"')}"` : `'${escaped.replaceAll("'", "\\'")}'`;
 }
 
-// `\x80` to `\xFF`. A table, because the digits of each byte of a large file take a second to print.
+// `\x80` to `\xFF`. A table, because formatting the digits of each byte of a large file takes a second.
 const ESCAPES = Array.from({ length: 0x80 }, (_, n) => `\\x${(0x80 + n).toString(16).toUpperCase()}`);
 
 function hexOf(raw: string): string {

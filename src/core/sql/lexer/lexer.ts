@@ -1,6 +1,6 @@
 import { sqlInvalid } from './position.js';
 
-/** What a token is. Comments and white space are no tokens. */
+/** The kind of a token. Comments and white space are not tokens. */
 export const TokenKind = {
   end: 0,
   /** A keyword or a bare identifier. */
@@ -19,7 +19,7 @@ export const TokenKind = {
   star: 9,
   /** `;`, and `\G`, which ends a statement in clickhouse-client. */
   terminator: 10,
-  /** Any other character, one token each; also those ClickHouse refuses, which is for ClickHouse to say. */
+  /** Any other character, one token each; including those that ClickHouse refuses, which is left to ClickHouse. */
   other: 11,
 } as const;
 
@@ -29,7 +29,7 @@ export type TokenKind = (typeof TokenKind)[keyof typeof TokenKind];
 const SPACE = 1;
 const LETTER = 2;
 const DIGIT = 3;
-// Character class of each ASCII code; 0 is everything else.
+// The character class of each ASCII code; 0 is everything else.
 const CLASS = new Uint8Array(128);
 for (const code of [9, 10, 11, 12, 13, 32]) CLASS[code] = SPACE;
 for (let code = 48; code <= 57; code += 1) CLASS[code] = DIGIT;
@@ -37,7 +37,7 @@ for (let code = 65; code <= 90; code += 1) CLASS[code] = LETTER;
 for (let code = 97; code <= 122; code += 1) CLASS[code] = LETTER;
 CLASS[95] = LETTER;
 
-// What ClickHouse skips as white space outside of ASCII, the byte order mark included.
+// What ClickHouse skips as white space outside ASCII, including the byte order mark.
 const UNICODE_SPACE = /[\u0085\u00a0\u180e\u2000-\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]/;
 
 const EXCLAMATION = 33;
@@ -63,7 +63,7 @@ const CURLY_CLOSE = 125;
 const UPPER_G = 71;
 const UPPER_E = 69;
 const CURLY_SINGLE = 0x2018;
-// A byte that is not UTF-8, as decodeSql gives it; it may also be half of a character.
+// A byte that is not UTF-8, as decodeSql returns it. The code unit may also be half of a character.
 const FIRST_RAW = 0xdc80;
 const LAST_RAW = 0xdcff;
 const isHighSurrogate = (code: number): boolean => code >= 0xd800 && code <= 0xdbff;
@@ -73,25 +73,25 @@ const CURLY_DOUBLE = 0x201c;
  * A pull tokenizer for SQL with the rules of ClickHouse 26.7: `--`, `//`, `# ` and `#!` comments to the end of the
  * line, nested block comments, backslash and doubled-quote escapes in all three quotes, curly quotes, heredocs.
  *
- * After each `next()`, `start` and `end` are the UTF-16 offsets of the token. `position` is where the next one is
- * looked for and may be moved by the caller, to step over inline data. Time is linear in the text.
+ * After each `next()`, `start` and `end` are the UTF-16 offsets of the token. `position` is where the search for the
+ * next one begins; the caller may move it to skip inline data. Time is linear in the text.
  *
  * Throws QrunError `SQL_INVALID` for a quote, heredoc or comment that is never closed, and for a byte that is not UTF-8
- * outside of quotes and comments, which no version of ClickHouse reads.
+ * outside quotes and comments, which no version of ClickHouse reads.
  */
 export class Lexer {
   readonly text: string;
   position = 0;
   start = 0;
   end = 0;
-  /** Offsets at which `--` comments begin, in order: the place of per-query overrides. */
+  /** Offsets at which `--` comments begin, in order: per-query overrides are in such comments. */
   readonly dashComments: number[] = [];
 
   constructor(text: string) {
     this.text = text;
   }
 
-  /** The kind of the next token; `TokenKind.end` at the end of the text, however often it is asked. */
+  /** Returns the kind of the next token; `TokenKind.end` at the end of the text, however often it is called. */
   next(): TokenKind {
     const { text } = this;
     let at = this.position;
@@ -118,7 +118,7 @@ export class Lexer {
     return kind;
   }
 
-  // Behind a comment or a white-space character outside of ASCII; `at` itself where there is neither.
+  // Returns the offset after a comment or a white-space character outside ASCII; `at` itself if there is neither.
   #afterBlank(at: number, code: number): number {
     const { text } = this;
     if (code >= 128) return UNICODE_SPACE.test(text.charAt(at)) ? at + 1 : at;
@@ -167,7 +167,7 @@ export class Lexer {
     return at;
   }
 
-  // Numbers are only stepped over, so that the dot and the sign in `1.`, `.5e-3` and `t.1.2` are not operators.
+  // Numbers are only skipped, so that the dot and the sign in `1.`, `.5e-3` and `t.1.2` are not operators.
   // As in ClickHouse, `1abc` is one bare word and a `$` does not belong to it.
   #number(at: number): TokenKind {
     const { text } = this;
@@ -245,8 +245,8 @@ export class Lexer {
     return sqlInvalid(this.text, at, `the ${what} that ${quote} opens here is not closed`);
   }
 
-  // `$tag$ ... $tag$` with a tag of word characters or none. ClickHouse reads a tag without its end as an
-  // identifier such as $tag$; nobody names a column so, and a forgotten end is worth a clear message.
+  // `$tag$ ... $tag$` with a tag of word characters or none. ClickHouse reads a tag without its end as an identifier
+  // such as $tag$. Nobody names a column like that, and a forgotten end deserves a clear message.
   #dollar(at: number): TokenKind {
     const { text } = this;
     const tagEnd = this.#wordCharactersEnd(at + 1);

@@ -1,12 +1,12 @@
-/** A token of SQL, or of a text with SQL in it, as {@link looseTokens} finds them. */
+/** A token of SQL, or of a text that contains SQL, as {@link looseTokens} finds it. */
 export interface LooseToken {
   /** `comment` is the inside of one. */
   readonly kind: 'word' | 'number' | 'string' | 'name' | 'comment' | 'mark';
-  /** The word or mark as it is written; what stands between the quotes, with their escapes. */
+  /** The word or mark as written, or what is between the quotes, with its escapes. */
   readonly text: string;
   readonly start: number;
   readonly end: number;
-  /** The quote that would close it is missing. */
+  /** Whether the quote that would close it is missing. */
   readonly isOpen: boolean;
 }
 
@@ -23,8 +23,8 @@ const CLOSING: Readonly<Record<string, string>> = {
 };
 
 /**
- * The tokens of any text, without an error: a quote that is not closed ends with the text. In `prose` an apostrophe
- * within a word (`can't`) opens nothing. Linear in the length of the text.
+ * Returns the tokens of any text, without errors: a quote that is not closed ends with the text. In `prose`, an
+ * apostrophe within a word (`can't`) opens nothing. Linear in the length of the text.
  */
 export function looseTokens(text: string, { prose }: { readonly prose: boolean }): LooseToken[] {
   const tokens: LooseToken[] = [];

@@ -6,7 +6,7 @@ export interface Position {
   readonly column: number;
 }
 
-/** The line and column of a UTF-16 offset. Only line feeds end a line, as in ClickHouse. */
+/** Returns the line and column of a UTF-16 offset. Only line feeds end a line, as in ClickHouse. */
 export function positionOf(text: string, offset: number): Position {
   let line = 1;
   let lineStart = 0;
@@ -19,8 +19,8 @@ export function positionOf(text: string, offset: number): Position {
 }
 
 /**
- * A {@link QrunError} `SQL_INVALID` whose message begins with `line:column: `, so that a caller who puts the file's
- * name and a colon before it gets the form that editors and terminals open on a click.
+ * Returns a {@link QrunError} `SQL_INVALID` whose message begins with `line:column: `. If the caller puts the file name
+ * and a colon before it, editors and terminals open the place on a click.
  */
 export function sqlInvalid(text: string, offset: number, message: string, hint?: string): QrunError {
   const { line, column } = positionOf(text, offset);

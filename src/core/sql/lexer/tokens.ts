@@ -5,11 +5,11 @@ import { SPLIT_HINT, sqlInvalid } from './position.js';
 const WIDTH = 3;
 
 const NO_PLACES = new Int32Array(0);
-// Each takes some 20 bytes. A list of numbers that fills a file of 64 MiB has fewer.
+// Each takes about 20 bytes. A list of numbers that fills a file of 64 MiB has fewer.
 const MOST_TOKENS = 16_777_216;
 // Room for 512 tokens, which most query files never exceed; doubled when it is full.
 const FIRST_PLACES = 512 * WIDTH;
-// The array of one file serves the next: making one takes as long as lexing a small file.
+// The array of one file serves the next: allocating one takes as long as lexing a small file.
 let spare: Int32Array | undefined;
 
 /**
@@ -28,9 +28,9 @@ export class Tokens {
     spare = undefined;
   }
 
-  /** Gives the memory to the next file. No token may be asked for afterwards. */
+  /** Hands the memory over to the next file. No token may be read afterwards. */
   release(): void {
-    // Not that of a file with a million tokens, which would stay for ever.
+    // Not the memory of a file with a million tokens, which would stay forever.
     if (this.#places.length === FIRST_PLACES) spare = this.#places;
     this.#places = NO_PLACES;
     this.length = 0;
@@ -41,7 +41,7 @@ export class Tokens {
     this.length = 0;
   }
 
-  /** Appends the token that the lexer gave last. */
+  /** Appends the last token of the lexer. */
   push(kind: TokenKind, lexer: Lexer): void {
     const place = this.length * WIDTH;
     if (place === this.#places.length) {
@@ -59,17 +59,17 @@ export class Tokens {
     this.length += 1;
   }
 
-  /** What kind of token it is; {@link TokenKind.end} beyond the ends. */
+  /** Returns the kind of a token; {@link TokenKind.end} beyond the ends. */
   kind(index: number): TokenKind {
     return this.#has(index) ? (this.#places[index * WIDTH] as TokenKind) : TokenKind.end;
   }
 
-  /** Offset of the token's first character; the length of the text beyond the ends. */
+  /** Returns the offset of the token's first character; the length of the text beyond the ends. */
   start(index: number): number {
     return this.#place(index, 1);
   }
 
-  /** Offset behind the token's last character; the length of the text beyond the ends. */
+  /** Returns the offset after the token's last character; the length of the text beyond the ends. */
   end(index: number): number {
     return this.#place(index, 2);
   }
@@ -82,34 +82,34 @@ export class Tokens {
     return (this.#has(index) ? this.#places[index * WIDTH + offset] : undefined) ?? this.text.length;
   }
 
-  /** The token as it is written; empty beyond the ends. */
+  /** Returns the token as written; empty beyond the ends. */
   written(index: number): string {
     return this.text.slice(this.start(index), this.end(index));
   }
 
-  /** Whether the token is a bare word equal to `keyword`, in any case. `keyword` is given in upper case. */
+  /** Returns whether the token is a bare word equal to `keyword`, in any case. Pass `keyword` in upper case. */
   isWord(index: number, keyword: string): boolean {
     const start = this.start(index);
     if (this.end(index) - start !== keyword.length || this.kind(index) !== TokenKind.word) return false;
     for (let offset = 0; offset < keyword.length; offset += 1) {
-      // Clearing bit 5 makes a letter upper case and leaves `_` as it is; keywords hold nothing else.
+      // Clearing bit 5 makes a letter upper case and leaves `_` as it is; keywords contain nothing else.
       if ((this.text.charCodeAt(start + offset) & 0xdf) !== keyword.charCodeAt(offset)) return false;
     }
     return true;
   }
 
-  /** Whether the token is exactly the one character `character`. */
+  /** Returns whether the token is exactly the one character `character`. */
   isCharacter(index: number, character: string): boolean {
     return this.end(index) - this.start(index) === 1 && this.text[this.start(index)] === character;
   }
 
-  /** Whether the token can be a name: a bare word (it may begin with a digit) or a quoted identifier. */
+  /** Returns whether the token can be a name: a bare word (it may begin with a digit) or a quoted identifier. */
   isName(index: number): boolean {
     const kind = this.kind(index);
     return kind === TokenKind.word || kind === TokenKind.quotedName || kind === TokenKind.number;
   }
 
-  /** The name that the token stands for; `undefined` for other tokens and for quoted names with escapes. */
+  /** Returns the name that the token stands for; `undefined` for other tokens and for quoted names with escapes. */
   name(index: number): string | undefined {
     if (!this.isName(index)) return undefined;
     const written = this.written(index);
