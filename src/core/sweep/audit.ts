@@ -3,18 +3,18 @@ import type { Output } from '../schema.js';
 import { sharedLines } from '../unit/judge.js';
 import type { schema, unitAudit as unitSchema } from './audit-all.schema.js';
 
-/** One unit in the audit of a sweep: the report of its own audit, with counts in place of lists. */
+/** One unit in the audit of a sweep: the report of its own audit, with counts instead of lists. */
 export interface UnitAudit extends Output<typeof unitSchema> {}
 
-/** The audit of all units that were asked for. */
+/** The audit of all requested units. */
 export interface SweepAudit extends Output<typeof schema> {}
 
-/** The audit of a unit; of one that is new, the sweep knows the time. */
+/** The audit of a unit; the time of a new one is that of the sweep's audit. */
 export type Audited = Omit<UnitAudit, 'at'> & Partial<Pick<UnitAudit, 'at'>>;
 
 const SEVERITY: readonly Verdict[] = ['complete', 'errors', 'incomplete', 'inconsistent'];
 
-/** Puts the audits of all units together. */
+/** Returns the audit of a sweep, from the audits of its units. */
 export function sweepAudit(sweep: string, at: string, units: readonly Audited[]): SweepAudit {
   const worst = Math.max(0, ...units.map(({ verdict }) => SEVERITY.indexOf(verdict)));
   const timed = units.map(unit => ({ ...unit, at: unit.at ?? at }));
@@ -22,9 +22,9 @@ export function sweepAudit(sweep: string, at: string, units: readonly Audited[])
 }
 
 /**
- * What is kept of an audit: its units, and those of the one before that it was not about, with their time. So the audit
- * of a part never hides what is known of the rest. `covers`: ids of which all that exist are in the audit; what the one
- * before says of others among them is of units that are gone.
+ * Returns what is kept of an audit: its units, and those units of the previous audit that it did not cover, with
+ * their times. The audit of a part therefore never hides what is known of the rest. `covers`: ids for which the audit
+ * contains every unit that exists; other units among them in the previous audit are gone.
  */
 export function keptAudit(
   before: SweepAudit | undefined,
@@ -36,14 +36,14 @@ export function keptAudit(
   return sweepAudit(audit.sweep, audit.at, [...audit.units, ...rest]);
 }
 
-/** What a kept audit says of some units: without the others, and with the worst verdict of these. */
+/** Returns what a kept audit says about some units: without the others, and with the worst verdict of these. */
 export function auditOf(audit: SweepAudit, units: Iterable<string>): SweepAudit {
   const asked = new Set(units);
   const about = audit.units.filter(({ unit }) => asked.has(unit));
   return { ...sweepAudit(audit.sweep, audit.at, about), then_done: audit.then_done };
 }
 
-/** A unit that was asked for and cannot be audited: its directory is gone, or one of its files is bad. */
+/** Returns the audit of a requested unit that cannot be audited: its directory is gone, or one of its files is bad. */
 export function unaudited(unit: string, log: string, problem: string): Audited {
   const none = { queries: 0, normal: [], skipped: 0, errors: 0, expected_lines: 0, found_lines: 0 };
   const nothing = {
@@ -59,7 +59,7 @@ export function unaudited(unit: string, log: string, problem: string): Audited {
   return { unit, log, verdict: 'incomplete', ...none, ...nothing, problem };
 }
 
-/** The audit of a unit, as it stands in that of its sweep. */
+/** Returns the audit of a unit in the form that the audit of its sweep holds. */
 export function unitAudit(report: AuditFindings): Audited {
   return {
     unit: report.unit,
@@ -83,7 +83,7 @@ export function unitAudit(report: AuditFindings): Audited {
   };
 }
 
-// So many problems of a unit are told; its own audit has all.
+// How many problems of a unit are shown; its own audit has all of them.
 const TOLD = 3;
 
 function problemOf({ cannot_run }: AuditFindings): string {
@@ -92,7 +92,7 @@ function problemOf({ cannot_run }: AuditFindings): string {
   return [...lines.slice(0, TOLD), ...more].join('; ');
 }
 
-/** The sums of a sweep as one unit would have them, for the formula. */
+/** Returns the sums of a sweep as if it were one unit, for the formula. */
 export function sweepTotals(
   units: readonly UnitAudit[],
 ): Pick<AuditReport, 'normal' | 'skipped' | 'errors' | 'expected_lines' | 'found_lines' | 'queries'> {

@@ -1,19 +1,22 @@
 import type { Parameters } from '../model.js';
 
 /**
- * The most combinations that a matrix may have. More are a mistake: each is a task in a queue's state, which the
- * queue may write whole with each change.
+ * The most combinations that a matrix may have. More are a mistake: each is a task in a queue's state, and the queue
+ * may rewrite all of that with each change.
  */
 export const MAX_COMBINATIONS = 100_000;
 
-/** Returns how many combinations a matrix has, without making them; Infinity where the number is beyond counting. */
+/**
+ * Returns how many combinations a matrix has, without making them; Infinity if the number is too large for a double.
+ */
 export function countCombinations(matrix: Readonly<Record<string, readonly string[]>>): number {
   return Object.values(matrix).reduce((product, values) => product * values.length, 1);
 }
 
 /**
- * The most characters that all combinations may have together. A file of 1 MiB can ask for a thousand times the memory of
- * a machine: a long value in each of many combinations. As many as the limit, with 670 characters each, are no mistake.
+ * The most characters that all combinations may have together. A file of 1 MiB can ask for a thousand times the
+ * memory of a machine: a long value in each of many combinations. The largest allowed matrix, with 670 characters for
+ * each combination, is not a mistake.
  */
 export const MAX_CHARACTERS = 64 * 1024 * 1024;
 
@@ -24,15 +27,15 @@ export function countCharacters(matrix: Readonly<Record<string, readonly string[
   return lists.reduce((total, values) => total + (count / values.length) * lengthOf(values), 0);
 }
 
-/** Returns the characters of some texts together. */
+/** Returns the total number of characters of several strings. */
 export function lengthOf(texts: readonly string[]): number {
   return texts.reduce((total, text) => total + text.length, 0);
 }
 
 /**
- * Every combination of a matrix of parameters, each once: the order is that of the keys and values as they are
- * written, and the first key varies slowest. An empty matrix has the one combination without parameters; a key
- * without values leaves no combination at all. Keys of a combination have the order of the matrix.
+ * Returns every combination of a matrix of parameters, each once, in the order in which keys and values are written;
+ * the first key varies slowest. An empty matrix has one combination, without parameters; with a key without values
+ * there is no combination at all. The keys of a combination have the order of the matrix.
  */
 export function expandMatrix(matrix: Readonly<Record<string, readonly string[]>>): Parameters[] {
   let combinations: Parameters[] = [{}];

@@ -3,7 +3,7 @@ import { isWaiting, type QueueTask, type TaskEnd } from '../queue/queue.js';
 import type { Output } from '../schema.js';
 import type { unitStatus } from './status.schema.js';
 
-/** Where a unit of a sweep is. */
+/** The state of a unit of a sweep. */
 export type UnitState = UnitStatus['state'];
 
 /** One unit in the status of a sweep. */
@@ -19,7 +19,7 @@ export function unrecorded(states: FinalStates, queries: readonly string[], limi
   return found;
 }
 
-/** Returns how many rows a normal result has on average; `undefined` without one. */
+/** Returns how many rows a normal result has on average; `undefined` if there is none. */
 export function usualRows(states: FinalStates): number | undefined {
   let lines = 0;
   let normal = 0;
@@ -32,9 +32,9 @@ export function usualRows(states: FinalStates): number | undefined {
 }
 
 /**
- * Returns the counts for the queries that the unit has, by final states whatever their fingerprints: the status counts,
- * and only the audit judges. `rows`: those of a normal result where they are known, and else `usual` for an estimate of
- * those that have no result yet.
+ * Returns the counts for the queries that the unit has, from final states with any fingerprints: the status counts, and
+ * only the audit judges. `rows`: the rows of a normal result, if known. Otherwise `usual` is the estimate for queries
+ * without a result, if no query has a normal one.
  */
 export function countStates(
   states: FinalStates,
@@ -81,8 +81,8 @@ export interface UnitFacts {
 }
 
 /**
- * Returns the state of a unit. The queue tells whether it waits or runs, its lease whether it runs outside the queue, and
- * its log the rest.
+ * Returns the state of a unit. The queue tells whether it waits or runs, its lease whether it runs outside the queue,
+ * and its log everything else.
  */
 export function unitState({
   task,

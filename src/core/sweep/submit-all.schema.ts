@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { count, strings } from '../schema.js';
 
-/** What a submission says of the queue, whatever it submits. */
+/** What a submission reports about the queue, whatever it submits. */
 export const submitted = {
   group: z.string(),
   slots: count.describe('How many tasks of the group run at a time; 0 is no limit.'),
@@ -14,7 +14,7 @@ export const submitted = {
     .describe('What the queue writes with each change; null where that is always the same.'),
 };
 
-/** What became of the task behind the others. */
+/** What happened to the task that comes after the others. */
 export const follower = z.enum(['submitted', 'waiting', 'not due']);
 
 /** `qrun submit-all --json`. */

@@ -15,16 +15,16 @@ import {
   MAX_COMBINATIONS,
 } from './matrix.js';
 
-/** `[sweep]` of qrun.toml: what units there are, and how they are submitted. */
+/** `[sweep]` of qrun.toml: which units there are, and how they are submitted. */
 export interface SweepTable {
   readonly name?: string;
   readonly group?: string;
-  /** Slots of its group; `auto`: what `qrun probe` recommends. */
+  /** Slots of its group; `auto` is what `qrun probe` recommends. */
   readonly parallel?: number | 'auto';
   readonly priority?: number;
-  /** Directories relative to the root, as globs; without it every leaf directory with SQL files. */
+  /** Directories relative to the root, as globs; without it, every leaf directory with SQL files. */
   readonly units?: readonly string[];
-  /** Sets of parameters, one unit each: periods of time, for example. */
+  /** Sets of parameters, one unit for each: periods of time, for example. */
   readonly epochs?: readonly Parameters[];
   /** Lists of values by parameter: one unit for each combination. */
   readonly matrix?: Readonly<Record<string, readonly string[]>>;
@@ -32,7 +32,7 @@ export interface SweepTable {
 
 // More slots than this are a mistake.
 const MAX_SLOTS = 10_000;
-/** The priorities of queues are 32-bit integers, and the audit takes one less than the units. */
+/** The priorities of queues are 32-bit integers, and the audit's priority is one less than that of the units. */
 export const MAX_PRIORITY = 1_000_000_000;
 const PRIORITY = `must be a whole number from -${MAX_PRIORITY} to ${MAX_PRIORITY}`;
 const SLOTS = `must be "auto" or a whole number from 1 to ${MAX_SLOTS}`;
@@ -79,7 +79,7 @@ export const sweepSchema = once(() => {
     .describe('The sweep that `qrun submit-all` submits.');
 });
 
-/** What is wrong with a `[sweep]` table, one line each, for messages that list everything at once. */
+/** Returns what is wrong with a `[sweep]` table, one line each, for messages that list everything at once. */
 export function sweepProblems(label: string, value: unknown): string[] {
   const lost = keyProblems(label, value);
   const result = sweepSchema().safeParse(value, WRONG_TYPE);
@@ -138,7 +138,7 @@ function tooManySets(label: string, { epochs = [{}], matrix = {} }: SweepTable):
   ];
 }
 
-/** Reads a `[sweep]` table. Errors: QrunError `CONFIG` with all problems. */
+/** Returns a `[sweep]` table. Errors: QrunError `CONFIG` with all problems. */
 export function parseSweepTable(file: string, value: unknown): SweepTable {
   if (value === undefined) return {};
   const problems = sweepProblems(`${file}: sweep`, value);
@@ -150,7 +150,9 @@ export function parseSweepTable(file: string, value: unknown): SweepTable {
   return table;
 }
 
-/** The parameter sets of a sweep: each epoch with each combination of the matrix; one empty set without both. */
+/**
+ * Returns the parameter sets of a sweep: each epoch with each combination of the matrix; one empty set without both.
+ */
 export function parameterSets({ epochs = [{}], matrix = {} }: SweepTable): Parameters[] {
   const combinations = expandMatrix(matrix);
   return epochs.flatMap(epoch => combinations.map(one => ({ ...epoch, ...one })));
@@ -164,11 +166,10 @@ export interface CandidateDirectory {
 }
 
 /**
- * Which directories are units: those that the globs of `units` match, else every leaf, a directory with SQL files
- * and none in directories below. Paths are relative to the root.
+ * Returns which directories are units: those that the globs of `units` match, otherwise every leaf, which is a
+ * directory with SQL files and none in directories below it. Paths are relative to the root.
  *
- * Errors: QrunError `CONFIG`, all problems at once: files that would be in no unit or in two, globs that match
- * nothing.
+ * Errors: QrunError `CONFIG`, all problems at once: files that would be in no unit or in two, globs that match nothing.
  */
 export function chooseUnits(
   directories: readonly CandidateDirectory[],
@@ -195,7 +196,7 @@ function listed(directories: readonly CandidateDirectory[], globs: readonly stri
   const problems: string[] = [];
   const chosen = new Set<string>();
   for (const glob of globs) {
-    // Of `./` and `/` nothing is left: the root is no unit.
+    // Nothing is left of `./` and `/`: the root is not a unit.
     const pattern = glob.replace(/^\.\/|\/$/g, '');
     const matches = pattern === '' ? () => false : nameMatcher([pattern], false);
     const found = directories.filter(({ path }) => path !== '' && matches(path));

@@ -1,19 +1,19 @@
 const UNITS = ['', 'K', 'M', 'G', 'T'] as const;
 
-/** How sizes are written, for hints and help texts. */
+/** Examples of sizes, for hints and help texts. */
 export const SIZE_EXAMPLES = '512M, 8G, 1.5GiB';
 
 /**
- * Returns the bytes that a string such as `8G`, `512M` or `1.5GiB` stands for, in whole ones; `undefined` where it is
- * no such size, or one that a number cannot hold exactly. K, M, G and T are powers of 1024, as in systemd
- * (systemd.resource-control(5), MemoryMax=); without a unit the number is of bytes. `8GB` is refused, because it
- * means a power of 1000 elsewhere.
+ * Returns the whole number of bytes that a string such as `8G`, `512M` or `1.5GiB` stands for; `undefined` if it is
+ * not a size, or one that a number cannot hold exactly. K, M, G and T are powers of 1024, as in systemd
+ * (systemd.resource-control(5), MemoryMax=); without a unit the number is in bytes. `8GB` is refused, because
+ * elsewhere it means a power of 1000.
  */
 export function parseSize(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)([KMGT]?)(i?B)?$/i.exec(text);
   if (match === null) return undefined;
   const [, number = '', unit = '', end = ''] = match;
-  // Behind a letter only `iB`, without one only `B`.
+  // After a letter only `iB` is allowed, without one only `B`.
   if (end !== '' && (unit === '') !== (end.length === 1)) return undefined;
   const bytes = Math.round(
     Number(number) * 1024 ** UNITS.indexOf(unit.toUpperCase() as (typeof UNITS)[number]),
@@ -21,7 +21,7 @@ export function parseSize(text: string): number | undefined {
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
-/** A size as {@link parseSize} reads it, in at most one decimal: `8G`, `1.5G`, `512M`, `19.4G`, `100B`. */
+/** Returns a size as {@link parseSize} reads it, with at most one decimal: `8G`, `1.5G`, `512M`, `19.4G`, `100B`. */
 export function formatSize(sizeBytes: number): string {
   let value = Math.max(0, sizeBytes);
   let unit = 0;

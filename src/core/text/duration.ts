@@ -1,14 +1,16 @@
-/** The longest duration qrun accepts, about 24.8 days: Node's timers hold a signed 32-bit number of milliseconds. */
+/**
+ * The longest duration that qrun accepts, about 24.8 days: Node's timers hold a signed 32-bit number of milliseconds.
+ */
 export const MAX_DURATION_MS = 2_147_483_647;
 
-/** How durations are written, for hints and help texts. */
+/** Examples of durations, for hints and help texts. */
 export const DURATION_EXAMPLES = '500ms, 30s, 5m, 2h';
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /**
- * Returns the milliseconds that a string such as `500ms`, `30s`, `1.5m` or `2h` stands for, rounded to whole ones; `undefined`
- * where it is not a number with one of these units, or is longer than {@link MAX_DURATION_MS}. Zero is a
+ * Returns the milliseconds that a string such as `500ms`, `30s`, `1.5m` or `2h` stands for, rounded to whole ones;
+ * `undefined` if it is not a number with one of these units, or is longer than {@link MAX_DURATION_MS}. Zero is a
  * duration; callers that need a positive one refuse it themselves.
  */
 export function parseDuration(text: string): number | undefined {
@@ -20,8 +22,8 @@ export function parseDuration(text: string): number | undefined {
 }
 
 /**
- * A duration for people, in at most two units: `850 ms`, `12.4 s`, `3m 20s`, `2h 05m`, `4d 06h`. Rounded before
- * the unit is chosen, so that `60.0 s` and `1h 60m` never appear. Less than zero and NaN count as zero.
+ * Returns a duration for people, in at most two units: `850 ms`, `12.4 s`, `3m 20s`, `2h 05m`, `4d 06h`. It is rounded
+ * before the unit is chosen, so that `60.0 s` and `1h 60m` never appear. Negative values and NaN count as zero.
  */
 export function formatDuration(ms: number): string {
   const wholeMs = Math.round(ms);

@@ -1,25 +1,25 @@
-/** What a name is tested against: `true` where it matches. */
+/** Tests a name: `true` if it matches. */
 export type GlobTest = (name: string) => boolean;
 
-// A pattern is written by a person; a name has 255 bytes for each of its parts.
+// A person writes a pattern; each part of a name has at most 255 bytes.
 const MAX_LENGTH = 2000;
-// `{a,b}{a,b}...` doubles with each pair: so many patterns are tested one after the other, for each name.
+// `{a,b}{a,b}...` doubles with each pair. All of the patterns are tested one after the other, for each name.
 const MAX_ALTERNATIVES = 1000;
 
-/** What is wrong with a glob, for a message; `undefined` for one that {@link compileGlob} takes. */
+/** Returns what is wrong with a glob, for a message; `undefined` if {@link compileGlob} accepts it. */
 export function globProblem(glob: string): string | undefined {
   const result = parseGlob(glob);
   return typeof result === 'string' ? result : undefined;
 }
 
 /**
- * The test of one glob over names with `/`: `*` and `?` within a part, `**` as a part of its own for any number of
- * parts, `[a-z]` and `[!a-z]`, `{a,b}` and `{1..9}`, `\` before a character that is meant itself, `!` in front for all
- * names that do not match. A glob without a slash is compared with the last part of a name. Every name, also one that
- * begins with a dot, is taken as it is.
+ * Returns the test of one glob over names with `/`: `*` and `?` within a part, `**` as a whole part for any number of
+ * parts, `[a-z]` and `[!a-z]`, `{a,b}` and `{1..9}`, `\` before a literal character, a leading `!` for all names that
+ * do not match. A glob without a slash is compared with the last part of a name. Every name is taken as it is,
+ * including one that begins with a dot.
  *
- * Time is bounded by the length of the glob times that of the name, whatever they are: there is no expression behind it
- * that could backtrack. Throws a RangeError with {@link globProblem} for a glob that it does not take.
+ * Time is at most the length of the glob times that of the name: no regular expression is involved that could
+ * backtrack. Throws a RangeError with {@link globProblem} for a glob that it does not accept.
  */
 export function compileGlob(glob: string): GlobTest {
   const parsed = parseGlob(glob);
@@ -61,7 +61,7 @@ function parseGlob(glob: string): Parsed | string {
   };
 }
 
-// All texts that the braces of a pattern stand for; `undefined` where there are more than are left.
+// Returns all strings that the braces of a pattern stand for; `undefined` if there are more than the budget allows.
 function expandBraces(pattern: string, budget: { left: number; steps: number }): string[] | undefined {
   budget.steps -= 1;
   if (budget.steps < 0) return undefined;
@@ -88,8 +88,8 @@ interface Brace {
   readonly choices: readonly string[];
 }
 
-// The first pair of braces that is a choice, one of those inside others first. `{a}` and a brace without its other half
-// are characters.
+// Returns the first pair of braces that is a choice, inner ones before outer ones. `{a}` and a brace without its
+// counterpart are plain characters.
 function firstBrace(pattern: string): Brace | undefined {
   const open: { start: number; commas: number[] }[] = [];
   for (let at = 0; at < pattern.length; at += 1) {
@@ -121,7 +121,7 @@ function choicesOf(
   if (range === null) return undefined;
   const [, one = '', other = ''] = range;
   const [from, to] = [Math.min(Number(one), Number(other)), Math.max(Number(one), Number(other))];
-  // One too many tells that there are too many.
+  // One more than the limit is enough to show that there are too many.
   const length = Math.min(to - from + 1, MAX_ALTERNATIVES + 1);
   const width = /^-?0\d/.test(one) || /^-?0\d/.test(other) ? Math.max(one.length, other.length) : 0;
   return Array.from({ length }, (_, index) => String(from + index).padStart(width, '0'));
@@ -167,12 +167,12 @@ function elementsOf(part: string, byLastPart: boolean): Part {
   return elements;
 }
 
-// Where the class that `[` opens ends, -1 where it does not: then the bracket is a character.
+// Returns where the class that `[` opens ends; -1 if it does not end: the bracket is then a plain character.
 function classEnd(text: string, at: number): number {
   if (!text.includes(']', at)) return -1;
   let from = at + 1;
   if (text.charAt(from) === '!' || text.charAt(from) === '^') from += 1;
-  // A bracket that stands first is one of the characters.
+  // A bracket in first place is one of the characters.
   if (text.charAt(from) === ']') from += 1;
   for (let end = from; end < text.length; end += 1) {
     const character = text.charAt(end);
@@ -200,8 +200,8 @@ function classOf(written: string): (character: string) => boolean {
   return character => isIn(character) !== isNegated;
 }
 
-// Where it goes wrong behind a star, that star takes one more; an earlier one never has to, because whatever it could
-// reach that way the later one reaches too. The same holds for `**` over parts.
+// On a mismatch after a star, that star takes one more. An earlier star never has to, because whatever it could reach
+// that way the later one reaches too. The same holds for `**` over parts.
 function matchesParts(pattern: readonly Part[], parts: readonly string[]): boolean {
   let at = 0;
   let next = 0;

@@ -4,7 +4,7 @@ import { literalValue, secretPlaces } from '../sql/guard/secrets.js';
 import type { ParsedQuery } from '../sql/statement.js';
 import { looksSecret, namesHiddenValue } from './secret-names.js';
 
-/** What stands in a message in place of a secret. */
+/** What replaces a secret in a message. */
 const HIDDEN = "'...'";
 
 /** What a failed query was sent with. */
@@ -15,19 +15,20 @@ export interface Sent {
 }
 
 /**
- * The failure as it may be shown and recorded: with {@link HIDDEN} in place of the credentials that its message repeats.
+ * Returns the failure as it may be shown and recorded: {@link HIDDEN} replaces the credentials that its message
+ * repeats.
  *
- * Hidden are those of the query that failed (see {@link secretPlaces}; also the values of parameters that stand in such
- * a place, and of parameters and settings with the names of secrets), in each of the ways in which servers write them
- * and also cut off; what stands in such a place of the message itself; and texts that look like keys by their form
- * (see {@link withoutKeys}). Linear in the length of query and message; called for failures only.
+ * It hides the credentials of the query that failed (see {@link secretPlaces}), including the values of parameters in
+ * such places and of parameters and settings with names of secrets, in each form in which servers write them, also cut
+ * off. It also hides what is in such a place of the message itself, and strings that have the form of keys (see
+ * {@link withoutKeys}). Linear in the length of query and message; called for failures only.
  */
 export function redactFailure(failure: Failure, sent: Sent): Failure {
   const message = redactMessage(failure.message, sent);
   return message === failure.message ? failure : { ...failure, message };
 }
 
-/** A message as {@link redactFailure} gives it. */
+/** Returns a message redacted as by {@link redactFailure}. */
 export function redactMessage(message: string, sent: Sent): string {
   const secrets = secretsOf(sent, message.length);
   if (secrets === undefined)
@@ -37,34 +38,34 @@ export function redactMessage(message: string, sent: Sent): string {
   return redactText(text);
 }
 
-/** A text without what looks like a credential in it by its place or by its form, whatever it comes from. */
+/** Returns a text from any source without what looks like a credential in it, by its place or by its form. */
 export function redactText(text: string): string {
   return withoutKeys(withoutPlaces(text));
 }
 
-// What ClickHouse begins its messages with.
+// How ClickHouse begins its messages.
 const HEAD = /^Code: \d{1,9}(?:\. DB::Exception: )?/;
-// Each is looked for in the whole message. No file that people write holds so many.
+// Each one is searched for in the whole message. No file that people write has this many.
 const MOST_SECRETS = 200;
-// Shorter than these, a text stands in messages for other reasons too.
+// Shorter strings than these occur in messages for other reasons too.
 const LONG = 8;
 const SHORT = 4;
 
 interface Secret {
   readonly forms: readonly string[];
-  /** What stands before it where a server repeats it. */
+  /** What can come before it where a server repeats it. */
   readonly leads: string;
 }
 
 const QUOTES = '\'"`\u2018\u201c';
 const LEADS = `${QUOTES}$`;
 
-// By what is written; `undefined` where there are too many.
+// Keyed by what is written; `undefined` if there are too many.
 function secretsOf({ query, parameters, settings }: Sent, longest: number): Map<string, Secret> | undefined {
   const secrets = new Map<string, Secret>();
   const add = (written: string, leads: string): void => {
     if (written === '' || written === '...') return;
-    // What is longer than the message can be in it only cut off.
+    // If it is longer than the message, the message can only contain the beginning of it.
     const shown = written.slice(0, longest + 1);
     if (!secrets.has(shown)) secrets.set(shown, { forms: formsOf(shown), leads });
   };
@@ -74,7 +75,7 @@ function secretsOf({ query, parameters, settings }: Sent, longest: number): Map<
         parameter === undefined ? token.text : Object.hasOwn(parameters, parameter) && parameters[parameter];
       if (typeof written !== 'string') continue;
       add(written, LEADS);
-      // `Bearer x`: of a header the token alone is the secret.
+      // `Bearer x`: of a header, the token alone is the secret.
       const [, credentials] = /^(?:bearer|basic|token|digest|apikey)\s+(\S+)$/i.exec(written) ?? [];
       if (credentials !== undefined) add(credentials, `${LEADS}=`);
     }
@@ -89,8 +90,8 @@ function secretsOf({ query, parameters, settings }: Sent, longest: number): Map<
   return secrets.size > MOST_SECRETS ? undefined : secrets;
 }
 
-// A server shows a literal as it was written, or quotes it again in its own way; on one line, or with other characters
-// in place of bytes that are not UTF-8.
+// A server shows a literal as it was written, or quotes it again in its own way; possibly on one line, or with other
+// characters for bytes that are not UTF-8.
 function formsOf(written: string): string[] {
   const value = literalValue(written);
   const escaped = value.replace(/[\\'\n\r\t\b\f\0]/g, one => `\\${ESCAPE[one] ?? one}`);
@@ -109,7 +110,7 @@ function formsOf(written: string): string[] {
     forms.add(form.replace(LONE, one => `\\x${(one.charCodeAt(0) & 0xff).toString(16).toUpperCase()}`));
   }
   forms.delete('');
-  // The longest first: one may be the beginning of another.
+  // The longest first, because one may be the beginning of another.
   return [...forms].sort((a, b) => b.length - a.length);
 }
 
@@ -132,7 +133,7 @@ function withoutSecret(message: string, { forms, leads }: Secret): string {
   return text;
 }
 
-// So much of a long form is looked for; what follows is compared, so that no text takes time by the square.
+// Only this much of a long form is searched for; the rest is compared, so that no text takes quadratic time.
 const LOOKED_FOR = 64;
 
 function withoutText(text: string, form: string): string {
@@ -148,11 +149,11 @@ function withoutText(text: string, form: string): string {
   return from === 0 ? text : result + text.slice(from);
 }
 
-// What follows a text that a server has cut off.
+// What follows a string that a server has cut off.
 const CUT = /^(?:$|\s*$|\.{1,3}(?:\s|$)|\u2026|\ufffd|\s?\()/;
 
-// Behind each mark of `leads` the longest of the forms that stands there, whole or, where the server has cut it off, its
-// beginning.
+// Hides, after each mark of `leads`, the longest of the forms found there: the whole form, or its beginning if the
+// server has cut it off.
 function withoutQuoted(text: string, leads: string, forms: readonly string[]): string {
   let result = '';
   let from = 0;
@@ -217,7 +218,7 @@ function withoutWord(text: string, form: string): string {
   return result;
 }
 
-// What stands in the message where a secret would stand in SQL: also of views and tables that it repeats.
+// Hides what is in the message where a secret would be in SQL, including views and tables that the message repeats.
 function withoutPlaces(message: string): string {
   const places = secretPlaces(message, { prose: true }).sort((a, b) => a.token.start - b.token.start);
   let text = '';
@@ -230,19 +231,19 @@ function withoutPlaces(message: string): string {
   return text + message.slice(from);
 }
 
-// Keys that are known by how they begin: AWS, GitHub, GitLab, Slack, Stripe and OpenAI, Google, JSON web tokens.
+// Keys that are recognised by how they begin: AWS, GitHub, GitLab, Slack, Stripe and OpenAI, Google, JSON web tokens.
 const KEY =
   /^(?:(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA)[A-Z\d]{8,}|gh[opsur]_\w{10,}|github_pat_\w{10,}|glpat-[\w-]{10,}|xox[abeprs]-[\w-]{10,}|[sr]k[-_](?:live|test|proj|ant)[\w-]{8,}|AIza[\w-]{20,}|npm_\w{20,}|eyJ[\w-]{6,}\.[\w.-]*)/;
-// To the next end, or to the end of the text.
+// To the next end marker, or to the end of the text.
 const PRIVATE_KEY =
   /-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:(?!-----END)[\s\S])*(?:-----END [A-Z ]{0,40}PRIVATE KEY-----)?/g;
-// `PWD=x;` of connection strings, where it stands behind no quote.
+// `PWD=x;` of connection strings, if the value is not quoted.
 const PAIR = /\b(pwd|password|accountkey|sharedaccesskey|sharedaccesssignature)=[^;&'"\s]+/gi;
 const SCHEME = /\b(Bearer|Basic)\s+[\w.~+/=-]{6,}/g;
 
 /**
- * The text without what has the form of a key: access keys and tokens of the large providers, private keys in PEM, the
- * user and password of URLs, parameters of URLs with the names of secrets, and tokens behind `Bearer` and `Basic`.
+ * Returns the text without what has the form of a key: access keys and tokens of the large providers, private keys in
+ * PEM, the user and password of URLs, parameters of URLs with names of secrets, and tokens after `Bearer` and `Basic`.
  */
 function withoutKeys(message: string): string {
   let text = message;
@@ -268,7 +269,7 @@ function withoutUrlSecrets(word: string): string {
   );
 }
 
-/** The passwords of the URLs in a text, and the values of their parameters with the names of secrets. */
+/** Returns the passwords of the URLs in a text, and the values of their parameters with names of secrets. */
 function partsOfUrls(text: string): string[] {
   if (!text.includes('://')) return [];
   const parts: string[] = [];

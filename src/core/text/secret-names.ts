@@ -1,6 +1,6 @@
 /**
- * Whether a variable, a parameter or an option is named as secrets are. Names of files that hold one are not:
- * `DB_PASSWORD` and `--api-key` are, `PASSWORD_FILE`, `MAX_TOKENS` and `KEY` are not.
+ * Returns whether a variable, a parameter or an option has a name like those of secrets. Names of files that hold a
+ * secret do not count: `DB_PASSWORD` and `--api-key` do, `PASSWORD_FILE`, `MAX_TOKENS` and `KEY` do not.
  */
 export function looksSecret(name: string): boolean {
   const words = wordsOf(name);
@@ -17,14 +17,14 @@ export function looksSecret(name: string): boolean {
 const OTHER_TOKEN =
   /^(?:base|quote|in|out|input|output|sell|buy|sold|bought|from|to|src|dst|source|target|pool|pair|lp|swap|fee|gas|reward|collateral|debt|borrow|lend|supply|stake|staking|asset|native|wrapped|stable|underlying|governance|nft|erc\d*|other|first|last|next|prev|previous|start|end|stop|pad|mask|eos|bos|unk|sep|cls|max|min|per|each|every|left|right|long|short|num|n)$/;
 
-/** Whether a text holds a URL with a password. */
+/** Returns whether a text contains a URL with a password. */
 export function holdsPassword(text: string): boolean {
   return /[a-z\d+.-]:\/\/[^/\s:@]*:[^/\s@]+@/i.test(text);
 }
 
 /**
- * Why a parameter of a unit cannot have its name, or `undefined`: parameters stand in unit ids, file names, labels and
- * records. `token` alone may be what a sweep is about.
+ * Returns why a parameter of a unit cannot have its name, or `undefined`. Parameters are part of unit ids, file names,
+ * labels and records. `token` alone is allowed, because a sweep may be about tokens.
  */
 export function parameterProblem(name: string): string | undefined {
   if (!looksSecret(name) || name.toLowerCase() === 'token') return undefined;
@@ -32,8 +32,8 @@ export function parameterProblem(name: string): string | undefined {
 }
 
 /**
- * Whether a command line for a shell gives a secret in clear: an option or a variable with the name of one, or a URL
- * with a password. What the shell puts in (`$NAME`) and names of files are none.
+ * Returns whether a shell command line gives a secret in clear text: an option or variable with the name of one, or a
+ * URL with a password. What the shell inserts (`$NAME`) and names of files do not count.
  */
 export function commandHoldsSecret(command: string): boolean {
   if (holdsPassword(command)) return true;
@@ -47,14 +47,14 @@ export function commandHoldsSecret(command: string): boolean {
   });
 }
 
-// In SQL and in URLs a wrong guess only hides a text of a message, so that more counts there.
+// In SQL and in URLs a wrong guess only hides part of a message, so more names count there.
 const HIDDEN_WORD =
   /^(?:passw(?:or)?ds?|passphrase|pass|pwd|pw|pat|secrets?|tokens?|credentials?|auth|authorization|bearer|cookie|signature|sig|sas|salt|apikey|apitoken|accesskey|secretkey|privatekey|sharedaccesssignature|accountkey)$/;
 const KEY_OF = /^(?:api|access|account|private|secret|signing|encryption|security|master|shared|sas)$/;
 
 /**
- * Whether the value that stands behind a name in SQL, in a header or in a URL is hidden in messages: all that
- * {@link looksSecret} names, access keys with their ids, tokens, signatures, headers of authentication.
+ * Returns whether the value after a name in SQL, in a header or in a URL is hidden in messages: all names that
+ * {@link looksSecret} accepts, access keys with their ids, tokens, signatures, headers of authentication.
  */
 export function namesHiddenValue(name: string): boolean {
   if (name.length > LONGEST_NAME) return false;
@@ -68,7 +68,7 @@ export function namesHiddenValue(name: string): boolean {
   );
 }
 
-// Longer than any name of a setting, column or header; what is looked at again and again must be short.
+// Longer than any name of a setting, column or header; what is examined again and again must be short.
 const LONGEST_NAME = 200;
 
 function wordsOf(name: string): string[] {

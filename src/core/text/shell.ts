@@ -1,19 +1,23 @@
 const SAFE = /^(?!=)[\w@%+=:,./-]+$/;
 
-/** Returns a string as one word of a POSIX shell, for a command that is run and not shown: it may hold raw control characters. */
+/**
+ * Returns a string as one word of a POSIX shell, for a command that is run and not shown: control characters stay
+ * raw.
+ */
 export function shellWord(text: string): string {
   return SAFE.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 /**
- * Returns a command line for `sh -c` that runs one program in place of the shell, so that its exit status and its signals
- * are the task's own, and with no input: a queue may give a task a pipe as stdin that stays open for ever.
+ * Returns a command line for `sh -c` that replaces the shell by one program, so that its exit status and its signals
+ * are the task's own. The program gets no input, because a queue may give a task a pipe as stdin that stays open
+ * forever.
  */
 export function shellCommand(args: readonly string[]): string {
   return `exec ${args.map(shellWord).join(' ')} </dev/null`;
 }
 
-// What a terminal may act on, what is not seen, and what reorders the text around it.
+// What a terminal may act on, what is invisible, and what reorders the text around it.
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u;
 const NOT_ASCII = /[^\x20-\x7e]/u;
 const SHORT_ESCAPES: Readonly<Record<string, string>> = {
@@ -25,9 +29,9 @@ const SHORT_ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * A text as one word of a command that a person copies from the screen into bash, zsh or ksh: on one line, with all
- * that cannot be seen as bytes in `$'...'`, which the shell makes into the same text again; with `asciiOnly` also what
- * a terminal that is not UTF-8 would not show.
+ * Returns a string as one word of a command that a person copies from the screen into bash, zsh or ksh. It is on one
+ * line; everything invisible is written as bytes in `$'...'`, which the shell turns into the same string again. With
+ * `asciiOnly`, so is what a terminal that is not UTF-8 would not show.
  */
 export function pasteableWord(text: string, asciiOnly = false): string {
   const hidden = asciiOnly ? NOT_ASCII : UNSEEN;
@@ -44,12 +48,14 @@ export function pasteableCommand(words: readonly string[], asciiOnly = false): s
   return words.map(word => pasteableWord(word, asciiOnly)).join(' ');
 }
 
-/** As {@link pasteableWord}, for a path that stands among options: one that begins with `-` gets `./` in front. */
+/**
+ * Returns the same as {@link pasteableWord} for a path among options: one that begins with `-` is prefixed with `./`.
+ */
 export function pasteablePath(path: string, asciiOnly = false): string {
   return pasteableWord(path.startsWith('-') ? `./${path}` : path, asciiOnly);
 }
 
-// Three digits each, so that what follows is never taken for one more.
+// Three digits each, so that a following digit is never taken for part of it.
 function octalBytes(character: string): string {
   return [...new TextEncoder().encode(character)]
     .map(byte => `\\${byte.toString(8).padStart(3, '0')}`)

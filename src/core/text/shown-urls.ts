@@ -1,25 +1,25 @@
 import { QrunError } from '../errors.js';
 
 /**
- * A URL as it may be shown: without user and password, which end at its last `@`, and without its parameters,
- * which may hold a password too. Texts that are no URL are treated alike.
+ * Returns a URL as it may be shown: without user and password, which end at its last `@`, and without its parameters,
+ * which may contain a password too. Strings that are not URLs are treated in the same way.
  */
 export function shownUrl(url: string): string {
   const [scheme = ''] = /^[a-z][a-z\d+.-]*:\/\//i.exec(url) ?? [];
   const at = url.lastIndexOf('@');
   const query = url.search(/[?#]/);
-  // An @ behind a `?` may be of a password on either side of it.
+  // An @ after a `?` may belong to a password on either side of it.
   if (query !== -1 && query < at) return `${scheme}***`;
   const host = at === -1 ? url.slice(scheme.length) : `***@${url.slice(at + 1)}`;
   return scheme + host.replace(/[?#].*$/s, '?...');
 }
 
-/** A command line as it may be recorded: every URL in it as {@link shownUrl} shows it. Linear in its length. */
+/** Returns a command line as it may be recorded: each URL in it as by {@link shownUrl}. Linear in its length. */
 export function shownArguments(args: readonly string[]): string[] {
   return args.map(arg => {
     const mark = arg.indexOf('://');
     if (mark === -1) return arg;
-    // The scheme before it; looked for from there, because an expression for both takes time by the square.
+    // The scheme is searched for from the mark backwards, because an expression for both takes quadratic time.
     let at = mark;
     while (at > 0 && /[a-z\d+.-]/i.test(arg.charAt(at - 1))) at -= 1;
     while (at < mark && !/[a-z]/i.test(arg.charAt(at))) at += 1;
@@ -27,14 +27,17 @@ export function shownArguments(args: readonly string[]): string[] {
   });
 }
 
-/** The message about an option that does not exist, without the value: `--pasword=secret` and `-psecret` are mistyped ones. */
+/**
+ * Returns the message about an unknown option without the value: `--pasword=secret` and `-psecret` are typing
+ * mistakes.
+ */
 export function withoutOptionValue(message: string): string {
   return message
     .replace(/(unknown option '-[^'=\s]*=).*'/s, "$1...'")
     .replace(/(unknown option '-[^-'\s])[^'\s=].*'/s, "$1...'");
 }
 
-/** Refuses a URL that holds a password, before it is written anywhere. Errors: QrunError `CONFIG`. */
+/** Refuses a URL that contains a password, before it is written anywhere. Errors: QrunError `CONFIG`. */
 export function refusePasswordInUrl(url: string): void {
   if (!/^[a-z][a-z\d+.-]*:\/\/[^/]*:.*@/i.test(url) && !parsesWithPassword(url)) return;
   throw new QrunError('CONFIG', `the ClickHouse URL "${shownUrl(url)}" holds a password`, {

@@ -60,7 +60,7 @@ const EVENTS = [
   event('run_ended', summary.shape),
 ] as const;
 
-/** What happens in a run, without the time that a line of `--events` begins with. */
+/** What happens in a run, without the time with which a line of `--events` begins. */
 export const runEvent = z.discriminatedUnion('type', EVENTS);
 
 /** A line of the file that `qrun unit --events` names. */

@@ -3,7 +3,7 @@ import { CUTTING_NAMES } from '../engines/engine-settings.js';
 import { FINGERPRINT_DIGITS } from '../log/record.js';
 import type { Parameters, Settings } from '../model.js';
 
-// Up to here copying the bytes takes less time than making a hash object.
+// Up to this size, copying the bytes is faster than making a hash object.
 const ONE_CALL_BYTES = 64 * 1024;
 
 /** What decides a query's result besides its SQL. */
@@ -11,17 +11,17 @@ export interface FingerprintInputs {
   readonly parameters: Parameters;
   /** Only the settings that can change a result, and the database under the name `database`. */
   readonly settings: Settings;
-  /** The others, which count only for a query whose own text names a setting that lets limits cut results. */
+  /** All other settings. They count only for a query whose own text names a setting that lets limits cut results. */
   readonly limits?: Settings;
 }
 
 /**
- * A function from the bytes of a query file to its fingerprint: the first 16 hex digits of SHA-256 over the
- * bytes, the sorted parameters and the sorted settings (with the limits, for SQL that may let them cut a result). Equal fingerprints mean that a recorded result is
- * still the result of this query on the same data.
+ * Returns a function from the bytes of a query file to its fingerprint: the first 16 hex digits of SHA-256 over the
+ * bytes, the sorted parameters and the sorted settings (with the limits, for SQL that may let them cut a result).
+ * Equal fingerprints mean that a recorded result is still the result of this query on the same data.
  */
 export function fingerprinter(inputs: FingerprintInputs): (sql: Uint8Array) => string {
-  // A NUL cannot occur in a query file (it is refused), so that no SQL can imitate what follows it.
+  // A query file cannot contain a NUL (it is refused), so no SQL can imitate what follows it.
   const { parameters, settings, limits = {} } = inputs;
   const suffixOf = (counted: Settings): Buffer =>
     Buffer.from(`\0${JSON.stringify([sorted(parameters), sorted(counted), ...meaning(parameters)])}`);
@@ -39,21 +39,21 @@ export function fingerprinter(inputs: FingerprintInputs): (sql: Uint8Array) => s
   };
 }
 
-// One pattern over one text takes 0.1 microseconds for a small query, a search of the bytes for each name 0.4.
+// One pattern over one string takes 0.1 microseconds for a small query; searching the bytes for each name takes 0.4.
 const CUTTING = new RegExp(CUTTING_NAMES.join('|'));
 
-// Wherever the name stands, in a comment or a string too: at worst the query runs again after a limit was changed.
+// Wherever the name is, even in a comment or a string: at worst the query runs again after a limit was changed.
 function mayCut(sql: Uint8Array): boolean {
   return CUTTING.test(Buffer.from(sql.buffer, sql.byteOffset, sql.byteLength).toString('latin1'));
 }
 
-/** The first 16 hex digits of the SHA-256 of a text; for names and for choosing shards, never for secrets. */
+/** Returns the first 16 hex digits of the SHA-256 of a string; for names and for choosing shards, never for secrets. */
 export function shortHash(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, FINGERPRINT_DIGITS);
 }
 
-// A backslash in a parameter once stood for itself and now begins an escape, so that results of before are of another
-// question. All others keep their fingerprint.
+// A backslash in a parameter used to stand for itself and now begins an escape, so earlier results answer another
+// question. All other parameters keep their fingerprint.
 function meaning(parameters: Parameters): string[] {
   return Object.values(parameters).some(value => value.includes('\\')) ? ['escapes'] : [];
 }

@@ -8,34 +8,38 @@ export interface HaltErrors {
 
 /** When a run stops by policy. */
 export interface HaltPolicy {
-  /** At so many failed queries, whatever they failed with; `undefined`: at no number. */
+  /** At this many failed queries, whatever their failures; `undefined`: at no number. */
   readonly errors: HaltErrors | undefined;
-  /** When the first results are so many failures that are the same; `undefined`: never. */
+  /** When the first results are this many equal failures; `undefined`: never. */
   readonly same: number | undefined;
 }
 
-// With so many, what is wrong is around the queries and not in them. Fewer would stop a unit that begins with a few
-// queries of one kind, and nobody gains from the same text a thousand times.
+// With this many, the problem is around the queries and not in them. Fewer would stop a unit that begins with a few
+// queries of one kind, and nobody benefits from the same message a thousand times.
 const DEFAULT_SAME = 20;
 
-/** What is in force where nothing is given. */
+/** The default policy. */
 export const DEFAULT_HALT: HaltPolicy = { errors: undefined, same: DEFAULT_SAME };
 
-/** The forms that {@link parseHalt} takes, for messages. */
+/** The forms that {@link parseHalt} accepts, for messages. */
 export const HALT_FORMS =
   'errors=N, errors=N%, same=N or same=off (or two of them, such as errors=5%,same=50)';
 
 // 7 % of 100 is 7.000000000000001 in binary fractions, which must not become 8.
 const ROUNDING = 1e-9;
 
-/** Number of failed queries at which a run with `due` queries halts, at least 1; infinite where none is given. */
+/**
+ * Returns the number of failed queries at which a run with `due` queries halts, at least 1; infinite if none is set.
+ */
 export function haltThreshold({ errors }: HaltPolicy, due: number): number {
   if (errors === undefined) return Number.POSITIVE_INFINITY;
   if (errors.unit === 'queries') return errors.count;
   return Math.max(1, Math.ceil((errors.count / 100) * due - ROUNDING));
 }
 
-/** `errors=10`, `errors=5%`, `same=50`, `same=off`, or one of each with a comma, as a policy; else `undefined`. */
+/**
+ * Returns `errors=10`, `errors=5%`, `same=50`, `same=off`, or two of them with a comma, as a policy; or `undefined`.
+ */
 export function parseHalt(text: string): HaltPolicy | undefined {
   const policy: { -readonly [Key in keyof HaltPolicy]: HaltPolicy[Key] } = { ...DEFAULT_HALT };
   const given = new Set<string>();
@@ -55,7 +59,7 @@ export function parseHalt(text: string): HaltPolicy | undefined {
   return policy;
 }
 
-/** A policy as {@link parseHalt} reads it. */
+/** Returns a policy as {@link parseHalt} reads it. */
 export function formatHalt({ errors, same }: HaltPolicy): string {
   const share = errors === undefined ? [] : [`errors=${errors.count}${errors.unit === 'percent' ? '%' : ''}`];
   return [...share, `same=${same ?? 'off'}`].join(',');
@@ -75,7 +79,7 @@ function wholeFrom1(value: string): number | undefined {
   return /^\d{1,15}$/.test(value) && Number(value) >= 1 ? Number(value) : undefined;
 }
 
-// UNKNOWN_TABLE, UNKNOWN_DATABASE, ACCESS_DENIED: the same trouble whichever table a query asks for; so are files that
+// UNKNOWN_TABLE, UNKNOWN_DATABASE, ACCESS_DENIED: the same problem whichever table a query asks for. So are files that
 // cannot be read.
 const SAME_BY_CODE: ReadonlySet<number> = new Set([60, 81, 497]);
 // Where servers begin to repeat the query in the message.
@@ -83,8 +87,8 @@ const QUERY_TEXT = /(?:[:.,] )?\b(?:in scope|while processing|while executing|in
 const KEY_LENGTH = 200;
 
 /**
- * A text that two failures share when they are the same trouble: their code and what their messages have in common,
- * without numbers and without the query that servers repeat in them.
+ * Returns a string that two failures share if they are the same problem: their code and what their messages have in
+ * common, without numbers and without the query that servers repeat in them.
  */
 export function failureKey({ code, name, message }: QueryError): string {
   const head = `${code} ${name}`;
@@ -94,13 +98,13 @@ export function failureKey({ code, name, message }: QueryError): string {
   return `${head} ${text.slice(0, end).replace(/\d+/g, '0').slice(0, KEY_LENGTH)}`;
 }
 
-/** Counts the results that a run began with, as long as all are permanent failures and the same. */
+/** Counts the results that a run began with, as long as all are permanent failures and equal. */
 export class SameFailures {
   #key: string | undefined;
   #count = 0;
   #over = false;
 
-  /** Takes the next result (`undefined`: not a failure); gives how many of the same the run has begun with, else 0. */
+  /** Takes the next result (`undefined`: not a failure). Returns how many equal failures the run began with, or 0. */
   next(error: QueryError | undefined): number {
     if (this.#over) return 0;
     const key = error?.kind === 'permanent' ? failureKey(error) : undefined;
@@ -112,7 +116,7 @@ export class SameFailures {
   }
 }
 
-/** What of a run the reasons for equal failures depend on. */
+/** What the reasons for equal failures depend on. */
 export interface HaltContext {
   /** Setup files that exist and were not run on this server. */
   readonly setupNotRun: readonly string[];
@@ -122,7 +126,7 @@ export interface HaltContext {
   readonly database: string | undefined;
 }
 
-/** What a person would look at first when all queries fail with this error; one sentence, or an empty text. */
+/** Returns what a person would check first if all queries fail with this error: one sentence, or an empty string. */
 export function likelyReason({ code, name }: QueryError, context: HaltContext): string {
   const { setupNotRun, target, version, user, database } = context;
   const setup =

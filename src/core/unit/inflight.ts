@@ -2,29 +2,29 @@ import { createHash } from 'node:crypto';
 import { type FinalState, isSettled } from './plan.js';
 
 /**
- * Bytes of a line of the journal of what is in flight. A divisor of the page size: SIGKILL cuts a write(2) at a page's
- * border only, so that a line is whole or untouched.
+ * Bytes per line of the journal of queries in flight. A divisor of the page size: SIGKILL cuts a write(2) only at a
+ * page boundary, so a line is whole or untouched.
  */
 export const INFLIGHT_LINE_BYTES = 512;
 
-// What every journal begins with, whatever its version.
+// How every journal begins, whatever its version.
 const MAGIC = '{"qrun_inflight":';
 const VERSION = 1;
-// Leaves 150 bytes for all that stands beside it.
+// Leaves 150 bytes for everything else in the line.
 const LONGEST_NAME_BYTES = 360;
 const NEWLINE = 10;
 const SPACE = 32;
 
-/** A query that was in flight when the process of a run died, and of which the log has no result since. */
+/** A query that was in flight when the process of a run died, and of which the log has had no result since. */
 export interface Suspect {
   /** The query's {@link inflightName}. */
   readonly query: string;
   readonly fingerprint: string;
   /** How many processes have died while it was in flight. */
   readonly deaths: number;
-  /** The last of them died while it ran alone, and not for the first time; nothing is recorded since. */
+  /** Whether the last of them died while the query ran alone, not for the first time, with nothing recorded since. */
   readonly proven: boolean;
-  /** The run of the query's final state when this was noted, `''` without one: another one there is news. */
+  /** The run of the query's final state when this was noted, `''` if there was none: another run there is news. */
   readonly seen: string;
 }
 
@@ -32,14 +32,14 @@ export interface Suspect {
 export interface Inflight {
   readonly query: string;
   readonly fingerprint: string;
-  /** It ran with no other beside it. */
+  /** It ran with no other query at the same time. */
   readonly alone: boolean;
 }
 
 /** What a journal says about the run that wrote it. */
 export interface InflightHeader {
   readonly run: string;
-  /** Identifies the start of the machine; `''` where the system does not tell. */
+  /** Identifies this boot of the machine; `''` if the system does not report one. */
   readonly boot: string;
   /** Somebody had asked the run to stop. */
   readonly stopping: boolean;
@@ -51,24 +51,24 @@ export interface InflightJournalText extends InflightHeader {
   readonly inflight: readonly Inflight[];
 }
 
-/** A query's name as it stands in the journal: itself, or its hash where it is too long for a line. */
+/** Returns a query's name as the journal holds it: the name itself, or its hash if it is too long for a line. */
 export function inflightName(query: string): string {
   if (query.length <= LONGEST_NAME_BYTES / 6) return query;
   if (Buffer.byteLength(JSON.stringify(query)) <= LONGEST_NAME_BYTES) return query;
   return `sha256:${createHash('sha256').update(query).digest('hex')}`;
 }
 
-/** The first line. */
+/** Returns the first line. */
 export function headerLine({ run, boot, stopping }: InflightHeader): Buffer {
   return lineOf({ qrun_inflight: VERSION, run, boot, stopping });
 }
 
-/** The line of a suspect. */
+/** Returns the line of a suspect. */
 export function suspectLine({ query, fingerprint, deaths, proven, seen }: Suspect): Buffer {
   return lineOf({ suspect: query, fingerprint, deaths, proven, seen });
 }
 
-/** A line with nothing in it. */
+/** Returns a line with nothing in it. */
 export function idleLine(): Buffer {
   const line = Buffer.alloc(INFLIGHT_LINE_BYTES, SPACE);
   line[INFLIGHT_LINE_BYTES - 1] = NEWLINE;
@@ -81,7 +81,7 @@ function lineOf(value: object): Buffer {
   return line;
 }
 
-/** Writes a query in flight over a line. */
+/** Overwrites a line with a query in flight. */
 export function fillInflightLine(line: Buffer, { query, fingerprint, alone }: Inflight): void {
   const name = JSON.stringify(inflightName(query));
   const end = line.write(`{"query":${name},"fingerprint":"${fingerprint}","alone":${alone}}`);
@@ -89,13 +89,13 @@ export function fillInflightLine(line: Buffer, { query, fingerprint, alone }: In
 }
 
 /**
- * Reads a journal. `undefined` when the bytes are no journal of qrun, `'unknown'` when they are one that this version
- * cannot read. Lines that make no sense are left out: a journal is advice.
+ * Reads a journal. Returns `undefined` if the bytes are not a journal of qrun, `'unknown'` if they are one that this
+ * version cannot read. Lines that make no sense are left out: a journal is advice.
  */
 export function parseInflight(bytes: Buffer): InflightJournalText | 'unknown' | undefined {
   const lines = bytes.toString('utf8').split('\n');
   const first = lines[0] ?? '';
-  // Nothing, or what a power loss makes of a file that was just written.
+  // Empty, or what a power loss leaves of a file that was just written.
   if (bytes.length === 0 || bytes[0] === 0) return 'unknown';
   if (!first.startsWith(MAGIC)) return undefined;
   const header = jsonOf(first);
@@ -125,17 +125,18 @@ function jsonOf(text: string): Record<string, unknown> | undefined {
   }
 }
 
-// With this many deaths, the last one while it ran alone, a query is the reason of them.
+// With this many deaths, the last one while it ran alone, a query is the cause of them.
 const PROOF_DEATHS = 2;
-// Where the machine went down, or the process had been asked to stop, somebody else may have ended it.
+// If the machine went down, or the process had been asked to stop, something else may have ended it.
 const DOUBTFUL_PROOF_DEATHS = 3;
 
 /**
- * Whom to suspect after the run that left this journal, by what the log says now: it alone knows what is recorded.
+ * Returns the suspects after the run that left this journal, according to what the log says now: only the log knows
+ * what is recorded.
  *
  * A query that was in flight has died with the process once more, unless that run recorded it. It is proven to be the
- * reason only when that was not the first time, and it ran alone: whoever kills a process from outside meets some
- * query. Settled queries, and those recorded with another text since, are no suspects.
+ * cause only if that was not the first time and it ran alone: whoever kills a process from outside hits some query.
+ * Settled queries, and those recorded with another text since, are not suspects.
  */
 export function suspectsOf(
   { run, boot, stopping, suspects, inflight }: InflightJournalText,

@@ -4,10 +4,10 @@ import { decodeSql, holdsNoStatement, parseQuery } from '../sql/parse.js';
 import type { ParsedQuery } from '../sql/statement.js';
 import { type FingerprintInputs, fingerprinter } from './fingerprint.js';
 
-/** Placeholders that run as they are: all (`true`), none, or those named, as they stand in the SQL. */
+/** Placeholders that run as they are: all (`true`), none, or those named, spelt as in the SQL. */
 export type AllowedPlaceholders = boolean | readonly string[];
 
-/** What a query file is judged by: all of it from one resolved configuration. */
+/** The rules for judging a query file, all from one resolved configuration. */
 export interface JudgeRules {
   readonly inputs: FingerprintInputs;
   readonly allowPlaceholders: AllowedPlaceholders;
@@ -31,22 +31,22 @@ export interface CannotRun {
 /** What is to be done with a query file. */
 export type Judgement =
   | { readonly kind: 'query'; readonly query: ParsedQuery }
-  /** It holds only comments and semicolons, or nothing: no query, so that nothing of it can be missing. */
+  /** It contains only comments and semicolons, or nothing. It is not a query, so no result of it can be missing. */
   | { readonly kind: 'no_statement' }
   | Refusal;
 
 const NONE: readonly string[] = [];
 
 /**
- * The one place that says whether a file's text runs, and under which fingerprint: plan, run and audit ask it, so that
- * what one of them refuses, none of the others counts as done. Pure.
+ * The only place that decides whether a file's text runs, and under which fingerprint. Plan, run and audit ask it, so
+ * that none of them counts as done what another one refuses. Pure.
  */
 export class Judge {
-  /** The fingerprint of a file's bytes, whatever is in them; see {@link fingerprinter}. */
+  /** Returns the fingerprint of a file's bytes, whatever they are; see {@link fingerprinter}. */
   readonly fingerprint: (bytes: Uint8Array) => string;
   /** The names of all parameters that judged files take. */
   readonly usedParameters = new Set<string>();
-  /** Whether any that can run takes parameters. */
+  /** Whether any query that can run takes parameters. */
   usesParameters = false;
   readonly #parameters: Parameters;
   readonly #isAllowed: (placeholder: string) => boolean;
@@ -57,7 +57,7 @@ export class Judge {
     this.#isAllowed = allowance(allowPlaceholders);
   }
 
-  /** Judges the present bytes of a query file. */
+  /** Judges the current bytes of a query file. */
   judge(bytes: Uint8Array): Judgement {
     let sql: string | undefined;
     let query: ParsedQuery;
@@ -113,10 +113,10 @@ function allowance(allowed: AllowedPlaceholders): (placeholder: string) => boole
   return placeholder => names.has(bare(placeholder));
 }
 
-// So many files are named of those that share a problem.
+// How many of the files that share a problem are named.
 const NAMED = 3;
 
-/** Problems as lines `file.sql: problem`, in order; one line for a problem that more than three files share. */
+/** Returns problems as lines `file.sql: problem`, in order; one line for a problem that more than three files share. */
 export function sharedLines(problems: readonly CannotRun[]): string[] {
   const files = new Map<string, string[]>();
   for (const { query, problem } of problems) {

@@ -1,9 +1,9 @@
 import type { Parameters } from '../model.js';
 
 /**
- * The id of a unit: its directory relative to the sweep root with `/`, plus `@k=v,...` sorted by name for its
- * parameters. Everything that belongs to a unit is found by this id. A `,` or `%` in a value (and `=` in a name)
- * is written `%XX`, so that different parameters never give the same id.
+ * Returns the id of a unit: its directory relative to the sweep root with `/`, plus `@k=v,...` sorted by name for its
+ * parameters. Everything that belongs to a unit is found by this id. A `,` or `%` in a value (and `=` in a name) is
+ * written `%XX`, so that different parameters never have the same id.
  */
 export function unitId(relativeDirectory: string, parameters: Parameters): string {
   const entries = Object.entries(parameters).sort(([a], [b]) => (a < b ? -1 : 1));
@@ -15,16 +15,17 @@ function pair([name, value]: [string, string]): string {
   return `${name.replace(/[%,=]/g, encodeCharacter)}=${value.replace(/[%,]/g, encodeCharacter)}`;
 }
 
-// Longest file name of the common file systems (255 bytes) less room for `.ndjson.torn-<offset>-<random>`.
+// The longest file name of the common file systems (255 bytes), less room for `.ndjson.torn-<offset>-<random>`.
 const MAX_NAME_BYTES = 200;
 
 /**
- * The file name of a unit's log: the id with `/` as `__`, and every character that is awkward in a file name as
- * `%XX`. So are a `_` beside a `/` or another `_`, and a `.` in front, so that different ids give different names.
- * Ids too long for a file name are cut and get a hash of the whole (given by the caller, so that this stays pure).
+ * Returns the file name of a unit's log: the id with `/` as `__`, and every character that is awkward in a file name
+ * as `%XX`. So are a `_` next to a `/` or another `_`, and a leading `.`, so that different ids have different names.
+ * Ids that are too long for a file name are cut and get a hash of the whole id (by `hash`, so that this function
+ * stays pure).
  */
 export function logName(unit: string, hash: (text: string) => string): string {
-  // What is cut off in the end need not be encoded: a value may be as long as somebody likes.
+  // What is cut off in the end does not need encoding: a value may be of any length.
   const name = unit
     .slice(0, MAX_NAME_BYTES + 2)
     .replace(/[^\w.@=,+/-]/gu, encodeCharacter)
@@ -35,9 +36,9 @@ export function logName(unit: string, hash: (text: string) => string): string {
 }
 
 /**
- * The pairs of owners whose files are one file, in the order of the list; `foldsCase` for a disk that does not tell
- * upper from lower case. Names are those of {@link logName}, which are ASCII, so that it does not matter how a disk
- * folds or normalizes other letters.
+ * Returns the pairs of owners whose files are one file, in the order of the list; `foldsCase` for a disk that does
+ * not distinguish upper from lower case. Names are those of {@link logName}, which are ASCII, so it does not matter
+ * how a disk folds or normalizes other letters.
  */
 export function ownersOfOneFile(
   files: Iterable<readonly [owner: string, file: string]>,

@@ -1,6 +1,6 @@
 import type { Outcome } from '../model.js';
 
-/** The last whole group of a query in the log: the state on which resume and audit judge it. */
+/** The last whole group of a query in the log. Resume and audit judge the query by it. */
 export interface FinalState {
   readonly fingerprint: string;
   readonly outcome: Outcome;
@@ -8,7 +8,7 @@ export interface FinalState {
   readonly run: string;
 }
 
-/** Whether a query's final state makes another run of it needless. */
+/** Returns whether a query's final state makes another run of it unnecessary. */
 export function isSettled(state: FinalState | undefined, fingerprint: string): boolean {
   return state !== undefined && state.fingerprint === fingerprint && state.outcome !== 'error';
 }
@@ -22,7 +22,7 @@ export type PlanReason = (typeof PLAN_REASONS)[number];
 /** All reasons. */
 export const PLAN_REASONS = ['new', 'changed', 'failed', 'rerun', 'settled', 'kept_error'] as const;
 
-/** What `--why` says of each reason. */
+/** How `--why` explains each reason. */
 export const REASON_TEXT: Readonly<Record<PlanReason, string>> = {
   new: 'no result recorded',
   changed: 'SQL, parameters or settings changed since it was recorded',
@@ -32,7 +32,7 @@ export const REASON_TEXT: Readonly<Record<PlanReason, string>> = {
   kept_error: 'recorded as error, left because of --rerun none',
 };
 
-/** Whether a query is due, and why, from its fingerprint and what the log holds of it. */
+/** Returns whether a query is due, and why, from its fingerprint and its final state in the log. */
 export function planQuery(state: FinalState | undefined, fingerprint: string, rerun: Rerun): PlanReason {
   if (state === undefined) return 'new';
   if (state.fingerprint !== fingerprint) return 'changed';
@@ -40,7 +40,7 @@ export function planQuery(state: FinalState | undefined, fingerprint: string, re
   return rerun === 'none' ? 'kept_error' : 'failed';
 }
 
-/** Whether a query with this reason runs. */
+/** Returns whether a query with this reason runs. */
 export function isDue(reason: PlanReason): boolean {
   return reason !== 'settled' && reason !== 'kept_error';
 }

@@ -19,8 +19,8 @@ export interface Selection {
 }
 
 /**
- * The selected names in the order in which they run. Shards are chosen by a hash of the name, so that they are
- * disjoint, together complete, and do not move when files are added.
+ * Returns the selected names in the order in which they run. Shards are chosen by a hash of the name: they are
+ * disjoint and together complete, and a name keeps its shard when files are added.
  */
 export function selectNames(names: readonly string[], selection: Selection): readonly string[] {
   if (selectsAll(selection)) return names;
@@ -38,7 +38,7 @@ export function selectNames(names: readonly string[], selection: Selection): rea
   return keyed.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ name }) => name);
 }
 
-// A second list of some hundred thousand names is for nothing.
+// Avoids a second list of several hundred thousand names.
 function selectsAll({ include, exclude, shard, shuffle }: Selection): boolean {
   return include.length === 0 && exclude.length === 0 && shard === undefined && shuffle === undefined;
 }
@@ -48,10 +48,11 @@ function shardOf(name: string, count: number): number {
 }
 
 /**
- * Whether any of the globs matches a name with `/`; `whenEmpty` without globs. As in .gitignore and most runners,
- * a pattern without a slash matches the last part of the name. See {@link compileGlob} for what a glob may hold.
+ * Returns a function that tells whether any of the globs matches a name with `/`; it returns `whenEmpty` if there are
+ * no globs. As in .gitignore and most runners, a pattern without a slash matches the last part of the name. See
+ * {@link compileGlob} for what a glob may contain.
  *
- * Errors: QrunError `CONFIG` for a glob that is none.
+ * Errors: QrunError `CONFIG` for an invalid glob.
  */
 export function nameMatcher(globs: readonly string[], whenEmpty: boolean): (name: string) => boolean {
   if (globs.length === 0) return () => whenEmpty;

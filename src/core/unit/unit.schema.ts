@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { EXIT_TABLE } from '../errors.js';
 import { count, strings } from '../schema.js';
 
-/** As the table of exit codes has them. */
+/** One of the codes in the table of exit codes. */
 export const exitCode = z.literal(EXIT_TABLE.map(({ code }) => code));
 
 /** How often each outcome was recorded. */
