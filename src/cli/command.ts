@@ -1,12 +1,15 @@
 import type { Command } from 'commander';
 import type { Terminal } from './terminal/streams.js';
 
-/** Options of commander: those of the configuration by its keys, all others by the names that it derives from flags. */
+/**
+ * Options of commander: those of the configuration under its keys, all others under the names that it derives from
+ * flags.
+ */
 export type Flags = Readonly<Record<string, unknown>>;
 
-/** A command line that somebody has given. */
+/** A parsed command line. */
 export interface Call<Arguments extends readonly unknown[]> {
-  /** One for each argument that is declared; `undefined` for one that may be missing, and is. */
+  /** One for each declared argument; `undefined` for an optional one that is missing. */
   readonly args: Arguments;
   readonly flags: Flags;
   readonly terminal: Terminal;
@@ -14,22 +17,22 @@ export interface Call<Arguments extends readonly unknown[]> {
   readonly program: Command;
 }
 
-/** What a command is: declared in `commands/<name>/index.ts`, and done by what that loads. */
+/** What a command is: declared in `commands/<name>/index.ts`, and executed by the code that this loads. */
 export interface CommandSpec<Arguments extends readonly unknown[]> {
   readonly name: string;
   readonly description: string;
   /** Adds its arguments, its options and further help. */
   readonly declare?: (command: Command) => void;
   /**
-   * Does it, and resolves with the exit code. Loads its code when it is called, so that `--help` and every other command
-   * start without it. Errors: QrunError, whose exit code counts then.
+   * Executes the command and resolves with the exit code. Loads its code when it is called, so that `--help` and
+   * every other command start without it. Errors: QrunError, whose exit code then counts.
    */
   readonly run?: (call: Call<Arguments>) => Promise<number>;
-  /** Commands beneath it. */
+  /** Its subcommands. */
   readonly commands?: readonly CliCommand[];
 }
 
-/** What a command is added to, and whom it tells its exit code. */
+/** What a command is added to, and what receives its exit code. */
 export interface CommandLine {
   readonly program: Command;
   readonly terminal: Terminal;
@@ -39,7 +42,7 @@ export interface CommandLine {
 /** A command that can be added to another, or to the program. */
 export type CliCommand = (parent: Command, line: CommandLine) => void;
 
-/** Makes a command of what one is. `Arguments` are the types of its arguments, in their order. */
+/** Returns a command made from its specification. `Arguments` are the types of its arguments, in their order. */
 export function cliCommand<Arguments extends readonly unknown[] = []>(
   spec: CommandSpec<Arguments>,
 ): CliCommand {

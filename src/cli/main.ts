@@ -8,17 +8,17 @@ import { renderError } from './terminal/error.js';
 import { SIGNAL_EXIT } from './terminal/signals.js';
 import { openTerminal, type Terminal } from './terminal/streams.js';
 
-// All work is done and closed; what then still keeps the process alive is a leak, or a disk that does not answer, and
-// not a reason to hang. Whoever sent a signal waits.
+// All work is done and closed. What still keeps the process alive after this is a leak or a disk that does not
+// answer, and not a reason to hang: whoever sent a signal is waiting.
 const EXIT_GRACE_MS = 5_000;
 const SIGNALLED_GRACE_MS = 1_000;
 
 /**
- * Runs the command line of a process and sets its exit code; never rejects. The process ends by itself, so
- * that everything written to pipes arrives.
+ * Runs the command line of a process and sets its exit code; never rejects. The process ends by itself, so that
+ * everything written to pipes arrives.
  */
 export async function main(proc: NodeJS.Process): Promise<void> {
-  // Nothing that is written may be written to by everybody, whatever the umask is: what is read again decides a run.
+  // Nothing that qrun writes may be writable by everybody, whatever the umask is: what is read again decides a run.
   proc.umask(proc.umask() | 0o002);
   let terminal: Terminal;
   try {
@@ -31,8 +31,8 @@ export async function main(proc: NodeJS.Process): Promise<void> {
     return;
   }
   proc.exitCode = await runCommandLine(proc.argv.slice(2), terminal);
-  // Node aborts when it ends and its terminal has gone, and libchdb's handler for that never returns. Nothing
-  // is left to do, so the signal that took the terminal away may end the process.
+  // Node aborts if it ends after its terminal has gone, and libchdb's handler for that never returns. Nothing is left
+  // to do, so the signal that took the terminal away may end the process.
   const onTerminal = [proc.stdin, proc.stdout, proc.stderr].some(stream => stream.isTTY === true);
   if (proc.exitCode === SIGNAL_EXIT.SIGHUP && onTerminal) proc.kill(proc.pid, 'SIGHUP');
   const code = proc.exitCode;
@@ -60,15 +60,15 @@ async function runCommandLine(args: readonly string[], terminal: Terminal): Prom
   }
 }
 
-// Whatever it was that could not be opened or started for want of file descriptors or memory: no bug.
+// Something could not be opened or started for lack of file descriptors or memory: not a bug.
 function asShortage(error: unknown): unknown {
   if (error instanceof QrunError || shortageCode(error) === undefined) return error;
   return new QrunError('LOCAL_SHORTAGE', (error as Error).message, { cause: error });
 }
 
-// A reader that left (EPIPE) wanted no more; a result that could not be written is no success.
+// A reader that left (EPIPE) wanted no more; a result that could not be written is not a success.
 async function withOutput(terminal: Terminal, exitCode: number): Promise<number> {
-  // A failed write is told on the next turn of the event loop.
+  // A failed write is reported on the next turn of the event loop.
   await setImmediate();
   const failed = terminal.out.failed as NodeJS.ErrnoException | undefined;
   if (failed === undefined || failed.code === 'EPIPE') return exitCode;

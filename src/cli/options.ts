@@ -7,10 +7,10 @@ import { QrunError } from '../core/errors.js';
 import type { Given } from '../local/config/sweep-context.js';
 import type { Flags } from './command.js';
 
-/** Gathers the values of a repeatable option. */
+/** Collects the values of a repeatable option. */
 export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
-/** An option whose value has a name of its own, whatever its flag is called. */
+/** An option whose value has its own name, whatever its flag is called. */
 class NamedOption extends Option {
   readonly #name: string;
 
@@ -24,7 +24,7 @@ class NamedOption extends Option {
   }
 }
 
-/** Adds the options of some keys of the configuration, as the table has them but for `other`. */
+/** Adds the options of some configuration keys, as in the table except for `other`. */
 export function addKeys(command: Command, keys: readonly ConfigKey[], other: Partial<Flag> = {}): Command {
   for (const key of keys) {
     const { also, ...entry } = entryOf(key);
@@ -40,7 +40,7 @@ function keyOption(key: ConfigKey, given: Flag): Option {
   const option = new NamedOption(key, given.flag, helpOf(key, given)).helpGroup(`${group}:`);
   option.hideHelp(given.hidden === true);
   if (choices !== undefined) option.choices(choices);
-  // What an option without a value has set stays, whatever comes behind it.
+  // What an option without a value has set stays, whatever follows it.
   if (given.repeatable)
     option.argParser((one, before: true | string[] = []) => before === true || [...before, one]);
   return option;
@@ -51,8 +51,8 @@ function keysOf(group: Group): readonly ConfigKey[] {
 }
 
 /**
- * Options that say which results of a unit count: they go into unit id, log name and fingerprints. `severalLogs`: `--log`
- * can be repeated.
+ * Adds options that say which results of a unit count: they go into unit id, log name and fingerprints.
+ * `severalLogs`: `--log` can be repeated.
  */
 export function addUnitOptions(command: Command, { severalLogs = false } = {}): Command {
   const help = 'the log of the unit; all of them (repeatable), where shards of it have logs of their own';
@@ -62,24 +62,24 @@ export function addUnitOptions(command: Command, { severalLogs = false } = {}): 
 }
 
 // What the tasks of a submission are given. The digest proves that the file is the one that was written: a tree could
-// bring along one of its own, and the command lines of tasks are not in the tree.
+// contain one of its own, but the command lines of tasks are not in the tree.
 function addJobOptions(command: Command): Command {
   return command
     .addOption(new Option('--config <file>', 'configuration that submit-all wrote for its jobs').hideHelp())
     .addOption(new Option('--config-digest <sha256>', 'what that file holds').hideHelp());
 }
 
-/** The option that takes a tree as trusted; see docs/trust.md. */
+/** Adds the option that makes a tree trusted; see docs/trust.md. */
 export function addTrustOption(command: Command): Command {
   return command.addOption(
     new Option(
       '--trust',
-      'for this command, trust what the tree says about its server, also if others own it',
+      'for this command, trust what the tree says about its server, even if others own it',
     ).helpGroup('Engine:'),
   );
 }
 
-/** Those of {@link addUnitOptions} that all units of a sweep can share. */
+/** Adds those of {@link addUnitOptions} that all units of a sweep can share. */
 export function addSharedUnitOptions(command: Command): Command {
   return addKeys(
     command,
@@ -87,22 +87,25 @@ export function addSharedUnitOptions(command: Command): Command {
   );
 }
 
-/** Options that choose among the queries of a unit. */
+/** Adds options that choose among the queries of a unit. */
 export function addSelectionOptions(command: Command): Command {
   return addBadFileOptions(addKeys(command, keysOf('Selection')));
 }
 
-/** Those of {@link addSelectionOptions} that say which queries are meant, and not in which order or how often they run. */
+/**
+ * Adds those of {@link addSelectionOptions} that say which queries are meant, and not in which order or how often
+ * they run.
+ */
 export function addChoiceOptions(command: Command): Command {
   return addKeys(command, ['include', 'exclude', 'shard']);
 }
 
-/** Options about files that cannot run. */
+/** Adds options about files that cannot run. */
 export function addBadFileOptions(command: Command): Command {
   return addKeys(command, keysOf('Bad files'));
 }
 
-/** How `qrun unit` shows what it does. */
+/** Adds options that say how `qrun unit` shows what it does. */
 export function addShowOptions(command: Command): Command {
   command
     .option('-q, --quiet', 'no progress, only warnings and the summary')
@@ -112,9 +115,9 @@ export function addShowOptions(command: Command): Command {
 }
 
 /**
- * Adds, hidden, the options of a command that starts queries to one that only looks at them: so that the command line
- * of the one can be given to the other, and both resolve the same configuration from it. What only says how queries run
- * has no effect there.
+ * Adds the options of a command that starts queries, hidden, to one that only looks at them. The command line of the
+ * one can then be given to the other, and both resolve the same configuration from it. Options that only say how
+ * queries run have no effect there.
  */
 export function acceptOptions(command: Command, adders: readonly AddOptions[]): Command {
   const others = addOptions(command.createCommand(), adders);
@@ -124,7 +127,7 @@ export function acceptOptions(command: Command, adders: readonly AddOptions[]): 
   return command;
 }
 
-/** Options that choose among the units of a sweep. */
+/** Adds options that choose among the units of a sweep. */
 export function addSweepOptions(command: Command): Command {
   const group = 'Sweep:';
   command
@@ -146,7 +149,7 @@ export function addSweepOptions(command: Command): Command {
   return addJobOptions(command);
 }
 
-/** Options that say what executes the SQL. */
+/** Adds options that say what executes the SQL. */
 export function addEngineOptions(command: Command): Command {
   addKeys(command, keysOf('Engine'));
   return addTrustOption(
@@ -160,14 +163,14 @@ function refusePassword(): never {
   });
 }
 
-/** Options that say what one job takes of a machine. */
+/** Adds options that say what one job takes of a machine. */
 export function addJobSizeOptions(command: Command): Command {
   return command
     .option('--memory-per-job <size>', 'memory that one job takes, such as 8G (default: memory_max)')
     .option('--cores-per-job <n>', 'cores that one job takes (default: 1)');
 }
 
-/** Options of a run alone. */
+/** Adds options of a run alone. */
 export function addRunOptions(command: Command): Command {
   return addKeys(command, keysOf('Run'));
 }
@@ -198,8 +201,8 @@ export function addOptions(command: Command, adders: readonly AddOptions[]): Com
 }
 
 /**
- * What a command line gives to the configuration: the flags of its keys, and where else it comes from and what that
- * counts. Errors: QrunError `USAGE`.
+ * Returns what a command line contributes to the configuration: the flags of its keys, and other sources with what
+ * applies to them. Errors: QrunError `USAGE`.
  */
 export function configFlags(flags: Flags): Given {
   const known = CONFIG_KEYS.filter(key => flags[key] !== undefined).map(key => {
@@ -214,10 +217,10 @@ export function configFlags(flags: Flags): Given {
   };
 }
 
-// Of a value that is none.
+// How much is shown of an invalid value, in characters.
 const SHOWN = 100;
 
-/** `name=value` pairs. Errors: QrunError `USAGE`. */
+/** Returns `name=value` pairs. Errors: QrunError `USAGE`. */
 export function parsePairs(option: string, values: readonly string[]): Record<string, string> {
   const result: Record<string, string> = {};
   for (const value of values) {

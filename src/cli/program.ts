@@ -21,7 +21,7 @@ import { trust } from './commands/trust/index.js';
 import { unit } from './commands/unit/index.js';
 import type { Terminal } from './terminal/streams.js';
 
-/** Every command, in the order in which the help has them. */
+/** Every command, in the order of the help. */
 const COMMANDS: readonly CliCommand[] = [
   unit,
   plan,
@@ -42,8 +42,8 @@ const COMMANDS: readonly CliCommand[] = [
 ];
 
 /**
- * The command line. Commands load what they need when they run, so that `--help` stays quick; the exit code
- * of the command that ran goes to `done`.
+ * Returns the command line. Commands load what they need when they run, so that `--help` stays quick; the exit code
+ * of the command that ran is passed to `done`.
  *
  * Errors: CommanderError for bad flags (nothing was run), QrunError from commands.
  */
@@ -71,13 +71,13 @@ export function createProgram(terminal: Terminal, done: (exitCode: number) => vo
   return program;
 }
 
-/** The exit table as `--help` prints it. */
+/** Returns the exit table as `--help` prints it. */
 export function exitTable(): string {
   const rows = EXIT_TABLE.map(({ code, meaning }) => `  ${String(code).padStart(3)}  ${meaning}`);
   return ['Exit codes:', ...rows].join('\n');
 }
 
-/** Whether commander ended because it has printed what was asked for. */
+/** Returns whether commander ended because it has printed what was asked for. */
 export function isHelpOrVersion(error: CommanderError, args: readonly string[]): boolean {
   // For `help COMMAND` commander takes over the exit code that the process would have now: failed.
   return error.exitCode === 0 || (error.code === 'commander.help' && args[0] === 'help');

@@ -197,7 +197,7 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('qrun autoscale, on a 
     const dry = await run('--dry-run', '--max', '1', '--group', 'qrun-s');
     expect(dry).toMatchObject({ code: 0, stderr: '' });
     expect(dry.stdout).toMatch(
-      /^\d\d:\d\d:\d\d {2}qrun-s {12}2 -> 1 {4}cpu \d+ %.*, memory \d+ %.*, 1 queued, max 1, above its most \(dry run: not set\)\n$/,
+      /^\d\d:\d\d:\d\d {2}qrun-s {12}2 -> 1 {4}cpu \d+ %.*, memory \d+ %.*, 1 queued, max 1, above its maximum \(dry run: not set\)\n$/,
     );
     expect(await slotsOf('qrun-s')).toBe(2);
     expect(await run('--group', 'nosuch')).toMatchObject({ code: 2, stdout: '' });

@@ -2,14 +2,14 @@ import { formatCount } from '../terminal/format.js';
 import type { Terminal } from '../terminal/streams.js';
 import { wantsLive } from '../terminal/style.js';
 
-/** A line on a terminal that says how far a command is; nothing where stderr is no terminal. */
+/** A line on a terminal that says how far a command is; nothing if stderr is not a terminal. */
 export interface Counter {
   show(what: string, done: number, total: number): void;
-  /** Takes the line away. */
+  /** Removes the line. */
   close(): void;
 }
 
-// Ten times a second is all that an eye can follow.
+// Ten times a second is as much as an eye can follow.
 const INTERVAL_MS = 100;
 
 /** Opens a counter, which shows nothing yet. */

@@ -3,7 +3,7 @@ import { formatCount, formatLatency } from '../terminal/format.js';
 import type { Style } from '../terminal/style.js';
 import { padStart } from '../terminal/text.js';
 
-/** How many values lie above the bound before and at or below this one. */
+/** How many values lie above the previous bound and at or below this one. */
 export interface HistogramBucket {
   readonly up_to_ms: number;
   readonly count: number;
@@ -14,9 +14,9 @@ const MAX_ROWS = 12;
 const MAX_BAR = 40;
 
 /**
- * A plot of durations, one line for each bucket: its upper bound, how many, a bar. Buckets are in ascending
- * order; empty ones at both ends are left out, and neighbours are merged until there are at most twelve.
- * Empty when there is nothing to plot (fewer than two buckets in use tell no more than the percentiles).
+ * Returns a plot of durations, one line for each bucket: its upper bound, its count, a bar. Buckets are in ascending
+ * order; empty ones at both ends are left out, and neighbours are merged until there are at most twelve. Empty when
+ * there is nothing to plot (fewer than two used buckets say no more than the percentiles).
  */
 export function renderHistogram(buckets: readonly HistogramBucket[], style: Style, width: number): string[] {
   const rows = mergeBuckets(trimBuckets(buckets));
@@ -36,7 +36,7 @@ export function renderHistogram(buckets: readonly HistogramBucket[], style: Styl
   });
 }
 
-/** What is there can be seen: a count above zero fills at least the smallest part of a cell. */
+/** Keeps every count visible: one above zero fills at least the smallest part of a cell. */
 function visibleShare(share: number, cells: number, style: Style): number {
   return Math.max(share, 1 / (cells * (style.marks.parts.length + 1)));
 }
@@ -46,7 +46,7 @@ function trimBuckets(buckets: readonly HistogramBucket[]): readonly HistogramBuc
   return first < 0 ? [] : buckets.slice(first, buckets.findLastIndex(({ count }) => count > 0) + 1);
 }
 
-/** At most {@link MAX_ROWS} buckets: the neighbours that hold least together become one, again and again. */
+/** Returns at most {@link MAX_ROWS} buckets: the neighbours with the smallest sum are merged, repeatedly. */
 function mergeBuckets(buckets: readonly HistogramBucket[]): readonly HistogramBucket[] {
   const rows = [...buckets];
   const together = (index: number): number => (rows[index]?.count ?? 0) + (rows[index + 1]?.count ?? 0);

@@ -11,9 +11,9 @@ import { clip, clipMiddle, displayWidth, padEnd, padStart, wrap } from '../termi
 import type { Note } from './notes.js';
 import type { ProgressSnapshot, RunCondition } from './state.js';
 
-// A query that runs shorter than this is no news, and its name would change with each frame.
+// A query that runs for less than this is not news, and its name would change with each frame.
 const LONG_RUNNING_MS = 2_000;
-// Below so many terminal rows only the first line is shown: the rest would scroll what lies above it away.
+// With fewer terminal rows only the first line is shown: the rest would scroll away what is above it.
 const ROWS_FOR_ALL = 6;
 
 // A mark and a space.
@@ -30,12 +30,12 @@ interface Pair {
   readonly lower: Cell;
   /** Columns that the values take at least, so that a growing number moves nothing. */
   readonly valueWidth: number;
-  /** Which pairs go first when the terminal is narrow: the greatest. */
+  /** Which pairs are dropped first when the terminal is narrow: those with the greatest rank. */
   readonly rank: number;
 }
 
 /**
- * The lines of the live view for one moment, none wider than `columns - 1` (a full line would make some
+ * Returns the lines of the live view for one moment, none wider than `columns - 1` (a full line would make some
  * terminals wrap): at most four, and always the same number for the same terminal, so that nothing jumps.
  */
 export function liveFrame(snapshot: ProgressSnapshot, style: Style, columns: number, rows = 24): string[] {
@@ -57,8 +57,8 @@ export function liveFrame(snapshot: ProgressSnapshot, style: Style, columns: num
 }
 
 /**
- * The lines of a note as they stay above the live view, none wider than `columns - 1`. What concerns one query
- * takes one line, or two where it does not fit; other notes are wrapped and stay whole.
+ * Returns the lines of a note as they stay above the live view, none wider than `columns - 1`. A note about one query
+ * takes one line, or two if it does not fit; other notes are wrapped and stay whole.
  */
 export function noteLines(note: Note, style: Style, columns: number): string[] {
   const { marks, paint } = style;
@@ -142,7 +142,7 @@ function drawCell(pair: Pair, cell: Cell, style: Style): string {
   return label + (cell.paint === undefined ? value : cell.paint(value));
 }
 
-/** Those pairs that fit beside each other, in their order, and the gap between them. */
+/** Returns those pairs that fit beside each other, in their order, and the gap between them. */
 function fitPairs(pairs: Pair[], available: number): { pairs: Pair[]; gap: number; width: number } {
   const fitting = [...pairs];
   const sum = (): number => fitting.reduce((total, pair) => total + pairWidth(pair), 0);
@@ -166,10 +166,10 @@ function barLine(snapshot: ProgressSnapshot, style: Style, width: number): strin
   return `${drawBar(share, cells, style)}  ${style.paint.strong(numbers)}`;
 }
 
-/** What the run waits for, then what has been running longest; empty when neither is worth a line. */
+/** Returns what the run waits for, then what has been running longest; empty when neither is worth a line. */
 function lastLine(snapshot: ProgressSnapshot, style: Style, width: number): string {
   const { condition } = snapshot;
-  // Retries are common and pass; what has been running for long is the greater news.
+  // Retries are common and pass; a query that has been running for long is more important.
   if (condition?.kind === 'retrying') {
     const short = `retrying ${formatCount(condition.waiting)}`;
     const longest = longestText(snapshot, style, width - short.length - 2);
@@ -193,7 +193,7 @@ function longestText(snapshot: ProgressSnapshot, style: Style, room: number): st
   return `${style.paint.faint('longest')} ${name}${style.paint.faint(tail)}`;
 }
 
-/** A condition in words, without colours; `undefined` when there is none. */
+/** Returns a condition in words, without colours; `undefined` when there is none. */
 export function conditionText(
   condition: RunCondition | undefined,
   snapshot: ProgressSnapshot,

@@ -13,23 +13,23 @@ export interface Note {
   /** The query it is about. */
   readonly subject?: string;
   readonly text: string;
-  /** What else is known, such as the server's message; may be long and is cut where there is no room. */
+  /** Further details, such as the server's message; may be long and is cut where there is no room. */
   readonly detail?: string;
-  /** Where it belongs: `always` also with `--quiet`, `log` only where lines cannot be redrawn. */
+  /** Where it is shown: `always` also with `--quiet`, `log` only where lines cannot be redrawn. */
   readonly shown: 'always' | 'normal' | 'log';
 }
 
-/** Of each error so many lines are shown before it is only counted. */
+/** How many lines are shown of each error before it is only counted. */
 export const LINES_PER_ERROR = 5;
 
-// Messages of ClickHouse may carry a whole stack; this much says what went wrong.
+// ClickHouse messages may contain a whole stack; this much says what went wrong.
 const DETAIL_LENGTH = 300;
 
 const CLICKHOUSE_PREFIX = /^Code: \d+(?:, e\.displayText\(\) = |\. )(?:DB::\w*Exception: )?/;
-// Of a text whose blanks were made one: several in a row would take time by a power of their number.
+// For a text whose runs of blanks were collapsed to one: several in a row would take polynomial time.
 const CLICKHOUSE_SUFFIX = /(?<! )(?: ?\([A-Z][A-Z0-9_]+\))?(?: ?\(version [\w.]+(?: \([^()]*\))?\))?$/;
 
-/** The message of an error without what its code and name say already, on one safe line. */
+/** Returns the message of an error without what its code and name already say, on one safe line. */
 export function shortMessage(message: string, style: Style, length = DETAIL_LENGTH): string {
   // Cut before it is escaped, so that a message of megabytes costs nothing.
   const head = message.length > 4 * length ? message.slice(0, 4 * length) : message;
@@ -41,16 +41,16 @@ export function shortMessage(message: string, style: Style, length = DETAIL_LENG
     : safe;
 }
 
-/** An error by name and number: `MEMORY_LIMIT_EXCEEDED (241)`; errors that are not ClickHouse's have no number. */
+/** Returns an error by name and number: `MEMORY_LIMIT_EXCEEDED (241)`; errors not from ClickHouse have no number. */
 export function errorTitle(error: Pick<QueryError, 'code' | 'name'>, style: Style): string {
   const name = style.foreign(error.name);
   return error.code === 0 ? name : `${name} (${error.code})`;
 }
 
 /**
- * A function that gives the lines for each event of one run. It counts: of each error the first
- * {@link LINES_PER_ERROR} lines are given, the last of them with a remark that the rest is only counted;
- * retries are counted apart from errors.
+ * Returns a function that returns the lines for each event of one run. It counts: only the first {@link
+ * LINES_PER_ERROR} lines of each error are returned, the last of them with a remark that the rest is only counted.
+ * Retries are counted separately from errors.
  */
 export function createNotes(style: Style): (event: RunEvent) => readonly Note[] {
   const seen = new Map<string, number>();

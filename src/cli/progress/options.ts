@@ -15,21 +15,21 @@ export interface ProgressViewOptions {
   readonly now: () => number;
   /**
    * `live`: lines that are redrawn. `plain`: one line for each event and one every 10 s, without escape codes.
-   * `quiet`: only warnings and what happens to the engine. `auto`: live on a terminal, else plain.
+   * `quiet`: only warnings and what happens to the engine. `auto`: live on a terminal, otherwise plain.
    */
   readonly mode: 'auto' | 'live' | 'plain' | 'quiet';
 }
 
-/** One way to show a run; all but `release` run guarded. */
+/** One way to show a run; everything but `release` runs guarded. */
 export interface View {
   /** Why nothing is shown any more, or `undefined`. */
   readonly failed: Error | undefined;
   handle(event: RunEvent): void;
-  /** Writes the last of it. */
+  /** Writes the final state. */
   finish(): void;
-  /** Stops timers and takes listeners off; must work after any failure. */
+  /** Stops timers and removes listeners; must work after any failure. */
   release(): void;
 }
 
-/** Runs what draws, until it fails or the view is closed. */
+/** Runs drawing code, until it fails or the view is closed. */
 export type Guard = (action: () => void) => void;

@@ -8,22 +8,22 @@ import type { ProgressSnapshot } from './state.js';
 const LABEL_WIDTH = 8;
 
 /**
- * One line for a log: time in UTC, label, text, aligned with all others; without newline at the end, without
- * escape codes and carriage returns. `style` must be one without colours.
+ * Returns one line for a log: time in UTC, label, text, aligned with all others; without a newline at the end, escape
+ * codes or carriage returns. `style` must be one without colours.
  */
 export function plainLine(label: string, text: string, nowMs: number): string {
   const at = new Date(nowMs).toISOString().replace(/\.\d+Z$/, 'Z');
   return `${at}  ${padEnd(label, LABEL_WIDTH)}  ${text}`.trimEnd();
 }
 
-/** A note as a line for a log. */
+/** Returns a note as a line for a log. */
 export function plainNote(note: Note, nowMs: number): string {
   const detail = note.detail === undefined || note.detail === '' ? '' : `: ${note.detail}`;
   const subject = note.subject === undefined ? '' : `${note.subject}  `;
   return plainLine(note.label, subject + note.text + detail, nowMs);
 }
 
-/** How a run stands, as a line for a log; numbers keep their places from line to line. */
+/** Returns the state of a run as a line for a log; numbers keep their positions from line to line. */
 export function plainProgress(snapshot: ProgressSnapshot, style: Style, nowMs: number): string {
   const total = formatCount(snapshot.total);
   const share = snapshot.total === 0 ? 1 : Math.min(1, snapshot.done / snapshot.total);

@@ -6,10 +6,12 @@ import { RunProgress } from './state.js';
 
 // Ten frames a second look steady, and cost little beside thousands of queries a second.
 const FRAME_MS = 100;
-// Without events the elapsed time still moves.
+// Without events the elapsed time still advances.
 const IDLE_FRAME_MS = 1_000;
 
-/** The view of a run on a terminal: a frame that is redrawn, and above it a line for each thing worth knowing. */
+/**
+ * Returns the view of a run on a terminal: a frame that is redrawn, and above it a line for each thing worth knowing.
+ */
 export function createLiveView({ stream, style, now }: ProgressViewOptions, guarded: Guard): View {
   const progress = new RunProgress();
   const notes = createNotes(style);
@@ -21,14 +23,14 @@ export function createLiveView({ stream, style, now }: ProgressViewOptions, guar
   const draw = (isLast = false): void => {
     clearTimeout(timer);
     timer = undefined;
-    // A terminal that does not take what it got is given no more frames; the notes wait as well.
+    // A terminal that has not accepted the last output gets no more frames; the notes wait as well.
     if (area.busy && !isLast) return;
     drawnMs = now();
     const { columns, rows } = area;
     const kept = waiting.flatMap(note => noteLines(note, style, columns));
     waiting = [];
     const snapshot = progress.snapshot(drawnMs);
-    // The summary takes the place of the frame; a run that did not end leaves its last one behind.
+    // The summary replaces the frame; a run that did not end leaves its last frame.
     area.draw(isLast && snapshot.ended ? [] : liveFrame(snapshot, style, columns, rows), kept);
   };
   const schedule = (): void => {

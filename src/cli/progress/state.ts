@@ -1,7 +1,7 @@
 import { RunTally } from '../../app/unit/tally.js';
 import type { OutcomeCounts, RunEvent } from '../../core/unit/events.js';
 
-/** What a run waits for, other than its queries; the one that matters most. */
+/** What a run waits for, other than its queries; if several apply, the most important. */
 export type RunCondition =
   | { readonly kind: 'setup'; readonly file: string; readonly forMs: number }
   | { readonly kind: 'lost'; readonly reason: string; readonly forMs: number }
@@ -16,7 +16,7 @@ export type RunCondition =
       readonly error: string;
     };
 
-/** A run as it stands at one moment. */
+/** The state of a run at one moment. */
 export interface ProgressSnapshot {
   readonly unit: string;
   /** Queries that this run has to do; 0 before `run_started`. */
@@ -30,11 +30,11 @@ export interface ProgressSnapshot {
   readonly running: number;
   /** The query that has been running longest, in its present attempt. */
   readonly longest: { readonly query: string; readonly attempt: number; readonly forMs: number } | undefined;
-  /** Queries recorded a second, lately; `undefined` before the first and while the engine is lost. */
+  /** Recent rate of recorded queries a second; `undefined` before the first and while the engine is lost. */
   readonly perSecond: number | undefined;
   readonly p50Ms: number | undefined;
   readonly p95Ms: number | undefined;
-  /** Remaining time; `undefined` while nothing honest can be said. */
+  /** Remaining time; `undefined` while no honest estimate is possible. */
   readonly etaMs: number | undefined;
   readonly elapsedMs: number;
   readonly condition: RunCondition | undefined;
@@ -42,18 +42,19 @@ export interface ProgressSnapshot {
   readonly ended: boolean;
 }
 
-// The rate is that of the last ten seconds, or of more where fewer queries than these have ended in them: with
-// twenty, one more or less changes it by 5 %; with two rounds of all that runs at once, queries that end
+// The rate is that of the last ten seconds, or of a longer time if fewer queries than these have ended in it. With
+// twenty, one more or less changes it by 5 %. With two rounds of everything that runs at once, queries that end
 // together make it swing less.
 const RATE_WINDOW_MS = 10_000;
 const ENOUGH_FOR_RATE = 20;
 const ROUNDS_FOR_RATE = 2;
 // Two queries in the first millisecond are not 2,000 a second.
 const MIN_TIME_FOR_RATE_MS = 1_000;
-// Completions that are remembered: those of 10 s at 1,600 queries a second; beyond, the window is shorter.
+// How many completions are remembered: those of 10 s at 1,600 queries a second; at higher rates the window is
+// shorter.
 const REMEMBERED = 16_384;
-// An estimate needs so many completions, and as many as two rounds of everything that runs at once: those
-// that end first are the quick ones, and a rate from them alone promises too much.
+// An estimate needs this many completions, and as many as two rounds of everything that runs at once: the queries
+// that end first are the quick ones, and a rate from them alone is too optimistic.
 const ENOUGH_FOR_ETA = 10;
 const ROUNDS_FOR_ETA = 2;
 const MIN_TIME_FOR_ETA_MS = 3_000;
@@ -64,10 +65,10 @@ interface Running {
 }
 
 /**
- * What a run has done, from its events and a clock: the same events at the same times always give the same
- * snapshots. It never reads a clock itself and has no effect on anything else.
+ * What a run has done, from its events and a clock: the same events at the same times always give the same snapshots.
+ * It never reads a clock itself and has no effect on anything else.
  *
- * Times are milliseconds on one clock; one that goes back counts as standing still. Cost per event does not
+ * Times are milliseconds on one clock; a clock that goes back counts as standing still. The cost of an event does not
  * depend on how many came before; memory is bounded by the queries that run or wait at once.
  */
 export class RunProgress {
@@ -92,7 +93,7 @@ export class RunProgress {
   readonly #completions = new Float64Array(REMEMBERED);
   readonly #tally = new RunTally();
 
-  /** Takes an event that happened at `nowMs`. */
+  /** Applies an event that happened at `nowMs`. */
   apply(event: RunEvent, nowMs: number): void {
     const now = this.#tick(nowMs);
     this.#startMs ??= now;
@@ -112,7 +113,7 @@ export class RunProgress {
         break;
       case 'query_started':
         this.#waiting.delete(event.query);
-        // Taken out first, so that the map stays in the order of the starts.
+        // Removed first, so that the map stays in the order of the starts.
         this.#running.delete(event.query);
         this.#running.set(event.query, { attempt: event.attempt, sinceMs: now });
         this.#firstQueryActiveMs ??= this.#activeMs(now);
@@ -148,7 +149,7 @@ export class RunProgress {
     }
   }
 
-  /** How the run stands at `nowMs`. */
+  /** Returns the state of the run at `nowMs`. */
   snapshot(nowMs: number): ProgressSnapshot {
     const now = this.#tick(nowMs);
     const { counts, recorded } = this.#tally;
@@ -159,7 +160,7 @@ export class RunProgress {
       settled: this.#settled,
       counts,
       retries: this.#retries,
-      // The others of those that started wait for the disk.
+      // The other started queries wait for the disk.
       running: Math.min(this.#running.size, this.#concurrency),
       longest: this.#longest(now),
       perSecond: this.#lost === undefined ? this.#recentRate(now) : undefined,
@@ -178,7 +179,7 @@ export class RunProgress {
     return this.#nowMs;
   }
 
-  /** The clock without the time that the engine was away. */
+  /** Returns the clock without the time that the engine was away. */
   #activeMs(now: number): number {
     return (this.#lost?.sinceMs ?? now) - this.#lostMs;
   }
@@ -208,12 +209,12 @@ export class RunProgress {
     };
   }
 
-  /** When the completion ended that has `later` others after it; only for those that are remembered. */
+  /** Returns the time of the completion that has `later` others after it; only for remembered ones. */
   #completion(later: number): number {
     return this.#completions[(this.#tally.recorded - 1 - later) % REMEMBERED] ?? 0;
   }
 
-  /** How many of the remembered completions, which are in order of time, came after `sinceMs`. */
+  /** Returns how many of the remembered completions, which are in order of time, came after `sinceMs`. */
   #completedSince(sinceMs: number): number {
     let low = 0;
     let high = Math.min(this.#tally.recorded, REMEMBERED);
@@ -225,13 +226,13 @@ export class RunProgress {
     return low;
   }
 
-  /** Completions a second on the clock of {@link #activeMs}. */
+  /** Returns completions a second on the clock of {@link #activeMs}. */
   #recentRate(now: number): number | undefined {
     if (this.#tally.recorded === 0 || this.#firstQueryActiveMs === undefined) return undefined;
     const active = this.#activeMs(now);
     const enough = Math.max(ENOUGH_FOR_RATE, ROUNDS_FOR_RATE * this.#concurrency);
     const remembered = Math.min(this.#tally.recorded, REMEMBERED);
-    // What is remembered begins with the first query, or with the oldest completion that is still there.
+    // The remembered time begins with the first query, or with the oldest completion that is still remembered.
     const begin =
       this.#tally.recorded > REMEMBERED ? this.#completion(REMEMBERED - 1) : this.#firstQueryActiveMs;
     const wanted = remembered > enough ? this.#completion(enough) : begin;
@@ -241,8 +242,8 @@ export class RunProgress {
   }
 
   /**
-   * Remaining queries by the recent rate, and never less than the query that started last needs to reach the
-   * median: when fewer queries are left than run at once, the rate alone promises too much.
+   * Returns the remaining time: the remaining queries at the recent rate, but never less than the query that started
+   * last needs to reach the median. When fewer queries are left than run at once, the rate alone is too optimistic.
    */
   #eta(now: number): number | undefined {
     const remaining = this.#total - this.#tally.recorded;

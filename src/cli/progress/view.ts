@@ -6,23 +6,25 @@ import type { Guard, ProgressViewOptions, View } from './options.js';
 import { plainNote, plainProgress } from './plain.js';
 import { RunProgress } from './state.js';
 
-/** Shows a run while it goes on. */
+/** Shows a run in progress. */
 export interface ProgressView {
   /** Takes the events of one run; never throws. */
   readonly sink: EventSink;
-  /** Writes what is still held back, takes the live lines off the screen and stops all timers; safe to call twice. */
+  /**
+   * Writes what is still held back, removes the live lines from the screen and stops all timers; safe to call twice.
+   */
   close(): void;
   /** Why nothing is shown any more, or `undefined`; the run itself is not affected. */
   readonly failed: Error | undefined;
 }
 
 const PLAIN_EVERY_MS = 10_000;
-// When nothing has changed, a job that waits for hours does not fill its log.
+// While nothing changes, a job that waits for hours does not fill its log.
 const PLAIN_IDLE_MS = 60_000;
 
 /**
- * A view of one run on one stream. Its timers never keep the process alive. A stream that fails makes it go
- * quiet; so does a fault of its own, because what is shown must never end a run.
+ * Returns a view of one run on one stream. Its timers never keep the process alive. A stream that fails silences it;
+ * so does an error of its own, because the view must never end a run.
  */
 export async function createProgressView(options: ProgressViewOptions): Promise<ProgressView> {
   const mode = options.mode === 'auto' ? (options.isTTY ? 'live' : 'plain') : options.mode;
@@ -36,7 +38,7 @@ export async function createProgressView(options: ProgressViewOptions): Promise<
       fault = error instanceof Error ? error : new Error(String(error));
     }
   };
-  // What redraws a terminal takes 20 ms to load, which a run without one need not wait for.
+  // The code that redraws a terminal takes 20 ms to load; a run without a terminal need not wait for it.
   const view =
     mode === 'live'
       ? (await import('./screen.js')).createLiveView(options, guarded)

@@ -3,7 +3,7 @@ import type { JobSize } from '../../core/machine/sizing.js';
 import { parseSize, SIZE_EXAMPLES } from '../../core/text/bytes.js';
 import type { Flags } from '../command.js';
 
-/** What one job takes, by `--memory-per-job` and `--cores-per-job`. Errors: QrunError `USAGE`. */
+/** Returns what one job takes, from `--memory-per-job` and `--cores-per-job`. Errors: QrunError `USAGE`. */
 export function jobSize(flags: Flags, memoryMaxBytes: number | undefined): JobSize {
   return {
     memoryBytes: sizeFlag('--memory-per-job', flags.memoryPerJob) ?? memoryMaxBytes,

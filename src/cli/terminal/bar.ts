@@ -1,8 +1,8 @@
 import type { Style } from './style.js';
 
 /**
- * Returns a bar of `cells` columns, of which `share` (0 to 1) is filled; with `track` the rest is drawn as empty,
- * without it the bar ends where it is filled.
+ * Returns a bar of `cells` columns, of which `share` (0 to 1) is filled. With `track` the rest is drawn as empty;
+ * without it the bar ends after the filled part.
  */
 export function drawBar(share: number, cells: number, style: Style, track = true): string {
   const { full, empty, parts } = style.marks;

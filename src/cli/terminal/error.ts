@@ -4,20 +4,20 @@ import type { Style } from './style.js';
 
 const MAX_DETAILS = 20;
 const INDENT = '  ';
-// Causes can form a ring.
+// Causes can form a cycle.
 const MAX_CAUSES = 5;
 
 /**
- * What is shown of an error that ends the process, with a newline at its end. A QrunError: its message, its
- * details (at most twenty), its hint. Anything else is a bug: its stack, those of its causes, and the request
- * to report it. Only messages and stacks are shown, never other properties, which could hold anything.
+ * Returns what is shown of an error that ends the process, ending with a newline. For a QrunError: its message, its
+ * details (at most twenty), its hint. Anything else is a bug: its stack, those of its causes, and the request to
+ * report it. Only messages and stacks are shown, never other properties, which could hold anything.
  */
 export function renderError(error: unknown, style: Style): string {
   const lines = error instanceof QrunError ? qrunErrorLines(error, style) : bugLines(error, style);
   return `${lines.join('\n')}\n`;
 }
 
-// Lines are left as long as they are: a hint may hold a command to copy, and logs are searched by line.
+// Lines are not wrapped: a hint may hold a command to copy, and logs are searched by line.
 function qrunErrorLines(error: QrunError, style: Style): string[] {
   const { paint } = style;
   const lines = labelledLines('qrun: ', paint.bad, error.message, style);
@@ -31,8 +31,8 @@ function qrunErrorLines(error: QrunError, style: Style): string[] {
 }
 
 /**
- * A text with a label before its first line and room of the same width before its others. They begin with `bar`, so that
- * no line of a message from elsewhere looks like one of ours; a hint, which may be copied, has none.
+ * Returns a text with a label before its first line, and its other lines indented by the same width. These begin with
+ * `bar`, so that no line of a message from elsewhere looks like one of ours; a hint, which may be copied, has none.
  */
 function labelledLines(
   label: string,
@@ -45,7 +45,7 @@ function labelledLines(
   return safeLines(text, style).map((line, index) => (index === 0 ? color(label) : room) + line);
 }
 
-/** The lines of a text from elsewhere; only its line ends still act. */
+/** Returns the lines of a text from elsewhere; only its line ends still take effect. */
 function safeLines(text: string, style: Style): string[] {
   return text.split(/\r?\n/).map(line => style.foreign(line.replaceAll('\t', '    ')));
 }
@@ -57,7 +57,7 @@ function bugLines(error: unknown, style: Style): string[] {
   // At least once: undefined can be thrown too.
   do {
     const text = stackOf(current);
-    // A stack is copied into a report, so that its lines are not wrapped.
+    // A stack is copied into a report, so its lines are not wrapped.
     lines.push(...safeLines(depth === 0 ? text : `caused by: ${text}`, style).map(line => INDENT + line));
     current = causeOf(current);
     depth++;

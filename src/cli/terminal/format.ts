@@ -1,6 +1,6 @@
 import { formatDuration } from '../../core/text/duration.js';
 
-/** A whole number with commas: `12,345`. Fractions are rounded. */
+/** Returns a whole number with commas: `12,345`. Fractions are rounded. */
 export function formatCount(value: number): string {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
 }
@@ -17,25 +17,25 @@ export function formatAmount(value: number, noun: string): string {
   return `${number} ${value === 1 ? noun : plural}`;
 }
 
-/** A number of queries a second, without its unit: `1,234`, `6.2`, `0.05`. */
+/** Returns a number of queries a second, without its unit: `1,234`, `6.2`, `0.05`. */
 export function formatRateNumber(perSecond: number): string {
   if (perSecond >= 99.5) return formatCount(perSecond);
   return perSecond >= 0.95 || perSecond === 0 ? perSecond.toFixed(1) : perSecond.toFixed(2);
 }
 
-/** A number of queries a second: `1,234 q/s`; below one in ten seconds by the minute: `3.1 q/min`. */
+/** Returns a number of queries a second: `1,234 q/s`; below one in ten seconds by the minute: `3.1 q/min`. */
 export function formatRate(perSecond: number): string {
   if (perSecond > 0 && perSecond < 0.1) return `${(perSecond * 60).toFixed(1)} q/min`;
   return `${formatRateNumber(perSecond)} q/s`;
 }
 
-/** The time a query took: as {@link formatDuration}, and with more digits below 10 ms: `0.85 ms`, `3.2 ms`. */
+/** Returns the time a query took: as {@link formatDuration}, but with more digits below 10 ms: `0.85 ms`, `3.2 ms`. */
 export function formatLatency(durationMs: number): string {
   if (durationMs >= 9.95) return formatDuration(durationMs);
   return `${durationMs.toFixed(durationMs >= 0.995 ? 1 : 2)} ms`;
 }
 
-// Steps to which an estimate is rounded up, so that it neither jitters nor pretends to precision.
+// Steps to which an estimate is rounded up, so that it neither jitters nor pretends to be precise.
 const ESTIMATE_STEPS: readonly { readonly belowMs: number; readonly stepMs: number }[] = [
   { belowMs: 20_000, stepMs: 1_000 },
   { belowMs: 120_000, stepMs: 5_000 },
@@ -44,14 +44,14 @@ const ESTIMATE_STEPS: readonly { readonly belowMs: number; readonly stepMs: numb
   { belowMs: Number.POSITIVE_INFINITY, stepMs: 300_000 },
 ];
 
-/** A remaining time, rounded up to a step that fits its size: `8 s`, `2m 10s`, `1h 05m`. */
+/** Returns a remaining time, rounded up to a step that fits its size: `8 s`, `2m 10s`, `1h 05m`. */
 export function formatEstimate(remainingMs: number): string {
   const step = ESTIMATE_STEPS.find(({ belowMs }) => remainingMs < belowMs)?.stepMs ?? 300_000;
   const rounded = Math.max(1, Math.ceil(remainingMs / step)) * step;
   return rounded < 60_000 ? `${rounded / 1000} s` : formatDuration(rounded);
 }
 
-/** An elapsed time in whole seconds, for a display that is drawn again each second: `8 s`, `3m 20s`. */
+/** Returns an elapsed time in whole seconds, for a display that is redrawn each second: `8 s`, `3m 20s`. */
 export function formatElapsed(elapsedMs: number): string {
   const seconds = Math.floor(Math.max(0, elapsedMs) / 1000);
   return seconds < 60 ? `${seconds} s` : formatDuration(seconds * 1000);

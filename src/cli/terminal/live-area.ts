@@ -9,29 +9,32 @@ import { createSafeWriter } from './writer.js';
 /** A stream that may be a terminal. */
 export type TerminalStream = Writable & { readonly columns?: number; readonly rows?: number };
 
-/** The last lines of a terminal, which are drawn again and again. */
+/** The last lines of a terminal, which are redrawn repeatedly. */
 export interface LiveArea {
   readonly columns: number;
   readonly rows: number;
-  /** Whether the terminal still holds back what it was given, so that more would only pile up. */
+  /** Whether the terminal still holds back earlier output, so that more would only pile up. */
   readonly busy: boolean;
   /** Why nothing is drawn any more, or `undefined`. */
   readonly failed: Error | undefined;
-  /** Draws `lines` in place of those before, below the lines of `kept`, which stay for good. Each may hold colours. */
+  /**
+   * Draws `lines` instead of the previous ones, below the lines of `kept`, which stay permanently. Each may hold
+   * colours.
+   */
   draw(lines: readonly string[], kept?: readonly string[]): void;
   /** Leaves what was drawn where it is, and stops listening; may be called again. */
   close(): void;
 }
 
 /**
- * Opens the area below what a terminal shows. `redraw` is called when the terminal has another width, and when the
- * process goes on after Ctrl-Z. A stream that fails makes it go quiet.
+ * Opens the area below what a terminal shows. `redraw` is called when the width of the terminal has changed, and when
+ * the process continues after Ctrl-Z. A stream that fails silences it.
  *
- * All that one call of `draw` changes goes out in one write between the marks of a synchronised update (terminal mode
- * 2026), so that no half frame is seen. The cursor stays visible: hiding it would need a handler for each way in which
- * a process can end, and `kill -9` has none.
+ * Everything that one call of `draw` changes is written at once, between the marks of a synchronised update (terminal
+ * mode 2026), so that no half frame is seen. The cursor stays visible: hiding it would need a handler for each way in
+ * which a process can end, and `kill -9` has none.
  *
- * Loading this module takes 20 ms, so that commands import it when they know that there is a terminal.
+ * Loading this module takes 20 ms, so commands import it only when they know that there is a terminal.
  */
 export function openLiveArea(stream: TerminalStream, style: Style, redraw: () => void): LiveArea {
   // What moves the cursor comes from here; what is drawn is made safe before.
@@ -54,7 +57,7 @@ export function openLiveArea(stream: TerminalStream, style: Style, redraw: () =>
     if (text !== '') writer.write(`\x1b[?2026h${text}\x1b[?2026l`);
     text = '';
   };
-  // A narrower terminal has wrapped the lines of the last frame, and log-update counts them unwrapped.
+  // A narrower terminal has wrapped the lines of the last frame, but log-update counts them unwrapped.
   const onResize = (): void => {
     const taken = drawn.map(line => displayWidth(stripVTControlCharacters(line)));
     const height = taken.reduce((sum, width) => sum + Math.max(1, Math.ceil(width / columns())), 0);

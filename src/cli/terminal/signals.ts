@@ -7,25 +7,26 @@ export const SIGNAL_EXIT = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 /** A signal that asks to stop. */
 export type SignalName = keyof typeof SIGNAL_EXIT;
 
-// npx, timeout(1), what signals a process group and then its leader, and the like pass a signal on to a process that has
-// had it already: one that comes so soon after another is the same one. No second Ctrl-C of a person comes sooner.
+// npx, timeout(1), programs that signal a process group and then its leader, and the like pass a signal on to a
+// process that has already received it: one that comes this soon after another is the same one. A person's second
+// Ctrl-C never comes sooner.
 const REPEAT_MS = 100;
 
-/** The signals that ask to stop, once they are heard. */
+/** The signals that ask to stop, once they are handled. */
 export interface Signals {
   /**
-   * Begins to hear them; before that, one ends the process as it ends any other, also while a system call waits for a
-   * disk that does not answer. May be called again.
+   * Begins to handle them. Before that, a signal ends the process as it ends any other, even while a system call
+   * waits for a disk that does not answer. May be called again.
    */
   readonly listen: () => void;
-  /** The first one that came, or `undefined`. */
+  /** Returns the first one received, or `undefined`. */
   readonly received: () => SignalName | undefined;
-  /** From now on the listener is called with each that comes, instead of the one before. */
+  /** From now on the listener is called with each one received, instead of the previous listener. */
   readonly onSignal: (listener: (signal: SignalName) => void) => void;
   readonly dispose: () => void;
 }
 
-/** Hears the signals that ask to stop; one that comes twice within a tenth of a second counts once. */
+/** Handles the signals that ask to stop; one that comes twice within a tenth of a second counts once. */
 export function hearSignals(proc: NodeJS.Process): Signals {
   let received: SignalName | undefined;
   let listener: ((signal: SignalName) => void) | undefined;
@@ -57,7 +58,7 @@ export function hearSignals(proc: NodeJS.Process): Signals {
   };
 }
 
-/** The two stops of a run, as signals of the operating system ask for them. */
+/** The two stops of a run, as requested by signals of the operating system. */
 export interface Stops extends Pick<Signals, 'listen' | 'received' | 'dispose'> {
   readonly drain: AbortSignal;
   readonly abort: AbortSignal;
@@ -66,13 +67,14 @@ export interface Stops extends Pick<Signals, 'listen' | 'received' | 'dispose'> 
 // docker stop and most supervisors send SIGKILL 10 s after SIGTERM: by then the queries must be cancelled.
 const GRACE_MS = 7_000;
 
-// What ends a run that was aborted and goes on all the same: it waits for a disk that does not answer. Cancelling what
-// runs takes 5 s at most (CANCEL_LIMIT_MS in src/io/engines/clickhouse/cancel.ts); this leaves room for twice that.
+// A run that still continues this long after it was aborted waits for a disk that does not answer, and is ended.
+// Cancelling running queries takes 5 s at most (CANCEL_LIMIT_MS in src/io/engines/clickhouse/cancel.ts); this leaves
+// room for twice that.
 const ABORT_LIMIT_MS = 12_000;
 
 /**
- * Turns signals into stops: the first SIGINT drains, a second aborts, a third ends the process at once. SIGTERM
- * and SIGHUP drain, and abort by themselves after 7 s, because whoever sends them does not send a second. What has
+ * Turns signals into stops: the first SIGINT drains, a second aborts, a third ends the process at once. SIGTERM and
+ * SIGHUP drain, and abort by themselves after 7 s, because whoever sends them does not send a second. A run that has
  * not ended 12 s after it was aborted is ended.
  *
  * It listens at once, or when `listen` is called.
@@ -116,10 +118,10 @@ export function listenForStops(
 }
 
 /**
- * Runs a command that a first signal ends at once. Until it calls `listen`, nothing of it has to be finished, and the
- * signal ends the process itself; from then on what it waits for gets the signal as an AbortSignal. Gives its exit
- * code, or 128 plus the signal's number when that is what ended it; what it rejects with otherwise is passed on, also
- * after a signal: a full disk is one whether or not Ctrl-C was pressed.
+ * Runs a command that a first signal ends at once. Until the command calls `listen`, it has nothing to finish, and
+ * the signal ends the process itself. From then on, whatever it waits for receives the signal as an AbortSignal.
+ * Returns its exit code, or 128 plus the signal's number when that is what ended it. Any other rejection is passed
+ * on, even after a signal: a full disk is a full disk whether or not Ctrl-C was pressed.
  */
 export async function untilStopped(
   proc: NodeJS.Process,
@@ -136,8 +138,9 @@ export async function untilStopped(
 }
 
 /**
- * The exit code of the signal that an error tells of, which is what something rejects with that a stop interrupted:
- * the reason of the stop, an `AbortError`, or an error that one of them caused. Throws any other error again.
+ * Returns the exit code of the signal behind an error. Such an error is what an operation rejects with when a stop
+ * interrupts it: the reason of the stop, an `AbortError`, or an error that one of them caused. Any other error is
+ * thrown again.
  */
 export function stoppedExit(
   stops: Pick<Stops, 'drain' | 'abort' | 'received'>,

@@ -13,11 +13,11 @@ export interface Terminal {
   /** For diagnostics and progress. */
   readonly err: SafeWriter;
   readonly errStyle: Style;
-  /** Takes rights away from what the process writes from now on; never gives any. */
+  /** Removes rights from what the process writes from now on; never adds any. */
   readonly restrict?: (umask: number) => void;
 }
 
-/** The terminal of a process; colours only where a stream asks for them. */
+/** Returns the terminal of a process; colours only where a stream asks for them. */
 export function openTerminal(proc: NodeJS.Process): Terminal {
   const { env, stdout, stderr } = proc;
   const unicode = wantsUnicode(env, proc.platform);
@@ -38,7 +38,7 @@ export function openTerminal(proc: NodeJS.Process): Terminal {
   };
 }
 
-/** Says on stderr what should be known beside a result, a line each. */
+/** Writes to stderr what should be known besides a result, one line each. */
 export function tell({ err, errStyle }: Terminal, notices: readonly string[]): void {
   for (const notice of notices) err.write(`${errStyle.paint.accent('note: ')}${errStyle.foreign(notice)}\n`);
 }

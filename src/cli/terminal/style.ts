@@ -4,7 +4,7 @@ import { escapeControls } from './controls.js';
 /** Environment variables, as `process.env` has them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Colours by meaning; each returns its text as it is when colours are off. */
+/** Colours by meaning; each returns its text unchanged when colours are off. */
 export interface Paint {
   readonly strong: (text: string) => string;
   readonly faint: (text: string) => string;
@@ -14,7 +14,7 @@ export interface Paint {
   readonly accent: (text: string) => string;
 }
 
-/** Characters that stand for something, each one column wide; only the ellipsis may take more. */
+/** Characters with a meaning, each one column wide; only the ellipsis may take more. */
 export interface Marks {
   readonly good: string;
   readonly caution: string;
@@ -24,7 +24,7 @@ export interface Marks {
   readonly full: string;
   /** An empty cell of a bar. */
   readonly empty: string;
-  /** Parts of a cell, from the least to the greatest; none in ASCII. */
+  /** Parts of a cell, from the smallest to the largest; none in ASCII. */
   readonly parts: readonly string[];
 }
 
@@ -60,14 +60,14 @@ const ASCII_MARKS: Marks = {
   parts: [],
 };
 
-// What terminals, pagers and the logs of tasks have unless they say otherwise.
+// The width of terminals, pagers and the logs of tasks unless they say otherwise.
 const DEFAULT_COLUMNS = 80;
 // Narrower than this no text can be laid out; the terminal then wraps it.
 const MIN_COLUMNS = 20;
 
 /**
- * The style for one stream. `columns` is the stream's width; `undefined`, 0 (a pseudo-terminal whose size
- * was never set) and nonsense count as 80.
+ * Returns the style for one stream. `columns` is the stream's width; `undefined`, 0 (a pseudo-terminal whose size was
+ * never set) and nonsense count as 80.
  */
 export function createStyle(options: {
   readonly color: boolean;
@@ -92,13 +92,13 @@ export function createStyle(options: {
   };
 }
 
-/** The width of a stream in columns, or `undefined` where it has none that can be used. */
+/** Returns the width of a stream in columns, or `undefined` if it has no usable one. */
 export function usableColumns(columns: number | undefined): number | undefined {
   if (columns === undefined || !Number.isFinite(columns) || columns < 1) return undefined;
   return Math.floor(columns);
 }
 
-/** The same style without colours, for text that must hold no escape codes. */
+/** Returns the same style without colours, for text that must hold no escape codes. */
 export function withoutColor(style: Style): Style {
   return style.color ? createStyle({ color: false, unicode: style.unicode, columns: style.columns }) : style;
 }
@@ -108,9 +108,9 @@ function isOn(value: string | undefined): boolean {
 }
 
 /**
- * Returns whether to colour what goes to a stream. In order: `NO_COLOR` that is not empty
- * (https://no-color.org); `FORCE_COLOR` (https://force-color.org; 0 and false switch it off, as in Node
- * itself); `TERM=dumb`; a terminal; `CI`, whose logs show colours though they are no terminals.
+ * Returns whether to colour what goes to a stream. In order: non-empty `NO_COLOR` (https://no-color.org);
+ * `FORCE_COLOR` (https://force-color.org; 0 and false switch it off, as in Node itself); `TERM=dumb`; a terminal;
+ * `CI`, whose logs show colours although they are not terminals.
  */
 export function wantsColor(env: Environment, isTTY: boolean): boolean {
   if (env.NO_COLOR !== undefined && env.NO_COLOR !== '') return false;
@@ -120,8 +120,8 @@ export function wantsColor(env: Environment, isTTY: boolean): boolean {
 }
 
 /**
- * Whether the locale can show more than ASCII: the first of `LC_ALL`, `LC_CTYPE`, `LANG` that is not empty
- * names UTF-8 (POSIX, 8.2). Without any of them macOS still has UTF-8, everything else has not.
+ * Returns whether the locale can show more than ASCII: the first non-empty one of `LC_ALL`, `LC_CTYPE`, `LANG` names
+ * UTF-8 (POSIX, 8.2). Without any of them macOS still has UTF-8, but no other system.
  */
 export function wantsUnicode(env: Environment, platform: string): boolean {
   const locale = [env.LC_ALL, env.LC_CTYPE, env.LANG].find(value => value !== undefined && value !== '');
@@ -129,7 +129,7 @@ export function wantsUnicode(env: Environment, platform: string): boolean {
   return locale === undefined ? platform === 'darwin' : /utf-?8/i.test(locale);
 }
 
-/** Whether a stream can be redrawn: a terminal that is neither dumb nor the log of a CI job. */
+/** Returns whether a stream can be redrawn: a terminal that is neither dumb nor the log of a CI job. */
 export function wantsLive(env: Environment, isTTY: boolean): boolean {
   return isTTY && env.TERM !== 'dumb' && !isOn(env.CI);
 }

@@ -4,20 +4,20 @@ import { clip, clipMiddle, displayWidth } from './text.js';
 /** One column of a table. */
 export interface TableColumn {
   readonly title: string;
-  /** Numbers stand on the right; everything else on the left, which is the default. */
+  /** Numbers are right-aligned; everything else is left-aligned, which is the default. */
   readonly align?: 'left' | 'right';
   /**
-   * What happens where the table is wider than the terminal: `end` and `middle` cut the text there, `keep`
-   * (the default) leaves the column as it is. Where all columns are kept, the widest is cut at its end.
+   * What happens if the table is wider than the terminal: `end` and `middle` cut the text there, `keep` (the default)
+   * leaves the column as it is. If all columns are kept, the widest is cut at its end.
    */
   readonly shrink?: 'end' | 'middle' | 'keep';
-  /** The colour of a cell, chosen by its whole text; none without it. */
+  /** The colour of a cell, chosen by its whole text; none if omitted. */
   readonly paint?: (cell: string) => keyof Paint | undefined;
 }
 
 const GAP = 2;
-// Where a table is too wide, columns give way in these steps: first those that are meant to, then any (a broken
-// line is worse than a cut number); six columns still tell the start of a name.
+// If a table is too wide, columns shrink in these steps: first those that are meant to, then any (a broken line is
+// worse than a cut number); six columns still show the start of a name.
 const SHRINK_STEPS = [
   { onlyWilling: true, atLeast: 6 },
   { onlyWilling: false, atLeast: 6 },
@@ -25,9 +25,9 @@ const SHRINK_STEPS = [
 ] as const;
 
 /**
- * A table without borders, a line for the titles and one for each row, cut to the width of the terminal; no
- * line ends in spaces and there is no newline at the end. Cells are plain text and may come from elsewhere:
- * control characters in them are escaped. `indent` columns stand free on the left.
+ * Returns a table without borders, with a line for the titles and one for each row, cut to the width of the terminal.
+ * No line ends in spaces, and there is no newline at the end. Cells are plain text and may come from elsewhere:
+ * control characters in them are escaped. `indent` columns stay empty on the left.
  */
 export function renderTable(
   columns: readonly TableColumn[],
@@ -60,7 +60,7 @@ export function renderTable(
   ].join('\n');
 }
 
-/** Returns the width of each column, so that the table fits into `available` where that is possible. */
+/** Returns the width of each column, so that the table fits into `available` if possible. */
 function fitWidths(
   columns: readonly TableColumn[],
   cells: readonly (readonly string[])[],

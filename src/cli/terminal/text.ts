@@ -3,8 +3,8 @@ import { eastAsianWidth } from 'get-east-asian-width';
 /**
  * Text laid out by the columns that it takes on a terminal. It holds no control characters and no colours.
  *
- * `string-width` and `wrap-ansi` are not used: each makes an Intl.Segmenter when it is loaded, which adds 10 ms to a start
- * that only shows ASCII, and hands it whole texts, for which Node 20 takes time by the square of their length.
+ * `string-width` and `wrap-ansi` are not used. Each creates an Intl.Segmenter when it is loaded, which adds 10 ms to
+ * a start that only shows ASCII, and passes it whole texts, for which Node 20 takes quadratic time.
  */
 
 const PLAIN = /^[\x20-\x7e]*$/;
@@ -16,17 +16,17 @@ const WINDOW = 64;
 
 let segmenter: Intl.Segmenter | undefined;
 
-/** What a reader sees as characters, one by one. */
+/** Yields what a reader sees as characters, one by one. */
 function* graphemes(text: string): Generator<string> {
   segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
   for (let from = 0; from < text.length; ) {
-    // Half of a pair would be taken for a character of its own, and what is before it for whole.
+    // Half of a pair would be taken for a character of its own, and what precedes it for a whole one.
     const isPairCut = (text.charCodeAt(from + WINDOW - 1) & 0xfc00) === 0xd800;
     const window = text.slice(from, from + (isPairCut ? WINDOW - 1 : WINDOW));
     const isLast = from + window.length >= text.length;
     let end = 0;
     for (const { segment, index } of segmenter.segment(window)) {
-      // The last one of a window may go on behind it.
+      // The last character of a window may continue after it.
       if (!isLast && index > 0 && index + segment.length === window.length) break;
       yield segment;
       end = index + segment.length;
@@ -48,7 +48,7 @@ export function displayWidth(text: string): number {
   return width;
 }
 
-/** Returns the longest beginning of a text that takes at most `width` columns; looks no further than that. */
+/** Returns the longest prefix of a text that takes at most `width` columns; looks no further than that. */
 function take(text: string, width: number): string {
   // One more: what follows may belong to the last character.
   const near = text.slice(0, Math.max(0, width) + 1);
@@ -65,9 +65,9 @@ function take(text: string, width: number): string {
 
 const UNITS_PER_COLUMN = 32;
 
-/** Returns the longest end of a text that takes at most `width` columns. */
+/** Returns the longest suffix of a text that takes at most `width` columns. */
 function takeEnd(text: string, width: number): string {
-  // More code units than this for each column are none that anybody could read.
+  // More code units for each column than this are not readable characters.
   const all = [...graphemes(text.slice(-UNITS_PER_COLUMN * (width + 1)))];
   let start = all.length;
   for (let used = 0; start > 0; start -= 1) {
@@ -77,7 +77,7 @@ function takeEnd(text: string, width: number): string {
   return all.slice(start).join('');
 }
 
-/** Returns the text in at most `width` columns: cut at the end and closed with `ellipsis` where it is longer. */
+/** Returns the text in at most `width` columns: if it is longer, cut at the end and closed with `ellipsis`. */
 export function clip(text: string, width: number, ellipsis: string): string {
   const whole = take(text, width);
   const room = width - ellipsis.length;
@@ -96,19 +96,19 @@ export function clipMiddle(text: string, width: number, ellipsis: string): strin
   return take(text, room - tail) + ellipsis + takeEnd(text, tail);
 }
 
-/** Returns the text filled with spaces on the right up to `width` columns; longer text stays as it is. */
+/** Returns the text padded with spaces on the right up to `width` columns; longer text is unchanged. */
 export function padEnd(text: string, width: number): string {
   return text + ' '.repeat(Math.max(0, width - displayWidth(text)));
 }
 
-/** Returns the text filled with spaces on the left up to `width` columns; longer text stays as it is. */
+/** Returns the text padded with spaces on the left up to `width` columns; longer text is unchanged. */
 export function padStart(text: string, width: number): string {
   return ' '.repeat(Math.max(0, width - displayWidth(text))) + text;
 }
 
 /**
- * Returns the words of a text in lines of at most `width` columns, at least one. A word that is longer than a line is
- * broken; a character that is wider than a line has one of its own. Takes time in proportion to the length of the text.
+ * Returns the words of a text in lines of at most `width` columns, and at least one line. A word longer than a line
+ * is broken; a character wider than a line has a line of its own. Takes time in proportion to the length of the text.
  */
 export function wrap(text: string, width: number): string[] {
   const limit = Math.max(1, width);

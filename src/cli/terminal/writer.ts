@@ -3,19 +3,20 @@ import { quietOutput } from './controls.js';
 
 /** Writes text to a stream that may fail at any time. */
 export interface SafeWriter {
-  /** Hands text to the stream; does nothing once the stream has failed. Never throws. */
+  /** Writes text to the stream; does nothing once the stream has failed. Never throws. */
   write(text: string): void;
-  /** Whether the stream still holds back what it was given before, so that more would only pile up. */
+  /** Whether the stream still holds back earlier output, so that more would only pile up. */
   readonly busy: boolean;
   /** Why nothing is written any more (`EPIPE`: the reader has gone; `ENOSPC`: the disk is full). */
   readonly failed: Error | undefined;
 }
 
 /**
- * A writer that goes quiet when its stream fails, and remembers the first failure. What is written passes `clean`.
+ * Returns a writer that goes silent when its stream fails, and remembers the first failure. Everything written passes
+ * through `clean`.
  *
- * What is shown must never end a run that still records. The listener for `error` stays on the stream for
- * good: a write can fail after the last call, and an `error` event that nobody hears ends the process.
+ * Output must never end a run that still records. The listener for `error` stays on the stream permanently: a write
+ * can fail after the last call, and an `error` event without a listener ends the process.
  */
 export function createSafeWriter(
   stream: Writable,

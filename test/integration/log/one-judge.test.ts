@@ -374,9 +374,9 @@ describe.runIf(clickHouseServerAvailable() || servicesRequired())('on a real ser
       expect(audit).toMatchObject({ queries: 1, no_statement: ['header', 'later', 'nothing'] });
       expect(all.units[0]).toMatchObject({ queries: 1, verdict: 'complete' });
       expect((await run('audit', 'u')).stdout).toContain(
-        'no queries, because they hold no statement: header.sql',
+        'not queries, because they hold no statement: header.sql',
       );
-      expect((await run('plan', 'u')).stdout).toContain('without a statement, and no queries: header.sql');
+      expect((await run('plan', 'u')).stdout).toContain('without a statement, so not queries: header.sql');
       const status = await run('status', '.', '--json');
       expect(JSON.parse(status.stdout).units[0]).toMatchObject({ state: 'complete', queries: 1, settled: 1 });
       // One that becomes a query is due at once.

@@ -137,6 +137,6 @@ describe('renderDiagnosis', () => {
     expect(lines[0]).toBe('ok       node           20.20.2');
     expect(lines[2]).toBe('problem  pueue          no QUEUE_DOWN');
     expect(lines[3]).toBe('                        mend: mend it');
-    expect(lines.at(-2)).toBe('one problem hinders a sweep (26)');
+    expect(lines.at(-2)).toBe('one problem prevents a sweep (26)');
   });
 });

@@ -62,7 +62,7 @@ describe('a decision in one line', () => {
     [
       'at max',
       line({}, { slots: 8, running: 8 }),
-      '12:00:03  qrun-gen600       8         cpu 31 % (< 40 %), memory 44 % (< 60 %), 18 queued, max 8, at its most',
+      '12:00:03  qrun-gen600       8         cpu 31 % (< 40 %), memory 44 % (< 60 %), 18 queued, max 8, at its maximum',
     ],
     [
       'paused',
@@ -117,7 +117,7 @@ describe('a step back', () => {
     expect(renderStepBack(step, TIME, STYLE)).toBe(
       '12:00:03  qrun-gen600       4 -> 3    stepped back: load 15.0 (must be < 14.4: 0.9 x 16 cores); not up again for 5 minutes',
     );
-    expect(renderStepBack({ ...step, from: 1, to: 1 }, TIME, STYLE)).toContain(', at its least; ');
+    expect(renderStepBack({ ...step, from: 1, to: 1 }, TIME, STYLE)).toContain(', at its minimum; ');
   });
 
   it('has its violations in JSON', () => {

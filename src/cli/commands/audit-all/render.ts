@@ -18,7 +18,9 @@ const COLUMNS = [
   'unreadable',
 ] as const;
 
-/** The audit of a sweep for people: the units that are not complete, what is wrong with each, and the formula. */
+/**
+ * Returns the audit of a sweep for people: the units that are not complete, what is wrong with each, and the formula.
+ */
 export function renderSweepAudit(audit: SweepAudit, style: Style): string {
   const { paint } = style;
   const wrong = audit.units.filter(({ verdict }) => verdict !== 'complete');
@@ -40,7 +42,7 @@ export function renderSweepAudit(audit: SweepAudit, style: Style): string {
 
 function unitTable(units: readonly UnitAudit[], style: Style): string {
   const shown = units.slice(0, MAX_UNITS);
-  // Only what occurs.
+  // Only columns that occur.
   const columns = COLUMNS.filter(name => shown.some(unit => unit[name] > 0));
   const problems = shown.some(({ problem }) => problem !== null);
   const table = renderTable(

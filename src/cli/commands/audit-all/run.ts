@@ -9,8 +9,8 @@ import { verdictExit } from '../audit/run.js';
 import { renderSweepAudit } from './render.js';
 
 /**
- * `qrun audit-all ROOT`: returns 0 only when all units are complete, 20 when only errors stand, else 21. With
- * `--when-ended`, as the task behind the units, it first waits until none of them runs.
+ * `qrun audit-all ROOT`: returns 0 only when all units are complete, 20 when only errors stand, otherwise 21. With
+ * `--when-ended`, as the task after the units, it first waits until none of them runs.
  *
  * Errors: as {@link auditSweep}.
  */

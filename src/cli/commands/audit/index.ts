@@ -29,4 +29,4 @@ export const audit = cliCommand<[directories: readonly string[]]>({
 const HELP = `The formula is: lines = N_normal x rows_per_query + N_skipped + N_error.
 It judges by the same configuration as a run: what a run would refuse or run again is not complete. Give it the
 options of the run (--set, --param, --log, --shard, ...); those that only say how queries run have no effect.
-Shards in logs of their own are one unit: qrun audit ./sql --log a.ndjson --log b.ndjson`;
+Shards with logs of their own are one unit: qrun audit ./sql --log a.ndjson --log b.ndjson`;

@@ -12,7 +12,7 @@ const VERDICT_TEXT: Readonly<Record<AuditReport['verdict'], string>> = {
   inconsistent: 'inconsistent: the log holds what it must not hold',
 };
 
-/** The text of one or more audits: for each the formula with its numbers, what deviates, and the verdict. */
+/** Returns the text of one or more audits: for each the formula with its numbers, what deviates, and the verdict. */
 export function renderAudits(reports: readonly AuditReport[], style: Style): string {
   const texts = reports.map(report => renderAudit(report, style));
   if (reports.length > 1) {
@@ -92,7 +92,7 @@ function notes({ no_statement, left_out, stale, settings, last_run }: AuditRepor
     const names = no_statement.slice(0, MAX_NAMES).map(name => style.foreign(`${name}.sql`));
     const more = no_statement.length - names.length;
     lines.push(
-      `no queries, because they hold no statement: ${names.join(', ')}${more > 0 ? `, and ${formatCount(more)} more` : ''}`,
+      `not queries, because they hold no statement: ${names.join(', ')}${more > 0 ? `, and ${formatCount(more)} more` : ''}`,
     );
   }
   if (left_out > 0) lines.push(`${formatCount(left_out)} other queries of the unit are not selected`);

@@ -8,7 +8,7 @@ import { configFlags } from '../../options.js';
 import { type Terminal, tell } from '../../terminal/streams.js';
 import { renderAudits } from './render.js';
 
-/** `qrun audit DIR...`: proves or refutes that each unit is complete; gives 0, 20 (only errors stand) or 21. */
+/** `qrun audit DIR...`: proves or refutes that each unit is complete; returns 0, 20 (only errors stand) or 21. */
 export async function auditCommand(
   directories: readonly string[],
   flags: Flags,
@@ -37,7 +37,7 @@ export async function auditCommand(
   return verdictExit(reports.map(report => report.verdict));
 }
 
-/** The exit code of an audit, by the worst verdict. */
+/** Returns the exit code of an audit, by the worst verdict. */
 export function verdictExit(verdicts: readonly Verdict[]): ExitCode {
   if (verdicts.includes('incomplete') || verdicts.includes('inconsistent')) return 21;
   return verdicts.includes('errors') ? 20 : 0;

@@ -26,7 +26,7 @@ export const schema = z
     reason: z
       .literal(['watch', ...SCALE_REASONS.map(reason => reason.replaceAll(' ', '_'))])
       .describe('`watch`: a step up was taken back.'),
-    violations: strings.describe('Why a step up was taken back; else empty.'),
+    violations: strings.describe('Why a step up was taken back; otherwise empty.'),
     memory_available_bytes: z.number().describe('For one more job; negative where others were given more.'),
   })
   .meta({ title: 'qrun autoscale --json', description: 'One decision about the slots of a group.' });

@@ -18,7 +18,7 @@ export const autoscale = cliCommand({
         "this group (repeatable; default: those called qrun-... and those with qrun's tasks)",
         collect,
       )
-      .option('--dry-run', 'decide, and set nothing')
+      .option('--dry-run', 'decide, but set nothing')
       .option('--json', 'one JSON line per decision')
       .addHelpText('after', `\n${HELP}`);
     addEngineOptions(command);
@@ -29,6 +29,6 @@ export const autoscale = cliCommand({
   },
 });
 
-const HELP = `Each round: CPU < 40 % and memory < 60 %: a slot more; CPU > 80 % or memory > 80 %: a slot less; else as it is.
-A step up is watched for five minutes (--loop): load < 0.9 x cores, no swapping, no queries that fail while they
-run (where the server has a query log); otherwise it is taken back.`;
+const HELP = `Each round: CPU < 40 % and memory < 60 %: one slot more; CPU > 80 % or memory > 80 %: one slot less; otherwise
+unchanged. A step up is watched for five minutes (--loop): load < 0.9 x cores, no swapping, no queries that fail
+while they run (where the server has a query log); otherwise it is taken back.`;

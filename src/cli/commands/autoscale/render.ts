@@ -15,7 +15,7 @@ import type { schema } from './autoscale.schema.js';
 
 const NAME_WIDTH = 16;
 
-/** A decision in one line, with all that it rests on; `time` is of the wall clock. */
+/** Returns a decision in one line, with everything that it is based on; `time` is of the wall clock. */
 export function renderDecision(
   decision: ScaleDecision,
   host: HostFacts,
@@ -30,15 +30,15 @@ export function renderDecision(
   return `${clock(time)}  ${padEnd(style.foreign(group.name), NAME_WIDTH)}  ${paint(change.padEnd(8))}  ${text}`;
 }
 
-/** A step back in one line. */
+/** Returns a step back in one line. */
 export function renderStepBack(step: StepBack, time: Date, style: Style): string {
   const { group, from, to, violations } = step;
   const change = from === to ? `${from}` : `${from} -> ${to}`;
-  const kept = from === to ? ', at its least' : '';
+  const kept = from === to ? ', at its minimum' : '';
   return `${clock(time)}  ${padEnd(style.foreign(group.name), NAME_WIDTH)}  ${style.paint.bad(change.padEnd(8))}  stepped back: ${violations.join(', ')}${kept}; not up again for 5 minutes`;
 }
 
-/** A decision as an object for JSON; sizes in bytes, `to` equal to `from` where nothing changes. */
+/** Returns a decision as an object for JSON; sizes in bytes, `to` equal to `from` where nothing changes. */
 export function decisionJson(
   decision: ScaleDecision,
   host: HostFacts,
@@ -54,7 +54,7 @@ export function decisionJson(
   };
 }
 
-/** A step back as an object for JSON. */
+/** Returns a step back as an object for JSON. */
 export function stepBackJson(
   step: StepBack,
   host: HostFacts,
@@ -125,12 +125,12 @@ function why(decision: ScaleDecision, { min, total, memoryPerJobBytes }: ScaleLi
     paused: 'paused: qrun doctor says how to start it',
     'nothing queued': 'nothing queued',
     'slots free': `${decision.group.running} running: a slot is free`,
-    'at min': `at its least (${min})`,
-    'at max': 'at its most',
+    'at min': `at its minimum (${min})`,
+    'at max': 'at its maximum',
     'machine full': `all groups together have the ${total} slots of this machine`,
     'does not fit': `${estimate} does not fit (${free} free)`,
-    'above max': decision.from === 0 ? 'it had no limit' : 'above its most',
-    'below min': `below its least (${min})`,
+    'above max': decision.from === 0 ? 'it had no limit' : 'above its maximum',
+    'below min': `below its minimum (${min})`,
     settling: 'stepped back less than 5 minutes ago',
   };
   return texts[decision.reason];

@@ -22,13 +22,13 @@ import type { schema } from './autoscale.schema.js';
 import { decisionJson, renderDecision, renderStepBack, stepBackJson } from './render.js';
 
 const DEFAULT_INTERVAL = '60s';
-// The first step of a machine's load average takes five seconds; faster rounds would act on the same numbers.
+// The load average of a machine is updated every five seconds; faster rounds would act on the same numbers.
 const MIN_INTERVAL_MS = 1_000;
 const MAX_SLOTS = 1024;
 
 /**
- * `qrun autoscale`: moves the slots of the queue's groups with the load of this machine, once or for ever. Gives 0, or
- * the exit code of the signal that ended the loop. Errors: QrunError `USAGE`, `CONFIG`, `QUEUE_*`.
+ * `qrun autoscale`: adapts the slots of the queue's groups to the load of this machine, once or forever. Returns 0,
+ * or the exit code of the signal that ended the loop. Errors: QrunError `USAGE`, `CONFIG`, `QUEUE_*`.
  */
 export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promise<number> {
   const { json, once, loop, interval, min, max, dryRun, group, memoryPerJob, coresPerJob } = flags;
@@ -119,7 +119,7 @@ function limitsOf(
   return {
     min: least,
     max: Math.max(least, most ?? slots),
-    // What the machine takes counts for all groups together; a number that somebody gave, for each.
+    // What fits on the machine counts for all groups together; a given number counts for each group.
     total: most === undefined ? Math.max(least, slots) : Number.POSITIVE_INFINITY,
     memoryPerJobBytes,
   };

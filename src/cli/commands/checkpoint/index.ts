@@ -36,13 +36,13 @@ export const checkpoint = cliCommand({
   ],
 });
 
-// Which checkpoint is meant; without these it is the one of the job that asks.
+// Which checkpoint is meant; without these options it is the one of the calling job.
 function ofJob(command: Command): void {
   command
     .option('--file <file>', 'the checkpoint itself (default: what QRUN_CHECKPOINT names)')
     .option('--jobs <file>', 'the jobs.toml of the job')
     .option('--param <name=value>', 'a parameter of that job (repeatable)', collect)
-    .option('--trust', 'also if others own the jobs.toml');
+    .option('--trust', 'even if others own the jobs.toml');
 }
 
 function doing(action: 'path' | 'get' | 'set' | 'clear') {

@@ -13,10 +13,10 @@ import type { Terminal } from '../../terminal/streams.js';
 /** What can be done with a checkpoint. */
 export type CheckpointAction = 'path' | 'get' | 'set' | 'clear';
 
-// A checkpoint says where to go on; what is larger than this is a result and belongs into a file of its own.
+// A checkpoint says where to continue; a larger one is a result and belongs in a file of its own.
 const MAX_INPUT_BYTES = 64 * 1024 * 1024;
 
-/** `qrun checkpoint ACTION`: for jobs in any language. Gives the exit code. */
+/** `qrun checkpoint ACTION`: for jobs in any language. Returns the exit code. */
 export async function checkpointCommand(
   action: CheckpointAction,
   value: string | undefined,
@@ -86,7 +86,7 @@ async function readInput({ proc }: Terminal): Promise<string> {
         'USAGE',
         `a checkpoint of more than ${MAX_INPUT_BYTES / 1024 ** 2} MiB is refused`,
         {
-          hint: 'save results in files of their own, and in the checkpoint how far they reach',
+          hint: 'save results in separate files, and in the checkpoint only how far they reach',
         },
       );
     }

@@ -14,12 +14,12 @@ export const COMPLETION_SHELLS = ['bash', 'zsh', 'fish'] as const;
 /** One of {@link COMPLETION_SHELLS}. */
 export type CompletionShell = (typeof COMPLETION_SHELLS)[number];
 
-/** A word that a POSIX shell (and zsh) takes as it is. */
+/** Returns a word that a POSIX shell (and zsh) takes literally. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** A word that fish takes as it is: inside single quotes it reads only `\\` and `\'`. */
+/** Returns a word that fish takes literally: inside single quotes it reads only `\\` and `\'`. */
 function fishQuoted(text: string): string {
   return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 }
@@ -29,10 +29,10 @@ function functionName(path: string): string {
 }
 
 /**
- * A script that gives a shell completion for the program: its subcommands, their options, choices, files and
- * directories, read from commander's own tree, so that it never differs from what the program takes. Hidden
- * commands and options are left out. The script starts no process while a user types. It is to be sourced
- * (bash 3.2 and later, zsh, fish 3 and later); for zsh it may also be saved as `_<program>` in `$fpath`.
+ * Returns a script that gives a shell completion for the program: its subcommands, their options, choices, files and
+ * directories. It is generated from commander's own tree, so it never differs from what the program accepts. Hidden
+ * commands and options are left out. The script starts no process while a user types. It is to be sourced (bash 3.2
+ * and later, zsh, fish 3 and later); for zsh it may also be saved as `_<program>` in `$fpath`.
  */
 export function completionScript(program: Command, shell: CompletionShell): string {
   const root = commandSpec(program, program.name());
@@ -40,8 +40,8 @@ export function completionScript(program: Command, shell: CompletionShell): stri
   return `${script.trimEnd()}\n`;
 }
 
-// The list of candidates is compared in a loop: `compgen -W` would expand `$` and backquotes in it, and bash
-// 3.2, which macOS still has, knows neither `compopt` nor associative arrays.
+// The list of candidates is compared in a loop: `compgen -W` would expand `$` and backquotes in it, and bash 3.2,
+// which macOS still has, supports neither `compopt` nor associative arrays.
 function bashScript(root: CommandSpec): string {
   const commands = everyCommand(root);
   const name = functionName(root.path);
@@ -72,7 +72,7 @@ function bashScript(root: CommandSpec): string {
       return `      ${from}) path=${quoted(child.path)}; place=0; continue ;;`;
     }),
   );
-  // An optional value is not skipped: the word after it may as well be an argument.
+  // An optional value is not skipped: the word after it may just as well be an argument.
   const skips = withValue
     .filter(({ value }) => value.required)
     .map(({ command, option }) => patterns(command, option));

@@ -1,6 +1,6 @@
 import type { Argument, Command, Option } from 'commander';
 
-/** What may stand where a value is expected. */
+/** What may appear where a value is expected. */
 export type Expected =
   | { readonly kind: 'choices'; readonly choices: readonly string[] }
   | { readonly kind: 'file' | 'directory' | 'anything' };
@@ -22,13 +22,13 @@ export interface CommandSpec {
   /** Its name and aliases. */
   readonly names: readonly string[];
   readonly description: string;
-  /** Its own and those of the commands above it, which commander takes here as well. */
+  /** Its own options and those of the commands above it, which commander accepts here as well. */
   readonly options: readonly OptionSpec[];
   readonly arguments: readonly (Expected & { readonly name: string; readonly variadic: boolean })[];
   readonly commands: readonly CommandSpec[];
 }
 
-// Commander knows no kinds of values, so the name that help shows decides: `<dir>`, `[log-dir]`, `<FILE>`.
+// Commander knows no kinds of values, so the name shown in the help decides: `<dir>`, `[log-dir]`, `<FILE>`.
 const DIRECTORY_NAME = /(?:^|[-_])(?:dir|directory|directories|dirs|root|unit|units|sweep)$/i;
 const FILE_NAME = /(?:^|[-_])(?:file|files|path|paths|log|logs)$/i;
 
@@ -45,15 +45,15 @@ function optionSpec(option: Option): OptionSpec {
     short: option.short,
     long: option.long,
     description: oneLine(option.description),
-    // A parser of its own may collect; the parser that choices bring does not.
+    // A parser of its own may collect; the parser that comes with choices does not.
     repeatable: option.variadic || (option.parseArg !== undefined && option.argChoices === undefined),
     value: takesValue ? { ...expected(name, option.argChoices), name, required: option.required } : undefined,
   };
 }
 
 /**
- * A command with all beneath it, read from commander's tree; hidden commands and options are left out, and
- * `help` is there where commander adds it. `path` is how the command is called.
+ * Returns a command with all its subcommands, read from commander's tree. Hidden commands and options are left out,
+ * and `help` is included where commander adds it. `path` is how the command is called.
  */
 export function commandSpec(
   command: Command,
@@ -83,7 +83,10 @@ export function commandSpec(
   };
 }
 
-/** The choices of an argument; `help [command]`, which commander adds, takes the names beside it. */
+/**
+ * Returns the choices of an argument; `help [command]`, which commander adds, takes the names of the commands beside
+ * it.
+ */
 function choicesOf(
   command: Command,
   argument: Argument,
@@ -102,12 +105,12 @@ function oneLine(text: string): string {
   return text.replace(/\s+/g, ' ').trim();
 }
 
-/** A command and all beneath it, each before its own. */
+/** Returns a command and all commands beneath it, parents before their children. */
 export function everyCommand(command: CommandSpec): CommandSpec[] {
   return [command, ...command.commands.flatMap(everyCommand)];
 }
 
-/** The ways to write an option, the short one first. */
+/** Returns the ways to write an option, the short one first. */
 export function flagsOf(option: OptionSpec): string[] {
   return [option.short, option.long].filter(flag => flag !== undefined);
 }

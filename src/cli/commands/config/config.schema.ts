@@ -4,7 +4,7 @@ import type { ConfigKey } from '../../../core/config/table.js';
 import * as values from '../../../core/config/values.js';
 import { count, named, strings } from '../../../core/schema.js';
 
-// What a value is behind its parser, by what it was parsed with; all else is a whole number (sizes are bytes).
+// The type of a value after parsing, by its parser; everything else is a whole number (sizes are bytes).
 const PARSED = new Map<z.ZodType, z.ZodType>([
   [values.text(), z.string()],
   [values.flag(), z.boolean()],
@@ -37,7 +37,7 @@ export const schema = z
     log: z.string().describe('The path of the log.'),
     data_dir: z.string().describe('Where the data of the embedded engine is.'),
     time_zone: z.string().nullable().describe('The time zone of the embedded engine; null for a server.'),
-    trusted: z.boolean().describe('Whether the user trusts what the tree says of its server.'),
+    trusted: z.boolean().describe('Whether the user trusts what the tree says about its server.'),
     config: ofEach(schemaOf).describe('The values in force; null where there is none.'),
     sources: ofEach(() => z.enum(['default', 'qrun.toml', '.env', 'environment', 'flag'])),
     password_set: z.boolean(),

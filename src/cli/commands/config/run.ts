@@ -18,7 +18,7 @@ import type { Terminal } from '../../terminal/streams.js';
 import { renderTable } from '../../terminal/table.js';
 import type { schema } from './config.schema.js';
 
-// A pipe has no width: what is read by a program is not cut.
+// A pipe has no width: output that a program reads is not cut.
 const WIDE = 10_000;
 
 /** `qrun config [DIR]`: prints the configuration in force and where each value comes from; never a password. */
@@ -92,7 +92,7 @@ function shownValue(key: ConfigKey, value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-// Numbers and texts as they are; what is neither, as a qrun.toml would say it.
+// Numbers and strings as they are; anything else as a qrun.toml would write it.
 function jsonValue(key: ConfigKey, value: unknown): unknown {
   const { show } = entryOf(key);
   return typeof value === 'object' && show !== undefined ? show(value) : (value ?? null);

@@ -19,4 +19,4 @@ export const schema = z
       }),
     ),
   })
-  .meta({ title: 'qrun doctor --json', description: 'What is there for a sweep, and what is not.' });
+  .meta({ title: 'qrun doctor --json', description: 'What a sweep needs, and whether it is there.' });

@@ -18,5 +18,5 @@ export const doctor = cliCommand<[directory: string]>({
   },
 });
 
-const HELP = `0: nothing hinders a sweep. Else the code of the worst problem: 26 pueue, 24 engine, 23 log directory,
-2 configuration. Notes hinder nothing.`;
+const HELP = `0: nothing prevents a sweep. Otherwise the code of the worst problem: 26 pueue, 24 engine, 23 log directory,
+2 configuration. Notes prevent nothing.`;

@@ -20,13 +20,13 @@ import type { Terminal } from '../../terminal/streams.js';
 import type { schema } from './doctor.schema.js';
 import { renderDiagnosis } from './render.js';
 
-// A program that answers `--version` later than this is not usable.
+// A program that takes longer than this to answer `--version` is not usable.
 const LIMIT_MS = 10_000;
 
-/** `qrun doctor [DIR]`: says what is there and what is not. Gives 0, or the code of the worst problem. */
+/** `qrun doctor [DIR]`: reports what is there and what is not. Returns 0, or the code of the worst problem. */
 export async function doctorCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
-  // Each look that needs the configuration asks for it again, and fails with its error.
-  // That of any unit in the directory, so that the directory may be the sweep's own.
+  // Each check that needs the configuration reads it again, and fails with its error. It is that of any unit in the
+  // directory, so that the directory may be the sweep's own.
   const anyUnit = join(directory, 'unit');
   const context = (): UnitContext => unitContext(anyUnit, configFlags(flags), terminal);
   const diagnosis = await diagnose({
@@ -65,7 +65,7 @@ export async function doctorCommand(directory: string, flags: Flags, terminal: T
   return diagnosis.exitCode;
 }
 
-// With a configuration that cannot be used nobody knows, and nothing is lost by taking the stricter view.
+// If the configuration is unusable this is not known, and nothing is lost by taking the stricter view.
 function usesServer(context: () => UnitContext): boolean {
   try {
     return engineOf(context().config.engine).data === 'server';
@@ -83,13 +83,13 @@ const LIMITS = ['max_threads', 'max_memory_usage', 'max_execution_time', 'max_co
 
 async function engineFacts(context: UnitContext): Promise<EngineFacts> {
   const known = engineOf(context.config.engine);
-  // It is not opened: that would make a data directory, and fail beside a unit that runs.
+  // It is not opened: that would create a data directory, and fail while a unit is running.
   if (known.data === 'directory') {
     await known.check();
     return { says: known.title, limits: {} };
   }
   const signal = new AbortController().signal;
-  // One query: how many a run would send at once is not the question.
+  // One query: how many a run would send at once does not matter here.
   const engine = await openServer({ ...context, config: { ...context.config, concurrency: 1 } }, signal);
   try {
     const { target, version } = engine.info;
@@ -103,7 +103,7 @@ async function engineFacts(context: UnitContext): Promise<EngineFacts> {
   }
 }
 
-/** The limits that the server tells this user about; none where it may not read them. */
+/** Returns the limits that the server tells this user; none if the user may not read them. */
 async function limitsOf(engine: Engine, signal: AbortSignal): Promise<Record<string, string>> {
   const names = LIMITS.map(name => `'${name}'`).join(', ');
   const sql = `SELECT name, value FROM system.settings WHERE name IN (${names}) ORDER BY name`;

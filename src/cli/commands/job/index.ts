@@ -9,7 +9,7 @@ export const job = cliCommand({
       .requiredOption('--config <file>', 'jobs.toml, or what process-all stored of it')
       .requiredOption('--name <job>', 'name of the job: NAME@parameter=value,...')
       .option('--rerun-before <time>', 'also run what was done before this time (ISO 8601, UTC)')
-      .option('--trust', 'also if others own its files'),
+      .option('--trust', 'even if others own its files'),
   run: async ({ flags, terminal }) => {
     const { jobCommand } = await import('./run.js');
     return await jobCommand(flags, terminal);

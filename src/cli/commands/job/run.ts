@@ -41,14 +41,14 @@ interface Shown {
   readonly memoryMax: string | null;
 }
 
-/** Says how a job ended, and returns the exit code. Errors: QrunError `JOB_FAILED`. */
+/** Reports how a job ended, and returns the exit code. Errors: QrunError `JOB_FAILED`. */
 function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => void): ExitCode {
   if (outcome.kind === 'done before') {
     note('is done already');
     return 0;
   }
   if (outcome.kind === 'stopped') {
-    note(`stopped by ${outcome.signal}; it goes on when it is submitted again`);
+    note(`stopped by ${outcome.signal}; it continues when it is submitted again`);
     return SIGNAL_EXIT[outcome.signal];
   }
   const { exitCode, signal, killedAtCap, startError } = outcome.end;
@@ -61,7 +61,7 @@ function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => v
     return 0;
   }
   if (signal === 'SIGKILL') {
-    note('killed by SIGKILL (137): by somebody, or by the system for want of memory');
+    note('killed by SIGKILL (137): by somebody, or by the system for lack of memory');
     return 137;
   }
   if (signal === 'SIGHUP' || signal === 'SIGINT' || signal === 'SIGTERM') {

@@ -15,14 +15,14 @@ const RUNS_WIDTH = LIMITED.length;
 const REASON_WIDTH = Math.max(...Object.keys(REASON_TEXT).map(reason => reason.length));
 
 /**
- * `qrun plan DIR`: prints what a run would do and why; starts nothing. Returns 0, or 2 where a run would refuse: then
- * an error says why, or the JSON, which has all problems.
+ * `qrun plan DIR`: prints what a run would do and why; starts nothing. Returns 0, or 2 if a run would refuse: then an
+ * error says why, or the JSON, which has all problems.
  *
  * Errors: QrunError of the configuration, the unit and its log.
  */
 export async function showPlan(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   const context = unitContext(directory, configFlags(flags), terminal);
-  // A run that was asked why says them itself.
+  // A run with --why prints them itself.
   if (flags.why !== true) tell(terminal, context.notices);
   const isJson = flags.json === true;
   const { report, refuses } = await planIn(context, isJson ? 'tell' : 'refuse');
@@ -58,5 +58,5 @@ function noStatementLine(noStatement: readonly string[], style: Style): string {
   if (noStatement.length === 0) return '';
   const names = noStatement.slice(0, MAX_NAMES).map(name => style.foreign(`${name}.sql`));
   const more = noStatement.length - MAX_NAMES;
-  return `without a statement, and no queries: ${names.join(', ')}${more > 0 ? ` and ${formatCount(more)} more` : ''}\n`;
+  return `without a statement, so not queries: ${names.join(', ')}${more > 0 ? ` and ${formatCount(more)} more` : ''}\n`;
 }

@@ -19,7 +19,7 @@ export interface ProbeReport {
 
 const LABEL_WIDTH = 13;
 
-/** The text of a probe: the machine, the engine, and each recommendation with the numbers that it follows from. */
+/** Returns the text of a probe: the machine, the engine, and each recommendation with the numbers it is based on. */
 export function renderProbe(report: ProbeReport, style: Style): string {
   const { host, engine, sizing, alone, together } = report;
   const lines: string[] = [];
@@ -56,12 +56,12 @@ export function renderProbe(report: ProbeReport, style: Style): string {
   );
   add(
     'max_threads',
-    `${adviseMaxThreads(alone, alone.concurrency)} with so many queries at a time; ${adviseMaxThreads(alone, 1)} for a single heavy one (threads / queries)`,
+    `${adviseMaxThreads(alone, alone.concurrency)} with that many queries at a time; ${adviseMaxThreads(alone, 1)} for a single heavy one (threads / queries)`,
   );
   return `${lines.join('\n')}\n`;
 }
 
-/** The same as JSON: sizes in bytes, what is not known is `null`. */
+/** Returns the same as JSON: sizes in bytes; unknown values are `null`. */
 export function probeJson({ host, engine, sizing, alone, together }: ProbeReport): Output<typeof schema> {
   const { facts, server } = engine;
   const limits = server instanceof Error ? undefined : server;
@@ -125,7 +125,7 @@ export function probeJson({ host, engine, sizing, alone, together }: ProbeReport
   };
 }
 
-/** The sizing with its inputs in one line: `2 = min(23.5G x 0.8 / 8G = 2.3, 4 cores x 0.8 / 1 = 3.2)`. */
+/** Returns the sizing with its inputs in one line: `2 = min(23.5G x 0.8 / 8G = 2.3, 4 cores x 0.8 / 1 = 3.2)`. */
 export function formatSizing({ slots, byMemory, byCores, bound, capacity, job }: Sizing): string {
   const cores = `${formatAmount(capacity.cores, 'core')} x ${USABLE_SHARE} / ${formatDecimal(job.cores)} = ${formatDecimal(byCores)}`;
   const inputs =
@@ -144,7 +144,7 @@ export function renderConcurrency({ advice, sharedBy }: ChosenConcurrency): stri
   return `-P auto: ${formatAmount(advice.concurrency, 'query')} at a time, ${formatReason(advice)}${beside}\n`;
 }
 
-/** From what a number of queries at a time follows. */
+/** What a number of simultaneous queries is based on. */
 function formatReason(advice: Advice): string {
   const { engine, bound, slots, cores } = advice;
   const shared = slots === 1 ? '' : ` / ${slots} slots`;

@@ -12,7 +12,7 @@ import { probeJson, renderProbe } from './render.js';
 
 /**
  * `qrun probe [DIR]`: prints the machine, the limits of the engine, and what to run on them. A server that does not
- * answer is said, and the rest goes without it: exit 0. Errors: QrunError `USAGE`, `CONFIG`.
+ * answer is reported, and the rest is printed without it: exit 0. Errors: QrunError `USAGE`, `CONFIG`.
  */
 export async function probeCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   const { json, memoryPerJob, coresPerJob } = flags;

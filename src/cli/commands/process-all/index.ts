@@ -47,4 +47,4 @@ const HELP = `jobs.toml:
   threshold = [250, 500]
 
 Run it again to resume: a job runs again only if it did not end with 0, or if its command, parameters or
-environment changed. docs/process-jobs.md tells all of it.`;
+environment changed. docs/process-jobs.md has the details.`;

@@ -15,7 +15,7 @@ const COLUMNS: readonly TableColumn[] = [
 // As many as a wide line can show; the table cuts them to the terminal.
 const MAX_NAMES = 8;
 
-/** What a submission did: a line for each state, and what else is worth knowing. */
+/** Returns what a submission did: a line for each state, and what else is worth knowing. */
 export function renderProcessAll(
   report: JobsReport,
   { commands: { startGroup } }: QueueKind,
@@ -44,7 +44,7 @@ export function renderProcessAll(
   return `${lines.join('\n')}\n`;
 }
 
-/** What a submission would do, a line for each job. */
+/** Returns what a submission would do, a line for each job. */
 export function renderJobPlan({ jobs }: JobsPlan, { name }: QueueKind, style: Style): string {
   const rows = jobs.map(({ job, last_run: phase, queue, submit }) => {
     const isHeld = queue !== null && queue !== 'none';
@@ -69,7 +69,7 @@ const PHASE_TEXT: Readonly<Record<JobPhase, string>> = {
   changed: 'of other inputs',
 };
 
-/** The verdict on a sweep of jobs. */
+/** Returns the verdict on a sweep of jobs. */
 export function renderCheck(report: CheckReport, style: Style): string {
   const { paint } = style;
   const failed = report.failed.map(({ job, ended, attempt }) => `${job} (${ended}, attempt ${attempt})`);

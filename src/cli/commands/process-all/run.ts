@@ -9,9 +9,9 @@ import { untilStopped } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
 import { renderCheck, renderJobPlan, renderProcessAll } from './render.js';
 
-/** `qrun process-all jobs.toml`: submits what is not done, or checks that all is. Returns the exit code. */
+/** `qrun process-all jobs.toml`: submits what is not done, or checks that everything is. Returns the exit code. */
 export async function processAllCommand(file: string, flags: Flags, terminal: Terminal): Promise<number> {
-  // What follows the jobs names what was submitted, so that a later change of jobs.toml moves nothing.
+  // The check names the file that was submitted, so that a later change of jobs.toml has no effect on it.
   const read = flags.check === true ? readStoredJobs : readJobs;
   const jobs = new JobsOf(read(file, terminal, flags), terminal, flags.trust === true);
   return await untilStopped(terminal.proc, async (signal, listen) => {

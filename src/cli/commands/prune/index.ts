@@ -21,5 +21,5 @@ export const prune = cliCommand<[root: string]>({
   },
 });
 
-const HELP = `Looked at are the data directories of the embedded engine in .qrun/data: each is named by what the setup files
-that made it hold, and stays when they change. Data of a directory given with --data-dir is yours.`;
+const HELP = `Lists the data directories of the embedded engine in .qrun/data: each is named by the content of the setup files
+that made it, and stays when they change. Data of a directory given with --data-dir is yours.`;

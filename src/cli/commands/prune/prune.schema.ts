@@ -13,7 +13,7 @@ export const schema = z
         size_bytes: count.describe('On the disk.'),
         state: z.enum(['old', 'current', 'in use']).describe('`current`: a run would use it.'),
         fate: z.enum(['kept', 'would be removed', 'removed', 'in use', 'failed']),
-        why: z.string().nullable().describe('Who uses it, or why it could not be removed; else null.'),
+        why: z.string().nullable().describe('Who uses it, or why it could not be removed; otherwise null.'),
       }),
     ),
   })

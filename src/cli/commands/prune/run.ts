@@ -10,7 +10,7 @@ import type { Terminal } from '../../terminal/streams.js';
 import { renderTable } from '../../terminal/table.js';
 import type { schema } from './prune.schema.js';
 
-// A pipe has no width: what is read by a program is not cut.
+// A pipe has no width: output that a program reads is not cut.
 const WIDE = 10_000;
 
 /**

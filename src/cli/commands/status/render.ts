@@ -9,14 +9,14 @@ import { renderTable, type TableColumn } from '../../terminal/table.js';
 
 /** How much of a status is shown. */
 export interface StatusView {
-  /** Each unit, in place of those that need to be looked at. */
+  /** Every unit, instead of only those that need attention. */
   readonly all: boolean;
   readonly queue: Pick<QueueKind, 'name' | 'commands'>;
   /** Rows of the terminal that the whole view has to fit into. */
   readonly rows?: number;
 }
 
-// In this order units are listed: what moves and what is wrong first.
+// Units are listed in this order: first those that are moving or have a problem.
 const ORDER: readonly UnitState[] = [
   'running',
   'failed',
@@ -29,7 +29,7 @@ const ORDER: readonly UnitState[] = [
   'complete',
 ];
 
-// Units in these states are many and say little one by one.
+// Units in these states are many, and each of them says little.
 const QUIET: ReadonlySet<UnitState> = new Set(['queued', 'delayed', 'not submitted', 'complete']);
 const MAX_QUIET = 5;
 const BAR_CELLS = 12;
@@ -70,7 +70,7 @@ const COLUMNS: readonly (TableColumn & {
   { title: 'note', shrink: 'end', cell: unit => unit.note },
 ];
 
-/** A sweep at one moment: its sums, its units, its audit, and what somebody has to do. */
+/** Returns a sweep at one moment: its sums, its units, its audit, and what somebody has to do. */
 export function renderStatus(status: SweepStatus, style: Style, view: StatusView): string {
   const { paint } = style;
   const lines = [
@@ -133,7 +133,7 @@ function unitTable({ units }: SweepStatus, style: Style, view: StatusView): stri
       return view.all || !QUIET.has(state) || count <= MAX_QUIET;
     })
     .slice(0, limit);
-  // What no unit has takes no column.
+  // Columns that are empty for all units are left out.
   const columns = COLUMNS.filter(({ always, cell }) => always || shown.some(unit => cell(unit) !== ''));
   const short = shown.every(({ unit }) => unit.length <= SHORT_ID);
   const table = renderTable(
@@ -170,7 +170,7 @@ function notes(status: SweepStatus, style: Style, { queue }: StatusView): string
   ];
 }
 
-// 100 % only when all is there.
+// 100 % only when everything is there.
 function percent(done: number, total: number): string {
   return total === 0 ? '100 %' : `${Math.floor((done / total) * 100)} %`;
 }

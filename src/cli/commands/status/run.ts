@@ -16,7 +16,7 @@ import { renderStatus } from './render.js';
 const INTERVAL_MS = 2_000;
 
 /**
- * `qrun status ROOT`: one table of a sweep, from one read of the queue and its logs; `--watch` again and again until
+ * `qrun status ROOT`: one table of a sweep, from one read of the queue and its logs; with `--watch` repeatedly, until
  * nothing is left to run or Ctrl-C. Without the queue it shows what the logs say. Returns 0.
  *
  * Errors: QrunError of the configuration and the units.
@@ -33,7 +33,7 @@ export async function statusCommand(directory: string, flags: Flags, terminal: T
       terminal.out.write(rendered(await watch.look(), flags, terminal));
       return 0;
     }
-    // From here on a signal is heard, so nothing may wait for a disk where it cannot be.
+    // From here on signals are handled, so nothing may wait for a disk where it cannot be interrupted.
     const reached = sweepReachable(sweep);
     listen();
     const look = () => reached().then(() => watch.look());
@@ -64,7 +64,7 @@ async function watchSweep(
   }
 }
 
-// Without the queue nobody knows what still waits.
+// Without the queue it is not known what still waits.
 function hasEnded({ units, audit, queue_problem: problem }: SweepStatus): boolean {
   if (problem !== null && units.some(({ state }) => state !== 'complete')) return false;
   const live = units.some(({ state }) => ['running', 'queued', 'delayed', 'paused'].includes(state));
@@ -80,7 +80,7 @@ function rendered(status: SweepStatus, flags: Flags, { outStyle }: Terminal, row
   });
 }
 
-/** Shows view after view: each in place of the one before on a terminal, and below it elsewhere. */
+/** Shows one view after another: on a terminal each replaces the previous one, elsewhere it follows below. */
 async function openScreen({ proc, env, out, outStyle }: Terminal) {
   if (!wantsLive(env, proc.stdout.isTTY === true)) {
     return { rows: undefined, draw: (text: string) => out.write(`${text}\n`), close() {} };

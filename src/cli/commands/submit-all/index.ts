@@ -40,6 +40,6 @@ function submissionOptions(): Option[] {
   ];
 }
 
-const HELP = `Units that are queued, running or complete are skipped, so that it can be run at any time.
+const HELP = `Units that are queued, running or complete are skipped, so it can be run at any time.
 Under [sweep] in qrun.toml: name, group, parallel, priority, units = ["2down/*"],
 epochs = [{from = "2024-01-01", to = "2024-07-01"}] and matrix = {threshold = [250, 500]}: one unit each.`;

@@ -8,7 +8,7 @@ import { renderTable } from '../../terminal/table.js';
 
 const MAX_NAMES = 20;
 
-/** The end of `qrun submit-all`: a table of what became of the units, and what to do next. */
+/** Returns the end of `qrun submit-all`: a table of what happened to the units, and what to do next. */
 export function renderSubmission({ report, due, queue }: Submission, style: Style): string {
   const { complete, elsewhere, sweep, group, dry_run: dry, state_bytes: stateBytes } = report;
   const queries = (units: readonly string[]): string => {

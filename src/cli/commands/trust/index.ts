@@ -17,6 +17,6 @@ export const trust = cliCommand<[directory: string]>({
   },
 });
 
-const HELP = `A password of the environment or of a file of yours goes to a server that you name (--url, CLICKHOUSE_URL), to
-this machine, or to one that a trusted qrun.toml or .env names. Trust ends when what it says about the connection
-changes. In CI: QRUN_TRUST=/path/of/the/tree, or --trust. docs/trust.md tells all of it.`;
+const HELP = `A password from the environment or from a file of yours goes to a server that you name (--url, CLICKHOUSE_URL),
+to this machine, or to one that a trusted qrun.toml or .env names. Trust ends when what it says about the connection
+changes. In CI: QRUN_TRUST=/path/of/the/tree, or --trust. docs/trust.md has the details.`;

@@ -16,7 +16,7 @@ import type { listing, record as recordSchema, removal } from './trust.schema.js
 
 /**
  * `qrun trust [DIR]`: shows what the tree there says about its server, and remembers that it is trusted; `--remove`
- * forgets it, `--list` shows all. Gives 0, or 2 where there was nothing to forget.
+ * forgets it, `--list` shows all. Returns 0, or 2 if there was nothing to forget.
  *
  * Errors: QrunError `CONFIG`, `USAGE`, `UNIT_NOT_FOUND`.
  */
@@ -40,7 +40,7 @@ async function remember(store: TrustStore, path: string, flags: Flags, terminal:
       hint: 'name the directory with the qrun.toml or .env that is to be trusted',
     });
   }
-  // As a command that is started there sees it; that others own it is what is accepted here.
+  // As a command started there sees it; that others own the tree is what is accepted here.
   const { trust } = contextAt(path, terminal);
   if (trust.settings.url !== undefined) refusePasswordInUrl(trust.settings.url);
   const record: TrustRecord = {
@@ -56,7 +56,7 @@ async function remember(store: TrustStore, path: string, flags: Flags, terminal:
 }
 
 function remove(store: TrustStore, path: string, flags: Flags, terminal: Terminal): number {
-  // A tree that is gone, or cannot be used any more, can be forgotten by its name.
+  // A tree that is gone or no longer usable can be forgotten by its name.
   const root = store.find(realOf(path)) === undefined ? rootAt(path, terminal) : realOf(path);
   const removed = store.forget(root);
   if (flags.json === true) terminal.out.write(jsonLine<Output<typeof removal>>({ root, removed }));
@@ -84,7 +84,7 @@ function lines({ root, settings }: TrustRecord, style: Style): string {
   return `${style.foreign(root)}\n${shown.length === 0 ? nothing : shown.join('')}`;
 }
 
-// A value that fills the screen would push the others out of sight. Chars.
+// A value that fills the screen would push the others out of sight. In characters.
 const SHOWN_END = 200;
 
 function short(value: string): string {

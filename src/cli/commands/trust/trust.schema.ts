@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { named, time } from '../../../core/schema.js';
 
-/** That a tree is trusted. */
+/** A trusted tree. */
 export const record = z.object({
   root: z.string().describe('Its real path.'),
   digest: z.string(),

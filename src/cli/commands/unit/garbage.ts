@@ -2,18 +2,19 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
- * Keeps V8 from learning, while a large unit is planned, where new objects should live. Planning keeps all that it makes.
- * V8 would conclude that what the same lines make during the run is kept too, and would make it in the old heap: up to
- * 300 MB before it is collected. Call it late and only where it matters: with a changed flag V8 refuses the compiled code
- * of Node's modules, so that those that are loaded afterwards take three times as long.
+ * Stops V8 from pretenuring objects because of what it sees while a large unit is planned. Planning keeps everything
+ * that it allocates. V8 would conclude that objects allocated by the same lines during the run live long too, and
+ * would allocate them in the old heap: up to 300 MB before they are collected. Call this late and only where it
+ * matters: with a changed flag V8 rejects the compiled code of Node's modules, so modules loaded afterwards take
+ * three times as long.
  */
 export function expectShortLives(): void {
   setFlagsFromString('--no-allocation-site-pretenuring');
 }
 
 /**
- * Collects all garbage now, which takes 50 ms after planning 300,000 queries. Otherwise some 30 MB that planning leaves
- * behind survive in the old heap for half of the run.
+ * Collects all garbage now, which takes 50 ms after planning 300,000 queries. Otherwise about 30 MB of garbage from
+ * planning survives in the old heap for half of the run.
  */
 export function collectGarbage(): void {
   setFlagsFromString('--expose-gc');

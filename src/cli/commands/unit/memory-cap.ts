@@ -3,18 +3,18 @@ import type { UnitContext } from '../../../local/unit/context.js';
 import { hearSignals } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
 
-/** Names the process that started this one under a cap, so that it does not start itself a second time. */
+/** Names the process that started this one under a cap, so that this one does not start itself again. */
 const SUPERVISOR = 'QRUN_SUPERVISOR';
 const KILLED = 137;
 
 /**
- * Runs this command line again under the memory cap of its configuration and resolves with its exit code, or with
- * `undefined` when this process must do the work itself: there is no cap, this process is under it, or caps do not
- * work here (said once on stderr).
+ * Runs this command line again under the memory cap of its configuration and resolves with its exit code. Resolves
+ * with `undefined` when this process must do the work itself: there is no cap, this process is already under it, or
+ * caps do not work here (reported once on stderr).
  *
  * The second process has the terminal, the process group and the standard streams of this one. Signals are passed on
- * to it; one that it had from the terminal already counts once (see `hearSignals`). When it was killed by SIGKILL
- * it is said whether its cap was the reason, and the exit code is 137.
+ * to it; one that it already had from the terminal counts once (see `hearSignals`). When it is killed by SIGKILL, the
+ * message says whether its cap was the reason, and the exit code is 137.
  */
 export async function runUnderCap(context: UnitContext, terminal: Terminal): Promise<number | undefined> {
   const { memoryMax: memoryMaxBytes } = context.config;
@@ -55,7 +55,7 @@ export async function runUnderCap(context: UnitContext, terminal: Terminal): Pro
   } else if (end.signal === 'SIGKILL' && signals.received() === undefined) {
     err.write(
       `${errStyle.paint.bad('qrun: ')}killed by SIGKILL (${KILLED})\n` +
-        `${errStyle.paint.accent('hint: ')}by kill -9, or for want of memory on the whole machine (dmesg tells); the same command does the rest\n`,
+        `${errStyle.paint.accent('hint: ')}by kill -9, or for lack of memory on the whole machine (see dmesg); the same command does the rest\n`,
     );
   }
   return shellExitCode(end);

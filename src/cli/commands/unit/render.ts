@@ -16,18 +16,18 @@ const MAX_ERRORS = 10;
 const MESSAGE_LENGTH = 500;
 const MESSAGE_LINES = 4;
 
-/** What {@link renderSummary} may be told beside the summary. */
+/** What {@link renderSummary} uses besides the summary. */
 export interface SummaryContext {
-  /** The unit's directory as the user can type it where the shell stands now; the unit's id without it. */
+  /** The unit's directory as the user can type it in the shell's current directory; if omitted, the unit's id. */
   readonly directory?: string;
   /** Options that `qrun audit` needs to find the same log (`--log-dir`, `--param`, ...), one word each. */
   readonly auditOptions?: readonly string[];
 }
 
 /**
- * The text that closes a run, with a newline at its end: what happened, how much of it, how long queries
- * took, what failed and why, where the log is, and what to do next. No line is wider than the style's columns
- * and 100, except for the log's path and commands, which stay whole so that they can be copied.
+ * Returns the text that closes a run, ending with a newline: what happened, how much of it, how long queries took,
+ * what failed and why, where the log is, and what to do next. No line is wider than 100 columns or the style's width,
+ * except for the log's path and commands, which stay whole so that they can be copied.
  */
 export function renderSummary(summary: RunSummary, style: Style, context: SummaryContext = {}): string {
   const width = Math.min(style.columns, MAX_WIDTH) - INDENT - LABEL_WIDTH;
@@ -53,7 +53,7 @@ function cannotRun({ cannot_run }: RunSummary): number {
   return new Set(cannot_run.map(({ query }) => query)).size;
 }
 
-// Nothing of this run says why it ends with 20: it has left what failed before.
+// Nothing in this run explains its exit code 20: it left earlier failures as they are.
 function keptErrors(summary: RunSummary): boolean {
   const { exit_code, recorded, not_run } = summary;
   return exit_code === 20 && recorded.error + not_run + cannotRun(summary) === 0;
@@ -67,7 +67,7 @@ function stand(count: number): string {
   return count === 1 ? 'stands' : 'stand';
 }
 
-/** What happened, in plain words, and whether it is good; colour and mark say the same. */
+/** Returns what happened, in plain words, and whether it is good; colour and mark say the same. */
 function verdict(summary: RunSummary): { readonly kind: 'good' | 'caution' | 'bad'; readonly text: string } {
   const { recorded, not_run, selected, stopped, exit_code } = summary;
   const { error } = recorded;
@@ -103,7 +103,7 @@ function verdictLines(summary: RunSummary, style: Style): string[] {
   return lines.map((line, index) => `${index === 0 ? mark : ' '} ${style.paint.strong(line)}`);
 }
 
-/** Lines with a label beside the first; none without lines. */
+/** Returns lines with a label beside the first; none without lines. */
 function labelled(label: string, lines: readonly string[], style: Style): string[] {
   const margin = ' '.repeat(INDENT);
   return lines.map((line, index) => {
@@ -114,7 +114,10 @@ function labelled(label: string, lines: readonly string[], style: Style): string
 
 type Figure = readonly [value: string, name: string, color?: keyof Paint];
 
-/** Rows of figures below each other: numbers to the right, names to the left; one a line where it is narrow. */
+/**
+ * Returns rows of figures below each other: numbers right-aligned, names left-aligned; one figure a line where it is
+ * narrow.
+ */
 function figureRows(
   rows: readonly (readonly [string, readonly Figure[]])[],
   style: Style,

@@ -25,7 +25,7 @@ import { renderSummary } from './render.js';
 
 // V8 draws no conclusions before its young heap has grown, and the plan of fewer files fits into it.
 const MANY_FILES = 5_000;
-// Of fewer queries the plan leaves too little behind.
+// The plan of fewer queries leaves too little garbage.
 const LARGE_UNIT = 50_000;
 
 /** `qrun unit DIR`: runs a unit; returns the exit code. Errors: QrunError of every step. */
@@ -38,12 +38,12 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
   const supervised = await runUnderCap(context, terminal);
   if (supervised !== undefined) return supervised;
   if (flags.why === true) {
-    // With --json stdout is for the machine that reads it.
+    // With --json, stdout is reserved for the program that reads it.
     const shown = flags.json === true ? { ...terminal, out: err, outStyle: errStyle } : terminal;
     await showPlan(directory, { ...flags, json: undefined }, shown);
   }
-  // Up to the plan nothing runs and nothing is to be finished: a signal then ends the process as any other, also while
-  // it waits for a file on a disk that does not answer.
+  // Up to the plan nothing runs and nothing has to be finished. Until then a signal ends the process as it ends any
+  // other, even while it waits for a file on a disk that does not answer.
   const stops = listenForStops(proc, exitCode => endRun(proc, context, exitCode), 'later');
   const progress = await createProgressView({
     stream: proc.stderr,
@@ -95,7 +95,7 @@ function showSummary(summary: RunSummary, context: UnitContext, flags: Flags, te
   );
 }
 
-// The options without which the audit would look for another log or another unit, or judge it by other rules.
+// Options without which the audit would look for another log or another unit, or judge it by other rules.
 const AUDITED = keysWhere(entry => entry.audited === true);
 
 function auditOptions(flags: Flags, { engine }: Config): string[] {
@@ -113,8 +113,8 @@ function signalExit(stops: Stops): ExitCode | undefined {
   return signal === undefined ? undefined : SIGNAL_EXIT[signal];
 }
 
-// libchdb keeps process.exit from ending while a query runs; SIGKILL is the one way out at once. Nothing
-// recorded is lost by it.
+// libchdb keeps process.exit from ending while a query runs; SIGKILL is the only way to end at once. Nothing recorded
+// is lost by it.
 function endRun(proc: NodeJS.Process, context: UnitContext, exitCode: number): void {
   if (factsOf(context.config.engine).inProcess) proc.kill(proc.pid, 'SIGKILL');
   else endNow(proc, exitCode);
