@@ -52,8 +52,8 @@ export class Attempts<P extends Place> {
   }
 
   /**
-   * Pings, with the contract of `Engine.ping`. `ask` need not end when it is stopped; the failure then names `who` as
-   * what did not answer.
+   * Pings, with the contract of `Engine.ping`. `ask` need not end when it is stopped. If the deadline passes, the
+   * failure names `who` as what did not answer.
    */
   async ping(
     signal: AbortSignal,

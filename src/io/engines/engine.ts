@@ -70,7 +70,7 @@ export type EngineResult = EngineOutcome & { readonly durationMs: number };
  * - When the deadline passes or the signal aborts, the statement is cancelled on the server (best effort, at most a
  *   few seconds) before `run` resolves with failure name `TIMEOUT` (permanent) or `ABORTED`. The failure says that the
  *   statement has ended only if that is known. With a signal that was aborted before the call, nothing is sent.
- * - Every row is one line: one JSON object and nothing else (`core/row-proof.ts`), in valid UTF-8; 64-bit
+ * - Every row is one line: one JSON object and nothing else (`core/log/row-proof.ts`), in valid UTF-8; 64-bit
  *   integers are bare numbers, nan and inf are null, unless the user's settings say otherwise.
  */
 export interface Engine {

@@ -20,8 +20,8 @@ export interface ResultLimits {
 
 /**
  * The limits for results that wait in a directory and are appended to a log there. Without `maxResultBytes`, one result
- * may take half of the space that is free now, because it exists twice while it is recorded. That is at least 1 MiB and
- * at most 16 GiB.
+ * may take half of the space that is free now, because it exists twice while it is recorded; but at least 1 MiB, and at
+ * most 16 GiB.
  *
  * Free space is what users without privileges may use. If the file system does not state it, only the 16 GiB apply.
  */
