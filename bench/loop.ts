@@ -6,7 +6,7 @@ import { HTTP_PARAMETERS } from '../src/core/engines/engine-settings.js';
 import { HttpChannel } from '../src/io/engines/clickhouse/http/channel.js';
 import { ServerIdentity } from '../src/io/engines/clickhouse/http/identity.js';
 
-// Small queries over HTTP in a bare loop, results discarded: the most that each transport allows.
+// Sends small queries over HTTP in a bare loop and discards the results: the most that each transport allows.
 // usage: loop.js KIND PORT QUERIES CONCURRENCY SQL
 
 const [kind = '', port = '', queries = '', concurrency = '', sql = ''] = process.argv.slice(2);
@@ -81,7 +81,7 @@ const go = async (count: number): Promise<void> => {
   };
   await Promise.all(Array.from({ length: Number(concurrency) }, work));
 };
-// The compiler of V8 warms up, connections are made.
+// Warms up V8's compiler and opens the connections.
 await go(Math.ceil(Number(queries) / 10));
 const cpu = process.cpuUsage();
 const startedMs = performance.now();

@@ -8,9 +8,9 @@ const SHORTEST_S = 0.01;
 const LONGEST_S = 5;
 
 /**
- * Queries of mixed length: how much longer a unit takes than its work divided by the slots, or its longest query.
- * They sleep, so that they do not compete for the cores and their lengths are known; in two calls, because the
- * server allows 3 s for each.
+ * Runs queries of mixed length and measures how much longer a unit takes than its work divided by the slots, or its
+ * longest query. The queries sleep, so that they do not compete for the cores and their lengths are known. Each sleeps
+ * in two calls, because the server allows 3 s for each call.
  */
 export async function makespan(context: BenchContext): Promise<PartResult> {
   const { directory, scale } = context;
@@ -20,7 +20,7 @@ export async function makespan(context: BenchContext): Promise<PartResult> {
   const unit = join(directory, 'mixed');
   mkdirSync(unit);
   lengths.forEach((seconds, i) => {
-    // Of two equal calls the server makes one.
+    // The server would make only one of two equal calls.
     const first = seconds / 2 + 0.0002;
     const second = seconds - first;
     writeFileSync(

@@ -1,7 +1,7 @@
 import type { BenchReport } from './report.js';
 import { shown } from './result.js';
 
-// One drawing in one file, without a library: bars on a logarithmic axis. It follows the reader's light or dark
+// Draws bars on a logarithmic axis, in one file and without a library. The drawing follows the reader's light or dark
 // theme.
 
 const WIDTH = 720;
@@ -22,7 +22,7 @@ const STYLE = `
     text { fill: #ccc; } .axis { fill: #999; } .bar { fill: #5d6b7a; } .own { fill: #e8954a; }
   }`;
 
-/** Small queries a second of all peers, as an SVG drawing. */
+/** Returns the small queries per second of all peers as an SVG drawing. */
 export function plot({ results }: BenchReport): string {
   const table = results.find(result => result.part === 'throughput')?.table;
   const bars = (table?.rows ?? []).flatMap(([name, , rate]) =>

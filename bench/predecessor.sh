@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs one query as the scripts did that qrun replaces: clickhouse-client for the file, the rows turned into
-# JSON by awk, appended under flock. usage: predecessor.sh FILE LOG PORT
+# Runs one query as the scripts that qrun replaces did: clickhouse-client runs the file, awk turns the rows into JSON,
+# and they are appended under flock. usage: predecessor.sh FILE LOG PORT
 set -euo pipefail
 file=$1 log=$2 port=$3
 name=$(basename "$file" .sql)

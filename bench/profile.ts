@@ -27,7 +27,7 @@ const SYSTEM_CALLS: Readonly<Record<string, string>> = {
   hash: 'hash',
 };
 
-// By function, then by the file that contains it; the first match counts.
+// By the file that contains the function; the first match counts.
 const PLACES: readonly (readonly [RegExp, string])[] = [
   [/undici|wasm/, 'HTTP: undici'],
   [/@clickhouse/, '@clickhouse/client'],
@@ -41,7 +41,7 @@ const PLACES: readonly (readonly [RegExp, string])[] = [
   [/node:(fs|internal\/fs|path)|dist\/io\/(files|unit)/, 'opening, reading and closing the query files'],
 ];
 
-/** Where the CPU of the main thread goes in a run of small queries, sampled every 200 microseconds. */
+/** Measures where the CPU time of the main thread goes in a run of small queries, sampled every 200 microseconds. */
 export async function profile(context: BenchContext): Promise<PartResult> {
   const { directory, scale } = context;
   const { url } = await context.server();
@@ -70,7 +70,7 @@ export async function profile(context: BenchContext): Promise<PartResult> {
   };
 }
 
-// The unbundled command: in the bundle each line would belong to the same file.
+// Returns the path of an unbundled command: in the bundle, functions could not be told apart by their files.
 function unbundled(directory: string): string {
   const copy = join(directory, 'unbundled');
   for (const name of ['bin', 'dist', 'package.json']) {

@@ -6,12 +6,12 @@ export interface BenchReport {
   readonly commit: string;
   readonly machine: string;
   readonly node: string;
-  /** Whether only a tenth of the work was done: such numbers only try the bench. */
+  /** Whether only a tenth of the work was done: such numbers only show that the bench works. */
   readonly quick: boolean;
   readonly results: readonly PartResult[];
 }
 
-/** The report as Markdown: the targets, then a table for each part. */
+/** Returns the report as Markdown: the targets, then a table for each part. */
 export function inMarkdown({ date, commit, machine, node, quick, results }: BenchReport): string {
   const targets = results.flatMap(result => result.targets);
   const lines = [

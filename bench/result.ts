@@ -8,7 +8,7 @@ export interface Target {
   readonly atLeast: boolean;
 }
 
-/** What a table shows: one name, and numbers under their headings. */
+/** A table: each row has a name, and numbers under their headings. */
 export interface Table {
   readonly head: readonly string[];
   readonly rows: readonly (readonly (string | number)[])[];
@@ -23,12 +23,12 @@ export interface PartResult {
   readonly targets: readonly Target[];
 }
 
-/** What the parts get. */
+/** What a part of the bench is given. */
 export interface BenchContext {
-  /** A directory for everything; it is removed at the end. */
+  /** A directory for all its files; it is removed at the end. */
   readonly directory: string;
   readonly rounds: number;
-  /** Divides the amounts of work, to try the bench itself. */
+  /** Divides the amount of work, to try out the bench itself. */
   readonly scale: number;
   /** Starts the server when a part first needs it. */
   readonly server: () => Promise<{

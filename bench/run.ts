@@ -19,7 +19,7 @@ import { throughput } from './throughput.js';
 
 // usage: npm run bench -- [--only PART,...] [--rounds N] [--quick] [--json] [--report]
 // Starts and stops its own server. --report updates docs/performance.json, its table in docs/performance.md and
-// the plot; --quick does a tenth of the work, to try the bench itself.
+// the plot; --quick does a tenth of the work, to try out the bench itself.
 
 const PARTS: Readonly<Record<string, (context: BenchContext) => Promise<PartResult>>> = {
   throughput,

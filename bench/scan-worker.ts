@@ -4,7 +4,7 @@ import { localDisk } from '../src/io/log/disk.js';
 import { readLog } from '../src/io/log/follow.js';
 import { ResultLog } from '../src/io/log/result-log.js';
 
-// Reads a log as `qrun audit` or as the start of `qrun unit` does. usage: scan-worker.js audit|resume LOG
+// Reads a log as `qrun audit` does, or as `qrun unit` does when it starts. usage: scan-worker.js audit|resume LOG
 
 const [how, path = ''] = process.argv.slice(2);
 const startedMs = performance.now();

@@ -8,7 +8,7 @@ import type { BenchContext, PartResult } from './result.js';
 
 const BYTES = 1e9;
 
-/** Reading a log of 1 GB: resume and audit beside tools that read the same lines. */
+/** Reading a log of 1 GB: resume and audit, compared with tools that read the same lines. */
 export async function scan(context: BenchContext): Promise<PartResult> {
   const { directory, rounds, scale, tell } = context;
   const kinds = [

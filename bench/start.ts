@@ -6,7 +6,7 @@ import { measureNode, median, REPOSITORY } from './measure.js';
 import type { BenchContext, PartResult } from './result.js';
 import { makeUnit } from './throughput.js';
 
-/** How long it takes until something happens. */
+/** Measures the time from the start of the process to its end, or to its first record. */
 export async function start(context: BenchContext): Promise<PartResult> {
   const { directory, rounds, tell } = context;
   const { url } = await context.server();
@@ -62,7 +62,7 @@ export async function start(context: BenchContext): Promise<PartResult> {
   };
 }
 
-// Seconds until the log holds something.
+// Returns the seconds until the log is not empty.
 async function firstRecord(log: string, args: readonly string[]): Promise<number> {
   const startedMs = performance.now();
   const child = spawn(process.execPath, [...args, '-q', '--log', log], { stdio: 'ignore' });

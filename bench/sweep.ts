@@ -9,7 +9,7 @@ const UNITS = 220;
 const FILES = 1_368;
 const PLANNED = 11;
 
-/** The size of the predecessor's sweep, 220 units of 1,368 files: planning, and all of it as one unit. */
+/** A sweep of the predecessor's size, 220 units of 1,368 files: planning, and running all of it as one unit. */
 export async function sweep(context: BenchContext): Promise<PartResult> {
   const { directory, scale, tell } = context;
   const { url } = await context.server();
@@ -101,7 +101,7 @@ export async function sweep(context: BenchContext): Promise<PartResult> {
   };
 }
 
-// How long each tenth of the queries took, in milliseconds, by when they started.
+// Returns how long each tenth of the queries took, in milliseconds, in the order in which they started.
 async function tenthsOf(log: string, count: number): Promise<number[]> {
   const marks: number[] = [];
   let seen = 0;

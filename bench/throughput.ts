@@ -19,7 +19,7 @@ interface Peer {
   run(round: number): Promise<Rate>;
 }
 
-/** Small queries at 16 at once on one server: qrun, what it replaces, and what is possible at all. */
+/** Small queries, 16 at once, on one server: qrun, what it replaces, and what is possible at all. */
 export async function throughput(context: BenchContext): Promise<PartResult> {
   const { rounds, tell } = context;
   const peers = await peersOf(context);

@@ -1,5 +1,6 @@
 'use strict';
-// Preloaded into a Node process that is measured: writes what it has used, as getrusage counts it, when it ends.
+// Preloaded into a Node process that is measured. When the process ends, it writes what the process has used, as
+// getrusage counts it.
 const { writeFileSync } = require('node:fs');
 const path = process.env.BENCH_USAGE;
 delete process.env.BENCH_USAGE;

@@ -1,7 +1,7 @@
 // Asks the registry whether advisories are known for the packages of package-lock.json: node scripts/audit-packages.mjs
 //
 // The exit code is 0 when there are none, 1 when there are some, and 2 when the registry could not be asked, for example
-// because a mirror only serves packages. Then nothing is known, which is not the same as nothing found.
+// because a mirror serves only packages. In that case nothing is known, which is not the same as nothing found.
 import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 

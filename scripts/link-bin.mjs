@@ -1,5 +1,5 @@
 // Makes `npx qrun` in a checkout run the checkout: npx looks into node_modules/.bin first, where npm puts only the
-// commands of dependencies. Without the link it installs the checkout into its own cache, and builds it again.
+// commands of dependencies. Without the link, npx installs the checkout into its own cache and builds it again.
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 

@@ -57,7 +57,7 @@ const FILTERS = [
   { id: 'intensity_gt_p50', title: 'a trade intensity above', column: 'intensity', operator: '>' },
 ];
 
-/** The arrays at every lag a pattern needs: `falls` as f, `falls_1` as f1, ... */
+/** Returns the arrays at every lag that a pattern needs: `falls` as f, `falls_1` as f1, ... */
 function laggedArrays(pattern) {
   return Object.entries(pattern.lags).flatMap(([array, lags]) =>
     Array.from({ length: lags + 1 }, (_, lag) => ({
@@ -68,7 +68,7 @@ function laggedArrays(pattern) {
   );
 }
 
-/** The text of one query file. */
+/** Returns the text of one query file. */
 function queryText(pattern, { symbol, thresholdDbps }, filter) {
   const lagged = laggedArrays(pattern);
   const shifts = lagged
@@ -158,7 +158,7 @@ FORMAT TabSeparatedWithNames;
 `;
 }
 
-/** Path beneath sql/, with `/`, to text. */
+/** Returns the texts of all query files by their paths beneath sql/, with `/`. */
 function sampleFiles() {
   const files = new Map();
   for (const pattern of PATTERNS)
@@ -171,7 +171,7 @@ function sampleFiles() {
   return files;
 }
 
-/** Query files that are there, as paths beneath sql/; names that begin with `_` are not queries. */
+/** Returns the existing query files as paths beneath sql/; names that begin with `_` are not queries. */
 function presentFiles() {
   return readdirSync(SQL_DIR, { recursive: true })
     .map(path => path.split(sep).join('/'))

@@ -1,4 +1,4 @@
-// Writes the table of configuration of README.md, between its markers, from the table of the source as compiled to dist:
+// Writes the configuration table of README.md, between its markers, from the table of the source as compiled to dist:
 //
 //   node scripts/readme-config.mjs           writes it
 //   node scripts/readme-config.mjs --check   writes nothing; exits 1 if it differs
@@ -36,7 +36,7 @@ const after = before.replace(
 if (process.argv.includes('--check')) {
   if (after !== before || !after.includes(table)) {
     console.error(
-      'the table of configuration in README.md is not that of the source; node scripts/readme-config.mjs writes it',
+      'the configuration table in README.md does not match the source; node scripts/readme-config.mjs writes it',
     );
     process.exitCode = 1;
   }

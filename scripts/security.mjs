@@ -1,4 +1,4 @@
-// Repeats every attack that once succeeded, against the built command, and prints a line for each.
+// Repeats, against the built command, every attack that once succeeded, and prints a line for each.
 //
 //   node scripts/security.mjs              all of them, about two minutes; needs Linux, root and a build (npm run build)
 //   node scripts/security.mjs --only TEXT  those whose name contains this text
@@ -35,7 +35,7 @@ if (process.env.QRUN_TRIALS_INSIDE !== '1') {
   process.exit(status ?? 2);
 }
 
-// The trials are built from the present sources: they are not part of qrun's build.
+// The trials are built from the current sources: they are not part of qrun's build.
 const home = mkdtempSync(join(tmpdir(), 'qrun-trials-'));
 process.on('exit', () => rmSync(home, { recursive: true, force: true }));
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));

@@ -217,7 +217,7 @@ function makeLogs(root, files) {
   return lines;
 }
 
-// Returns the median of several runs; what adds something can be run only once.
+// Returns the median of several runs; work that adds something can be run only once.
 async function timed(work, runs = 1) {
   const times = [];
   while (times.length < runs) {

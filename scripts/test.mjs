@@ -51,7 +51,7 @@ const PROGRAMS = {
   'systemd-run': 'systemd',
   'dbus-daemon': 'dbus-daemon',
 };
-// Not in Debian: installed by the clients of their own registries, in the versions that are tested.
+// Not in Debian: installed by the clients of their own registries, in the tested versions.
 const PUEUE_VERSION = '4.0.4';
 const MISE_VERSION = '2026.9.15';
 // Where test/services looks for them: where `cargo install` puts programs, and the project's own cache.

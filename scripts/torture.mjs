@@ -11,11 +11,11 @@ const USAGE = `usage: node scripts/torture.mjs [options]
   --fast            the part that npm run test:all includes
   --only NAME,...   only these groups (--list shows them); mutations is one of them
   --mutations       only the mutation check
-  --mutation TEXT   only the mutations whose name holds this text
+  --mutation TEXT   only the mutations whose name contains this text
   --seed N          another choice of moments and places; with --only simulation: replays this seed
   --seeds COUNT     this many simulated histories, from --seed (or 1) on
   --profile NAME    with --seeds: only histories of this kind
-  --minutes N       how long the group fuzz feeds generated cases to the code that reads texts of others (10)
+  --minutes N       how long the group fuzz feeds generated cases to the code that reads foreign input (10)
   --case TEXT       with --only fuzz: repeats the case that a failure names
   --json FILE       the numbers as JSON
   --report FILE     the numbers as Markdown

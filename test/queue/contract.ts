@@ -210,7 +210,7 @@ export function queueContract(
       await queue.setSlots?.(group, 1);
       expect((await tasksOf(group)).filter(({ phase }) => phase === 'running')).toHaveLength(2);
       // Many queues would take 0 as no limit.
-      await expect(queue.setSlots?.(group, 0)).rejects.toThrow('0 is no number of slots');
+      await expect(queue.setSlots?.(group, 0)).rejects.toThrow('0 is not a number of slots');
       mkdirSync(join(root, `go-${made}`));
       await Promise.all(['a', 'b', 'c'].map(one => ended(label(one))));
     });

@@ -31,7 +31,7 @@ export class ToyQueue implements TaskQueue {
   }
 
   async setSlots(name: string, slots: number): Promise<void> {
-    if (slots < 1) throw new Error(`${slots} is no number of slots`);
+    if (slots < 1) throw new Error(`${slots} is not a number of slots`);
     this.#groups.set(name, { name, slots, paused: false });
     this.#startSome();
   }

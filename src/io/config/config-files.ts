@@ -9,10 +9,10 @@ import { distrust } from '../files/owner.js';
 import { readText } from '../files/read-file.js';
 
 /**
- * The content of a `qrun.toml`, or of another file in TOML; `useOf` as in {@link readTomlNumbers}.
+ * Returns the content of a `qrun.toml`, or of another TOML file; `useOf` as in {@link readTomlNumbers}.
  *
- * Errors: QrunError `CONFIG` with line and column when it is not TOML; when it cannot be read, or is no regular file
- * of at most 1 MiB in UTF-8, or `checks` refuse it.
+ * Errors: QrunError `CONFIG`, with line and column when it is not TOML; also when it cannot be read, is not a regular
+ * file of at most 1 MiB in UTF-8, or is refused by `checks`.
  */
 export function readToml(
   path: string,
@@ -34,22 +34,23 @@ export function readToml(
   }
 }
 
-// `007` and `1.` are no numbers of TOML, and the words of other formats no values. What may be a secret is not repeated.
+// `007` and `1.` are not TOML numbers, and the words of other formats are not values. The value is not repeated in the
+// hint, because it may be a secret.
 function quotingHint(line: string): { hint?: string } {
   const key = /^\s*([\w.-]+)\s*=\s*[^\s"'[{#]/.exec(line)?.[1];
   return key === undefined
     ? {}
-    : { hint: `a value that is no number, true, false or date of TOML is written in quotes: ${key} = "..."` };
+    : { hint: `a value that is not a TOML number, true, false or date is written in quotes: ${key} = "..."` };
 }
 
-// The variables that are looked at; the file may be made for other programs as well.
+// The variables that qrun looks at; the file may be meant for other programs as well.
 const OURS = /^(?:CLICKHOUSE|QRUN)_/;
 
 /**
- * The variables of a `.env` file, or none when there is no such file. Nothing is put into the environment.
+ * Returns the variables of a `.env` file; none if the file does not exist. The environment is not changed.
  *
- * Errors: QrunError `CONFIG` when it cannot be read, is no regular file of at most 1 MiB, or UTF-16; when a value of
- * ours is not UTF-8; when `checks` refuse it.
+ * Errors: QrunError `CONFIG` when it cannot be read, is not a regular file of at most 1 MiB, or is UTF-16; when the
+ * value of a variable of qrun's is not UTF-8; when `checks` refuse it.
  */
 export function readDotEnv(path: string, checks: FileChecks = {}): Record<string, string | undefined> {
   return reading(path, () => {
@@ -70,26 +71,26 @@ export function readDotEnv(path: string, checks: FileChecks = {}): Record<string
 }
 
 /**
- * A secret that a file holds, without the line end; of a pipe too, as `<(command)` in a shell makes it. The file was
- * named by whoever starts qrun.
+ * Returns the secret in a file, without the line end. The file may be a pipe, as `<(command)` in a shell makes one. It
+ * must have been named by whoever starts qrun.
  *
- * Errors: QrunError `CONFIG` when it cannot be read, is no text in UTF-8 of one line, longer than 4 KiB, or one that
- * everybody may write to.
+ * Errors: QrunError `CONFIG` when it cannot be read, is not one line of UTF-8 text, is longer than 4 KiB, or may be
+ * written by everybody.
  */
 export function readSecretFile(path: string): string {
   return readSecret(path, {
     pipe: true,
-    // A pipe has nobody but those who hold it, and who made the file is the business of the one who names it.
+    // A pipe is open only to those who hold it. Who made the file does not matter: the user named it.
     refuse: stat => (stat.isFile() && (stat.mode & 0o002) !== 0 ? OPEN_TO_ALL : undefined),
   });
 }
 
 /**
- * A secret that a file holds which a tree has named, without the line end. `path` is the real one: links at its end are
- * not followed.
+ * Returns the secret in a file that a tree has named, without the line end. `path` must be the real path: a link at its
+ * end is not followed.
  *
- * Errors: QrunError `CONFIG` when it cannot be read, is no regular file or of another user, no text in UTF-8 of one
- * line, or longer than 4 KiB.
+ * Errors: QrunError `CONFIG` when it cannot be read, is not a regular file, belongs to another user, may be written by
+ * everybody, is not one line of UTF-8 text, or is longer than 4 KiB.
  */
 export function readSecretOfTree(path: string): string {
   return readSecret(path, { follow: false, refuse: distrust });
@@ -98,12 +99,12 @@ export function readSecretOfTree(path: string): string {
 const OPEN_TO_ALL =
   'every user of this machine may write to it, and so decide what is sent as the password: chmod o-w, or keep it on a disk that has modes';
 
-// A key, an environment or a configuration has several lines; a password that qrun can send has one.
+// A private key, a .env file or a configuration has several lines; a password that qrun can send has one.
 function readSecret(path: string, checks: FileChecks): string {
   return reading(path, () => {
     const secret = textOfSecret(path, checks).replace(/\r?\n$/, '');
     if (!/[\r\n]/.test(secret)) return secret;
-    throw new FileRefused('it has more than one line, and a password file holds the password alone');
+    throw new FileRefused('it has more than one line; a password file holds only the password');
   });
 }
 
@@ -112,7 +113,7 @@ function textOfSecret(path: string, checks: FileChecks): string {
     return readText(path, 'password', checks);
   } catch (error) {
     if (!NO_SUCH_NAME.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    // Whoever gives the password itself in place of its file does not want to read it in a log.
+    // A user who gives the password itself instead of its file does not want it in a log.
     throw new QrunError('CONFIG', `there is no such password file in ${dirname(path)}`, {
       hint: 'its name is not repeated here, because it may be the password itself; password_file takes the name of a file',
     });

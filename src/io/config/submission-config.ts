@@ -9,40 +9,40 @@ import { realOf } from '../files/paths.js';
 import { readState } from '../files/read-file.js';
 import { makeDirectories, writeFileAtomic } from '../files/write-file.js';
 
-/** What was decided about the connection when a submission was made, so that its tasks need not decide again. */
+/** What was decided about the connection when a submission was made, so that its tasks need not decide it again. */
 export interface Decision {
-  /** Who gave the values that are there: `url`, `password_file`, `ca_file`. */
+  /** Who gave those of `url`, `password_file` and `ca_file` that have a value. */
   readonly givers: Readonly<Record<string, Giver>>;
   /** Whether the tree was trusted then. */
   readonly trusted: boolean;
 }
 
-/** The configuration that the tasks of one submission share: what stood in qrun.toml, environment and flags then. */
+/** The configuration that the tasks of one submission share: what qrun.toml, environment and flags said then. */
 export interface SubmissionConfig {
   readonly file: string;
   readonly root: string;
-  /** As a qrun.toml could hold it; paths are absolute, and no secret is in it. */
+  /** In the form of a qrun.toml, with absolute paths and without secrets. */
   readonly values: Readonly<Record<string, unknown>>;
-  /** Ids of the units that the submission was about: what its audit judges, whatever is there then. */
+  /** Ids of the units that were submitted. The audit judges these, whatever exists by then. */
   readonly units: readonly string[];
-  /** In which the embedded engine works; undefined where none was noted. */
+  /** The time zone of the embedded engine; `undefined` if none was noted. */
   readonly timeZone?: string;
-  /** Only where the command line proves that this very file is what a submission wrote: a tree could bring one along. */
+  /** Set only if the command line proves that a submission wrote this very file: a tree could contain a fake one. */
   readonly made?: Decision;
 }
 
-/** A file of a submission, and what proves that it is this very one. */
+/** A file of a submission, and the proof that it is this very file. */
 export interface WrittenConfig {
   readonly path: string;
-  /** SHA-256 of the content, in hex: for the command lines of the tasks, which are not in the tree. */
+  /** SHA-256 of the content, in hex. It goes into the command lines of the tasks, which are not in the tree. */
   readonly digest: string;
 }
 
 const VERSION = 1;
 
 /**
- * Writes the configuration of a submission into `<root>/.qrun/jobs`, under a name made of its content: what is
- * changed or submitted later never changes a task that is queued.
+ * Writes the configuration of a submission into `<root>/.qrun/jobs`, under a name derived from its content: later
+ * changes and submissions never affect a queued task.
  *
  * Errors: QrunError `WRITE_FAILED`.
  */
@@ -64,11 +64,11 @@ export async function writeSubmission(
 }
 
 /**
- * Reads what {@link writeSubmission} wrote. Without `digest`, the one that it gave, nothing in the file counts as decided
- * by the user: it is taken for a file of the tree in which it lies.
+ * Reads what {@link writeSubmission} wrote. `digest` is the one that it returned. Without it, nothing in the file
+ * counts as decided by the user: the file is treated as part of the tree that it is in.
  *
- * Errors: QrunError `CONFIG`, also for a file of another user, one that is not what the digest says, and one that lies
- * somewhere else than it says, because it would decide over the `.env` of another tree.
+ * Errors: QrunError `CONFIG`, also for a file of another user, for one that does not match `digest`, and, without
+ * `digest`, for one that is not in the tree it names, because it would decide about the `.env` of another tree.
  */
 export function readSubmission(file: string, digest?: string): SubmissionConfig {
   let text: string;
@@ -88,7 +88,7 @@ export function readSubmission(file: string, digest?: string): SubmissionConfig 
     throw unusable(`${file} is not the configuration of a submission that this qrun knows`);
   }
   if (digest === undefined && dirname(realOf(file)) !== realOf(directoryOf(root))) {
-    throw unusable(`${file} is the configuration of a submission of ${root}, and does not lie there`);
+    throw unusable(`${file} is the configuration of a submission of ${root}, but does not lie there`);
   }
   return {
     file,

@@ -10,27 +10,27 @@ import { isBeneath, realOf } from '../files/paths.js';
 import { readState } from '../files/read-file.js';
 import { writeFileAtomic } from '../files/write-file.js';
 
-/** That a user trusts a tree, as it was then. */
+/** A note that a user trusts a tree, as it was at that time. */
 export interface TrustRecord {
   /** Its real path. */
   readonly root: string;
-  /** As `trustDigest` of core/trust.ts makes it. */
+  /** The digest that `trustDigest` returns. */
   readonly digest: string;
   /** ISO 8601, UTC. */
   readonly trusted_at: string;
-  /** What was trusted, as it may be shown; `digest` alone decides. */
+  /** What was trusted, in a form that may be shown; `digest` alone decides. */
   readonly settings: TreeSettings;
 }
 
 const VERSION = 1;
 
 /**
- * What the user of this process trusts: a file for each root in `qrun/trust` of his directory for state
- * (`$XDG_STATE_HOME`, else `~/.local/state`), mode 0700, files 0600. Each is replaced as a whole, so that any number of
- * processes may read and write at once. Nothing is believed that somebody else could have written: a directory or file
- * of another user, or one that others may write to, and nothing that lies in the very tree it is about.
+ * What the user of this process trusts: one file for each root, in `qrun/trust` of the user's state directory
+ * (`$XDG_STATE_HOME`, otherwise `~/.local/state`). Directories have mode 0700, files 0600. Each file is replaced as a
+ * whole, so that any number of processes may read and write at once. Nothing is believed that somebody else could have
+ * written: a directory or file of another user, one that others may write to, or one in the very tree it is about.
  *
- * `env` is the environment of the process: what a tree says (.env) never comes into it.
+ * `env` is the environment of the process, without anything that a tree says (.env).
  */
 export class TrustStore {
   readonly directory: string;
@@ -39,14 +39,14 @@ export class TrustStore {
     this.directory = join(stateDirectory(env), 'qrun', 'trust');
   }
 
-  /** What is remembered of a root (its real path), or `undefined`: also where it cannot be read or believed. */
+  /** What is remembered about a root (its real path); `undefined` if nothing, or if it cannot be read or believed. */
   find(root: string): TrustRecord | undefined {
     if (this.problem(root) !== undefined) return undefined;
     const record = readRecord(this.#pathOf(root));
     return record?.root === root ? record : undefined;
   }
 
-  /** Everything that is remembered, by root. Errors: QrunError `CONFIG` where it cannot be believed. */
+  /** Everything that is remembered, sorted by root. Errors: QrunError `CONFIG` when it cannot be read or believed. */
   list(): TrustRecord[] {
     this.#refuse(undefined);
     let names: string[];
@@ -63,7 +63,7 @@ export class TrustStore {
       .sort((a, b) => (a.root < b.root ? -1 : 1));
   }
 
-  /** Remembers a record durably, in place of an older one. Errors: QrunError `CONFIG`. */
+  /** Remembers a record durably, and replaces an older one. Errors: QrunError `CONFIG`. */
   async remember(record: TrustRecord): Promise<void> {
     try {
       this.#refuse(record.root);
@@ -80,7 +80,7 @@ export class TrustStore {
     }
   }
 
-  /** Forgets a root; gives whether it was remembered. Errors: QrunError `CONFIG`. */
+  /** Forgets a root; returns whether it was remembered. Errors: QrunError `CONFIG`. */
   forget(root: string): boolean {
     try {
       unlinkSync(this.#pathOf(root));
@@ -93,13 +93,13 @@ export class TrustStore {
     }
   }
 
-  /** Why nothing that stands here is believed about a root, or about any; `undefined` where it is. */
+  /** Why nothing in the store is believed about this root (without one: about any); `undefined` if it is believed. */
   problem(root: string | undefined): string | undefined {
     const real = realOf(this.directory);
     if (root !== undefined && isBeneath(real, root)) {
       return `${this.directory} lies in the tree itself, which must not say what is trusted`;
     }
-    // Who may write to one of them could put another directory into its place.
+    // Whoever may write to one of these directories could replace the one below it.
     for (let at = real, depth = 0; depth < 3; at = dirname(at), depth += 1) {
       let why: string | undefined;
       try {
@@ -120,19 +120,19 @@ export class TrustStore {
     });
   }
 
-  // The name says nothing by itself: the root stands in the file.
+  // The file name alone does not tell the root; the file does.
   #pathOf(root: string): string {
     return join(this.directory, `${createHash('sha256').update(root).digest('hex').slice(0, 32)}.json`);
   }
 }
 
 function stateDirectory({ XDG_STATE_HOME: state, HOME: home }: Readonly<Record<string, string | undefined>>) {
-  // A relative one is to be ignored (XDG Base Directory Specification): it would lie where qrun is started.
+  // A relative path must be ignored (XDG Base Directory Specification): it would depend on where qrun is started.
   if (state !== undefined && isAbsolute(state)) return state;
   return join(home !== undefined && isAbsolute(home) ? home : homeOf(), '.local', 'state');
 }
 
-// Of a user that the system does not know, as in some containers, nothing is remembered.
+// For a user that the system does not know, as in some containers, nothing is remembered.
 function homeOf(): string {
   try {
     return homedir();
@@ -147,7 +147,7 @@ function makePrivate(path: string): void {
   try {
     mkdirSync(path, 0o700);
   } catch (error) {
-    // Another process was quicker.
+    // Another process was faster.
     if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
   }
 }
@@ -166,7 +166,7 @@ function readRecord(path: string): TrustRecord | undefined {
       return undefined;
     return { root, digest, trusted_at: at, settings };
   } catch {
-    // It is not there, or is none: nothing is trusted by it.
+    // There is no file, or it is not a record: it makes nothing trusted.
     return undefined;
   }
 }

@@ -6,16 +6,16 @@ export interface CgroupPlace {
   readonly version: 1 | 2;
   /** The mounted file system of the controller. */
   readonly mount: string;
-  /** The group of the process in it: `mount` itself, or beneath. */
+  /** The group of the process: `mount` itself, or a directory beneath it. */
   readonly directory: string;
 }
 
 /**
- * Where a process stands in the hierarchy of a controller; `undefined` where there is none. A controller is in
- * version 1 on a machine that mounts it so, also beside version 2 (the "hybrid" layout of systemd).
+ * Returns where a process is in the hierarchy of a controller; `undefined` if there is none. A controller uses version
+ * 1 on a machine that mounts it that way, also beside version 2 (the "hybrid" layout of systemd).
  *
- * `membership` is the text of `/proc/<pid>/cgroup`, `mounts` that of `/proc/self/mountinfo` (proc(5),
- * cgroups(7)). Paths are as `mounts` has them.
+ * `membership` is the content of `/proc/<pid>/cgroup`, `mounts` that of `/proc/self/mountinfo` (proc(5), cgroups(7)).
+ * Returned paths are as in `mounts`.
  */
 export function cgroupPlace(
   controller: 'memory' | 'cpu',
@@ -47,7 +47,7 @@ function findMount(mounts: string, type: string, fits: (options: readonly string
     const [mountedType, , options = ''] = after.split(' ');
     if (mountedType !== type || !fits(options.split(','))) continue;
     return {
-      // A container may see its own group as the root of the mount, under its name in the host's hierarchy.
+      // In a container the root of the mount may be its own group, under its name in the host's hierarchy.
       holding: (path: string) => {
         const inside = root === '/' || !path.startsWith(root) ? path : path.slice(root.length);
         return { mount, directory: posix.join(mount, inside) };
@@ -63,17 +63,17 @@ function unescapeOctal(text: string): string {
   );
 }
 
-/** The memory limit that is set on a group itself, in bytes; `undefined` without one. `root` is for tests. */
+/** The memory limit that is set on the group itself, in bytes; `undefined` if it has none. `root` is for tests. */
 export function memoryLimit({ version, directory }: CgroupPlace, root = '/'): number | undefined {
   const text = readText(join(root, directory, version === 2 ? 'memory.max' : 'memory.limit_in_bytes'));
   const bytes = Number(text?.trim() || Number.NaN);
-  // Version 1 says "no limit" with the largest number of pages, about 2^63.
+  // Version 1 expresses "no limit" as the largest number of pages, about 2^63 bytes.
   return Number.isFinite(bytes) && bytes < 2 ** 62 ? bytes : undefined;
 }
 
 /**
- * Whether the kernel has killed a process because the memory of this group was at its limit; `undefined` when the
- * group is gone. Kills for want of memory on the whole machine do not count.
+ * Whether the kernel has killed a process because this group was at its memory limit; `undefined` if the group is gone.
+ * Kills because the whole machine was out of memory do not count.
  */
 export function killedAtLimit({ version, directory }: CgroupPlace): boolean | undefined {
   const kills = readText(join(directory, version === 2 ? 'memory.events' : 'memory.oom_control'));

@@ -1,34 +1,34 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { COMMAND_ID, newCommandId, ProcessTree } from './process-tree.js';
 
-/** Where a child reads and writes; a number is a descriptor that it inherits. */
+/** What a child reads from and writes to; a number is a descriptor that it inherits. */
 export type Stdio = readonly ('ignore' | 'inherit' | 'pipe' | number)[];
 
 /** How a child is started. */
 export interface ChildOptions {
-  /** The whole environment; without it that of this process. */
+  /** The whole environment; the default is that of this process. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   readonly cwd?: string | undefined;
   readonly stdio: Stdio;
-  /** A descriptor that it inherits besides, so that what it locks stays locked until all of the child has ended. */
+  /** A further descriptor that it inherits, so that the file stays locked until all of the child has ended. */
   readonly held?: number | undefined;
 }
 
 /** How a child ended. */
 export interface ChildEnd {
-  /** `null` when a signal ended it; 127 and 126 when it could not be started (not found, not allowed), as in a shell. */
+  /** `null` if a signal ended it; 127 or 126 if it could not be started (not found, not allowed), as in a shell. */
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** The code of the system where it could not be started. */
+  /** The code of the system if it could not be started. */
   readonly startError: string | undefined;
 }
 
 /**
- * Starts a command of the user's in the process group of this process; `ended` resolves when it has ended, and never
- * rejects. It goes on when this process is killed.
+ * Starts a command of the user in the process group of this process. `ended` resolves when the command has ended, and
+ * never rejects. The command goes on if this process is killed.
  *
- * Programs whose output is read are run by execa (`runProgram`). It would not do here: it takes a signal that could not
- * be sent for the end of the command, waits for all pipes to close, and takes 25 ms to load, in each job of a sweep.
+ * Programs whose output is read are run by execa (`runProgram`). It does not fit here: it takes a signal that could not
+ * be sent for the end of the command, waits for all pipes to close, and takes 25 ms to load, in every job of a sweep.
  */
 export function startChild(
   command: string,
@@ -42,7 +42,7 @@ export function startChild(
   });
   const ended = new Promise<ChildEnd>(resolve => {
     child.once('error', (error: NodeJS.ErrnoException) => {
-      // Also emitted when a signal could not be sent, to a command that lives.
+      // Also emitted when a signal could not be sent to a command that is running.
       if (child.pid !== undefined) return;
       const exitCode = error.code === 'ENOENT' ? 127 : 126;
       resolve({ exitCode, signal: null, startError: error.code ?? error.message });
@@ -58,18 +58,18 @@ export interface ShellOptions extends Pick<ChildOptions, 'held'> {
   /** The whole environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
-  /** How long the command may take to end when it is asked to; five seconds without it. */
+  /** How long the command may take to end when it is asked to; the default is five seconds. */
   readonly graceMs?: number;
 }
 
-// docker stop and most supervisors give 10 s for all.
+// docker stop and most supervisors allow 10 s for everything.
 const GRACE_MS = 5_000;
 
 /**
- * Runs a command line of the user's with `sh -c`, without input and with the output of this process. When `signal` is
- * aborted, the shell and all that it started get SIGTERM, what is left of them after `graceMs` SIGKILL, and it resolves
- * when none of them lives any more. A command in the background of one that ended by itself goes on. Rejects only with
- * the reason of a signal that is aborted already.
+ * Runs a command line of the user with `sh -c`, without input and with the output of this process; resolves with how it
+ * ended. When `signal` is aborted, the shell and all that it started get SIGTERM, and SIGKILL after `graceMs`; it then
+ * resolves when none of them is alive any more. If the shell ends by itself, its background commands go on. Rejects
+ * only if `signal` is aborted already, with its reason.
  */
 export async function runShell(
   command: string,

@@ -3,18 +3,19 @@ import { platform } from 'node:os';
 import { shortageCode } from '../../core/engines/shortage.js';
 
 /**
- * How many file descriptors this process may have and has; `undefined` where the system does not tell, or sets no
- * limit. Node raises the limit to the hard one when it starts, so this is what counts. Takes 0.1 ms on Linux.
+ * Returns how many file descriptors this process may open and has open; `undefined` if the system does not tell, or
+ * sets no limit. Node raises the soft limit to the hard one when it starts, so this limit is the one that counts. Takes
+ * 0.1 ms on Linux.
  */
 export function countDescriptors(): { readonly limit: number; readonly open: number } | undefined {
   try {
     const limit = platform() === 'linux' ? limitOfLinux() : limitOfReport();
     if (limit === undefined) return undefined;
-    // Less the one that reads the directory.
+    // Without the one that reads the directory.
     const open = readdirSync(platform() === 'linux' ? '/proc/self/fd' : '/dev/fd').length - 1;
     return { limit, open };
   } catch (error) {
-    // There is not even one to count with.
+    // Not even one descriptor is left to count with.
     return shortageCode(error) === 'EMFILE' ? { limit: 0, open: 0 } : undefined;
   }
 }

@@ -4,41 +4,41 @@ import { join, posix } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CgroupPlace, cgroupPlace, memoryLimit } from './cgroup.js';
 
-/** A machine at one moment, with the limits that control groups set for this process. */
+/** The state of a machine at one moment, with the limits that control groups set for this process. */
 export interface HostFacts {
-  /** Cores that may be used: those of {@link coresOnline}, or fewer by a quota; may be a fraction. */
+  /** Cores that may be used: {@link coresOnline}, or fewer because of a quota; may be a fraction. */
   readonly cores: number;
   /** Cores on which the system lets this process run. */
   readonly coresOnline: number;
-  /** CPU time a second that the control group may use; `undefined` without a quota. */
+  /** CPU seconds per second that the control group may use; `undefined` without a quota. */
   readonly coresQuota: number | undefined;
-  /** The machine's, or less by a control group. */
+  /** The memory of the machine, or less if a control group limits it. */
   readonly memoryBytes: number;
   readonly machineMemoryBytes: number;
   /** The lowest limit of the control groups above this process; `undefined` without one. */
   readonly memoryLimitBytes: number | undefined;
-  /** What can be had without swapping: the least of the machine and of each limit. */
+  /** Memory available without swapping: the minimum over the machine and every limit. */
   readonly memoryAvailableBytes: number;
-  /** 0 to 100: what is not available, on the machine or within a limit, whichever is more. */
+  /** 0 to 100: the share that is not available, on the machine or within a limit, whichever is more. */
   readonly memoryPercent: number;
   readonly swapBytes: number | undefined;
   readonly swapUsedBytes: number | undefined;
   readonly load1: number;
-  /** 0 to 100, over {@link windowMs}: of the machine, or of the group within its quota, whichever is more. */
+  /** 0 to 100, over {@link windowMs}: the share of the machine, or of the group's quota, whichever is more. */
   readonly cpuPercent: number;
-  /** Pages, over {@link windowMs}; `undefined` where the system does not tell. */
+  /** Pages swapped over {@link windowMs}; `undefined` if the system does not tell. */
   readonly swapPages: { readonly in: number; readonly out: number } | undefined;
   /** Time over which CPU and swap were measured, milliseconds. */
   readonly windowMs: number;
-  /** Files that a process may open: the soft limit; `undefined` where it is unlimited or not known. */
+  /** The soft limit of open files for a process; `undefined` if it is unlimited or unknown. */
   readonly openFiles: number | undefined;
-  /** What this system does not tell, in words. */
+  /** Descriptions of what this system does not tell. */
   readonly unknown: readonly string[];
 }
 
-/** Where and how a machine is read; all of it is for tests. */
+/** Where and how the facts of a machine are read; all of it is for tests. */
 export interface HostOptions {
-  /** Where /proc and the mounts of control groups lie. */
+  /** The directory with /proc and the mounts of control groups. */
   readonly root?: string;
   /** Cores on which this process may run. */
   readonly coresOnline?: number;
@@ -50,9 +50,9 @@ export interface HostOptions {
 const FIRST_WINDOW_MS = 500;
 
 /**
- * Reads the machine. CPU and swap are measured from one reading to the next; the first reading takes half a second
- * for it. On Linux everything comes from /proc and control groups (version 2, 1 or both); elsewhere (macOS) from
- * Node, and what Node does not tell is named.
+ * Reads the state of the machine. CPU and swap are measured from one reading to the next; the first reading takes half
+ * a second to measure them. On Linux everything comes from /proc and control groups (version 2, 1 or both). Elsewhere
+ * (macOS) it comes from Node, and `unknown` names what Node does not tell.
  */
 export class HostMeter {
   readonly #root: string;
@@ -68,7 +68,7 @@ export class HostMeter {
     this.#delay = options.delay ?? ((ms, signal) => delay(ms, undefined, signal ? { signal } : {}));
   }
 
-  /** The machine now. Rejects only when `signal` aborts the wait of the first reading. */
+  /** The state of the machine now. Rejects only if `signal` aborts the wait of the first reading. */
   async read(signal?: AbortSignal): Promise<HostFacts> {
     const groups = this.#groups();
     let before = this.#last;
@@ -153,13 +153,13 @@ export class HostMeter {
       return value === undefined ? undefined : Number(value) * 1024;
     };
     const machine = kilobytes('MemTotal') ?? totalmem();
-    // Without caches that could be given up, where only Node tells.
+    // Memory in caches that could be freed is not included if the number comes from Node.
     const free = kilobytes('MemAvailable') ?? freemem();
     if (info === undefined) unknown.push('memory that caches would give up (counted as used)', 'swap');
     const swapBytes = kilobytes('SwapTotal');
     const swapFree = kilobytes('SwapFree');
     const limits = group === undefined ? [] : limitsAbove(this.#root, group);
-    // A limit above the machine's memory is none.
+    // A limit above the machine's memory does not count.
     const real = limits.filter(({ limitBytes }) => limitBytes < machine);
     return {
       memoryBytes: Math.min(machine, ...real.map(({ limitBytes }) => limitBytes)),
@@ -178,14 +178,14 @@ export class HostMeter {
 
 interface Counters {
   readonly atMs: number;
-  /** In ticks of the kernel, or milliseconds where Node tells. */
+  /** In ticks of the kernel, or in milliseconds if it comes from Node. */
   readonly busy: number;
   readonly total: number;
   readonly groupMs: number | undefined;
   readonly swap: { readonly in: number; readonly out: number } | undefined;
 }
 
-// proc(5): user nice system idle iowait irq softirq steal; guests are in user already.
+// proc(5): user nice system idle iowait irq softirq steal; guest time is included in user already.
 function cpuTimes(stat: string | undefined): { busy: number; total: number } {
   const line = /^cpu +(.*)$/m.exec(stat ?? '')?.[1];
   if (line === undefined) {
@@ -214,7 +214,7 @@ function openFilesLimit(limits: string | undefined): number | 'unknown' | 'unlim
   return soft === 'unlimited' ? 'unlimited' : Number(soft);
 }
 
-/** The group and those above it, up to the mount. */
+/** Returns the group and those above it, up to the mount. */
 function levels({ mount, directory }: CgroupPlace): string[] {
   const result = [directory];
   let at = directory;
@@ -233,7 +233,7 @@ function limitsAbove(root: string, place: CgroupPlace): { limitBytes: number; fr
     const at = (name: string) => readText(join(root, directory, name)) ?? '';
     const used = Number(at(place.version === 2 ? 'memory.current' : 'memory.usage_in_bytes'));
     const name = place.version === 2 ? 'inactive_file' : 'total_inactive_file';
-    // Cached files that nothing has used for a while go before anything is killed.
+    // Cached files that have not been used for a while are dropped before anything is killed.
     const cached = Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(at('memory.stat'))?.[1] ?? 0);
     return [{ limitBytes, freeBytes: Math.max(0, limitBytes - Math.max(0, used - cached)) }];
   });
@@ -252,7 +252,7 @@ function cpuQuota(root: string, place: CgroupPlace): number | undefined {
   return quotas.length === 0 ? undefined : Math.min(...quotas);
 }
 
-// CPU time of a group, milliseconds. In version 1 another controller has it, which is most often mounted beside.
+// CPU time of a group, in milliseconds. In version 1 another controller has it, usually mounted beside this one.
 function groupCpuMs(root: string, { version, directory, mount }: CgroupPlace): number | undefined {
   if (version === 2) {
     const usage = /^usage_usec (\d+)$/m.exec(readText(join(root, directory, 'cpu.stat')) ?? '')?.[1];

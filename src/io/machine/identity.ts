@@ -12,7 +12,7 @@ export function whoAndWhere(): { user: string; host: string } {
   return { user, host: hostname() };
 }
 
-/** Returns what a run notes of the process that it is in. */
+/** Returns what a run notes about its process. */
 export function thisProcess() {
   return { ...whoAndWhere(), pid: process.pid, qrun: version(), node: process.versions.node };
 }

@@ -4,27 +4,27 @@ import { platform } from 'node:os';
 export interface Libc {
   /** flock(2); -1 on failure, with `errno`. */
   flock(fd: number, operation: number): number;
-  /** That of the last call that failed. */
+  /** The errno of the last call that failed. */
   errno(): number;
-  /** _exit(2): ends the process at once, whatever its threads wait for, and runs nothing of it any more. */
+  /** _exit(2): ends the process at once, whatever its threads wait for; no more of its code runs. */
   exit(code: number): void;
-  /** Gives a signal back its default action. */
+  /** Restores the default action of a signal. */
   defaultSignal(signal: number): void;
 }
 
-// A pointer in the type of signal(2); this one is the number 0 everywhere.
+// A pointer by the type of signal(2), but the number 0 everywhere.
 const SIG_DFL = 0;
 
 let loading: Promise<Libc | undefined> | undefined;
 let loaded: Libc | undefined;
 
-/** The C library, loaded once; `undefined` where koffi has no binary for this platform. */
+/** The C library, loaded once; `undefined` if koffi has no binary for this platform. */
 export function loadLibc(): Promise<Libc | undefined> {
   loading ??= load();
   return loading;
 }
 
-/** The C library if it was loaded before. */
+/** The C library, if it has been loaded. */
 export function loadedLibc(): Libc | undefined {
   return loaded;
 }
@@ -47,7 +47,7 @@ async function load(): Promise<Libc | undefined> {
       if (loaded !== undefined) return loaded;
     }
   } catch {
-    // No prebuilt binary: whoever asked has another way.
+    // No prebuilt binary: the caller has another way.
   }
   return undefined;
 }

@@ -5,43 +5,43 @@ import { platform } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { plainEnvironment } from './plain-environment.js';
 
-/** A process by more than its number, which is given to others later. */
+/** A process, identified by more than its number, which is reused later. */
 interface Listed {
   readonly pid: number;
   readonly parent: number;
   readonly session: number;
-  /** When it was started, in the system's own words. */
+  /** When it was started, in the system's own format. */
   readonly started: string;
 }
 
-// Between two looks at what still lives. One takes a few milliseconds, and happens only while something is stopped.
+// Time between two looks at what is still alive. A look takes a few milliseconds, and only happens during a stop.
 const LOOK_EVERY_MS = 30;
-// What a process that was killed may take to end: more only where the kernel waits for a dead disk.
+// How long a killed process may take to end. It takes longer only if the kernel waits for a dead disk.
 const KILLED_MS = 5_000;
-// A process may start others while it is looked at; each look finds those.
+// A process may start others during a look; the next look finds those.
 const MAX_LOOKS = 8;
 
-/** The variable that marks the processes of one command; its value is different for each. */
+/** The variable that marks the processes of a command; each command has its own value. */
 export const COMMAND_ID = 'QRUN_COMMAND_ID';
 
-/** A value of {@link COMMAND_ID} for one command. */
+/** Returns a new value of {@link COMMAND_ID}, for one command. */
 export function newCommandId(): string {
   return randomBytes(12).toString('hex');
 }
 
 /**
- * A child and all that it started, to be signalled and waited for as one: to signal a shell alone leaves running what
- * the shell waits for. They stay in the process group of this process, so that Ctrl-C, a pause and a kill of the group
- * reach them as well.
+ * A child and all that it started, to be signalled and waited for as one: a signal to a shell alone would leave running
+ * what the shell waits for. They stay in the process group of this process, so that Ctrl-C, a pause and a kill of the
+ * group reach them too.
  *
- * They are found by their parents and, on Linux, by the variable {@link COMMAND_ID} that the child was started with,
- * which they inherit: that finds those whose parents have ended. A process that has left for a session of its own and
- * whose parents have ended is a daemon, and is left alone.
+ * They are found by their parents and, on Linux, by the variable {@link COMMAND_ID}, which they inherit from the child:
+ * it finds those whose parents have ended. A process in a session of its own whose parents have ended is a daemon, and
+ * is left alone.
  */
 export class ProcessTree {
   readonly #child: Pick<ChildProcess, 'pid' | 'exitCode' | 'signalCode'>;
   readonly #mark: string | undefined;
-  /** Of those that belong to it and lived at the last look: when each was started. */
+  /** The processes that belonged to it and were alive at the last look, with the time at which each was started. */
   #living = new Map<number, string>();
 
   constructor(child: Pick<ChildProcess, 'pid' | 'exitCode' | 'signalCode'>, commandId?: string) {
@@ -49,12 +49,12 @@ export class ProcessTree {
     this.#mark = commandId === undefined ? undefined : `${COMMAND_ID}=${commandId}`;
   }
 
-  /** Looks at what belongs to it now, so that it is known when its parents have ended. */
+  /** Notes which processes belong to it now, so that they are still known when their parents have ended. */
   remember(): void {
     this.#look();
   }
 
-  /** Sends a signal to all that live. One that has just ended, or belongs to another user, is no error. */
+  /** Sends a signal to all that are alive. One that has just ended, or belongs to another user, is not an error. */
   signal(name: NodeJS.Signals): void {
     const told = new Set<number>();
     for (let look = 0; look < MAX_LOOKS; look += 1) {
@@ -67,7 +67,10 @@ export class ProcessTree {
     }
   }
 
-  /** Resolves when none of them lives; after `graceMs` they get SIGKILL. */
+  /**
+   * Resolves when none of them is alive. After `graceMs` they get SIGKILL; {@link KILLED_MS} after that it resolves in
+   * any case.
+   */
   async ended(graceMs: number): Promise<void> {
     const killAt = performance.now() + graceMs;
     while (this.#look().length > 0) {
@@ -78,7 +81,7 @@ export class ProcessTree {
     }
   }
 
-  /** Asks all of them to end, and resolves when none lives any more; see {@link ended}. */
+  /** Sends all of them a signal to end, and resolves when none is alive any more; see {@link ended}. */
   async stop(name: NodeJS.Signals, graceMs: number): Promise<void> {
     this.signal(name);
     await this.ended(graceMs);
@@ -95,12 +98,12 @@ export class ProcessTree {
     }
     const { pid: root = 0, exitCode, signalCode } = this.#child;
     const first = processes.get(root);
-    // Its number is its own until this process has been told of its end.
+    // Its number cannot be reused before this process has been notified of its end.
     if (first !== undefined && exitCode === null && signalCode === null) take(first);
     for (const one of processes.values()) {
       if (one.session === own && !living.has(one.pid) && this.#isMarked(one.pid)) take(one);
     }
-    // Children come after their parents only by chance, so that it is gone through until nothing is new.
+    // The list need not have children after their parents, so it is gone through until nothing new is found.
     for (let before = -1; before !== living.size; ) {
       before = living.size;
       for (const one of processes.values()) {
@@ -117,7 +120,7 @@ export class ProcessTree {
     try {
       return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(`\0${this.#mark}\0`);
     } catch {
-      // Another user's, or gone.
+      // It belongs to another user, or is gone.
       return false;
     }
   }
@@ -127,11 +130,11 @@ function send(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch {
-    // It has ended, or is not ours to signal.
+    // It has ended, or may not be signalled.
   }
 }
 
-/** All processes that live, by their number; those that have ended and were not waited for do not. */
+/** Returns all live processes by their number, without zombies. */
 function listProcesses(): Map<number, Listed> {
   const lines = platform() === 'linux' ? fromProc() : fromPs();
   return new Map(lines.map(one => [one.pid, one]));
@@ -141,11 +144,11 @@ function fromProc(): Listed[] {
   return readdirSync('/proc').flatMap(name => {
     if (!/^\d+$/.test(name)) return [];
     try {
-      // The name of the program comes first, in parentheses, and may hold anything.
+      // The name of the program is in parentheses before these fields, and may contain anything.
       const stat = readFileSync(`/proc/${name}/stat`, 'latin1');
       const [state, parent, , session, ...more] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
       if (state === 'Z' || state === 'X') return [];
-      // The 22nd field of proc(5), of which six are before these.
+      // The 22nd field of proc(5); six come before `more`.
       const started = more[15] ?? '';
       return [{ pid: Number(name), parent: Number(parent), session: Number(session), started }];
     } catch {

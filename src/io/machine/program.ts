@@ -4,10 +4,10 @@ import { ProcessTree } from './process-tree.js';
 
 /** How a program is run. */
 export interface ProgramOptions {
-  /** The whole environment; without it the little of this process that any program needs. */
+  /** The whole environment; the default is the part of this process's environment that any program needs. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   readonly cwd?: string;
-  /** A descriptor that it inherits as its input; without one it reads nothing. */
+  /** A descriptor that it inherits as its stdin; by default its stdin is empty. */
   readonly stdin?: number;
   /** It is killed after this time. */
   readonly timeoutMs?: number;
@@ -19,28 +19,28 @@ export interface ProgramEnd {
   readonly ok: boolean;
   readonly stdout: string;
   readonly stderr: string;
-  /** `undefined` when it never started or a signal ended it. */
+  /** `undefined` if it never started, or a signal ended it. */
   readonly exitCode: number | undefined;
   readonly killedBy: string | undefined;
-  /** The code of the system where it could not be started: `ENOENT`, `EACCES`. */
+  /** The code of the system if it could not be started: `ENOENT`, `EACCES`. */
   readonly startError: string | undefined;
   readonly timedOut: boolean;
   /** One line about a failure, without the program's own output. */
   readonly message: string;
 }
 
-// What a queue prints of 5,000 tasks with whole environments has 28 MB.
+// A queue prints 28 MB for 5,000 tasks with whole environments.
 const MAX_OUTPUT_BYTES = 512 * 1024 * 1024;
 // The longest that a timer takes.
 const NO_LIMIT_MS = 2 ** 31 - 1;
 
-// Programs that are asked to end do so at once; docker stop and most supervisors give 10 s for all.
+// A program that is asked to end does so at once. docker stop and most supervisors allow 10 s for everything.
 const GRACE_MS = 5_000;
 
 /**
- * Runs a program to its end and resolves with how it ended; a failure rejects only when `signal` was aborted, with
- * its reason. What it started is stopped with it, so that nothing of it lives on, or holds its output open, after the
- * limit or an abort. The program is killed when this process ends.
+ * Runs a program to its end and resolves with how it ended, also if it failed. Rejects only if `signal` was aborted,
+ * with its reason. After the time limit or an abort, what the program started is stopped with it, so that nothing lives
+ * on or holds its output open. The program is killed when this process ends.
  */
 export async function runProgram(
   program: string,

@@ -13,52 +13,52 @@ import { type ProgramEnd, runProgram } from './program.js';
 export interface CappedCommand extends Omit<ChildOptions, 'stdio'> {
   readonly command: string;
   readonly args: readonly string[];
-  /** Of the command and everything it starts, without swap. */
+  /** The cap for the command and everything it starts, without swap. */
   readonly memoryMaxBytes: number;
-  /** Its stdin, stdout and stderr; without it those of this process. */
+  /** Its stdin, stdout and stderr; the default is those of this process. */
   readonly stdio?: readonly ['ignore' | 'inherit', number | 'inherit', number | 'inherit'];
-  /** Called when the command is being started, with the way to send it a signal, and the process that becomes it. */
+  /** Called when the command is being started, with a function that signals it, and the process that becomes it. */
   readonly onStarted?: (send: (signal: NodeJS.Signals) => void, child: ChildProcess) => void;
-  /** Called once, before the command starts, when it runs without a cap, and why. */
+  /** Called once with the reason, before the command starts, if it runs without a cap. */
   readonly onUncapped?: (reason: string) => void;
 }
 
 /** How a command under a cap ended. */
 export interface CappedEnd extends ChildEnd {
-  /** Whether the kernel killed it, or something that it started, because its memory was at the cap. */
+  /** Whether the kernel killed it, or something that it started, because the memory cap was reached. */
   readonly killedAtCap: boolean;
   /** Whether a cap was in force. */
   readonly capped: boolean;
 }
 
-/** Whether memory caps work here (with the version of systemd), and if not, why. */
+/** Whether memory caps work here: the version of systemd if they do, the reason if they do not. */
 export type Usability =
   | { readonly usable: true; readonly version: number }
   | { readonly usable: false; readonly reason: string };
 
-/** Where programs are looked up and what they are started with; without one the environment of this process. */
+/** The environment in which programs are looked up and started. */
 export type ProgramEnv = Readonly<Record<string, string | undefined>>;
 
-// A user manager answers in 50 ms; one that hangs (a bus whose daemon is stopped) must not hang a job for ever.
+// A user manager answers in 50 ms; one that hangs (a bus whose daemon is stopped) must not hang a job forever.
 const LIMIT_MS = 15_000;
-// The first version that warns about `$` in the command of a scope, and can be told to leave it alone.
+// The first version that warns about `$` in the command of a scope, and has an option to leave it alone.
 const EXPANDS_SINCE = 254;
 const TRIAL_BYTES = 256 * 1024 * 1024;
 
-// Runs inside the scope, as `sh -c SCRIPT sh COMMAND ARG...`. It tells where it is and starts the command when it
-// is told to. It leaves a `cat` behind that ends when descriptor 3 is closed on the other side: while it lives,
-// systemd keeps the scope's group, so that its counters can be read after the command has ended. `cat` is no child
-// of the command (which may wait for all its children), survives the signals that end the command, and holds none
-// of its descriptors; nor is it one of its processes, which are found by COMMAND_ID.
+// Runs inside the scope, as `sh -c SCRIPT sh COMMAND ARG...`. It reports which group it is in and starts the command
+// when it is told to. It leaves a `cat` running that ends when descriptor 3 is closed on the other side. While `cat` is
+// alive, systemd keeps the scope's group, so that its counters can be read after the command has ended. `cat` is not a
+// child of the command (which may wait for all its children), survives the signals that end the command, and holds none
+// of its descriptors. Nor does it count as one of the command's processes, which are found by COMMAND_ID.
 const IN_SCOPE = `cat /proc/self/cgroup >&3; echo >&3
 read -r go <&3 || exit 1
 ( ( trap '' HUP INT QUIT TERM; unset ${COMMAND_ID}; exec cat <&3 >/dev/null 2>&1 3>&- ) & )
 exec "$@" 3>&-`;
 
 /**
- * Whether `systemd-run --user --scope` can cap memory here: systemd-run is there, a user manager answers, and the
- * kernel shows the cap of a trial. Takes about 60 ms and never rejects. Linux only; elsewhere there is no
- * systemd-run.
+ * Finds out whether `systemd-run --user --scope` can cap memory here: systemd-run is installed, a user manager answers,
+ * and the kernel shows the cap of a trial. Takes about 60 ms and never rejects. Works on Linux only; elsewhere there is
+ * no systemd-run.
  */
 export async function systemdUsable(env?: ProgramEnv): Promise<Usability> {
   const version = await systemdVersion(env);
@@ -71,7 +71,7 @@ export async function systemdUsable(env?: ProgramEnv): Promise<Usability> {
   });
   const timer = setTimeout(() => scope.child.kill('SIGKILL'), LIMIT_MS);
   const entered = await scope.entered;
-  // It was not told to start anything, and ends.
+  // The script was not told to start anything, and ends.
   scope.line.destroy();
   const { signal } = await scope.ended;
   clearTimeout(timer);
@@ -84,13 +84,14 @@ export async function systemdUsable(env?: ProgramEnv): Promise<Usability> {
 }
 
 /**
- * Runs a command with the memory of it and of all that it starts capped, in a scope of `systemd --user`
- * (`MemoryMax=`, and `MemorySwapMax=0` so that it does not go on in swap); resolves with how it ended. The command
- * stays in the process group and on the terminal of this process. Where caps do not work it runs without one, and
- * `onUncapped` is told.
+ * Runs a command under a memory cap and resolves with how it ended. The cap covers the command and all that it starts.
+ * It is set on a scope of `systemd --user` (`MemoryMax=`, and `MemorySwapMax=0` so that the command does not continue
+ * in swap). The command stays in the process group and on the terminal of this process. If caps do not work, it runs
+ * without one, and `onUncapped` is called.
  *
- * `usability` is what {@link systemdUsable} said, where it was asked already. Never rejects. Signals are not
- * forwarded by themselves: `onStarted` gives the means. SIGKILL of this process leaves the command running, capped.
+ * `usability` is the result of {@link systemdUsable}, if that was called already. Never rejects. Signals are not
+ * forwarded automatically: `onStarted` gets a function for that. SIGKILL of this process leaves the command running,
+ * with its cap.
  */
 export async function runCapped(request: CappedCommand, usability?: Usability): Promise<CappedEnd> {
   const { env } = request;
@@ -101,7 +102,7 @@ export async function runCapped(request: CappedCommand, usability?: Usability): 
   const entered = await scope.entered;
   if (entered === undefined) {
     const end = await scope.ended;
-    // Ended by a signal that was sent on, before the command.
+    // Ended by a forwarded signal before the command was started.
     if (end.signal !== null) return { ...end, killedAtCap: false, capped: true };
     return await runUncapped(request, 'systemd-run could not start the scope');
   }
@@ -112,7 +113,7 @@ export async function runCapped(request: CappedCommand, usability?: Usability): 
   scope.line.write('go\n');
   const end = await scope.ended;
   const failed = end.exitCode !== 0;
-  // `undefined` only where the group is gone in spite of `cat`, killed together with the command.
+  // `undefined` only if the group is gone because `cat` was killed together with the command.
   const atLimit = failed && place !== undefined ? killedAtLimit(place) : false;
   const killedAtCap = atLimit ?? (await resultOf(scope.name, env)) === 'oom-kill';
   scope.line.destroy();
@@ -132,9 +133,9 @@ interface Scope {
   readonly name: string;
   readonly child: ChildProcess;
   readonly ended: Promise<ChildEnd>;
-  /** Descriptor 3 of {@link IN_SCOPE}: a line written to it starts the command, its end ends what it left. */
+  /** Descriptor 3 of {@link IN_SCOPE}: a line written to it starts the command; closing it ends the `cat`. */
   readonly line: Duplex;
-  /** Where the scope is and what its limit is; `undefined` when systemd-run ended before that. */
+  /** Where the scope is and what its limit is; resolves with `undefined` if systemd-run ended before that. */
   readonly entered: Promise<{ place: CgroupPlace | undefined; limitBytes: number | undefined } | undefined>;
 }
 
@@ -173,12 +174,12 @@ function startScope(request: CappedCommand, version: number, stderr: 'inherit' |
   return { name, child, ended, line, entered };
 }
 
-/** The exit code by which a shell would tell of such an end: 128 and the number of the signal. */
+/** The exit code that a shell would return for such an end: for a signal, 128 plus its number. */
 export function shellExitCode({ exitCode, signal }: Pick<CappedEnd, 'exitCode' | 'signal'>): number {
   return exitCode ?? 128 + (signal === null ? 0 : constants.signals[signal]);
 }
 
-// Everything up to an empty line; `undefined` when the stream ends before it.
+// Resolves with everything up to an empty line; `undefined` if the stream ends before it.
 function firstMessage(stream: Duplex): Promise<string | undefined> {
   return new Promise(resolve => {
     let text = '';
@@ -189,12 +190,12 @@ function firstMessage(stream: Duplex): Promise<string | undefined> {
     });
     stream.once('end', () => resolve(undefined));
     stream.once('close', () => resolve(undefined));
-    // The other side ends with the scope; `close` follows.
+    // The other side closes when the scope ends; `close` follows.
     stream.on('error', () => {});
   });
 }
 
-/** The version of systemd-run, or why there is none. */
+/** Returns the version of systemd-run, or the reason why there is none. */
 async function systemdVersion(env: ProgramEnv | undefined): Promise<number | string> {
   const end = await runProgram('systemd-run', ['--version'], {
     env,

@@ -13,9 +13,9 @@ import { type ProgramEnd, runProgram } from '../../machine/program.js';
 import { parseGroups, parseState } from './status.js';
 
 /**
- * All that tasks get of the submitter's environment, and all that clients are started with: pueue stores the
- * whole environment of `pueue add` in clear, for each task, in a file that others may read. The systemd ones are
- * needed by `systemd-run --user`. Secrets are read at run time, from .env or a password file.
+ * The only variables of the submitter's environment that tasks and clients get. pueue stores the whole environment of
+ * `pueue add` in clear, for each task, in a file that others may read. `systemd-run --user` needs those of systemd.
+ * Secrets are read at run time, from .env or a password file.
  */
 const TASK_ENVIRONMENT = [
   'PATH',
@@ -37,15 +37,15 @@ const TASK_ENVIRONMENT = [
 
 // The first version with this shape of `status --json`; a later major version may change it again.
 const MAJOR = 4;
-// A client that hangs (a daemon stopped by SIGSTOP, a dead network file system) must not hang qrun for ever. The
-// daemon answers 5,000 tasks with whole environments in a second.
+// A client that hangs (a daemon stopped by SIGSTOP, a dead network file system) must not hang qrun forever. The daemon
+// answers with 5,000 tasks and their whole environments in a second.
 const LIMIT_MS = 60_000;
 // A command line is one argument of execve(2): 128 KiB on Linux, less its NUL.
 const MAX_COMMAND_BYTES = 131_071;
 
 /**
- * The pueue daemon of this user, through the `pueue` client: its flags and its JSON are the stable surface. Every call is
- * a process of its own (about 4 ms). Errors: as {@link TaskQueue}.
+ * The pueue daemon of this user, called through the `pueue` client, whose flags and JSON are the stable interface.
+ * Every call is a process of its own (about 4 ms). Errors: those of {@link TaskQueue}.
  */
 export class Pueue implements TaskQueue {
   readonly kind: QueueKind;
@@ -68,7 +68,7 @@ export class Pueue implements TaskQueue {
     this.#signal = signal;
   }
 
-  /** Finds the client and checks its version; the daemon is not asked. `program` is for tests of a missing or odd one. */
+  /** Finds the client and checks its version; does not ask the daemon. `program`: for tests of a missing or odd one. */
   static async open(kind: QueueKind, { env, signal }: QueueOptions, program = 'pueue'): Promise<Pueue> {
     const taskEnv = taskEnvironment(env);
     const stdout = await call(program, ['--version'], taskEnv, signal);
@@ -91,14 +91,14 @@ export class Pueue implements TaskQueue {
     try {
       await this.#call('group', 'add', `--parallel=${checkedSlots(slots)}`, '--', name);
     } catch (error) {
-      // Somebody else was quicker.
+      // Somebody else was faster.
       if ((await this.#groups()).has(name)) return;
       throw error;
     }
   }
 
-  // pueue would take 0 as no limit. The daemon saves the number with its next change of a task: a crash before that
-  // loses it.
+  // pueue would take 0 as "no limit". The daemon saves the number only with the next change of a task: a crash before
+  // that loses it.
   async setSlots(group: string, slots: number): Promise<void> {
     await this.#call('parallel', `--group=${group}`, '--', String(checkedSlots(slots)));
   }
@@ -142,7 +142,7 @@ export class Pueue implements TaskQueue {
     await this.#call('start', `--group=${group}`);
   }
 
-  // Cheap, whatever the number of tasks.
+  // Cheap, however many tasks there are.
   async #groups(): Promise<ReadonlyMap<string, QueueGroup>> {
     return parseGroups(await this.#call('group', '--json'));
   }
@@ -163,7 +163,7 @@ function taskEnvironment(env: Readonly<Record<string, string | undefined>>): Rec
 
 function checkedSlots(slots: number): number {
   if (Number.isInteger(slots) && slots >= 1) return slots;
-  throw new Error(`${slots} is no number of slots`);
+  throw new Error(`${slots} is not a number of slots`);
 }
 
 async function call(
@@ -187,10 +187,10 @@ function failure(program: string, args: readonly string[], end: ProgramEnd): Qru
       hint: 'cargo install --locked pueue, then start pueued -d; without it: qrun unit DIR, one unit at a time',
     });
   }
-  // Its errors are coloured whatever it is told.
+  // Its errors are coloured, whatever the options say.
   const said = stripVTControlCharacters(end.stderr).trim();
   const words = withoutStack(said) || end.message || 'it said nothing';
-  // Every way in which a daemon can be away: never started, its secret missing, its socket refused.
+  // All the ways in which a daemon can be unreachable: never started, its secret missing, its socket refused.
   if (
     /Did you start|Couldn't find a configuration file|[Cc]onnection refused|Failed to (?:connect|initialize)/.test(
       said,
@@ -201,7 +201,7 @@ function failure(program: string, args: readonly string[], end: ProgramEnd): Qru
     });
   }
   if (end.timedOut) {
-    return new QrunError('QUEUE_DOWN', `pueue ${args[0]} gave no answer in ${LIMIT_MS / 1000} s`, {
+    return new QrunError('QUEUE_DOWN', `pueue ${args[0]} did not answer within ${LIMIT_MS / 1000} s`, {
       hint: 'look whether pueued is alive: pueue status',
     });
   }
@@ -210,7 +210,7 @@ function failure(program: string, args: readonly string[], end: ProgramEnd): Qru
   });
 }
 
-// The client reports the place in its own source behind the message, and a backtrace where it is told to.
+// Cuts off what the client prints after the message: the place in its own source, and a backtrace if that is enabled.
 function withoutStack(text: string): string {
   const [message = ''] = text.split(/^[^\S\n\r\u2028\u2029]*(?:Location:|━+ )/m);
   return message

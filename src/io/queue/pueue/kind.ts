@@ -2,8 +2,8 @@ import type { QueueKind } from '../../../core/queue/queue.js';
 import { shellCommand } from '../../../core/text/shell.js';
 
 /**
- * The pueue daemon of a user, as one kind of queue. Every run loads this, to know whether it is a task, so the client
- * and what starts it (25 ms) is loaded when it is opened.
+ * The pueue daemon of a user, as one kind of queue. Every run loads this file to find out whether it is a task. The
+ * client and what starts it (25 ms) are therefore loaded only when it is opened.
  */
 export const PUEUE: QueueKind = {
   name: 'pueue',

@@ -2,10 +2,10 @@ import { QrunError } from '../../../core/errors.js';
 import type { QueueGroup, QueueState, QueueTask, TaskEnd, TaskPhase } from '../../../core/queue/queue.js';
 
 /**
- * Returns what the output of `pueue status --json` (version 4) says. Its size is that of the state which each change
- * of a task writes to disk, environments included.
+ * Returns what the output of `pueue status --json` (version 4) says. The size of the output is that of the state,
+ * environments included, which pueue writes to disk at each change of a task.
  *
- * Errors: QrunError `QUEUE_UNSUPPORTED` when it has another shape, which is that of another version.
+ * Errors: QrunError `QUEUE_UNSUPPORTED` when the output has another shape, that of another version.
  */
 export function parseState(json: string): QueueState {
   const state = object(parseJson(json), 'status');
@@ -14,7 +14,7 @@ export function parseState(json: string): QueueState {
   return { tasks, groups: readGroups(state.groups), stateBytes: json.length };
 }
 
-/** Returns the groups in the output of `pueue group --json`. Errors: as {@link parseState}. */
+/** Returns the groups in the output of `pueue group --json`. Errors: those of {@link parseState}. */
 export function parseGroups(json: string): ReadonlyMap<string, QueueGroup> {
   return readGroups(parseJson(json));
 }
@@ -31,7 +31,7 @@ function readGroups(value: unknown): ReadonlyMap<string, QueueGroup> {
 
 const PHASES: Readonly<Record<string, TaskPhase>> = {
   Queued: 'queued',
-  // Until a time, or until somebody enqueues it.
+  // Until a given time, or until somebody enqueues it.
   Stashed: 'delayed',
   Running: 'running',
   Paused: 'paused',
@@ -46,7 +46,7 @@ function parseTask(value: unknown): QueueTask {
   if (typeof id !== 'number' || ![group, path, command].every(value => typeof value === 'string')) {
     throw unknownShape('task');
   }
-  // One key, the name of the phase; version 3 had a string here.
+  // An object with one key, the name of the phase; version 3 had a string here.
   const [name, details] = Object.entries(object(task.status, `status of task ${id}`))[0] ?? [];
   const phase = name === undefined ? undefined : PHASES[name];
   if (phase === undefined) throw unknownShape(`status ${name} of task ${id}`);
