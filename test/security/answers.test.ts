@@ -67,16 +67,16 @@ describe('an answer cannot forge, close or damage a record', () => {
   const forged = '"unit":"other","query":"good","outcome":"normal","row":{"profit":999}';
   it.each<[string, string, string]>([
     ['no JSON', '{not json}\n', 'byte 2 of row 1'],
-    ['a record of another query', `{"a":1},${forged}\n`, 'byte 8 of row 1, behind its end, is ","'],
-    ['the same in the second row', `{"a":1}\n{"a":1},${forged}\n`, 'byte 8 of row 2, behind its end'],
-    ['a whole record', `{"a":1}}\n{${forged}\n`, 'byte 8 of row 1, behind its end, is "}"'],
+    ['a record of another query', `{"a":1},${forged}\n`, 'byte 8 of row 1, after its end, is ","'],
+    ['the same in the second row', `{"a":1}\n{"a":1},${forged}\n`, 'byte 8 of row 2, after its end'],
+    ['a whole record', `{"a":1}}\n{${forged}\n`, 'byte 8 of row 1, after its end, is "}"'],
     ['a record behind an open text', `{"a":"}\n{${forged}\n`, 'byte 8 of row 1 is the control byte 0x0a'],
     ['a NUL', '{"a":"\0"}\n', 'the control byte 0x00'],
     ['two objects with a CR between', '{"a":1}\r{"x":2}\n', 'line 1 does not end with "}"'],
     [
       'deep nesting',
       `{"a":${'['.repeat(10_000)}${']'.repeat(10_000)}}\n`,
-      'more than 512 arrays and objects',
+      'more than 512 nested arrays and objects',
     ],
     ['nan', '{"a":nan}\n', 'output_format_json_quote_denormals=1'],
     ['half of a surrogate pair', '{"a":"\\ud800"}\n', 'surrogates in pairs'],

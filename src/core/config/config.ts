@@ -154,7 +154,7 @@ function shown(key: ConfigKey, value: unknown): string {
 
 function unknownKey(name: string): string {
   if (name === 'password') {
-    return 'a password must not stand in this file; use CLICKHOUSE_PASSWORD, .env or password_file';
+    return 'passwords do not belong in this file; use CLICKHOUSE_PASSWORD, .env or password_file';
   }
   return `unknown key; known are ${TOML_KEYS.map(tomlName).join(', ')}, [sweep]`;
 }

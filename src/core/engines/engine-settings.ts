@@ -42,7 +42,7 @@ export const HTTP_PARAMETERS: Readonly<Record<string, string>> = {
 const HTTP_INTERFACE = 'it is a parameter of the HTTP interface, which qrun sets itself';
 const FIXED: Readonly<Record<string, string>> = {
   http_write_exception_in_output_format: 'with it an exception would look like a row',
-  output_format_json_array_of_rows: 'with it a result would be no lines of rows',
+  output_format_json_array_of_rows: 'with it a result would not be lines of rows',
   http_wait_end_of_query: 'qrun always waits for the end of a query',
   http_response_buffer_size: 'qrun always waits for the end of a query',
   enable_http_compression: 'qrun reads results uncompressed',

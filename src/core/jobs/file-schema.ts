@@ -11,7 +11,9 @@ export const isSize = (size: string): boolean => (parseSize(size) ?? 0) > 0;
 /** What a jobs.toml may hold, part by part. The parser of jobs.toml checks how the parts fit together. */
 export const jobsSchema = z
   .strictObject({
-    name: text().describe('Of the sweep: in labels, in the names of its jobs and of their files.'),
+    name: text().describe(
+      'The name of the sweep; part of labels, of the names of its jobs and of their files.',
+    ),
     command: z
       .array(
         text().refine(word => !word.includes('\0'), 'must not hold NUL'),

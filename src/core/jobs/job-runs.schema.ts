@@ -40,5 +40,5 @@ export const jobEnd = z.object({
 export const schema = z.discriminatedUnion('event', [jobStart, jobEnd]).meta({
   title: '<job>.runs',
   description:
-    'The runs of a job, two lines each. A start without an end is a run that was killed, or is at work.',
+    'The runs of a job, two lines each. A start without an end is a run that was killed or is still running.',
 });

@@ -223,13 +223,13 @@ function meaningProblems({ name, command, matrix, env }: Checked): string[] {
     }
     const option = /^--?([\w-]+)/.exec(word)?.[1];
     if ((option !== undefined && looksSecret(option)) || holdsPassword(word)) {
-      problems.push(`command[${index + 1}]: command lines are seen by every user of the machine; ${SECRETS}`);
+      problems.push(`command[${index + 1}]: every user of the machine can see command lines; ${SECRETS}`);
     }
   });
   return problems;
 }
 
-const SECRETS = 'put secrets into .env beside jobs.toml (read when a job starts), or into a file';
+const SECRETS = 'put secrets in .env beside jobs.toml (read when a job starts), or in a file';
 
 function repeated(values: readonly string[]): Set<string> {
   const seen = new Set<string>();
@@ -278,7 +278,7 @@ function matrixProblems(matrix: Checked['matrix']): string[] {
       );
     }
     if (parameterProblem(key) !== undefined)
-      problems.push(`matrix.${key}: parameters stand in labels and file names; ${SECRETS}`);
+      problems.push(`matrix.${key}: parameters are part of labels and file names; ${SECRETS}`);
   }
   const count = countCombinations(matrix);
   if (count > MAX_COMBINATIONS) {

@@ -9,9 +9,9 @@ const place = { sweep: z.string(), results: z.string().describe('The directory o
 export const submission = z.object({
   ...place,
   ...submitted,
-  ended: strings.describe('Ended since they were looked at, with nothing left to do.'),
+  ended: strings.describe('Ended after they were checked, with nothing left to do.'),
   done: strings,
-  check: follower.describe('What became of the check behind them.'),
+  check: follower.describe('What became of the check after them.'),
 });
 
 /** `--dry-run`: what would be submitted. */
@@ -26,9 +26,7 @@ export const plan = z.object({
       queue: z
         .string()
         .nullable()
-        .describe(
-          '`queued`, `delayed`, `running`, `paused` or `none`; null where the queue cannot be asked.',
-        ),
+        .describe('`queued`, `delayed`, `running`, `paused` or `none`; null if the queue cannot be asked.'),
       submit: z.boolean(),
     }),
   ),
@@ -51,5 +49,6 @@ export const check = z.object({
 /** `qrun process-all --json`. */
 export const schema = z.union([submission, plan, check]).meta({
   title: 'qrun process-all --json',
-  description: 'What became of each job, with --dry-run what would, with --check whether all are done.',
+  description:
+    'What became of each job, with --dry-run what would happen, with --check whether all are done.',
 });

@@ -6,7 +6,7 @@ import { cannotRun } from '../unit/unit.schema.js';
 export const verdict = z
   .enum(['complete', 'errors', 'incomplete', 'inconsistent'])
   .describe(
-    '`complete`: every query has one whole, present result. `errors`: the same, but some stand as error. `incomplete`: results are missing or stale, or files cannot run. `inconsistent`: the log holds what it must not hold.',
+    '`complete`: every query has one whole, current result. `errors`: the same, but some are recorded as errors. `incomplete`: results are missing or stale, or files cannot run. `inconsistent`: the log holds what it must not hold.',
   );
 
 /** The terms of the formula. */
@@ -23,11 +23,11 @@ export const report = z.object({
   unit: z.string(),
   log: z.string().describe('The path of the log; of the first of several.'),
   logs: z
-    .array(z.object({ log, lines: count.nullable().describe('Null where there is no such file.') }))
+    .array(z.object({ log, lines: count.nullable().describe('Null if there is no such file.') }))
     .describe('All logs that were judged together.'),
   verdict,
   queries: count.describe(
-    'What is judged: all queries that the selection leaves in, whether they can run or not.',
+    'Queries that were judged: all that the selection leaves in, whether they can run or not.',
   ),
   normal: normalTerms,
   skipped: count,
@@ -41,24 +41,24 @@ export const report = z.object({
   failed: z.array(z.object({ query, attempt: count })),
   partial: z
     .array(z.object({ query, found: count, parts: count }))
-    .describe('Queries of which the last group is not whole.'),
+    .describe('Queries whose last group is not whole.'),
   duplicate: z
     .array(z.object({ query, times: count, lines: count }))
     .describe('Settled more than once with the same fingerprint, or the same attempt in the log twice.'),
-  stale: strings.describe('Recorded for other SQL, parameters or settings than the present ones.'),
+  stale: strings.describe('Recorded for other SQL, parameters or settings than the current ones.'),
   cannot_run: cannotRun.describe('Files that a run would refuse as they are now.'),
-  no_statement: strings.describe('Files that hold only comments or nothing. They are no queries.'),
+  no_statement: strings.describe('Files that hold only comments or nothing. They are not queries.'),
   left_out: count.describe('Queries that the selection left out, unless the log holds results of them.'),
   foreign: z
     .array(
       z.object({
-        query: z.string().nullable().describe('Null for a line that is no record of the unit.'),
+        query: z.string().nullable().describe('Null for a line that is not a record of the unit.'),
         lines: count,
         offset,
         log,
       }),
     )
-    .describe('Recorded queries that the unit does not have, and lines that are no records of the unit.'),
+    .describe('Recorded queries that the unit does not have, and lines that are not records of the unit.'),
   wrong_width: z.array(z.object({ query, rows: count, expected: count })),
   superseded: z
     .object({ groups: count, lines: count })
@@ -72,11 +72,11 @@ export const report = z.object({
   last_run: z
     .object({ run: z.string(), settings: named })
     .nullable()
-    .describe('The last run, where it had other settings; else null.'),
+    .describe('The last run, if it had other settings; otherwise null.'),
 });
 
 /** `qrun audit --json`. */
 export const schema = z.union([report, z.array(report)]).meta({
   title: 'qrun audit --json',
-  description: 'What the audit of a unit found: an object, or a list of them where several units were named.',
+  description: 'What the audit of a unit found: an object, or a list of them if several units were named.',
 });

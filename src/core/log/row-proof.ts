@@ -318,11 +318,11 @@ export class RowProof {
     if (byte < SPACE && (state === END || (byte === NEWLINE && state !== TEXT)))
       return fault(`line ${row} does not end with "}"`);
     if (byte < SPACE) return fault(`${place} is the control byte ${hexOf(byte)}`);
-    if (state === END) return fault(`${place}, behind its end, is ${shown(byte)}`);
+    if (state === END) return fault(`${place}, after its end, is ${shown(byte)}`);
     const isStart = state === VALUE || state === FIRST_VALUE || state === MINUS;
     if ((isStart && NOT_NUMBERS.has(byte)) || (state === NULL_U && byte === 0x61)) {
       return fault(
-        `${place} is in a number that JSON does not have, such as nan or inf (--set output_format_json_quote_denormals=1 makes texts of them)`,
+        `${place} is in a number that JSON does not have, such as nan or inf (--set output_format_json_quote_denormals=1 turns them into strings)`,
       );
     }
     // The wrong closing bracket, which ended a number.
@@ -332,7 +332,7 @@ export class RowProof {
 
   #tooDeep(offset: number): RowFault {
     const place = `byte ${offset + 1} of row ${this.#rows + 1}`;
-    return fault(`${place} opens more than ${MAX_ROW_DEPTH} arrays and objects in each other`);
+    return fault(`${place} opens more than ${MAX_ROW_DEPTH} nested arrays and objects`);
   }
 }
 

@@ -34,9 +34,7 @@ export const runStart = z.object({
   rows_per_query: count.nullable(),
   setup: runSetup
     .nullish()
-    .describe(
-      'The setup files and where they ran; null where none has to do with the run. Absent in older lines.',
-    ),
+    .describe('The setup files and where they ran; null if the run involves none. Absent in older lines.'),
 });
 
 /** Written when a run ends by itself. */
@@ -54,5 +52,5 @@ export const runEnd = z.object({
 export const schema = z.discriminatedUnion('event', [runStart, runEnd]).meta({
   title: '<log>.runs',
   description:
-    'The runs of a log, two lines each. A start without an end is a run that was killed, or is at work.',
+    'The runs of a log, two lines each. A start without an end is a run that was killed or is still running.',
 });

@@ -25,10 +25,10 @@ export const unitAudit = z.object({
     .string()
     .nullable()
     .describe(
-      'What is wrong with files that cannot run, or why the unit could not be audited (then all counts are 0); null where nothing is.',
+      'What is wrong with files that cannot run, or why the unit could not be audited (then all counts are 0); otherwise null.',
     ),
   at: time.describe(
-    'When it was audited: before the time of the sweep where a later audit was not about it.',
+    'When it was audited: earlier than the time of the sweep if a later audit did not cover it.',
   ),
 });
 
@@ -36,15 +36,15 @@ export const unitAudit = z.object({
 export const schema = z
   .object({
     sweep: z.string(),
-    at: time.describe('When it began: what was written later is not in it.'),
+    at: time.describe('When it began; what was written later is not in it.'),
     verdict: verdict.describe(
       'The worst verdict of a unit; the order is complete, errors, incomplete, inconsistent.',
     ),
     units: z.array(unitAudit),
-    then_done: strings.describe('The commands of --then that were run after it, all with success.'),
+    then_done: strings.describe('The commands of --then that were run after it, all successfully.'),
   })
   .meta({
     title: 'qrun audit-all --json',
     description:
-      'The audit of a sweep: for each unit the counts of its own. <sweep>.audit.json holds the last one.',
+      'The audit of a sweep: for each unit the counts of its own audit. <sweep>.audit.json holds the last one.',
   });

@@ -13,7 +13,7 @@ const STATES = [
   'incomplete',
   'not submitted',
 ] as const;
-const note = z.string().describe('Why, where the state alone does not say it; else empty.');
+const note = z.string().describe('Why, if the state alone does not say it; otherwise empty.');
 const rate = z.number().min(0);
 
 /** One unit in the status of a sweep. */
@@ -27,7 +27,7 @@ export const unitStatus = z.object({
   found_lines: count.describe('Lines of the final states that the log holds.'),
   expected_lines: count,
   estimated: z.boolean().describe('Whether `expected_lines` is an estimate, because results are missing.'),
-  queries_per_second: rate.describe('Of the run that is at work; 0 when none is.'),
+  queries_per_second: rate.describe('Of the current run; 0 if there is none.'),
 });
 
 /** How the audit of a sweep stands. */
@@ -44,7 +44,7 @@ export const sweepStatus = z.object({
   group: z.string(),
   slots: count
     .nullable()
-    .describe('Null when the queue cannot be asked, or has no such group; 0 is no limit.'),
+    .describe('Null when the queue cannot be asked, or has no such group; 0 means no limit.'),
   paused_groups: strings.describe(
     'Groups that hold tasks of the sweep and start none until somebody says so.',
   ),
@@ -55,12 +55,12 @@ export const sweepStatus = z.object({
     .number()
     .min(0)
     .nullable()
-    .describe('Until all queries have run at the present rate; null when nothing runs or nothing is left.'),
-  queue_problem: z.string().nullable().describe('Why the queue could not be asked; null where it could.'),
+    .describe('Until all queries have run at the current rate; null when nothing runs or nothing is left.'),
+  queue_problem: z.string().nullable().describe('Why the queue could not be asked; null if it could.'),
 });
 
 /** `qrun status --json`. */
 export const schema = sweepStatus.meta({
   title: 'qrun status --json',
-  description: 'A sweep at one moment; with --watch a line for each look.',
+  description: 'A sweep at one moment; with --watch one line per reading.',
 });

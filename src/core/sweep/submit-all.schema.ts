@@ -4,14 +4,14 @@ import { count, strings } from '../schema.js';
 /** What a submission reports about the queue, whatever it submits. */
 export const submitted = {
   group: z.string(),
-  slots: count.describe('How many tasks of the group run at a time; 0 is no limit.'),
+  slots: count.describe('How many tasks of the group run at a time; 0 means no limit.'),
   submitted: strings,
   queued: strings.describe('In the queue already; also delayed.'),
   running: strings.describe('Running already; also paused.'),
   group_paused: z.boolean(),
   state_bytes: count
     .nullable()
-    .describe('What the queue writes with each change; null where that is always the same.'),
+    .describe('What the queue writes with each change; null if that is always the same.'),
 };
 
 /** What happened to the task that comes after the others. */
@@ -23,21 +23,18 @@ export const schema = z
     sweep: z.string(),
     root: z.string(),
     ...submitted,
-    complete: strings.describe('Units of which the log holds every result.'),
+    complete: strings.describe('Units whose log holds every result.'),
     cannot_run: z
       .array(
         z.object({
           unit: z.string(),
           queries: count.describe('How many cannot run and are left out.'),
-          problem: z
-            .string()
-            .nullable()
-            .describe('Why nothing of the unit can run; null where something can.'),
+          problem: z.string().nullable().describe('Why nothing of the unit can run; null if something can.'),
         }),
       )
       .describe('Units with files that cannot run.'),
     elsewhere: strings.describe('Units that run, but not as a task of the queue.'),
-    audit: follower.describe('What became of the audit behind them.'),
+    audit: follower.describe('What became of the audit after them.'),
     dry_run: z.boolean().describe('Whether nothing was submitted: all lists say what would be.'),
   })
   .meta({

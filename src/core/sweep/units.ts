@@ -121,7 +121,7 @@ function namesGivenTwice(label: string, table: SweepTable): string[] {
   const inEpochs = new Set((table.epochs ?? []).flatMap(epoch => Object.keys(epoch)));
   return Object.keys(table.matrix ?? {})
     .filter(name => inEpochs.has(name))
-    .map(name => `${label}.matrix.${name}: stands in epochs too`);
+    .map(name => `${label}.matrix.${name}: is in epochs too`);
 }
 
 // Counted before they are made: eight parameters of a hundred values each would take all memory.
@@ -206,8 +206,7 @@ function listed(directories: readonly CandidateDirectory[], globs: readonly stri
   }
   for (const path of chosen) {
     const outer = [...chosen].find(other => path.startsWith(`${other}/`));
-    if (outer !== undefined)
-      problems.push(`units: ${path} lies in ${outer}, so that its files would be in both`);
+    if (outer !== undefined) problems.push(`units: ${path} is in ${outer}, so its files would be in both`);
   }
   if (problems.length > 0) {
     throw new QrunError('CONFIG', 'the units of the sweep are not usable', { details: problems });

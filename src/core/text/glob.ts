@@ -49,7 +49,7 @@ function parseGlob(glob: string): Parsed | string {
   const negations = /^!*/.exec(glob)?.[0].length ?? 0;
   const pattern = glob.slice(negations).replace(/^(?:\.\/)+/, '');
   if (/^(?:\\[\s\S]|[^\\])*?[()|]/.test(pattern)) {
-    return 'must not hold ( ) or |, which are of regular expressions: write {a,b} for one of several, or \\( for the character itself';
+    return 'must not hold ( ) or |, which belong to regular expressions: write {a,b} for one of several, or \\( for the character itself';
   }
   const texts = expandBraces(pattern, { left: MAX_ALTERNATIVES, steps: 4 * MAX_ALTERNATIVES });
   if (texts === undefined) return `must not stand for more than ${MAX_ALTERNATIVES} patterns`;

@@ -28,7 +28,7 @@ export function holdsPassword(text: string): boolean {
  */
 export function parameterProblem(name: string): string | undefined {
   if (!looksSecret(name) || name.toLowerCase() === 'token') return undefined;
-  return 'looks like a secret, and parameters stand in unit ids, file names, labels and records; put secrets into a named collection of the server, or give it another name';
+  return 'looks like a secret, and parameters are part of unit ids, file names, labels and records; put secrets into a named collection of the server, or give it another name';
 }
 
 /**

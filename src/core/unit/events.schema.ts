@@ -6,7 +6,7 @@ import { schema as summary } from './unit.schema.js';
 
 const ms = z.number().min(0);
 const error = z.object({
-  code: count.describe("ClickHouse's number of the error; 0 where the failure is not ClickHouse's."),
+  code: count.describe("ClickHouse's number of the error; 0 if the failure is not ClickHouse's."),
   name: z.string(),
   kind: z.enum(['transient', 'permanent', 'unknown']),
   message: z.string(),
@@ -35,7 +35,7 @@ const EVENTS = [
     file: z.string(),
     duration_ms: ms,
     target: z.string().nullable().describe('The server that it ran on; null for embedded data.'),
-    database: z.string().nullable().describe('The database there; null where it is not known.'),
+    database: z.string().nullable().describe('The database there; null if it is not known.'),
   }),
   event('query_started', { query: z.string(), attempt: count, query_id: z.string() }),
   event('query_retry', {

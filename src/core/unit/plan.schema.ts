@@ -8,7 +8,7 @@ export const schema = z
   .object({
     unit: z.string(),
     log: z.string().describe('The path of the log.'),
-    due: count.describe('Queries that a run would run now; 0 where it would refuse the unit.'),
+    due: count.describe('Queries that a run would run now; 0 if it would refuse the unit.'),
     queries: z.array(
       z.object({
         query: z.string(),
@@ -18,6 +18,6 @@ export const schema = z
       }),
     ),
     cannot_run: cannotRun.describe('Files that cannot run as they are now, with each of their problems.'),
-    no_statement: strings.describe('Files that hold only comments or nothing, and are no queries.'),
+    no_statement: strings.describe('Files that hold only comments or nothing, and are not queries.'),
   })
   .meta({ title: 'qrun plan --json', description: 'What a run of a unit would do, and why.' });

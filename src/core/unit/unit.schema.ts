@@ -23,7 +23,7 @@ const failures = z.object({
   code: count,
   name: z.string(),
   count,
-  example: z.string().describe('One query that failed so.'),
+  example: z.string().describe('One query that failed in this way.'),
   message: z.string(),
 });
 
@@ -56,7 +56,7 @@ export const schema = z
       .describe('At most five, slowest first.'),
     errors: z.array(failures).describe('Failed queries by error, most frequent first.'),
     cannot_run: cannotRun.describe('Files that were left out because they cannot run (--skip-bad).'),
-    no_statement: strings.describe('Files that hold only comments or nothing, and are no queries.'),
+    no_statement: strings.describe('Files that hold only comments or nothing, and are not queries.'),
     stopped: z.string().nullable().describe('Why the run ended early; null when it did not.'),
     exit_code: exitCode,
   })

@@ -329,7 +329,7 @@ describe('secrets', () => {
 
   it('stand where passwords belong', () => {
     expect(problems({ toml: { password: SECRET } })).toEqual([
-      `${FILE}: password: a password must not stand in this file; use CLICKHOUSE_PASSWORD, .env or password_file`,
+      `${FILE}: password: passwords do not belong in this file; use CLICKHOUSE_PASSWORD, .env or password_file`,
     ]);
   });
 });

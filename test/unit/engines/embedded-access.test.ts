@@ -82,8 +82,8 @@ describe('what a statement wants of outside', () => {
       'the setting format_avro_schema_registry_url',
       'network',
     ],
-    ['SELECT * FROM format(Values, concat(a, b))', 'format() with values that are put together', 'both'],
-    ["SELECT * FROM format(concat('a'), 'x')", 'format() with a format that is put together', 'both'],
+    ['SELECT * FROM format(Values, concat(a, b))', 'format() with computed values', 'both'],
+    ["SELECT * FROM format(concat('a'), 'x')", 'format() with a computed format', 'both'],
     [
       "SELECT * FROM format(Values, '((SELECT 1 SETTINGS format_schema = 1))')",
       'the setting format_schema',
@@ -127,7 +127,7 @@ describe('what a statement wants of outside', () => {
       additional_result_filter: nested(depth, '(SELECT 1 SETTINGS format_schema = 1)'),
     });
     expect(useOf('SELECT 1', NO_ACCESS, filter(2))?.what).toBe('the setting format_schema');
-    expect(useOf('SELECT 1', NO_ACCESS, filter(10))?.what).toBe('a string in so many others');
+    expect(useOf('SELECT 1', NO_ACCESS, filter(10))?.what).toBe('a string nested this deeply');
   });
 
   it('is looked for in stored definitions as well', () => {
@@ -156,7 +156,7 @@ describe('what is told', () => {
       '--allow-network',
     ],
     [497, "it's necessary to have the grant READ, WRITE ON URL.", 'reading from URL', '--allow-network'],
-    [497, "it's necessary to have the grant READ ON ODBC.", 'ODBC', 'on a server only'],
+    [497, "it's necessary to have the grant READ ON ODBC.", 'ODBC', 'only on a server'],
     [497, "it's necessary to have the grant TABLE ENGINE ON URL", 'the engine URL', '--allow-network'],
     [497, "it's necessary to have the grant CLUSTER ON *.*", 'a cluster', '--allow-network'],
     [452, 'Setting format_schema should not be changed', 'the setting format_schema', '--allow-files'],

@@ -26,7 +26,7 @@ describe('tlsHint', () => {
   it.each([
     [
       'self-signed certificate (DEPTH_ZERO_SELF_SIGNED_CERT)',
-      'this very certificate',
+      'this certificate itself',
       'not the one in --ca-file',
     ],
     [

@@ -91,7 +91,7 @@ URL = "http://me:hunter2@host/"
     for (const start of [
       'name: ',
       'command[2]: {nothing} has no parameter',
-      'command[3]: command lines are seen',
+      'command[3]: every user of the machine',
       'matrix.1x: must be named',
       'matrix.x: has "a" twice',
       'matrix.X: is QRUN_PARAM_X, and so is matrix.x',
@@ -143,7 +143,7 @@ URL = "http://me:hunter2@host/"
     const file = (name: string): string => `name = "x"\ncommand = ["true"]\n[matrix]\n${name} = ["a"]`;
     for (const name of ['token', 'base_token', 'key', 'pass']) expect(problems(file(name)), name).toEqual([]);
     for (const name of ['api_key', 'github_token']) {
-      expect(problems(file(name)).join(), name).toContain(`matrix.${name}: parameters stand in labels`);
+      expect(problems(file(name)).join(), name).toContain(`matrix.${name}: parameters are part of labels`);
     }
   });
   it('refuses a matrix that nobody can mean', () => {

@@ -164,8 +164,8 @@ describe('each class of defects', () => {
     const report = audit(log, ['a']);
     expect(deviations(report)).toEqual({
       unreadable: [
-        { offset: 0, bytes: 8, reason: 'no JSON', log: 'x.ndjson' },
-        { offset: 8, bytes: 2, reason: 'no JSON', log: 'x.ndjson' },
+        { offset: 0, bytes: 8, reason: 'not JSON', log: 'x.ndjson' },
+        { offset: 8, bytes: 2, reason: 'not JSON', log: 'x.ndjson' },
         { offset: 10, bytes: 0, reason: 'record of schema 2, newer than this qrun', log: 'x.ndjson' },
         {
           offset: Buffer.concat(log).length - 4,

@@ -136,9 +136,9 @@ describe('RowProof', () => {
 
   it.each<[string, string, string]>([
     ['words', '{not json}\n', 'byte 2 of row 1 is "n" instead of a key or "}"'],
-    ['another record', '{"a":1},"unit":"o","row":{"b":2}\n', 'byte 8 of row 1, behind its end, is ","'],
-    ['two objects', '{"a":1}{"a":2}\n', 'byte 8 of row 1, behind its end, is "{"'],
-    ['a blank behind', '{"a":1} \n', 'byte 8 of row 1, behind its end, is 0x20'],
+    ['another record', '{"a":1},"unit":"o","row":{"b":2}\n', 'byte 8 of row 1, after its end, is ","'],
+    ['two objects', '{"a":1}{"a":2}\n', 'byte 8 of row 1, after its end, is "{"'],
+    ['a blank behind', '{"a":1} \n', 'byte 8 of row 1, after its end, is 0x20'],
     ['a row in a CR', '{"a":1}\r{"x":2}\n', 'line 1 does not end with "}"'],
     ['a CR between', '{"a":1,\r"x":2}\n', 'byte 8 of row 1 is the control byte 0x0d'],
     ['a tab between', '{"a":\t1}\n', 'byte 6 of row 1 is the control byte 0x09'],
@@ -216,7 +216,7 @@ describe('RowProof', () => {
       return `{"a":${open.repeat(levels - 1)}1${close.repeat(levels - 1)}}\n`;
     };
     expect(faultOf(nested(MAX_ROW_DEPTH))).toBeUndefined();
-    expect(faultOf(nested(MAX_ROW_DEPTH + 1))).toContain(`more than ${MAX_ROW_DEPTH} arrays and objects`);
+    expect(faultOf(nested(MAX_ROW_DEPTH + 1))).toContain(`more than ${MAX_ROW_DEPTH} nested arrays and objects`);
     expect(faultOf(`{"a":${'['.repeat(1_000_000)}`)).toContain(`more than ${MAX_ROW_DEPTH}`);
     // And comes back to where it was.
     const wide = `{"a":[${Array(3000).fill('[[{"b":[]}]]').join(',')}]}\n`;

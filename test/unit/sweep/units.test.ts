@@ -62,11 +62,7 @@ describe('parseSweepTable', () => {
       },
       'f: sweep: its sets of parameters have 90438890 characters together; 67108864 are the limit',
     ],
-    [
-      'a parameter in both',
-      { epochs: [{ a: 1 }], matrix: { a: [1] } },
-      'sweep.matrix.a: stands in epochs too',
-    ],
+    ['a parameter in both', { epochs: [{ a: 1 }], matrix: { a: [1] } }, 'sweep.matrix.a: is in epochs too'],
   ])('refuses %s', (_what, table, message) => {
     const { code, details, exitCode } = refusal(() => parseSweepTable('f', table));
     expect([code, exitCode]).toEqual(['CONFIG', 2]);
@@ -137,7 +133,7 @@ describe('chooseUnits', () => {
     const { details } = refusal(() => chooseUnits(directories, ['a', 'a/x', 'zz*']));
     expect(details).toEqual([
       'units: "zz*" matches no directory with SQL files',
-      'units: a/x lies in a, so that its files would be in both',
+      'units: a/x is in a, so its files would be in both',
     ]);
   });
 });

@@ -29,7 +29,7 @@ export function explainLongUrl(failure: Failure, parts: () => RequestParts): Fai
   if (!TOO_LONG.has(name) && name !== BAD_REQUEST && !cut) return failure;
   const { urlBytes, pairs } = parts();
   if (urlBytes < NEVER_TOO_LONG_BYTES) return failure;
-  const size = `the URL of the request has ${urlBytes.toLocaleString('en')} bytes, the most of them for ${largest(pairs)}`;
+  const size = `the URL of the request has ${urlBytes.toLocaleString('en')} bytes, most of them for ${largest(pairs)}`;
   if (cut) return { ...failure, message: `${message} (${size}, which may be too long)` };
   const limits =
     'ClickHouse 22.8 and later take parameters in the body; before, and in proxies, a URL may have 8 or 16 KiB';

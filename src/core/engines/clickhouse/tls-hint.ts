@@ -2,13 +2,16 @@
 // the other side sends.
 const HINTS: readonly (readonly [RegExp, string])[] = [
   [/CERT_HAS_EXPIRED/, 'it has to be renewed on the server, or the clock of this machine is wrong'],
-  [/CERT_NOT_YET_VALID/, 'it is valid from a later time on: check the clock of this machine'],
+  [/CERT_NOT_YET_VALID/, 'it is not valid yet: check the clock of this machine'],
   [/CERT_REVOKED/, 'its issuer has withdrawn it: the server needs another one'],
   [
     /ALERT_(?:CERTIFICATE_REQUIRED|BAD_CERTIFICATE|HANDSHAKE_FAILURE)/i,
     'the server may ask for a certificate of the client, which qrun does not have: use another port, or a proxy',
   ],
-  [/UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION/i, 'the two have no version of TLS in common: 1.2 and later'],
+  [
+    /UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION/i,
+    'client and server share no version of TLS (qrun uses 1.2 and later)',
+  ],
 ];
 const OTHER_NAME = /ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH/;
 const NAMES = /\(the certificate is for ([^()]*)\)/;
@@ -30,10 +33,10 @@ export function tlsHint(message: string, hasCa: boolean): string | undefined {
   const selfSigned = message.includes('DEPTH_ZERO_SELF_SIGNED_CERT');
   if (hasCa) {
     return selfSigned
-      ? 'it is signed by itself, and is not the one in --ca-file'
+      ? 'it is self-signed, and is not the one in --ca-file'
       : 'the file that --ca-file names does not hold the certificate of its issuer (all of the chain above it)';
   }
   return selfSigned
-    ? 'it is signed by itself: give this very certificate with --ca-file'
+    ? 'it is self-signed: give this certificate itself with --ca-file'
     : 'its issuer is not known here: give the certificate of its issuer with --ca-file';
 }

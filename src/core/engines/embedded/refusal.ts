@@ -9,10 +9,10 @@ export const FILE_FUNCTION_CLOSED = 'qrun has closed the function file()';
 const ACCESS_DENIED = 497;
 const CONSTRAINT = 452;
 const WAYS: Readonly<Record<AccessNeeded, string>> = {
-  files: 'SQL may use files only where qrun is started with --allow-files',
-  network: 'SQL may use the network only where qrun is started with --allow-network',
-  both: 'SQL may use it only where qrun is started with --allow-files and --allow-network',
-  never: 'SQL may use it on a server only',
+  files: 'SQL may use files only if qrun is started with --allow-files',
+  network: 'SQL may use the network only if qrun is started with --allow-network',
+  both: 'SQL may use it only if qrun is started with --allow-files and --allow-network',
+  never: 'SQL may use it only on a server',
 };
 
 /** Returns the message for an OutsideUse: `the engine URL is not allowed here: ...`. */

@@ -92,7 +92,7 @@ export class AuditedLog implements LogVisitor {
 
   unreadable(start: number, bytes: number): void {
     this.#count(1);
-    this.unreadableParts.push({ offset: start, bytes, reason: 'no JSON' });
+    this.unreadableParts.push({ offset: start, bytes, reason: 'not JSON' });
   }
 
   /** Notes how the log ends; `undefined`: there is no such log. A torn end: a writer died there, or is writing now. */

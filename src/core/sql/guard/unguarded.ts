@@ -115,7 +115,7 @@ function innerUse(written: string, access: EmbeddedAccess, depth: number): Outsi
   const text = meaning(written);
   if (!SUSPECT.test(text)) return undefined;
   if (depth < MAX_DEPTH) return scan(text, access, depth + 1, { at: undefined, isPart: true, isSql: true });
-  const use: OutsideUse = { what: 'a string in so many others', needed: 'both' };
+  const use: OutsideUse = { what: 'a string nested this deeply', needed: 'both' };
   return isAllowed(use.needed, access) ? undefined : use;
 }
 
@@ -181,7 +181,7 @@ class Formats {
     const isPlain = end === TokenKind.comma || end === TokenKind.close;
     if (name === undefined || !isPlain || (!isString && this.#isNamedElsewhere(name))) {
       if (!this.#mayBeTable(index)) return undefined;
-      return { what: 'format() with a format that is put together', needed: 'both' };
+      return { what: 'format() with a computed format', needed: 'both' };
     }
     if (name !== 'values') return undefined;
     for (let at = first + 1; tokens.kind(at) === TokenKind.comma; at += 2) {
@@ -191,7 +191,7 @@ class Formats {
         tokens.kind(argument) !== TokenKind.string ||
         (behind !== TokenKind.comma && behind !== TokenKind.close)
       )
-        return { what: 'format() with values that are put together', needed: 'both' };
+        return { what: 'format() with computed values', needed: 'both' };
       const use = innerUse(tokens.written(argument));
       if (use !== undefined) return use;
     }

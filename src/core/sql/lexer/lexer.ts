@@ -214,7 +214,8 @@ export class Lexer {
     }
     if (code >= FIRST_RAW && code <= LAST_RAW && !isHighSurrogate(this.text.charCodeAt(at - 1))) {
       const byte = (code & 0xff).toString(16).toUpperCase();
-      const hint = 'save the file as UTF-8; other bytes can stand in comments, strings and quoted names only';
+      const hint =
+        'save the file as UTF-8; other bytes are allowed only in comments, strings and quoted names';
       throw sqlInvalid(this.text, at, `the file is not UTF-8: byte 0x${byte}`, hint);
     }
     return this.#token(TokenKind.other, at, at + 1);
