@@ -216,7 +216,9 @@ describe('RowProof', () => {
       return `{"a":${open.repeat(levels - 1)}1${close.repeat(levels - 1)}}\n`;
     };
     expect(faultOf(nested(MAX_ROW_DEPTH))).toBeUndefined();
-    expect(faultOf(nested(MAX_ROW_DEPTH + 1))).toContain(`more than ${MAX_ROW_DEPTH} nested arrays and objects`);
+    expect(faultOf(nested(MAX_ROW_DEPTH + 1))).toContain(
+      `more than ${MAX_ROW_DEPTH} nested arrays and objects`,
+    );
     expect(faultOf(`{"a":${'['.repeat(1_000_000)}`)).toContain(`more than ${MAX_ROW_DEPTH}`);
     // And comes back to where it was.
     const wide = `{"a":[${Array(3000).fill('[[{"b":[]}]]').join(',')}]}\n`;
