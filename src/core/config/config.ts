@@ -117,13 +117,13 @@ const MAX_VALUE_LENGTH = 64 * 1024;
 function parameterProblems(label: string, parameters: object): string[] {
   const entries = Object.entries(parameters) as [string, string][];
   if (entries.length > MAX_PARAMETERS) {
-    return [`${label}: has ${entries.length} parameters; ${MAX_PARAMETERS} are the limit`];
+    return [`${label}: has ${entries.length} parameters; the limit is ${MAX_PARAMETERS}`];
   }
   return entries.flatMap(([name, value]) => {
     const problem =
       parameterProblem(name) ??
       (value.length > MAX_VALUE_LENGTH
-        ? `has ${value.length} characters; ${MAX_VALUE_LENGTH} are the limit: put large data into a table`
+        ? `has ${value.length} characters; the limit is ${MAX_VALUE_LENGTH}: put large data into a table`
         : undefined);
     return problem === undefined ? [] : [`${label}.${name.slice(0, 100)}: ${problem}`];
   });

@@ -255,7 +255,7 @@ function lengthProblems(
   // Too many combinations have already been reported.
   if (characters <= MAX_CHARACTERS || countCombinations(matrix) > MAX_COMBINATIONS) return [];
   return [
-    `command, matrix, env: all jobs have up to ${characters} characters together; ${MAX_CHARACTERS} are the limit`,
+    `command, matrix, env: all jobs have up to ${characters} characters together; the limit is ${MAX_CHARACTERS}`,
   ];
 }
 
@@ -282,7 +282,7 @@ function matrixProblems(matrix: Checked['matrix']): string[] {
   }
   const count = countCombinations(matrix);
   if (count > MAX_COMBINATIONS) {
-    problems.push(`matrix: has ${count} combinations; ${MAX_COMBINATIONS} are the limit`);
+    problems.push(`matrix: has ${count} combinations; the limit is ${MAX_COMBINATIONS}`);
   }
   return problems;
 }

@@ -129,12 +129,12 @@ function tooManySets(label: string, { epochs = [{}], matrix = {} }: SweepTable):
   const combinations = countCombinations(matrix);
   const count = epochs.length * combinations;
   if (count > MAX_COMBINATIONS)
-    return [`${label}: has ${count} sets of parameters (epochs x matrix); ${MAX_COMBINATIONS} are the limit`];
+    return [`${label}: has ${count} sets of parameters (epochs x matrix); the limit is ${MAX_COMBINATIONS}`];
   const inEpochs = epochs.reduce((total, epoch) => total + lengthOf(Object.values(epoch)), 0);
   const characters = inEpochs * combinations + epochs.length * countCharacters(matrix);
   if (characters <= MAX_CHARACTERS) return [];
   return [
-    `${label}: its sets of parameters have ${characters} characters together; ${MAX_CHARACTERS} are the limit`,
+    `${label}: its sets of parameters have ${characters} characters together; the limit is ${MAX_CHARACTERS}`,
   ];
 }
 

@@ -67,7 +67,7 @@ export function resolveSweep(
   if (chosen.length * sets.length > MAX_COMBINATIONS) {
     throw new QrunError('CONFIG', 'the sweep has too many units', {
       details: [
-        `${chosen.length} directories x ${sets.length} sets of parameters; ${MAX_COMBINATIONS} are the limit`,
+        `${chosen.length} directories x ${sets.length} sets of parameters; the limit is ${MAX_COMBINATIONS}`,
       ],
     });
   }

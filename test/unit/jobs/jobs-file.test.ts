@@ -149,7 +149,7 @@ URL = "http://me:hunter2@host/"
   it('refuses a matrix that nobody can mean', () => {
     const values = `[${Array.from({ length: 400 }, (_, n) => n).join(',')}]`;
     const found = problems(`name = "x"\ncommand = ["true"]\n[matrix]\na = ${values}\nb = ${values}`);
-    expect(found).toEqual(['matrix: has 160000 combinations; 100000 are the limit']);
+    expect(found).toEqual(['matrix: has 160000 combinations; the limit is 100000']);
   });
 
   it.each([
@@ -162,7 +162,7 @@ URL = "http://me:hunter2@host/"
     const found = problems(`name = "x"\n${command}\n[matrix]\na = ${values}\nb = ${values}\n${more}`);
     expect(found).toEqual([
       expect.stringMatching(
-        /^command, matrix, env: all jobs have up to \d+ characters .*; 67108864 are the limit$/,
+        /^command, matrix, env: all jobs have up to \d+ characters .*; the limit is 67108864$/,
       ),
     ]);
   });

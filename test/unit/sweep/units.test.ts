@@ -52,7 +52,7 @@ describe('parseSweepTable', () => {
           [...'abcdefgh'].map(name => [name, Array.from({ length: 100 }, (_, index) => index)]),
         ),
       },
-      'f: sweep: has 10000000000000000 sets of parameters (epochs x matrix); 100000 are the limit',
+      'f: sweep: has 10000000000000000 sets of parameters (epochs x matrix); the limit is 100000',
     ],
     [
       'a long value in each of many sets',
@@ -60,7 +60,7 @@ describe('parseSweepTable', () => {
         epochs: Array.from({ length: 90_000 }, (_, n) => ({ n })),
         matrix: { a: ['x'.repeat(1000)] },
       },
-      'f: sweep: its sets of parameters have 90438890 characters together; 67108864 are the limit',
+      'f: sweep: its sets of parameters have 90438890 characters together; the limit is 67108864',
     ],
     ['a parameter in both', { epochs: [{ a: 1 }], matrix: { a: [1] } }, 'sweep.matrix.a: is in epochs too'],
   ])('refuses %s', (_what, table, message) => {

@@ -116,7 +116,7 @@ export class Pueue implements TaskQueue {
     if (commandBytes > MAX_COMMAND_BYTES) {
       throw new QrunError(
         'QUEUE_FAILED',
-        `the command of ${label} has ${commandBytes} bytes; ${MAX_COMMAND_BYTES} are the limit`,
+        `the command of ${label} has ${commandBytes} bytes; the limit is ${MAX_COMMAND_BYTES}`,
         { hint: 'shorten its parameters' },
       );
     }
