@@ -205,7 +205,7 @@ describe('a root that is only guessed', () => {
     const config = async (cwd: string) =>
       JSON.parse((await run(['config', join(parent, 'v'), '--json'], {}, cwd)).stdout);
     expect(await config(home)).toMatchObject({ root: parent, password_set: false });
-    expect((await config(home)).config.user).toBeUndefined();
+    expect((await config(home)).config.user).toBeNull();
     expect(await config(parent)).toMatchObject({
       password_set: true,
       config: { user: 'parents' },
