@@ -90,7 +90,7 @@ export type {
   SubmitControls,
   /** Growing. An open sweep: submit, status, audit. */
   Sweep,
-  /** Growing, with every new configuration key. How a sweep is opened. */
+  /** Growing: a new configuration key may be added. How a sweep is opened. */
   SweepOptions,
 } from './local/sweep/open-sweep.js';
 export {
@@ -106,7 +106,7 @@ export type {
   RunControls,
   /** Growing. An open unit: plan, run, audit. */
   Unit,
-  /** Growing, with every new configuration key. How a unit is opened. */
+  /** Growing: a new configuration key may be added. How a unit is opened. */
   UnitOptions,
 } from './local/unit/open-unit.js';
 export {
