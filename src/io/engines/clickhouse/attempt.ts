@@ -54,9 +54,10 @@ const SESSION_IS_LOCKED = 373;
 const SESSION_LOCKED_LIMIT_MS = 2000;
 const END_SESSION_LIMIT_MS = 1000;
 // Behind a balancer a statement may reach a server that does not have its session; it is not executed there. It is sent
-// again until it reaches the session: up to this many times if one server is known, for this long if several are.
+// again until it reaches the session: for this long if several servers are known. Otherwise up to this many times: two
+// servers of one name look like one, and each try finds the right one of them with a probability of a half.
 const SESSION_NOT_FOUND = 372;
-const SESSION_TRIES = 12;
+const SESSION_TRIES = 40;
 const SESSION_SEARCH_LIMIT_MS = 3000;
 // The server's own limit comes later than ours, so that the failure is always named TIMEOUT. It ends the query if qrun
 // has died or could not cancel it.
