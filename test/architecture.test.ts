@@ -21,6 +21,28 @@ interface Import {
 
 const LAYERS = ['core', 'io', 'app', 'local', 'cli'] as const;
 
+// A room has the same name in every layer; docs/architecture.md says what is in each.
+const ROOMS: ReadonlySet<string> = new Set([
+  ...[
+    'log',
+    'sql',
+    'unit',
+    'engines',
+    'queue',
+    'sweep',
+    'jobs',
+    'config',
+    'machine',
+    'files',
+    'text',
+    'setup',
+  ],
+  // Of the command line alone.
+  ...['terminal', 'progress', 'commands'],
+]);
+// What fits on a screen, and in a head.
+const MOST_FILES = 14;
+
 // What a layer may import; `types`: only what the compiler erases.
 const MAY_IMPORT: Readonly<Record<string, Readonly<Record<string, 'all' | 'types'>>>> = {
   core: { core: 'all' },
@@ -282,6 +304,16 @@ describe('a breach', () => {
       'io/x.ts passes by core/log/scan/index.ts: core/log/scan/inner.ts',
     ],
     [
+      'a folder that no other layer would have',
+      { 'io/stuff/x.ts': 'export const x = 1;' },
+      'io/stuff is not a room',
+    ],
+    [
+      'a room that is too full',
+      Object.fromEntries(Array.from({ length: 15 }, (_, n) => [`io/log/x${n}.ts`, `export const x = ${n};`])),
+      'io/log holds 15 files',
+    ],
+    [
       'a cycle',
       {
         'io/x.ts': "import { y } from './y.js';\nexport const x = y;",
@@ -367,7 +399,12 @@ function breaches(sources: Sources): string[] {
       }
     }
   }
-  return [...found, ...cyclesOf(imports), ...packagesInManyFiles(imports)];
+  return [
+    ...found,
+    ...crowdedRooms(Object.keys(sources)),
+    ...cyclesOf(imports),
+    ...packagesInManyFiles(imports),
+  ];
 }
 
 // What a source takes from node:fs, by the names there.
@@ -390,6 +427,19 @@ function isOpening(name: string): boolean {
 function layerOf(path: string): string | undefined {
   if (path === 'index.ts') return 'index';
   return LAYERS.find(layer => path.startsWith(`${layer}/`));
+}
+
+function crowdedRooms(paths: readonly string[]): string[] {
+  const files = new Map<string, number>();
+  for (const path of paths) files.set(posix.dirname(path), (files.get(posix.dirname(path)) ?? 0) + 1);
+  return [...files].flatMap(([folder, count]) => {
+    const [, room] = folder.split('/');
+    const isRoom = room === undefined || ROOMS.has(room);
+    return [
+      ...(isRoom ? [] : [`${folder} is not a room`]),
+      ...(count > MOST_FILES ? [`${folder} holds ${count} files`] : []),
+    ];
+  });
 }
 
 function packagesInManyFiles(imports: readonly Import[]): string[] {

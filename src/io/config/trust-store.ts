@@ -97,7 +97,7 @@ export class TrustStore {
   problem(root: string | undefined): string | undefined {
     const real = realOf(this.directory);
     if (root !== undefined && isBeneath(real, root)) {
-      return `${this.directory} lies in the tree itself, which must not say what is trusted`;
+      return `${this.directory} is in the tree itself, which must not say what is trusted`;
     }
     // Whoever may write to one of these directories could replace the one below it.
     for (let at = real, depth = 0; depth < 3; at = dirname(at), depth += 1) {

@@ -184,7 +184,7 @@ describe('renderSubmission', () => {
   });
 
   it.each([
-    ['waiting' as const, 'the audit waits behind them'],
+    ['waiting' as const, 'the audit waits until they have ended'],
     ['not due' as const, 'the last audit was complete'],
   ])('tells that the audit is %s', (audit, expected) => {
     expect(rendered({ audit })).toContain(expected);

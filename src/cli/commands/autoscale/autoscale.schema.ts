@@ -9,7 +9,7 @@ export const schema = z
   .object({
     time,
     group: z.string(),
-    from: count.describe('Slots of the group; 0 is no limit.'),
+    from: count.describe('Slots of the group; 0 means no limit.'),
     to: count.describe('The same as `from` where nothing changes.'),
     queued: count,
     running: count,

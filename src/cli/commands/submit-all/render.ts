@@ -81,7 +81,7 @@ function leftOut({ cannot_run: cannotRun }: SubmissionReport, style: Style): str
 }
 
 function auditLine({ audit, dry_run: dry }: SubmissionReport): string {
-  if (audit === 'waiting') return 'the audit waits behind them';
+  if (audit === 'waiting') return 'the audit waits until they have ended';
   if (audit === 'not due') return 'the last audit was complete, and nothing was recorded since';
   return dry ? 'the audit would follow' : 'the audit follows, however they end: see qrun status';
 }
