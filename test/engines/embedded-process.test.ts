@@ -82,3 +82,14 @@ test('finds the directory locked, and writes nothing to standard error about it'
   expect({ code, output, errors }).toEqual({ code: 0, output: 'DATA_LOCKED true\n', errors: '' });
   await engine.close();
 });
+
+test('keeps its first time zone, and refuses another without changing that of the process', async () => {
+  const { output, errors } = await runScript(`
+      const inZone = timeZone => openEmbedded({ dataDirectory, timeZone, concurrency: 1, spool, settings: {} },
+        new AbortController().signal);
+      await (await inZone('UTC')).close();
+      const refused = await inZone('Asia/Tokyo').catch(error => error);
+      console.log(refused.code, process.env.TZ, new Date().getTimezoneOffset());
+      await (await inZone('UTC')).close();`);
+  expect({ output, errors }).toEqual({ output: 'CONFIG UTC 0\n', errors: '' });
+});

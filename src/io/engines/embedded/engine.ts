@@ -95,6 +95,7 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
   opening.catch(() => undefined);
   let connections: Connections | undefined;
   try {
+    refuseOtherTimeZone(zoneOfEngine, options.timeZone);
     if (options.timeZone !== undefined) useTimeZone(options.timeZone);
     const connect = await loadChdb(access);
     goOn();
@@ -103,6 +104,7 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
     goOn();
     await refuseMoreAccess(connections, access);
     const { version, timeZone } = await engineFacts(connections);
+    zoneOfEngine = timeZone;
     refuseOtherTimeZone(timeZone, options.timeZone);
     await checkSettings(connections, options.settings);
     const pipes = await opening;
@@ -119,6 +121,10 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
   }
 }
 
+// The engine's zone once it has been opened in this process. TZ must not be touched after that: the engine would not
+// follow, and the rest of the program would.
+let zoneOfEngine: string | undefined;
+
 // The engine reads TZ when it is opened for the first time. Without it the system's own zone would apply.
 function useTimeZone(name: string): void {
   if (!isTimeZone(name)) {
@@ -129,8 +135,8 @@ function useTimeZone(name: string): void {
   if (process.env.TZ !== name) process.env.TZ = name;
 }
 
-function refuseOtherTimeZone(is: string, wanted: string | undefined): void {
-  if (wanted === undefined || is === wanted) return;
+function refuseOtherTimeZone(is: string | undefined, wanted: string | undefined): void {
+  if (is === undefined || wanted === undefined || is === wanted) return;
   throw new QrunError('CONFIG', `the embedded engine works in the time zone ${is}, not in ${wanted}`, {
     hint: 'it keeps its first one for the life of the process: use a process for each time zone',
   });
