@@ -6,7 +6,7 @@ import type { CommandEnd, Follower, RunCommand } from '../../io/jobs/command.js'
 import type { FileLease } from '../../io/log/lease.js';
 
 /** The signals that ask a job to stop. */
-export type StopSignal = 'SIGHUP' | 'SIGINT' | 'SIGTERM';
+export type JobSignal = 'SIGHUP' | 'SIGINT' | 'SIGTERM';
 
 /** What a run of a job uses. Paths of `files` are absolute. */
 export interface RunJobDeps {
@@ -24,8 +24,8 @@ export interface RunJobDeps {
   readonly note: (text: string) => void;
   /** The first signal received, and where to register for each later one. */
   readonly stops: {
-    readonly received: () => StopSignal | undefined;
-    readonly onSignal: (listener: (signal: StopSignal) => void) => void;
+    readonly received: () => JobSignal | undefined;
+    readonly onSignal: (listener: (signal: JobSignal) => void) => void;
   };
 }
 
@@ -46,7 +46,7 @@ export interface RunJobRequest {
 /** The result: `stopped` by a signal to qrun, or `ended` by itself. */
 export type JobOutcome =
   | { readonly kind: 'done before' }
-  | { readonly kind: 'stopped'; readonly signal: StopSignal }
+  | { readonly kind: 'stopped'; readonly signal: JobSignal }
   | { readonly kind: 'ended'; readonly end: CommandEnd; readonly durationMs: number };
 
 /**

@@ -1,5 +1,5 @@
 import type { Parameters, Settings } from '../model.js';
-import { shortHash } from '../unit/fingerprint.js';
+import { shortHash, sorted } from '../unit/fingerprint.js';
 
 /** One setup file of a chain, outermost first: its path (for people) and the hash of its content. */
 export interface ChainFile {
@@ -72,8 +72,4 @@ export function decodeDataNote(text: string): DataNote | undefined {
 /** Returns whether two chains have the same content in the same order. */
 export function sameChain(a: readonly ChainFile[], b: readonly ChainFile[]): boolean {
   return a.length === b.length && a.every(({ fingerprint }, index) => fingerprint === b[index]?.fingerprint);
-}
-
-function sorted(values: Readonly<Record<string, string>>): [string, string][] {
-  return Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
 }

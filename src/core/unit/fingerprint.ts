@@ -58,6 +58,7 @@ function meaning(parameters: Parameters): string[] {
   return Object.values(parameters).some(value => value.includes('\\')) ? ['escapes'] : [];
 }
 
-function sorted(values: Readonly<Record<string, string>>): [string, string][] {
+/** Returns the names and values of a table in the order of their names, as every hash takes them. */
+export function sorted(values: Readonly<Record<string, string>>): [string, string][] {
   return Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
 }

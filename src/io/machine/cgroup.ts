@@ -87,7 +87,8 @@ function count(text: string, name: string): number {
   return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
 }
 
-function readText(path: string): string | undefined {
+/** Returns the text of a file of the kernel's, or `undefined` if it cannot be read. */
+export function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {

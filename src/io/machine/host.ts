@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, loadavg, totalmem } from 'node:os';
 import { join, posix } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CgroupPlace, cgroupPlace, memoryLimit } from './cgroup.js';
+import { type CgroupPlace, cgroupPlace, memoryLimit, readText } from './cgroup.js';
 
 /** The state of a machine at one moment, with the limits that control groups set for this process. */
 export interface HostFacts {
@@ -266,12 +265,4 @@ function groupCpuMs(root: string, { version, directory, mount }: CgroupPlace): n
 
 function share(part: number, whole: number): number {
   return whole > 0 ? Math.min(100, Math.max(0, (100 * part) / whole)) : 0;
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
 }
