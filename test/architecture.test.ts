@@ -117,7 +117,6 @@ const MAY_OPEN: ReadonlySet<string> = new Set([
   'io/machine/cgroup.ts',
   'io/machine/descriptors.ts',
   'io/files/flock.ts',
-  'io/machine/host.ts',
   'io/machine/process-tree.ts',
   'io/machine/systemd.ts',
   // The engine's own files.
