@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { link, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { QrunError } from '../../core/errors.js';
+import { checkArgument, checkOptions } from '../../core/options.js';
 import { hintOf, isMissing, orWriteError, reasonOf } from '../files/failures.js';
 import { OWN_TO_READ } from '../files/own-file.js';
 import { readStateAsync } from '../files/read-file.js';
@@ -39,8 +40,14 @@ export interface Checkpoint {
   setAside(suffix: string): Promise<string | undefined>;
 }
 
-/** Returns a checkpoint in the file `path`. Nothing is opened or created before it is needed. */
+/**
+ * Returns a checkpoint in the file `path`. Nothing is opened or created before it is needed.
+ *
+ * Errors: QrunError `CONFIG` for an option that does not exist, or something of the wrong type.
+ */
 export function openCheckpoint(path: string, options: CheckpointOptions = {}): Checkpoint {
+  checkArgument('openCheckpoint', 'the path', path, 'string');
+  checkOptions('openCheckpoint', options, { onSetAside: 'function' });
   const readText = async (): Promise<string | undefined> => {
     const text = await contentOf(path);
     if (text === undefined || problemOf(text) === undefined) return text?.trim();

@@ -1,4 +1,5 @@
 import type { CheckReport } from '../../app/jobs/process-all.js';
+import { checkArgument, checkOptions } from '../../core/options.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { readJobs } from './context.js';
 import { type JobSelection, JobsOf, type JobsPlan, type JobsReport, type JobsSubmitOptions } from './jobs.js';
@@ -44,13 +45,38 @@ export interface Jobs {
  * Errors: QrunError `CONFIG`, with all problems of the file at once.
  */
 export function openJobs(file: string, options: JobsOptions = {}): Jobs {
+  checkArgument('openJobs', 'the file', file, 'string');
+  checkOptions('openJobs', options, OPENING);
   const { cwd = process.cwd(), env = process.env, trust = false, memoryMax } = options;
   const jobs = new JobsOf(readJobs(file, { cwd, env }, { trust, memoryMax }), { env }, trust);
   const { sweep, results } = jobs;
   return {
     ...{ sweep, results },
-    plan: chosen => jobs.plan(chosen),
-    submit: ({ signal = new AbortController().signal, ...chosen } = {}) => jobs.submit(chosen, { signal }),
-    check: selection => jobs.check(selection),
+    async plan(given = {}) {
+      checkOptions('plan', given, SUBMISSION);
+      return await jobs.plan(given);
+    },
+    async submit(given = {}) {
+      checkOptions('submit', given, { ...SUBMISSION, signal: 'signal' }, NOT_ACCEPTED);
+      const { signal = new AbortController().signal, ...chosen } = given;
+      return await jobs.submit(chosen, { signal });
+    },
+    async check(selection = {}) {
+      checkOptions('check', selection, SELECTION);
+      return await jobs.check(selection);
+    },
   };
 }
+
+const OPENING = { trust: 'boolean', memoryMax: 'string', cwd: 'string', env: 'environment' } as const;
+const SELECTION = { include: 'strings', exclude: 'strings' } as const;
+const SUBMISSION = {
+  ...SELECTION,
+  rerun: 'all',
+  group: 'string',
+  slots: 'count',
+  priority: 'integer',
+  delay: 'string',
+  resumeGroup: 'boolean',
+} as const;
+const NOT_ACCEPTED = { not: { dryRun: 'plan() says what a submission would do, and adds nothing' } };

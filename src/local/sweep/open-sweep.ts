@@ -1,7 +1,8 @@
 import type { SweepStatus, SweepWatch } from '../../app/sweep/status.js';
 import type { ConfigValues } from '../../core/config/table.js';
+import { checkArgument, checkOptions } from '../../core/options.js';
 import type { SweepAudit } from '../../core/sweep/audit.js';
-import { refuseUnknown } from '../config/known-options.js';
+import { checkOpening } from '../config/known-options.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { resolveSweep } from './context.js';
 import type { SubmissionReport, SubmitWatch, SweepSubmitOptions } from './submit.js';
@@ -73,9 +74,10 @@ export interface Sweep {
  * Errors: QrunError `CONFIG` with all problems at once, `UNIT_*`.
  */
 export function openSweep(directory: string, options: SweepOptions = {}): Sweep {
+  checkArgument('openSweep', 'the directory', directory, 'string');
+  checkOpening('openSweep', options, OPENING);
   const { cwd = process.cwd(), env = process.env, trust = false, group, ...rest } = options;
   const { includeUnits: include = [], excludeUnits: exclude = [], ...values } = rest;
-  refuseUnknown('openSweep', values, ['includeUnits', 'excludeUnits', 'group', 'trust', 'cwd', 'env']);
   const surroundings = { cwd, env };
   const found = resolveSweep(directory, { options: values, trust }, surroundings, { include, exclude });
   const sweep = group === undefined ? found : { ...found, group };
@@ -86,7 +88,9 @@ export function openSweep(directory: string, options: SweepOptions = {}): Sweep 
     group: sweep.group,
     units: sweep.units.map(({ unit }) => unit),
     notices: sweep.notices,
-    async submit({ signal = NEVER, ...controls } = {}) {
+    async submit(given = {}) {
+      checkOptions('submit', given, SUBMISSION);
+      const { signal = NEVER, ...controls } = given;
       const { submitSweep } = await import('./submit.js');
       return (await submitSweep(sweep, surroundings, controls, { ...controls, signal })).report;
     },
@@ -95,7 +99,9 @@ export function openSweep(directory: string, options: SweepOptions = {}): Sweep 
       watch ??= sweepWatch(sweep, { env });
       return await watch.look();
     },
-    async audit({ signal = NEVER } = {}) {
+    async audit(given = {}) {
+      checkOptions('audit', given, { signal: 'signal' });
+      const { signal = NEVER } = given;
       const { auditSweep } = await import('./audit.js');
       return await auditSweep(sweep, surroundings, {}, { signal });
     },
@@ -103,3 +109,23 @@ export function openSweep(directory: string, options: SweepOptions = {}): Sweep 
 }
 
 const NEVER = new AbortController().signal;
+const OPENING = {
+  includeUnits: 'strings',
+  excludeUnits: 'strings',
+  group: 'string',
+  trust: 'boolean',
+  cwd: 'string',
+  env: 'environment',
+} as const;
+const SUBMISSION = {
+  slots: 'slots',
+  priority: 'integer',
+  delay: 'string',
+  resumeGroup: 'boolean',
+  finalizers: 'strings',
+  dryRun: 'boolean',
+  signal: 'signal',
+  onProgress: 'function',
+  onNotice: 'function',
+  onSetup: 'function',
+} as const;

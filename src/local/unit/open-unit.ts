@@ -1,7 +1,8 @@
 import type { ConfigValues } from '../../core/config/table.js';
 import type { AuditReport } from '../../core/log/audit.js';
+import { checkArgument, checkOptions } from '../../core/options.js';
 import type { RunEvent, RunSummary } from '../../core/unit/events.js';
-import { refuseUnknown } from '../config/known-options.js';
+import { checkOpening } from '../config/known-options.js';
 import type { Surroundings, SweepContext } from '../config/sweep-context.js';
 import type { Environment } from '../config/tree-files.js';
 import { unitContext } from './context.js';
@@ -84,10 +85,9 @@ export interface Unit {
  * Errors: QrunError `CONFIG` with all problems at once, `USAGE`.
  */
 export function openUnit(directory: string, options: UnitOptions = {}): Unit {
+  checkArgument('openUnit', 'the directory', directory, 'string');
+  checkOpening('openUnit', options, OPENING, NOT_ACCEPTED);
   const { cwd = process.cwd(), env = process.env, trust = false, ...values } = options;
-  refuseUnknown('openUnit', values, ['trust', 'cwd', 'env'], {
-    memoryMax: 'a cap needs a process of its own: qrun unit --memory-max, or systemd-run around your program',
-  });
   const surroundings: Surroundings = { cwd, env, ...(values.umask === undefined ? {} : { restrict }) };
   const found = unitContext(directory, { options: values, trust }, surroundings);
   refuseEventsIn(found, cwd);
@@ -101,7 +101,9 @@ export function openUnit(directory: string, options: UnitOptions = {}): Unit {
       const { planIn } = await import('./plan.js');
       return (await planIn(context, 'tell')).report;
     },
-    async run({ signal, drain, onEvent = () => {} } = {}) {
+    async run(controls = {}) {
+      checkOptions('run', controls, CONTROLS);
+      const { signal, drain, onEvent = () => {} } = controls;
       const { runIn } = await import('./run.js');
       const broken = new AbortController();
       const abort = anyOf(broken.signal, signal);
@@ -119,12 +121,20 @@ export function openUnit(directory: string, options: UnitOptions = {}): Unit {
       broken.signal.throwIfAborted();
       return summary;
     },
-    async audit({ logs = [] } = {}) {
+    async audit(given = {}) {
+      checkOptions('audit', given, { logs: 'strings' });
+      const { logs = [] } = given;
       const { auditIn, realLogs } = await import('./audit.js');
       return await auditIn(context, realLogs(logs, cwd));
     },
   };
 }
+
+const OPENING = { trust: 'boolean', cwd: 'string', env: 'environment' } as const;
+const NOT_ACCEPTED = {
+  memoryMax: 'a cap needs a process of its own: qrun unit --memory-max, or systemd-run around your program',
+};
+const CONTROLS = { signal: 'signal', drain: 'signal', onEvent: 'function' } as const;
 
 function restrict(umask: number): void {
   process.umask(process.umask() | umask);

@@ -250,4 +250,51 @@ describe('a run in a program', () => {
       2,
     ]);
   });
+
+  it('refuses options that do not exist, and values of the wrong type', async () => {
+    write({
+      'sql/a.sql': 'SELECT 1',
+      'jobs.toml': 'name = "j"\ncommand = ["true"]\n[matrix]\nn = [1]\n',
+    });
+    const calls: Readonly<Record<string, string>> = {
+      "openUnit('sql', { foo: 1 })": 'openUnit has no option foo',
+      "openUnit('sql').run({ sginal: 1 })": 'run has no option sginal',
+      "openUnit('sql').audit({ log: [] })": 'audit has no option log',
+      "openSweep('sql', { foo: 1 })": 'openSweep has no option foo',
+      "openSweep('sql').submit({ dryrun: true })": 'submit has no option dryrun',
+      "openSweep('sql').audit({ foo: 1 })": 'audit has no option foo',
+      "openJobs('jobs.toml', { trusst: true })": 'openJobs has no option trusst',
+      "openJobs('jobs.toml').plan({ foo: 1 })": 'plan has no option foo',
+      "openJobs('jobs.toml').submit({ dryRun: true })": 'submit has no option dryRun',
+      "openJobs('jobs.toml').check({ foo: 1 })": 'check has no option foo',
+      "openCheckpoint('c', { foo: 1 })": 'openCheckpoint has no option foo',
+      'openUnit(3)': 'openUnit: the directory must be a string',
+      'openUnit()': 'openUnit: the directory must be a string',
+      "openUnit('sql', null)": 'openUnit: the options must be an object',
+      "openUnit('sql', { cwd: 3 })": 'openUnit: cwd must be a string',
+      "openUnit('sql', { env: null })": 'openUnit: env must be an object of variables',
+      "openUnit('sql').run({ signal: 3 })": 'run: signal must be an AbortSignal',
+      "openUnit('sql').run({ onEvent: 3 })": 'run: onEvent must be a function',
+      "openUnit('sql').audit({ logs: 'abc' })": 'audit: logs must be a list of strings',
+      "openSweep('sql', { includeUnits: 'a' })": 'openSweep: includeUnits must be a list of strings',
+      "openSweep('sql').submit({ finalizers: 'echo' })": 'submit: finalizers must be a list of strings',
+      "openSweep('sql').submit({ slots: 'x' })": "submit: slots must be a whole number from 1, or 'auto'",
+      "openJobs('jobs.toml').submit({ slots: 'x' })": 'submit: slots must be a whole number from 1',
+      'openCheckpoint(3)': 'openCheckpoint: the path must be a string',
+    };
+    const found = await result(`
+      import { openCheckpoint, openJobs, openSweep, openUnit } from 'qrun';
+      const refusal = async work => {
+        try { return await work(); } catch (error) { return [error.code, error.message, ...error.details ?? []]; }
+      };
+      console.log(JSON.stringify([${Object.keys(calls)
+        .map(call => `await refusal(() => ${call})`)
+        .join(',')},
+        await refusal(() => openUnit('sql', { foo: 1, cwd: 3 })),
+      ]));`);
+    expect(found).toEqual([
+      ...Object.values(calls).map(message => ['CONFIG', message]),
+      ['CONFIG', 'openUnit: 2 problems', 'openUnit has no option foo', 'openUnit: cwd must be a string'],
+    ]);
+  });
 });
