@@ -16,23 +16,46 @@ const WINDOW = 64;
 
 let segmenter: Intl.Segmenter | undefined;
 
+// Letters that never join their neighbours: Latin, Cyrillic, kana, Chinese characters, Hangul syllables.
+const SIMPLE =
+  /^[\x20-\x7e\u00c0-\u024f\u0400-\u0481\u048a-\u052f\u3041-\u3096\u30a1-\u30fa\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]*$/;
+
+function isPlain(unit: number): boolean {
+  return unit >= 0x20 && unit <= 0x7e;
+}
+
 /** Yields what a reader sees as characters, one by one. */
 function* graphemes(text: string): Generator<string> {
-  segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
   for (let from = 0; from < text.length; ) {
-    // Half of a pair would be taken for a character of its own, and what precedes it for a whole one.
-    const isPairCut = (text.charCodeAt(from + WINDOW - 1) & 0xfc00) === 0xd800;
-    const window = text.slice(from, from + (isPairCut ? WINDOW - 1 : WINDOW));
-    const isLast = from + window.length >= text.length;
+    const { window, isWhole } = windowAt(text, from);
     let end = 0;
-    for (const { segment, index } of segmenter.segment(window)) {
+    for (const grapheme of SIMPLE.test(window) ? window : segmentsOf(window)) {
       // The last character of a window may continue after it.
-      if (!isLast && index > 0 && index + segment.length === window.length) break;
-      yield segment;
-      end = index + segment.length;
+      if (!isWhole && end > 0 && end + grapheme.length === window.length) break;
+      yield grapheme;
+      end += grapheme.length;
     }
     from += end;
   }
+}
+
+// Two characters of ASCII never join, so that a window ends between them. Every other one is looked at closely, which
+// takes ten times as long.
+function windowAt(text: string, from: number): { window: string; isWhole: boolean } {
+  const most = Math.min(text.length, from + WINDOW);
+  for (let end = from + 1; end < most; end += 1) {
+    if (isPlain(text.charCodeAt(end - 1)) && isPlain(text.charCodeAt(end)))
+      return { window: text.slice(from, end), isWhole: true };
+  }
+  if (most === text.length) return { window: text.slice(from), isWhole: true };
+  // Half of a pair would be taken for a character of its own, and what precedes it for a whole one.
+  const isPairCut = (text.charCodeAt(most - 1) & 0xfc00) === 0xd800;
+  return { window: text.slice(from, isPairCut ? most - 1 : most), isWhole: false };
+}
+
+function* segmentsOf(window: string): Generator<string> {
+  segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
+  for (const { segment } of segmenter.segment(window)) yield segment;
 }
 
 function graphemeWidth(grapheme: string): number {
