@@ -40,3 +40,22 @@ export function refusals(path: string, unit: string): OtherLines {
     },
   };
 }
+
+// The first key of a record.
+const LOG_START = Buffer.from('{"unit":');
+
+/** How many bytes {@link refuseOther} looks at. */
+export const LOG_START_BYTES = LOG_START.length;
+
+/**
+ * Refuses a file without a whole line that does not begin as a log does; `start` are its first bytes. Zeros are what
+ * a crash of the machine may leave of any file.
+ *
+ * Errors: QrunError `LOG_UNUSABLE`.
+ */
+export function refuseOther(path: string, start: Buffer): void {
+  if (start.every((byte, at) => byte === 0 || byte === LOG_START[at])) return;
+  throw new QrunError('LOG_UNUSABLE', `${path} is not a log of qrun: it holds no record`, {
+    hint: 'name another file with --log; nothing was changed',
+  });
+}

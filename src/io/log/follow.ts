@@ -24,7 +24,7 @@ const SETTLED_MS = 2_000;
  * Errors: QrunError `READ_FAILED` when it cannot be read; whatever the collector throws.
  */
 export async function readLog(path: string, unit: string, into: LogCollector): Promise<LogTail | undefined> {
-  return await withLog(path, ({ file, state }) => scan(file, new LogScanner(unit, into), state.size));
+  return await withLog(path, ({ file, state }) => scanFile(file, new LogScanner(unit, into), state.size));
 }
 
 /** Properties of a file by which a change is recognised. */
@@ -83,11 +83,11 @@ export class LogFollower {
   async #look(file: FileHandle, size: number): Promise<LogTail | undefined> {
     const last = this.#last;
     const continuation = new Continuation(this.#collector as LogCollector, last);
-    const tail = await scan(
+    const tail = await scanFile(
       file,
       new LogScanner(this.#unit, continuation, last?.start ?? 0),
       size,
-      continuation,
+      () => continuation.differs,
     );
     this.#last = continuation.last;
     return continuation.isOne ? tail : undefined;
@@ -112,17 +112,21 @@ async function withLog<T>(
   }
 }
 
-// Reads from the scanner's position to the end, or until the content differs from what was read before.
-async function scan(
+/**
+ * Reads an open log from the scanner's position to its end, or until `isDone`. `size` is about what it holds.
+ *
+ * Errors: those of reading; whatever the collector throws.
+ */
+export async function scanFile(
   file: FileHandle,
   scanner: LogScanner,
   size: number,
-  use: { readonly differs: boolean } = { differs: false },
+  isDone: () => boolean = () => false,
 ): Promise<LogTail> {
   const from = scanner.position;
   const pieceBytes = Math.min(READ_BYTES, Math.max(MIN_READ_BYTES, size - from + 1));
   await readAhead(
-    async (buffer, length, at) => (use.differs ? 0 : (await file.read(buffer, 0, length, at)).bytesRead),
+    async (buffer, length, at) => (isDone() ? 0 : (await file.read(buffer, 0, length, at)).bytesRead),
     { from, end: Number.POSITIVE_INFINITY, pieceBytes },
     bytes => scanner.push(bytes),
   );

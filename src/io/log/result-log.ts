@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { QrunError } from '../../core/errors.js';
 import { type GroupHead, RecordEncoder } from '../../core/log/record.js';
 import { RecordBuffer } from '../../core/log/record-buffer.js';
-import { refusals } from '../../core/log/refusals.js';
+import { LOG_START_BYTES, refusals, refuseOther } from '../../core/log/refusals.js';
 import { FinalStates, LogScanner } from '../../core/log/scan/index.js';
 import type { QueryError, QueryStats } from '../../core/model.js';
 import { isSettled } from '../../core/unit/plan.js';
@@ -54,8 +54,6 @@ const WRITE_BYTES = 1024 * 1024;
 // Larger results are encoded piece by piece, because short rows become many times longer in the log.
 const SMALL_BYTES = 64 * 1024;
 const NO_BYTES = Buffer.alloc(0);
-// The first key of a record; see src/core/log/record.ts.
-const LOG_START = Buffer.from('{"unit":');
 
 interface Pending {
   readonly head: GroupHead;
@@ -389,13 +387,9 @@ export class ResultLog {
   // A file without a single record is a log only if it begins like one; a crash of the machine may have turned any
   // part of that beginning into NULs. Somebody else's file that was named by mistake must not be cut.
   async #expectLog(size: number): Promise<void> {
-    const start = Buffer.alloc(Math.min(size, LOG_START.length));
+    const start = Buffer.alloc(Math.min(size, LOG_START_BYTES));
     const got = await this.#read(start, start.length, 0);
-    const read = start.subarray(0, got);
-    if (read.every((byte, at) => byte === 0 || byte === LOG_START[at])) return;
-    throw new QrunError('LOG_UNUSABLE', `${this.path} is not a log of qrun: it holds no record`, {
-      hint: 'name another file with --log; nothing was changed',
-    });
+    refuseOther(this.path, start.subarray(0, got));
   }
 
   async *#fragment(from: number, to: number): AsyncGenerator<Buffer> {

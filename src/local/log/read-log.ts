@@ -1,12 +1,15 @@
 import type { FileHandle } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { QrunError } from '../../core/errors.js';
-import { refusals } from '../../core/log/refusals.js';
-import { FinalStates } from '../../core/log/scan/index.js';
+import { LOG_START_BYTES, refusals, refuseOther } from '../../core/log/refusals.js';
+import { FirstUnit, type GroupRange, LastGroups, LogScanner } from '../../core/log/scan/index.js';
 import type { FailureKind, Outcome, Parameters as Values } from '../../core/model.js';
+import { checkArgument } from '../../core/options.js';
 import { readError } from '../../io/files/failures.js';
 import { openToReadAsync } from '../../io/files/open-file.js';
 import { OWN_TO_READ } from '../../io/files/own-file.js';
-import { readLog as scanLog } from '../../io/log/follow.js';
+import { scanFile } from '../../io/log/follow.js';
+import { realLogPath } from '../../io/log/place.js';
 
 /** One line of a log; schema/record.schema.json says what each key means. New optional keys may be added. */
 export interface LogRecord {
@@ -43,78 +46,126 @@ export interface LogRecord {
 
 // How much is read at once, and up to what size neighbouring groups are read together.
 const PIECE_BYTES = 1024 * 1024;
-// A record begins with its unit, which is a path.
-const UNIT_BYTES = 64 * 1024;
 const NEWLINE = 10;
 
 /**
  * Yields the records that count: of each query those of its last whole group, in the order of the log. Records that a
  * later group replaced, a torn end, and the beginning of a group that is still being written are left out. Needs no
- * lock and changes nothing; a log that grows meanwhile is read as it was at the beginning.
+ * lock and changes nothing; a log that grows meanwhile is read as it was at the beginning. The log is of the unit of
+ * its first record. The path may be a link, as that of `--log`.
  *
  * Memory: the name and place of each query, and the longest line. Errors: QrunError `READ_FAILED` if there is no log,
- * or none that can be read; `LOG_DAMAGED`, `LOG_FOREIGN` and `LOG_SCHEMA` for what a run would refuse.
+ * or none that can be read; `LOG_DAMAGED`, `LOG_FOREIGN`, `LOG_SCHEMA` and `LOG_UNUSABLE` for what a run would refuse.
  */
 export async function* readLog(path: string): AsyncGenerator<LogRecord, void, undefined> {
-  const file = await open(path);
+  checkArgument('readLog', 'the path', path, 'string');
+  const log = await OpenLog.open(realLogPath(resolve(path)));
   try {
-    const unit = await unitOf(file);
-    if (unit === undefined) return;
-    const groups = new LastGroups(refusals(path, unit));
-    await scanLog(path, unit, groups);
-    for (const [start, end] of joined(groups.inOrder())) {
-      for await (const line of linesOf(file, start, end)) {
-        const { rest_bytes: _, ...record } = JSON.parse(line) as Omit<LogRecord, 'line'> & {
-          rest_bytes: number;
-        };
-        yield { ...record, line };
-      }
+    for (const [start, end] of joined(await log.lastGroups())) {
+      for await (const line of log.lines(start, end)) yield log.record(line);
     }
   } finally {
-    await file.close();
+    await log.close();
   }
 }
 
-async function open(path: string): Promise<FileHandle> {
+interface Line {
+  readonly start: number;
+  readonly text: string;
+}
+
+class OpenLog {
+  readonly #path: string;
+  readonly #file: FileHandle;
+  readonly #size: number;
+
+  static async open(path: string): Promise<OpenLog> {
+    const { file, stat } = await orReadFailed(path, () => openToReadAsync(path, 'log', OWN_TO_READ));
+    return new OpenLog(path, file, stat.size);
+  }
+
+  private constructor(path: string, file: FileHandle, size: number) {
+    this.#path = path;
+    this.#file = file;
+    this.#size = size;
+  }
+
+  // Resolves with where the groups that count lie, in the order of the log.
+  async lastGroups(): Promise<GroupRange[]> {
+    const unit = await this.#unit();
+    if (unit === undefined) return [];
+    const groups = new LastGroups(refusals(this.#path, unit));
+    const scanner = new LogScanner(unit, groups);
+    await orReadFailed(this.#path, () => scanFile(this.#file, scanner, this.#size));
+    return groups.inOrder();
+  }
+
+  async #unit(): Promise<string | undefined> {
+    const first = new FirstUnit(refusals(this.#path, ''));
+    const found = () => first.unit !== undefined;
+    const tail = await orReadFailed(this.#path, () => scanFile(this.#file, first.scanner, this.#size, found));
+    if (tail.goodEnd === 0 && tail.tornBytes > 0)
+      refuseOther(this.#path, await this.#read(0, LOG_START_BYTES));
+    return first.unit;
+  }
+
+  // No library splits at newlines alone: other characters that readline takes as line ends may occur in a row.
+  async *lines(start: number, end: number): AsyncGenerator<Line> {
+    let rest: Buffer[] = [];
+    let lineStart = start;
+    for (let at = start; at < end; ) {
+      const piece = await this.#read(at, Math.min(PIECE_BYTES, end - at));
+      if (piece.length === 0) throw new QrunError('READ_FAILED', 'the log was cut while it was read');
+      let from = 0;
+      for (let to = piece.indexOf(NEWLINE); to !== -1; to = piece.indexOf(NEWLINE, from)) {
+        const text = Buffer.concat([...rest, piece.subarray(from, to)]).toString('utf8');
+        yield { start: lineStart, text };
+        rest = [];
+        from = to + 1;
+        lineStart = at + from;
+      }
+      if (from < piece.length) rest.push(piece.subarray(from));
+      at += piece.length;
+    }
+  }
+
+  // A line that has the length of its record was not parsed by the scan.
+  record({ start, text: line }: Line): LogRecord {
+    let parsed: Omit<LogRecord, 'line'> & { readonly rest_bytes: number };
+    try {
+      parsed = JSON.parse(line) as typeof parsed;
+    } catch {
+      refusals(this.#path, '').unreadable(start, Buffer.byteLength(line) + 1);
+      throw new QrunError('LOG_DAMAGED', `${this.#path} is damaged`);
+    }
+    const { rest_bytes: _, ...record } = parsed;
+    return { ...record, line };
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  async #read(at: number, length: number): Promise<Buffer> {
+    const { buffer, bytesRead } = await orReadFailed(this.#path, () =>
+      this.#file.read(Buffer.alloc(length), 0, length, at),
+    );
+    return buffer.subarray(0, bytesRead);
+  }
+}
+
+async function orReadFailed<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
-    return (await openToReadAsync(path, 'log', OWN_TO_READ)).file;
+    return await work();
   } catch (cause) {
+    if (cause instanceof QrunError) throw cause;
     throw readError(`the log ${path}`, cause, 'name a log, such as openUnit(...).log');
   }
 }
 
-// Returns the unit that the first line of a log names; `undefined` for a log without one.
-async function unitOf(file: FileHandle): Promise<string | undefined> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(UNIT_BYTES), 0, UNIT_BYTES, 0);
-  const name = /"unit":("(?:[^"\\]|\\.)*")/.exec(buffer.toString('utf8', 0, bytesRead))?.[1];
-  return name === undefined ? undefined : (JSON.parse(name) as string);
-}
-
-type Range = readonly [start: number, end: number];
-
-// Where the last whole group of each query lies.
-class LastGroups extends FinalStates {
-  readonly #places = new Map<number, Range>();
-
-  override group(head: Parameters<FinalStates['group']>[0], start = 0, end = 0): void {
-    const number = this.numberOf(head);
-    this.set(head, number);
-    this.#places.set(number, [start, end]);
-  }
-
-  override partial(head: Parameters<FinalStates['partial']>[0]): void {
-    super.partial(head);
-    this.#places.delete(this.numberOf(head));
-  }
-
-  inOrder(): Range[] {
-    return [...this.#places.values()].sort(([a], [b]) => a - b);
-  }
-}
-
 // Groups that follow each other as one range, up to a size.
-function* joined(groups: readonly Range[]): Generator<Range> {
-  let range: Range | undefined;
+function* joined(groups: readonly GroupRange[]): Generator<GroupRange> {
+  let range: GroupRange | undefined;
   for (const [start, end] of groups) {
     if (range !== undefined && range[1] === start && end - range[0] <= PIECE_BYTES) range = [range[0], end];
     else {
@@ -123,23 +174,4 @@ function* joined(groups: readonly Range[]): Generator<Range> {
     }
   }
   if (range !== undefined) yield range;
-}
-
-// No library splits at newlines alone: other characters that readline takes as line ends may occur in a row.
-async function* linesOf(file: FileHandle, start: number, end: number): AsyncGenerator<string> {
-  let rest: Buffer[] = [];
-  for (let at = start; at < end; ) {
-    const size = Math.min(PIECE_BYTES, end - at);
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, at);
-    if (bytesRead === 0) throw new QrunError('READ_FAILED', 'the log was cut while it was read');
-    at += bytesRead;
-    const piece = buffer.subarray(0, bytesRead);
-    let from = 0;
-    for (let to = piece.indexOf(NEWLINE); to !== -1; to = piece.indexOf(NEWLINE, from)) {
-      yield Buffer.concat([...rest, piece.subarray(from, to)]).toString('utf8');
-      rest = [];
-      from = to + 1;
-    }
-    if (from < piece.length) rest.push(piece.subarray(from));
-  }
 }

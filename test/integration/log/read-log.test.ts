@@ -1,4 +1,4 @@
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { encodeRowless, type GroupHead, RecordEncoder } from '../../../src/core/log/record.js';
@@ -90,5 +90,40 @@ describe('readLog', () => {
       ]),
     );
     await expect(read(path)).rejects.toMatchObject({ code: 'LOG_FOREIGN' });
+  });
+
+  it('reads the log as a run does, whatever it begins with', async () => {
+    const path = join(scratch(), 'u.ndjson');
+    const old = Buffer.from('{"query":"x","note":{"unit":"other"}}\n'.repeat(3000));
+    writeFileSync(path, Buffer.concat([old, rows('a', ['{"x":1}'])]));
+    expect(shown(await read(path))).toEqual([['a', 1, { x: 1 }]]);
+    const written = JSON.parse(rows('a', ['{"x":2}']).toString()) as Record<string, unknown>;
+    const { rest_bytes: _, unit, ...rest } = written;
+    writeFileSync(path, `${JSON.stringify({ ...rest, unit }, undefined, 0)}\n`);
+    expect(shown(await read(path))).toEqual([['a', 1, { x: 2 }]]);
+    for (const [content, code] of [
+      ['hello\nfoo\n', 'LOG_DAMAGED'],
+      ['hello', 'LOG_UNUSABLE'],
+      ['{"schema":9,"unit":"u","query":"q"}\n', 'LOG_SCHEMA'],
+    ] as const) {
+      writeFileSync(path, content);
+      await expect(read(path)).rejects.toMatchObject({ code });
+    }
+    writeFileSync(path, rows('a', ['{"x":1}']).subarray(0, -5));
+    expect(await read(path)).toEqual([]);
+  });
+
+  it('follows a link to a log, and says what cannot be read', async () => {
+    const directory = scratch();
+    const path = join(directory, 'u.ndjson');
+    writeFileSync(path, rows('a', ['{"x":1}']));
+    symlinkSync('u.ndjson', join(directory, 'link'));
+    expect(shown(await read(join(directory, 'link')))).toEqual([['a', 1, { x: 1 }]]);
+    await expect(read(directory)).rejects.toMatchObject({ code: 'READ_FAILED' });
+    await expect(read(3 as unknown as string)).rejects.toMatchObject({ code: 'CONFIG' });
+    const broken = Buffer.concat([rows('a', ['{"x":1}']), rows('a', ['{"x":2}']), rows('b', ['{"x":3}'])]);
+    broken[broken.indexOf('"x":2') + 3] = 0x22;
+    writeFileSync(path, broken);
+    await expect(read(path)).rejects.toMatchObject({ code: 'LOG_DAMAGED' });
   });
 });

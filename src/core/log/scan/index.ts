@@ -8,6 +8,8 @@ import type { FinalStates } from './final-states.js';
 export { AuditedLog, type Standing } from './audited-log.js';
 export { Continuation, type Finding } from './continuation.js';
 export { FinalStates } from './final-states.js';
+export { FirstUnit } from './first-unit.js';
+export { type GroupRange, LastGroups } from './last-groups.js';
 export { LogScanner, type LogTail, type OtherLines } from './log-scan.js';
 
 /** What a scan fills. Everything that it returns belongs to the caller. */
