@@ -10,7 +10,7 @@ import { makeDirectories, writeFileAtomic } from '../files/write-file.js';
 
 export interface CheckpointOptions {
   /** Called when a checkpoint that is not JSON was set aside: with its new path, and with what is wrong with it. */
-  readonly onSetAside?: (path: string, reason: string) => void;
+  readonly onSetAside?: ((path: string, reason: string) => void) | undefined;
 }
 
 /**

@@ -28,12 +28,14 @@ import { filesOf, RESOLVED_DIRECTORY, RESULTS_HINT } from './context.js';
 
 /** Which jobs: globs over their names. */
 export interface JobSelection {
-  readonly include?: readonly string[];
-  readonly exclude?: readonly string[];
+  readonly include?: readonly string[] | undefined;
+  readonly exclude?: readonly string[] | undefined;
 }
 
+type Optional<T> = { readonly [K in keyof T]?: T[K] | undefined };
+
 /** The options of a submission of jobs. */
-export interface JobsSubmitOptions extends JobSelection, Partial<SubmitOptions> {
+export interface JobsSubmitOptions extends JobSelection, Optional<SubmitOptions> {
   /** Also submits what is done; a job that was done again after this call began is not run once more. */
   readonly rerun?: 'all' | undefined;
 }

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { CheckReport } from '../../app/jobs/process-all.js';
 import { checkArgument, checkOptions } from '../../core/options.js';
 import type { Surroundings } from '../config/sweep-context.js';
@@ -7,13 +8,13 @@ import { type JobSelection, JobsOf, type JobsPlan, type JobsReport, type JobsSub
 /** How a jobs.toml is opened. */
 export interface JobsOptions {
   /** Whether to believe files of other users, as `--trust` does; see docs/trust.md. */
-  readonly trust?: boolean;
+  readonly trust?: boolean | undefined;
   /** Memory cap of each job, such as `4G`; the default is that of jobs.toml. */
-  readonly memoryMax?: string;
+  readonly memoryMax?: string | undefined;
   /** The base of relative paths; the default is the current directory of the process. */
-  readonly cwd?: string;
+  readonly cwd?: string | undefined;
   /** The environment to use instead of that of the process; it says where the queue is. */
-  readonly env?: Surroundings['env'];
+  readonly env?: Surroundings['env'] | undefined;
 }
 
 /** The process jobs of a jobs.toml. Each method reads the recorded runs and the queue again. */
@@ -33,7 +34,7 @@ export interface Jobs {
    *
    * Errors: QrunError `READ_FAILED`, `WRITE_FAILED`, `CONFIG`, and of the queue (26); the reason of the signal.
    */
-  submit(options?: JobsSubmitOptions & { readonly signal?: AbortSignal }): Promise<JobsReport>;
+  submit(options?: JobsSubmitOptions & { readonly signal?: AbortSignal | undefined }): Promise<JobsReport>;
   /** Resolves with the verdict on the selected jobs by their recorded runs. Errors: as {@link Jobs.plan}. */
   check(selection?: JobSelection): Promise<CheckReport>;
 }
@@ -47,8 +48,12 @@ export interface Jobs {
 export function openJobs(file: string, options: JobsOptions = {}): Jobs {
   checkArgument('openJobs', 'the file', file, 'string');
   checkOptions('openJobs', options, OPENING);
-  const { cwd = process.cwd(), env = process.env, trust = false, memoryMax } = options;
-  const jobs = new JobsOf(readJobs(file, { cwd, env }, { trust, memoryMax }), { env }, trust);
+  const { cwd: base = '', env = process.env, trust = false, memoryMax } = options;
+  const jobs = new JobsOf(
+    readJobs(file, { cwd: resolve(process.cwd(), base), env }, { trust, memoryMax }),
+    { env },
+    trust,
+  );
   const { sweep, results } = jobs;
   return {
     ...{ sweep, results },

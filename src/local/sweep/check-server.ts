@@ -18,13 +18,11 @@ import type { ResolvedSweep } from './context.js';
 export interface CheckWatch {
   readonly signal: AbortSignal;
   /** Called with what a person should know. */
-  readonly onNotice?: (text: string) => void;
+  readonly onNotice?: ((text: string) => void) | undefined;
   /** Called when a setup file has run; `at` is the server and the database. */
-  readonly onSetup?: (done: {
-    readonly file: string;
-    readonly durationMs: number;
-    readonly at: string;
-  }) => void;
+  readonly onSetup?:
+    | ((done: { readonly file: string; readonly durationMs: number; readonly at: string }) => void)
+    | undefined;
 }
 
 /**

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { SweepStatus, SweepWatch } from '../../app/sweep/status.js';
 import type { ConfigValues } from '../../core/config/table.js';
 import { checkArgument, checkOptions } from '../../core/options.js';
@@ -13,17 +14,17 @@ import type { SubmissionReport, SubmitWatch, SweepSubmitOptions } from './submit
  */
 export interface SweepOptions extends ConfigValues {
   /** Globs of unit ids: only these units; the default is all. */
-  readonly includeUnits?: readonly string[];
+  readonly includeUnits?: readonly string[] | undefined;
   /** Globs of unit ids: not these units. */
-  readonly excludeUnits?: readonly string[];
+  readonly excludeUnits?: readonly string[] | undefined;
   /** The group of the queue; the default is that of qrun.toml, or one of the sweep's own. */
-  readonly group?: string;
+  readonly group?: string | undefined;
   /** Whether to trust the tree, as `--trust` does; see docs/trust.md. */
-  readonly trust?: boolean;
+  readonly trust?: boolean | undefined;
   /** The base of relative paths; the default is the current directory of the process. */
-  readonly cwd?: string;
+  readonly cwd?: string | undefined;
   /** The environment to use instead of that of the process; it says where the queue is. */
-  readonly env?: Surroundings['env'];
+  readonly env?: Surroundings['env'] | undefined;
 }
 
 /** How a submission is made, watched and stopped. */
@@ -31,7 +32,7 @@ export interface SubmitControls
   extends SweepSubmitOptions,
     Pick<SubmitWatch, 'onProgress' | 'onNotice' | 'onSetup'> {
   /** Stops it; tasks already added stay, and are audited. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A sweep with its resolved configuration. Each method reads the files, the logs and the queue again. */
@@ -64,7 +65,7 @@ export interface Sweep {
    *
    * Errors: QrunError `READ_FAILED`, `WRITE_FAILED`; the reason of the signal.
    */
-  audit(controls?: { readonly signal?: AbortSignal }): Promise<SweepAudit>;
+  audit(controls?: { readonly signal?: AbortSignal | undefined }): Promise<SweepAudit>;
 }
 
 /**
@@ -76,9 +77,9 @@ export interface Sweep {
 export function openSweep(directory: string, options: SweepOptions = {}): Sweep {
   checkArgument('openSweep', 'the directory', directory, 'string');
   checkOpening('openSweep', options, OPENING);
-  const { cwd = process.cwd(), env = process.env, trust = false, group, ...rest } = options;
+  const { cwd: base = '', env = process.env, trust = false, group, ...rest } = options;
   const { includeUnits: include = [], excludeUnits: exclude = [], ...values } = rest;
-  const surroundings = { cwd, env };
+  const surroundings = { cwd: resolve(process.cwd(), base), env };
   const found = resolveSweep(directory, { options: values, trust }, surroundings, { include, exclude });
   const sweep = group === undefined ? found : { ...found, group };
   let watch: SweepWatch | undefined;

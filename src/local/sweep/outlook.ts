@@ -15,7 +15,7 @@ import { PlanPool } from './plan-threads.js';
 export interface PlanWatch {
   readonly signal: AbortSignal;
   /** Called after each unit that was checked, and after each that was added. */
-  readonly onProgress?: (what: 'checked' | 'submitted', done: number, total: number) => void;
+  readonly onProgress?: ((what: 'checked' | 'submitted', done: number, total: number) => void) | undefined;
 }
 
 /**

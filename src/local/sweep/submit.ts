@@ -1,5 +1,5 @@
 import type { UnitOutlook } from '../../app/sweep/plan.js';
-import { type SubmitOptions, type SubmitReport, submitTasks } from '../../app/sweep/submit.js';
+import { type SubmitReport, submitTasks } from '../../app/sweep/submit.js';
 import { type Sizing, sizeSlots } from '../../core/machine/sizing.js';
 import { tasksByName } from '../../core/queue/labels.js';
 import {
@@ -24,7 +24,11 @@ import { auditIsDue, isUnitDue, type PlanWatch, planUnits, runningElsewhere } fr
 import { prepareTasks } from './tasks.js';
 
 /** The options of a submission of a sweep; the configuration provides what is not set. */
-export interface SweepSubmitOptions extends Partial<Pick<SubmitOptions, 'delay' | 'resumeGroup'>> {
+export interface SweepSubmitOptions {
+  /** A number of seconds, or a time in the format of the queue. */
+  readonly delay?: string | undefined;
+  /** Whether to start the group when it is paused. */
+  readonly resumeGroup?: boolean | undefined;
   /** Of the units: higher ones start first. The audit has one less. */
   readonly priority?: number | undefined;
   /** How many units run at a time; `auto`: as many as fit on this machine. */

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { ConfigValues } from '../../core/config/table.js';
 import type { AuditReport } from '../../core/log/audit.js';
 import { checkArgument, checkOptions } from '../../core/options.js';
@@ -19,14 +20,14 @@ import type { PlanReport } from './plan.js';
  */
 export interface UnitOptions extends Omit<ConfigValues, 'memoryMax'> {
   /** Whether to trust the tree, as `--trust` does; see docs/trust.md. */
-  readonly trust?: boolean;
+  readonly trust?: boolean | undefined;
   /** The base of relative paths; the default is the current directory of the process. */
-  readonly cwd?: string;
+  readonly cwd?: string | undefined;
   /**
    * The environment to use instead of that of the process. A program passes a password as `CLICKHOUSE_PASSWORD` in
    * it.
    */
-  readonly env?: Environment;
+  readonly env?: Environment | undefined;
 }
 
 /** How a run is watched and stopped. */
@@ -35,11 +36,11 @@ export interface RunControls {
    * Stops the run at once: running queries are cancelled on the server and not recorded. They are due again the next
    * time.
    */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Stops the run gently: nothing new starts, and running queries are finished and recorded. */
-  readonly drain?: AbortSignal;
+  readonly drain?: AbortSignal | undefined;
   /** Called with each event as it happens. When it throws, the run is stopped and rejects with what was thrown. */
-  readonly onEvent?: (event: RunEvent) => void;
+  readonly onEvent?: ((event: RunEvent) => void) | undefined;
 }
 
 /** A directory of SQL files with its resolved configuration. Each method reads the files and the log again. */
@@ -75,7 +76,7 @@ export interface Unit {
    *
    * Errors: QrunError of the directory and the log.
    */
-  audit(options?: { readonly logs?: readonly string[] }): Promise<AuditReport>;
+  audit(options?: { readonly logs?: readonly string[] | undefined }): Promise<AuditReport>;
 }
 
 /**
@@ -87,11 +88,15 @@ export interface Unit {
 export function openUnit(directory: string, options: UnitOptions = {}): Unit {
   checkArgument('openUnit', 'the directory', directory, 'string');
   checkOpening('openUnit', options, OPENING, NOT_ACCEPTED);
-  const { cwd = process.cwd(), env = process.env, trust = false, ...values } = options;
-  const surroundings: Surroundings = { cwd, env, ...(values.umask === undefined ? {} : { restrict }) };
+  const { cwd: base = '', env = process.env, trust = false, ...values } = options;
+  const cwd = resolve(process.cwd(), base);
+  const surroundings: Surroundings = { cwd, env };
   const found = unitContext(directory, { options: values, trust }, surroundings);
   refuseEventsIn(found, cwd);
   const context = { ...found, notices: [...found.notices, ...notApplied(found)] };
+  // Last: a call that throws changes nothing.
+  const { umask } = context.config;
+  if (values.umask !== undefined && umask !== undefined) process.umask(process.umask() | umask);
   return {
     id: context.unit,
     directory: context.directory,
@@ -135,10 +140,6 @@ const NOT_ACCEPTED = {
   memoryMax: 'a cap needs a process of its own: qrun unit --memory-max, or systemd-run around your program',
 };
 const CONTROLS = { signal: 'signal', drain: 'signal', onEvent: 'function' } as const;
-
-function restrict(umask: number): void {
-  process.umask(process.umask() | umask);
-}
 
 // Settings that concern a whole process, and that nobody requested for this one.
 function notApplied({ config, sources }: SweepContext): string[] {

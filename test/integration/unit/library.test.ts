@@ -106,9 +106,39 @@ describe('a program of docs/library.md', () => {
       'wrong.mts':
         "import { openUnit } from 'qrun';\n// @ts-expect-error: no such option\nopenUnit('sql', { rowsPerQery: 3 });\n// @ts-expect-error: no number\nopenUnit('sql', { concurrency: {} });\n",
     });
-    const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', '--skipLibCheck'];
+    write({
+      'exact.mts': `
+        import { openCheckpoint, openJobs, openSweep, openUnit } from 'qrun';
+        const none = undefined;
+        const where = { trust: none, cwd: none, env: none };
+        const unit = openUnit('sql', { ...where, timeout: none });
+        void unit.run({ signal: none, drain: none, onEvent: none });
+        void unit.audit({ logs: none });
+        const sweep = openSweep('sql', { ...where, includeUnits: none, excludeUnits: none, group: none });
+        const how = { priority: none, slots: none, delay: none, resumeGroup: none };
+        const calls = { onProgress: none, onNotice: none, onSetup: none };
+        void sweep.submit({ ...how, ...calls, finalizers: none, dryRun: none, signal: none });
+        void sweep.audit({ signal: none });
+        const jobs = openJobs('jobs.toml', { ...where, memoryMax: none });
+        const which = { include: none, exclude: none };
+        void jobs.plan({ ...how, ...which, rerun: none, group: none });
+        void jobs.submit({ ...how, ...which, rerun: none, group: none, signal: none });
+        void jobs.check(which);
+        openCheckpoint('c', { onSetAside: none });
+      `,
+    });
+    const options = [
+      '--noEmit',
+      '--strict',
+      '--exactOptionalPropertyTypes',
+      '--module',
+      'nodenext',
+      '--target',
+      'es2023',
+      '--skipLibCheck',
+    ];
     const types = ['--types', 'node', '--typeRoots', `${ROOT}node_modules/@types`];
-    const files = ['short.mts', 'long.mts', 'wrong.mts'];
+    const files = ['short.mts', 'long.mts', 'wrong.mts', 'exact.mts'];
     const checked = promisify(execFile)(`${ROOT}node_modules/.bin/tsc`, [...options, ...types, ...files], {
       cwd: directory,
     }).catch((error: Ended) => error);
@@ -185,6 +215,28 @@ describe('a run in a program', () => {
         openUnit('sql', { umask: '0077' });
         console.log(process.umask());`),
     ).toBe(0o077);
+  });
+
+  it('has its place from when it was opened, and an opening that throws changes nothing', async () => {
+    write({
+      'work/sql/a.sql': 'SELECT 1',
+      'work/jobs.toml': 'name = "j"\ncommand = ["true"]\n[matrix]\nn = [1]\n',
+      'elsewhere/x': '',
+    });
+    expect(
+      await result(`
+        import { openSweep, openUnit } from 'qrun';
+        process.umask(0o002);
+        let code;
+        try { openUnit('sql', { cwd: 'work', umask: '0077', events: 'results/sql.ndjson' }); } catch (error) { code = error.code; }
+        const unit = openUnit('sql', { cwd: 'work', events: 'events.ndjson' });
+        await openSweep('sql', { cwd: 'work' });
+        process.chdir('elsewhere');
+        await unit.run();
+        const report = await unit.audit({ logs: ['results/sql.ndjson'] });
+        console.log(JSON.stringify([code, process.umask(), report.verdict]));`),
+    ).toEqual(['USAGE', 0o002, 'complete']);
+    expect(readFileSync(join(directory, 'work/events.ndjson'), 'utf8')).toContain('query_recorded');
   });
 
   it('is stopped by a signal, and the next one does the rest', async () => {
