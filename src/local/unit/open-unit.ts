@@ -39,8 +39,11 @@ export interface RunControls {
   readonly signal?: AbortSignal | undefined;
   /** Stops the run gently: nothing new starts, and running queries are finished and recorded. */
   readonly drain?: AbortSignal | undefined;
-  /** Called with each event as it happens. When it throws, the run is stopped and rejects with what was thrown. */
-  readonly onEvent?: ((event: RunEvent) => void) | undefined;
+  /**
+   * Called with each event as it happens. When it throws, the run is stopped and rejects with what was thrown. If it
+   * returns promises, the run goes on meanwhile and ends when they have settled; one that rejects counts as a throw.
+   */
+  readonly onEvent?: ((event: RunEvent) => unknown) | undefined;
 }
 
 /** A directory of SQL files with its resolved configuration. Each method reads the files and the log again. */
@@ -110,21 +113,18 @@ export function openUnit(directory: string, options: UnitOptions = {}): Unit {
       checkOptions('run', controls, CONTROLS);
       const { signal, drain, onEvent = () => {} } = controls;
       const { runIn } = await import('./run.js');
-      const broken = new AbortController();
-      const abort = anyOf(broken.signal, signal);
-      const summary = await runIn(context, surroundings, {
+      const listener = new Listener(onEvent);
+      const abort = anyOf(listener.broken, signal);
+      const watch = {
         abort,
         drain: anyOf(abort, drain),
-        onEvent: event => {
-          try {
-            onEvent(event);
-          } catch (error) {
-            broken.abort(error);
-          }
-        },
-      });
-      broken.signal.throwIfAborted();
-      return summary;
+        onEvent: (event: RunEvent) => listener.hear(event),
+      };
+      try {
+        return await runIn(context, surroundings, watch);
+      } finally {
+        await listener.end();
+      }
     },
     async audit(given = {}) {
       checkOptions('audit', given, { logs: 'strings' });
@@ -140,6 +140,57 @@ const NOT_ACCEPTED = {
   memoryMax: 'a cap needs a process of its own: qrun unit --memory-max, or systemd-run around your program',
 };
 const CONTROLS = { signal: 'signal', drain: 'signal', onEvent: 'function' } as const;
+
+// What a program does with the events of a run.
+class Listener {
+  readonly #onEvent: (event: RunEvent) => unknown;
+  readonly #stop = new AbortController();
+  readonly #pending = new Set<Promise<void>>();
+  // What was thrown first; it may be `undefined`.
+  #thrown: { readonly error: unknown } | undefined;
+
+  constructor(onEvent: (event: RunEvent) => unknown) {
+    this.#onEvent = onEvent;
+  }
+
+  get broken(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  hear(event: RunEvent): void {
+    try {
+      const returned = this.#onEvent(event);
+      if (isThenable(returned)) this.#await(returned);
+    } catch (error) {
+      this.#break(error);
+    }
+  }
+
+  // Waits for the promises that were returned. Rejects with what was thrown first, if anything was.
+  async end(): Promise<void> {
+    while (this.#pending.size > 0) await Promise.all(this.#pending);
+    if (this.#thrown !== undefined) throw this.#thrown.error;
+  }
+
+  #await(returned: PromiseLike<unknown>): void {
+    const settled = Promise.resolve(returned)
+      .then(
+        () => {},
+        error => this.#break(error),
+      )
+      .finally(() => this.#pending.delete(settled));
+    this.#pending.add(settled);
+  }
+
+  #break(error: unknown): void {
+    this.#thrown ??= { error };
+    this.#stop.abort(error);
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { readonly then?: unknown } | null | undefined)?.then === 'function';
+}
 
 // Settings that concern a whole process, and that nobody requested for this one.
 function notApplied({ config, sources }: SweepContext): string[] {

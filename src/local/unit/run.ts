@@ -64,8 +64,9 @@ export async function runIn(
   const warn = (sink: EventSink) => (message: string) => sink({ type: 'warning', message });
   const events = openEventsOf(context, cwd, warn(watch.onEvent));
   const emit: EventSink = event => {
-    watch.onEvent(event);
+    // First: whoever listens may change the event.
     events?.sink(event);
+    watch.onEvent(event);
   };
   try {
     context.notices.forEach(warn(emit));

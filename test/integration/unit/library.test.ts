@@ -217,6 +217,39 @@ describe('a run in a program', () => {
     ).toBe(0o077);
   });
 
+  it('is stopped by whatever its listener throws or rejects with, and writes events as they were', async () => {
+    write(Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`sql/q${n}.sql`, `SELECT ${n}`])));
+    const found = await result(`
+      import { openUnit } from 'qrun';
+      const unhandled = [];
+      process.on('unhandledRejection', reason => unhandled.push(String(reason)));
+      const unit = openUnit('sql', { concurrency: 1, events: 'events.ndjson' });
+      const outcome = onEvent => unit.run({ onEvent }).then(() => ['resolved'], error => ['rejected', String(error)]);
+      const found = [
+        await outcome(async ({ type }) => { if (type === 'query_started') throw new Error('mine'); }),
+        await outcome(() => { throw undefined; }),
+        await outcome(() => Promise.reject()),
+        await outcome(async ({ type }) => {
+          await new Promise(resolve => setImmediate(resolve));
+          if (type === 'run_ended') throw new Error('late');
+        }),
+        await outcome(event => { event.type = 'changed'; }),
+      ];
+      await new Promise(resolve => setTimeout(resolve, 20));
+      console.log(JSON.stringify([found, unhandled]));`);
+    expect(found).toEqual([
+      [
+        ['rejected', 'Error: mine'],
+        ['rejected', 'undefined'],
+        ['rejected', 'undefined'],
+        ['rejected', 'Error: late'],
+        ['resolved'],
+      ],
+      [],
+    ]);
+    expect(readFileSync(join(directory, 'events.ndjson'), 'utf8')).not.toContain('changed');
+  });
+
   it('has its place from when it was opened, and an opening that throws changes nothing', async () => {
     write({
       'work/sql/a.sql': 'SELECT 1',
