@@ -53,9 +53,18 @@ function windowAt(text: string, from: number): { window: string; isWhole: boolea
   return { window: text.slice(from, isPairCut ? most - 1 : most), isWhole: false };
 }
 
-function* segmentsOf(window: string): Generator<string> {
+// Of the short windows that were met, because text repeats itself; as many as fit in some 100 KB.
+const known = new Map<string, readonly string[]>();
+const KNOWN_UNITS = 8;
+const MOST_KNOWN = 1024;
+
+function segmentsOf(window: string): readonly string[] {
+  const before = known.get(window);
+  if (before !== undefined) return before;
   segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
-  for (const { segment } of segmenter.segment(window)) yield segment;
+  const segments = Array.from(segmenter.segment(window), ({ segment }) => segment);
+  if (window.length <= KNOWN_UNITS && known.size < MOST_KNOWN) known.set(window, segments);
+  return segments;
 }
 
 function graphemeWidth(grapheme: string): number {
