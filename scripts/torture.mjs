@@ -1,8 +1,8 @@
 // Proves that no fault loses, tears or doubles a result: `npm run torture` (up to 30 minutes). See docs/torture.md.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -61,19 +61,9 @@ function wholeNumber(name, value) {
 // A separate build, which no other build can change meanwhile.
 function build() {
   const home = mkdtempSync(join(tmpdir(), 'qrun-torture-home-'));
-  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
-  const args = [tsc, '-p', join(ROOT, 'test/torture/tsconfig.json'), '--outDir', home];
+  const args = [join(ROOT, 'scripts/torture-home.mjs'), home];
   const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'] });
   if (status !== 0) fail('the tests could not be built');
-  symlinkSync(join(ROOT, 'node_modules'), join(home, 'node_modules'));
-  symlinkSync('src', join(home, 'dist'));
-  // As in test/torture/home.ts: not bundled, so that a mutation is one line of one module.
-  mkdirSync(join(home, 'src/cli/bundle'));
-  writeFileSync(join(home, 'src/cli/bundle/main.js'), "export * from '../main.js';\n");
-  for (const path of ['bin', 'package.json', 'test/torture/shim', 'test/torture/programs']) {
-    mkdirSync(dirname(join(home, path)), { recursive: true });
-    cpSync(join(ROOT, path), join(home, path), { recursive: true });
-  }
   return home;
 }
 

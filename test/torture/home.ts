@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,19 +25,7 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Builds sources, tests and shim into a directory of its own (about two seconds). */
 export async function buildHome(root: string): Promise<Home> {
   const directory = await mkdtemp(join(tmpdir(), 'qrun-torture-home-'));
-  await run(process.execPath, [
-    join(root, 'node_modules/typescript/bin/tsc'),
-    ...['-p', join(root, 'test/torture/tsconfig.json'), '--outDir', directory],
-  ]);
-  await symlink(join(root, 'node_modules'), join(directory, 'node_modules'));
-  await symlink('src', join(directory, 'dist'));
-  // Not bundled here, so that a mutation is one line of one module.
-  await mkdir(join(directory, 'src/cli/bundle'));
-  await writeFile(join(directory, 'src/cli/bundle/main.js'), "export * from '../main.js';\n");
-  for (const path of ['bin', 'package.json', 'test/torture/shim', 'test/torture/programs']) {
-    await mkdir(join(directory, path, '..'), { recursive: true });
-    await cp(join(root, path), join(directory, path), { recursive: true });
-  }
+  await run(process.execPath, [join(root, 'scripts/torture-home.mjs'), directory]);
   return { ...(await openHome(directory)), remove: () => rm(directory, { recursive: true, force: true }) };
 }
 

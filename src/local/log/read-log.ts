@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { QrunError } from '../../core/errors.js';
 import { LOG_START_BYTES, refusals, refuseOther } from '../../core/log/refusals.js';
 import { FirstUnit, type GroupRange, LastGroups, LogScanner } from '../../core/log/scan/index.js';
-import type { FailureKind, Outcome, Parameters as Values } from '../../core/model.js';
+import type { Outcome, QueryError, QueryStats, Parameters as Values } from '../../core/model.js';
 import { checkArgument } from '../../core/options.js';
 import { readError } from '../../io/files/failures.js';
 import { openToReadAsync } from '../../io/files/open-file.js';
@@ -26,20 +26,10 @@ export interface LogRecord {
   readonly started_at: string;
   readonly duration_ms: number;
   readonly params?: Values;
-  readonly stats?: {
-    readonly read_rows?: number;
-    readonly read_bytes?: number;
-    readonly memory_bytes?: number;
-    readonly elapsed_ms?: number;
-  };
+  readonly stats?: QueryStats;
   /** The row as `JSON.parse` reads it: integers beyond 2^53 lose digits, which {@link line} keeps. */
   readonly row?: Readonly<Record<string, unknown>>;
-  readonly error?: {
-    readonly code: number;
-    readonly name: string;
-    readonly kind: FailureKind;
-    readonly message: string;
-  };
+  readonly error?: QueryError;
   /** The line itself, without its newline. */
   readonly line: string;
 }
