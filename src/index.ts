@@ -42,6 +42,10 @@ export type {
   SweepAudit,
 } from './core/sweep/audit.js';
 export type {
+  /** Growing. What an import of the logs of other hosts did; the object that `qrun collect --json` prints. */
+  CollectReport,
+} from './core/sweep/collect.js';
+export type {
   /** Growing: kinds and keys may be added. What happens in a run; a line of `--events` without its time. */
   RunEvent,
   /** Growing. What a run did; the object that `qrun unit --json` prints. */

@@ -175,6 +175,23 @@ export function addRunOptions(command: Command): Command {
   return addKeys(command, keysOf('Run'));
 }
 
+/** Adds the options with which a worker of a queue starts a run that ends with it. */
+export function addAliveOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--alive-fd <n>',
+        'stop as after SIGTERM when the pipe that is open as descriptor n ends: whoever started this is gone',
+      ).helpGroup('Run:'),
+    )
+    .addOption(
+      new Option(
+        '--alive-limit <duration>',
+        'the same when nothing came on that pipe for so long, such as 60s (default: no limit)',
+      ).helpGroup('Run:'),
+    );
+}
+
 type AddOptions = (command: Command) => Command;
 
 /** The options of `qrun unit`. */

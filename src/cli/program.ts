@@ -7,6 +7,7 @@ import { audit } from './commands/audit/index.js';
 import { auditAll } from './commands/audit-all/index.js';
 import { autoscale } from './commands/autoscale/index.js';
 import { checkpoint } from './commands/checkpoint/index.js';
+import { collect } from './commands/collect/index.js';
 import { completion } from './commands/completion/index.js';
 import { config } from './commands/config/index.js';
 import { doctor } from './commands/doctor/index.js';
@@ -29,6 +30,7 @@ const COMMANDS: readonly CliCommand[] = [
   submitAll,
   status,
   auditAll,
+  collect,
   config,
   trust,
   probe,

@@ -84,8 +84,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'catch-up under the lock',
     file: LOG,
-    line: '      await this.#catchUp();\n      await this.#write(',
-    without: '      await this.#write(',
+    line: '      await this.#catchUp();\n      isToSync = await work();',
+    without: '      isToSync = await work();',
     proof: { seeds: 100, profile: 'crashes, many writers' },
   },
   {

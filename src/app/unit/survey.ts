@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { QrunError } from '../../core/errors.js';
+import type { PresentQueries } from '../../core/log/scan/index.js';
 import type { ParsedQuery } from '../../core/sql/statement.js';
 import type { FingerprintInputs } from '../../core/unit/fingerprint.js';
 import {
@@ -7,6 +8,7 @@ import {
   type CannotRun,
   Judge,
   type Judgement,
+  type JudgeRules,
   type Refusal,
   sharedLines,
 } from '../../core/unit/judge.js';
@@ -167,4 +169,27 @@ export function refusal({ refused, cannotRun, placeholders, onlyParameters }: Su
       ? `${leaveOut}; --allow-placeholder NAME runs a word that only looks like a placeholder, --allow-placeholders all of them`
       : leaveOut,
   });
+}
+
+/**
+ * Returns what the unit's queries are now, for an import: the names by one listing, which is made at once, and a
+ * fingerprint by reading its file, once for each query that is asked for.
+ *
+ * Errors: QrunError `UNIT_*` for the directory.
+ */
+export function presentQueries(source: UnitSource, rules: JudgeRules): PresentQueries {
+  const names = new Set(source.list());
+  const judge = new Judge(rules);
+  const known = new Map<string, string | undefined>();
+  return {
+    has: name => names.has(name),
+    fingerprint(name) {
+      if (!names.has(name)) return undefined;
+      if (known.has(name)) return known.get(name);
+      const { bytes, judgement } = judgeFile(judge, source, name);
+      const print = judgement.kind === 'query' ? judge.fingerprint(bytes as Buffer) : undefined;
+      known.set(name, print);
+      return print;
+    },
+  };
 }

@@ -62,6 +62,11 @@ export function hearSignals(proc: NodeJS.Process): Signals {
 export interface Stops extends Pick<Signals, 'listen' | 'received' | 'dispose'> {
   readonly drain: AbortSignal;
   readonly abort: AbortSignal;
+  /**
+   * Stops for another reason as SIGTERM does: drains, and aborts by itself after the same time. Before `listen` was
+   * called it ends the process, as the signal would.
+   */
+  readonly ask: (reason: string) => void;
 }
 
 // docker stop and most supervisors send SIGKILL 10 s after SIGTERM: by then the queries must be cancelled.
@@ -90,7 +95,13 @@ export function listenForStops(
   let count = 0;
   let grace: NodeJS.Timeout | undefined;
   let limit: NodeJS.Timeout | undefined;
-  const exitCode = (): number => SIGNAL_EXIT[signals.received() ?? 'SIGTERM'];
+  let isListening = from === 'now';
+  let asked: SignalName | undefined;
+  const received = (): SignalName | undefined => signals.received() ?? asked;
+  const exitCode = (): number => SIGNAL_EXIT[received() ?? 'SIGTERM'];
+  const abortLater = (reason: string): void => {
+    grace ??= setTimeout(() => abort.abort(`${reason}, ${GRACE_MS / 1000} s ago`), GRACE_MS).unref();
+  };
   abort.signal.addEventListener('abort', () => {
     limit = setTimeout(() => endNow(exitCode()), ABORT_LIMIT_MS).unref();
   });
@@ -98,8 +109,7 @@ export function listenForStops(
     count += 1;
     if (count === 1) {
       drain.abort(name === 'SIGINT' ? 'Ctrl-C (again: cancel what runs)' : name);
-      if (name === 'SIGINT') return;
-      grace = setTimeout(() => abort.abort(`${name}, ${GRACE_MS / 1000} s ago`), GRACE_MS).unref();
+      if (name !== 'SIGINT') abortLater(name);
     } else if (count === 2) abort.abort(`${name} for the second time`);
     else endNow(exitCode());
   });
@@ -107,8 +117,21 @@ export function listenForStops(
   return {
     drain: drain.signal,
     abort: abort.signal,
-    listen: signals.listen,
-    received: signals.received,
+    listen: () => {
+      isListening = true;
+      signals.listen();
+    },
+    received,
+    ask: reason => {
+      if (!isListening) {
+        proc.kill(proc.pid, 'SIGTERM');
+        return;
+      }
+      asked = 'SIGTERM';
+      count = Math.max(count, 1);
+      drain.abort(reason);
+      abortLater(reason);
+    },
     dispose: () => {
       clearTimeout(grace);
       clearTimeout(limit);

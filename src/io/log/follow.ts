@@ -3,13 +3,14 @@ import { QrunError } from '../../core/errors.js';
 import {
   Continuation,
   type Finding,
+  FirstUnit,
   type LogCollector,
   LogScanner,
   type LogTail,
 } from '../../core/log/scan/index.js';
 import { isMissing, readError } from '../files/failures.js';
 import { openToReadAsync } from '../files/open-file.js';
-import { OWN_TO_READ } from '../files/own-file.js';
+import { OWN_AS_NAMED, OWN_TO_READ } from '../files/own-file.js';
 import { READ_BYTES, readAhead } from './read-ahead.js';
 
 // Small files get smaller buffers than usual: there may be hundreds of them.
@@ -25,6 +26,26 @@ const SETTLED_MS = 2_000;
  */
 export async function readLog(path: string, unit: string, into: LogCollector): Promise<LogTail | undefined> {
   return await withLog(path, ({ file, state }) => scanFile(file, new LogScanner(unit, into), state.size));
+}
+
+/**
+ * Resolves with the unit of the first record of a log; with `undefined` if there is no such file, or no record in what
+ * can be read of it. The path may end in a link.
+ */
+export async function unitOfLog(path: string): Promise<string | undefined> {
+  const ignored = { foreign() {}, newer() {}, unreadable() {} };
+  const first = new FirstUnit(ignored);
+  try {
+    const { file, stat } = await openToReadAsync(path, 'log', OWN_AS_NAMED);
+    try {
+      await scanFile(file, first.scanner, stat.size, () => first.unit !== undefined);
+    } finally {
+      await file.close();
+    }
+  } catch {
+    // Whoever reads the whole log reports why it cannot be read.
+  }
+  return first.unit;
 }
 
 /** Properties of a file by which a change is recognised. */

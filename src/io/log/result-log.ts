@@ -40,6 +40,8 @@ export interface LogOptions {
    * it does not wait. The first group is acknowledged that much later; the others need no sync of their own.
    */
   readonly gatherMs?: number;
+  /** Collects what the log holds; the default is final states alone. */
+  readonly states?: FinalStates;
   /** Called after a torn tail was saved aside and cut off. */
   readonly onRepair?: (repair: { bytes: number; savedAs: string; reason: string }) => void;
 }
@@ -54,6 +56,17 @@ const WRITE_BYTES = 1024 * 1024;
 // Larger results are encoded piece by piece, because short rows become many times longer in the log.
 const SMALL_BYTES = 64 * 1024;
 const NO_BYTES = Buffer.alloc(0);
+
+/** Whole groups of another log, to be appended as they are. */
+export interface GroupCopies {
+  /** How many lines they are. */
+  readonly lines: number;
+  /**
+   * Their bytes, for a log that ends at `start`. The next piece is asked for while one is being written; a piece must
+   * stay valid until the one after the next is asked for.
+   */
+  pieces(start: number): AsyncIterator<Buffer>;
+}
 
 interface Pending {
   readonly head: GroupHead;
@@ -103,7 +116,7 @@ export class ResultLog {
     this.#options = options;
     this.#file = file;
     this.#network = network;
-    this.#final = new FinalStates(refusals(options.path, options.unit));
+    this.#final = options.states ?? new FinalStates(refusals(options.path, options.unit));
     this.#scanner = this.#newScanner(0);
   }
 
@@ -168,6 +181,48 @@ export class ResultLog {
     });
   }
 
+  /**
+   * Appends groups that `choose` finds in another log, all of them or none; resolves once they are durable. `choose` is
+   * called under the lock, when all that the log holds is in the states that {@link LogOptions.states} collects, and
+   * notes there what it chose. The lock is held until everything is written.
+   *
+   * Not while `append` is under way. Errors: those of {@link ResultLog}, and whatever `choose` and the pieces reject
+   * with; nothing was appended then, and the log must be opened again.
+   */
+  async appendCopies(choose: () => Promise<GroupCopies | undefined>): Promise<void> {
+    try {
+      if (this.#failure !== undefined) throw this.#failure;
+      await this.#underLock(async () => {
+        const copies = await choose();
+        if (copies !== undefined) await this.#copy(copies);
+        return copies !== undefined;
+      });
+    } catch (error) {
+      this.#failure = asLogError(error, this.path);
+      throw this.#failure;
+    }
+  }
+
+  async #copy({ lines, pieces }: GroupCopies): Promise<void> {
+    const before = this.#scanner.position;
+    let bytes = 0;
+    try {
+      const source = pieces(before);
+      for (let step = await source.next(); step.done !== true; ) {
+        bytes += step.value.length;
+        step = await both(this.#file.append(step.value), source.next());
+      }
+    } catch (cause) {
+      const failed = this.#rollBack(before, cause);
+      // What failed was reading: nothing of it stays, and its own error says more.
+      throw cause instanceof QrunError && this.#file.sizeBytes() === before ? cause : failed;
+    }
+    const size = before + bytes;
+    this.#expectSize(size, 'after an import');
+    this.#records += lines;
+    this.#scanner = this.#newScanner(size);
+  }
+
   /** Waits for pending appends, then closes the log and its lock. Does not reject; failures went to `append`. */
   async close(): Promise<void> {
     this.#isClosing = true;
@@ -216,10 +271,19 @@ export class ResultLog {
   }
 
   async #flush(batch: readonly Pending[]): Promise<void> {
+    await this.#underLock(async () => {
+      await this.#write(this.#due(batch));
+      return true;
+    });
+  }
+
+  // Calls `work` with the lock held and the log read up to its end; then makes durable what it wrote, if it says so.
+  async #underLock(work: () => Promise<boolean>): Promise<void> {
     const { lock, lockLimitMs = LOCK_LIMIT_MS } = this.#options;
     if (this.#network) await this.#options.disk.reached?.(this.path);
     if (lock.tryAcquireNow() !== true) await lock.acquire({ limitMs: lockLimitMs });
     let end: number;
+    let isToSync: boolean;
     try {
       if (this.#network && this.#file.isCurrent()) this.#file.reopen();
       if (!this.#file.isCurrent()) {
@@ -232,14 +296,14 @@ export class ResultLog {
         );
       }
       await this.#catchUp();
-      await this.#write(this.#due(batch));
+      isToSync = await work();
       end = this.#scanner.position;
-      if (this.#network) await this.#sync(end);
+      if (this.#network && isToSync) await this.#sync(end);
     } finally {
       lock.release();
     }
     // This also covers what others wrote: the answer "already recorded" must be durable too.
-    if (!this.#network) await this.#sync(end);
+    if (!this.#network && isToSync) await this.#sync(end);
   }
 
   // The groups to write: reruns, and those whose query is settled neither in the log nor earlier in the batch.
@@ -405,6 +469,13 @@ export class ResultLog {
   #newScanner(start: number): LogScanner {
     return new LogScanner(this.#options.unit, this.#final, start);
   }
+}
+
+// Resolves with the result of `next` when both have succeeded; rejects only when neither is under way any more.
+async function both<T>(work: Promise<void>, next: Promise<T>): Promise<T> {
+  const [worked] = await Promise.allSettled([work, next]);
+  if (worked.status === 'rejected') throw worked.reason;
+  return await next;
 }
 
 // Wraps the failure of a system call that nothing else has explained.

@@ -23,6 +23,9 @@ export interface CappedCommand extends Omit<ChildOptions, 'stdio'> {
   readonly onUncapped?: (reason: string) => void;
 }
 
+/** The number under which a command gets the further descriptor `held`; 3 is that of {@link IN_SCOPE}. */
+export const HELD_FD = 4;
+
 /** How a command under a cap ended. */
 export interface CappedEnd extends ChildEnd {
   /** Whether the kernel killed it, or something that it started, because the memory cap was reached. */
@@ -124,7 +127,10 @@ export async function runCapped(request: CappedCommand, usability?: Usability): 
 
 async function runUncapped(request: CappedCommand, reason: string): Promise<CappedEnd> {
   request.onUncapped?.(reason);
-  const { child, ended } = startChild(request.command, request.args, { ...request, stdio: stdioOf(request) });
+  const { child, ended } = startChild(request.command, request.args, {
+    ...request,
+    stdio: [...stdioOf(request), 'ignore'],
+  });
   request.onStarted?.(signal => child.kill(signal), child);
   return { ...(await ended), killedAtCap: false, capped: false };
 }

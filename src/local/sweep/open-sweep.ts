@@ -3,6 +3,7 @@ import type { SweepStatus, SweepWatch } from '../../app/sweep/status.js';
 import type { ConfigValues } from '../../core/config/table.js';
 import { checkArgument, checkOptions } from '../../core/options.js';
 import type { SweepAudit } from '../../core/sweep/audit.js';
+import type { CollectReport } from '../../core/sweep/collect.js';
 import { checkOpening } from '../config/known-options.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { resolveSweep } from './context.js';
@@ -66,6 +67,18 @@ export interface Sweep {
    * Errors: QrunError `READ_FAILED`, `WRITE_FAILED`; the reason of the signal.
    */
   audit(controls?: { readonly signal?: AbortSignal | undefined }): Promise<SweepAudit>;
+  /**
+   * Imports what other hosts have recorded into the logs here, as `qrun collect` does. `from`: logs of other hosts and
+   * directories of such logs, relative to `cwd`; without it, the directories in `results/.from`. Importing the same
+   * again appends nothing; a process that dies meanwhile leaves nothing that the next import does not complete.
+   *
+   * Errors: QrunError `USAGE` for a name that leads to no log, `READ_FAILED`; the reason of the signal, between two
+   * units. What is wrong with a single log is in the report, whose `exit_code` is 0 if all were imported.
+   */
+  collect(controls?: {
+    readonly from?: readonly string[] | undefined;
+    readonly signal?: AbortSignal | undefined;
+  }): Promise<CollectReport>;
 }
 
 /**
@@ -105,6 +118,12 @@ export function openSweep(directory: string, options: SweepOptions = {}): Sweep 
       const { signal = NEVER } = given;
       const { auditSweep } = await import('./audit.js');
       return await auditSweep(sweep, surroundings, {}, { signal });
+    },
+    async collect(given = {}) {
+      checkOptions('collect', given, { from: 'strings', signal: 'signal' });
+      const { from = [], signal } = given;
+      const { collectSweep } = await import('./collect.js');
+      return await collectSweep(sweep, surroundings.cwd, from, { signal });
     },
   };
 }

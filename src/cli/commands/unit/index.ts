@@ -1,12 +1,12 @@
 import { cliCommand } from '../../command.js';
-import { addOptions, UNIT_OPTIONS } from '../../options.js';
+import { addAliveOptions, addOptions, UNIT_OPTIONS } from '../../options.js';
 
 /** `qrun unit DIR`. */
 export const unit = cliCommand<[directory: string]>({
   name: 'unit',
   description: 'run a directory of SQL files and record every result',
   declare: command =>
-    addOptions(command, UNIT_OPTIONS)
+    addOptions(command, [...UNIT_OPTIONS, addAliveOptions])
       .argument(
         '<dir>',
         'directory of *.sql files (with subdirectories; names that begin with "_" do not count)',

@@ -5,6 +5,8 @@ import type { Terminal } from '../../terminal/streams.js';
 
 /** Names the process that started this one under a cap, so that this one does not start itself again. */
 const SUPERVISOR = 'QRUN_SUPERVISOR';
+/** Under which number the supervised process has the descriptor of `--alive-fd`. */
+const ALIVE_FD = 'QRUN_ALIVE_FD';
 const KILLED = 137;
 
 /**
@@ -15,19 +17,24 @@ const KILLED = 137;
  * The second process has the terminal, the process group and the standard streams of this one. Signals are passed on
  * to it; one that it already had from the terminal counts once (see `hearSignals`). When it is killed by SIGKILL, the
  * message says whether its cap was the reason, and the exit code is 137.
+ *
+ * `aliveFd`: the descriptor of `--alive-fd`, which the second process gets too; see {@link suppliedAliveFd}.
  */
-export async function runUnderCap(context: UnitContext, terminal: Terminal): Promise<number | undefined> {
+export async function runUnderCap(
+  context: UnitContext,
+  terminal: Terminal,
+  aliveFd: number | undefined,
+): Promise<number | undefined> {
   const { memoryMax: memoryMaxBytes } = context.config;
   const { proc, env, err, errStyle } = terminal;
-  // A process that inherited the variable from further up has another parent.
-  if (memoryMaxBytes === undefined || env[SUPERVISOR] === String(proc.ppid)) return undefined;
+  if (memoryMaxBytes === undefined || isSupervised(terminal)) return undefined;
   const cap = formatSize(memoryMaxBytes);
   const uncapped = (reason: string): void => {
     err.write(
       `${errStyle.paint.caution('qrun: ')}runs without its memory cap of ${cap}: ${errStyle.foreign(reason)}\n`,
     );
   };
-  const { runCapped, shellExitCode, systemdUsable } = await import('../../../io/machine/systemd.js');
+  const { HELD_FD, runCapped, shellExitCode, systemdUsable } = await import('../../../io/machine/systemd.js');
   const usability = await systemdUsable();
   if (!usability.usable) {
     uncapped(usability.reason);
@@ -40,7 +47,12 @@ export async function runUnderCap(context: UnitContext, terminal: Terminal): Pro
       command: proc.execPath,
       args: [...proc.execArgv, ...proc.argv.slice(1)],
       memoryMaxBytes,
-      env: { ...env, [SUPERVISOR]: String(proc.pid) },
+      env: {
+        ...env,
+        [SUPERVISOR]: String(proc.pid),
+        ...(aliveFd === undefined ? {} : { [ALIVE_FD]: String(HELD_FD) }),
+      },
+      held: aliveFd,
       onStarted: signals.onSignal,
       onUncapped: uncapped,
     },
@@ -59,4 +71,15 @@ export async function runUnderCap(context: UnitContext, terminal: Terminal): Pro
     );
   }
   return shellExitCode(end);
+}
+
+/** Returns the number that the descriptor of `--alive-fd` has in this process, which may be a supervised one. */
+export function suppliedAliveFd(given: number | undefined, terminal: Terminal): number | undefined {
+  const passed = terminal.env[ALIVE_FD];
+  return given === undefined || passed === undefined || !isSupervised(terminal) ? given : Number(passed);
+}
+
+// A process that inherited the variable from further up has another parent.
+function isSupervised({ proc, env }: Terminal): boolean {
+  return env[SUPERVISOR] === String(proc.ppid);
 }

@@ -19,6 +19,7 @@ import type { Terminal } from '../../terminal/streams.js';
 import { wantsLive } from '../../terminal/style.js';
 import { showPlan } from '../plan/run.js';
 import { renderConcurrency } from '../probe/render.js';
+import { aliveOptions, watchAlive } from './alive.js';
 import { collectGarbage, expectShortLives } from './garbage.js';
 import { runUnderCap } from './memory-cap.js';
 import { renderSummary } from './render.js';
@@ -35,7 +36,8 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
   const isQuiet = flags.quiet === true;
   const context = unitContext(directory, configFlags(flags), terminal);
   refuseEventsIn(context, terminal.cwd);
-  const supervised = await runUnderCap(context, terminal);
+  const alive = aliveOptions(flags, terminal);
+  const supervised = await runUnderCap(context, terminal, alive?.fd);
   if (supervised !== undefined) return supervised;
   if (flags.why === true) {
     // With --json, stdout is reserved for the program that reads it.
@@ -45,6 +47,7 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
   // Up to the plan nothing runs and nothing has to be finished. Until then a signal ends the process as it ends any
   // other, even while it waits for a file on a disk that does not answer.
   const stops = listenForStops(proc, exitCode => endRun(proc, context, exitCode), 'later');
+  const pipe = alive === undefined ? undefined : await watchAlive(alive, stops);
   const progress = await createProgressView({
     stream: proc.stderr,
     isTTY: wantsLive(env, proc.stderr.isTTY === true),
@@ -77,6 +80,7 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
     return stoppedExit(stops, error);
   } finally {
     progress.close();
+    pipe?.close();
     stops.dispose();
   }
 }

@@ -141,6 +141,19 @@ export class FinalStates implements LogVisitor {
     return this.#isSet(number) ? OUTCOMES[(this.#rows[number * ROW] as number) - 1] : undefined;
   }
 
+  /** Whether the query with this number has a final state, with the fingerprint of this group. */
+  hasFingerprint(group: GroupOfQuery, number: number): boolean {
+    if (!this.#isSet(number)) return false;
+    const row = number * ROW;
+    const at = this.#rows[row + OWN_TEXT] === 0 ? plainFingerprintAt(group) : -1;
+    if (at < 0) return this.#fingerprint(number) === group.fingerprint;
+    const { view } = group as LineHead;
+    for (let i = 0; i < FINGERPRINT_BYTES; i += 4) {
+      if (this.#view.getInt32((row + FINGERPRINT) * 4 + i) !== view.getInt32(at + i)) return false;
+    }
+    return true;
+  }
+
   /** Returns the parts of its final state; 0 without one. */
   partsOf(number: number): number {
     return this.#isSet(number) ? (this.#rows[number * ROW + PARTS] as number) : 0;

@@ -11,6 +11,8 @@ export { FinalStates } from './final-states.js';
 export { FirstUnit } from './first-unit.js';
 export { type GroupRange, LastGroups } from './last-groups.js';
 export { LogScanner, type LogTail, type OtherLines } from './log-scan.js';
+export { CopiedGroups, type Fate, type Fates, NewGroups, type PresentQueries } from './new-groups.js';
+export { RecordedAttempts } from './recorded-attempts.js';
 
 /** What a scan fills. Everything that it returns belongs to the caller. */
 export type LogCollector = FinalStates | AuditedLog;
