@@ -17,7 +17,8 @@ export interface PresentQueries {
  * - `new`: it is appended;
  * - `there`: this attempt is in the log already;
  * - `ran_twice`: the query is settled with the same fingerprint, so it was executed more than once;
- * - `stale`: it is of another text than the present one, and the log holds a state of the present one;
+ * - `stale`: it is not of the present text of its query, and the log holds a result of another text: the present one, or
+ *   one that counts as little;
  * - `unknown`: the unit has no such query any more, and the log holds nothing of it.
  */
 export type Fate = 'new' | 'there' | 'ran_twice' | 'stale' | 'unknown';
@@ -113,8 +114,9 @@ export class NewGroups implements LogVisitor {
     if (known.hasFingerprint(head, number)) {
       return outcome !== 'error' && !head.rerun ? 'ran_twice' : 'new';
     }
-    const isPresent = this.#present.fingerprint(head.query) === known.at(number)?.fingerprint;
-    return isPresent ? 'stale' : 'new';
+    // Two old texts count as little as one. If both were taken, the order of imports would decide which one is last,
+    // and importing again would append again.
+    return this.#present.fingerprint(head.query) === head.fingerprint ? 'new' : 'stale';
   }
 }
 

@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { EXIT_TABLE } from '../../../src/core/errors.js';
+import { taskEndTable, taskRule } from '../../../src/core/queue/task-end.js';
+import { ROOT } from '../../built.js';
+
+describe('the end of a task', () => {
+  it.each([
+    [0, 'done', false, 1],
+    [20, 'done_with_errors', false, 1],
+    [22, 'retry_here', false, null],
+    [24, 'retry_here', true, null],
+    [26, 'retry_here', true, null],
+    [137, 'retry_here', true, 3],
+    [23, 'retry_elsewhere', true, 2],
+    [129, 'stopped', false, 1],
+    [130, 'stopped', false, 1],
+    [143, 'stopped', false, 1],
+    [1, 'never', false, 1],
+    [2, 'never', false, 1],
+    [21, 'never', false, 1],
+    [25, 'never', false, 1],
+  ] as const)('with %i is %s', (code, end, counts, starts) => {
+    expect(taskRule(code)).toMatchObject({ end, counts, starts });
+  });
+
+  it('with a code that qrun does not return is that of a process that was killed', () => {
+    for (const code of [134, 139, 255, 126, 127]) expect(taskRule(code)).toBe(taskRule(137));
+  });
+
+  it('is in the table of the documents as in the code, with each code once', () => {
+    const table = taskEndTable();
+    for (const { code } of EXIT_TABLE) {
+      const rows = table
+        .split('\n')
+        .filter(row => new RegExp(`^\\| (?:\\d+, )*${code}(?:, \\d+)* \\|`).test(row));
+      expect(rows, String(code)).toHaveLength(1);
+    }
+    expect(readFileSync(join(ROOT, 'docs/scale.md'), 'utf8')).toContain(
+      `<!-- task-ends -->\n${table}\n<!-- /task-ends -->`,
+    );
+  });
+});
