@@ -41,11 +41,24 @@ export class ContractClient {
   readonly failure = async (sql: string, overrides?: Partial<EngineRequest>): Promise<Failure> =>
     await failureOf(await this.run(sql, overrides));
 
+  /** The bytes of the result of a statement that is run on each server of the engine, one after the other. */
+  readonly onEach = async (sql: string): Promise<readonly string[]> => {
+    const results: string[] = [];
+    for (const server of this.engine.members?.() ?? [this.engine]) {
+      lastId += 1;
+      const request = { query: parseQuery(sql), queryId: `contract-${process.pid}-${lastId}` };
+      const rest = { parameters: {}, settings: {}, timeoutMs: 20_000, signal: new AbortController().signal };
+      results.push(await bytesOf(await server.run({ ...request, ...rest })));
+    }
+    return results;
+  };
+
   /** How many queries that hold `mark` the engine is running. */
   readonly running = async (mark: string): Promise<number> => {
     const sql = `select toUInt32(count()) as n from system.processes
       where position(query, '${mark}') > 0 and position(query, 'system.processes') = 0`;
-    return (JSON.parse(await this.rows(sql)) as { n: number }).n;
+    const counts = await this.onEach(sql);
+    return counts.reduce((sum, count) => sum + (JSON.parse(count) as { n: number }).n, 0);
   };
 }
 

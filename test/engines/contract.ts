@@ -34,7 +34,7 @@ export function engineContract(
 ): void {
   describe(`contract of the engine ${name}`, () => {
     const client = new ContractClient();
-    const { run, rows, failure } = client;
+    const { run, rows, failure, onEach } = client;
     beforeAll(async () => {
       client.engine = await open();
     });
@@ -247,10 +247,10 @@ export function engineContract(
         const make =
           'drop table if exists qrun_contract_data; create table qrun_contract_data (a Int64, b String) engine = Memory;\n';
         const read = 'select a, b from qrun_contract_data order by a';
-        await rows(`${make}insert into qrun_contract_data values (1, 'a;b'), (2, 'it''s') ;\n`);
-        await rows('insert into qrun_contract_data format TabSeparated\n3\t\n4\tx;\n5\t ');
-        await rows('insert into qrun_contract_data format CSV\n6,"a;\n""b"""\n7,;\n\nselect 1;');
-        await rows('insert into qrun_contract_data format JSONEachRow {"a":8,"b":"ä\\n"}\n{"a":9,"b":""}');
+        await onEach(`${make}insert into qrun_contract_data values (1, 'a;b'), (2, 'it''s') ;\n`);
+        await onEach('insert into qrun_contract_data format TabSeparated\n3\t\n4\tx;\n5\t ');
+        await onEach('insert into qrun_contract_data format CSV\n6,"a;\n""b"""\n7,;\n\nselect 1;');
+        await onEach('insert into qrun_contract_data format JSONEachRow {"a":8,"b":"ä\\n"}\n{"a":9,"b":""}');
         expect(await rows(read)).toBe(
           [
             '{"a":1,"b":"a;b"}',
@@ -265,7 +265,7 @@ export function engineContract(
             '',
           ].join('\n'),
         );
-        await rows('drop table qrun_contract_data');
+        await onEach('drop table qrun_contract_data');
       });
     });
 

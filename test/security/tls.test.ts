@@ -49,7 +49,9 @@ it('no variable switches the proof of a certificate off', async () => {
 
 it('one line says where a password goes in clear to another machine', () => {
   const notices = (url: string, env: Readonly<Record<string, string>> = PW): string =>
-    sweepContext(join(root, 'u'), { flags: { url } }, { cwd: root, env }).connection().notices.join('\n');
+    sweepContext(join(root, 'u'), { flags: { url } }, { cwd: root, env })
+      .connections()[0]
+      ?.notices.join('\n') ?? '';
   expect(notices('http://ch.example:8123')).toContain('goes to http://ch.example:8123 in clear');
   expect(notices('HTTP://ch.example')).toContain('in clear');
   expect(notices('https://ch.example')).toBe('');

@@ -60,7 +60,7 @@ function context(env: Words = {}, given: Given = {}, at = root): SweepContext {
 /** The password that would be sent, or the error that is given in its place. */
 function sent(env: Words = {}, given: Given = {}, at = root): string {
   try {
-    return context(env, given, at).connection().password ?? 'none';
+    return context(env, given, at).connections()[0]?.password ?? 'none';
   } catch (error) {
     expect(error).toMatchObject({ code: 'CONFIG', exitCode: 2 });
     const { message, hint } = error as { message: string; hint?: string };
@@ -172,13 +172,13 @@ describe('a server that the tree names', () => {
     put(root, 'pw', 'of a file\n');
     put(root, 'qrun.toml', `url = "${REMOTE}"\npassword_file = "pw"\n`);
     expect(sent()).toBe('of a file');
-    const notices = context().connection().notices;
+    const notices = context().connections()[0]?.notices ?? [];
     expect(notices.join('\n')).toContain(
       `${root}/qrun.toml names the server ${REMOTE}: only the password of the tree`,
     );
     put(root, 'qrun.toml', `url = "${REMOTE}"\n`);
-    expect(context().connection().notices).toEqual([expect.stringContaining('no password goes there')]);
-    expect(context({}, { trust: true }).connection().notices).toEqual([]);
+    expect(context().connections()[0]?.notices).toEqual([expect.stringContaining('no password goes there')]);
+    expect(context({}, { trust: true }).connections()[0]?.notices).toEqual([]);
   });
 
   it('is asked for what is hidden in the tree: it may be of another program', () => {
@@ -322,7 +322,9 @@ describe('a password file that the tree names', () => {
     put(root, 'pw', 'trees');
     put(root, 'qrun.toml', '');
     put(root, '.env', 'CLICKHOUSE_PASSWORD_FILE=pw\n');
-    expect(sweepContext(root, {}, { cwd: join(root, 'u'), env: {} }).connection().password).toBe('trees');
+    expect(sweepContext(root, {}, { cwd: join(root, 'u'), env: {} }).connections()[0]?.password).toBe(
+      'trees',
+    );
   });
 });
 
@@ -345,7 +347,7 @@ describe('a CA file that the tree names', () => {
   const PEM = '-----BEGIN CERTIFICATE-----\n';
   const ca = (env: Words = {}, flags = {}): string => {
     try {
-      return context(env, flags).connection().caFile ?? 'none';
+      return context(env, flags).connections()[0]?.caFile ?? 'none';
     } catch (error) {
       return `refused: ${(error as Error).message}`;
     }

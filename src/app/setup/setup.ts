@@ -122,6 +122,40 @@ export async function runChain(deps: SetupDeps, files: readonly SetupFile[]): Pr
 }
 
 /**
+ * Runs setup files on every server of an engine, file by file, each to its end. A file that says ON CLUSTER runs on the
+ * first one only: the servers pass it on to each other.
+ *
+ * Errors: as {@link runSetup}; QrunError `ENGINE_UNREACHABLE` if one of several servers does not answer, because it would
+ * lack what the setup makes.
+ */
+export async function runChainOnAll(
+  deps: Omit<SetupDeps, 'where'>,
+  database: string | undefined,
+  files: readonly SetupFile[],
+): Promise<void> {
+  const { engine } = deps;
+  const servers = engine.members?.() ?? [engine];
+  const { servers: named = [] } = engine.info;
+  if (servers.length < named.length) {
+    const known = servers.map(({ info }) => info.target);
+    const absent = named.filter(({ target }) => !known.includes(target)).map(({ target }) => target);
+    throw new QrunError('ENGINE_UNREACHABLE', `--setup: ${absent.join(', ')} cannot be prepared now`, {
+      hint: 'the setup runs on every server: wait until all answer, or name only those that do',
+    });
+  }
+  for (const file of files) {
+    for (const server of servers) {
+      await runSetup({ ...deps, engine: server, where: { target: server.info.target, database } }, file);
+      if (saysOnCluster(file)) break;
+    }
+  }
+}
+
+function saysOnCluster({ query }: SetupFile): boolean {
+  return query.statements.some(({ text }) => /\bON\s+CLUSTER\b/i.test(text));
+}
+
+/**
  * Runs one setup file to its end.
  *
  * Errors: QrunError `SETUP_FAILED` with ClickHouse's message, `ENGINE_LOST` when the engine went away; the reason of

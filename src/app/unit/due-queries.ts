@@ -76,6 +76,11 @@ export class DueQueries {
     return ranked;
   }
 
+  /** The names of those that have not been taken yet, in order. */
+  names(): readonly string[] {
+    return this.#names.slice(this.#taken);
+  }
+
   /** The next query, or `undefined` after the last. */
   take(): PlannedQuery | undefined {
     const number = this.#taken;

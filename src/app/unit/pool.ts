@@ -92,7 +92,11 @@ class UnitRun {
     this.#options = options;
     // Each running query listens: as many listeners as workers are not a leak.
     setMaxListeners(0, this.#stops.drain.signal, this.#stops.abort.signal);
-    this.#summary = new SummaryBuilder(options, deps.log.path);
+    this.#summary = new SummaryBuilder(
+      options,
+      deps.log.path,
+      deps.engine.info.servers?.map(({ target }) => target),
+    );
     this.#haltAt = haltThreshold(options.halt ?? NO_HALT, options.plan.due.total);
     this.#shortage = new Shortage({
       clock: deps.clock,
@@ -288,7 +292,9 @@ class UnitRun {
         leave();
       }
       if (!hasBegun && drain.signal.aborted) return;
-      const ended: GroupHead = { ...head, durationMs: result.durationMs };
+      const { durationMs, server } = result;
+      const ended: GroupHead =
+        server === undefined ? { ...head, durationMs } : { ...head, durationMs, server };
       if (result.ok) {
         this.#answeredMs = clock.monotonicMs();
         this.#shortage.over();
@@ -439,7 +445,8 @@ class UnitRun {
       failure === undefined
         ? undefined
         : { code: failure.code, name: failure.name, kind: failure.kind, message: failure.message };
-    const errors = this.#summary.recorded(head.query, content.outcome, head.durationMs, error);
+    const { query, durationMs, server } = head;
+    const errors = this.#summary.recorded(query, content.outcome, durationMs, error, server);
     this.#deps.emit({
       type: 'query_recorded',
       query: head.query,

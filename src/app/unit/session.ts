@@ -16,7 +16,8 @@ import type { Lease } from '../../io/log/lease.js';
 import type { ResultLog } from '../../io/log/result-log.js';
 import type { RunEntry, RunSetup, RunStart } from '../../io/log/run-sidecar.js';
 import type { UnitSource } from '../../io/unit/unit-files.js';
-import { ask, chainOf, checkSetupFiles, runChain, type SetupFile } from '../setup/setup.js';
+import { refuseMissingTables } from '../setup/missing-tables.js';
+import { ask, chainOf, checkSetupFiles, runChainOnAll, type SetupFile } from '../setup/setup.js';
 import { planUnit, queryReader, type UnitPlan } from './plan.js';
 import { runUnit } from './pool.js';
 import type { RunDeps } from './run-options.js';
@@ -35,6 +36,8 @@ export interface UnitRequest {
   readonly limit: number | undefined;
   readonly rerun: Rerun;
   readonly allowPlaceholders: AllowedPlaceholders;
+  /** As in `JudgeRules`. */
+  readonly oneOfServers?: number | undefined;
   /** Whether files that cannot run are left out instead of refusing the unit. */
   readonly skipBad?: boolean;
   /** Whether credentials of the SQL are hidden in messages; the default is `true`. */
@@ -156,6 +159,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
         for (const message of engine.info.notices ?? []) emit({ type: 'warning', message });
         const prepared = await prepare(deps, request, engine, setup);
         if (prepared === 'stopped') return await runPlanned(deps, request, plan, log, engine);
+        await refuseMissingTables(deps, plan, engine, request.abort);
         tellOfChange(deps, plan, setup, runs, engine);
         await deps.appendRun(startEntry(deps, request, engine, await identity, prepared));
         const notRun =
@@ -168,6 +172,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
           recorded: summary.recorded,
           records: summary.records,
           not_run: summary.not_run,
+          servers: summary.servers,
           exit_code: summary.exit_code,
         });
         return summary;
@@ -345,11 +350,11 @@ async function prepare(
     });
   }
   const database = await currentDatabase(deps, request, engine);
-  const where = { target: engine.info.target, database };
   const { parameters } = inputs;
   try {
     await deps.withSetupLock(
-      () => runChain({ engine, settings, parameters, redact, clock, emit, drain, abort, where }, files),
+      () =>
+        runChainOnAll({ engine, settings, parameters, redact, clock, emit, drain, abort }, database, files),
       drain,
     );
   } catch (error) {
@@ -410,6 +415,8 @@ function startEntry(
     engine: engine.info.facts.name,
     server_version: engine.info.version,
     target: engine.info.target,
+    servers:
+      engine.info.servers?.map(({ target, version }) => ({ target, version: version ?? null })) ?? null,
     settings: request.inputs.settings,
     rows_per_query: request.rowsPerQuery ?? null,
     setup: setup ?? null,

@@ -27,18 +27,33 @@ export class SummaryBuilder {
   >();
   readonly #histogram = BOUNDS_MS.map(() => 0);
   #slowest: { query: string; duration_ms: number }[] = [];
+  // By server, in a run on several.
+  readonly #servers: Map<string, number>;
   #retries = 0;
   #elsewhere = 0;
   readonly #leftOut: CannotRun[] = [];
   readonly #noQueries: string[] = [];
 
-  constructor(options: Pick<RunOptions, 'run' | 'unit' | 'plan'>, log: string) {
+  /** `servers`: all that may record something, in a run on several. */
+  constructor(
+    options: Pick<RunOptions, 'run' | 'unit' | 'plan'>,
+    log: string,
+    servers: readonly string[] = [],
+  ) {
     this.#options = options;
     this.#log = log;
+    this.#servers = new Map(servers.map(server => [server, 0]));
   }
 
-  /** Counts a recorded query; returns how many have failed so far. */
-  recorded(query: string, outcome: Outcome, durationMs: number, error: QueryError | undefined): number {
+  /** Counts a recorded query (`server`: where, in a run on several); returns how many have failed so far. */
+  recorded(
+    query: string,
+    outcome: Outcome,
+    durationMs: number,
+    error: QueryError | undefined,
+    server?: string,
+  ): number {
+    if (server !== undefined) this.#servers.set(server, (this.#servers.get(server) ?? 0) + 1);
     this.#tally.record(outcome, durationMs);
     const bucket = BOUNDS_MS.findIndex(bound => durationMs <= bound);
     const index = bucket === -1 ? BOUNDS_MS.length - 1 : bucket;
@@ -103,6 +118,7 @@ export class SummaryBuilder {
       durations: recorded === 0 ? null : this.#quantiles(),
       histogram: recorded === 0 ? null : this.#buckets(),
       slowest: this.#slowest,
+      servers: Array.from(this.#servers, ([server, count]) => ({ server, recorded: count })),
       errors: [...this.#errors.values()].sort((a, b) => b.count - a.count),
       cannot_run: [...plan.cannotRun, ...this.#leftOut],
       no_statement: [...plan.noStatement, ...this.#noQueries],

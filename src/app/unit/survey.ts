@@ -21,6 +21,8 @@ export interface SurveyOptions {
   readonly inputs: FingerprintInputs;
   readonly selection: Selection;
   readonly allowPlaceholders: AllowedPlaceholders;
+  /** As in `JudgeRules`. */
+  readonly oneOfServers?: number | undefined;
   /** Parameters that something other than a query uses: the setup. */
   readonly usedElsewhere?: ReadonlySet<string>;
 }

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { defaultEngine, ENGINE_NAMES } from '../engines/facts.js';
 import { formatSize } from '../text/bytes.js';
 import { formatDuration } from '../text/duration.js';
+import { shownUrl } from '../text/shown-urls.js';
 import { DEFAULT_HALT, formatHalt } from '../unit/halt.js';
 import { type Entry, key } from './entry.js';
 
@@ -25,11 +26,14 @@ export const CONFIG_TABLE = {
     help: 'clickhouse (a server) or embedded (chDB, the default without --url)',
   }),
   url: key({
-    schema: v => v.text(),
+    schema: v => v.urls(),
     env: 'CLICKHOUSE_URL',
     group: 'Engine',
     flag: '--url <url>',
-    help: 'ClickHouse server, such as http://localhost:8123 (also {env})',
+    repeatable: true,
+    about: 'ClickHouse server, such as http://localhost:8123; or a list of servers that hold the same data',
+    help: 'ClickHouse server; several that hold the same data share the run (also {env}, repeatable)',
+    show: value => value.map(shownUrl).join(', '),
     tree: 'trusted',
   }),
   user: key({
@@ -93,6 +97,24 @@ export const CONFIG_TABLE = {
     group: 'Engine',
     flag: '--setup',
     help: 'run _setup.sql on the server first (embedded: always, once)',
+  }),
+
+  maxReplicaDelay: key({
+    schema: v => v.duration(),
+    absent: 'not asked',
+    env: 'QRUN_MAX_REPLICA_DELAY',
+    group: 'Engine',
+    flag: '--max-replica-delay <duration>',
+    help: 'several servers: use none whose replicas lag more, such as 5s (default: {default})',
+    show: value => formatDuration(value),
+  }),
+  allowChanges: key({
+    schema: v => v.flag(),
+    default: false,
+    env: 'QRUN_ALLOW_CHANGES',
+    group: 'Engine',
+    flag: '--allow-changes',
+    help: 'several servers: run queries that change data, each on any one of them',
   }),
 
   concurrency: key({

@@ -6,6 +6,7 @@ import { globProblem } from '../text/glob.js';
 import { HALT_FORMS, parseHalt } from '../unit/halt.js';
 import type { AllowedPlaceholders } from '../unit/judge.js';
 import type { Shard } from '../unit/selection.js';
+import { namesSeveralWithUsers, urlsIn } from './urls.js';
 
 // The kinds of configuration values: one function per kind that makes its schema, for the entries of the table of
 // configuration. A schema is made only when it is asked for, because zod takes a tenth of a millisecond for each. The
@@ -152,6 +153,41 @@ export const globs = once(() =>
     )
     .transform((value): unknown => (typeof value === 'string' ? [value] : value))
     .pipe(z.array(glob()).max(MAX_GLOBS, `must not have more than ${MAX_GLOBS} globs`)),
+);
+
+// A cluster has fewer replicas.
+const MAX_URLS = 64;
+const URLS = 'must be a URL or a list of URLs';
+
+const url = once(() =>
+  text().superRefine((value, context) => {
+    if (!namesSeveralWithUsers(value)) return;
+    const message = 'must not name users when it names several servers: give the user with --user';
+    context.addIssue({ code: 'custom', message });
+  }),
+);
+
+/** The URLs of one or more servers: a string with one or several of them, or a list of such strings. */
+export const urls = once(() =>
+  z
+    .union(
+      [
+        z.string().min(1, 'must not be empty'),
+        // The list is checked below, so that each of its problems gets its own path.
+        z
+          .custom<readonly string[]>(Array.isArray)
+          .meta({ type: 'array', items: { type: 'string', minLength: 1 }, minItems: 1, maxItems: MAX_URLS }),
+      ],
+      URLS,
+    )
+    .transform((value): unknown => (typeof value === 'string' ? [value] : value))
+    .pipe(
+      z
+        .array(url())
+        .min(1, 'must not be empty')
+        .transform(values => values.flatMap(urlsIn))
+        .refine(values => values.length <= MAX_URLS, `must not name more than ${MAX_URLS} servers`),
+    ),
 );
 
 const ALLOWED = 'must be true, false or placeholders as they stand in the SQL, such as __WORD__';

@@ -17,6 +17,8 @@ export interface GroupHead {
   /** Recorded on purpose although the query was settled (`--rerun all`); replaces the group before it. */
   readonly rerun: boolean;
   readonly queryId: string;
+  /** The server that the attempt ended on; only in a run on several. */
+  readonly server?: string | undefined;
   /** Start of the attempt, milliseconds since the epoch. */
   readonly startedAtMs: number;
   readonly durationMs: number;
@@ -123,7 +125,8 @@ export function envelope(
       `,"parts":${parts},"outcome":"${outcome}","fingerprint":"${head.fingerprint}","attempt":${head.attempt}` +
       `,"run":${runJson(head.run)}${head.rerun ? ',"rerun":true' : ''},"rest_bytes":`,
     rest:
-      `,"query_id":${JSON.stringify(head.queryId)},"started_at":"${isoTime(head.startedAtMs)}"` +
+      `,"query_id":${JSON.stringify(head.queryId)}${head.server === undefined ? '' : serverField(head.server)}` +
+      `,"started_at":"${isoTime(head.startedAtMs)}"` +
       `,"duration_ms":${Math.round(head.durationMs * 10) / 10}${parametersField(head.parameters)}`,
   };
 }
@@ -141,6 +144,7 @@ const runJson = remembered((run: string) => JSON.stringify(run));
 const parametersField = remembered((parameters: Parameters) =>
   Object.keys(parameters).length === 0 ? '' : `,"params":${sortedJson(parameters)}`,
 );
+const serverField = remembered((server: string) => `,"server":${JSON.stringify(server)}`);
 // The time up to the point before the milliseconds, kept for as long as the second is the same.
 const isoSecond = remembered((second: number) => new Date(second * 1000).toISOString().slice(0, -4));
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ENGINE_NAMES } from '../engines/facts.js';
 import { count, named, strings, time } from '../schema.js';
-import { outcomeCounts } from '../unit/unit.schema.js';
+import { outcomeCounts, serverCounts } from '../unit/unit.schema.js';
 
 /** The setup that a run found or made. */
 export const runSetup = z.object({
@@ -30,6 +30,12 @@ export const runStart = z.object({
   engine: z.enum(ENGINE_NAMES),
   server_version: z.string(),
   target: z.string(),
+  servers: z
+    .array(z.object({ target: z.string(), version: z.string().nullable() }))
+    .nullish()
+    .describe(
+      'The servers of a run on several (`server_version` is the lowest); the version is null for one that did not answer when the run began. Null with one, absent in older lines.',
+    ),
   settings: named.describe('What went into the fingerprints besides SQL and parameters.'),
   rows_per_query: count.nullable(),
   setup: runSetup
@@ -45,6 +51,7 @@ export const runEnd = z.object({
   recorded: outcomeCounts,
   records: count.describe('Lines that the run appended to the log.'),
   not_run: count,
+  servers: serverCounts.nullish().describe('As in `qrun unit --json`; absent in older lines.'),
   exit_code: count,
 });
 

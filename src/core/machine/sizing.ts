@@ -74,6 +74,8 @@ export interface Advice {
   readonly threadsPerSlot: number;
   /** Queries at a time in each unit: `-P`. A whole number, at least 1. */
   readonly concurrency: number;
+  /** With several servers: the advice for each, of which this is the sum. */
+  readonly of?: readonly Advice[];
   /** What limited `concurrency`. */
   readonly bound: 'threads' | 'max_concurrent_queries' | 'minimum' | EngineName;
   readonly engine: EngineLimits;
@@ -116,6 +118,36 @@ export function adviseConcurrency(hostCores: number, engine: EngineLimits, slots
     concurrency: Math.min(MAX_CONCURRENCY, Math.max(1, Math.floor(least))),
     bound: least < 1 ? 'minimum' : bound,
     engine,
+  };
+}
+
+/**
+ * Returns the recommendation for servers that share the queries: that of {@link adviseConcurrency} for one, the sum for
+ * several. Each is taken to be a machine of its own.
+ */
+export function adviseServers(
+  hostCores: number,
+  engines: readonly [EngineLimits, ...EngineLimits[]],
+  slots: number,
+): Advice {
+  const [first, ...others] = engines.map(engine => adviseConcurrency(hostCores, engine, slots)) as [
+    Advice,
+    ...Advice[],
+  ];
+  if (others.length === 0) return first;
+  const of = [first, ...others];
+  const sum = (figure: (advice: Advice) => number): number =>
+    of.reduce((total, one) => total + figure(one), 0);
+  return {
+    ...first,
+    threads: sum(({ threads }) => threads),
+    cores: sum(({ cores }) => cores),
+    threadsPerSlot: sum(({ threadsPerSlot }) => threadsPerSlot),
+    concurrency: Math.min(
+      MAX_CONCURRENCY,
+      sum(({ concurrency }) => concurrency),
+    ),
+    of,
   };
 }
 

@@ -11,6 +11,11 @@ export type AllowedPlaceholders = boolean | readonly string[];
 export interface JudgeRules {
   readonly inputs: FingerprintInputs;
   readonly allowPlaceholders: AllowedPlaceholders;
+  /**
+   * Set in a run on this many servers that may not change data: each change would be made on any one of them, and not
+   * on the others.
+   */
+  readonly oneOfServers?: number | undefined;
 }
 
 /** Why a file cannot run: one line for each problem, each once. */
@@ -50,8 +55,10 @@ export class Judge {
   usesParameters = false;
   readonly #parameters: Parameters;
   readonly #isAllowed: (placeholder: string) => boolean;
+  readonly #oneOfServers: number | undefined;
 
-  constructor({ inputs, allowPlaceholders }: JudgeRules) {
+  constructor({ inputs, allowPlaceholders, oneOfServers }: JudgeRules) {
+    this.#oneOfServers = oneOfServers;
     this.fingerprint = fingerprinter(inputs);
     this.#parameters = inputs.parameters;
     this.#isAllowed = allowance(allowPlaceholders);
@@ -74,15 +81,19 @@ export class Judge {
         ? NONE
         : query.placeholders.filter(placeholder => !this.#isAllowed(placeholder));
     const missing = this.#missingParameters(query);
-    if (placeholders.length === 0 && missing.length === 0) {
+    const changes =
+      this.#oneOfServers === undefined || query.readOnly
+        ? NONE
+        : [`changes data, on only one of the ${this.#oneOfServers} servers (--allow-changes)`];
+    if (placeholders.length === 0 && missing.length === 0 && changes.length === 0) {
       this.usesParameters ||= this.usedParameters.size > 0 && takesParameters(query);
       return { kind: 'query', query };
     }
     const unreplaced = placeholders.length === 0 ? [] : [`unreplaced placeholder ${placeholders.join(', ')}`];
     return {
       kind: 'refused',
-      code: unreplaced.length > 0 ? 'SQL_INVALID' : 'PARAMETERS',
-      problems: [...unreplaced, ...missing],
+      code: unreplaced.length + changes.length > 0 ? 'SQL_INVALID' : 'PARAMETERS',
+      problems: [...unreplaced, ...missing, ...changes],
       placeholders: unreplaced.length > 0,
     };
   }

@@ -16,6 +16,11 @@ export const cannotRun = z.array(
   }),
 );
 
+/** How much of a run each of several servers did. */
+export const serverCounts = z
+  .array(z.object({ server: z.string(), recorded: count.describe('Queries recorded from there.') }))
+  .describe('All servers of a run on several, in the order in which they were named; empty with one.');
+
 const ms = z.number().min(0);
 const quantiles = z.object({ p50_ms: ms, p95_ms: ms, p99_ms: ms, max_ms: ms });
 const bucket = z.object({ up_to_ms: ms, count });
@@ -54,6 +59,7 @@ export const schema = z
     slowest: z
       .array(z.object({ query: z.string(), duration_ms: ms }))
       .describe('At most five, slowest first.'),
+    servers: serverCounts,
     errors: z.array(failures).describe('Failed queries by error, most frequent first.'),
     cannot_run: cannotRun.describe('Files that were left out because they cannot run (--skip-bad).'),
     no_statement: strings.describe('Files that hold only comments or nothing, and are not queries.'),

@@ -22,6 +22,26 @@ export interface EngineInfo {
   readonly parametersLost?: boolean;
   /** The most queries that it runs at once. Further ones wait in the engine, and some of these may wait too. */
   readonly slots: number;
+  /** All servers of an engine that uses several, in the order in which they were named. */
+  readonly servers?: readonly ServerInfo[];
+}
+
+/** One of several servers. */
+export interface ServerInfo {
+  /** As {@link EngineInfo.target}. */
+  readonly target: string;
+  /** `undefined` if it has not answered yet. */
+  readonly version: string | undefined;
+}
+
+/** A table that not all of several servers have. */
+export interface UnevenTable {
+  readonly database: string;
+  readonly name: string;
+  /** Whether it is in the database that queries run in. */
+  readonly isCurrent: boolean;
+  /** The server that lacks it. */
+  readonly lacking: string;
 }
 
 /** One attempt of one query. */
@@ -53,8 +73,11 @@ export type EngineOutcome =
   | { readonly ok: true; readonly body: ResultBody; readonly stats: QueryStats | undefined }
   | { readonly ok: false; readonly failure: Failure };
 
-/** An outcome with the time from `begin` to the end, in milliseconds; 0 for an attempt that never began. */
-export type EngineResult = EngineOutcome & { readonly durationMs: number };
+/**
+ * An outcome with the time from `begin` to the end, in milliseconds; 0 for an attempt that never began. `server`: the
+ * target of the server that it comes from, if the engine uses several.
+ */
+export type EngineResult = EngineOutcome & { readonly durationMs: number; readonly server?: string };
 
 /**
  * Executes queries on ClickHouse, whether on a server or embedded in this process.
@@ -83,4 +106,22 @@ export interface Engine {
   ping(signal: AbortSignal): Promise<Failure | undefined>;
   /** Cancels what still runs, and releases everything. Safe to call twice. */
   close(): Promise<void>;
+  /**
+   * The servers of an engine that uses several, as engines of their own; those that do not answer are missing. For what
+   * must be done on each of them.
+   */
+  members?(): readonly Engine[];
+  /**
+   * Resolves with the tables that some of several servers have and others lack, as far as the user may see them; with
+   * at most 1,000. The reason of the signal rejects it.
+   */
+  uneven?(signal: AbortSignal): Promise<readonly UnevenTable[]>;
+}
+
+/** A server, as its registry entry opens it. */
+export interface Server extends Engine {
+  /** Leaves a mark on the server, which goes away by itself within seconds. Best effort: never rejects. */
+  mark(id: string, signal: AbortSignal): Promise<void>;
+  /** Returns whether a mark is on the server: it is then the one that it was left on, whatever its URL. */
+  hasMark(id: string, signal: AbortSignal): Promise<boolean>;
 }

@@ -3,14 +3,14 @@ import type { QrunError } from '../../core/errors.js';
 import type { ClickHouseOptions } from './clickhouse/engine.js';
 import type { EndpointOptions, ServerLimits, ServerWatcher } from './clickhouse/limits.js';
 import type { EmbeddedOptions } from './embedded/engine.js';
-import type { Engine } from './engine.js';
+import type { Engine, Server } from './engine.js';
 
 /** Opens a server, or asks one about itself. The first call loads the engine's package. */
 export interface ServerEngine extends EngineFacts {
   readonly name: EngineName;
   readonly data: 'server';
   /** Errors: QrunError `ENGINE_*`, `CONFIG`. */
-  open(options: ClickHouseOptions, signal: AbortSignal): Promise<Engine>;
+  open(options: ClickHouseOptions, signal: AbortSignal): Promise<Server>;
   /** The limits of a server, or the reason if it is away or refuses us. Errors: QrunError `CONFIG`. */
   limits(options: EndpointOptions, signal?: AbortSignal): Promise<ServerLimits | QrunError>;
   /** For looking at one repeatedly. Errors: QrunError `CONFIG`. */

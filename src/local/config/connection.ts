@@ -47,21 +47,22 @@ export interface ConnectionInputs {
 
 const DEFAULT_URL = 'http://localhost:8123';
 
-/** Returns the URL of the server that a configuration names. Errors: QrunError `CONFIG` for one with parameters. */
-export function serverUrl({ config }: { readonly config: Config }): string {
-  const url = config.url ?? DEFAULT_URL;
-  // Refused here, because the parameters may hold a password: no message shows them.
-  if (/[?#]/.test(url)) {
+/** Returns the URLs of the servers that a configuration names. Errors: QrunError `CONFIG` for one with parameters. */
+export function serverUrls({ config }: { readonly config: Config }): readonly string[] {
+  const urls = config.url ?? [DEFAULT_URL];
+  for (const url of urls) {
+    // Refused here, because the parameters may hold a password: no message shows them.
+    if (!/[?#]/.test(url)) continue;
     throw new QrunError('CONFIG', `the ClickHouse URL "${shownUrl(url)}" has parameters`, {
       hint: 'settings are given with --set name=value, the password in CLICKHOUSE_PASSWORD or a password file',
     });
   }
-  return url;
+  return urls;
 }
 
 /**
- * Returns the connection. This is the only way to one, and so the only place where a password is handed out: secrets
- * go where their giver sent them. A secret from outside the tree (environment, flag, a file that they name) goes to a
+ * Returns the connection to each server. This is the only way to one, and so the only place where a password is handed
+ * out, after every URL has passed the same check: secrets go where their giver sent them. A secret from outside the tree (environment, flag, a file that they name) goes to a
  * server that is also named outside it, that is on this machine, or that a trusted tree names. A secret in the tree
  * goes where the tree says. A CA file of the tree does not vouch for a server that was named outside the tree, unless
  * the tree is trusted.
@@ -69,12 +70,25 @@ export function serverUrl({ config }: { readonly config: Config }): string {
  * Errors: QrunError `CONFIG` with the name of the secret, never its value, before its file is read; `CONFIG` for a
  * password file that cannot be read.
  */
-export function connectionOf(inputs: ConnectionInputs): Connection {
+export function connectionsOf(inputs: ConnectionInputs): readonly Connection[] {
+  const urls = serverUrls(inputs);
+  const secret = secretOf(inputs);
+  const checked = urls.map(url => checkedUrl(inputs, url, secret));
+  // Read once, and only when it may go to all of them.
+  const password = secret?.read();
+  return checked.map(server => connectionTo(inputs, server, password));
+}
+
+interface CheckedUrl {
+  readonly url: string;
+  readonly caFile: string | undefined;
+  readonly notices: readonly string[];
+}
+
+function checkedUrl(inputs: ConnectionInputs, url: string, secret: Secret | undefined): CheckedUrl {
   const { config, givers, trust } = inputs;
-  const url = serverUrl(inputs);
   const notices: string[] = [];
   const isForeign = givers.url === 'tree' && !isLoopback(url);
-  const secret = secretOf(inputs);
   if (isForeign && secret?.giver === 'outside' && !trust.trusted()) throw refusedSecret(inputs, secret, url);
   const caFile = config.caFile === undefined ? undefined : certificates(inputs, config.caFile, url);
   if (isForeign && !trust.trusted()) {
@@ -82,18 +96,22 @@ export function connectionOf(inputs: ConnectionInputs): Connection {
       `${inputs.namedBy('url')} names the server ${shownUrl(url)}: ${secret === undefined ? 'no password goes there' : 'only the password of the tree goes there'} (not trusted: ${trust.command})`,
     );
   }
-  const password = secret?.read();
-  if (password !== undefined && password !== '' && isReadable(url)) {
-    notices.push(
-      `the password goes to ${shownUrl(url)} in clear text, readable by everybody on the way: use https://`,
-    );
-  }
+  return { url, caFile, notices };
+}
+
+function connectionTo(
+  { config: { user } }: ConnectionInputs,
+  { url, caFile, notices }: CheckedUrl,
+  password: string | undefined,
+): Connection {
+  const isRead = password !== undefined && password !== '' && isReadable(url);
+  const inClear = `the password goes to ${shownUrl(url)} in clear text, readable by everybody on the way: use https://`;
   return {
     url,
-    ...(config.user === undefined ? {} : { user: config.user }),
+    ...(user === undefined ? {} : { user }),
     ...(password === undefined ? {} : { password }),
     ...(caFile === undefined ? {} : { caFile }),
-    notices,
+    notices: isRead ? [...notices, inClear] : notices,
   };
 }
 

@@ -9,7 +9,7 @@ import { readSubmission, type SubmissionConfig } from '../../io/config/submissio
 import { localTimeZone } from '../../io/engines/time-zone.js';
 import { believeBelow } from '../../io/files/owner.js';
 import { refuseAllowedByTree } from './allowed-by-tree.js';
-import { type Connection, type ConnectionInputs, connectionOf, passwordSource } from './connection.js';
+import { type Connection, type ConnectionInputs, connectionsOf, passwordSource } from './connection.js';
 import { connectionInputs, isFromOutside } from './givers.js';
 import { placesOf } from './places.js';
 import { type Environment, readTree, withoutEmpty } from './tree-files.js';
@@ -57,10 +57,10 @@ export interface SweepContext {
   /** Units that a submission was about; see {@link SubmissionConfig}. */
   readonly submittedUnits: readonly string[] | undefined;
   /**
-   * Returns the connection with its secrets, as {@link connectionOf} does. It is made once, when first needed, and
-   * never kept in anything that is printed. Errors: as there.
+   * Returns the connections with their secrets, one for each server, as {@link connectionsOf} does. They are made once,
+   * when first needed, and never kept in anything that is printed. Errors: as there.
    */
-  readonly connection: () => Connection;
+  readonly connections: () => readonly Connection[];
   /** Where the password comes from; `undefined` if there is none. */
   readonly passwordSource: string | undefined;
   /** Files that hold a password, or would if one were needed. */
@@ -118,7 +118,7 @@ export function sweepContext(
   if (config.umask !== undefined) restrict?.(config.umask);
   const inputs = connectionInputs(tree, { config, sources }, submitted, env);
   const { fileWins, variable } = inputs;
-  let connection: Connection | undefined;
+  let connections: readonly Connection[] | undefined;
   return {
     root,
     configFile,
@@ -131,9 +131,9 @@ export function sweepContext(
     linksWithin: config.followLinks ? null : root,
     submittedUnits: submitted?.units,
     respelled: tree.respelled,
-    connection: () => {
-      connection ??= connectionOf(inputs);
-      return connection;
+    connections: () => {
+      connections ??= connectionsOf(inputs);
+      return connections;
     },
     passwordSource: passwordSource(inputs),
     passwordSurvives: () =>

@@ -3,6 +3,7 @@ import { delimiter, isAbsolute, join } from 'node:path';
 import { environmentName, keyOf } from '../../core/config/keys.js';
 import type { ConfigKey } from '../../core/config/table.js';
 import { TRUSTED_KEYS, type TreeSettings, trustDigest } from '../../core/config/trust.js';
+import { urlsIn, urlsOfText, urlsText } from '../../core/config/urls.js';
 import { QrunError } from '../../core/errors.js';
 import { pasteablePath } from '../../core/text/shell.js';
 import { shownUrl } from '../../core/text/shown-urls.js';
@@ -152,7 +153,8 @@ export function isAccepted(directory: string, { given, env }: TrustInputs): bool
 
 /** Returns the settings of a tree as they may be shown and kept: no URL with a password. */
 export function shownSettings(settings: TreeSettings): TreeSettings {
-  return settings.url === undefined ? settings : { ...settings, url: shownUrl(settings.url) };
+  if (settings.url === undefined) return settings;
+  return { ...settings, url: urlsText(urlsOfText(settings.url).map(shownUrl)) };
 }
 
 /** Returns what a tree says about {@link TRUSTED_KEYS}: the variables of its `.env`, then its qrun.toml. */
@@ -160,6 +162,8 @@ export function treeSettings(toml: Readonly<Record<string, unknown>>, dotEnv: En
   return Object.fromEntries(
     TRUSTED_KEYS.flatMap(name => {
       const value = dotEnv[environmentName(keyOf(name) as ConfigKey) ?? ''] || toml[name];
+      if (name === 'url' && value !== undefined)
+        return [[name, urlsText([value].flat().map(String).flatMap(urlsIn))]];
       return typeof value === 'string' || typeof value === 'boolean' ? [[name, String(value)]] : [];
     }),
   );

@@ -23,6 +23,8 @@ export interface LogRecord {
   readonly attempt: number;
   readonly run: string;
   readonly query_id: string;
+  /** The server that the attempt ended on; only in a run on several. */
+  readonly server?: string;
   readonly started_at: string;
   readonly duration_ms: number;
   readonly params?: Values;

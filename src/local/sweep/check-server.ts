@@ -1,7 +1,7 @@
 import {
   ask,
   checkSetupFiles,
-  runChain,
+  runChainOnAll,
   type SetupFile,
   setupParameterNames,
 } from '../../app/setup/setup.js';
@@ -43,28 +43,31 @@ export async function checkServer(
   // Before the server is asked for anything: a problem in a file is found without it.
   const todo = setup ? setupOf(sweep) : undefined;
   // One statement at a time.
-  const engine = await openServer({ ...unit, config: { ...unit.config, concurrency: 1 } }, signal);
+  const one = { ...unit, config: { ...unit.config, concurrency: 1 } };
+  const engine = await openServer(one, signal, text => onNotice?.(text));
   try {
     for (const notice of engine.info.notices ?? []) onNotice?.(notice);
     if (todo === undefined) return;
     const database = await databaseOf(sweep, { engine, clock, abort: signal });
-    const where = { target: engine.info.target, database };
     const { settings, redact } = sweep.config;
-    const deps = { engine, settings, redact, parameters: todo.parameters, clock, where };
-    const at = `${where.target}${database === undefined ? '' : `, database ${database}`}`;
+    const deps = { engine, settings, redact, parameters: todo.parameters, clock };
     await withSetupLock(
       sweep.root,
       () =>
-        runChain(
+        runChainOnAll(
           {
             ...deps,
             drain: signal,
             abort: signal,
             emit: event => {
               if (event.type !== 'setup_done') return;
+              const at = [event.target, ...(database === undefined ? [] : [`database ${database}`])].join(
+                ', ',
+              );
               onSetup?.({ file: event.file, durationMs: event.duration_ms, at });
             },
           },
+          database,
           todo.files,
         ),
       {

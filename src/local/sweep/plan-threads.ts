@@ -5,13 +5,13 @@ import type { PlannedUnit } from '../../app/sweep/plan.js';
 import type { PlanOptions } from '../../app/unit/plan.js';
 import { type ErrorCode, QrunError } from '../../core/errors.js';
 import { believedDirectories } from '../../io/files/owner.js';
-import type { UnitContext } from '../unit/context.js';
+import { oneOfServers, type UnitContext } from '../unit/context.js';
 
 /** A unit to plan, as plain data for a thread. */
 export interface PlanQuestion
   extends Pick<
     PlanOptions,
-    'inputs' | 'selection' | 'rerun' | 'allowPlaceholders' | 'usedElsewhere' | 'bad'
+    'inputs' | 'selection' | 'rerun' | 'allowPlaceholders' | 'oneOfServers' | 'usedElsewhere' | 'bad'
   > {
   readonly unit: string;
   readonly directory: string;
@@ -117,6 +117,7 @@ function questionOf(
     selection: { include: config.include, exclude: config.exclude, shard: undefined, shuffle: undefined },
     rerun: config.rerun,
     allowPlaceholders: config.allowPlaceholders,
+    oneOfServers: oneOfServers(config),
     usedElsewhere,
     bad: config.skipBad ? 'skip' : 'refuse',
   };

@@ -5,7 +5,7 @@ import { QrunError } from '../../core/errors.js';
 import { refusePasswordInUrl } from '../../core/text/shown-urls.js';
 import { writeSubmission } from '../../io/config/submission-config.js';
 import { ownCommand } from '../../io/machine/own-command.js';
-import { serverUrl } from '../config/connection.js';
+import { serverUrls } from '../config/connection.js';
 import { checkSubmissions } from '../config/places.js';
 import type { UnitContext } from '../unit/context.js';
 import type { ResolvedSweep } from './context.js';
@@ -38,11 +38,11 @@ export async function prepareTasks(sweep: ResolvedSweep): Promise<TaskCommands> 
       },
     );
   }
-  // Refuses a password in the URL, which would otherwise be written to the file.
-  refusePasswordInUrl(serverUrl(sweep));
+  // Refuses a password in a URL, which would otherwise be written to the file.
+  serverUrls(sweep).forEach(refusePasswordInUrl);
   // Checked now, while somebody can still answer, and by the same rule as everywhere: asking for the connection
   // throws.
-  if (usesServer) sweep.connection();
+  if (usesServer) sweep.connections();
   checkSubmissions(sweep.root);
   const { given, name, group } = sweep;
   // Choices of one submission (setup, rerun) do not belong to a configuration; its units get theirs as flags.

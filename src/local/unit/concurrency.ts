@@ -1,7 +1,7 @@
 import { factsOf } from '../../core/engines/facts.js';
 import {
   type Advice,
-  adviseConcurrency,
+  adviseServers,
   type EngineLimits,
   type Sizing,
   sizeSlots,
@@ -11,20 +11,21 @@ import { serverEngineOf } from '../../io/engines/registry.js';
 import { type HostFacts, HostMeter } from '../../io/machine/host.js';
 import type { RunnableContext, UnitContext } from './context.js';
 
-type Server = Pick<UnitContext, 'config' | 'connection'>;
+type Servers = Pick<UnitContext, 'config' | 'connections'>;
 type Capacity = Pick<HostFacts, 'cores' | 'memoryBytes'>;
 
 /** What is known about the engine of a configuration. */
 export interface KnownEngine {
   readonly facts: EngineLimits['facts'];
-  /** The limits of a server, or why they are not known; `undefined` if there is no server. */
-  readonly server: ServerLimits | Error | undefined;
+  /** The limits of each server, or why they are not known; none if there is no server. */
+  readonly servers: readonly (ServerLimits | Error)[];
 }
 
-/** Asks the server of a configuration, if any, for its limits. Errors: QrunError `CONFIG`. */
-export async function knownEngine({ config, connection }: Server): Promise<KnownEngine> {
-  const server = await serverEngineOf(config.engine)?.limits(connection());
-  return { facts: factsOf(config.engine), server };
+/** Asks the servers of a configuration, if any, for their limits. Errors: QrunError `CONFIG`. */
+export async function knownEngine({ config, connections }: Servers): Promise<KnownEngine> {
+  const server = serverEngineOf(config.engine);
+  const servers = server === undefined ? [] : connections().map(connection => server.limits(connection));
+  return { facts: factsOf(config.engine), servers: await Promise.all(servers) };
 }
 
 /** What is recommended, and on what basis. */
@@ -39,15 +40,16 @@ export interface Recommendation {
 /** Returns the recommendation for a machine, an engine and jobs of a size. */
 export function recommend(
   host: Capacity,
-  { facts, server }: KnownEngine,
+  { facts, servers }: KnownEngine,
   job: { readonly memoryBytes: number | undefined; readonly cores: number },
 ): Recommendation {
-  const engine: EngineLimits = server === undefined || server instanceof Error ? { facts } : server;
+  const engines = servers.map((server): EngineLimits => (server instanceof Error ? { facts } : server));
+  const [engine = { facts }, ...others] = engines;
   const sizing = sizeSlots({ cores: host.cores, memoryBytes: host.memoryBytes }, job);
   return {
     sizing,
-    alone: adviseConcurrency(host.cores, engine, 1),
-    together: adviseConcurrency(host.cores, engine, sizing.slots),
+    alone: adviseServers(host.cores, [engine, ...others], 1),
+    together: adviseServers(host.cores, [engine, ...others], sizing.slots),
   };
 }
 
@@ -78,5 +80,6 @@ export async function withConcurrency(
   });
   const advice = amongOthers ? together : alone;
   onChosen({ advice, sharedBy: amongOthers ? sizing : undefined });
-  return { ...context, config: { ...config, concurrency: advice.concurrency } };
+  const shares = advice.of?.map(({ concurrency }) => concurrency);
+  return { ...context, config: { ...config, concurrency: advice.concurrency }, shares };
 }

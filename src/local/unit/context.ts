@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import type { Config } from '../../core/config/table.js';
 import { splitSettings } from '../../core/engines/engine-settings.js';
+import { factsOf } from '../../core/engines/facts.js';
 import type { Parameters, Settings } from '../../core/model.js';
 import type { FingerprintInputs } from '../../core/unit/fingerprint.js';
 import { unitId } from '../../core/unit/names.js';
@@ -17,7 +18,20 @@ export interface UnitContext extends SweepContext {
 }
 
 /** A unit's context whose concurrency is a number, so that it can run. */
-export type RunnableContext = UnitContext & { readonly config: Config & { readonly concurrency: number } };
+export type RunnableContext = UnitContext & {
+  readonly config: Config & { readonly concurrency: number };
+  /** How many of these queries each of several servers may run, if that is not an equal part each. */
+  readonly shares?: readonly number[] | undefined;
+};
+
+/**
+ * Returns among how many servers each query of a configuration would choose one, if it may not change data for that
+ * reason; see `JudgeRules`. `undefined` with one server.
+ */
+export function oneOfServers({ engine, url = [], allowChanges }: Config): number | undefined {
+  const isSeveral = factsOf(engine).data === 'server' && url.length > 1;
+  return isSeveral && !allowChanges ? url.length : undefined;
+}
 
 /** Resolves the configuration of a unit; see {@link sweepContext}. Errors: QrunError `CONFIG`. */
 export function unitContext(directory: string, given: Given, surroundings: Surroundings): UnitContext {

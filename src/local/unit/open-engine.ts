@@ -2,19 +2,27 @@ import { createRequire } from 'node:module';
 import { relative } from 'node:path';
 import type { EmbeddedDataDeps } from '../../app/setup/embedded-data.js';
 import type { SetupFile } from '../../app/setup/setup.js';
+import { slotsOfEach } from '../../core/engines/endpoints.js';
+import { shownUrl } from '../../core/text/shown-urls.js';
 import { shortHash } from '../../core/unit/fingerprint.js';
 import type { Engine } from '../../io/engines/engine.js';
 import { engineOf, serverEngineOf } from '../../io/engines/registry.js';
 import { SPOOL_THRESHOLD_BYTES, type SpoolOptions } from '../../io/engines/result-body.js';
 import { resultLimits } from '../../io/engines/spool-space.js';
+import type { Connection } from '../config/connection.js';
 import type { RunnableContext } from '../unit/context.js';
 
 /**
- * Opens the server that a configuration names.
+ * Opens the server that a configuration names, or all of them as one engine. `onNotice` is called with what a person
+ * should know about several servers during the run.
  *
  * Errors: QrunError `ENGINE_*`, `CONFIG`.
  */
-export async function openServer(context: RunnableContext, signal: AbortSignal): Promise<Engine> {
+export async function openServer(
+  context: RunnableContext,
+  signal: AbortSignal,
+  onNotice: (message: string) => void,
+): Promise<Engine> {
   const { config, logDirectory } = context;
   const common = {
     concurrency: config.concurrency,
@@ -24,7 +32,33 @@ export async function openServer(context: RunnableContext, signal: AbortSignal):
   const server = serverEngineOf(config.engine);
   if (server === undefined) throw new Error(`${config.engine} is not a server`);
   const database = config.database === undefined ? {} : { database: config.database };
-  return await server.open({ ...common, ...context.connection(), ...database }, signal);
+  const [one, ...others] = context.connections();
+  if (others.length === 0)
+    return await server.open({ ...common, ...(one as Connection), ...database }, signal);
+  const { openPool } = await import('../../io/engines/pool/open.js');
+  const each = slotsOfEach(config.concurrency, 1 + others.length);
+  const servers = [one as Connection, ...others].map((connection, index) => {
+    const slots = context.shares?.[index] ?? each;
+    return {
+      target: targetOf(connection.url),
+      slots,
+      // One more, for questions about the server itself.
+      open: (closing: AbortSignal) =>
+        server.open({ ...common, ...connection, ...database, concurrency: slots + 1 }, closing),
+    };
+  });
+  const { concurrency, maxReplicaDelay: maxReplicaDelayMs } = config;
+  return await openPool({ servers, concurrency, maxReplicaDelayMs, onNotice }, signal);
+}
+
+// As an open engine shows it.
+function targetOf(url: string): string {
+  try {
+    const { origin, pathname } = new URL(url);
+    return pathname === '/' ? origin : `${origin}${pathname}`;
+  } catch {
+    return shownUrl(url);
+  }
 }
 
 /**

@@ -6,7 +6,7 @@ import { isDue } from '../../core/unit/plan.js';
 import type { schema } from '../../core/unit/plan.schema.js';
 import { readLog } from '../../io/log/follow.js';
 import { directorySource } from '../../io/unit/unit-files.js';
-import type { UnitContext } from './context.js';
+import { oneOfServers, type UnitContext } from './context.js';
 import { setupOutlook } from './setup-files.js';
 
 /** What a run would do now, and why; what `qrun plan --json` prints. */
@@ -60,6 +60,7 @@ export async function previewIn(
       limit: config.limit,
       rerun: config.rerun,
       allowPlaceholders: config.allowPlaceholders,
+      oneOfServers: oneOfServers(config),
       usedElsewhere,
       bad: config.skipBad ? 'skip' : bad,
     },

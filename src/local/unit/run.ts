@@ -19,7 +19,7 @@ import { gitCommit } from '../../io/unit/git-commit.js';
 import { directorySource, findSetupFiles, KEPT_BYTES } from '../../io/unit/unit-files.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { type ChosenConcurrency, withConcurrency } from './concurrency.js';
-import type { RunnableContext, UnitContext } from './context.js';
+import { oneOfServers, type RunnableContext, type UnitContext } from './context.js';
 import { withinDescriptors } from './descriptors.js';
 import { openEventsOf } from './events.js';
 import { openEmbeddedData, openServer } from './open-engine.js';
@@ -90,6 +90,7 @@ function requestOf(context: RunnableContext, { drain, abort, stopExitCode }: Run
     limit: config.limit,
     rerun: config.rerun,
     allowPlaceholders: config.allowPlaceholders,
+    oneOfServers: oneOfServers(config),
     skipBad: config.skipBad,
     redact: config.redact,
     concurrency: config.concurrency,
@@ -122,7 +123,7 @@ function depsOf(
     ...(onListed === undefined ? {} : { onListed }),
     onPlanned: due => {
       // Read while a signal still ends the process.
-      if (due > 0 && factsOf(config.engine).data === 'server') context.connection();
+      if (due > 0 && factsOf(config.engine).data === 'server') context.connections();
       onPlanned?.(due);
     },
     identity: async () => ({
@@ -162,7 +163,7 @@ function depsOf(
             drain,
             abort,
           })
-        : openServer(context, drain),
+        : openServer(context, drain, message => emit({ type: 'warning', message })),
     withSetupLock: (work, signal) =>
       withSetupLock(root, work, {
         signal,

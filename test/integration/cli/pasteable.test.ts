@@ -117,6 +117,7 @@ const summary: RunSummary = {
   elapsed_ms: 1,
   durations: null,
   histogram: null,
+  servers: [],
   slowest: [],
   errors: [],
   cannot_run: [],

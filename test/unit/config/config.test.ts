@@ -37,6 +37,8 @@ const DEFAULTS: Config = {
   dataDir: undefined,
   allowFiles: false,
   allowNetwork: false,
+  maxReplicaDelay: undefined,
+  allowChanges: false,
   concurrency: 16,
   memoryMax: undefined,
   timeout: 3_600_000,
@@ -73,7 +75,12 @@ interface Accepted {
 }
 const KEYS: Record<ConfigKey, Accepted> = {
   engine: { toml: 'embedded', env: 'embedded', flag: 'embedded', means: 'embedded' },
-  url: { toml: 'http://h:8123', env: 'http://h:8123', flag: 'http://h:8123', means: 'http://h:8123' },
+  url: {
+    toml: ['http://h:8123', 'http://i:8123'],
+    env: 'http://h:8123, http://i:8123',
+    flag: ['http://h:8123', 'http://i:8123'],
+    means: ['http://h:8123', 'http://i:8123'],
+  },
   user: { toml: 'me', env: 'me', flag: 'me', means: 'me' },
   database: { toml: 'db', env: 'db', flag: 'db', means: 'db' },
   passwordFile: { toml: 'p', env: 'p', flag: 'p', means: 'p' },
@@ -81,6 +88,8 @@ const KEYS: Record<ConfigKey, Accepted> = {
   dataDir: { toml: 'd', env: 'd', flag: 'd', means: 'd' },
   allowFiles: { toml: true, env: '1', flag: true, means: true },
   allowNetwork: { toml: true, env: '1', flag: true, means: true },
+  maxReplicaDelay: { toml: '5s', env: '5s', flag: '5s', means: 5_000 },
+  allowChanges: { toml: true, env: '1', flag: true, means: true },
   concurrency: { toml: 4, env: '4', flag: '4', means: 4 },
   memoryMax: { toml: '8G', env: '8GiB', flag: '8192M', means: 8 * 1024 ** 3 },
   timeout: { toml: '30s', env: '30s', flag: '30s', means: 30_000 },
@@ -315,7 +324,8 @@ describe('secrets', () => {
   it.each<[string, Given]>([
     ['a password in qrun.toml', { toml: { password: SECRET } }],
     ['a key that nobody knows', { toml: { passwrd: SECRET } }],
-    ['a URL that is no text', { toml: { url: [`http://me:${SECRET}@h`] } }],
+    ['a URL that is no text', { toml: { url: { a: `http://me:${SECRET}@h` } } }],
+    ['a list of URLs in one text', { env: { CLICKHOUSE_URL: `http://me:${SECRET}@h, http://i` } }],
     ['a URL in another place', { toml: { engine: `http://me:${SECRET}@h:8123` } }],
     ['a URL in the environment', { env: { QRUN_TIMEOUT: `https://me:${SECRET}@h/?password=${SECRET}` } }],
     ['a URL with a query', { flags: { halt: `http://h:8123/?user=me&password=${SECRET}` } }],

@@ -18,6 +18,7 @@ const VALUES: Readonly<Record<string, string>> = {
   '--concurrency': '4',
   '--memory-max': '8G',
   '--timeout': '30s',
+  '--max-replica-delay': '5s',
   '--max-outage': '1m',
   '--max-result': '4G',
   '--halt': 'errors=5',

@@ -307,7 +307,9 @@ describe('schema/record.schema.json', () => {
   });
 
   it('describes every field, and names the same first ones as the encoder', () => {
-    const rerun = JSON.parse(text(normalGroup({ rerun: true, parameters: { a: 'b' } }, ['{}'])));
+    const rerun = JSON.parse(
+      text(normalGroup({ rerun: true, server: 'http://a', parameters: { a: 'b' } }, ['{}'])),
+    );
     const written = [...Object.keys(rerun), 'error'];
     expect(Object.keys(schema.properties)).toEqual(written);
     for (const [key, property] of Object.entries<{ description?: string }>(schema.properties)) {

@@ -176,6 +176,7 @@ const summary: RunSummary = {
   elapsed_ms: 12_000,
   durations: null,
   histogram: null,
+  servers: [],
   slowest: [],
   errors: [],
   cannot_run: [],

@@ -26,6 +26,7 @@ const complete: RunSummary = {
   elapsed_ms: 20_300,
   durations: { p50_ms: 140, p95_ms: 547, p99_ms: 986, max_ms: 12_040 },
   histogram: null,
+  servers: [],
   slowest: [
     { query: '2down__ofi_lt_p19', duration_ms: 12_040 },
     { query: '2down__ofi_gt_p516', duration_ms: 850 },

@@ -35,7 +35,7 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
   if (once === true && loop === true) throw new QrunError('USAGE', '--once and --loop: give one of them');
   const context = unitContext('.', configFlags(flags), terminal);
   const server = serverEngineOf(context.config.engine);
-  const options = server === undefined ? undefined : context.connection();
+  const connections = server === undefined ? [] : context.connections();
   const meter = new HostMeter();
   const sizing = sizeSlots(
     meter.capacity(),
@@ -52,10 +52,12 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
   const print = (text: string, object: Output<typeof schema>): void => {
     terminal.out.write(json === true ? jsonLine<Output<typeof schema>>(object) : `${text}\n`);
   };
-  let watcher: ServerWatcher | undefined;
+  const watchers: ServerWatcher[] = [];
   try {
     const queue = await QUEUE.open({ env: terminal.env, signal: stops.drain });
-    if (options !== undefined) watcher = await server?.watch(options);
+    for (const connection of connections) {
+      if (server !== undefined) watchers.push(await server.watch(connection));
+    }
     if (loop === true) {
       notice(
         `at most ${formatAmount(limits.max, 'slot')} for a group; this machine takes ${formatSizing(sizing)}`,
@@ -65,7 +67,7 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
       {
         queue,
         host: signal => meter.read(signal),
-        exceptions: async (seconds, signal) => await watcher?.exceptions(seconds, signal),
+        exceptions: (seconds, signal) => exceptionsOfAll(watchers, seconds, signal),
         ...systemClock,
         onDecision: (decision, host) => {
           const time = new Date();
@@ -97,8 +99,19 @@ export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promis
     return stoppedExit(stops, error);
   } finally {
     stops.dispose();
-    await watcher?.close();
+    await Promise.all(watchers.map(watcher => watcher.close()));
   }
+}
+
+// The sum of all servers that say how many; `undefined` if none does.
+async function exceptionsOfAll(
+  watchers: readonly ServerWatcher[],
+  seconds: number,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const counts = await Promise.all(watchers.map(watcher => watcher.exceptions(seconds, signal)));
+  const known = counts.filter(count => count !== undefined);
+  return known.length === 0 ? undefined : known.reduce((sum, count) => sum + count, 0);
 }
 
 function mark({ from, to }: { from: number; to: number }, dryRun: unknown): string {

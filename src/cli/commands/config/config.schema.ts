@@ -12,6 +12,7 @@ const PARSED = new Map<z.ZodType, z.ZodType>([
   [values.duration(), z.number().min(0).describe('Milliseconds.')],
   [values.halt(), z.string()],
   [values.shard(), z.object({ index: count, count })],
+  [values.urls(), z.string().describe('Several have commas between them.')],
   [values.globs(), strings],
   [values.pairs(), named],
   [values.placeholders(), z.union([z.boolean(), strings])],

@@ -27,7 +27,7 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
   const { config, sources, unit, root, logPath, dataDirectory, configFile, timeZone } = context;
   const { passwordSource, trust } = context;
   const password = passwordSource !== undefined;
-  const values = { ...config, url: config.url === undefined ? undefined : shownUrl(config.url) };
+  const values = { ...config, url: config.url?.map(shownUrl) };
   if (flags.json === true) {
     const paths = {
       unit,

@@ -90,7 +90,8 @@ async function engineFacts(context: UnitContext): Promise<EngineFacts> {
   }
   const signal = new AbortController().signal;
   // One query: how many a run would send at once does not matter here.
-  const engine = await openServer({ ...context, config: { ...context.config, concurrency: 1 } }, signal);
+  const one = { ...context, config: { ...context.config, concurrency: 1 } };
+  const engine = await openServer(one, signal, () => {});
   try {
     const { target, version } = engine.info;
     return {

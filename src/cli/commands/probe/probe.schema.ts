@@ -69,7 +69,10 @@ const advice = z.object({
 export const schema = z
   .object({
     host,
-    engine,
+    engine: engine.describe(
+      'The limits of the server, or of the first of several; all null for the embedded engine, which has none of its own.',
+    ),
+    engines: z.array(engine).describe('All servers, in the order in which they were named.'),
     sizing,
     alone: advice.describe('For a unit that runs alone.'),
     together: advice.describe('For as many units as there are slots.'),

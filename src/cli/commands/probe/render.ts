@@ -63,8 +63,23 @@ export function renderProbe(report: ProbeReport, style: Style): string {
 
 /** Returns the same as JSON: sizes in bytes; unknown values are `null`. */
 export function probeJson({ host, engine, sizing, alone, together }: ProbeReport): Output<typeof schema> {
-  const { facts, server } = engine;
-  const limits = server instanceof Error ? undefined : server;
+  const { facts, servers } = engine;
+  const engineJson = (server: ServerLimits | Error | undefined) => {
+    const limits = server instanceof Error ? undefined : server;
+    return {
+      kind: facts.name,
+      error: server instanceof Error ? server.message : null,
+      target: limits?.target ?? null,
+      version: limits?.version ?? null,
+      max_concurrent_queries: limits?.maxQueries ?? null,
+      max_server_memory_usage: limits?.maxServerMemoryBytes ?? null,
+      max_memory_usage: limits?.maxQueryMemoryBytes ?? null,
+      max_threads: limits?.maxThreads ?? null,
+      concurrent_threads_soft_limit_num: limits?.softThreads ?? null,
+      concurrent_threads_soft_limit_ratio_to_cores: limits?.softThreadsPerCore ?? null,
+      unknown: limits?.unknown ?? [],
+    };
+  };
   const advice = (one: Advice) => ({
     slots: one.slots,
     threads: one.threads,
@@ -96,19 +111,8 @@ export function probeJson({ host, engine, sizing, alone, together }: ProbeReport
       open_files: host.openFiles ?? null,
       unknown: host.unknown,
     },
-    engine: {
-      kind: facts.name,
-      error: server instanceof Error ? server.message : null,
-      target: limits?.target ?? null,
-      version: limits?.version ?? null,
-      max_concurrent_queries: limits?.maxQueries ?? null,
-      max_server_memory_usage: limits?.maxServerMemoryBytes ?? null,
-      max_memory_usage: limits?.maxQueryMemoryBytes ?? null,
-      max_threads: limits?.maxThreads ?? null,
-      concurrent_threads_soft_limit_num: limits?.softThreads ?? null,
-      concurrent_threads_soft_limit_ratio_to_cores: limits?.softThreadsPerCore ?? null,
-      unknown: limits?.unknown ?? [],
-    },
+    engine: engineJson(servers[0]),
+    engines: servers.map(engineJson),
     sizing: {
       slots: sizing.slots,
       bound: sizing.bound,
@@ -146,7 +150,8 @@ export function renderConcurrency({ advice, sharedBy }: ChosenConcurrency): stri
 
 /** What a number of simultaneous queries is based on. */
 function formatReason(advice: Advice): string {
-  const { engine, bound, slots, cores } = advice;
+  const { engine, bound, slots, cores, of } = advice;
+  if (of !== undefined) return `${of.map(({ concurrency }) => concurrency).join(' + ')} for the servers`;
   const shared = slots === 1 ? '' : ` / ${slots} slots`;
   if (bound === 'max_concurrent_queries') {
     return `max_concurrent_queries ${engine.maxQueries} x ${USABLE_SHARE}${shared}`;
@@ -158,7 +163,9 @@ function formatReason(advice: Advice): string {
   return `${formatAmount(advice.threads, 'thread')} (${formatThreads(advice)})${shared}${least}`;
 }
 
-function formatThreads({ threadsFrom, cores, coresFrom, engine }: Advice): string {
+function formatThreads({ threadsFrom, cores, coresFrom, engine, of }: Advice): string {
+  if (of !== undefined)
+    return `${of.map(({ threads }) => formatDecimal(threads)).join(' + ')} of the servers`;
   const where = coresFrom === 'server' ? ' of the server' : '';
   switch (threadsFrom) {
     case 'soft limit':
@@ -195,8 +202,12 @@ function swapLine({ swapBytes, swapUsedBytes, swapPages, windowMs }: HostFacts):
   return `${size}; ${rate(swapPages.in)} pages/s in, ${rate(swapPages.out)} out`;
 }
 
-function engineLines({ facts, server }: KnownEngine, style: Style): string[] {
-  if (server === undefined) return [`${facts.name} (no server is named)`];
+function engineLines({ facts, servers }: KnownEngine, style: Style): string[] {
+  if (servers.length === 0) return [`${facts.name} (no server is named)`];
+  return servers.flatMap((server, index) => [...(index === 0 ? [] : ['']), ...serverLines(server, style)]);
+}
+
+function serverLines(server: ServerLimits | Error, style: Style): string[] {
   if (server instanceof Error) {
     return [style.paint.caution(style.foreign(server.message)), 'its limits are not known and not counted'];
   }

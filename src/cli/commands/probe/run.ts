@@ -20,7 +20,9 @@ export async function probeCommand(directory: string, flags: Flags, terminal: Te
   tell(terminal, context.notices);
   const job = jobSize({ memoryPerJob, coresPerJob }, context.config.memoryMax);
   const [host, engine] = await Promise.all([new HostMeter().read(), knownEngine(context)]);
-  if (engine.facts.data === 'server') tell(terminal, context.connection().notices);
+  if (engine.facts.data === 'server') {
+    for (const { notices } of context.connections()) tell(terminal, notices);
+  }
   const report = { host, engine, ...recommend(host, engine, job) };
   terminal.out.write(
     json === true

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { TRUSTED_KEYS } from '../../../core/config/trust.js';
+import { urlsOfText } from '../../../core/config/urls.js';
 import { QrunError } from '../../../core/errors.js';
 import type { Output } from '../../../core/schema.js';
 import { jsonLine } from '../../../core/text/json.js';
@@ -42,7 +43,7 @@ async function remember(store: TrustStore, path: string, flags: Flags, terminal:
   }
   // As a command started there sees it; that others own the tree is what is accepted here.
   const { trust } = contextAt(path, terminal);
-  if (trust.settings.url !== undefined) refusePasswordInUrl(trust.settings.url);
+  if (trust.settings.url !== undefined) urlsOfText(trust.settings.url).forEach(refusePasswordInUrl);
   const record: TrustRecord = {
     root: realOf(trust.root),
     digest: trust.digest(),

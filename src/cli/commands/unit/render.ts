@@ -34,6 +34,7 @@ export function renderSummary(summary: RunSummary, style: Style, context: Summar
   const blocks = [
     verdictLines(summary, style),
     [...countLines(summary, style, width), ...durationLines(summary, style, width)],
+    labelled('servers', serverLines(summary, style, width), style),
     labelled('spread', renderHistogram(summary.histogram ?? [], style, width), style),
     labelled('slowest', slowestLines(summary, style, width), style),
     labelled('errors', errorLines(summary, style, width), style),
@@ -170,6 +171,16 @@ function countLines(summary: RunSummary, style: Style, width: number): string[] 
     style,
     width,
   );
+}
+
+// What each of several servers did; none with one.
+function serverLines({ servers }: RunSummary, style: Style, width: number): string[] {
+  const counts = servers.map(({ recorded }) => formatCount(recorded));
+  const countWidth = Math.max(0, ...counts.map(displayWidth));
+  return servers.map(({ server }, index) => {
+    const name = clipMiddle(style.foreign(server), width - countWidth - 2, style.marks.ellipsis);
+    return `${padStart(counts[index] ?? '', countWidth)}  ${name}`;
+  });
 }
 
 function durationLines(summary: RunSummary, style: Style, width: number): string[] {

@@ -4,7 +4,7 @@ import { ENGINES } from '../../../core/engines/facts.js';
 import type { Failure } from '../../../core/engines/failure.js';
 import { refusalOf } from '../../../core/engines/refusal.js';
 import { Attempts } from '../attempts.js';
-import type { Engine, EngineInfo, EngineRequest, EngineResult } from '../engine.js';
+import type { EngineInfo, EngineRequest, EngineResult, Server } from '../engine.js';
 import { Permits } from '../permits.js';
 import type { Stop } from '../stop.js';
 import { Attempt, type AttemptContext } from './attempt.js';
@@ -23,7 +23,7 @@ export type { ClickHouseOptions } from './open.js';
  * Rejects like {@link connect}: QrunError `CONFIG`, `ENGINE_UNREACHABLE` or `ENGINE_REFUSED`. Aborting `signal` ends
  * the opening; it does not close an open engine.
  */
-export async function openClickHouse(options: ClickHouseOptions, signal: AbortSignal): Promise<Engine> {
+export async function openClickHouse(options: ClickHouseOptions, signal: AbortSignal): Promise<Server> {
   const { profile, queries } = await connect(options, signal);
   return new ClickHouseEngine(options, profile, queries);
 }
@@ -31,7 +31,10 @@ export async function openClickHouse(options: ClickHouseOptions, signal: AbortSi
 // For statements that look for their session, and for checking whether forms get through.
 const OTHER_CONNECTIONS = 8;
 
-class ClickHouseEngine implements Engine {
+// How long a mark stays.
+const MARK_S = '10';
+
+class ClickHouseEngine implements Server {
   readonly info: EngineInfo;
   readonly #queries: HttpChannel;
   readonly #others: HttpChannel;
@@ -81,6 +84,22 @@ class ClickHouseEngine implements Engine {
     return this.#attempts.close(async () => {
       await Promise.all([this.#queries.close(), this.#others.close(), this.#control.close()]);
     });
+  }
+
+  // A session: its id is known to this server alone, on all versions, without any right.
+  async mark(id: string, signal: AbortSignal): Promise<void> {
+    await this.#inSession({ session_id: id, session_timeout: MARK_S }, signal);
+  }
+
+  async hasMark(id: string, signal: AbortSignal): Promise<boolean> {
+    return await this.#inSession({ session_id: id, session_check: '1', session_timeout: MARK_S }, signal);
+  }
+
+  async #inSession(session: Readonly<Record<string, string>>, signal: AbortSignal): Promise<boolean> {
+    this.#pings += 1;
+    const queryId = `${this.#pingId}-${this.#pings}`;
+    const call = { sql: 'SELECT 1', queryId, query: { ...HTTP_PARAMETERS, ...session } };
+    return (await this.#control.call(call, signal)).ok;
   }
 
   async #ping(stop: Stop): Promise<Failure | undefined> {

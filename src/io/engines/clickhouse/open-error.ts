@@ -40,9 +40,18 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
 
 /**
  * Returns the error for a failed first request, which says what answered and what to do: `ENGINE_UNREACHABLE`,
- * `ENGINE_REFUSED`, or `CONFIG` if the URL is too long.
+ * `ENGINE_REFUSED`, or `CONFIG` if the URL is too long. Its cause is the failure.
  */
 export function openError(
+  failure: Failure,
+  endpoint: HttpEndpoint,
+  options: { readonly database?: string },
+): QrunError {
+  const { code, message, hint } = whyNotOpen(failure, endpoint, options);
+  return new QrunError(code, message, { ...(hint === undefined ? {} : { hint }), cause: failure });
+}
+
+function whyNotOpen(
   failure: Failure,
   { url: origin, user, ca, path }: HttpEndpoint,
   { database }: { readonly database?: string },
