@@ -10,6 +10,8 @@ export interface Claim {
   readonly rows: (query: string) => readonly string[];
   /** Queries that must be settled, each once. */
   readonly settled: readonly string[];
+  /** The fingerprint under which a query is settled; any, where not given. */
+  readonly fingerprint?: (query: string) => string;
   /** Groups of old shell writers that were acknowledged, as `<writer>/<number>`. */
   readonly shellAcks?: readonly string[];
   /** A writer without the lock tore groups apart: groups that are not whole may stand in the log, unacknowledged. */
@@ -83,7 +85,15 @@ class Judge {
   readonly #settled = new Map<string, number>();
   readonly #shell = new Map<string, number>();
   #open:
-    | { key: string; query: string; outcome: string; parts: number; seen: number; rows: string[] }
+    | {
+        key: string;
+        query: string;
+        outcome: string;
+        fingerprint: string;
+        parts: number;
+        seen: number;
+        rows: string[];
+      }
     | undefined;
   #openShell: { key: string; parts: number; seen: number } | undefined;
   #lines = 0;
@@ -151,7 +161,7 @@ class Judge {
           this.#bad(`part ${part} of ${key} at byte ${offset} follows nothing`);
         return;
       }
-      this.#open = { key, query, outcome, parts: parts as number, seen: 0, rows: [] };
+      this.#open = { key, query, outcome, fingerprint, parts: parts as number, seen: 0, rows: [] };
     }
     const open = this.#open;
     open.seen += 1;
@@ -164,9 +174,10 @@ class Judge {
     const open = this.#open;
     this.#open = undefined;
     if (open === undefined) return;
-    const { key, query, outcome, rows } = open;
+    const { key, query, outcome, fingerprint, rows } = open;
     this.#groups.set(key, (this.#groups.get(key) ?? 0) + 1);
-    if (outcome !== 'error') this.#settled.set(query, (this.#settled.get(query) ?? 0) + 1);
+    const isPresent = (this.#claim.fingerprint?.(query) ?? fingerprint) === fingerprint;
+    if (outcome !== 'error' && isPresent) this.#settled.set(query, (this.#settled.get(query) ?? 0) + 1);
     const wanted = outcome === 'error' ? [] : this.#claim.rows(query);
     if (rows.length !== wanted.length || rows.some((row, i) => row !== wanted[i])) {
       this.#bad(`${key} holds other rows than its result (${rows.length} of ${wanted.length})`);

@@ -17,6 +17,8 @@ export type Proof =
 const LOG = 'src/io/log/result-log.ts';
 const LOG_FILE = 'src/io/log/disk.ts';
 const SCAN = 'src/core/log/scan/log-scan.ts';
+const CHOICE = 'src/core/log/scan/new-groups.ts';
+const IMPORT = 'src/io/log/import-logs.ts';
 const RUN = 'src/app/unit/pool.ts';
 const DATA = 'src/app/setup/embedded-data.ts';
 const STORE = 'src/io/engines/embedded/data/store.ts';
@@ -84,8 +86,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'catch-up under the lock',
     file: LOG,
-    line: '      await this.#catchUp();\n      isToSync = await work();',
-    without: '      isToSync = await work();',
+    line: '      await this.#catchUp();\n      await work();',
+    without: '      await work();',
     proof: { seeds: 100, profile: 'crashes, many writers' },
   },
   {
@@ -220,6 +222,84 @@ export const MUTATIONS: readonly Mutation[] = [
     line: 'if (sameFile(this.#fd, this.path)) {',
     without: 'if (this.#fd >= 0) {',
     proof: { groups: 'lock-holder' },
+  },
+  {
+    name: 'import: an attempt that is there is not appended again',
+    file: CHOICE,
+    line: "    if (known.hasAttempt(head, number)) return 'there';\n",
+    without: '',
+    proof: { groups: 'import-kill' },
+  },
+  {
+    name: 'import: a query that is settled is not appended again',
+    file: CHOICE,
+    line: "return outcome !== 'error' && !head.rerun ? 'ran_twice' : 'new';",
+    without: "return 'new';",
+    proof: { groups: 'import-kill' },
+  },
+  {
+    name: 'import: an old text does not replace the present one',
+    file: CHOICE,
+    line: "return this.#present.fingerprint(head.query) === head.fingerprint ? 'new' : 'stale';",
+    without: "return 'new';",
+    proof: { groups: 'import-kill' },
+  },
+  {
+    name: 'import: of two old texts the first one stays',
+    file: CHOICE,
+    line: "return this.#present.fingerprint(head.query) === head.fingerprint ? 'new' : 'stale';",
+    without:
+      "return this.#present.fingerprint(head.query) === known.at(number)?.fingerprint ? 'stale' : 'new';",
+    proof: { vitest: 'test/unit/log/new-groups.test.ts', test: 'importing them again appends nothing' },
+  },
+  {
+    name: 'import: what was chosen is known to the next group and the next source',
+    file: CHOICE,
+    line: '    this.#known.note(head, number);\n',
+    without: '',
+    proof: { groups: 'import-kill' },
+  },
+  {
+    name: 'import: a query that the unit does not have is left out',
+    file: CHOICE,
+    line: "return this.#present.has(head.query) ? 'new' : 'unknown';",
+    without: "return 'new';",
+    proof: { vitest: 'test/unit/log/new-groups.test.ts', test: 'that the unit does not have' },
+  },
+  {
+    name: 'import: a copy is checked while it is written',
+    file: IMPORT,
+    line: 'if (copy.isWhole && tornBytes === 0) return;',
+    without: 'if (tornBytes >= 0) return;',
+    proof: { vitest: 'test/integration/log/import-logs.test.ts', test: 'changes while it is read' },
+  },
+  {
+    name: 'import: what fails is taken back',
+    file: LOG,
+    line: '      const failed = this.#rollBack(before, cause);\n',
+    without: '      const failed = cause;\n',
+    proof: { vitest: 'test/integration/log/import-logs.test.ts', test: 'changes while it is read' },
+  },
+  {
+    name: 'import: a source that failed leaves nothing in what the next one is judged by',
+    file: IMPORT,
+    line: '      if (report.problem !== undefined) {',
+    without: '      if (report.problem === null) {',
+    proof: { vitest: 'test/integration/log/import-logs.test.ts', test: 'leaves nothing behind' },
+  },
+  {
+    name: 'import: damage in a source is seen',
+    file: CHOICE,
+    line: '    this.#others.unreadable(start, bytes);\n',
+    without: '',
+    proof: { vitest: 'test/integration/log/import-logs.test.ts', test: 'is damaged stops nothing' },
+  },
+  {
+    name: 'import: under the lease of the unit',
+    file: 'src/app/sweep/collect.ts',
+    line: '    const lease = await deps.takeLease(unit);\n',
+    without: '    const lease = { release() {} };\n',
+    proof: { vitest: 'test/integration/log/collect-command.test.ts', test: 'is a unit that runs here' },
   },
   {
     name: 'lease of the unit',

@@ -195,7 +195,6 @@ export class ResultLog {
       await this.#underLock(async () => {
         const copies = await choose();
         if (copies !== undefined) await this.#copy(copies);
-        return copies !== undefined;
       });
     } catch (error) {
       this.#failure = asLogError(error, this.path);
@@ -271,19 +270,15 @@ export class ResultLog {
   }
 
   async #flush(batch: readonly Pending[]): Promise<void> {
-    await this.#underLock(async () => {
-      await this.#write(this.#due(batch));
-      return true;
-    });
+    await this.#underLock(() => this.#write(this.#due(batch)));
   }
 
-  // Calls `work` with the lock held and the log read up to its end; then makes durable what it wrote, if it says so.
-  async #underLock(work: () => Promise<boolean>): Promise<void> {
+  // Calls `work` with the lock held and the log read up to its end; then makes all of the log durable.
+  async #underLock(work: () => Promise<void>): Promise<void> {
     const { lock, lockLimitMs = LOCK_LIMIT_MS } = this.#options;
     if (this.#network) await this.#options.disk.reached?.(this.path);
     if (lock.tryAcquireNow() !== true) await lock.acquire({ limitMs: lockLimitMs });
     let end: number;
-    let isToSync: boolean;
     try {
       if (this.#network && this.#file.isCurrent()) this.#file.reopen();
       if (!this.#file.isCurrent()) {
@@ -296,14 +291,14 @@ export class ResultLog {
         );
       }
       await this.#catchUp();
-      isToSync = await work();
+      await work();
       end = this.#scanner.position;
-      if (this.#network && isToSync) await this.#sync(end);
+      if (this.#network) await this.#sync(end);
     } finally {
       lock.release();
     }
     // This also covers what others wrote: the answer "already recorded" must be durable too.
-    if (!this.#network && isToSync) await this.#sync(end);
+    if (!this.#network) await this.#sync(end);
   }
 
   // The groups to write: reruns, and those whose query is settled neither in the log nor earlier in the batch.

@@ -2,6 +2,7 @@ import type { Group } from '../tally.js';
 import { deaths } from './deaths.js';
 import { diskFull, syncErrors, writeErrors } from './disk-errors.js';
 import { fuzzing } from './fuzzing.js';
+import { importKill } from './imports.js';
 import { killRandom, killRepair, killWrite } from './kill.js';
 import { lockHolder, mixed, stampede } from './locks.js';
 import { memory } from './memory.js';
@@ -29,6 +30,7 @@ export const GROUPS: readonly Group[] = [
   unitKill,
   unitOwner,
   unitDisk,
+  importKill,
   setupKill,
   deaths,
   proxyCuts,
