@@ -257,6 +257,41 @@ describe('this machine', () => {
   });
 });
 
+describe('several servers that the tree names', () => {
+  const LOCAL = 'http://127.0.0.1:8123';
+
+  it.each([
+    ['qrun.toml', `url = ["${LOCAL}", "${REMOTE}"]\n`],
+    ['qrun.toml', `url = "${LOCAL}, ${REMOTE}"\n`],
+    ['.env', `CLICKHOUSE_URL=${LOCAL},${REMOTE}\n`],
+  ])('get no password from outside if one of them may not: %s', (file, text) => {
+    put(root, 'qrun.toml', '');
+    put(root, file, text);
+    expect(sent(PW)).toContain(`is not sent to ${REMOTE}`);
+    expect(sent(PW, { trust: true })).toBe(SECRET);
+    // Whoever names them decides.
+    expect(sent(PW, { flags: { url: [LOCAL, REMOTE] } })).toBe(SECRET);
+  });
+
+  it('are what is trusted, all of them and in their order', () => {
+    const digest = (urls: readonly string[]): string => {
+      put(root, 'qrun.toml', `url = ${JSON.stringify(urls)}\n`);
+      return context().trust.digest();
+    };
+    const lists = [[LOCAL], [LOCAL, REMOTE], [REMOTE, LOCAL], [REMOTE], [LOCAL, REMOTE, 'http://x']];
+    expect(new Set(lists.map(digest)).size).toBe(lists.length);
+    put(root, 'qrun.toml', `url = "${LOCAL}"\n`);
+    expect(context().trust.digest()).toBe(digest([LOCAL]));
+  });
+
+  it('must not hold passwords, in none of them', async () => {
+    put(root, 'qrun.toml', `url = ["${LOCAL}", "http://me:${SECRET}@ch.example"]\n`);
+    const ended = await run(['trust'], {});
+    expect(ended.code).toBe(2);
+    expect(ended.stdout + ended.stderr).not.toContain(SECRET);
+  });
+});
+
 describe('a password file that the tree names', () => {
   const named = (path: string): string => {
     put(root, 'qrun.toml', `url = "${REMOTE}"\npassword_file = ${JSON.stringify(path)}\n`);

@@ -54,7 +54,9 @@ describe('the schemas that ship', () => {
   });
 
   // Lines of before are in the same file as those of today.
-  const OLDER: Readonly<Record<string, readonly string[]>> = { runs: ['database', 'servers', 'servers', 'setup'] };
+  const OLDER: Readonly<Record<string, readonly string[]>> = {
+    runs: ['database', 'servers', 'servers', 'setup'],
+  };
 
   it.each([...SCHEMAS.keys()])('%s has no key that may be missing, but in lines of older versions', name => {
     const missing = objectsIn(shipped(name)).flatMap(({ properties, required }) =>

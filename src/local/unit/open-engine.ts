@@ -33,6 +33,9 @@ export async function openServer(
   if (server === undefined) throw new Error(`${config.engine} is not a server`);
   const database = config.database === undefined ? {} : { database: config.database };
   const [one, ...others] = context.connections();
+  if (others.length === 0 && config.maxReplicaDelay !== undefined) {
+    onNotice('max_replica_delay has no effect on one server: it chooses among several');
+  }
   if (others.length === 0)
     return await server.open({ ...common, ...(one as Connection), ...database }, signal);
   const { openPool } = await import('../../io/engines/pool/open.js');

@@ -225,3 +225,31 @@ describe('plan, run and audit', () => {
     return [...missing, ...stale, ...[...failed, ...partial].map(({ query }) => query)].sort();
   }
 });
+
+describe('a run on several servers that may not change data', () => {
+  const judge = (sql: string, oneOfServers?: number) =>
+    new Judge({ inputs: { parameters: {}, settings: {} }, allowPlaceholders: false, oneOfServers }).judge(
+      Buffer.from(sql),
+    );
+
+  it.each(['INSERT INTO t VALUES (1)', 'SELECT 1; DROP TABLE t', 'OPTIMIZE TABLE t FINAL'])(
+    'refuses %s',
+    sql => {
+      expect(judge(sql, 2)).toEqual({
+        kind: 'refused',
+        code: 'SQL_INVALID',
+        problems: ['changes data, on only one of the 2 servers (--allow-changes)'],
+        placeholders: false,
+      });
+      expect(judge(sql).kind).toBe('query');
+    },
+  );
+
+  it.each([
+    'SELECT 1',
+    'SET max_threads = 1; SELECT 1',
+    'CREATE TEMPORARY TABLE t (a UInt8); INSERT INTO t VALUES (1); SELECT a FROM t',
+  ])('runs %s', sql => {
+    expect(judge(sql, 2).kind).toBe('query');
+  });
+});
