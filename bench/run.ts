@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { type ClickHouseServer, startClickHouseServer } from '../test/services/clickhouse-server.js';
 import { commit } from './commit.js';
 import { embedded } from './embedded.js';
+import { imports } from './imports.js';
 import { makespan } from './makespan.js';
 import { REPOSITORY } from './measure.js';
 import { plot } from './plot.js';
@@ -27,6 +28,7 @@ const PARTS: Readonly<Record<string, (context: BenchContext) => Promise<PartResu
   makespan,
   sweep,
   scan,
+  import: imports,
   commit,
   start,
   embedded,

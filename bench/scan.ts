@@ -1,8 +1,6 @@
-import { once } from 'node:events';
-import { createWriteStream, statSync, writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { GroupHead } from '../src/core/log/record.js';
-import { RecordBuffer } from '../src/core/log/record-buffer.js';
+import { LOG_KINDS, writeLog } from './large-log.js';
 import { isInstalled, measure, median, worker } from './measure.js';
 import type { BenchContext, PartResult } from './result.js';
 
@@ -11,10 +9,8 @@ const BYTES = 1e9;
 /** Reading a log of 1 GB: resume and audit, compared with tools that read the same lines. */
 export async function scan(context: BenchContext): Promise<PartResult> {
   const { directory, rounds, scale, tell } = context;
-  const kinds = [
-    { name: 'long rows', rowBytes: 3_300, rows: 1, wanted: 2_000 },
-    { name: 'lines of 280 bytes', rowBytes: 14, rows: 3, wanted: 400 },
-  ];
+  const wanted = [2_000, 400];
+  const kinds = LOG_KINDS.map((kind, i) => ({ ...kind, wanted: wanted[i] as number }));
   const python = join(directory, 'count.py');
   writeFileSync(
     python,
@@ -71,41 +67,3 @@ export async function scan(context: BenchContext): Promise<PartResult> {
     ),
   };
 }
-
-async function writeLog(
-  path: string,
-  { rowBytes, rows }: { rowBytes: number; rows: number },
-  bytes: number,
-): Promise<number> {
-  const file = createWriteStream(path);
-  const buffer = new RecordBuffer();
-  const row = `{"text":"${'x'.repeat(Math.max(0, rowBytes - 11))}"}\n`;
-  const body = Buffer.from(row.repeat(rows));
-  let written = 0;
-  let lines = 0;
-  for (let i = 0; written < bytes; i += 1) {
-    buffer.addRows(headOf(i), body, rows, undefined);
-    lines += rows;
-    if (buffer.length < 1024 * 1024) continue;
-    const chunk = Buffer.from(buffer.take());
-    written += chunk.length;
-    if (!file.write(chunk)) await once(file, 'drain');
-  }
-  const rest = Buffer.from(buffer.take());
-  file.end(rest);
-  await once(file, 'close');
-  return (written + rest.length) / lines;
-}
-
-const headOf = (i: number): GroupHead => ({
-  unit: 'u',
-  query: `BTCUSDT/2down__${i}`,
-  fingerprint: (i * 2654435761).toString(16).padStart(16, '0').slice(-16),
-  attempt: 1,
-  run: '20260131T120000-08f74f6a',
-  rerun: false,
-  queryId: `qrun-20260131T120000-08f74f6a-${i}-1`,
-  startedAtMs: 1_769_860_800_000 + i,
-  durationMs: 12.3,
-  parameters: {},
-});

@@ -1,4 +1,5 @@
-// Writes the configuration table of README.md, between its markers, from the table of the source as compiled to dist:
+// Writes the tables of the documents that come from the source as compiled to dist, each between its markers: that of
+// the configuration in README.md, and that of exit codes for schedulers in docs/scale.md.
 //
 //   node scripts/readme-config.mjs           writes it
 //   node scripts/readme-config.mjs --check   writes nothing; exits 1 if it differs
@@ -8,8 +9,9 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const README = join(ROOT, 'README.md');
-const keys = await import(pathToFileURL(join(ROOT, 'dist', 'core', 'config', 'keys.js')).href);
+const load = path => import(pathToFileURL(join(ROOT, 'dist', path)).href);
+const keys = await load('core/config/keys.js');
+const { taskEndTable } = await load('core/queue/task-end.js');
 
 const cell = text => (text === undefined ? '' : text.replace(/[|<]|__/g, '\\$&'));
 const code = text => (text === undefined ? '' : `\`${text}\``);
@@ -28,18 +30,26 @@ const rows = keys.TOML_KEYS.map(key => {
 });
 const table = ['| key | what | default | flag | environment |', '|---|---|---|---|---|', ...rows].join('\n');
 
-const before = readFileSync(README, 'utf8');
-const after = before.replace(
-  /(<!-- configuration -->\n)[\s\S]*?(<!-- \/configuration -->)/,
-  (_, begin, end) => `${begin}${table}\n${end}`,
-);
-if (process.argv.includes('--check')) {
-  if (after !== before || !after.includes(table)) {
+const TABLES = [
+  { document: 'README.md', marker: 'configuration', text: table },
+  { document: 'docs/scale.md', marker: 'task-ends', text: taskEndTable() },
+];
+
+for (const { document, marker, text } of TABLES) {
+  const path = join(ROOT, document);
+  const before = readFileSync(path, 'utf8');
+  const after = before.replace(
+    new RegExp(`(<!-- ${marker} -->\\n)[\\s\\S]*?(<!-- /${marker} -->)`),
+    (_, begin, end) => `${begin}${text}\n${end}`,
+  );
+  const isSame = after === before && after.includes(text);
+  if (process.argv.includes('--check')) {
+    if (isSame) continue;
     console.error(
-      'the configuration table in README.md does not match the source; node scripts/readme-config.mjs writes it',
+      `the ${marker} table in ${document} does not match the source; node scripts/readme-config.mjs writes it`,
     );
     process.exitCode = 1;
+  } else if (after !== before) {
+    writeFileSync(path, after);
   }
-} else if (after !== before) {
-  writeFileSync(README, after);
 }
