@@ -75,6 +75,23 @@ describe.skipIf(!systemdUserAvailable() && !servicesRequired())(
       `const b = Buffer.alloc(${megabytes} * 1024 * 1024, 1); process.exit(b[0] + 2)`;
     const node = (script: string) => [process.execPath, '-e', script];
 
+    it('leaves a run the pipe on which its worker is alive', async () => {
+      requireBuild();
+      const slow = 'SELECT sleepEachRow(0.2) AS s FROM numbers(5) SETTINGS max_block_size = 1';
+      for (const name of ['a', 'b', 'c', 'd', 'e']) put(root, `u/${name}.sql`, slow);
+      const worker = '{ echo alive; until grep -qs query_started events; do sleep 0.1; done; }';
+      const run = `'${process.execPath}' '${ROOT}bin/qrun.cjs' unit u -P1 --quiet --events events --memory-max 2G --alive-fd 0`;
+      const script = `${worker} | ${run}`;
+      const { exitCode, stderr } = await execa(WITH_SYSTEMD_USER[0], ['bash', '-c', script], {
+        cwd: root,
+        reject: false,
+        timeout: 120_000,
+      });
+      expect(stderr).toContain('the worker is gone (the pipe of --alive-fd has ended)');
+      expect(stderr).not.toContain('without its memory cap');
+      expect(exitCode).toBe(143);
+    });
+
     it('kills what exceeds it, tells that from other ends, and leaves nothing behind', async () => {
       const { ends, left } = await capped(
         node(eat(400)),

@@ -48,15 +48,16 @@ export function watchAlivePipe(fd: number, { limitMs, onLost }: AliveWatch): Ali
   const late = (): void => {
     const before = heard;
     setImmediate(() => {
-      if (heard === before) lose(`nothing came on the pipe of --alive-fd for ${(limitMs ?? 0) / 1000} s`);
+      if (heard === before)
+        lose(`the worker is silent (nothing on the pipe of --alive-fd for ${(limitMs ?? 0) / 1000} s)`);
     });
   };
   pipe.on('data', () => {
     heard += 1;
     wait();
   });
-  pipe.on('error', () => lose('the pipe of --alive-fd is broken'));
-  pipe.on('close', () => lose('the pipe of --alive-fd has ended: whoever started this is gone'));
+  pipe.on('error', () => lose('the worker is gone (the pipe of --alive-fd is broken)'));
+  pipe.on('close', () => lose('the worker is gone (the pipe of --alive-fd has ended)'));
   pipe.unref();
   wait();
   return { close };

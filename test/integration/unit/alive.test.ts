@@ -96,10 +96,7 @@ describe('--alive-fd', () => {
     await until(root, 'query_started');
     run.worker.end();
     const { how, reason } = await until(root, 'stopping');
-    expect([how, reason]).toEqual([
-      'drain',
-      'the pipe of --alive-fd has ended: whoever started this is gone',
-    ]);
+    expect([how, reason]).toEqual(['drain', 'the worker is gone (the pipe of --alive-fd has ended)']);
     expect((await run.ended).code).toBe(143);
     // What ran was finished and recorded, and nothing else was begun.
     const begun = events(root).filter(({ type }) => type === 'query_started').length;
@@ -171,7 +168,7 @@ describe('--alive-limit', () => {
     expect(events(root).some(({ type }) => type === 'stopping')).toBe(false);
     clearInterval(beats);
     const { reason } = await until(root, 'stopping');
-    expect(reason).toBe('nothing came on the pipe of --alive-fd for 2 s');
+    expect(reason).toBe('the worker is silent (nothing on the pipe of --alive-fd for 2 s)');
     expect((await run.ended).code).toBe(143);
   });
 

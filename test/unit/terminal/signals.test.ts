@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
-import { untilStopped } from '../../../src/cli/terminal/signals.js';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { listenForStops, untilStopped } from '../../../src/cli/terminal/signals.js';
 import { isInterruption, QrunError } from '../../../src/core/errors.js';
 
 /** A process as far as signals go, and work that a signal stops. */
@@ -84,5 +84,61 @@ describe('isInterruption', () => {
     one.cause = new Error('two', { cause: one });
     expect(isInterruption(one, AbortSignal.abort('SIGTERM'))).toBe(false);
     expect(isInterruption('SIGTERM', new AbortController().signal)).toBe(false);
+  });
+});
+
+describe('a stop that is asked for', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  function process(): { proc: NodeJS.Process; sent: unknown[] } {
+    const sent: unknown[] = [];
+    const proc = Object.assign(new EventEmitter(), { pid: 7, kill: (...args: unknown[]) => sent.push(args) });
+    return { proc: proc as unknown as NodeJS.Process, sent };
+  }
+
+  it('drains, aborts after the time that SIGTERM gives, and counts as SIGTERM', () => {
+    const { proc, sent } = process();
+    const stops = listenForStops(proc, () => {});
+    stops.ask('the worker is gone');
+    expect([stops.drain.aborted, stops.drain.reason, stops.abort.aborted]).toEqual([
+      true,
+      'the worker is gone',
+      false,
+    ]);
+    expect(stops.received()).toBe('SIGTERM');
+    vi.advanceTimersByTime(7_000);
+    expect(stops.abort.reason).toBe('the worker is gone, 7 s ago');
+    expect(sent).toEqual([]);
+    stops.dispose();
+  });
+
+  it('after Ctrl-C gives what runs the same time, and a signal after it aborts at once', () => {
+    const { proc } = process();
+    const first = listenForStops(proc, () => {});
+    proc.emit('SIGINT');
+    first.ask('the worker is gone');
+    expect([first.received(), first.abort.aborted]).toEqual(['SIGINT', false]);
+    vi.advanceTimersByTime(7_000);
+    expect(first.abort.aborted).toBe(true);
+    first.dispose();
+    const second = listenForStops(proc, () => {});
+    second.ask('the worker is gone');
+    proc.emit('SIGTERM');
+    expect(second.abort.reason).toBe('SIGTERM for the second time');
+    second.dispose();
+  });
+
+  it('before anything has to be finished ends the process as SIGTERM does', () => {
+    const { proc, sent } = process();
+    const stops = listenForStops(proc, () => {}, 'later');
+    stops.ask('the worker is gone');
+    expect(sent).toEqual([[7, 'SIGTERM']]);
+    expect(stops.drain.aborted).toBe(false);
+    stops.dispose();
   });
 });
