@@ -18,7 +18,7 @@ const code = text => (text === undefined ? '' : `\`${text}\``);
 
 const rows = keys.TOML_KEYS.map(key => {
   const { also, ...first } = keys.entryOf(key);
-  const flags = [first, also].filter(flag => flag !== undefined && !flag.hidden);
+  const flags = [first, also].filter(flag => flag?.flag !== undefined && !flag.hidden);
   const cells = [
     code(keys.tomlName(key)),
     cell(keys.descriptionOf(key)),

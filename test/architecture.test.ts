@@ -36,6 +36,7 @@ const ROOMS: ReadonlySet<string> = new Set([
     'files',
     'text',
     'setup',
+    'hosts',
   ],
   // Of the command line alone.
   ...['terminal', 'progress', 'commands'],

@@ -29,7 +29,7 @@ export function addKeys(command: Command, keys: readonly ConfigKey[], other: Par
   for (const key of keys) {
     const { also, ...entry } = entryOf(key);
     for (const flag of also === undefined ? [entry] : [entry, also]) {
-      command.addOption(keyOption(key, { ...flag, ...other }));
+      if (flag.flag !== undefined) command.addOption(keyOption(key, { ...flag, flag: flag.flag, ...other }));
     }
   }
   return command;

@@ -18,7 +18,7 @@ export const EXIT_TABLE = [
   { code: 23, meaning: 'the log cannot be trusted or written (damage, disk full, failed fsync)' },
   { code: 24, meaning: 'engine unreachable, refused us, or lost for longer than the limit' },
   { code: 25, meaning: 'halted by policy (--halt)' },
-  { code: 26, meaning: 'pueue, systemd-run or mise is missing, too old or failed' },
+  { code: 26, meaning: 'pueue, systemd-run, mise, ssh, rsync or a host is missing, too old or failed' },
   { code: 129, meaning: 'drained after SIGHUP' },
   { code: 130, meaning: 'drained after SIGINT (Ctrl-C)' },
   { code: 137, meaning: 'killed at the memory cap (--memory-max), or by kill -9' },
@@ -30,9 +30,9 @@ export type ExitCode = (typeof EXIT_TABLE)[number]['code'];
 
 /**
  * What an error is about: how qrun was called or configured, the files of a unit, other processes at work, what qrun
- * keeps on disk (logs and states), an engine, the queue, or a job.
+ * keeps on disk (logs and states), an engine, the queue, another host, or a job.
  */
-export type ErrorFamily = 'call' | 'files' | 'others' | 'disk' | 'engine' | 'queue' | 'job';
+export type ErrorFamily = 'call' | 'files' | 'others' | 'disk' | 'engine' | 'queue' | 'host' | 'job';
 
 const ERRORS = {
   USAGE: { exit: 2, family: 'call' },
@@ -71,6 +71,14 @@ const ERRORS = {
   QUEUE_UNSUPPORTED: { exit: 26, family: 'queue' },
   QUEUE_DOWN: { exit: 26, family: 'queue' },
   QUEUE_FAILED: { exit: 26, family: 'queue' },
+  /** A program that reaches other hosts is not installed here. */
+  SSH_MISSING: { exit: 26, family: 'host' },
+  /** A host does not answer, or its name leads nowhere. */
+  HOST_UNREACHABLE: { exit: 26, family: 'host' },
+  /** A host is not the one that is known under its name, or does not let us in. */
+  HOST_REFUSED: { exit: 26, family: 'host' },
+  /** A host lacks something, or what was asked of it failed there. */
+  HOST_FAILED: { exit: 26, family: 'host' },
   SUBMIT_LOCK: { exit: 26, family: 'others' },
   FINALIZER_FAILED: { exit: 26, family: 'job' },
   JOB_FAILED: { exit: 20, family: 'job' },

@@ -1,4 +1,5 @@
 import { type ExitCode, QrunError } from '../../core/errors.js';
+import { LITTLE_SPACE_BYTES, NO_SPACE_BYTES } from '../../core/machine/free-space.js';
 import { sweepInLabel } from '../../core/queue/labels.js';
 import {
   isLive,
@@ -254,11 +255,6 @@ async function locks(deps: DoctorDeps): Promise<Finding[]> {
   const says = 'neither koffi nor the flock program is available: no log can be locked';
   return [{ ...about, state: 'problem', says, mend: 'npm install koffi, or install util-linux' }];
 }
-
-// Less than this is used up within one unit; a disk with less than the second number cannot hold a batch of large
-// results.
-const LITTLE_SPACE_BYTES = 1e9;
-const NO_SPACE_BYTES = 64e6;
 
 async function logs(deps: DoctorDeps): Promise<Finding[]> {
   const about = { what: 'logs', class: 'log directory' } as const;

@@ -53,6 +53,11 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
     const result = entryOf(key).schema(values).safeParse(raw, WRONG_TYPE);
     if (!result.success) {
       for (const issue of result.error.issues) {
+        if (issue.code === 'unrecognized_keys') {
+          const at = [label, ...issue.path.map(String)].join('.');
+          problems.push(...issue.keys.map(name => `${at}.${name}: ${issue.message}`));
+          continue;
+        }
         // For a flag that is given several times, the value shows which one is meant.
         const isPlain = issue.path.length === 0 || (source === 'flag' && typeof issue.path[0] === 'number');
         const at = isPlain ? '' : `.${issue.path.join('.')}`;

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 type Values = typeof import('./values.js');
 
 /** The section of a command's help that lists an option. */
-export type Group = 'Options' | 'Engine' | 'Run' | 'Unit and log' | 'Selection' | 'Bad files';
+export type Group = 'Options' | 'Engine' | 'Run' | 'Unit and log' | 'Selection' | 'Bad files' | 'Hosts';
 
 /** A command-line option that sets a key. */
 export interface Flag {
@@ -18,7 +18,9 @@ export interface Flag {
 }
 
 /** One key of the table. `S` is its schema, `D` its default. */
-export interface Entry<S extends z.ZodType, D> extends Flag {
+export interface Entry<S extends z.ZodType, D> extends Omit<Flag, 'flag'> {
+  /** Missing for a key that only a qrun.toml can hold. */
+  readonly flag?: string;
   /** What a value may be, and what it becomes. */
   readonly schema: (values: Values) => S;
   /** As a qrun.toml would write it; without it, a value that is not given is `undefined`. */

@@ -33,7 +33,7 @@ export function keyOf(name: string): ConfigKey | undefined {
 
 /** Returns the flag of a configuration key as it is written: `--concurrency`. */
 export function flagName(key: ConfigKey): string {
-  return /--[\w-]+/.exec(entryOf(key).flag)?.[0] as string;
+  return /--[\w-]+/.exec(entryOf(key).flag ?? '')?.[0] as string;
 }
 
 /** Returns the environment variable of a key, if it has one. */
@@ -48,7 +48,7 @@ export function defaultText(key: ConfigKey): string | undefined {
 }
 
 /** Returns the help of a key's flag. */
-export function helpOf(key: ConfigKey, { help }: Flag): string {
+export function helpOf(key: ConfigKey, { help }: Pick<Flag, 'help'>): string {
   return help.replace('{default}', defaultText(key) ?? '').replace('{env}', environmentName(key) ?? '');
 }
 

@@ -355,6 +355,15 @@ export const CONFIG_TABLE = {
     flag: '--events <file>',
     help: 'append events to a file, one JSON line each',
   }),
+
+  hosts: key({
+    schema: v => v.hosts(),
+    default: [],
+    group: 'Hosts',
+    about: 'a list of tables: machines that a sweep runs on besides this one; see docs/scale.md',
+    help: 'machines that a sweep runs on besides this one',
+    tree: 'trusted',
+  }),
 };
 
 type Table = typeof CONFIG_TABLE;
@@ -375,5 +384,10 @@ export type Config = {
     : z.output<SchemaOf<K>>;
 };
 
-/** Values of a configuration as a user of qrun gives them: as in a qrun.toml, under the keys of {@link Config}. */
-export type ConfigValues = { readonly [K in ConfigKey]?: z.input<SchemaOf<K>> | undefined };
+/**
+ * Values of a configuration as a user of qrun gives them: as in a qrun.toml, under the keys of {@link Config}. Hosts are
+ * described only in a qrun.toml.
+ */
+export type ConfigValues = {
+  readonly [K in Exclude<ConfigKey, 'hosts'>]?: z.input<SchemaOf<K>> | undefined;
+};

@@ -9,12 +9,17 @@ export type Giver = 'outside' | 'tree';
 /**
  * The settings of a tree that decide where secrets and results go, what its SQL may reach, and what may be sent as
  * SQL: the keys marked so in the table of configuration, by their names in qrun.toml. Trust covers these values, and
- * ends when one of them changes. Their order is part of the digest, and so of all remembered trust.
+ * ends when one of them changes. Their order is part of the digest, and so of all remembered trust; a later one is
+ * added at the end, and counts only where a tree sets it.
  */
 export const TRUSTED_KEYS = [
   ...(['url', 'user', 'ca_file', 'password_file', 'log_dir', 'data_dir'] as const),
   ...(['allow_files', 'allow_network', 'follow_links'] as const),
+  'hosts',
 ] as const;
+
+// Those of the first version are hashed always.
+const LATER: ReadonlySet<string> = new Set(['hosts']);
 
 /** The values of {@link TRUSTED_KEYS} in a tree; those that it does not set are missing. */
 export type TreeSettings = Readonly<Partial<Record<(typeof TRUSTED_KEYS)[number], string>>>;
@@ -41,7 +46,10 @@ export function isLoopback(url: string): boolean {
  * hashed as the same string.
  */
 export function trustDigest(root: string, settings: TreeSettings, certificates: string | undefined): string {
-  const values = TRUSTED_KEYS.map(key => [key, settings[key] ?? null]);
+  const values = TRUSTED_KEYS.filter(key => !LATER.has(key) || settings[key] !== undefined).map(key => [
+    key,
+    settings[key] ?? null,
+  ]);
   return createHash('sha256')
     .update(JSON.stringify([1, root, values, certificates ?? null]))
     .digest('hex');

@@ -221,3 +221,81 @@ export const pairs = once(() =>
     .record(z.string(), scalar(), 'must be a table of names and values')
     .transform(values => Object.fromEntries(Object.entries(values).map(([k, v]) => [k, scalarText(v)]))),
 );
+
+const HOST_NAME = 'must be 1 to 64 letters, digits, ".", "_" or "-", and begin with a letter or digit';
+// What ssh and rsync take as one destination, whatever stands around it: no option, no path, no second word.
+const DESTINATION =
+  'must be HOST or USER@HOST as ssh takes it, without a port (that belongs in ~/.ssh/config)';
+const HOST_ROOT = 'must be an absolute path on that host, without control characters';
+const HOST_QRUN =
+  'must be the command there, as one program or a list of words, such as ["/opt/node/bin/node", "/opt/qrun/bin/qrun.cjs"]';
+// As in `[sweep]`: more are a mistake.
+const MAX_SLOTS = 10_000;
+// More machines than this are not reached by one person's ssh.
+const MAX_HOSTS = 500;
+
+const host = once(() => {
+  const word = z.string(HOST_QRUN).regex(/^[^\s-][^\p{Cc}\p{Zl}\p{Zp}]*$/u, HOST_QRUN);
+  const words = z
+    .array(z.string(HOST_QRUN).regex(/^[^\p{Cc}\p{Zl}\p{Zp}]*$/u, HOST_QRUN))
+    .refine(([program]) => word.safeParse(program).success, HOST_QRUN)
+    .meta({ minItems: 1 });
+  return z
+    .strictObject(
+      {
+        name: z
+          .string(HOST_NAME)
+          .regex(/^[A-Za-z0-9][\w.-]{0,63}$/, HOST_NAME)
+          .describe('Its name in tables, and of its directory in results/.from.'),
+        ssh: z
+          .string(DESTINATION)
+          .regex(/^(?:[A-Za-z0-9_][\w.+-]*@)?[A-Za-z0-9_][\w.-]*$/, DESTINATION)
+          .describe('Where ssh connects to; the name if it is missing.')
+          .optional(),
+        root: z
+          .string(HOST_ROOT)
+          .regex(/^\/[^/\p{Cc}\p{Zl}\p{Zp}][^\p{Cc}\p{Zl}\p{Zp}]*$/u, HOST_ROOT)
+          .describe('The root of the sweep there.'),
+        slots: wholeNumber(1, MAX_SLOTS)
+          .describe(
+            'Units that run there at a time; its share of the units follows from it. 1 if it is missing.',
+          )
+          .optional(),
+        qrun: z
+          .union([word, words], HOST_QRUN)
+          .describe('The qrun there: a program, or a list of words; qrun if it is missing.')
+          .optional(),
+      },
+      {
+        error: ({ code }) =>
+          code === 'unrecognized_keys'
+            ? 'unknown key; known are name, ssh, root, slots, qrun'
+            : 'must be a table with name, ssh and root',
+      },
+    )
+    .transform(({ name, ssh = name, root, slots = 1, qrun = 'qrun' }) => ({
+      name,
+      ssh,
+      root: root.replace(/\/+$/, ''),
+      slots,
+      qrun: typeof qrun === 'string' ? [qrun] : qrun,
+    }));
+});
+
+/** The machines of a sweep, with what is missing filled in. Their names are distinct, also where case is folded. */
+export const hosts = once(() =>
+  z
+    .array(host(), 'must be a list of tables: [[hosts]]')
+    .max(MAX_HOSTS, `must not have more than ${MAX_HOSTS} hosts`)
+    .superRefine((all, context) => {
+      const seen = new Set<string>();
+      all.forEach(({ name }, index) => {
+        const folded = name.toLowerCase();
+        if (seen.has(folded)) {
+          const message = 'must differ from the names of the other hosts';
+          context.addIssue({ code: 'custom', message, path: [index, 'name'] });
+        }
+        seen.add(folded);
+      });
+    }),
+);

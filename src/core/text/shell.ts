@@ -17,6 +17,25 @@ export function shellCommand(args: readonly string[]): string {
   return `exec ${args.map(shellWord).join(' ')} </dev/null`;
 }
 
+/**
+ * Returns a command line with which ssh starts a program on another host, so that it gets exactly these words. ssh
+ * passes one string to the login shell of the user there, whichever that is: sh, bash, zsh, ksh, dash, fish, csh and
+ * tcsh all take it as it is meant. Backslashes and apostrophes stand outside of the quotes, because fish acts on them
+ * inside; so do exclamation marks, on which csh acts everywhere.
+ *
+ * Throws for NUL, which no argument can hold, and for line ends, which csh cannot quote: callers refuse them before.
+ */
+export function remoteCommand(words: readonly string[]): string {
+  return words.map(remoteWord).join(' ');
+}
+
+function remoteWord(word: string): string {
+  if (/[\0\n\r]/.test(word)) throw new Error(`${JSON.stringify(word)} cannot be a word of a remote command`);
+  if (word !== '' && SAFE.test(word) && !/[%=]/.test(word)) return word;
+  const parts = word.match(/[\\'!]|[^\\'!]+/g) ?? [''];
+  return parts.map(part => (/^[\\'!]$/.test(part) ? `\\${part}` : `'${part}'`)).join('');
+}
+
 // What a terminal may act on, what is invisible, and what reorders the text around it.
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u;
 const NOT_ASCII = /[^\x20-\x7e]/u;

@@ -1,4 +1,4 @@
-import { CONFIG_KEYS } from '../../core/config/keys.js';
+import { keysWhere } from '../../core/config/keys.js';
 import { checkOptions, type OptionKinds } from '../../core/options.js';
 
 /**
@@ -13,5 +13,6 @@ export function checkOpening(
   kinds: OptionKinds,
   not: Readonly<Record<string, string>> = {},
 ): void {
-  checkOptions(name, options, kinds, { known: CONFIG_KEYS.filter(key => !Object.hasOwn(not, key)), not });
+  const keys = keysWhere(({ flag }) => flag !== undefined);
+  checkOptions(name, options, kinds, { known: keys.filter(key => !Object.hasOwn(not, key)), not });
 }

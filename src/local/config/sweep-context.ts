@@ -124,7 +124,13 @@ export function sweepContext(
     configFile,
     config,
     sources,
-    given: { ...resolved.given, ...paths, ...(fileWins ? {} : { passwordFile: undefined }) },
+    // A task runs where it is; which hosts there are does not concern it.
+    given: {
+      ...resolved.given,
+      ...paths,
+      ...(fileWins ? {} : { passwordFile: undefined }),
+      hosts: undefined,
+    },
     table: parseSweepTable(configFile ?? '', values.sweep),
     ...places,
     timeZone: timeZoneOf(config, submitted, env),

@@ -160,13 +160,23 @@ export function shownSettings(settings: TreeSettings): TreeSettings {
 /** Returns what a tree says about {@link TRUSTED_KEYS}: the variables of its `.env`, then its qrun.toml. */
 export function treeSettings(toml: Readonly<Record<string, unknown>>, dotEnv: Environment): TreeSettings {
   return Object.fromEntries(
-    TRUSTED_KEYS.flatMap(name => {
+    TRUSTED_KEYS.flatMap((name): [string, string][] => {
       const value = dotEnv[environmentName(keyOf(name) as ConfigKey) ?? ''] || toml[name];
       if (name === 'url' && value !== undefined)
         return [[name, urlsText([value].flat().map(String).flatMap(urlsIn))]];
+      if (name === 'hosts') return Array.isArray(value) && value.length > 0 ? [[name, hostsText(value)]] : [];
       return typeof value === 'string' || typeof value === 'boolean' ? [[name, String(value)]] : [];
     }),
   );
+}
+
+// The same for the same hosts, in whatever order their keys are written.
+function hostsText(hosts: readonly unknown[]): string {
+  const sorted = (host: unknown): unknown =>
+    typeof host === 'object' && host !== null
+      ? Object.fromEntries(Object.entries(host).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : host;
+  return JSON.stringify(hosts.map(sorted));
 }
 
 // Absolute paths of roots, or of directories above them; a missing one means nothing.

@@ -64,6 +64,7 @@ const DEFAULTS: Config = {
   shard: undefined,
   shuffle: undefined,
   limit: undefined,
+  hosts: [],
 };
 
 // For each key a value as TOML, the environment and the command line give it, and what it means.
@@ -124,6 +125,11 @@ const KEYS: Record<ConfigKey, Accepted> = {
   shard: { flag: '2/8', means: { index: 2, count: 8 } },
   shuffle: { flag: 'seed', means: 'seed' },
   limit: { flag: '5', means: 5 },
+  hosts: {
+    toml: [{ name: 'alpha', root: '/sweep/' }],
+    flag: [{ name: 'alpha', root: '/sweep', ssh: 'alpha', slots: '1', qrun: ['qrun'] }],
+    means: [{ name: 'alpha', ssh: 'alpha', root: '/sweep', slots: 1, qrun: ['qrun'] }],
+  },
 };
 
 describe('resolveConfig', () => {

@@ -16,6 +16,10 @@ const PARSED = new Map<z.ZodType, z.ZodType>([
   [values.globs(), strings],
   [values.pairs(), named],
   [values.placeholders(), z.union([z.boolean(), strings])],
+  [
+    values.hosts(),
+    z.array(z.object({ name: z.string(), ssh: z.string(), root: z.string(), slots: count, qrun: strings })),
+  ],
 ]);
 
 function schemaOf(key: ConfigKey): z.ZodType {

@@ -1,0 +1,117 @@
+import type { Output } from '../schema.js';
+import type { schema } from './hosts-here.schema.js';
+
+/** What the qrun of a host says about it. */
+export interface HereReport extends Output<typeof schema> {}
+
+/** What one look at a host returned. Each text is one line, and empty for what is not there. */
+export interface HostLook {
+  /** By the clock there, in seconds since 1970; `undefined` if it did not say. */
+  readonly clockS: number | undefined;
+  readonly node: string;
+  readonly rsync: string;
+  /** The version of the queue's client. */
+  readonly queue: string;
+  /** The qrun there: its version and what it says, or what it ended with and said instead. */
+  readonly qrun:
+    | { readonly here: HereReport }
+    | { readonly version: string }
+    | { readonly exitCode: number; readonly says: string };
+  /** What is at the root: nothing, an empty directory, one with a qrun.toml, another one, or no directory. */
+  readonly root: 'none' | 'empty' | 'sweep' | 'other' | 'file';
+  /** The nearest directory that exists, at the root or above it. */
+  readonly nearest: string;
+  readonly writable: boolean;
+  readonly freeBytes: number | undefined;
+}
+
+// What the shell of a login may print before it is passed over.
+const BEGIN = 'qrun-look 1';
+
+/**
+ * Returns the words of the command that looks at a host: a script for any POSIX sh, so that it tells something also
+ * where Node or qrun are missing. It changes nothing. `client`: the program of the queue.
+ */
+export function lookCommand(root: string, client: string, qrun: readonly string[]): readonly string[] {
+  return ['sh', '-c', SCRIPT, 'qrun-look', root, client, ...qrun];
+}
+
+// On one line, because csh cannot quote another.
+const SCRIPT = [
+  'r=$1; q=$2; shift 2',
+  `say() { printf "%s=%s\\n" "$1" "$(printf "%s\\n" "$2" | head -n 1)"; }`,
+  `printf "%s\\n" "${BEGIN}"`,
+  'say clock "$(date +%s)"',
+  'say node "$(node --version 2>/dev/null)"',
+  'say rsync "$(rsync --version 2>/dev/null)"',
+  'say queue "$("$q" --version 2>/dev/null)"',
+  'h=$("$@" hosts here "$r" --json 2>/dev/null </dev/null)',
+  'if [ -n "$h" ]; then say here "$h"; else v=$("$@" --version 2>&1 </dev/null); say exit "$?"; say qrun "$v"; fi',
+  'd=$r',
+  'while [ ! -e "$d" ] && [ -n "$d" ]; do d=${d%/*}; done',
+  'd=${d:-/}',
+  'k=none',
+  'if [ -d "$r" ]; then k=other; [ -z "$(ls -A "$r" 2>/dev/null)" ] && k=empty; [ -e "$r/qrun.toml" ] && k=sweep; elif [ -e "$r" ]; then k=file; fi',
+  'say root "$k"',
+  'say nearest "$d"',
+  'w=no; [ -d "$d" ] && [ -w "$d" ] && [ -x "$d" ] && w=yes',
+  'say writable "$w"',
+  'say disk "$(df -Pk "$d" 2>/dev/null | tail -n 1)"',
+].join('; ');
+
+/** Returns what a look at a host printed; `undefined` if it is not the output of the script. */
+export function parseLook(stdout: string): HostLook | undefined {
+  const begin = stdout.lastIndexOf(`${BEGIN}\n`);
+  if (begin === -1) return undefined;
+  const found = new Map<string, string>();
+  for (const line of stdout.slice(begin).split('\n').slice(1)) {
+    const at = line.indexOf('=');
+    if (at > 0) found.set(line.slice(0, at), line.slice(at + 1).trim());
+  }
+  const text = (name: string): string => found.get(name) ?? '';
+  const root = ROOTS.find(kind => kind === text('root'));
+  if (root === undefined) return undefined;
+  const clock = /^\d{1,12}$/.test(text('clock')) ? Number(text('clock')) : undefined;
+  const free = /\s\d+\s+\d+\s+(\d{1,15})\s+\d+%/.exec(text('disk'))?.[1];
+  return {
+    clockS: clock,
+    node: text('node').replace(/^v/, ''),
+    rsync: VERSION.exec(text('rsync'))?.[0] ?? '',
+    queue: VERSION.exec(text('queue'))?.[0] ?? '',
+    qrun: qrunOf(text('here'), text('exit'), text('qrun')),
+    root,
+    nearest: text('nearest'),
+    writable: text('writable') === 'yes',
+    freeBytes: free === undefined ? undefined : Number(free) * 1024,
+  };
+}
+
+const ROOTS = ['none', 'empty', 'sweep', 'other', 'file'] as const;
+const VERSION = /\d{1,9}\.\d{1,9}(?:\.\d{1,9})?[\w.+-]*/;
+
+function qrunOf(here: string, exit: string, says: string): HostLook['qrun'] {
+  const report = reportIn(here);
+  if (report !== undefined) return { here: report };
+  const exitCode = /^\d{1,3}$/.test(exit) ? Number(exit) : -1;
+  const isVersion = exitCode === 0 && VERSION.exec(says)?.[0] === says;
+  return isVersion ? { version: says } : { exitCode, says: says.slice(0, 300) };
+}
+
+/** Returns the report of another qrun; `undefined` if it is none that this version knows. */
+export function reportIn(line: string): HereReport | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { version, queue, tasks, root } = value as Partial<Record<keyof HereReport, unknown>>;
+  const isOne =
+    typeof version === 'string' &&
+    typeof root === 'string' &&
+    typeof queue === 'object' &&
+    queue !== null &&
+    Array.isArray(tasks);
+  return isOne ? (value as HereReport) : undefined;
+}
