@@ -14,6 +14,7 @@ import { profile } from './profile.js';
 import { type BenchReport, inMarkdown } from './report.js';
 import type { BenchContext, PartResult } from './result.js';
 import { scan } from './scan.js';
+import { servers } from './servers.js';
 import { start } from './start.js';
 import { sweep } from './sweep.js';
 import { throughput } from './throughput.js';
@@ -26,6 +27,7 @@ const PARTS: Readonly<Record<string, (context: BenchContext) => Promise<PartResu
   throughput,
   profile,
   makespan,
+  servers,
   sweep,
   scan,
   import: imports,

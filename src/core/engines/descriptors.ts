@@ -8,14 +8,19 @@ export interface DescriptorFacts {
   readonly open: number;
   readonly engine: Pick<EngineFacts, 'descriptors'>;
   readonly cores: number;
+  /** How many servers run the queries; 1 if omitted. */
+  readonly servers?: number;
 }
 
 // Log, lock, lease, journal, events, a query file, and what is open only briefly (a directory that is synced, git).
 const OWN = 9;
 
 /** Returns how many file descriptors a process must be allowed in order to run this many queries at once. */
-export function descriptorsNeeded({ open, engine, cores }: DescriptorFacts, concurrency: number): number {
-  return open + OWN + engine.descriptors(concurrency, cores);
+export function descriptorsNeeded(
+  { open, engine, cores, servers }: DescriptorFacts,
+  concurrency: number,
+): number {
+  return open + OWN + engine.descriptors(concurrency, cores, servers);
 }
 
 /** Returns how many queries at once the file descriptors suffice for, up to `concurrency`; 0 if not even for one. */

@@ -16,8 +16,8 @@ export interface EngineFacts {
   readonly mostQueries: (cores: number) => number;
   /** Queries per core that fully use it, if they all compute on this machine. */
   readonly queriesForEachCore?: number;
-  /** How many file descriptors it needs for this many queries at once. */
-  readonly descriptors: (queries: number, cores: number) => number;
+  /** How many file descriptors it needs for this many queries at once, on this many servers together. */
+  readonly descriptors: (queries: number, cores: number, servers?: number) => number;
 }
 
 // Per query on a server: a socket, and the unnamed file of a large result.
@@ -43,7 +43,8 @@ export const ENGINES = {
     data: 'server',
     inProcess: false,
     mostQueries: () => Number.POSITIVE_INFINITY,
-    descriptors: queries => Math.min(CONTROL_CONNECTIONS, queries) + EACH_ON_SERVER * queries,
+    descriptors: (queries, _cores, servers = 1) =>
+      servers * Math.min(CONTROL_CONNECTIONS, queries) + EACH_ON_SERVER * queries,
   },
   embedded: {
     name: 'embedded',

@@ -24,7 +24,11 @@ const EVENTS = [
     log: z.string(),
     engine: z.enum(ENGINE_NAMES),
     version: z.string().describe('Of the engine.'),
-    target: z.string().describe('Where the engine is: the URL of the server, or the directory of the data.'),
+    target: z
+      .string()
+      .describe(
+        'Where the engine is: the URL of the server (several with commas between them), or the directory of the data.',
+      ),
     concurrency: count.describe('Queries that run at a time.'),
     selected: count,
     settled: count,

@@ -19,7 +19,7 @@ export function withinDescriptors(
   if (count === undefined) return { context, warning: undefined };
   const cores = availableParallelism();
   const engine = factsOf(config.engine);
-  const facts: DescriptorFacts = { ...count, engine, cores };
+  const facts: DescriptorFacts = { ...count, engine, cores, servers: config.url?.length ?? 1 };
   const wanted = Math.min(config.concurrency, engine.mostQueries(cores));
   const fits = concurrencyFor(facts, wanted);
   if (fits === wanted) return { context, warning: undefined };

@@ -133,6 +133,51 @@ describe.runIf(isOurs && (clickHouseServerAvailable() || servicesRequired()))('a
     await audited();
   });
 
+  it('waits only when both are away', async () => {
+    many(80, n => `SELECT ${n} AS n, sleep(0.05) AS s`);
+    const watched = watchQrun(['unit', 'u', '-P4', '--json', ...urls(one, two)], start());
+    await watched.event(({ type }) => type === 'query_recorded', 10);
+    await Promise.all([one.kill(), two.kill()]);
+    const lost = await watched.event(({ type }) => type === 'engine_lost');
+    expect(String(lost.reason)).not.toBe('');
+    await two.restart();
+    await watched.event(({ type }) => type === 'engine_back');
+    await one.restart();
+    const run = await watched.end();
+    expect(run, run.stderr).toMatchObject({ code: 0 });
+    expect(log()).toHaveLength(80);
+    await audited();
+  });
+
+  it('ends with 24 when both stay away for too long, and the rest stays due', async () => {
+    many(40, n => `SELECT ${n} AS n, sleep(0.05) AS s`);
+    const args = ['unit', 'u', '-P4', '--max-outage', '1s', ...urls(one, two)];
+    const watched = watchQrun(args, start());
+    await watched.event(({ type }) => type === 'query_recorded', 4);
+    await Promise.all([one.kill(), two.kill()]);
+    const run = await watched.end();
+    await Promise.all([one.restart(), two.restart()]);
+    expect(run, run.stderr).toMatchObject({ code: 24 });
+    const again = await qrun(args, start());
+    expect(again, again.stderr).toMatchObject({ code: 0 });
+    expect(log()).toHaveLength(40);
+  });
+
+  it('is sized by both: probe, and -P auto', async () => {
+    const probe = await qrun(['probe', '--json', ...urls(one, two)], start());
+    const { engine, engines, alone } = JSON.parse(probe.stdout);
+    expect(engines).toMatchObject([{ target: one.url }, { target: two.url }]);
+    expect(engine).toEqual(engines[0]);
+    const single = JSON.parse((await qrun(['probe', '--json', '--url', one.url], start())).stdout);
+    expect(alone.concurrency).toBe(2 * single.alone.concurrency);
+    const shown = await qrun(['probe', ...urls(one, two)], start());
+    for (const { url } of [one, two]) expect(shown.stdout).toContain(`ClickHouse 18.16.1 at ${url}`);
+    const run = await qrun(['unit', 'u', '-P', 'auto', ...urls(one, two)], start());
+    expect(run, run.stderr).toMatchObject({ code: 0 });
+    const each = single.alone.concurrency;
+    expect(run.stderr).toContain(`-P auto: ${2 * each} queries at a time, ${each} + ${each} for the servers`);
+  });
+
   it('costs no attempts where one of them is full', async () => {
     many(60, n => `SELECT ${n} AS n, sleep(0.05) AS s`);
     // It takes four at once, and gets eight.

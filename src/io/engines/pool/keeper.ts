@@ -174,9 +174,7 @@ export class Keeper {
       return member.why;
     }
     const afterMs = clock.monotonicMs() - member.sinceMs;
-    member.traits = traits;
-    member.state = 'in';
-    member.why = undefined;
+    member.enter(traits);
     const what = isNew ? 'answers now and takes part' : 'takes part again';
     onNotice(`${member.target} ${what}, after ${formatDuration(Math.max(1, Math.round(afterMs)))}`);
     onChange();

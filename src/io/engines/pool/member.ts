@@ -53,6 +53,14 @@ export class Member implements Candidate {
     return this.state === 'in';
   }
 
+  /** Lets it have queries. */
+  enter(traits: Traits): void {
+    this.traits = traits;
+    this.slots = Math.min(this.slots, traits.maxQueries ?? this.slots);
+    this.state = 'in';
+    this.why = undefined;
+  }
+
   /** Gives it no queries for a moment, which is longer each time until it has answered one. */
   rest(nowMs: number, random: () => number): void {
     // What was sent before the rest began says nothing new.

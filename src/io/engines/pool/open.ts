@@ -3,7 +3,7 @@ import { lowerVersion } from '../../../core/engines/endpoints.js';
 import { QrunError } from '../../../core/errors.js';
 import { systemClock } from '../../machine/clock.js';
 import type { Engine, EngineInfo, Server } from '../engine.js';
-import { delayOf, difference, traitsOf } from './agreement.js';
+import { delayOf, difference, REPLICA_DELAY, traitsOf } from './agreement.js';
 import { isSameServer, openFailure } from './keeper.js';
 import { Member, type MemberOptions } from './member.js';
 import { EnginePool } from './pool.js';
@@ -32,7 +32,7 @@ const GRACE_MS = 3_000;
  * that do not are waited for in the background, and take part as soon as they answer and fit the others.
  *
  * Rejects with QrunError `CONFIG` if two of them are one server, or differ in what a query means there: user, database,
- * time zone. Otherwise as `ServerEngine.open`: for the first that refuses us, or if none answers.
+ * time zone; `ENGINE_REFUSED` if one does not say how far its replicas lag. Otherwise as `ServerEngine.open`: for the first that refuses us, or if none answers.
  */
 export async function openPool(options: PoolOptions, signal: AbortSignal): Promise<Engine> {
   const { clock = systemClock, random = Math.random, maxReplicaDelayMs, onNotice } = options;
@@ -101,7 +101,7 @@ async function openMembers(
   // If nothing waits for it any more.
   all.catch(() => {});
   const grace = new AbortController();
-  await Promise.race([all, first.then(() => clock.delay(graceMs, grace.signal))]);
+  await Promise.race([all, first.then(() => clock.delay(graceMs, AbortSignal.any([grace.signal, closing])))]);
   grace.abort();
   isLate = true;
   const refusal = [...errors.values()].find(({ code }) => code !== 'ENGINE_UNREACHABLE');
@@ -124,9 +124,7 @@ async function compare(members: readonly Member[], closing: AbortSignal): Promis
       if (member.server === undefined) return;
       const traits = await traitsOf(member.server, closing);
       if ('database' in traits) {
-        member.traits = traits;
-        member.slots = Math.min(member.slots, traits.maxQueries ?? member.slots);
-        member.state = 'in';
+        member.enter(traits);
       } else member.why = traits;
     }),
   );
@@ -163,6 +161,11 @@ async function lookAtReplicas(
       if (member.server === undefined || !member.isIn) return;
       const why = await delayOf(member.server, limitMs, closing);
       if (why === undefined) return;
+      if (why.name !== REPLICA_DELAY && !why.serverGone && !closing.aborted) {
+        throw new QrunError('ENGINE_REFUSED', `${member.target} cannot be used: ${why.message}`, {
+          hint: 'let the user read system.replicas, or omit --max-replica-delay',
+        });
+      }
       member.state = 'away';
       member.why = why;
     }),
