@@ -123,8 +123,8 @@ const RETRY_MS = 250;
 export interface SetupWait {
   /** Ends the wait; the work has a signal of its own. */
   readonly signal: AbortSignal;
-  /** Called once, when another process holds the lock. */
-  readonly onWait?: () => void;
+  /** Called once, with a line for people, when another process holds the lock. */
+  readonly onWait?: (text: string) => void;
   /** Ten minutes by default. */
   readonly limitMs?: number;
 }
@@ -182,7 +182,7 @@ async function acquireSetupLock(
         });
       }
     }
-    if (tries === 1) onWait?.();
+    if (tries === 1) onWait?.("waiting for another qrun that prepares this sweep's server");
     // An abort ends the pause; the next round throws its reason.
     await delay(RETRY_MS, undefined, { signal }).catch(() => {});
   }

@@ -16,15 +16,12 @@ import type { RunnableContext } from '../unit/context.js';
  */
 export async function openServer(context: RunnableContext, signal: AbortSignal): Promise<Engine> {
   const { config, logDirectory } = context;
-  const common = {
-    concurrency: config.concurrency,
-    settings: config.settings,
-    spool: spoolOf(logDirectory, config.maxResult),
-  };
   const server = serverEngineOf(config.engine);
   if (server === undefined) throw new Error(`${config.engine} is not a server`);
   const database = config.database === undefined ? {} : { database: config.database };
-  return await server.open({ ...common, ...context.connection(), ...database }, signal);
+  const { concurrency, settings } = config;
+  const spool = spoolOf(logDirectory, config.maxResult);
+  return await server.open({ concurrency, settings, spool, ...context.connection(), ...database }, signal);
 }
 
 /**
@@ -35,7 +32,7 @@ export async function openServer(context: RunnableContext, signal: AbortSignal):
 export async function openEmbeddedData(
   context: RunnableContext,
   setup: readonly SetupFile[],
-  world: Omit<EmbeddedDataDeps, 'open'> & { readonly pid: number },
+  world: Omit<EmbeddedDataDeps, 'open' | 'redact'> & { readonly pid: number },
 ): Promise<Engine> {
   const { config, dataDirectory, logDirectory, timeZone, inputs, logPath, root, unit } = context;
   const { openManagedData, openOwnData } = await import('../../app/setup/embedded-data.js');
@@ -54,6 +51,7 @@ export async function openEmbeddedData(
       },
       world.drain,
     );
+  const deps = { ...world, open, redact: config.redact };
   const request = {
     files: setup,
     parameters: inputs.parameters,
@@ -63,15 +61,7 @@ export async function openEmbeddedData(
   };
   if (config.dataDir !== undefined) {
     const notes = await import('../../io/engines/setup-state.js');
-    notes.checkDataDirectory(dataDirectory);
-    const managed = {
-      directory: dataDirectory,
-      readNote: () => notes.readSetupNote(dataDirectory),
-      removeNote: () => notes.removeSetupNote(dataDirectory),
-      sync: () => notes.syncData(dataDirectory),
-      writeNote: (identity: string) => notes.writeSetupNote(dataDirectory, identity),
-    };
-    return await openManagedData({ ...world, open }, managed, request);
+    return await openManagedData(deps, dataDirectory, notes, request);
   }
   const [{ DataStore }, { ensureMadeHere }] = await Promise.all([
     import('../../io/engines/embedded/data/store.js'),
@@ -85,7 +75,7 @@ export async function openEmbeddedData(
   });
   // A log is written by one run at a time, and so is the copy that belongs to it.
   const owner = { key: shortHash(relative(root, logPath)), pid: world.pid, unit, log: logPath };
-  return await openOwnData({ ...world, open }, new DataStore(dataDirectory), owner, request);
+  return await openOwnData(deps, new DataStore(dataDirectory), owner, request);
 }
 
 function spoolOf(directory: string, maxResultBytes: number | undefined): SpoolOptions {

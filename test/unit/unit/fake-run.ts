@@ -342,7 +342,6 @@ export async function fakeRun({ files, script, options, ...rest }: FakeRun): Pro
     {
       run: 'r1',
       unit: 'unit',
-      directory: '/sql',
       plan: planOf(files),
       parameters: {},
       settings: {},
