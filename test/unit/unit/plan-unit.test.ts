@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { PlannedQuery } from '../../../src/app/unit/due-queries.js';
 import {
+  type LogToPreview,
   type PlanOptions,
   type PlanWatch,
   planUnit,
+  previewUnit,
   queryReader,
   type UnitPlan,
 } from '../../../src/app/unit/plan.js';
-import { type LogToPreview, previewUnit } from '../../../src/app/unit/preview.js';
 import { QrunError } from '../../../src/core/errors.js';
 import type { FinalStates } from '../../../src/core/log/scan/index.js';
 import { fingerprinter } from '../../../src/core/unit/fingerprint.js';
