@@ -42,14 +42,20 @@ export interface AuditStatus extends Output<typeof auditSchema> {}
 /** A sweep at one moment. */
 export interface SweepStatus extends Output<typeof sweepStatus> {}
 
+/** The last audit of a sweep, of its present units. */
+export interface LastAudit {
+  readonly audit: SweepAudit;
+  /** Whether something was recorded since. */
+  readonly outdated: boolean;
+}
+
 export interface StatusDeps {
   readonly sweep: string;
   readonly group: string;
   readonly units: readonly UnitToWatch[];
   /** One read of the queue, or why it cannot be read: the logs then say what they can. */
   readonly readQueue: () => Promise<QueueState | QrunError>;
-  /** The last audit, and whether logs changed since. */
-  readonly readAudit: () => { readonly audit: SweepAudit; readonly outdated: boolean } | undefined;
+  readonly readAudit: () => LastAudit | undefined;
   readonly nowMs: () => number;
 }
 
@@ -172,10 +178,7 @@ function pausedGroups(
   return [...names].filter(name => state?.groups.get(name)?.paused === true).sort();
 }
 
-function auditStatus(
-  task: QueueTask | undefined,
-  last: { readonly audit: SweepAudit; readonly outdated: boolean } | undefined,
-): AuditStatus {
+function auditStatus(task: QueueTask | undefined, last: LastAudit | undefined): AuditStatus {
   const present = last?.outdated === false ? last.audit : undefined;
   const report = { verdict: present?.verdict ?? null, at: present?.at ?? null };
   if (task === undefined) return { state: present === undefined ? 'none' : 'done', note: '', ...report };
