@@ -5,9 +5,10 @@ import type { Giver } from '../../core/config/trust.js';
 import type { SubmissionConfig } from '../../io/config/submission-config.js';
 import { isBeneath, realOf } from '../../io/files/paths.js';
 import type { ConnectionInputs, ConnectionKey, SecretVariable } from './connection.js';
-import { type Environment, type TreeFiles, withoutEmpty } from './tree-files.js';
+import { type TreeFiles, withoutEmpty } from './tree-files.js';
+import type { Environment } from './trust.js';
 
-const CONNECTION_KEYS = ['url', 'passwordFile', 'caFile'] as const satisfies readonly ConnectionKey[];
+const CONNECTION_KEYS: readonly ConnectionKey[] = ['url', 'passwordFile', 'caFile'];
 
 type Sources = ResolvedConfig['sources'];
 

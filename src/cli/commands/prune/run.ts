@@ -1,10 +1,9 @@
 import { join, relative } from 'node:path';
-import type { Pruned } from '../../../app/setup/prune.js';
 import { QrunError } from '../../../core/errors.js';
 import type { Output } from '../../../core/schema.js';
 import { formatSize } from '../../../core/text/bytes.js';
 import { jsonLine } from '../../../core/text/json.js';
-import { pruneBeneath } from '../../../local/unit/prune.js';
+import { type Pruned, pruneBeneath } from '../../../local/unit/prune.js';
 import type { Flags } from '../../command.js';
 import type { Terminal } from '../../terminal/streams.js';
 import { renderTable } from '../../terminal/table.js';
