@@ -2,13 +2,13 @@ import type { JobOutcome } from '../../../app/jobs/run-job.js';
 import { type ExitCode, QrunError } from '../../../core/errors.js';
 import { readStoredJobs } from '../../../local/jobs/context.js';
 import { runJobOf } from '../../../local/jobs/run.js';
-import type { Flags } from '../../command.js';
+import type { Call } from '../../command.js';
+import { parsedFlag } from '../../flags.js';
 import { formatLatency } from '../../terminal/format.js';
 import { hearSignals, SIGNAL_EXIT } from '../../terminal/signals.js';
-import type { Terminal } from '../../terminal/streams.js';
 
 /** `qrun job`: runs one job of a jobs.toml unless it is done. Returns the exit code. */
-export async function jobCommand(flags: Flags, terminal: Terminal): Promise<number> {
+export async function run({ flags, terminal }: Call): Promise<number> {
   const jobs = readStoredJobs(flags.config as string, terminal, flags);
   const job = flags.name as string;
   const { err, errStyle, out, proc } = terminal;
@@ -17,7 +17,7 @@ export async function jobCommand(flags: Flags, terminal: Terminal): Promise<numb
   try {
     const { outcome, log } = await runJobOf(jobs, terminal, {
       name: job,
-      rerunBefore: rerunTime(flags),
+      rerunBefore: parsedFlag(flags, '--rerun-before', 'a time such as 2026-01-31T12:00:00Z', isoTime),
       trust: flags.trust === true,
       ...{ note, stops, onStart: stops.listen },
       onOutput: text => out.write(text),
@@ -28,11 +28,9 @@ export async function jobCommand(flags: Flags, terminal: Terminal): Promise<numb
   }
 }
 
-function rerunTime({ rerunBefore: time }: Flags): string | undefined {
-  if (time === undefined) return undefined;
-  const parsed = /^\d{4}-\d\d-\d\d/.test(String(time)) ? new Date(String(time)) : undefined;
-  if (parsed !== undefined && !Number.isNaN(parsed.getTime())) return parsed.toISOString();
-  throw new QrunError('USAGE', `--rerun-before ${time}: must be a time such as 2026-01-31T12:00:00Z`);
+function isoTime(text: string): string | undefined {
+  const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(time) ? undefined : new Date(time).toISOString();
 }
 
 interface Shown {

@@ -1,22 +1,16 @@
 import { cliCommand } from '../../command.js';
-import {
-  acceptOptions,
-  addOptions,
-  addSelectionOptions,
-  addUnitOptions,
-  UNIT_OPTIONS,
-} from '../../options.js';
+import { accepting, addSelectionOptions, addUnitOptions, UNIT_OPTIONS } from '../../options.js';
 
 /** `qrun plan DIR`. */
-export const plan = cliCommand<[directory: string]>({
+export const plan = cliCommand({
   name: 'plan',
   description: 'print what a run would do and why, without an engine',
-  declare: command => {
-    command.argument('<dir>', 'directory of the unit').option('--json', 'the plan as one JSON line');
-    acceptOptions(addOptions(command, [addUnitOptions, addSelectionOptions]), UNIT_OPTIONS);
-  },
-  run: async ({ args: [directory], flags, terminal }) => {
-    const { showPlan } = await import('./run.js');
-    return await showPlan(directory, flags, terminal);
-  },
+  argument: ['<dir>', 'directory of the unit'],
+  options: [
+    ['--json', 'the plan as one JSON line'],
+    addUnitOptions,
+    addSelectionOptions,
+    accepting(UNIT_OPTIONS),
+  ],
+  load: () => import('./run.js'),
 });

@@ -1,22 +1,17 @@
 import { cliCommand } from '../../command.js';
 
 /** `qrun trust [DIR]`. */
-export const trust = cliCommand<[directory: string]>({
+export const trust = cliCommand({
   name: 'trust',
   description: 'show what a tree says about its server, and allow secrets from outside to be sent there',
-  declare: command =>
-    command
-      .argument('[dir]', 'directory of the sweep, with its qrun.toml or .env', '.')
-      .option('--remove', 'stop trusting it')
-      .option('--list', 'what is trusted')
-      .option('--json', 'as one JSON line')
-      .addHelpText('after', `\n${HELP}`),
-  run: async ({ args: [directory], flags, terminal }) => {
-    const { trustCommand } = await import('./run.js');
-    return await trustCommand(directory, flags, terminal);
-  },
-});
-
-const HELP = `A password from the environment or from a file of yours goes to a server that you name (--url, CLICKHOUSE_URL),
+  argument: ['[dir]', 'directory of the sweep, with its qrun.toml or .env', '.'],
+  options: [
+    ['--remove', 'stop trusting it'],
+    ['--list', 'what is trusted'],
+    ['--json', 'as one JSON line'],
+  ],
+  help: `A password from the environment or from a file of yours goes to a server that you name (--url, CLICKHOUSE_URL),
 to this machine, or to one that a trusted qrun.toml or .env names. Trust ends when what it says about the connection
-changes. In CI: QRUN_TRUST=/path/of/the/tree, or --trust. docs/trust.md has the details.`;
+changes. In CI: QRUN_TRUST=/path/of/the/tree, or --trust. docs/trust.md has the details.`,
+  load: () => import('./run.js'),
+});
