@@ -64,20 +64,28 @@ const LOGS_AT_ONCE = 4;
 
 /**
  * Watches a sweep. Each look reads the queue once, and of the logs only what is new. Nothing is written, locked or
- * judged: `settled` counts results for any fingerprint, and only the audit says what is stale.
+ * judged: `settled` counts results for any fingerprint, and only the audit says what is stale. A look waits for the one
+ * before it.
  *
  * Memory: the name and final state of each query. Errors: QrunError `UNIT_*`, `LOG_*`.
  */
 export class SweepWatch {
   readonly #deps: StatusDeps;
   readonly #units: readonly WatchedUnit[];
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(deps: StatusDeps) {
     this.#deps = deps;
     this.#units = deps.units.map(unit => new WatchedUnit(unit));
   }
 
-  async look(): Promise<SweepStatus> {
+  look(): Promise<SweepStatus> {
+    const look = this.#last.then(() => this.#look());
+    this.#last = look.catch(() => {});
+    return look;
+  }
+
+  async #look(): Promise<SweepStatus> {
     const { sweep, group } = this.#deps;
     const read = await this.#deps.readQueue();
     const state = read instanceof QrunError ? undefined : read;
