@@ -135,8 +135,9 @@ async function build(
 }
 
 /**
- * Opens the engine on a directory that the user manages, whose notes `notes` reads and writes. The whole chain runs there first, unless it is the one that
- * last ran there. The note of the last chain is gone before the first statement runs.
+ * Opens the engine on a directory that the user manages, whose notes `notes` reads and writes. The whole chain runs
+ * there first, unless it is the one that last ran there. The note of the last chain is gone before the first statement
+ * runs.
  *
  * Errors: as {@link openOwnData}; `CONFIG` for a directory with something else in it.
  */

@@ -51,11 +51,11 @@ export async function planUnit(
   let keptErrors = 0;
   const survey = await surveyUnit(
     options,
-    (name, fingerprint, { overrides }) => {
+    (name, fingerprint) => {
       const reason = planQuery(final.get(name), fingerprint, rerun);
       if (reason === 'settled') settled += 1;
       if (reason === 'kept_error') keptErrors += 1;
-      const query = { name, fingerprint, reason, rows: overrides.rows };
+      const query = { name, fingerprint, reason };
       if (isDue(reason)) due.add(query);
       visit?.(query);
     },

@@ -279,7 +279,6 @@ export function queriesOf(files: Files, reason: PlanReason = 'new'): PlannedQuer
     name,
     fingerprint: fingerprint(Buffer.from(sql)),
     reason,
-    rows: undefined,
   }));
 }
 
