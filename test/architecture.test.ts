@@ -82,10 +82,8 @@ const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
   'io/machine/process-tree.ts': ['pid', 'kill'],
   // What a program that helps gets of the environment.
   'io/machine/plain-environment.ts': ['env'],
-  // What the sidecar says about who runs.
-  'io/machine/identity.ts': ['pid', 'versions'],
-  // How a task starts this program.
-  'io/machine/own-command.ts': ['execPath'],
+  // What the sidecar says about who runs, and how a task starts this program.
+  'io/machine/this-process.ts': ['pid', 'versions', 'execPath'],
   // Whose files are believed.
   'io/files/owner.ts': ['geteuid', 'env'],
 };
@@ -122,7 +120,7 @@ const MAY_OPEN: ReadonlySet<string> = new Set([
   // The engine's own files.
   'io/engines/embedded/open.ts',
   // The package's own.
-  'io/machine/version.ts',
+  'io/machine/this-process.ts',
 ]);
 
 // Which queue it is that tasks are given to: its JSON, its environment and its commands stay in its folder, and another

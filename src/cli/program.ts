@@ -1,7 +1,7 @@
 import { Command, type CommanderError } from 'commander';
 import { EXIT_TABLE } from '../core/errors.js';
 import { withoutOptionValue } from '../core/text/shown-urls.js';
-import { version } from '../io/machine/version.js';
+import { version } from '../io/machine/this-process.js';
 import type { CliCommand } from './command.js';
 import { audit } from './commands/audit/index.js';
 import { auditAll } from './commands/audit-all/index.js';

@@ -12,7 +12,7 @@ import { orWriteError } from '../../io/files/failures.js';
 import { makeDirectories, writeFileAtomic } from '../../io/files/write-file.js';
 import { readJobState } from '../../io/jobs/state.js';
 import { leaseHolder } from '../../io/log/lease.js';
-import { ownCommand } from '../../io/machine/own-command.js';
+import { ownCommand } from '../../io/machine/this-process.js';
 import { QUEUE } from '../../io/queue/queues.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { isAccepted } from '../config/trust.js';

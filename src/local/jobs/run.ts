@@ -9,7 +9,7 @@ import { openCheckpoint } from '../../io/jobs/checkpoint.js';
 import { followFile, runCommand } from '../../io/jobs/command.js';
 import { appendJobEntry, readJobState } from '../../io/jobs/state.js';
 import { takeLease } from '../../io/log/lease.js';
-import { thisProcess } from '../../io/machine/identity.js';
+import { thisProcess } from '../../io/machine/this-process.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { jobsChecks } from '../config/trust.js';
 import { newRunId } from '../unit/run-id.js';

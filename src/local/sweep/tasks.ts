@@ -4,7 +4,7 @@ import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import { refusePasswordInUrl } from '../../core/text/shown-urls.js';
 import { writeSubmission } from '../../io/config/submission-config.js';
-import { ownCommand } from '../../io/machine/own-command.js';
+import { ownCommand } from '../../io/machine/this-process.js';
 import { serverUrl } from '../config/connection.js';
 import { checkSubmissions } from '../config/places.js';
 import type { UnitContext } from '../unit/context.js';

@@ -13,7 +13,7 @@ import { ResultLog } from '../../io/log/result-log.js';
 import { appendRun, readRuns } from '../../io/log/run-sidecar.js';
 import { systemClock } from '../../io/machine/clock.js';
 import { countDescriptors } from '../../io/machine/descriptors.js';
-import { thisProcess } from '../../io/machine/identity.js';
+import { thisProcess } from '../../io/machine/this-process.js';
 import { taskContext } from '../../io/queue/queues.js';
 import { gitCommit } from '../../io/unit/git-commit.js';
 import { directorySource, findSetupFiles, KEPT_BYTES } from '../../io/unit/unit-files.js';
