@@ -33,8 +33,6 @@ const OTHER_CONNECTIONS = 8;
 
 class ClickHouseEngine implements Engine {
   readonly info: EngineInfo;
-  readonly #queries: HttpChannel;
-  readonly #others: HttpChannel;
   readonly #control: ControlClient;
   readonly #context: AttemptContext;
   readonly #attempts: Attempts<object>;
@@ -42,16 +40,16 @@ class ClickHouseEngine implements Engine {
   #pings = 0;
 
   constructor(options: ClickHouseOptions, profile: ServerProfile, queries: HttpChannel) {
-    this.#queries = queries;
-    this.#others = new HttpChannel(profile.endpoint, OTHER_CONNECTIONS, profile.identity, { fresh: true });
-    this.#control = new ControlClient(profile.endpoint, profile.identity);
+    const { endpoint, identity } = profile;
+    const others = new HttpChannel(endpoint, OTHER_CONNECTIONS, identity, { fresh: true });
+    this.#control = new ControlClient(endpoint, identity);
     this.#context = {
       options,
       profile,
-      queries: this.#queries,
-      others: this.#others,
-      canceller: new Canceller(this.#control, profile.identity),
-      parameterPlace: new ParameterPlace(this.#others),
+      queries,
+      others,
+      canceller: new Canceller(this.#control, identity),
+      parameterPlace: new ParameterPlace(others),
       limits: { executionTimeRefused: profile.executionTimeRefused },
       aliases: new SettingAliases(this.#control),
       url: undefined,
@@ -60,12 +58,12 @@ class ClickHouseEngine implements Engine {
     this.info = {
       facts: ENGINES.clickhouse,
       version: profile.version,
-      target: profile.endpoint.url,
-      user: profile.endpoint.user ?? 'default',
+      target: endpoint.url,
+      user: endpoint.user ?? 'default',
       supportsParameters: profile.supportsParameters,
       slots: options.concurrency,
-      ...(profile.parametersLost ? { parametersLost: true } : {}),
-      ...(profile.notices.length === 0 ? {} : { notices: profile.notices }),
+      parametersLost: profile.parametersLost,
+      notices: profile.notices,
     };
   }
 
@@ -78,8 +76,9 @@ class ClickHouseEngine implements Engine {
   }
 
   close(): Promise<void> {
+    const { queries, others } = this.#context;
     return this.#attempts.close(async () => {
-      await Promise.all([this.#queries.close(), this.#others.close(), this.#control.close()]);
+      await Promise.all([queries.close(), others.close(), this.#control.close()]);
     });
   }
 
