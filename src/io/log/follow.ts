@@ -27,14 +27,9 @@ export async function readLog(path: string, unit: string, into: LogCollector): P
   return await withLog(path, ({ file, state }) => scanFile(file, new LogScanner(unit, into), state.size));
 }
 
-/** Properties of a file by which a change is recognised. */
-interface FileState {
-  readonly dev: number;
-  readonly ino: number;
-  readonly size: number;
-  readonly mtimeMs: number;
-  readonly ctimeMs: number;
-}
+// Properties of a file by which a change is recognised.
+const STATE = ['dev', 'ino', 'size', 'mtimeMs', 'ctimeMs'] as const;
+type FileState = Readonly<Record<(typeof STATE)[number], number>>;
 
 /**
  * Reads a log that grows. Each look reads only what is new; the collector then holds what a fresh reader would find.
@@ -134,12 +129,5 @@ export async function scanFile(
 }
 
 function isUnchanged(before: FileState, now: FileState): boolean {
-  return (
-    before.dev === now.dev &&
-    before.ino === now.ino &&
-    before.size === now.size &&
-    before.mtimeMs === now.mtimeMs &&
-    before.ctimeMs === now.ctimeMs &&
-    Date.now() - now.ctimeMs >= SETTLED_MS
-  );
+  return STATE.every(name => before[name] === now[name]) && Date.now() - now.ctimeMs >= SETTLED_MS;
 }

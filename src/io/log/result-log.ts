@@ -8,7 +8,7 @@ import type { QueryError, QueryStats } from '../../core/model.js';
 import { isSettled } from '../../core/unit/plan.js';
 import type { ResultBody } from '../engines/result-body.js';
 import { hintOf, readError, reasonOf } from '../files/failures.js';
-import type { LockWait } from '../files/flock.js';
+import type { FileLock } from '../files/flock.js';
 import type { LogDisk, LogFile } from './disk.js';
 import { READ_BYTES, readAhead } from './read-ahead.js';
 
@@ -19,13 +19,7 @@ export type GroupContent =
   | { readonly outcome: 'error'; readonly error: QueryError };
 
 /** The lock under which all writers of a log append. */
-export interface LogLock {
-  readonly path: string;
-  tryAcquireNow(): boolean | undefined;
-  acquire(wait: LockWait): Promise<void>;
-  release(): void;
-  close(): void;
-}
+export type LogLock = Pick<FileLock, 'path' | 'tryAcquireNow' | 'acquire' | 'release' | 'close'>;
 
 export interface LogOptions {
   readonly path: string;
