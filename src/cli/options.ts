@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
-import type { Flag, Group } from '../core/config/entry.js';
-import { CONFIG_KEYS, entryOf, flagName, helpOf, keysWhere } from '../core/config/keys.js';
+import type { Flag } from '../core/config/entry.js';
+import { CONFIG_KEYS, entryOf, flagName, helpOf, keysIn, type Section, sectionOf } from '../core/config/keys.js';
 import { nameProblem } from '../core/config/problems.js';
 import type { ConfigKey } from '../core/config/table.js';
 import { QrunError } from '../core/errors.js';
@@ -42,8 +42,8 @@ function addKeys(command: Command, keys: readonly ConfigKey[], other: Partial<Fl
 }
 
 function keyOption(key: ConfigKey, given: Flag): Option {
-  const { group, choices } = entryOf(key);
-  const option = new NamedOption(key, given.flag, helpOf(key, given)).helpGroup(`${group}:`);
+  const { choices } = entryOf(key);
+  const option = new NamedOption(key, given.flag, helpOf(key, given)).helpGroup(`${sectionOf(key)}:`);
   option.hideHelp(given.hidden === true);
   if (choices !== undefined) option.choices(choices);
   // What an option without a value has set stays, whatever follows it.
@@ -52,12 +52,8 @@ function keyOption(key: ConfigKey, given: Flag): Option {
   return option;
 }
 
-function keysOf(group: Group): readonly ConfigKey[] {
-  return keysWhere(entry => entry.group === group);
-}
-
-function addingKeysOf(group: Group): AddOptions {
-  return command => addKeys(command, keysOf(group));
+function addingKeysOf(section: Section): AddOptions {
+  return command => addKeys(command, keysIn(section));
 }
 
 /** Adds options that say which results of a unit count: they go into unit id, log name and fingerprints. */
@@ -93,13 +89,13 @@ export function addTrustOption(command: Command): Command {
 export function addSharedUnitOptions(command: Command): Command {
   return addKeys(
     command,
-    keysOf('Unit and log').filter(key => key !== 'log'),
+    keysIn('Unit and log').filter(key => key !== 'log'),
   );
 }
 
 /** Adds options that choose among the queries of a unit. */
 export function addSelectionOptions(command: Command): Command {
-  return addBadFileOptions(addKeys(command, keysOf('Selection')));
+  return addBadFileOptions(addKeys(command, keysIn('Selection')));
 }
 
 /**
@@ -153,7 +149,7 @@ export function addSweepOptions(command: Command): Command {
 
 /** Adds options that say what executes the SQL. */
 export function addEngineOptions(command: Command): Command {
-  addKeys(command, keysOf('Engine'));
+  addKeys(command, keysIn('Engine'));
   return addTrustOption(
     command.addOption(new Option('--password <secret>').hideHelp().argParser(refusePassword)),
   );

@@ -3,22 +3,14 @@ import { defaultEngine, ENGINE_NAMES } from '../engines/facts.js';
 import { formatSize } from '../text/bytes.js';
 import { formatDuration } from '../text/duration.js';
 import { DEFAULT_HALT, formatHalt } from '../unit/halt.js';
+import { RERUNS } from '../unit/plan.js';
 import { type Entry, key } from './entry.js';
 
-const RERUNS = ['errors', 'all', 'none'] as const;
-
-/**
- * The table of configuration: every key, and all that is known about it. It generates the type of a configuration, the
- * options of the commands, the output of `qrun config`, the table of the README, completion, and the JSON Schema of
- * qrun.toml. TypeScript uses the names here; qrun.toml and JSON use snake_case ({@link tomlName}).
- */
-export const CONFIG_TABLE = {
+const ENGINE = {
   engine: key({
     schema: v => v.oneOf(ENGINE_NAMES),
     default: defaultEngine(false),
     absent: `${defaultEngine(false)}; ${defaultEngine(true)} with a url`,
-    env: 'QRUN_ENGINE',
-    group: 'Engine',
     flag: '--engine <name>',
     choices: ENGINE_NAMES,
     about: 'clickhouse (a server) or embedded (chDB)',
@@ -27,7 +19,6 @@ export const CONFIG_TABLE = {
   url: key({
     schema: v => v.text(),
     env: 'CLICKHOUSE_URL',
-    group: 'Engine',
     flag: '--url <url>',
     help: 'ClickHouse server, such as http://localhost:8123 (also {env})',
     tree: 'trusted',
@@ -35,7 +26,6 @@ export const CONFIG_TABLE = {
   user: key({
     schema: v => v.text(),
     env: 'CLICKHOUSE_USER',
-    group: 'Engine',
     flag: '--user <name>',
     help: 'user; the password comes from CLICKHOUSE_PASSWORD, .env or a file',
     tree: 'trusted',
@@ -43,7 +33,6 @@ export const CONFIG_TABLE = {
   passwordFile: key({
     schema: v => v.text(),
     env: 'CLICKHOUSE_PASSWORD_FILE',
-    group: 'Engine',
     flag: '--password-file <file>',
     help: 'file that holds the password',
     path: true,
@@ -52,7 +41,6 @@ export const CONFIG_TABLE = {
   caFile: key({
     schema: v => v.text(),
     env: 'CLICKHOUSE_CA_FILE',
-    group: 'Engine',
     flag: '--ca-file <file>',
     help: 'certificate authority of an https server',
     path: true,
@@ -61,8 +49,6 @@ export const CONFIG_TABLE = {
   dataDir: key({
     schema: v => v.text(),
     absent: '<sweep root>/.qrun/data',
-    env: 'QRUN_DATA_DIR',
-    group: 'Engine',
     flag: '--data-dir <dir>',
     help: 'data of the embedded engine (default: {default})',
     path: true,
@@ -71,8 +57,6 @@ export const CONFIG_TABLE = {
   allowFiles: key({
     schema: v => v.flag(),
     default: false,
-    env: 'QRUN_ALLOW_FILES',
-    group: 'Engine',
     flag: '--allow-files',
     help: 'embedded: SQL may read and write files, as file() does',
     tree: 'guarded',
@@ -80,8 +64,6 @@ export const CONFIG_TABLE = {
   allowNetwork: key({
     schema: v => v.flag(),
     default: false,
-    env: 'QRUN_ALLOW_NETWORK',
-    group: 'Engine',
     flag: '--allow-network',
     help: 'embedded: SQL may use the network, as url() and s3() do',
     tree: 'guarded',
@@ -90,25 +72,22 @@ export const CONFIG_TABLE = {
     schema: v => v.flag(),
     default: false,
     perRun: true,
-    group: 'Engine',
     flag: '--setup',
     help: 'run _setup.sql on the server first (embedded: always, once)',
   }),
+};
 
+const RUN = {
   concurrency: key({
     schema: v => v.concurrency(),
     // As in the scripts that qrun replaces.
     default: 16,
-    env: 'QRUN_CONCURRENCY',
-    group: 'Run',
     flag: '-P, --concurrency <n>',
     help: 'queries at a time, or auto (default: {default})',
   }),
   memoryMax: key({
     // Node and the server's client alone take about 60 MB.
     schema: v => v.size('64M'),
-    env: 'QRUN_MEMORY_MAX',
-    group: 'Run',
     flag: '--memory-max <size>',
     absent: 'no cap',
     help: 'memory cap of the run, such as 8G, by systemd-run (without it: {default})',
@@ -118,8 +97,6 @@ export const CONFIG_TABLE = {
     schema: v => v.duration(),
     // No query may hang forever, and no known query runs this long.
     default: '1h',
-    env: 'QRUN_TIMEOUT',
-    group: 'Run',
     flag: '--timeout <duration>',
     help: 'deadline of each attempt: 500ms, 30s, 5m (default: {default})',
     show: value => formatDuration(value),
@@ -128,8 +105,6 @@ export const CONFIG_TABLE = {
     schema: v => v.wholeNumber(0, 100),
     // With backoff of up to a minute.
     default: 3,
-    env: 'QRUN_RETRIES',
-    group: 'Run',
     flag: '--retries <n>',
     help: 'further attempts after a temporary failure (default: {default})',
   }),
@@ -137,8 +112,6 @@ export const CONFIG_TABLE = {
     schema: v => v.duration(),
     // Enough for a server restart with a large recovery.
     default: '10m',
-    env: 'QRUN_MAX_OUTAGE',
-    group: 'Run',
     flag: '--max-outage <duration>',
     help: 'how long to wait for a lost server (default: {default})',
     show: value => formatDuration(value),
@@ -147,8 +120,6 @@ export const CONFIG_TABLE = {
     // No answer is smaller.
     schema: v => v.size('1K'),
     absent: 'half of the free space, at most 16G',
-    env: 'QRUN_MAX_RESULT',
-    group: 'Run',
     flag: '--max-result <size>',
     help: 'largest result of a query, such as 4G (default: {default})',
     show: value => formatSize(value),
@@ -156,8 +127,6 @@ export const CONFIG_TABLE = {
   halt: key({
     schema: v => v.halt(),
     default: formatHalt(DEFAULT_HALT),
-    env: 'QRUN_HALT',
-    group: 'Run',
     flag: '--halt <policy>',
     help: 'stop at errors=N, errors=N%, or same=N|off equal first failures',
     show: value => formatHalt(value),
@@ -165,8 +134,6 @@ export const CONFIG_TABLE = {
   redact: key({
     schema: v => v.flag(),
     default: true,
-    env: 'QRUN_REDACT',
-    group: 'Run',
     // This one first: commander treats true as the given value when it knows only the negated flag.
     flag: '--redact',
     about: 'hide what looks like a credential in messages of the engine',
@@ -177,20 +144,19 @@ export const CONFIG_TABLE = {
       help: 'show messages of the engine whole, with what looks like a credential in them',
     },
   }),
+};
 
+const UNIT_AND_LOG = {
   log: key({
     schema: v => v.text(),
     perRun: true,
     audited: true,
-    group: 'Unit and log',
     flag: '--log <file>',
     help: 'the log of this unit',
   }),
   logDir: key({
     schema: v => v.text(),
     absent: '<sweep root>/results',
-    env: 'QRUN_LOG_DIR',
-    group: 'Unit and log',
     flag: '--log-dir <dir>',
     help: 'directory of all logs (default: {default})',
     path: true,
@@ -199,8 +165,6 @@ export const CONFIG_TABLE = {
   }),
   umask: key({
     schema: v => v.umask(),
-    env: 'QRUN_UMASK',
-    group: 'Unit and log',
     flag: '--umask <octal>',
     help: 'permissions removed from what is written, such as 0077 (also {env})',
     show: value => value.toString(8).padStart(4, '0'),
@@ -208,8 +172,6 @@ export const CONFIG_TABLE = {
   followLinks: key({
     schema: v => v.flag(),
     default: false,
-    env: 'QRUN_FOLLOW_LINKS',
-    group: 'Unit and log',
     flag: '--follow-links',
     help: 'read SQL through links that lead out of the sweep root (also {env})',
     tree: 'guarded',
@@ -217,7 +179,6 @@ export const CONFIG_TABLE = {
   parameters: key({
     schema: v => v.pairs(),
     default: {},
-    group: 'Unit and log',
     flag: '--param <name=value>',
     about: 'a table: values of {name:Type} in the SQL',
     repeatable: true,
@@ -228,7 +189,6 @@ export const CONFIG_TABLE = {
   settings: key({
     schema: v => v.pairs(),
     default: {},
-    group: 'Unit and log',
     flag: '--set <name=value>',
     about: 'a table: ClickHouse settings for every query',
     repeatable: true,
@@ -239,24 +199,22 @@ export const CONFIG_TABLE = {
   database: key({
     schema: v => v.text(),
     env: 'CLICKHOUSE_DATABASE',
-    group: 'Unit and log',
     flag: '--database <name>',
     help: 'default database',
     audited: true,
   }),
   rowsPerQuery: key({
     schema: v => v.wholeNumber(1, 1_000_000_000),
-    env: 'QRUN_ROWS_PER_QUERY',
-    group: 'Unit and log',
     flag: '--rows-per-query <n>',
     help: 'rows that each normal result has',
     audited: true,
   }),
+};
 
+const SELECTION = {
   include: key({
     schema: v => v.globs(),
     default: [],
-    group: 'Selection',
     flag: '--include <glob>',
     repeatable: true,
     about: 'only queries whose name matches: a glob, or a list of them',
@@ -266,7 +224,6 @@ export const CONFIG_TABLE = {
   exclude: key({
     schema: v => v.globs(),
     default: [],
-    group: 'Selection',
     flag: '--exclude <glob>',
     repeatable: true,
     about: 'leave out queries whose name matches: a glob, or a list of them',
@@ -276,7 +233,6 @@ export const CONFIG_TABLE = {
   shard: key({
     schema: v => v.shard(),
     perRun: true,
-    group: 'Selection',
     flag: '--shard <i/n>',
     help: 'part i of n, chosen by a hash of the name',
     audited: true,
@@ -284,14 +240,12 @@ export const CONFIG_TABLE = {
   limit: key({
     schema: v => v.wholeNumber(1, 1_000_000_000),
     perRun: true,
-    group: 'Selection',
     flag: '--limit <n>',
     help: 'run at most n queries',
   }),
   shuffle: key({
     schema: v => v.text(),
     perRun: true,
-    group: 'Selection',
     flag: '--shuffle <seed>',
     help: 'random order, the same for the same seed',
   }),
@@ -299,17 +253,16 @@ export const CONFIG_TABLE = {
     schema: v => v.oneOf(RERUNS),
     default: 'errors',
     perRun: true,
-    group: 'Selection',
     flag: '--rerun <which>',
     choices: RERUNS,
     help: 'run again what is recorded: errors (default), all or none',
   }),
+};
 
+const BAD_FILES = {
   skipBad: key({
     schema: v => v.flag(),
     default: false,
-    env: 'QRUN_SKIP_BAD',
-    group: 'Bad files',
     flag: '--skip-bad',
     about: 'leave out files that cannot run, and run the others; exit code 20',
     help: 'leave out files that cannot run, and run the others; exit code 20 (also skip_bad)',
@@ -317,7 +270,6 @@ export const CONFIG_TABLE = {
   allowPlaceholders: key({
     schema: v => v.placeholders(),
     default: false,
-    group: 'Bad files',
     flag: '--allow-placeholder <word>',
     about: 'placeholders that files may contain: a list of words such as __X__, or true for all',
     repeatable: true,
@@ -325,15 +277,33 @@ export const CONFIG_TABLE = {
     also: { flag: '--allow-placeholders', help: 'run files that hold any unreplaced placeholder' },
     audited: true,
   }),
+};
 
+const OPTIONS = {
   events: key({
     schema: v => v.text(),
     perRun: true,
-    group: 'Options',
     flag: '--events <file>',
     help: 'append events to a file, one JSON line each',
   }),
 };
+
+/** The keys by the section of a command's help that lists their options. */
+export const SECTIONS = {
+  Engine: ENGINE,
+  Run: RUN,
+  'Unit and log': UNIT_AND_LOG,
+  Selection: SELECTION,
+  'Bad files': BAD_FILES,
+  Options: OPTIONS,
+};
+
+/**
+ * The table of configuration: every key, and all that is known about it. It generates the type of a configuration, the
+ * options of the commands, the output of `qrun config`, the table of the README, completion, and the JSON Schema of
+ * qrun.toml. TypeScript uses the names here; qrun.toml and JSON use snake_case ({@link tomlName}).
+ */
+export const CONFIG_TABLE = { ...ENGINE, ...RUN, ...UNIT_AND_LOG, ...SELECTION, ...BAD_FILES, ...OPTIONS };
 
 type Table = typeof CONFIG_TABLE;
 
