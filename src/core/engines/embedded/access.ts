@@ -1,3 +1,5 @@
+import { wordSet } from '../../text/words.js';
+
 /** What SQL may reach on the embedded engine beyond its own data. */
 export interface EmbeddedAccess {
   /** Files: everything that the user may read and write. */
@@ -18,8 +20,6 @@ export function isAllowed(needed: AccessNeeded, { files, network }: EmbeddedAcce
   if (needed === 'network') return network;
   return needed === 'both' && files && network;
 }
-
-const words = (text: string): readonly string[] => text.split(/\s+/).filter(Boolean);
 
 // The names below are those of engine 26.7 (system.table_engines, system.database_engines, system.table_functions,
 // system.dictionary_sources, system.dictionary_layouts); a test compares them with what the engine lists.
@@ -57,12 +57,12 @@ export const OUTSIDE_SOURCES: ReadonlyMap<string, AccessNeeded> = table({
 });
 
 /** Dictionary layouts that keep their data in a file with any name. */
-export const FILE_LAYOUTS: ReadonlySet<string> = new Set(['ssd_cache', 'complex_key_ssd_cache']);
+export const FILE_LAYOUTS = wordSet('ssd_cache complex_key_ssd_cache');
 
 function table(names: Readonly<Partial<Record<AccessNeeded, string>>>): ReadonlyMap<string, AccessNeeded> {
   return new Map(
     Object.entries(names).flatMap(([needed, list]) =>
-      words(list).map(name => [name.toLowerCase(), needed as AccessNeeded] as const),
+      Array.from(wordSet(list), name => [name.toLowerCase(), needed as AccessNeeded] as const),
     ),
   );
 }
