@@ -1,19 +1,10 @@
 import { join, relative, sep } from 'node:path';
 import { QrunError } from '../../core/errors.js';
+import type { SqlDirectory } from '../../core/sweep/units.js';
 import { sqlFilesIn } from '../files/foreign-names.js';
 import { statOf } from '../files/paths.js';
 import { TreeLinks } from './tree-links.js';
 import { kindOf, readDirectory, realPathOf, refuseLink } from './unit-files.js';
-
-/** A directory below a sweep's root that holds SQL files, directly or deeper. */
-export interface SqlDirectory {
-  /** Relative to the root, with `/`; empty for the root itself. */
-  readonly path: string;
-  /** The number of `*.sql` files directly in it. */
-  readonly files: number;
-  /** Whether directories below it hold SQL files too. */
-  readonly above: boolean;
-}
 
 /**
  * Returns every directory at or below `start` that holds SQL files, directly or deeper, by the rules by which a unit
