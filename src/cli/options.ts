@@ -1,6 +1,14 @@
 import { type Command, Option } from 'commander';
 import type { Flag } from '../core/config/entry.js';
-import { CONFIG_KEYS, entryOf, flagName, helpOf, keysIn, type Section, sectionOf } from '../core/config/keys.js';
+import {
+  CONFIG_KEYS,
+  entryOf,
+  flagName,
+  helpOf,
+  keysIn,
+  type Section,
+  sectionOf,
+} from '../core/config/keys.js';
 import { nameProblem } from '../core/config/problems.js';
 import type { ConfigKey } from '../core/config/table.js';
 import { QrunError } from '../core/errors.js';
