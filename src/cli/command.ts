@@ -22,7 +22,7 @@ export interface Call<Argument = undefined> {
 /** Adds options to a command, and returns it. */
 export type AddOptions = (command: Command) => Command;
 
-/** What a command is: declared in `commands/<name>/index.ts`, and executed by the code that this loads. */
+/** What a command is: declared in `commands/index.ts`, and executed by the code that this loads. */
 interface CommandSpec<Argument> {
   readonly name: string;
   readonly description: string;
