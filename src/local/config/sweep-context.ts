@@ -135,7 +135,7 @@ export function sweepContext(
     },
     passwordSource: passwordSource(inputs),
     passwordSurvives: () =>
-      fileWins || variable === undefined || dotEnv.CLICKHOUSE_PASSWORD === variable.value,
+      fileWins || variable === undefined || dotEnv.CLICKHOUSE_PASSWORD === variable.read(),
     secretFiles: [
       ...(dotEnv.CLICKHOUSE_PASSWORD === undefined ? [] : [dotEnvFile]),
       ...(paths.passwordFile === undefined ? [] : [paths.passwordFile]),

@@ -8,7 +8,7 @@ import { auditOf } from '../../core/sweep/audit.js';
 import { MAX_COMBINATIONS } from '../../core/sweep/matrix.js';
 import { chooseUnits, parameterSets } from '../../core/sweep/units.js';
 import { ownersOfOneFile } from '../../core/unit/names.js';
-import { nameMatcher } from '../../core/unit/selection.js';
+import { nameMatcher, type Selection } from '../../core/unit/selection.js';
 import { foldsCase } from '../../io/files/case.js';
 import { isBeneath, realOf } from '../../io/files/paths.js';
 import { auditReportPath, isOutdated, readAuditReport } from '../../io/log/audit-report.js';
@@ -28,11 +28,8 @@ export interface ResolvedSweep extends SweepContext {
   readonly units: readonly UnitContext[];
 }
 
-export interface UnitSelection {
-  /** Globs over unit ids. */
-  readonly include: readonly string[];
-  readonly exclude: readonly string[];
-}
+/** Globs over unit ids. */
+export type UnitSelection = Pick<Selection, 'include' | 'exclude'>;
 
 /**
  * Returns the sweep that a directory belongs to, with the units at or below it: those that qrun.toml lists, otherwise
