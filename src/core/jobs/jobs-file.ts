@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { keyProblems, WRONG_TYPE } from '../config/problems.js';
+import { keyProblems, REPORT } from '../config/problems.js';
 import { QrunError } from '../errors.js';
 import type { Parameters } from '../model.js';
 import { checkedSweepName } from '../queue/labels.js';
@@ -64,7 +64,7 @@ const OWN_VARIABLE = /^QRUN_(PARAM_.*|JOB|CHECKPOINT|COMMAND_ID)$/;
  * that would share a name, and everything that looks like a secret. The value of a secret is not repeated.
  */
 export function parseJobsFile(values: Readonly<Record<string, unknown>>, file: string): JobsFile {
-  const result = jobsSchema.safeParse(values, WRONG_TYPE);
+  const result = jobsSchema.safeParse(values, REPORT);
   const problems = [
     ...Object.entries(values).flatMap(([key, value]) => keyProblems(key, value)),
     ...(result.success ? [] : result.error.issues.flatMap(issueLines)),

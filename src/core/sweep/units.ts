@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { keyProblems, WRONG_TYPE } from '../config/problems.js';
+import { keyProblems, REPORT } from '../config/problems.js';
 import { glob, once, scalar, scalarText, text } from '../config/values.js';
 import { QrunError } from '../errors.js';
 import type { Parameters } from '../model.js';
@@ -71,7 +71,7 @@ export interface SweepTable extends Output<ReturnType<typeof sweepSchema>> {}
 /** Returns what is wrong with a `[sweep]` table, one line each, for messages that list everything at once. */
 export function sweepProblems(label: string, value: unknown): string[] {
   const lost = keyProblems(label, value);
-  const result = sweepSchema().safeParse(value, WRONG_TYPE);
+  const result = sweepSchema().safeParse(value, REPORT);
   if (result.success) {
     const problems = [secretNames, namesGivenTwice, tooManySets].flatMap(of => of(label, result.data));
     return [...lost, ...problems];

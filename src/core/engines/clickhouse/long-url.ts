@@ -8,18 +8,16 @@ const TOO_LONG: ReadonlySet<string> = new Set(['HTTP_414', 'HTTP_431']);
 const BAD_REQUEST = 'HTTP_400';
 const FIELD_TOO_LONG = /HTML Form Exception: (?:Field value too long|URI too long)/i;
 
-/** The part of a request that is in its URL or in its form fields, and the length of the whole URL. */
-export interface RequestParts {
-  readonly urlBytes: number;
-  readonly pairs: Readonly<Record<string, string>>;
-}
-
 /**
  * Returns the failure of a request whose URL, or one of its fields, was too long for the server or a proxy, with the
  * name of the largest part and what helps. Returns any other failure as it is. A lost connection may have other
- * reasons, so it only gets a hint.
+ * reasons, so it only gets a hint. `parts`: what of the request is in its URL or in its form fields, and the length of
+ * the whole URL.
  */
-export function explainLongUrl(failure: Failure, parts: () => RequestParts): Failure {
+export function explainLongUrl(
+  failure: Failure,
+  parts: () => { readonly urlBytes: number; readonly pairs: Readonly<Record<string, string>> },
+): Failure {
   const { code, name, message } = failure;
   if (code === 1000 && FIELD_TOO_LONG.test(message)) {
     const why = `a value is too long for the server: ${largest(parts().pairs)}. It takes 131,072 bytes unless http_max_field_value_size is larger in its default profile. ${message}`;
