@@ -10,7 +10,7 @@ import {
 import type { Style } from '../terminal/style.js';
 import { clip, clipMiddle, displayWidth, padEnd, padStart, wrap } from '../terminal/text.js';
 import { type Note, wholeText } from './notes.js';
-import type { ProgressSnapshot, RunCondition } from './state.js';
+import type { ProgressSnapshot } from './state.js';
 
 // A query that runs for less than this is not news, and its name would change with each frame.
 const LONG_RUNNING_MS = 2_000;
@@ -42,7 +42,7 @@ interface Pair {
 export function liveFrame(snapshot: ProgressSnapshot, style: Style, columns: number, rows = 24): string[] {
   const available = columns - 1;
   if (!snapshot.started) {
-    const condition = conditionText(snapshot.condition, snapshot, style);
+    const condition = conditionText(snapshot, style);
     return condition === undefined
       ? []
       : [style.paint.caution(clip(condition, available, style.marks.ellipsis))];
@@ -172,7 +172,7 @@ function lastLine(snapshot: ProgressSnapshot, style: Style, width: number): stri
     const longest = longestText(snapshot, style, width - short.length - 2);
     if (longest !== '') return `${style.paint.caution(short)}  ${longest}`;
   }
-  const text = conditionText(condition, snapshot, style);
+  const text = conditionText(snapshot, style);
   if (text === undefined) return longestText(snapshot, style, width);
   const shown = clip(text, width, style.marks.ellipsis);
   const longest = longestText(snapshot, style, width - displayWidth(shown) - 2);
@@ -190,12 +190,8 @@ function longestText(snapshot: ProgressSnapshot, style: Style, room: number): st
   return `${style.paint.faint('longest')} ${name}${style.paint.faint(tail)}`;
 }
 
-/** Returns a condition in words, without colours; `undefined` when there is none. */
-export function conditionText(
-  condition: RunCondition | undefined,
-  snapshot: ProgressSnapshot,
-  style: Style,
-): string | undefined {
+/** Returns what a run waits for in words, without colours; `undefined` when it waits for nothing. */
+export function conditionText({ condition, running }: ProgressSnapshot, style: Style): string | undefined {
   switch (condition?.kind) {
     case undefined:
       return undefined;
@@ -205,7 +201,7 @@ export function conditionText(
       return `engine lost ${formatElapsed(condition.forMs)} ago, waiting: ${style.foreign(condition.reason)}`;
     case 'stopping': {
       const verb = condition.how === 'drain' ? 'finishing' : 'cancelling';
-      return `stopping (${style.foreign(condition.reason)}): ${verb} ${formatCount(snapshot.running)}`;
+      return `stopping (${style.foreign(condition.reason)}): ${verb} ${formatCount(running)}`;
     }
     case 'retrying':
       return (

@@ -48,7 +48,7 @@ export function plainProgress(snapshot: ProgressSnapshot, style: Style, nowMs: n
     `p95 ${padStart(orDash(snapshot.p95Ms, formatLatency), 7)}`,
     `elapsed ${padStart(formatElapsed(snapshot.elapsedMs), 7)}`,
     `ETA ${padStart(orDash(snapshot.etaMs, formatEstimate), 7)}`,
-    conditionText(snapshot.condition, snapshot, style) ?? '',
+    conditionText(snapshot, style) ?? '',
   ];
   return plainLine('progress', parts.join('  '), nowMs);
 }

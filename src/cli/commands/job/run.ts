@@ -22,7 +22,7 @@ export async function run({ flags, terminal }: Call): Promise<number> {
       ...{ note, stops, onStart: stops.listen },
       onOutput: text => out.write(text),
     });
-    return exitCodeOf(outcome, { job, log, memoryMax: jobs.memory_max }, note);
+    return exitCodeOf(outcome, { job, log, cap: jobs.memory_max }, note);
   } finally {
     stops.dispose();
   }
@@ -33,14 +33,12 @@ function isoTime(text: string): string | undefined {
   return Number.isNaN(time) ? undefined : new Date(time).toISOString();
 }
 
-interface Shown {
-  readonly job: string;
-  readonly log: string;
-  readonly memoryMax: string | null;
-}
-
 /** Reports how a job ended, and returns the exit code. Errors: QrunError `JOB_FAILED`. */
-function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => void): ExitCode {
+function exitCodeOf(
+  outcome: JobOutcome,
+  { job, log, cap }: { readonly job: string; readonly log: string; readonly cap: string | null },
+  note: (text: string) => void,
+): ExitCode {
   if (outcome.kind === 'done before') {
     note('is done already');
     return 0;
@@ -51,7 +49,7 @@ function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => v
   }
   const { exitCode, signal, killedAtCap, startError } = outcome.end;
   if (killedAtCap) {
-    note(`killed at its memory cap of ${shown.memoryMax} (137); raise memory_max, or let it use less`);
+    note(`killed at its memory cap of ${cap} (137); raise memory_max, or let it use less`);
     return 137;
   }
   if (exitCode === 0) {
@@ -66,13 +64,9 @@ function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => v
     note(`its command was ended by ${signal}`);
     return SIGNAL_EXIT[signal];
   }
-  throw new QrunError(
-    'JOB_FAILED',
-    `the job ${shown.job} failed: ${howItFailed(exitCode, signal, startError)}`,
-    {
-      hint: `its output is in ${shown.log}; submit it again when the cause is fixed`,
-    },
-  );
+  throw new QrunError('JOB_FAILED', `the job ${job} failed: ${howItFailed(exitCode, signal, startError)}`, {
+    hint: `its output is in ${log}; submit it again when the cause is fixed`,
+  });
 }
 
 function howItFailed(exitCode: number | null, signal: string | null, startError: string | undefined): string {

@@ -71,9 +71,5 @@ function hasEnded({ units, audit, queue_problem: problem }: SweepStatus): boolea
 
 function rendered(status: SweepStatus, flags: Flags, { outStyle }: Terminal, rows?: number): string {
   if (flags.json === true) return jsonLine<SweepStatus>(status);
-  return renderStatus(status, outStyle, {
-    all: flags.all === true,
-    queue: QUEUE,
-    ...(rows === undefined ? {} : { rows }),
-  });
+  return renderStatus(status, outStyle, { all: flags.all === true, queue: QUEUE, rows });
 }
