@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { QrunError } from '../../core/errors.js';
-import { type GroupHead, RecordEncoder } from '../../core/log/record.js';
+import { encodeRowless, type GroupHead, RecordEncoder } from '../../core/log/record.js';
 import { RecordBuffer } from '../../core/log/record-buffer.js';
 import { LOG_START_BYTES, refusals, refuseOther } from '../../core/log/refusals.js';
 import { FinalStates, LogScanner } from '../../core/log/scan/index.js';
@@ -418,7 +418,7 @@ async function encodeBatch(
   write: (bytes: Buffer) => Promise<void>,
 ): Promise<void> {
   for (const { head, content } of due) {
-    if (content.outcome !== 'normal') buffer.addRowless(head, content);
+    if (content.outcome !== 'normal') buffer.addBytes(encodeRowless(head, content));
     else if (content.body.sizeBytes <= SMALL_BYTES && content.body.kind === 'memory') {
       buffer.addRows(head, content.body.bytes() ?? NO_BYTES, content.body.rows, content.stats);
     } else {

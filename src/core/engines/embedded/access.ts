@@ -74,10 +74,9 @@ const GRANTS = [
   'SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM VIEWS, SYSTEM FLUSH, SYSTEM DROP CACHE, SYSTEM RELOAD DICTIONARY',
 ];
 // Whoever may write every file of the user can end the process anyway.
-const FILE_GRANTS = ['FILE, SQLITE, SYSTEM SHUTDOWN'];
-const NETWORK_GRANTS = [
-  'CLUSTER, URL, REMOTE, S3, HDFS, AZURE, MYSQL, POSTGRES, MONGO, REDIS, KAFKA, NATS, RABBITMQ, YTSAURUS',
-];
+const FILE_GRANTS = 'FILE, SQLITE, SYSTEM SHUTDOWN';
+const NETWORK_GRANTS =
+  'CLUSTER, URL, REMOTE, S3, HDFS, AZURE, MYSQL, POSTGRES, MONGO, REDIS, KAFKA, NATS, RABBITMQ, YTSAURUS';
 
 /**
  * Settings that lead outside, and what each requires. In a query, in SET and in the user's settings the engine itself
@@ -105,8 +104,8 @@ export const GUARDED_SETTINGS: ReadonlyMap<string, AccessNeeded> = new Map([
 export function embeddedConfig(self: string, access: EmbeddedAccess): string {
   const grants = [
     ...GRANTS,
-    ...(access.files ? FILE_GRANTS : []),
-    ...(access.network ? NETWORK_GRANTS : []),
+    ...(access.files ? [FILE_GRANTS] : []),
+    ...(access.network ? [NETWORK_GRANTS] : []),
   ].map(privileges => `GRANT ${privileges} ON *.*`);
   const settings = [...GUARDED_SETTINGS]
     .filter(([, needed]) => !isAllowed(needed, access))
