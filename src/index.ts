@@ -15,15 +15,13 @@ export type {
   /** Growing. A sweep at one moment; the object that `qrun status --json` prints. */
   SweepStatus,
 } from './app/sweep/status.js';
-export type {
-  /** Growing: codes may be added. The stable names of what {@link QrunError} reports. */
-  ErrorCode,
-  /** Growing: codes may be added. One of {@link EXIT_TABLE}. */
-  ExitCode,
-} from './core/errors.js';
 export {
+  /** Growing: codes may be added. The stable names of what {@link QrunError} reports. */
+  type ErrorCode,
   /** Stable. The exit codes of the command, which errors and summaries carry too; none ever gets a second meaning. */
   EXIT_TABLE,
+  /** Growing: codes may be added. One of {@link EXIT_TABLE}. */
+  type ExitCode,
   /** Stable. The only error that is thrown on purpose: `code`, `message`, `hint`, `details`, `exitCode`. */
   QrunError,
 } from './core/errors.js';
@@ -55,13 +53,11 @@ export type {
   /** Growing: reasons may be added. Why a query is due, or is not. */
   PlanReason,
 } from './core/unit/plan.js';
-export type {
-  /** Stable. How far a job has come, in a file that survives kill -9 and power loss. */
-  Checkpoint,
-  /** Growing. The options with which a checkpoint is opened. */
-  CheckpointOptions,
-} from './io/jobs/checkpoint.js';
 export {
+  /** Stable. How far a job has come, in a file that survives kill -9 and power loss. */
+  type Checkpoint,
+  /** Growing. The options with which a checkpoint is opened. */
+  type CheckpointOptions,
   /** Stable. Opens a checkpoint. */
   openCheckpoint,
 } from './io/jobs/checkpoint.js';
@@ -71,51 +67,43 @@ export type {
   /** Growing. What happened to each job; the object that `qrun process-all --json` prints. */
   JobsReport,
 } from './local/jobs/jobs.js';
-export type {
-  /** Growing. An open jobs.toml: plan, submit, check. */
-  Jobs,
-  /** Growing. How a jobs.toml is opened. */
-  JobsOptions,
-} from './local/jobs/open-jobs.js';
 export {
+  /** Growing. An open jobs.toml: plan, submit, check. */
+  type Jobs,
+  /** Growing. How a jobs.toml is opened. */
+  type JobsOptions,
   /** Stable. Opens a jobs.toml. */
   openJobs,
 } from './local/jobs/open-jobs.js';
-export type {
-  /** Growing. A line of a log. */
-  LogRecord,
-} from './local/log/read-log.js';
 export {
+  /** Growing. A line of a log. */
+  type LogRecord,
   /** Stable. Reads the results that count from a log of this version or an earlier one. */
   readLog,
 } from './local/log/read-log.js';
-export type {
-  /** Growing. How a submission is made, watched and stopped. */
-  SubmitControls,
-  /** Growing. An open sweep: submit, status, audit. */
-  Sweep,
-  /** Growing: a new configuration key may be added. How a sweep is opened. */
-  SweepOptions,
-} from './local/sweep/open-sweep.js';
 export {
   /** Stable. Opens a sweep. */
   openSweep,
+  /** Growing. How a submission is made, watched and stopped. */
+  type SubmitControls,
+  /** Growing. An open sweep: submit, status, audit. */
+  type Sweep,
+  /** Growing: a new configuration key may be added. How a sweep is opened. */
+  type SweepOptions,
 } from './local/sweep/open-sweep.js';
 export type {
   /** Growing. What happened to each unit; the object that `qrun submit-all --json` prints. */
   SubmissionReport,
 } from './local/sweep/submit.js';
-export type {
-  /** Growing. How a run is watched and stopped. */
-  RunControls,
-  /** Growing. An open unit: plan, run, audit. */
-  Unit,
-  /** Growing: a new configuration key may be added. How a unit is opened. */
-  UnitOptions,
-} from './local/unit/open-unit.js';
 export {
   /** Stable. Opens a unit. */
   openUnit,
+  /** Growing. How a run is watched and stopped. */
+  type RunControls,
+  /** Growing. An open unit: plan, run, audit. */
+  type Unit,
+  /** Growing: a new configuration key may be added. How a unit is opened. */
+  type UnitOptions,
 } from './local/unit/open-unit.js';
 export type {
   /** Growing. What a run would do; the object that `qrun plan --json` prints. */

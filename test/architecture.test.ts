@@ -83,10 +83,8 @@ const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
   'io/machine/process-tree.ts': ['pid', 'kill'],
   // What a program that helps gets of the environment.
   'io/machine/plain-environment.ts': ['env'],
-  // What the sidecar says about who runs.
-  'io/machine/identity.ts': ['pid', 'versions'],
-  // How a task starts this program.
-  'io/machine/own-command.ts': ['execPath'],
+  // What the sidecar says about who runs, and how a task starts this program.
+  'io/machine/this-process.ts': ['pid', 'versions', 'execPath'],
   // Whose files are believed.
   'io/files/owner.ts': ['geteuid', 'env'],
 };
@@ -123,19 +121,19 @@ const MAY_OPEN: ReadonlySet<string> = new Set([
   // The engine's own files.
   'io/engines/embedded/open.ts',
   // The package's own.
-  'io/machine/version.ts',
+  'io/machine/this-process.ts',
 ]);
 
 // Which queue it is that tasks are given to: its JSON, its environment and its commands stay in its folder, and another
 // one is an addition. What people read in help and beside exit codes names it; nothing is decided by that.
 const NAMES_OF_QUEUES = /pueue/i;
-const MAY_NAME_A_QUEUE =
-  /^(?:io\/queue\/|core\/errors\.ts$|cli\/(?:program|options)\.ts$|cli\/commands\/[^/]+\/index\.ts$)/;
+const MAY_NAME_A_QUEUE = /^(?:io\/queue\/|core\/errors\.ts$|cli\/(?:program|options|commands\/index)\.ts$)/;
 
 // Whoever treats engines differently asks for a fact of `core/engines/facts.ts`, and opens them through the registry:
 // only the engines themselves say which they are. Elsewhere the same word means something else.
-const MAY_NAME_ENGINES =
-  /^(?:core\/engines\/facts\.ts|io\/engines\/registry\.ts|io\/engines\/(?:clickhouse|embedded)\/)/;
+const MAY_NAME_ENGINES = new RegExp(
+  `^(?:core/engines/facts\\.ts|io/engines/registry\\.ts|io/engines/(?:${ENGINE_NAMES.join('|')})/)`,
+);
 const OTHER_MEANING: ReadonlySet<string> = new Set([
   // The access type of dictionaries that read from another server.
   'core/sql/guard/outside.ts',
@@ -338,6 +336,21 @@ describe('a breach', () => {
       'cli/x.ts imports values of core/x.schema.ts',
     ],
     [
+      'the process by another name',
+      { 'app/x.ts': 'const { env } = process;\nexport const x = env;' },
+      'app/x.ts takes the process as a whole',
+    ],
+    [
+      'the process by way of all globals',
+      { 'app/x.ts': 'export const x = globalThis.process.env;' },
+      'app/x.ts takes the process as a whole',
+    ],
+    [
+      'an import of what is only known when it runs',
+      { 'app/x.ts': 'export const x = (name: string) => import(name);' },
+      'app/x.ts imports what a reader cannot see',
+    ],
+    [
       'a package outside its folder',
       { 'app/x.ts': "import { Command } from 'commander';" },
       'commander is imported by app/x.ts',
@@ -373,7 +386,11 @@ function breaches(sources: Sources): string[] {
       const used = [...code.matchAll(/(?<![.\w])process\s*(?:\.\s*(\w+)|\[)/g)].map(match => match[1] ?? '[');
       const extra = new Set(used.filter(member => OF_PROCESS[path]?.includes(member) !== true));
       for (const member of extra) found.push(`${path} uses process.${member}`);
+      if (/[=(,:[]\s*process\s*[;,)}\]]|\bglobalThis\b/.test(code))
+        found.push(`${path} takes the process as a whole`);
     }
+    if (/\bimport\(\s*[^'\s]/.test(codeOf(text, false)))
+      found.push(`${path} imports what a reader cannot see`);
     const opens = layer === 'core' || MAY_OPEN.has(path) ? [] : namesFromFs(text).filter(isOpening);
     if (opens.length > 0) found.push(`${path} opens files by itself: ${opens.join(', ')}`);
     if (/\bmkdir\w*\([^;]*\brecursive\s*:/.test(code)) found.push(`${path} makes directories recursively`);

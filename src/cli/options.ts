@@ -1,14 +1,28 @@
 import { type Command, Option } from 'commander';
-import type { Flag, Group } from '../core/config/entry.js';
-import { CONFIG_KEYS, entryOf, flagName, helpOf, keysWhere } from '../core/config/keys.js';
+import type { Flag } from '../core/config/entry.js';
+import {
+  CONFIG_KEYS,
+  entryOf,
+  flagName,
+  helpOf,
+  keysIn,
+  type Section,
+  sectionOf,
+} from '../core/config/keys.js';
 import { nameProblem } from '../core/config/problems.js';
 import type { ConfigKey } from '../core/config/table.js';
 import { QrunError } from '../core/errors.js';
 import type { Given } from '../local/config/sweep-context.js';
-import type { Flags } from './command.js';
+import type { AddOptions, Flags } from './command.js';
 
-/** Collects the values of a repeatable option. */
-export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
+/** Returns an option that collects the values of each time that it is given. */
+export function repeatable(flags: string, help: string): Option {
+  return collecting(new Option(flags, help));
+}
+
+function collecting(option: Option): Option {
+  return option.argParser((value: string, before: string[] = []) => [...before, value]);
+}
 
 /** An option whose value has its own name, whatever its flag is called. */
 class NamedOption extends Option {
@@ -25,7 +39,7 @@ class NamedOption extends Option {
 }
 
 /** Adds the options of some configuration keys, as in the table except for `other`. */
-export function addKeys(command: Command, keys: readonly ConfigKey[], other: Partial<Flag> = {}): Command {
+function addKeys(command: Command, keys: readonly ConfigKey[], other: Partial<Flag> = {}): Command {
   for (const key of keys) {
     const { also, ...entry } = entryOf(key);
     for (const flag of also === undefined ? [entry] : [entry, also]) {
@@ -36,8 +50,8 @@ export function addKeys(command: Command, keys: readonly ConfigKey[], other: Par
 }
 
 function keyOption(key: ConfigKey, given: Flag): Option {
-  const { group, choices } = entryOf(key);
-  const option = new NamedOption(key, given.flag, helpOf(key, given)).helpGroup(`${group}:`);
+  const { choices } = entryOf(key);
+  const option = new NamedOption(key, given.flag, helpOf(key, given)).helpGroup(`${sectionOf(key)}:`);
   option.hideHelp(given.hidden === true);
   if (choices !== undefined) option.choices(choices);
   // What an option without a value has set stays, whatever follows it.
@@ -46,19 +60,19 @@ function keyOption(key: ConfigKey, given: Flag): Option {
   return option;
 }
 
-function keysOf(group: Group): readonly ConfigKey[] {
-  return keysWhere(entry => entry.group === group);
+function addingKeysOf(section: Section): AddOptions {
+  return command => addKeys(command, keysIn(section));
 }
 
-/**
- * Adds options that say which results of a unit count: they go into unit id, log name and fingerprints.
- * `severalLogs`: `--log` can be repeated.
- */
-export function addUnitOptions(command: Command, { severalLogs = false } = {}): Command {
+/** Adds options that say which results of a unit count: they go into unit id, log name and fingerprints. */
+export function addUnitOptions(command: Command): Command {
+  return addJobOptions(addSharedUnitOptions(addKeys(command, ['log'])));
+}
+
+/** As {@link addUnitOptions}, but `--log` can be repeated. */
+export function addAuditedUnitOptions(command: Command): Command {
   const help = 'the log of the unit; all of them (repeatable), where shards of it have logs of their own';
-  addKeys(command, ['log'], severalLogs ? { help, repeatable: true } : {});
-  addSharedUnitOptions(command);
-  return addJobOptions(command);
+  return addJobOptions(addSharedUnitOptions(addKeys(command, ['log'], { help, repeatable: true })));
 }
 
 // What the tasks of a submission are given. The digest proves that the file is the one that was written: a tree could
@@ -83,30 +97,26 @@ export function addTrustOption(command: Command): Command {
 export function addSharedUnitOptions(command: Command): Command {
   return addKeys(
     command,
-    keysOf('Unit and log').filter(key => key !== 'log'),
+    keysIn('Unit and log').filter(key => key !== 'log'),
   );
 }
 
 /** Adds options that choose among the queries of a unit. */
 export function addSelectionOptions(command: Command): Command {
-  return addBadFileOptions(addKeys(command, keysOf('Selection')));
+  return addBadFileOptions(addKeys(command, keysIn('Selection')));
 }
 
 /**
  * Adds those of {@link addSelectionOptions} that say which queries are meant, and not in which order or how often
  * they run.
  */
-export function addChoiceOptions(command: Command): Command {
-  return addKeys(command, ['include', 'exclude', 'shard']);
-}
+export const addChoiceOptions: AddOptions = command => addKeys(command, ['include', 'exclude', 'shard']);
 
 /** Adds options about files that cannot run. */
-export function addBadFileOptions(command: Command): Command {
-  return addKeys(command, keysOf('Bad files'));
-}
+export const addBadFileOptions = addingKeysOf('Bad files');
 
 /** Adds options that say how `qrun unit` shows what it does. */
-export function addShowOptions(command: Command): Command {
+function addShowOptions(command: Command): Command {
   command
     .option('-q, --quiet', 'no progress, only warnings and the summary')
     .option('--why', 'print for each query why it runs or not, then run')
@@ -115,43 +125,39 @@ export function addShowOptions(command: Command): Command {
 }
 
 /**
- * Adds the options of a command that starts queries, hidden, to one that only looks at them. The command line of the
- * one can then be given to the other, and both resolve the same configuration from it. Options that only say how
- * queries run have no effect there.
+ * Returns what adds the options of a command that starts queries, hidden, to one that only looks at them. The command
+ * line of the one can then be given to the other, and both resolve the same configuration from it. Options that only
+ * say how queries run have no effect there.
  */
-export function acceptOptions(command: Command, adders: readonly AddOptions[]): Command {
-  const others = addOptions(command.createCommand(), adders);
-  for (const option of others.options) {
-    if (command.options.every(own => own.long !== option.long)) command.addOption(option.hideHelp());
-  }
-  return command;
+export function accepting(adders: readonly AddOptions[]): AddOptions {
+  return command => {
+    const others = command.createCommand();
+    for (const add of adders) add(others);
+    for (const option of others.options) {
+      if (command.options.every(own => own.long !== option.long)) command.addOption(option.hideHelp());
+    }
+    return command;
+  };
 }
 
 /** Adds options that choose among the units of a sweep. */
 export function addSweepOptions(command: Command): Command {
-  const group = 'Sweep:';
-  command
-    .addOption(
-      new NamedOption('includeUnits', '--include <glob>', 'only units whose id matches (repeatable)')
-        .argParser(collect)
-        .helpGroup(group),
-    )
-    .addOption(
-      new NamedOption('excludeUnits', '--exclude <glob>', 'not the units whose id matches (repeatable)')
-        .argParser(collect)
-        .helpGroup(group),
-    )
-    .addOption(
-      new Option('--group <name>', 'pueue group (default: qrun-<sweep>, or group under [sweep])').helpGroup(
-        group,
-      ),
-    );
+  const options = [
+    collecting(
+      new NamedOption('includeUnits', '--include <glob>', 'only units whose id matches (repeatable)'),
+    ),
+    collecting(
+      new NamedOption('excludeUnits', '--exclude <glob>', 'not the units whose id matches (repeatable)'),
+    ),
+    new Option('--group <name>', 'pueue group (default: qrun-<sweep>, or group under [sweep])'),
+  ];
+  for (const option of options) command.addOption(option.helpGroup('Sweep:'));
   return addJobOptions(command);
 }
 
 /** Adds options that say what executes the SQL. */
 export function addEngineOptions(command: Command): Command {
-  addKeys(command, keysOf('Engine'));
+  addKeys(command, keysIn('Engine'));
   return addTrustOption(
     command.addOption(new Option('--password <secret>').hideHelp().argParser(refusePassword)),
   );
@@ -171,9 +177,7 @@ export function addJobSizeOptions(command: Command): Command {
 }
 
 /** Adds options of a run alone. */
-export function addRunOptions(command: Command): Command {
-  return addKeys(command, keysOf('Run'));
-}
+export const addRunOptions = addingKeysOf('Run');
 
 /** Adds the options with which a worker of a queue starts a run that ends with it. */
 export function addAliveOptions(command: Command): Command {
@@ -192,12 +196,11 @@ export function addAliveOptions(command: Command): Command {
     );
 }
 
-type AddOptions = (command: Command) => Command;
-
 /** The options of `qrun unit`. */
 export const UNIT_OPTIONS: readonly AddOptions[] = [
   addShowOptions,
   addRunOptions,
+  addAliveOptions,
   addEngineOptions,
   addUnitOptions,
   addSelectionOptions,
@@ -210,12 +213,6 @@ export const SHARED_OPTIONS: readonly AddOptions[] = [
   addSharedUnitOptions,
   addBadFileOptions,
 ];
-
-/** Adds options of several kinds. */
-export function addOptions(command: Command, adders: readonly AddOptions[]): Command {
-  for (const add of adders) add(command);
-  return command;
-}
 
 /**
  * Returns what a command line contributes to the configuration: the flags of its keys, and other sources with what

@@ -1,47 +1,9 @@
 import { Command, type CommanderError } from 'commander';
 import { EXIT_TABLE } from '../core/errors.js';
 import { withoutOptionValue } from '../core/text/shown-urls.js';
-import { version } from '../io/machine/version.js';
-import type { CliCommand } from './command.js';
-import { audit } from './commands/audit/index.js';
-import { auditAll } from './commands/audit-all/index.js';
-import { autoscale } from './commands/autoscale/index.js';
-import { checkpoint } from './commands/checkpoint/index.js';
-import { collect } from './commands/collect/index.js';
-import { completion } from './commands/completion/index.js';
-import { config } from './commands/config/index.js';
-import { doctor } from './commands/doctor/index.js';
-import { job } from './commands/job/index.js';
-import { plan } from './commands/plan/index.js';
-import { probe } from './commands/probe/index.js';
-import { processAll } from './commands/process-all/index.js';
-import { prune } from './commands/prune/index.js';
-import { status } from './commands/status/index.js';
-import { submitAll } from './commands/submit-all/index.js';
-import { trust } from './commands/trust/index.js';
-import { unit } from './commands/unit/index.js';
+import { version } from '../io/machine/this-process.js';
+import { COMMANDS } from './commands/index.js';
 import type { Terminal } from './terminal/streams.js';
-
-/** Every command, in the order of the help. */
-const COMMANDS: readonly CliCommand[] = [
-  unit,
-  plan,
-  audit,
-  submitAll,
-  status,
-  auditAll,
-  collect,
-  config,
-  trust,
-  probe,
-  autoscale,
-  prune,
-  processAll,
-  job,
-  checkpoint,
-  doctor,
-  completion,
-];
 
 /**
  * Returns the command line. Commands load what they need when they run, so that `--help` stays quick; the exit code

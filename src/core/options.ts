@@ -1,3 +1,4 @@
+import { CONFIG_KEYS } from './config/keys.js';
 import { QrunError } from './errors.js';
 
 // What a value must be, in words, and whether it is.
@@ -22,8 +23,8 @@ export type OptionKinds = Readonly<Record<string, OptionKind>>;
 
 /** What else is known about the options of a function. */
 export interface OtherOptions {
-  /** Options that are checked elsewhere. */
-  readonly known?: readonly string[];
+  /** Whether the keys of the configuration are options too, whose values are checked with it. */
+  readonly config?: boolean;
   /** For options that it does not accept: what to do instead. */
   readonly not?: Readonly<Record<string, string>>;
 }
@@ -37,10 +38,11 @@ export function checkOptions(
   name: string,
   options: unknown,
   kinds: OptionKinds,
-  { known = [], not = {} }: OtherOptions = {},
+  { config = false, not = {} }: OtherOptions = {},
 ): void {
   if (!isObject(options)) throw new QrunError('CONFIG', `${name}: the options must be an object`);
-  const all = [...known, ...Object.keys(kinds)];
+  const keys = config ? CONFIG_KEYS.filter(key => !Object.hasOwn(not, key)) : [];
+  const all = [...keys, ...Object.keys(kinds)];
   const unknown = Object.keys(options).filter(key => !all.includes(key));
   const wrong = Object.entries(kinds).flatMap(([key, kind]) => {
     const value = Object.hasOwn(options, key) ? options[key] : undefined;

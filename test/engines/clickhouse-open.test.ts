@@ -121,6 +121,8 @@ it('opens with what the server knows', async () => {
     target: stub.url,
     user: 'default',
     supportsParameters: true,
+    parametersLost: false,
+    notices: [],
     slots: 3,
   });
   await engine.close();

@@ -4,7 +4,7 @@ import { parseAst } from 'rolldown/parseAst';
 import { describe, expect, it } from 'vitest';
 import { escapeControls } from '../../src/cli/terminal/controls.js';
 import { clip, clipMiddle, displayWidth, wrap } from '../../src/cli/terminal/text.js';
-import { parseExceptionTail, parseServerError, withoutCredentials } from '../../src/core/engines/failure.js';
+import { parseExceptionTail, parseServerError } from '../../src/core/engines/failure.js';
 import { literalValue, secretPlaces } from '../../src/core/sql/guard/secrets.js';
 import { redactText } from '../../src/core/text/redact.js';
 import { looksSecret, namesHiddenValue } from '../../src/core/text/secret-names.js';
@@ -101,7 +101,6 @@ const TEXT_FUNCTIONS: Readonly<Record<string, (text: string) => unknown>> = {
   shownUrl,
   shownArguments: text => shownArguments([text]),
   withoutOptionValue: text => withoutOptionValue(`unknown option '-${text}`),
-  withoutCredentials,
   redactText,
   'redactText with a secret': text => redactText(`PASSWORD '${text}`),
   literalValue,

@@ -11,7 +11,6 @@ import {
   parseServerError,
   serverFailure,
   transportFailure,
-  withoutCredentials,
 } from '../../src/core/engines/failure.js';
 import { quotaEndsInMs, refusalOf } from '../../src/core/engines/refusal.js';
 import { engineShortage } from '../../src/core/engines/shortage.js';
@@ -45,7 +44,6 @@ const PARSERS: Readonly<Record<string, (text: string) => unknown>> = {
   httpFailure: text =>
     httpFailure({ status: 503, body: text, retryAfter: text, location: text }, NOW_MS).message.length,
   transportFailure: text => transportFailure({ code: text, syscall: text, message: text }),
-  withoutCredentials,
   excerpt,
   refusalOf: text => refusalOf(failureOf(text)),
   quotaEndsInMs: text => quotaEndsInMs(text, NOW_MS),

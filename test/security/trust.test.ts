@@ -651,7 +651,7 @@ describe('the configuration of a submission', () => {
     const outside = await submit({ flags: { url: 'http://mine.example', passwordFile: join(home, 'pw') } });
     const trusted = await submit({ trust: true, flags: { passwordFile: join(home, 'pw') } });
     for (const jobs of [outside, trusted]) {
-      const audit = flagsOf(jobs.audit({ finalizers: [], priority: 0 }));
+      const audit = flagsOf(jobs.audit([], 0));
       // In the clean environment of a task, and whatever the tree says by then.
       put(root, 'qrun.toml', 'url = "http://evil.example"\n');
       expect(sent({}, audit)).toBe(SECRET);
@@ -660,7 +660,7 @@ describe('the configuration of a submission', () => {
     // What the tree names stays the tree's.
     put(root, '.env', 'CLICKHOUSE_PASSWORD=trees\n');
     const tree = await submit({});
-    const flags = flagsOf(tree.audit({ finalizers: [], priority: 0 }));
+    const flags = flagsOf(tree.audit([], 0));
     expect(sent({}, flags)).toBe('trees');
     expect(sent(PW, flags)).toContain('refused');
   });

@@ -29,7 +29,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'the note of a setup is gone before its first statement',
     file: DATA,
-    line: '    await data.removeNote();\n',
+    line: '    await notes.removeSetupNote(directory);\n',
     without: '',
     proof: { groups: 'setup-kill' },
   },
@@ -417,8 +417,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'one judge: the audit refuses the placeholders that a run refuses',
     file: 'src/app/unit/audit.ts',
-    line: '      allowPlaceholders,\n      ...(request.usedElsewhere',
-    without: '      allowPlaceholders: true,\n      ...(request.usedElsewhere',
+    line: 'await surveyUnit(request, ',
+    without: 'await surveyUnit({ ...request, allowPlaceholders: true }, ',
     proof: { vitest: 'test/unit/unit/judge.test.ts', test: 'agree on every file' },
   },
   {

@@ -6,10 +6,12 @@ const page = readFileSync(`${ROOT}docs/library.md`, 'utf8');
 const index = readFileSync(`${ROOT}src/index.ts`, 'utf8');
 const blocks = [...index.matchAll(/^export (?:type )?\{\n([^}]*(?:\{@link \w+\}[^}]*)*)\} from '[^']+';$/gm)];
 const names = blocks.flatMap(([, block = '']) =>
-  [...block.matchAll(/^ {2}(?:\/\*\* (.*) \*\/\n {2})?(\w+),$/gm)].map(([, promise = '', name = '']) => ({
-    name,
-    promise,
-  })),
+  [...block.matchAll(/^ {2}(?:\/\*\* (.*) \*\/\n {2})?(?:type )?(\w+),$/gm)].map(
+    ([, promise = '', name = '']) => ({
+      name,
+      promise,
+    }),
+  ),
 );
 
 // More than can be kept in mind is more than can be promised.

@@ -1,41 +1,14 @@
 import { QrunError } from '../../core/errors.js';
-import { encodeResolved, type Job, type ResolvedJobs } from '../../core/jobs/jobs-file.js';
-import { isJobDue, type JobEntry, type JobVerdict, judgeJob } from '../../core/jobs/state.js';
+import type { Job, ResolvedJobs } from '../../core/jobs/jobs-file.js';
+import type { check } from '../../core/jobs/process-all.schema.js';
+import { type JobEntry, type JobVerdict, judgeJob } from '../../core/jobs/state.js';
+import type { Output } from '../../core/schema.js';
 import { type Selection, selectNames } from '../../core/unit/selection.js';
-import type { SubmitOptions, SubmitReport, SubmitRequest } from '../sweep/submit.js';
-
-/** What a submission uses. */
-export interface ProcessAllDeps {
-  /** The recorded runs of a job. */
-  readonly readState: (job: Job) => readonly JobEntry[];
-  /** Stores the resolved jobs where nothing changes them any more, and returns the path. */
-  readonly store: (content: string) => Promise<string>;
-  /** The command line of a job's task; `config` is what {@link store} returned. */
-  readonly jobArgv: (job: Job, config: string) => readonly string[];
-  /** The command line of the task that checks the jobs after they have ended. */
-  readonly checkArgv: (config: string) => readonly string[];
-  /** `submitTasks` with its dependencies. */
-  readonly submit: (request: SubmitRequest) => Promise<SubmitReport>;
-}
-
-/** Which jobs to submit, and how. */
-export interface ProcessAllRequest extends SubmitOptions {
-  readonly jobs: ResolvedJobs;
-  readonly include: readonly string[];
-  readonly exclude: readonly string[];
-  /** Also submits what was done before this time (ISO 8601, UTC); with `undefined`, only what is not done. */
-  readonly rerunBefore: string | undefined;
-}
 
 /** A selected job and the verdict on its recorded runs. */
 export interface JudgedJob {
   readonly job: Job;
   readonly verdict: JobVerdict;
-}
-
-/** What happened to each selected job, by name. */
-export interface ProcessAllReport extends SubmitReport {
-  readonly done: readonly string[];
 }
 
 /**
@@ -44,7 +17,7 @@ export interface ProcessAllReport extends SubmitReport {
  * Errors: QrunError `CONFIG` when the selection is empty; `LOG_UNUSABLE`.
  */
 export function judgeJobs(
-  readState: ProcessAllDeps['readState'],
+  readState: (job: Job) => readonly JobEntry[],
   { jobs, sweep }: ResolvedJobs,
   globs: Pick<Selection, 'include' | 'exclude'>,
 ): JudgedJob[] {
@@ -60,53 +33,8 @@ export function judgeJobs(
     .map(job => ({ job, verdict: judgeJob(readState(job), job.fingerprint) }));
 }
 
-/**
- * Adds one task to the queue for each selected job that is not done and not in the queue already, and then the check.
- * The resolved jobs are stored beforehand under a name derived from their content, so no later change of jobs.toml
- * reaches a task. A job that ends between the look at its state and its submission is skipped by its task.
- *
- * Errors: QrunError `CONFIG`, `LOG_UNUSABLE`, `WRITE_FAILED`, and those of `submitTasks`.
- */
-export async function processAll(
-  deps: ProcessAllDeps,
-  request: ProcessAllRequest,
-): Promise<ProcessAllReport> {
-  const { jobs, include, exclude, rerunBefore, ...options } = request;
-  const judged = judgeJobs(deps.readState, jobs, { include, exclude });
-  const due = judged.filter(({ verdict }) => isJobDue(verdict, rerunBefore));
-  const config = await deps.store(encodeResolved(jobs));
-  const report = await deps.submit({
-    ...options,
-    kind: 'job',
-    sweep: jobs.sweep,
-    root: jobs.directory,
-    tasks: due.map(({ job }) => ({ name: job.name, argv: deps.jobArgv(job, config) })),
-    follower: { argv: deps.checkArgv(config), isDue: false },
-  });
-  const isDue = new Set(due.map(({ job }) => job.name));
-  return { ...report, done: judged.map(({ job }) => job.name).filter(name => !isDue.has(name)) };
-}
-
 /** The verdict on a sweep of jobs: names by phase; complete only when all are done. */
-export interface CheckReport {
-  readonly sweep: string;
-  readonly complete: boolean;
-  readonly jobs: number;
-  readonly done: readonly string[];
-  readonly failed: readonly FailedJob[];
-  /** Never ran, or ran only with other inputs. */
-  readonly missing: readonly string[];
-  /** Stopped or killed before its end. */
-  readonly interrupted: readonly string[];
-  readonly running: readonly string[];
-}
-
-/** A job whose last run failed; `ended` is its exit code or its signal. */
-export interface FailedJob {
-  readonly job: string;
-  readonly ended: string;
-  readonly attempt: number;
-}
+export interface CheckReport extends Output<typeof check> {}
 
 /** Sums up what {@link judgeJobs} returned; `running` holds the names of jobs whose lease is held. */
 export function checkReport(

@@ -194,12 +194,12 @@ class Rounds {
     const { limits, signal } = this.#request;
     const steppedBack = new Set<string>();
     for (const group of groups) {
-      const { slots, watchedSinceMs } = this.#memory.get(group.name) ?? {};
-      if (watchedSinceMs === undefined) continue;
+      const before = this.#memory.get(group.name);
+      if (before?.watchedSinceMs === undefined) continue;
       const nowMs = this.#deps.monotonicMs();
-      const ageMs = nowMs - watchedSinceMs;
+      const ageMs = nowMs - before.watchedSinceMs;
       if (ageMs > WATCH_MS) {
-        this.#remember(group.name, { slots: group.slots, watchedSinceMs: undefined });
+        this.#memory.set(group.name, { ...before, slots: group.slots, watchedSinceMs: undefined });
         continue;
       }
       const swap = host.swapPages;
@@ -210,7 +210,7 @@ class Rounds {
         exceptions: await this.#deps.exceptions(ageMs / 1000, signal),
       });
       if (violations.length === 0) continue;
-      const from = slots ?? group.slots;
+      const from = before.slots;
       const to = Math.max(limits.min, from - 1);
       steppedBack.add(group.name);
       if (await this.#set(group.name, to, { watchedSinceMs: undefined, settledAtMs: nowMs + WATCH_MS })) {
@@ -234,11 +234,6 @@ class Rounds {
     }
     this.#memory.set(name, { slots, ...more });
     return true;
-  }
-
-  #remember(name: string, change: Partial<Memory>): void {
-    const before = this.#memory.get(name);
-    if (before !== undefined) this.#memory.set(name, { ...before, ...change });
   }
 
   #sayOnce(text: string): void {

@@ -105,115 +105,122 @@ export async function diagnose(deps: DoctorDeps): Promise<Diagnosis> {
   return { findings, exitCode: CODES.find(([name]) => bad.has(name))?.[1] ?? 0 };
 }
 
+// Returns what makes the findings of one check, by state.
+function about(what: string, kind: FindingClass) {
+  const finding =
+    (state: FindingState) =>
+    (says: string, mend?: string): Finding => ({
+      what,
+      state,
+      says,
+      ...(mend === undefined ? {} : { mend }),
+      class: kind,
+    });
+  return {
+    ok: finding('ok'),
+    note: finding('note'),
+    problem: finding('problem'),
+    failed: (error: unknown): Finding => finding('problem')(...wordsOf(error)),
+  };
+}
+
 function node({ nodeVersion }: DoctorDeps): Finding[] {
   // The executable refuses older versions before it loads anything.
-  return [{ what: 'node', state: 'ok', says: nodeVersion, class: 'configuration' }];
+  return [about('node', 'configuration').ok(nodeVersion)];
 }
 
 function configuration(deps: DoctorDeps): Finding[] {
-  const about = { what: 'configuration', class: 'configuration' } as const;
+  const { ok, note, failed } = about('configuration', 'configuration');
+  const secrets = about('secrets', 'configuration');
   try {
     const { root, file, notices = [] } = deps.configuration();
-    const says = file ?? `no qrun.toml; the sweep root is ${root}`;
     return [
-      { ...about, state: 'ok', says },
-      ...notices.map(notice => ({ ...about, state: 'note' as const, says: notice })),
-      ...(deps.openSecrets?.() ?? []).map(path => ({
-        ...about,
-        what: 'secrets',
-        state: 'note' as const,
-        says: `every user of this machine can read ${path}`,
-        mend: `chmod o-r ${pasteablePath(path, true)}`,
-      })),
+      ok(file ?? `no qrun.toml; the sweep root is ${root}`),
+      ...notices.map(notice => note(notice)),
+      ...(deps.openSecrets?.() ?? []).map(path =>
+        secrets.note(`every user of this machine can read ${path}`, `chmod o-r ${pasteablePath(path, true)}`),
+      ),
     ];
   } catch (error) {
-    return [{ ...about, state: 'problem', ...wordsOf(error) }];
+    return [failed(error)];
   }
 }
 
 async function queue(deps: DoctorDeps): Promise<Finding[]> {
-  const { name, server } = deps.queueKind;
-  const about = { class: 'queue' } as const;
+  const client = about(deps.queueKind.name, 'queue');
+  const server = about(deps.queueKind.server, 'queue');
   let opened: Awaited<ReturnType<DoctorDeps['queue']>>;
   try {
     opened = await deps.queue();
   } catch (error) {
-    return [{ ...about, what: name, state: 'problem', ...wordsOf(error) }];
+    return [client.failed(error)];
   }
-  const found: Finding[] = [{ ...about, what: name, state: 'ok', says: opened.version }];
   try {
     const state = await opened.state();
     const live = state.tasks.filter(isLive).length;
-    const says = `answers; ${live} tasks to run or running, ${state.tasks.length - live} finished`;
-    found.push(
-      { ...about, what: server, state: 'ok', says },
+    return [
+      client.ok(opened.version),
+      server.ok(`answers; ${live} tasks to run or running, ${state.tasks.length - live} finished`),
       ...pausedGroups(state, deps.queueKind),
       ...stateSize(state, deps.queueKind),
-    );
+    ];
   } catch (error) {
-    found.push({ ...about, what: server, state: 'problem', ...wordsOf(error) });
+    return [client.ok(opened.version), server.failed(error)];
   }
-  return found;
 }
 
 function pausedGroups({ groups, tasks }: QueueState, { commands: { startGroup } }: QueueKind): Finding[] {
+  const { problem } = about('group', 'queue');
   const ours = new Set(tasks.flatMap(task => (sweepInLabel(task.label) === undefined ? [] : [task.group])));
   return [...groups.values()]
     .filter(({ name, paused }) => paused && (ours.has(name) || name.startsWith('qrun-')))
-    .map(({ name }) => ({
-      what: 'group',
-      state: 'problem',
-      says: `${name} is paused: nothing in it starts`,
-      ...(startGroup === undefined ? {} : { mend: pasteableCommand(startGroup(name), true) }),
-      class: 'queue',
-    }));
+    .map(({ name }) =>
+      problem(
+        `${name} is paused: nothing in it starts`,
+        startGroup && pasteableCommand(startGroup(name), true),
+      ),
+    );
 }
 
 function stateSize({ stateBytes, tasks }: QueueState, { name, commands: { clean } }: QueueKind): Finding[] {
   if (stateBytes === undefined) return [];
   const size = `${(stateBytes / 1e6).toFixed(2)} MB in ${tasks.length} tasks`;
-  const about = { what: `${name} state`, class: 'queue' } as const;
-  if (stateBytes < LARGE_STATE_BYTES) return [{ ...about, state: 'ok', says: size }];
-  const says = `${size}: written whole with each change, so that ${name} becomes slow`;
+  const { ok, note } = about(`${name} state`, 'queue');
+  if (stateBytes < LARGE_STATE_BYTES) return [ok(size)];
   const finished = new Set(tasks.filter(task => !isLive(task)).map(task => task.group));
   const ours = [...finished].find(group => group.startsWith('qrun-'));
   const mend =
     clean && `${pasteableCommand(clean(ours), true)}${ours === undefined ? ' (removes finished tasks)' : ''}`;
-  return [{ ...about, state: 'note', says, ...(mend === undefined ? {} : { mend }) }];
+  return [note(`${size}: written whole with each change, so that ${name} becomes slow`, mend)];
 }
 
 async function memoryCaps(deps: DoctorDeps): Promise<Finding[]> {
   const reason = await deps.memoryCaps();
-  const about = { what: 'memory caps', class: 'configuration' } as const;
-  if (reason === undefined) return [{ ...about, state: 'ok', says: 'systemd-run --user --scope works' }];
-  return [
-    {
-      ...about,
-      state: 'note',
-      says: `--memory-max has no effect here: ${reason}`,
-      mend: 'log in as a user of systemd (loginctl enable-linger), on Linux',
-    },
-  ];
+  const { ok, note } = about('memory caps', 'configuration');
+  if (reason === undefined) return [ok('systemd-run --user --scope works')];
+  const mend = 'log in as a user of systemd (loginctl enable-linger), on Linux';
+  return [note(`--memory-max has no effect here: ${reason}`, mend)];
 }
 
 async function engine(deps: DoctorDeps): Promise<Finding[]> {
-  const about = { what: 'engine', class: 'engine' } as const;
+  const { ok, note, failed } = about('engine', 'engine');
   try {
     const { says, limits, notices = [] } = await deps.engine();
     const shown = Object.entries(limits).map(([name, value]) => `${name}=${value}`);
-    const found: Finding[] = [{ ...about, state: 'ok', says }];
-    if (shown.length > 0) {
-      found.push({ what: 'limits', state: 'ok', says: shown.join(', '), class: 'engine' });
-    }
-    found.push(...notices.map(notice => ({ ...about, state: 'note' as const, says: notice })));
-    return found;
+    return [
+      ok(says),
+      ...(shown.length === 0 ? [] : [about('limits', 'engine').ok(shown.join(', '))]),
+      ...notices.map(notice => note(notice)),
+    ];
   } catch (error) {
-    const isConfiguration = error instanceof QrunError && error.exitCode === 2;
+    if (!isConfiguration(error)) return [failed(error)];
     // What makes the whole configuration unusable already has its own line.
-    if (isConfiguration && isUnusable(deps)) return [];
-    const kind = isConfiguration ? 'configuration' : about.class;
-    return [{ ...about, class: kind, state: 'problem', ...wordsOf(error) }];
+    return isUnusable(deps) ? [] : [about('engine', 'configuration').failed(error)];
   }
+}
+
+function isConfiguration(error: unknown): boolean {
+  return error instanceof QrunError && error.exitCode === 2;
 }
 
 function isUnusable({ configuration: read }: DoctorDeps): boolean {
@@ -226,75 +233,68 @@ function isUnusable({ configuration: read }: DoctorDeps): boolean {
 }
 
 async function chdb(deps: DoctorDeps): Promise<Finding[]> {
-  const about = { what: 'chdb', class: 'engine' } as const;
+  const { ok, note } = about('chdb', 'engine');
   try {
     await deps.chdb();
-    return [{ ...about, state: 'ok', says: 'the embedded engine loads' }];
+    return [ok('the embedded engine loads')];
   } catch (error) {
-    const { says } = wordsOf(error);
-    return [
-      {
-        ...about,
-        // The engine's own line reports the problem, if it is one.
-        state: 'note',
-        says: deps.usesServer() ? `${says}; not needed with a server` : says,
-        ...(deps.usesServer() ? {} : { mend: 'npm install chdb, or name a server with --url' }),
-      },
-    ];
+    const [says] = wordsOf(error);
+    // The engine's own line reports the problem, if it is one.
+    if (deps.usesServer()) return [note(`${says}; not needed with a server`)];
+    return [note(says, 'npm install chdb, or name a server with --url')];
   }
 }
 
 async function locks(deps: DoctorDeps): Promise<Finding[]> {
-  const about = { what: 'locks', class: 'log directory' } as const;
+  const { ok, note, problem } = about('locks', 'log directory');
   const mechanism = await deps.locks();
-  if (mechanism === 'koffi') return [{ ...about, state: 'ok', says: 'flock(2) through koffi' }];
+  if (mechanism === 'koffi') return [ok('flock(2) through koffi')];
   if (mechanism === 'child') {
     const says = 'koffi does not load; each lock starts the flock program, which is slow but safe';
-    return [{ ...about, state: 'note', says, mend: 'npm install koffi' }];
+    return [note(says, 'npm install koffi')];
   }
   const says = 'neither koffi nor the flock program is available: no log can be locked';
-  return [{ ...about, state: 'problem', says, mend: 'npm install koffi, or install util-linux' }];
+  return [problem(says, 'npm install koffi, or install util-linux')];
 }
 
 async function logs(deps: DoctorDeps): Promise<Finding[]> {
-  const about = { what: 'logs', class: 'log directory' } as const;
+  const { ok, problem, failed } = about('logs', 'log directory');
+  const disk = about('disk', 'log directory');
   let place: LogPlace;
   try {
     place = await deps.logPlace();
   } catch (error) {
-    if (error instanceof QrunError && error.exitCode === 2) return [];
-    return [{ ...about, state: 'problem', ...wordsOf(error) }];
+    return isConfiguration(error) ? [] : [failed(error)];
   }
   const { path, unwritable, freeBytes, network } = place;
   if (unwritable !== undefined) {
     const says = `nothing can be written in ${path}: ${unwritable}`;
-    return [{ ...about, state: 'problem', says, mend: 'make it writable, or choose another with --log-dir' }];
+    return [problem(says, 'make it writable, or choose another with --log-dir')];
   }
-  const found: Finding[] = [{ ...about, state: 'ok', says: path }];
+  const found = [ok(path)];
   if (freeBytes !== undefined) {
     const free = `${formatSize(freeBytes)} free`;
-    const state = freeBytes < NO_SPACE_BYTES ? 'problem' : freeBytes < LITTLE_SPACE_BYTES ? 'note' : 'ok';
-    const mend = state === 'ok' ? {} : { mend: 'free space, or choose another place with --log-dir' };
-    found.push({ ...about, what: 'disk', state, says: free, ...mend });
+    const mend = 'free space, or choose another place with --log-dir';
+    if (freeBytes < NO_SPACE_BYTES) found.push(disk.problem(free, mend));
+    else found.push(freeBytes < LITTLE_SPACE_BYTES ? disk.note(free, mend) : disk.ok(free));
   }
   if (network) {
     const says = 'a network file system: each append opens, syncs and closes the log, which is safe and slow';
-    found.push({ ...about, what: 'disk', state: 'note', says, mend: 'a local directory with --log-dir' });
+    found.push(disk.note(says, 'a local directory with --log-dir'));
   }
   return found;
 }
 
 async function mise(deps: DoctorDeps): Promise<Finding[]> {
   const version = await deps.mise();
-  const about = { what: 'mise', class: 'configuration' } as const;
-  if (version !== undefined) return [{ ...about, state: 'ok', says: version }];
+  const { ok, note } = about('mise', 'configuration');
+  if (version !== undefined) return [ok(version)];
   const says = 'not installed; needed only for the tasks of mise.toml';
-  return [{ ...about, state: 'note', says, mend: 'https://mise.jdx.dev, or call qrun itself' }];
+  return [note(says, 'https://mise.jdx.dev, or call qrun itself')];
 }
 
-function wordsOf(error: unknown): { says: string; mend?: string } {
-  // Anything else is a bug, and is shown as one.
+// What an error says, and what to do about it. Anything but a QrunError is a bug, and is shown as one.
+function wordsOf(error: unknown): [says: string, mend: string | undefined] {
   if (!(error instanceof QrunError)) throw error;
-  const says = [error.message, ...error.details].join('; ');
-  return error.hint === undefined ? { says } : { says, mend: error.hint };
+  return [[error.message, ...error.details].join('; '), error.hint];
 }

@@ -1,22 +1,16 @@
-import type { Clock } from '../../core/clock.js';
 import { type DataInputs, dataIdentity } from '../../core/engines/data-note.js';
 import { QrunError } from '../../core/errors.js';
 import type { Parameters, Settings } from '../../core/model.js';
 import type { EventSink } from '../../core/unit/events.js';
 import type { DataOwner, DataStore, HeldData } from '../../io/engines/embedded/data/store.js';
 import type { Engine } from '../../io/engines/engine.js';
+import type * as SetupState from '../../io/engines/setup-state.js';
 import { ask, chainOf, runChain, type SetupDeps, type SetupFile, usedParameters } from './setup.js';
 
 /** What preparing embedded data uses of its environment. */
-export interface EmbeddedDataDeps {
+export interface EmbeddedDataDeps extends Omit<SetupDeps, 'engine' | 'settings' | 'parameters' | 'where'> {
   /** Opens the engine on a directory; `brief`: for the setup alone, one statement at a time. */
   readonly open: (dataDirectory: string, brief: boolean) => Promise<Engine>;
-  readonly clock: Clock;
-  readonly emit: EventSink;
-  readonly drain: AbortSignal;
-  readonly abort: AbortSignal;
-  /** Whether credentials of the setup are hidden in messages; the default is `true`. */
-  readonly redact?: boolean;
 }
 
 /** The chain of a unit, with everything that decides what it makes. */
@@ -29,16 +23,6 @@ export interface DataRequest {
   readonly resultSettings: Settings;
   /** The version of the engine. */
   readonly engine: string;
-}
-
-/** Notes in a directory that the user manages; see `io/setup-state.ts`. */
-export interface ManagedData {
-  readonly directory: string;
-  readNote(): string | undefined;
-  removeNote(): Promise<void>;
-  /** Makes the data durable; no engine has it open. */
-  sync(): Promise<void>;
-  writeNote(identity: string): Promise<void>;
 }
 
 function inputsOf(request: DataRequest): DataInputs {
@@ -64,26 +48,18 @@ export async function openOwnData(
   owner: DataOwner & { readonly key: string },
   request: DataRequest,
 ): Promise<Engine> {
-  const inputs = inputsOf(request);
-  const identity = dataIdentity(inputs);
   const { key, ...who } = owner;
-  const held = await store.hold(identity, key, who);
+  const held = await store.hold(dataIdentity(inputsOf(request)), key, who);
   try {
     if (request.files.length === 0) return releasing(await deps.open(held.directory, false), held);
-    return releasing(await openHeld(deps, held, request, inputs, identity), held);
+    return releasing(await openHeld(deps, held, request), held);
   } catch (error) {
     held.release();
     throw error;
   }
 }
 
-async function openHeld(
-  deps: EmbeddedDataDeps,
-  held: HeldData,
-  request: DataRequest,
-  inputs: DataInputs,
-  identity: string,
-): Promise<Engine> {
+async function openHeld(deps: EmbeddedDataDeps, held: HeldData, request: DataRequest): Promise<Engine> {
   const { emit, drain } = deps;
   let state = held.state();
   if (state === 'built' || state === 'missing') {
@@ -94,7 +70,7 @@ async function openHeld(
       state = held.state();
       if (state === 'built') await held.copy();
       if (state !== 'missing') return undefined;
-      return await build(deps, held, request, inputs, identity);
+      return await build(deps, held, request);
     });
     if (opened !== undefined) return opened;
     state = held.state();
@@ -123,9 +99,9 @@ async function build(
   deps: EmbeddedDataDeps,
   held: HeldData,
   request: DataRequest,
-  inputs: DataInputs,
-  identity: string,
 ): Promise<Engine | undefined> {
+  const inputs = inputsOf(request);
+  const identity = dataIdentity(inputs);
   const madeAt = new Date(deps.clock.nowMs()).toISOString();
   const path = await held.newBuild();
   try {
@@ -159,32 +135,35 @@ async function build(
 }
 
 /**
- * Opens the engine on a directory that the user manages. The whole chain runs there first, unless it is the one that
- * last ran there. The note of the last chain is gone before the first statement runs.
+ * Opens the engine on a directory that the user manages, whose notes `notes` reads and writes. The whole chain runs
+ * there first, unless it is the one that last ran there. The note of the last chain is gone before the first statement
+ * runs.
  *
- * Errors: as {@link openOwnData}.
+ * Errors: as {@link openOwnData}; `CONFIG` for a directory with something else in it.
  */
 export async function openManagedData(
   deps: EmbeddedDataDeps,
-  data: ManagedData,
+  directory: string,
+  notes: typeof SetupState,
   request: DataRequest,
 ): Promise<Engine> {
+  notes.checkDataDirectory(directory);
   // Its files may be of any version of the engine.
   const identity = dataIdentity({ ...inputsOf(request), engine: '' });
-  if (request.files.length === 0 || data.readNote() === identity) {
-    return await deps.open(data.directory, false);
+  if (request.files.length === 0 || notes.readSetupNote(directory) === identity) {
+    return await deps.open(directory, false);
   }
   // Opened first: a directory that another process works on keeps its note.
-  let engine = await deps.open(data.directory, true);
+  let engine = await deps.open(directory, true);
   let before: Tables;
   try {
-    await data.removeNote();
+    await notes.removeSetupNote(directory);
     before = await runAndLook(setupDeps(deps, engine, request), request.files);
   } finally {
     await engine.close();
   }
-  await data.sync();
-  engine = await deps.open(data.directory, false);
+  await notes.syncData(directory);
+  engine = await deps.open(directory, false);
   try {
     const lost = lostTables(before, (await look(setupDeps(deps, engine, request))).tables);
     if (lost.length > 0) {
@@ -193,7 +172,7 @@ export async function openManagedData(
       await runAndLook(setupDeps(deps, engine, request), request.files);
       return engine;
     }
-    await data.writeNote(identity);
+    await notes.writeSetupNote(directory, identity);
     return engine;
   } catch (error) {
     await engine.close();
@@ -227,9 +206,8 @@ async function runAndLook(deps: SetupDeps, files: readonly SetupFile[]): Promise
 }
 
 function setupDeps(deps: EmbeddedDataDeps, engine: Engine, request: DataRequest): SetupDeps {
-  const { clock, emit, drain, abort, redact = true } = deps;
   const { settings, parameters } = request;
-  return { engine, settings, parameters, redact, clock, emit, drain, abort };
+  return { ...deps, engine, settings, parameters };
 }
 
 // By name, with the engine, and with the number of rows where it is known and changes only by a loss.

@@ -1,4 +1,5 @@
 import type { Clock } from '../../core/clock.js';
+import type { Config } from '../../core/config/table.js';
 import type { ChainFile } from '../../core/engines/data-note.js';
 import { rowsOf } from '../../core/engines/rows.js';
 import { QrunError } from '../../core/errors.js';
@@ -7,7 +8,7 @@ import { decodeSql, parseQuery } from '../../core/sql/parse.js';
 import type { ParsedQuery } from '../../core/sql/statement.js';
 import { redactFailure } from '../../core/text/redact.js';
 import type { EventSink } from '../../core/unit/events.js';
-import { type AllowedPlaceholders, Judge } from '../../core/unit/judge.js';
+import { Judge } from '../../core/unit/judge.js';
 import type { Engine } from '../../io/engines/engine.js';
 
 /** A `_setup.sql` that was read and parsed. */
@@ -46,12 +47,6 @@ function parametersOf(files: readonly SetupFile[]) {
   return files.flatMap(({ query }) => query.statements.flatMap(({ parameters }) => parameters));
 }
 
-/** What setup files are checked with: the same as the queries. */
-export interface SetupInputs {
-  readonly parameters: Parameters;
-  readonly allowPlaceholders: AllowedPlaceholders;
-}
-
 /**
  * Checks setup files like queries, so that none prepares other data than it says.
  *
@@ -60,7 +55,7 @@ export interface SetupInputs {
  */
 export function checkSetupFiles(
   files: readonly SetupFile[],
-  { parameters, allowPlaceholders }: SetupInputs,
+  { parameters, allowPlaceholders }: Pick<Config, 'parameters' | 'allowPlaceholders'>,
 ): void {
   const judge = new Judge({ inputs: { parameters, settings: {} }, allowPlaceholders });
   const details: string[] = [];
@@ -115,7 +110,8 @@ export interface SetupDeps {
 /**
  * Runs setup files one after the other, each to its end.
  *
- * Errors: as {@link runSetup}, for the first that fails; those after it have not run.
+ * Errors: QrunError `SETUP_FAILED` with ClickHouse's message, `ENGINE_LOST` when the engine went away; the reason of
+ * the signal that stopped it. Those after the first that fails have not run.
  */
 export async function runChain(deps: SetupDeps, files: readonly SetupFile[]): Promise<void> {
   for (const file of files) await runSetup(deps, file);
@@ -128,7 +124,7 @@ export async function runChain(deps: SetupDeps, files: readonly SetupFile[]): Pr
  * Errors: as {@link runSetup}; QrunError `ENGINE_UNREACHABLE` if one of several servers does not answer, because it would
  * lack what the setup makes.
  */
-export async function runChainOnAll(
+async function runChainOnAll(
   deps: Omit<SetupDeps, 'where'>,
   database: string | undefined,
   files: readonly SetupFile[],
@@ -156,12 +152,24 @@ function saysOnCluster({ query }: SetupFile): boolean {
 }
 
 /**
- * Runs one setup file to its end.
+ * Runs a chain on a server, or on each of several, in `locked`, while nobody else prepares them. Returns the database in which it ran: the one
+ * that the server names, otherwise `database`. Only people read it, so a server that does not say is prepared all the
+ * same.
  *
- * Errors: QrunError `SETUP_FAILED` with ClickHouse's message, `ENGINE_LOST` when the engine went away; the reason of
- * the signal that stopped it.
+ * Errors: as {@link runChainOnAll}, and those of `locked`.
  */
-export async function runSetup(deps: SetupDeps, file: SetupFile): Promise<void> {
+export async function prepareServer(
+  deps: Omit<SetupDeps, 'where'>,
+  { files, database }: { readonly files: readonly SetupFile[]; readonly database: string | undefined },
+  locked: (work: () => Promise<void>) => Promise<void>,
+): Promise<string | undefined> {
+  const [row] = await ask(deps, 'SELECT currentDatabase() AS name').catch(() => []);
+  const present = typeof row?.name === 'string' ? row.name : database;
+  await locked(() => runChainOnAll(deps, present, files));
+  return present;
+}
+
+async function runSetup(deps: SetupDeps, file: SetupFile): Promise<void> {
   const { engine, settings, parameters, clock, emit, drain, abort, where } = deps;
   drain.throwIfAborted();
   emit({ type: 'setup_started', file: file.name });

@@ -42,14 +42,20 @@ export interface AuditStatus extends Output<typeof auditSchema> {}
 /** A sweep at one moment. */
 export interface SweepStatus extends Output<typeof sweepStatus> {}
 
+/** The last audit of a sweep, of its present units. */
+export interface LastAudit {
+  readonly audit: SweepAudit;
+  /** Whether something was recorded since. */
+  readonly outdated: boolean;
+}
+
 export interface StatusDeps {
   readonly sweep: string;
   readonly group: string;
   readonly units: readonly UnitToWatch[];
   /** One read of the queue, or why it cannot be read: the logs then say what they can. */
   readonly readQueue: () => Promise<QueueState | QrunError>;
-  /** The last audit, and whether logs changed since. */
-  readonly readAudit: () => { readonly audit: SweepAudit; readonly outdated: boolean } | undefined;
+  readonly readAudit: () => LastAudit | undefined;
   readonly nowMs: () => number;
 }
 
@@ -58,20 +64,28 @@ const LOGS_AT_ONCE = 4;
 
 /**
  * Watches a sweep. Each look reads the queue once, and of the logs only what is new. Nothing is written, locked or
- * judged: `settled` counts results for any fingerprint, and only the audit says what is stale.
+ * judged: `settled` counts results for any fingerprint, and only the audit says what is stale. A look waits for the one
+ * before it.
  *
  * Memory: the name and final state of each query. Errors: QrunError `UNIT_*`, `LOG_*`.
  */
 export class SweepWatch {
   readonly #deps: StatusDeps;
   readonly #units: readonly WatchedUnit[];
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(deps: StatusDeps) {
     this.#deps = deps;
     this.#units = deps.units.map(unit => new WatchedUnit(unit));
   }
 
-  async look(): Promise<SweepStatus> {
+  look(): Promise<SweepStatus> {
+    const look = this.#last.then(() => this.#look());
+    this.#last = look.catch(() => {});
+    return look;
+  }
+
+  async #look(): Promise<SweepStatus> {
     const { sweep, group } = this.#deps;
     const read = await this.#deps.readQueue();
     const state = read instanceof QrunError ? undefined : read;
@@ -172,10 +186,7 @@ function pausedGroups(
   return [...names].filter(name => state?.groups.get(name)?.paused === true).sort();
 }
 
-function auditStatus(
-  task: QueueTask | undefined,
-  last: { readonly audit: SweepAudit; readonly outdated: boolean } | undefined,
-): AuditStatus {
+function auditStatus(task: QueueTask | undefined, last: LastAudit | undefined): AuditStatus {
   const present = last?.outdated === false ? last.audit : undefined;
   const report = { verdict: present?.verdict ?? null, at: present?.at ?? null };
   if (task === undefined) return { state: present === undefined ? 'none' : 'done', note: '', ...report };

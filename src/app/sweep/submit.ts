@@ -8,6 +8,8 @@ import {
   type QueueState,
   type TaskQueue,
 } from '../../core/queue/queue.js';
+import type { Output } from '../../core/schema.js';
+import type { submitReport } from '../../core/sweep/submit-all.schema.js';
 
 /** A task that should be there: the name in its label, and what it runs. */
 export interface WantedTask {
@@ -53,21 +55,7 @@ export interface SubmitDeps {
 }
 
 /** What happened to each wanted task, by name, and what else is worth reporting. */
-export interface SubmitReport {
-  readonly submitted: readonly string[];
-  /** Including delayed ones. */
-  readonly queued: readonly string[];
-  /** Including paused ones. */
-  readonly running: readonly string[];
-  /** Ended since the caller looked, with nothing left to do. */
-  readonly ended: readonly string[];
-  readonly follower: 'submitted' | 'waiting' | 'not due';
-  readonly group: string;
-  readonly slots: number;
-  readonly groupPaused: boolean;
-  /** As {@link QueueState.stateBytes}. */
-  readonly stateBytes: number | undefined;
-}
+export interface SubmitReport extends Output<typeof submitReport> {}
 
 // A queue may write its whole state with each change of a task: finished tasks are cleaned again after this many
 // adds.
@@ -163,8 +151,8 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
     follower: followed ? 'waiting' : due ? 'submitted' : 'not due',
     group,
     slots,
-    groupPaused: paused && !resumes,
-    stateBytes: state.stateBytes,
+    group_paused: paused && !resumes,
+    state_bytes: state.stateBytes ?? null,
   };
 }
 

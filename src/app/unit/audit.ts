@@ -1,28 +1,14 @@
 import { Audit, type AuditReport, type ExpectedQuery } from '../../core/log/audit.js';
 import type { AuditedLog, LogTail } from '../../core/log/scan/index.js';
-import type { FingerprintInputs } from '../../core/unit/fingerprint.js';
-import type { AllowedPlaceholders, CannotRun } from '../../core/unit/judge.js';
-import type { Shard } from '../../core/unit/selection.js';
-import type { UnitSource } from '../../io/unit/unit-files.js';
-import { type Survey, surveyUnit } from './survey.js';
+import type { CannotRun } from '../../core/unit/judge.js';
+import { type Survey, type SurveyOptions, surveyUnit } from './survey.js';
 
-export interface AuditRequest {
+/** What is audited; which files belong to it and how they are judged is as for a run. */
+export interface AuditRequest extends SurveyOptions {
   readonly unit: string;
-  readonly log: string;
-  /** All logs, if the unit was run into several: {@link log} is the first of them. */
-  readonly logs?: readonly string[];
-  /** From the resolved configuration, as for a run. */
-  readonly inputs: FingerprintInputs;
-  /** Placeholders that a run would allow; none if omitted. */
-  readonly allowPlaceholders?: AllowedPlaceholders;
+  /** The log; several, if the unit was run into several. */
+  readonly logs: readonly string[];
   readonly rowsPerQuery: number | undefined;
-  /** Which queries belong to the unit, and which part of them is judged. */
-  readonly include: readonly string[];
-  readonly exclude: readonly string[];
-  readonly shard?: Shard | undefined;
-  readonly source: UnitSource;
-  /** Parameters that the setup uses. */
-  readonly usedElsewhere?: ReadonlySet<string>;
   /** Why a run would refuse the setup of the unit; nothing of the unit runs then. */
   readonly setupCannotRun?: readonly CannotRun[];
   /** Reads a log into `found`; resolves with `undefined` when there is none. */
@@ -41,36 +27,25 @@ export interface AuditRequest {
  * Errors: QrunError `UNIT_*` when the directory cannot be read or holds no query, `USAGE` when nothing is selected.
  */
 export async function auditUnit(request: AuditRequest): Promise<AuditReport> {
-  const { source, inputs, include, exclude, shard, allowPlaceholders = false } = request;
+  const { unit, logs, rowsPerQuery, setupCannotRun = [], readLog } = request;
   const due: ExpectedQuery[] = [];
-  const survey = await surveyUnit(
-    {
-      source,
-      inputs,
-      selection: { include, exclude, shard, shuffle: undefined },
-      allowPlaceholders,
-      ...(request.usedElsewhere === undefined ? {} : { usedElsewhere: request.usedElsewhere }),
-    },
-    (name, fingerprint, { overrides }) =>
-      due.push({ name, fingerprint, rows: overrides.rows ?? request.rowsPerQuery }),
+  const survey = await surveyUnit(request, (name, fingerprint, { overrides }) =>
+    due.push({ name, fingerprint, rows: overrides.rows ?? rowsPerQuery }),
   );
   const audit = new Audit();
-  for (const log of request.logs ?? [request.log]) {
+  for (const log of logs) {
     const found = audit.begin(log);
-    found.end(await request.readLog(found, log));
+    found.end(await readLog(found, log));
   }
   const recorded = leftOutOf(survey, due).flatMap(name => {
     const fingerprint = audit.fingerprintOf(name);
     return fingerprint === undefined ? [] : [{ name, fingerprint, rows: undefined }];
   });
   const leftOut = survey.all.length - survey.selected - recorded.length;
-  const cannotRun = [...survey.cannotRun, ...(request.setupCannotRun ?? [])];
-  const found = audit.report(request.unit, request.log, [...due, ...recorded], {
-    ...survey,
-    cannotRun,
-    leftOut,
-  });
-  return { ...found, settings: inputs.settings, last_run: null };
+  const cannotRun = [...survey.cannotRun, ...setupCannotRun];
+  const expected = [...due, ...recorded];
+  const found = audit.report(unit, logs[0] as string, expected, { ...survey, cannotRun, leftOut });
+  return { ...found, settings: request.inputs.settings, last_run: null };
 }
 
 function leftOutOf(

@@ -7,8 +7,6 @@ export interface PlannedQuery {
   /** 16 hex digits. */
   readonly fingerprint: string;
   readonly reason: PlanReason;
-  /** Rows that the file itself declares (`-- qrun: rows=3`). */
-  readonly rows: number | undefined;
 }
 
 const PRINT_BYTES = FINGERPRINT_DIGITS / 2;
@@ -25,8 +23,6 @@ export class DueQueries {
   readonly #names: string[] = [];
   #prints = Buffer.alloc(1024);
   #reasons = Buffer.alloc(1024 / PRINT_BYTES);
-  // By the number of the query: few declare rows.
-  readonly #rows = new Map<number, number>();
   #taken = 0;
 
   /** `limit`: how many are kept; queries added beyond it are not due. */
@@ -44,7 +40,7 @@ export class DueQueries {
     return this.#names.length - this.#taken;
   }
 
-  add({ name, fingerprint, reason, rows }: PlannedQuery): void {
+  add({ name, fingerprint, reason }: PlannedQuery): void {
     const number = this.#names.length;
     if (number >= this.#limit) return;
     if (number === this.#reasons.length) {
@@ -54,7 +50,6 @@ export class DueQueries {
     this.#names.push(name);
     this.#prints.write(fingerprint, number * PRINT_BYTES, PRINT_BYTES, 'hex');
     this.#reasons[number] = REASONS.indexOf(reason);
-    if (rows !== undefined) this.#rows.set(number, rows);
   }
 
   /**
@@ -71,7 +66,6 @@ export class DueQueries {
     if (ranked.length === 0) return [];
     const last = new Set(ranked);
     this.#names.length = 0;
-    this.#rows.clear();
     for (const query of [...all.filter(each => !last.has(each)), ...ranked]) this.add(query);
     return ranked;
   }
@@ -97,7 +91,6 @@ export class DueQueries {
       name: this.#names[number] as string,
       fingerprint: this.#prints.toString('hex', from, from + PRINT_BYTES),
       reason: REASONS[this.#reasons[number] as number] as PlanReason,
-      rows: this.#rows.get(number),
     };
   }
 }

@@ -1,26 +1,20 @@
 import { QrunError } from '../../core/errors.js';
+import { refusals } from '../../core/log/refusals.js';
+import { FinalStates, type LogTail } from '../../core/log/scan/index.js';
 import type { ParsedQuery } from '../../core/sql/statement.js';
-import { type CannotRun, Judge, type Judgement, type JudgeRules } from '../../core/unit/judge.js';
+import { Judge, type Judgement, type JudgeRules } from '../../core/unit/judge.js';
 import { type FinalState, isDue, planQuery, type Rerun } from '../../core/unit/plan.js';
 import type { UnitSource } from '../../io/unit/unit-files.js';
 import { DueQueries, type PlannedQuery } from './due-queries.js';
-import { judgeFile, refusal, type SurveyOptions, surveyUnit, unreadable } from './survey.js';
+import { judgeFile, refusal, type Survey, type SurveyOptions, surveyUnit, unreadable } from './survey.js';
 
 /** What is to be done about the selected queries of a unit. */
-export interface UnitPlan {
+export interface UnitPlan extends Pick<Survey, 'usesParameters' | 'cannotRun' | 'refused' | 'noStatement'> {
   /** The queries that run, after `--limit`, in the order in which they run. */
   readonly due: DueQueries;
   /** Queries that are settled, and failed queries that are left as they are (`--rerun none`). */
   readonly settled: number;
   readonly keptErrors: number;
-  /** Whether any query takes parameters, which old servers do not know. */
-  readonly usesParameters: boolean;
-  /** Query files that cannot run, with each of their problems; empty unless `bad` allows them. */
-  readonly cannotRun: readonly CannotRun[];
-  /** The number of these files. */
-  readonly refused: number;
-  /** Files that hold only comments or nothing, and are not queries. */
-  readonly noStatement: readonly string[];
 }
 
 export interface PlanOptions extends SurveyOptions {
@@ -57,11 +51,11 @@ export async function planUnit(
   let keptErrors = 0;
   const survey = await surveyUnit(
     options,
-    (name, fingerprint, { overrides }) => {
+    (name, fingerprint) => {
       const reason = planQuery(final.get(name), fingerprint, rerun);
       if (reason === 'settled') settled += 1;
       if (reason === 'kept_error') keptErrors += 1;
-      const query = { name, fingerprint, reason, rows: overrides.rows };
+      const query = { name, fingerprint, reason };
       if (isDue(reason)) due.add(query);
       visit?.(query);
     },
@@ -73,6 +67,37 @@ export async function planUnit(
   const nothingRuns = refused + noStatement.length === survey.selected;
   if (bad === 'skip' && (nothingRuns || cannotRun.some(({ query }) => query === null))) throw refusal(survey);
   return { due, settled, keptErrors, usesParameters, cannotRun, refused, noStatement };
+}
+
+/** The log of a unit, as it is read for a plan. */
+export interface LogToPreview {
+  readonly path: string;
+  readonly unit: string;
+  /** Reads it into `states`; resolves with `undefined` when there is none. */
+  readonly read: (states: FinalStates) => Promise<LogTail | undefined>;
+}
+
+/** Who watches a preview, and whether damage is refused. */
+export interface PreviewWatch extends PlanWatch {
+  readonly refuseDamage?: boolean;
+}
+
+/**
+ * Returns the plan that a run would make now, without lease, lock, repair or engine. Damage that a run would refuse
+ * is skipped and left to the audit to name, unless `refuseDamage` is set.
+ *
+ * Errors: those of {@link planUnit}; QrunError `LOG_FOREIGN` when the log belongs to another unit; `LOG_DAMAGED` and
+ * `LOG_SCHEMA` with `refuseDamage`.
+ */
+export async function previewUnit(
+  options: PlanOptions,
+  log: LogToPreview,
+  { refuseDamage = false, ...watch }: PreviewWatch = {},
+): Promise<UnitPlan> {
+  const refused = refusals(log.path, log.unit);
+  const final = new FinalStates(refuseDamage ? refused : { ...refused, newer() {}, unreadable() {} });
+  await log.read(final);
+  return await planUnit(options, final, watch);
 }
 
 /** A query file that was read, with its bytes as they are fingerprinted. */

@@ -166,9 +166,7 @@ class UnitRun {
     // Nothing runs after these: if the process died once more, the next run would retry what is recorded here.
     for (const { head, verdict } of this.#convicted) {
       if (signal.aborted) return;
-      await this.#record(head, { outcome: 'error', error: verdict }, verdict).catch(error =>
-        this.#fail(error),
-      );
+      await this.#record(head, { outcome: 'error', error: verdict }).catch(error => this.#fail(error));
     }
   }
 
@@ -201,7 +199,7 @@ class UnitRun {
       }
       const head = this.#head(planned, planned.fingerprint, number, 1);
       const failure = ownFailure(error.code, 'permanent', error.message);
-      await this.#record(head, { outcome: 'error', error: failure }, failure);
+      await this.#record(head, { outcome: 'error', error: failure });
       return;
     }
     if (query === undefined) {
@@ -337,7 +335,7 @@ class UnitRun {
         return;
       }
       if (!isFree && (tries > retries || !mayRetry(failure, query.readOnly))) {
-        await this.#record(ended, { outcome: 'error', error: failure }, failure);
+        await this.#record(ended, { outcome: 'error', error: failure });
         return;
       }
       if (drain.signal.aborted) return;
@@ -349,7 +347,7 @@ class UnitRun {
         query: planned.name,
         attempt,
         wait_ms: Math.round(waitMs),
-        error: { code: failure.code, name: failure.name, kind: failure.kind, message: failure.message },
+        error: errorOf(failure),
       });
       await clock.delay(waitMs, drain.signal);
     }
@@ -433,7 +431,7 @@ class UnitRun {
     await this.#record(head, content);
   }
 
-  async #record(head: GroupHead, content: GroupContent, failure?: Failure): Promise<void> {
+  async #record(head: GroupHead, content: GroupContent): Promise<void> {
     const rows = content.outcome === 'normal' ? content.body.rows : 0;
     const recorded = await this.#deps.log.append(head, content);
     if (!recorded) {
@@ -441,10 +439,7 @@ class UnitRun {
       this.#deps.emit({ type: 'warning', message: `${head.query}: another process recorded it meanwhile` });
       return;
     }
-    const error =
-      failure === undefined
-        ? undefined
-        : { code: failure.code, name: failure.name, kind: failure.kind, message: failure.message };
+    const error = content.outcome === 'error' ? errorOf(content.error) : undefined;
     const { query, durationMs, server } = head;
     const errors = this.#summary.recorded(query, content.outcome, durationMs, error, server);
     this.#deps.emit({
@@ -551,6 +546,11 @@ class UnitRun {
   }
 }
 
+// What events and the summary show of a failure.
+function errorOf({ code, name, kind, message }: QueryError): QueryError {
+  return { code, name, kind, message };
+}
+
 // Refused before it began, whatever it asks for. A login page does not count: a firewall may return it for a single
 // statement.
 function saysNothingOfQuery(failure: Failure): boolean {
@@ -558,7 +558,8 @@ function saysNothingOfQuery(failure: Failure): boolean {
   return failure.neverStarted && (refusal === 'full' || (refusal !== undefined && failure.code > 0));
 }
 
-function follow(signal: AbortSignal, act: (reason: unknown) => void): () => void {
+/** Calls `act` when a signal is aborted, at once if it already is; returns what ends that. */
+export function follow(signal: AbortSignal, act: (reason: unknown) => void): () => void {
   const listener = (): void => act(signal.reason);
   if (signal.aborted) listener();
   else signal.addEventListener('abort', listener, { once: true });

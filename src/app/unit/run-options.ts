@@ -9,13 +9,11 @@ import type { ResultLog } from '../../io/log/result-log.js';
 import type { ReadQuery, UnitPlan } from './plan.js';
 import type { Suspects } from './suspects.js';
 
-/** What a run is to do. */
-export interface RunOptions {
+/** How the queries of a unit are run. */
+export interface RunRules {
   readonly run: string;
   readonly unit: string;
-  readonly directory: string;
-  readonly plan: UnitPlan;
-  readonly parameters: Parameters;
+  /** All settings of the user, including those that do not change a result. */
   readonly settings: Settings;
   readonly concurrency: number;
   /** Deadline of each attempt; 0 means none. */
@@ -24,9 +22,7 @@ export interface RunOptions {
   readonly retries: number;
   /** `undefined`: never. */
   readonly halt: HaltPolicy | undefined;
-  /** Setup files that exist but do not run on this server; for the reasons that a halt gives. */
-  readonly setupNotRun?: readonly string[];
-  /** The database that queries run in, if one is named; also for these reasons. */
+  /** The database that queries run in, if one is named; for the reasons that a halt gives. */
   readonly database?: string | undefined;
   /** Whether a file that can no longer run is left out instead of being recorded as an error. */
   readonly skipBad?: boolean;
@@ -40,6 +36,14 @@ export interface RunOptions {
   readonly abort: AbortSignal;
   /** The exit code of a run that one of these stops ended early; 25 (a policy of the caller) if omitted. */
   readonly stopExitCode?: () => ExitCode | undefined;
+}
+
+/** What a run is to do. */
+export interface RunOptions extends RunRules {
+  readonly plan: UnitPlan;
+  readonly parameters: Parameters;
+  /** Setup files that exist but do not run on this server; for the reasons that a halt gives. */
+  readonly setupNotRun?: readonly string[];
 }
 
 /** What a run uses of its environment. */

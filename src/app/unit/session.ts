@@ -1,15 +1,10 @@
-import type { Clock } from '../../core/clock.js';
 import { sameChain } from '../../core/engines/data-note.js';
-import { type ExitCode, isInterruption, QrunError } from '../../core/errors.js';
+import { isInterruption, QrunError } from '../../core/errors.js';
 import { RECORD_SCHEMA_VERSION } from '../../core/log/record.js';
-import type { Settings } from '../../core/model.js';
 import type { EventSink, RunSummary } from '../../core/unit/events.js';
-import { type FingerprintInputs, fingerprinter } from '../../core/unit/fingerprint.js';
-import type { HaltPolicy } from '../../core/unit/halt.js';
+import { fingerprinter } from '../../core/unit/fingerprint.js';
 import { inflightName } from '../../core/unit/inflight.js';
-import { type AllowedPlaceholders, sharedLines } from '../../core/unit/judge.js';
-import type { Rerun } from '../../core/unit/plan.js';
-import type { Selection } from '../../core/unit/selection.js';
+import { sharedLines } from '../../core/unit/judge.js';
 import type { Engine } from '../../io/engines/engine.js';
 import type { InflightJournal, InflightOptions } from '../../io/log/inflight.js';
 import type { Lease } from '../../io/log/lease.js';
@@ -17,47 +12,21 @@ import type { ResultLog } from '../../io/log/result-log.js';
 import type { RunEntry, RunSetup, RunStart } from '../../io/log/run-sidecar.js';
 import type { UnitSource } from '../../io/unit/unit-files.js';
 import { refuseMissingTables } from '../setup/missing-tables.js';
-import { ask, chainOf, checkSetupFiles, runChainOnAll, type SetupFile } from '../setup/setup.js';
-import { planUnit, queryReader, type UnitPlan } from './plan.js';
-import { runUnit } from './pool.js';
-import type { RunDeps } from './run-options.js';
+import { chainOf, checkSetupFiles, prepareServer, type SetupFile } from '../setup/setup.js';
+import { type PlanOptions, planUnit, queryReader, type UnitPlan } from './plan.js';
+import { follow, runUnit } from './pool.js';
+import type { RunDeps, RunRules } from './run-options.js';
 import { SummaryBuilder, selectedBy } from './summary.js';
 import { Suspects, suspectsNotice } from './suspects.js';
 
 /** One unit with everything that decides what is run and recorded. */
-export interface UnitRequest {
-  readonly run: string;
-  readonly unit: string;
+export interface UnitRequest extends RunRules, Omit<PlanOptions, 'source' | 'bad'> {
   readonly directory: string;
-  readonly inputs: FingerprintInputs;
-  /** All settings of the user, including those that do not change a result. */
-  readonly settings: Settings;
-  readonly selection: Selection;
-  readonly limit: number | undefined;
-  readonly rerun: Rerun;
-  readonly allowPlaceholders: AllowedPlaceholders;
-  /** As in `JudgeRules`. */
-  readonly oneOfServers?: number | undefined;
-  /** Whether files that cannot run are left out instead of refusing the unit. */
-  readonly skipBad?: boolean;
-  /** Whether credentials of the SQL are hidden in messages; the default is `true`. */
-  readonly redact?: boolean;
-  readonly concurrency: number;
-  readonly timeoutMs: number;
-  readonly retries: number;
-  readonly outageLimitMs: number;
-  readonly halt: HaltPolicy | undefined;
-  readonly database?: string | undefined;
   readonly rowsPerQuery: number | undefined;
-  /** Parameters that the setup uses. */
-  readonly usedElsewhere?: ReadonlySet<string>;
   /** The names of all setup files, whether they are to run or not. */
   readonly setupNames?: readonly string[];
   /** Whether setup files run on a server. */
   readonly setup: boolean;
-  readonly drain: AbortSignal;
-  readonly abort: AbortSignal;
-  readonly stopExitCode?: () => ExitCode | undefined;
 }
 
 /** What the sidecar says about who runs. */
@@ -67,7 +36,7 @@ export type RunIdentity = Pick<
 >;
 
 /** What a unit's run uses of its environment; each is opened on first use, in this order. */
-export interface UnitDeps {
+export interface UnitDeps extends Pick<RunDeps, 'clock' | 'random' | 'emit' | 'freeDescriptors'> {
   readonly source: UnitSource;
   readonly identity: () => Promise<RunIdentity>;
   readonly takeLease: () => Promise<Lease>;
@@ -78,7 +47,6 @@ export interface UnitDeps {
   readonly readSetupFiles: () => readonly SetupFile[];
   /** Opens the engine; the embedded one on the data that the chain has made. */
   readonly openEngine: (setup: readonly SetupFile[]) => Promise<Engine>;
-  readonly freeDescriptors?: () => number | undefined;
   /** Opens the journal of what is in flight; called for an engine that dies with the process. */
   readonly openInflight?: (options: Omit<InflightOptions, 'logPath'>) => Promise<InflightJournal>;
   /** Called before the plan is made, with the number of files. */
@@ -87,9 +55,16 @@ export interface UnitDeps {
   readonly onPlanned?: (due: number) => void;
   /** Runs `work` when nobody else prepares the server; an abort of `signal` ends the wait for it. */
   readonly withSetupLock: <T>(work: () => Promise<T>, signal: AbortSignal) => Promise<T>;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly emit: EventSink;
+}
+
+// A unit whose engine is open.
+interface Opened {
+  readonly deps: UnitDeps;
+  readonly request: UnitRequest;
+  readonly setup: readonly SetupFile[];
+  readonly plan: UnitPlan;
+  readonly log: ResultLog;
+  readonly engine: Engine;
 }
 
 /**
@@ -128,6 +103,9 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
       const engine = plan.due.total === 0 ? undefined : await openUnlessStopped(deps, request, setup);
       if (engine === undefined) return runNothing(deps, request, plan, log);
       try {
+        // More queries would only wait in the engine.
+        const concurrency = Math.max(1, Math.min(request.concurrency, engine.info.slots));
+        const opened = { deps, request: { ...request, concurrency }, setup, plan, log, engine };
         if (plan.usesParameters && engine.info.parametersLost === true) {
           throw new QrunError(
             'ENGINE_REFUSED',
@@ -151,20 +129,18 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
           engine: engine.info.facts.name,
           version: engine.info.version,
           target: engine.info.target,
-          concurrency: atOnce(engine, request),
+          concurrency,
           selected: selectedBy(plan),
           settled: plan.settled,
           due: plan.due.total,
         });
         for (const message of engine.info.notices ?? []) emit({ type: 'warning', message });
-        const prepared = await prepare(deps, request, engine, setup);
-        if (prepared === 'stopped') return await runPlanned(deps, request, plan, log, engine);
+        const prepared = await prepare(opened);
+        if (prepared === 'stopped') return runNothing(deps, request, plan, log);
         await refuseMissingTables(deps, plan, engine, request.abort);
-        tellOfChange(deps, plan, setup, runs, engine);
-        await deps.appendRun(startEntry(deps, request, engine, await identity, prepared));
-        const notRun =
-          engine.info.facts.data === 'directory' || request.setup ? [] : (request.setupNames ?? []);
-        const summary = await runWatched(deps, request, plan, log, engine, notRun);
+        tellOfChange(opened, runs);
+        await deps.appendRun(startEntry(opened, await identity, prepared));
+        const summary = await runWatched(opened);
         await deps.appendRun({
           event: 'end',
           run: request.run,
@@ -223,36 +199,21 @@ async function openUnlessStopped(
   }
 }
 
-// More queries would only wait in the engine.
-function atOnce({ info }: Engine, { concurrency }: UnitRequest): number {
-  return Math.max(1, Math.min(concurrency, info.slots));
-}
-
 // With a journal of what is in flight, if the engine dies with the process.
-async function runWatched(
-  deps: UnitDeps,
-  request: UnitRequest,
-  plan: UnitPlan,
-  log: ResultLog,
-  engine: Engine,
-  setupNotRun: readonly string[],
-): Promise<RunSummary> {
+async function runWatched(opened: Opened): Promise<RunSummary> {
+  const { deps, request, plan, log, engine } = opened;
   const { emit, openInflight } = deps;
-  if (!engine.info.facts.inProcess || openInflight === undefined) {
-    return await runPlanned(deps, request, plan, log, engine, setupNotRun);
-  }
+  if (!engine.info.facts.inProcess || openInflight === undefined) return await runPlanned(opened);
   const inflight = await openInflight({
     run: request.run,
-    slots: atOnce(engine, request),
+    slots: request.concurrency,
     finalOf: finalStates(log),
     onTrouble: message => emit({ type: 'warning', message }),
   });
-  const onDrain = (): void => inflight.stopping();
-  const onAbort = (): void => inflight.clear();
-  request.drain.addEventListener('abort', onDrain);
-  request.abort.addEventListener('abort', onAbort);
-  if (request.drain.aborted) onDrain();
-  if (request.abort.aborted) onAbort();
+  const unlink = [
+    follow(request.drain, () => inflight.stopping()),
+    follow(request.abort, () => inflight.clear()),
+  ];
   try {
     const suspects = new Suspects(inflight.suspects);
     if (suspects.size > 0) {
@@ -261,10 +222,9 @@ async function runWatched(
       const message = suspectsNotice(run.map(({ name }) => name));
       if (message !== undefined) emit({ type: 'warning', message });
     }
-    return await runPlanned(deps, request, plan, log, engine, setupNotRun, { inflight, suspects });
+    return await runPlanned(opened, { inflight, suspects });
   } finally {
-    request.drain.removeEventListener('abort', onDrain);
-    request.abort.removeEventListener('abort', onAbort);
+    for (const undo of unlink) undo();
     inflight.close();
   }
 }
@@ -280,35 +240,21 @@ function finalStates({ final }: ResultLog): InflightOptions['finalOf'] {
 }
 
 async function runPlanned(
-  deps: UnitDeps,
-  request: UnitRequest,
-  plan: UnitPlan,
-  log: ResultLog,
-  engine: Engine,
-  setupNotRun: readonly string[] = [],
+  { deps, request, plan, log, engine }: Opened,
   watch: Pick<RunDeps, 'inflight' | 'suspects'> = {},
 ): Promise<RunSummary> {
-  const { clock, emit, random } = deps;
-  const concurrency = atOnce(engine, request);
+  const { inputs, setup, setupNames = [] } = request;
+  const setupNotRun = engine.info.facts.data === 'directory' || setup ? [] : setupNames;
+  const read = queryReader(deps.source, request);
   const summary = await runUnit(
-    {
-      engine,
-      log,
-      read: queryReader(deps.source, request),
-      fingerprint: fingerprinter(request.inputs),
-      clock,
-      random,
-      emit,
-      ...(deps.freeDescriptors === undefined ? {} : { freeDescriptors: deps.freeDescriptors }),
-      ...watch,
-    },
-    { ...request, concurrency, plan, parameters: request.inputs.parameters, setupNotRun },
+    { ...deps, engine, log, read, fingerprint: fingerprinter(inputs), ...watch },
+    { ...request, plan, parameters: inputs.parameters, setupNotRun },
   );
-  emit({ type: 'run_ended', ...summary });
+  deps.emit({ type: 'run_ended', ...summary });
   return summary;
 }
 
-// Nothing is due, or a stop came before the engine was open: the result needs no engine.
+// Nothing is due, or a stop came before the first query: the result needs no engine.
 function runNothing(
   { emit }: UnitDeps,
   { run, unit, drain, abort, stopExitCode }: UnitRequest,
@@ -332,13 +278,13 @@ function runNothing(
 }
 
 // Runs the setup on a server. `stopped`: a signal ended it early.
-async function prepare(
-  deps: UnitDeps,
-  request: UnitRequest,
-  engine: Engine,
-  files: readonly SetupFile[],
-): Promise<RunSetup | 'stopped' | undefined> {
-  const { clock, emit } = deps;
+async function prepare({
+  deps,
+  request,
+  setup: files,
+  engine,
+}: Opened): Promise<RunSetup | 'stopped' | undefined> {
+  const { clock, emit, withSetupLock } = deps;
   const { drain, abort, inputs, settings, redact = true } = request;
   const chain = chainOf(files);
   if (engine.info.facts.data === 'directory')
@@ -349,47 +295,26 @@ async function prepare(
       hint: 'omit --setup, or write one',
     });
   }
-  const database = await currentDatabase(deps, request, engine);
   const { parameters } = inputs;
   try {
-    await deps.withSetupLock(
-      () =>
-        runChainOnAll({ engine, settings, parameters, redact, clock, emit, drain, abort }, database, files),
-      drain,
+    const database = await prepareServer(
+      { engine, settings, parameters, redact, clock, emit, drain, abort },
+      { files, database: inputs.settings.database },
+      work => withSetupLock(work, drain),
     );
+    return { files: chain, database: database ?? null };
   } catch (error) {
     if (error === drain.reason || error === abort.reason) return 'stopped';
     throw error;
   }
-  return { files: chain, database: database ?? null };
-}
-
-// Only people read it: a server that does not say is prepared all the same.
-async function currentDatabase(
-  { clock }: UnitDeps,
-  { abort, inputs }: UnitRequest,
-  engine: Engine,
-): Promise<string | undefined> {
-  try {
-    const [row] = await ask({ engine, clock, abort }, 'SELECT currentDatabase() AS name');
-    return typeof row?.name === 'string' ? row.name : inputs.settings.database;
-  } catch {
-    return inputs.settings.database;
-  }
 }
 
 // Data is not part of a fingerprint: results on the data of another chain stay settled.
-function tellOfChange(
-  { emit }: UnitDeps,
-  plan: UnitPlan,
-  setup: readonly SetupFile[],
-  runs: readonly RunEntry[],
-  engine: Engine,
-): void {
+function tellOfChange({ deps, plan, setup, engine }: Opened, runs: readonly RunEntry[]): void {
   if (engine.info.facts.data !== 'directory' || plan.settled === 0) return;
   const before = runs.findLast((entry): entry is RunStart => entry.event === 'start')?.setup;
   if (before == null || sameChain(before.files, chainOf(setup))) return;
-  emit({
+  deps.emit({
     type: 'warning',
     message:
       'the setup changed, so the data was prepared again; results recorded on the old data stay settled ' +
@@ -398,9 +323,7 @@ function tellOfChange(
 }
 
 function startEntry(
-  deps: UnitDeps,
-  request: UnitRequest,
-  engine: Engine,
+  { deps, request, engine }: Opened,
   identity: RunIdentity,
   setup: RunSetup | undefined,
 ): RunStart {

@@ -2,9 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { QrunError } from '../../core/errors.js';
 import type { PresentQueries } from '../../core/log/scan/index.js';
 import type { ParsedQuery } from '../../core/sql/statement.js';
-import type { FingerprintInputs } from '../../core/unit/fingerprint.js';
 import {
-  type AllowedPlaceholders,
   type CannotRun,
   Judge,
   type Judgement,
@@ -16,13 +14,9 @@ import { type Selection, selectNames } from '../../core/unit/selection.js';
 import type { UnitSource } from '../../io/unit/unit-files.js';
 
 /** What decides which files of a unit are queries, and whether they can run. */
-export interface SurveyOptions {
+export interface SurveyOptions extends JudgeRules {
   readonly source: UnitSource;
-  readonly inputs: FingerprintInputs;
   readonly selection: Selection;
-  readonly allowPlaceholders: AllowedPlaceholders;
-  /** As in `JudgeRules`. */
-  readonly oneOfServers?: number | undefined;
   /** Parameters that something other than a query uses: the setup. */
   readonly usedElsewhere?: ReadonlySet<string>;
 }

@@ -1,13 +1,11 @@
+import type { RunSummary } from '../../core/unit/events.js';
 import { drawBar } from '../terminal/bar.js';
 import { formatCount, formatLatency } from '../terminal/format.js';
 import type { Style } from '../terminal/style.js';
 import { padStart } from '../terminal/text.js';
 
 /** How many values lie above the previous bound and at or below this one. */
-export interface HistogramBucket {
-  readonly up_to_ms: number;
-  readonly count: number;
-}
+type HistogramBucket = NonNullable<RunSummary['histogram']>[number];
 
 // More rows than this show nothing that fewer would not.
 const MAX_ROWS = 12;

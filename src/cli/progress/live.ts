@@ -5,11 +5,12 @@ import {
   formatEstimate,
   formatLatency,
   formatRateNumber,
+  orDash,
 } from '../terminal/format.js';
 import type { Style } from '../terminal/style.js';
 import { clip, clipMiddle, displayWidth, padEnd, padStart, wrap } from '../terminal/text.js';
-import type { Note } from './notes.js';
-import type { ProgressSnapshot, RunCondition } from './state.js';
+import { type Note, wholeText } from './notes.js';
+import type { ProgressSnapshot } from './state.js';
 
 // A query that runs for less than this is not news, and its name would change with each frame.
 const LONG_RUNNING_MS = 2_000;
@@ -22,7 +23,7 @@ const NOTE_INDENT = '  ';
 interface Cell {
   readonly label: string;
   readonly value: string;
-  readonly paint?: (text: string) => string;
+  readonly paint?: ((text: string) => string) | undefined;
 }
 
 interface Pair {
@@ -41,7 +42,7 @@ interface Pair {
 export function liveFrame(snapshot: ProgressSnapshot, style: Style, columns: number, rows = 24): string[] {
   const available = columns - 1;
   if (!snapshot.started) {
-    const condition = conditionText(snapshot.condition, snapshot, style);
+    const condition = conditionText(snapshot, style);
     return condition === undefined
       ? []
       : [style.paint.caution(clip(condition, available, style.marks.ellipsis))];
@@ -65,62 +66,52 @@ export function noteLines(note: Note, style: Style, columns: number): string[] {
   const available = columns - 1 - NOTE_INDENT.length;
   const faint = note.level === 'plain' ? paint.faint : (text: string): string => text;
   const mark = note.level === 'plain' ? ' ' : paint[note.level](marks[note.level]);
-  const detail = note.detail === undefined || note.detail === '' ? '' : `: ${note.detail}`;
+  const text = wholeText(note);
   if (note.subject === undefined) {
-    const lines = wrap(note.text + detail, available);
-    return lines.map((line, index) => `${index === 0 ? mark : ' '} ${faint(line)}`);
+    return wrap(text, available).map((line, index) => `${index === 0 ? mark : ' '} ${faint(line)}`);
   }
-  const rest = note.text + detail;
-  if (displayWidth(note.subject) + 2 + displayWidth(rest) <= available) {
-    return [`${mark} ${note.subject}  ${paint.faint(rest)}`];
+  if (displayWidth(note.subject) + 2 + displayWidth(text) <= available) {
+    return [`${mark} ${note.subject}  ${paint.faint(text)}`];
   }
   return [
     `${mark} ${clipMiddle(note.subject, available, marks.ellipsis)}`,
-    NOTE_INDENT + paint.faint(clip(rest, available, marks.ellipsis)),
+    NOTE_INDENT + paint.faint(clip(text, available, marks.ellipsis)),
   ];
 }
 
 function pairsOf(snapshot: ProgressSnapshot, style: Style): Pair[] {
   const { counts, retries } = snapshot;
-  const { paint } = style;
-  const latency = (valueMs: number | undefined): string =>
-    valueMs === undefined ? '-' : formatLatency(valueMs);
-  const countWidth = Math.max(5, formatCount(snapshot.total).length);
+  const cell = (label: string, value: string, paint?: Cell['paint']): Cell => ({ label, value, paint });
+  const count = (label: string, value: number, paint?: Cell['paint']): Cell =>
+    cell(label, formatCount(value), value > 0 ? paint : undefined);
   return [
     {
-      upper: { label: 'normal', value: formatCount(counts.normal) },
-      lower: { label: 'skipped', value: formatCount(counts.skipped) },
-      valueWidth: countWidth,
+      upper: count('normal', counts.normal),
+      lower: count('skipped', counts.skipped),
+      valueWidth: Math.max(5, formatCount(snapshot.total).length),
       rank: 4,
     },
     {
-      upper: {
-        label: 'error',
-        value: formatCount(counts.error),
-        ...(counts.error > 0 && { paint: paint.bad }),
-      },
-      lower: { label: 'retries', value: formatCount(retries), ...(retries > 0 && { paint: paint.caution }) },
+      upper: count('error', counts.error, style.paint.bad),
+      lower: count('retries', retries, style.paint.caution),
       valueWidth: 4,
       rank: 2,
     },
     {
-      upper: { label: 'running', value: formatCount(snapshot.running) },
-      lower: {
-        label: 'q/s',
-        value: snapshot.perSecond === undefined ? '-' : formatRateNumber(snapshot.perSecond),
-      },
+      upper: count('running', snapshot.running),
+      lower: cell('q/s', orDash(snapshot.perSecond, formatRateNumber)),
       valueWidth: 5,
       rank: 3,
     },
     {
-      upper: { label: 'p50', value: latency(snapshot.p50Ms) },
-      lower: { label: 'p95', value: latency(snapshot.p95Ms) },
+      upper: cell('p50', orDash(snapshot.p50Ms, formatLatency)),
+      lower: cell('p95', orDash(snapshot.p95Ms, formatLatency)),
       valueWidth: 7,
       rank: 5,
     },
     {
-      upper: { label: 'elapsed', value: formatElapsed(snapshot.elapsedMs) },
-      lower: { label: 'ETA', value: snapshot.etaMs === undefined ? '-' : formatEstimate(snapshot.etaMs) },
+      upper: cell('elapsed', formatElapsed(snapshot.elapsedMs)),
+      lower: cell('ETA', orDash(snapshot.etaMs, formatEstimate)),
       valueWidth: 7,
       rank: 1,
     },
@@ -154,16 +145,22 @@ function fitPairs(pairs: Pair[], available: number): { pairs: Pair[]; gap: numbe
   return { pairs: fitting, gap, width: sum() + gap * (fitting.length - 1) };
 }
 
-function barLine(snapshot: ProgressSnapshot, style: Style, width: number): string {
+function shareDone({ done, total }: ProgressSnapshot): number {
+  return total === 0 ? 1 : Math.min(1, done / total);
+}
+
+/** Returns how much is done, rounded down: 100 % means all of it. Always as wide for the same total. */
+export function doneText(snapshot: ProgressSnapshot): string {
   const total = formatCount(snapshot.total);
-  const done = padStart(formatCount(snapshot.done), total.length);
-  const share = snapshot.total === 0 ? 1 : Math.min(1, snapshot.done / snapshot.total);
-  // Rounded down: 100 % means all of them.
-  const percent = padStart(`${Math.floor(share * 100)}%`, 4);
-  const numbers = `${done}/${total} ${percent}`;
+  const percent = padStart(`${Math.floor(shareDone(snapshot) * 100)}%`, 4);
+  return `${padStart(formatCount(snapshot.done), total.length)}/${total} ${percent}`;
+}
+
+function barLine(snapshot: ProgressSnapshot, style: Style, width: number): string {
+  const numbers = doneText(snapshot);
   const cells = width - displayWidth(numbers) - 2;
   if (cells < 4) return clip(numbers, width, style.marks.ellipsis);
-  return `${drawBar(share, cells, style)}  ${style.paint.strong(numbers)}`;
+  return `${drawBar(shareDone(snapshot), cells, style)}  ${style.paint.strong(numbers)}`;
 }
 
 /** Returns what the run waits for, then what has been running longest; empty when neither is worth a line. */
@@ -175,7 +172,7 @@ function lastLine(snapshot: ProgressSnapshot, style: Style, width: number): stri
     const longest = longestText(snapshot, style, width - short.length - 2);
     if (longest !== '') return `${style.paint.caution(short)}  ${longest}`;
   }
-  const text = conditionText(condition, snapshot, style);
+  const text = conditionText(snapshot, style);
   if (text === undefined) return longestText(snapshot, style, width);
   const shown = clip(text, width, style.marks.ellipsis);
   const longest = longestText(snapshot, style, width - displayWidth(shown) - 2);
@@ -193,12 +190,8 @@ function longestText(snapshot: ProgressSnapshot, style: Style, room: number): st
   return `${style.paint.faint('longest')} ${name}${style.paint.faint(tail)}`;
 }
 
-/** Returns a condition in words, without colours; `undefined` when there is none. */
-export function conditionText(
-  condition: RunCondition | undefined,
-  snapshot: ProgressSnapshot,
-  style: Style,
-): string | undefined {
+/** Returns what a run waits for in words, without colours; `undefined` when it waits for nothing. */
+export function conditionText({ condition, running }: ProgressSnapshot, style: Style): string | undefined {
   switch (condition?.kind) {
     case undefined:
       return undefined;
@@ -208,7 +201,7 @@ export function conditionText(
       return `engine lost ${formatElapsed(condition.forMs)} ago, waiting: ${style.foreign(condition.reason)}`;
     case 'stopping': {
       const verb = condition.how === 'drain' ? 'finishing' : 'cancelling';
-      return `stopping (${style.foreign(condition.reason)}): ${verb} ${formatCount(snapshot.running)}`;
+      return `stopping (${style.foreign(condition.reason)}): ${verb} ${formatCount(running)}`;
     }
     case 'retrying':
       return (

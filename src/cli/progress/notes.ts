@@ -20,7 +20,7 @@ export interface Note {
 }
 
 /** How many lines are shown of each error before it is only counted. */
-export const LINES_PER_ERROR = 5;
+const LINES_PER_ERROR = 5;
 
 // ClickHouse messages may contain a whole stack; this much says what went wrong.
 const DETAIL_LENGTH = 300;
@@ -47,6 +47,21 @@ export function errorTitle(error: Pick<QueryError, 'code' | 'name'>, style: Styl
   return error.code === 0 ? name : `${name} (${error.code})`;
 }
 
+/** Returns the text of a note with its detail. */
+export function wholeText({ text, detail }: Note): string {
+  return detail === undefined || detail === '' ? text : `${text}: ${detail}`;
+}
+
+function note(
+  label: string,
+  level: Note['level'],
+  shown: Note['shown'],
+  text: string,
+  about: Pick<Note, 'subject' | 'detail'> = {},
+): Note {
+  return { label, level, shown, text, ...about };
+}
+
 /**
  * Returns a function that returns the lines for each event of one run. It counts: only the first {@link
  * LINES_PER_ERROR} lines of each error are returned, the last of them with a remark that the rest is only counted.
@@ -54,90 +69,60 @@ export function errorTitle(error: Pick<QueryError, 'code' | 'name'>, style: Styl
  */
 export function createNotes(style: Style): (event: RunEvent) => readonly Note[] {
   const seen = new Map<string, number>();
-  const limited = (key: string, note: Note): readonly Note[] => {
+  const limited = (key: string, one: Note): readonly Note[] => {
     const count = (seen.get(key) ?? 0) + 1;
     seen.set(key, count);
     if (count > LINES_PER_ERROR) return [];
-    if (count < LINES_PER_ERROR) return [note];
-    const text = `more of these are only counted: ${key}`;
-    const rest: Note = { label: note.label, level: 'plain', text, shown: note.shown };
-    return [note, rest];
+    if (count < LINES_PER_ERROR) return [one];
+    return [one, note(one.label, 'plain', one.shown, `more of these are only counted: ${key}`)];
   };
   const foreign = style.foreign;
 
   return event => {
     switch (event.type) {
-      case 'run_started':
+      case 'run_started': {
+        const engine = `${event.engine} ${foreign(event.version)} at ${foreign(event.target)}`;
         return [
-          { label: 'start', level: 'plain', text: startText(event, style), shown: 'normal' },
-          {
-            label: 'engine',
-            level: 'plain',
-            text: `${event.engine} ${foreign(event.version)} at ${foreign(event.target)}`,
-            shown: 'normal',
-          },
+          note('start', 'plain', 'normal', startText(event, style)),
+          note('engine', 'plain', 'normal', engine),
         ];
+      }
       case 'setup_started':
-        return [{ label: 'setup', level: 'plain', text: `${foreign(event.file)} started`, shown: 'log' }];
+        return [note('setup', 'plain', 'log', `${foreign(event.file)} started`)];
       case 'setup_done': {
         const database = event.database === null ? '' : `, database ${foreign(event.database)}`;
         const where = event.target === null ? '' : ` on ${foreign(event.target)}${database}`;
         const text = `${foreign(event.file)} done in ${formatDuration(event.duration_ms)}${where}`;
-        return [{ label: 'setup', level: 'plain', text, shown: 'normal' }];
+        return [note('setup', 'plain', 'normal', text)];
       }
       case 'query_retry': {
         const title = errorTitle(event.error, style);
-        return limited(`${title}, tried again`, {
-          label: 'retry',
-          level: 'caution',
-          subject: foreign(event.query),
-          text: `${title}, attempt ${event.attempt}, next in ${formatDuration(event.wait_ms)}`,
-          detail: shortMessage(event.error.message, style),
-          shown: 'log',
-        });
+        const text = `${title}, attempt ${event.attempt}, next in ${formatDuration(event.wait_ms)}`;
+        const about = { subject: foreign(event.query), detail: shortMessage(event.error.message, style) };
+        return limited(`${title}, tried again`, note('retry', 'caution', 'log', text, about));
       }
       case 'query_recorded': {
         if (event.error === null) return [];
         const title = errorTitle(event.error, style);
-        const tries = event.attempt > 1 ? `, attempt ${event.attempt}` : '';
-        return limited(title, {
-          label: 'error',
-          level: 'bad',
-          subject: foreign(event.query),
-          text: `${title}${tries}`,
-          detail: shortMessage(event.error.message, style),
-          shown: 'normal',
-        });
+        const text = event.attempt > 1 ? `${title}, attempt ${event.attempt}` : title;
+        const about = { subject: foreign(event.query), detail: shortMessage(event.error.message, style) };
+        return limited(title, note('error', 'bad', 'normal', text, about));
       }
       case 'engine_lost':
-        return [
-          { label: 'lost', level: 'bad', text: `engine lost: ${foreign(event.reason)}`, shown: 'always' },
-        ];
+        return [note('lost', 'bad', 'always', `engine lost: ${foreign(event.reason)}`)];
       case 'engine_back':
-        return [
-          {
-            label: 'back',
-            level: 'good',
-            text: `engine back after ${formatDuration(event.after_ms)}`,
-            shown: 'always',
-          },
-        ];
+        return [note('back', 'good', 'always', `engine back after ${formatDuration(event.after_ms)}`)];
       case 'log_repaired': {
         const text = `the log ended in an incomplete record; ${formatSize(event.bytes)} were cut off and saved as ${foreign(event.saved_as)}`;
-        return [{ label: 'repair', level: 'caution', text, shown: 'always' }];
+        return [note('repair', 'caution', 'always', text)];
       }
-      case 'warning':
-        return limited(foreign(event.message), {
-          label: 'warning',
-          level: 'caution',
-          text: foreign(event.message),
-          shown: 'always',
-        });
+      case 'warning': {
+        const text = foreign(event.message);
+        return limited(text, note('warning', 'caution', 'always', text));
+      }
       case 'stopping': {
         const what = event.how === 'drain' ? 'running queries are finished' : 'running queries are cancelled';
-        return [
-          { label: 'stopping', level: 'caution', text: `${foreign(event.reason)}: ${what}`, shown: 'always' },
-        ];
+        return [note('stopping', 'caution', 'always', `${foreign(event.reason)}: ${what}`)];
       }
       case 'run_ended': {
         const { normal, skipped, error } = event.recorded;
@@ -145,7 +130,7 @@ export function createNotes(style: Style): (event: RunEvent) => readonly Note[] 
           `${formatCount(normal + skipped + error)} recorded ` +
           `(${formatCount(normal)} normal, ${formatCount(skipped)} skipped, ${formatCount(error)} error), ` +
           `${formatCount(event.not_run)} not run, in ${formatDuration(event.elapsed_ms)}; exit ${event.exit_code}`;
-        return [{ label: 'end', level: 'plain', text, shown: 'log' }];
+        return [note('end', 'plain', 'log', text)];
       }
       case 'query_started':
         return [];

@@ -2,7 +2,7 @@ import { RunTally } from '../../app/unit/tally.js';
 import type { OutcomeCounts, RunEvent } from '../../core/unit/events.js';
 
 /** What a run waits for, other than its queries; if several apply, the most important. */
-export type RunCondition =
+type RunCondition =
   | { readonly kind: 'setup'; readonly file: string; readonly forMs: number }
   | { readonly kind: 'lost'; readonly reason: string; readonly forMs: number }
   | { readonly kind: 'stopping'; readonly how: 'drain' | 'abort'; readonly reason: string }

@@ -2,8 +2,8 @@ import type { EventSink } from '../../core/unit/events.js';
 import { withoutColor } from '../terminal/style.js';
 import { createSafeWriter } from '../terminal/writer.js';
 import { createNotes } from './notes.js';
-import type { Guard, ProgressViewOptions, View } from './options.js';
 import { plainNote, plainProgress } from './plain.js';
+import type { Guard, ProgressViewOptions, View } from './screen.js';
 import { RunProgress } from './state.js';
 
 /** Shows a run in progress. */

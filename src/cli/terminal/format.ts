@@ -17,10 +17,27 @@ export function formatAmount(value: number, noun: string): string {
   return `${number} ${value === 1 ? noun : plural}`;
 }
 
+/** Returns the first of some things as text, and where there are more, how many: `and 12 more`. */
+export function firstOf<T>(
+  things: readonly T[],
+  most: number,
+  show: (one: T) => string,
+  rest = 'more',
+): string[] {
+  const hidden = things.length - most;
+  const shown = things.slice(0, most).map(one => show(one));
+  return hidden > 0 ? [...shown, `and ${formatCount(hidden)} ${rest}`] : shown;
+}
+
 /** Returns a number of queries a second, without its unit: `1,234`, `6.2`, `0.05`. */
 export function formatRateNumber(perSecond: number): string {
   if (perSecond >= 99.5) return formatCount(perSecond);
   return perSecond >= 0.95 || perSecond === 0 ? perSecond.toFixed(1) : perSecond.toFixed(2);
+}
+
+/** Returns a value in a format, or a dash for one that is not known. */
+export function orDash(value: number | undefined, format: (value: number) => string): string {
+  return value === undefined ? '-' : format(value);
 }
 
 /** Returns a number of queries a second: `1,234 q/s`; below one in ten seconds by the minute: `3.1 q/min`. */

@@ -59,7 +59,7 @@ export function hearSignals(proc: NodeJS.Process): Signals {
 }
 
 /** The two stops of a run, as requested by signals of the operating system. */
-export interface Stops extends Pick<Signals, 'listen' | 'received' | 'dispose'> {
+export interface Stops extends Signals {
   readonly drain: AbortSignal;
   readonly abort: AbortSignal;
   /**
@@ -80,22 +80,18 @@ const ABORT_LIMIT_MS = 12_000;
 /**
  * Turns signals into stops: the first SIGINT drains, a second aborts, a third ends the process at once. SIGTERM and
  * SIGHUP drain, and abort by themselves after 7 s, because whoever sends them does not send a second. A run that has
- * not ended 12 s after it was aborted is ended.
+ * not ended 12 s after it was aborted is ended, with `end`.
  *
- * It listens at once, or when `listen` is called.
+ * Nothing is handled before `listen` is called.
  */
-export function listenForStops(
-  proc: NodeJS.Process,
-  endNow: (exitCode: number) => void,
-  from: 'now' | 'later' = 'now',
-): Stops {
+export function stopsOf(proc: NodeJS.Process, end: (exitCode: number) => void): Stops {
   const signals = hearSignals(proc);
   const drain = new AbortController();
   const abort = new AbortController();
   let count = 0;
   let grace: NodeJS.Timeout | undefined;
   let limit: NodeJS.Timeout | undefined;
-  let isListening = from === 'now';
+  let isListening = false;
   let asked: SignalName | undefined;
   const received = (): SignalName | undefined => signals.received() ?? asked;
   const exitCode = (): number => SIGNAL_EXIT[received() ?? 'SIGTERM'];
@@ -103,7 +99,7 @@ export function listenForStops(
     grace ??= setTimeout(() => abort.abort(`${reason}, ${GRACE_MS / 1000} s ago`), GRACE_MS).unref();
   };
   abort.signal.addEventListener('abort', () => {
-    limit = setTimeout(() => endNow(exitCode()), ABORT_LIMIT_MS).unref();
+    limit = setTimeout(() => end(exitCode()), ABORT_LIMIT_MS).unref();
   });
   signals.onSignal(name => {
     count += 1;
@@ -111,10 +107,10 @@ export function listenForStops(
       drain.abort(name === 'SIGINT' ? 'Ctrl-C (again: cancel what runs)' : name);
       if (name !== 'SIGINT') abortLater(name);
     } else if (count === 2) abort.abort(`${name} for the second time`);
-    else endNow(exitCode());
+    else end(exitCode());
   });
-  if (from === 'now') signals.listen();
   return {
+    ...signals,
     drain: drain.signal,
     abort: abort.signal,
     listen: () => {
@@ -141,37 +137,27 @@ export function listenForStops(
 }
 
 /**
- * Runs a command that a first signal ends at once. Until the command calls `listen`, it has nothing to finish, and
- * the signal ends the process itself. From then on, whatever it waits for receives the signal as an AbortSignal.
- * Returns its exit code, or 128 plus the signal's number when that is what ended it. Any other rejection is passed
- * on, even after a signal: a full disk is a full disk whether or not Ctrl-C was pressed.
+ * Runs a command that signals stop: the first SIGINT drains, a second aborts, a third ends the process. Until the
+ * command calls `listen`, it has nothing to finish, and the signal ends the process itself. From then on, whatever it
+ * waits for receives the signal as an AbortSignal. Returns its exit code, or 128 plus the signal's number when that is
+ * what ended it: what an operation rejects with when a stop interrupts it is the reason of the stop, an `AbortError`,
+ * or an error that one of them caused. Any other rejection is passed on, even after a signal: a full disk is a full
+ * disk whether or not Ctrl-C was pressed.
  */
 export async function untilStopped(
   proc: NodeJS.Process,
-  work: (signal: AbortSignal, listen: () => void) => Promise<number>,
+  work: (signal: AbortSignal, listen: () => void, stops: Stops) => Promise<number>,
+  end = (exitCode: number): void => endNow(proc, exitCode),
 ): Promise<number> {
-  const stops = listenForStops(proc, exitCode => endNow(proc, exitCode), 'later');
+  const stops = stopsOf(proc, end);
+  const { drain, abort } = stops;
   try {
-    return await work(stops.drain, stops.listen);
+    return await work(drain, stops.listen, stops);
   } catch (error) {
-    return stoppedExit(stops, error);
+    const signal = stops.received();
+    if (signal === undefined || !(isInterruption(error, drain) || isInterruption(error, abort))) throw error;
+    return SIGNAL_EXIT[signal];
   } finally {
     stops.dispose();
   }
-}
-
-/**
- * Returns the exit code of the signal behind an error. Such an error is what an operation rejects with when a stop
- * interrupts it: the reason of the stop, an `AbortError`, or an error that one of them caused. Any other error is
- * thrown again.
- */
-export function stoppedExit(
-  stops: Pick<Stops, 'drain' | 'abort' | 'received'>,
-  error: unknown,
-): 129 | 130 | 143 {
-  const signal = stops.received();
-  if (signal !== undefined && (isInterruption(error, stops.drain) || isInterruption(error, stops.abort))) {
-    return SIGNAL_EXIT[signal];
-  }
-  throw error;
 }

@@ -1,5 +1,5 @@
 import { quietOutput } from './controls.js';
-import { createStyle, type Style, wantsColor, wantsUnicode } from './style.js';
+import { createStyle, type Style, wantsColor, wantsLive, wantsUnicode } from './style.js';
 import { createSafeWriter, type SafeWriter } from './writer.js';
 
 /** The process as the commands see it: the only way to its streams and environment. */
@@ -36,6 +36,30 @@ export function openTerminal(proc: NodeJS.Process): Terminal {
       proc.umask(proc.umask() | umask);
     },
   };
+}
+
+/** Lines that replace each other on a terminal; `undefined` where a stream cannot be redrawn. */
+export async function openLines({ proc, env, ...terminal }: Terminal, to: 'out' | 'err') {
+  const stream = to === 'out' ? proc.stdout : proc.stderr;
+  if (!wantsLive(env, stream.isTTY === true)) return undefined;
+  const { openLiveArea } = await import('./live-area.js');
+  let lines: readonly string[] = [];
+  const area = openLiveArea(stream, terminal[`${to}Style`], () => area.draw(lines));
+  return {
+    area,
+    draw(shown: readonly string[]) {
+      lines = shown;
+      area.draw(lines);
+    },
+  };
+}
+
+// Wider than any line.
+const WIDE = 10_000;
+
+/** Returns the style of stdout; a pipe has no width, and what a program reads from it is not cut. */
+export function uncutStyle({ proc, outStyle }: Terminal): Style {
+  return proc.stdout.isTTY === true ? outStyle : { ...outStyle, columns: WIDE };
 }
 
 /** Writes to stderr what should be known besides a result, one line each. */

@@ -5,52 +5,25 @@ import { escapeControls } from './controls.js';
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Colours by meaning; each returns its text unchanged when colours are off. */
-export interface Paint {
-  readonly strong: (text: string) => string;
-  readonly faint: (text: string) => string;
-  readonly good: (text: string) => string;
-  readonly caution: (text: string) => string;
-  readonly bad: (text: string) => string;
-  readonly accent: (text: string) => string;
-}
+export type Paint = Readonly<
+  Record<'strong' | 'faint' | 'good' | 'caution' | 'bad' | 'accent', (text: string) => string>
+>;
 
-/** Characters with a meaning, each one column wide; only the ellipsis may take more. */
-export interface Marks {
-  readonly good: string;
-  readonly caution: string;
-  readonly bad: string;
-  readonly ellipsis: string;
-  /** A full cell of a bar. */
-  readonly full: string;
-  /** An empty cell of a bar. */
-  readonly empty: string;
-  /** Parts of a cell, from the smallest to the largest; none in ASCII. */
-  readonly parts: readonly string[];
-}
-
-/** How text is shown to people: colours, characters and width. */
-export interface Style {
-  readonly color: boolean;
-  readonly unicode: boolean;
-  /** Width to lay out for, in columns. */
-  readonly columns: number;
-  readonly paint: Paint;
-  readonly marks: Marks;
-  /** One safe line of text that came from elsewhere; see {@link escapeControls}. */
-  readonly foreign: (text: string) => string;
-}
-
-const UNICODE_MARKS: Marks = {
+// Characters with a meaning, each one column wide; only the ellipsis may take more.
+const UNICODE_MARKS = {
   good: '✓',
   caution: '!',
   bad: '✗',
   ellipsis: '…',
+  /** A full cell of a bar. */
   full: '█',
+  /** An empty cell of a bar. */
   empty: '░',
+  /** Parts of a cell, from the smallest to the largest; none in ASCII. */
   parts: ['▏', '▎', '▍', '▌', '▋', '▊', '▉'],
 };
 
-const ASCII_MARKS: Marks = {
+const ASCII_MARKS: typeof UNICODE_MARKS = {
   good: '+',
   caution: '!',
   bad: 'x',
@@ -59,6 +32,18 @@ const ASCII_MARKS: Marks = {
   empty: '.',
   parts: [],
 };
+
+/** How text is shown to people: colours, characters and width. */
+export interface Style {
+  readonly color: boolean;
+  readonly unicode: boolean;
+  /** Width to lay out for, in columns. */
+  readonly columns: number;
+  readonly paint: Paint;
+  readonly marks: Readonly<typeof UNICODE_MARKS>;
+  /** One safe line of text that came from elsewhere; see {@link escapeControls}. */
+  readonly foreign: (text: string) => string;
+}
 
 // The width of terminals, pagers and the logs of tasks unless they say otherwise.
 const DEFAULT_COLUMNS = 80;

@@ -4,79 +4,92 @@ import { eastAsianWidth } from 'get-east-asian-width';
  * Text laid out by the columns that it takes on a terminal. It holds no control characters and no colours.
  *
  * `string-width` and `wrap-ansi` are not used. Each creates an Intl.Segmenter when it is loaded, which adds 10 ms to
- * a start that only shows ASCII, and passes it whole texts, for which Node 20 takes quadratic time.
+ * a start that only shows ASCII, and passes it whole texts, for which Node 20 takes quadratic time. Even of short
+ * pieces a Segmenter takes four to forty times as long as the table here.
  */
 
 const PLAIN = /^[\x20-\x7e]*$/;
-const INVISIBLE = /^[\p{M}\p{Cf}\p{Default_Ignorable_Code_Point}]+$/u;
-const EMOJI = /\p{Emoji_Presentation}|\ufe0f/u;
+const INVISIBLE = /[\p{M}\p{Cf}\p{Default_Ignorable_Code_Point}\u1160-\u11ff\ud7b0-\ud7ff]/u;
+const EMOJI = /\p{Emoji_Presentation}/u;
+const MODIFIER = /\p{Emoji_Modifier}/u;
+const PICTURE = /\p{Extended_Pictographic}/u;
+const FLAG = /\p{Regional_Indicator}/u;
 
-// What a reader sees as one character has a few code units; longer ones, which nobody can read, are cut.
-const WINDOW = 64;
+const JOINER = 0x200d;
+const AS_EMOJI = 0xfe0f;
 
-let segmenter: Intl.Segmenter | undefined;
+// What is known of a code point: the columns that it takes, and how it joins what stands before it.
+const COLUMNS = 3;
+const JOINS = 4;
+const IS_PICTURE = 8;
+const IS_FLAG = 16;
+const IS_KNOWN = 32;
 
-// Letters that never join their neighbours: Latin, Cyrillic, kana, Chinese characters, Hangul syllables.
-const SIMPLE =
-  /^[\x20-\x7e\u00c0-\u024f\u0400-\u0481\u048a-\u052f\u3041-\u3096\u30a1-\u30fa\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]*$/;
+// By code point, filled as they are met: asking Unicode takes a hundred times as long.
+let kinds: Uint8Array | undefined;
 
-function isPlain(unit: number): boolean {
-  return unit >= 0x20 && unit <= 0x7e;
+function kindOf(codePoint: number): number {
+  kinds ??= new Uint8Array(0x110000);
+  const known = kinds[codePoint] as number;
+  if (known !== 0) return known;
+  const one = String.fromCodePoint(codePoint);
+  let kind = IS_KNOWN;
+  if (MODIFIER.test(one)) kind |= JOINS | 2;
+  else if (INVISIBLE.test(one)) kind |= JOINS;
+  else kind |= EMOJI.test(one) ? 2 : eastAsianWidth(codePoint);
+  if (PICTURE.test(one)) kind |= IS_PICTURE;
+  if (FLAG.test(one)) kind |= IS_FLAG;
+  kinds[codePoint] = kind;
+  return kind;
 }
 
-/** Yields what a reader sees as characters, one by one. */
-function* graphemes(text: string): Generator<string> {
-  for (let from = 0; from < text.length; ) {
-    const { window, isWhole } = windowAt(text, from);
-    let end = 0;
-    for (const grapheme of SIMPLE.test(window) ? window : segmentsOf(window)) {
-      // The last character of a window may continue after it.
-      if (!isWhole && end > 0 && end + grapheme.length === window.length) break;
-      yield grapheme;
-      end += grapheme.length;
-    }
-    from += end;
+interface Character {
+  /** Index of the first code unit after it. */
+  readonly end: number;
+  readonly columns: number;
+}
+
+/**
+ * Returns what a reader sees as one character: a code point with the marks on it, the two letters of a flag, or
+ * pictures that are joined to one. `at` is less than the length of the text.
+ */
+function characterAt(text: string, at: number): Character {
+  const first = text.codePointAt(at) as number;
+  const kind = kindOf(first);
+  let columns = kind & COLUMNS;
+  let end = at + unitsOf(first);
+  let mayPair = (kind & IS_FLAG) !== 0;
+  // Only a single joiner behind a picture and its marks joins the next one.
+  let mayJoin = (kind & IS_PICTURE) !== 0;
+  let isJoiner = false;
+  while (end < text.length) {
+    const next = text.codePointAt(end) as number;
+    const nextKind = kindOf(next);
+    const isPaired = mayPair && (nextKind & IS_FLAG) !== 0;
+    const isJoined = isJoiner && (nextKind & IS_PICTURE) !== 0;
+    if ((nextKind & JOINS) === 0 && !isPaired && !isJoined) break;
+    if (next === AS_EMOJI) columns = 2;
+    mayPair = false;
+    isJoiner = mayJoin && next === JOINER;
+    mayJoin = isJoined || (mayJoin && next !== JOINER);
+    end += unitsOf(next);
   }
+  return { end, columns };
 }
 
-// Two characters of ASCII never join, so that a window ends between them. Every other one is looked at closely, which
-// takes ten times as long.
-function windowAt(text: string, from: number): { window: string; isWhole: boolean } {
-  const most = Math.min(text.length, from + WINDOW);
-  for (let end = from + 1; end < most; end += 1) {
-    if (isPlain(text.charCodeAt(end - 1)) && isPlain(text.charCodeAt(end)))
-      return { window: text.slice(from, end), isWhole: true };
-  }
-  if (most === text.length) return { window: text.slice(from), isWhole: true };
-  // Half of a pair would be taken for a character of its own, and what precedes it for a whole one.
-  const isPairCut = (text.charCodeAt(most - 1) & 0xfc00) === 0xd800;
-  return { window: text.slice(from, isPairCut ? most - 1 : most), isWhole: false };
-}
-
-// Of the short windows that were met, because text repeats itself; as many as fit in some 100 KB.
-const known = new Map<string, readonly string[]>();
-const KNOWN_UNITS = 8;
-const MOST_KNOWN = 1024;
-
-function segmentsOf(window: string): readonly string[] {
-  const before = known.get(window);
-  if (before !== undefined) return before;
-  segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
-  const segments = Array.from(segmenter.segment(window), ({ segment }) => segment);
-  if (window.length <= KNOWN_UNITS && known.size < MOST_KNOWN) known.set(window, segments);
-  return segments;
-}
-
-function graphemeWidth(grapheme: string): number {
-  if (INVISIBLE.test(grapheme)) return 0;
-  return EMOJI.test(grapheme) ? 2 : eastAsianWidth(grapheme.codePointAt(0) ?? 0);
+function unitsOf(codePoint: number): number {
+  return codePoint > 0xffff ? 2 : 1;
 }
 
 /** Returns how many columns a text takes. */
 export function displayWidth(text: string): number {
   if (PLAIN.test(text)) return text.length;
   let width = 0;
-  for (const grapheme of graphemes(text)) width += graphemeWidth(grapheme);
+  for (let at = 0; at < text.length; ) {
+    const { end, columns } = characterAt(text, at);
+    width += columns;
+    at = end;
+  }
   return width;
 }
 
@@ -86,27 +99,29 @@ function take(text: string, width: number): string {
   const near = text.slice(0, Math.max(0, width) + 1);
   if (PLAIN.test(near)) return near.slice(0, Math.max(0, width));
   let length = 0;
-  let used = 0;
-  for (const grapheme of graphemes(text)) {
-    used += graphemeWidth(grapheme);
+  for (let used = 0; length < text.length; ) {
+    const { end, columns } = characterAt(text, length);
+    used += columns;
     if (used > width) break;
-    length += grapheme.length;
+    length = end;
   }
   return text.slice(0, length);
 }
 
+// More code units for each column than this are not readable characters.
 const UNITS_PER_COLUMN = 32;
 
 /** Returns the longest suffix of a text that takes at most `width` columns. */
 function takeEnd(text: string, width: number): string {
-  // More code units for each column than this are not readable characters.
-  const all = [...graphemes(text.slice(-UNITS_PER_COLUMN * (width + 1)))];
-  let start = all.length;
-  for (let used = 0; start > 0; start -= 1) {
-    used += graphemeWidth(all[start - 1] ?? '');
-    if (used > width) break;
+  const near = text.slice(-UNITS_PER_COLUMN * (width + 1));
+  let left = displayWidth(near);
+  let start = 0;
+  while (left > width) {
+    const { end, columns } = characterAt(near, start);
+    left -= columns;
+    start = end;
   }
-  return all.slice(start).join('');
+  return near.slice(start);
 }
 
 /** Returns the text in at most `width` columns: if it is longer, cut at the end and closed with `ellipsis`. */
@@ -149,7 +164,7 @@ export function wrap(text: string, width: number): string[] {
   let used = 0;
   for (const word of text.split(' ')) {
     for (let rest = word; rest !== ''; ) {
-      const piece = take(rest, limit) || firstOf(rest);
+      const piece = take(rest, limit) || rest.slice(0, characterAt(rest, 0).end);
       const needed = displayWidth(piece);
       // Only whole words share a line.
       if (line !== '' && piece === word && used + 1 + needed <= limit) {
@@ -165,9 +180,4 @@ export function wrap(text: string, width: number): string[] {
   }
   if (line !== '' || lines.length === 0) lines.push(line);
   return lines;
-}
-
-function firstOf(text: string): string {
-  for (const grapheme of graphemes(text)) return grapheme;
-  return '';
 }

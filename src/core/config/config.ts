@@ -3,7 +3,7 @@ import { QrunError } from '../errors.js';
 import { sweepProblems } from '../sweep/units.js';
 import { parameterProblem } from '../text/secret-names.js';
 import { CONFIG_KEYS, entryOf, environmentName, flagName, keyOf, TOML_KEYS, tomlName } from './keys.js';
-import { keyProblems, WRONG_TYPE } from './problems.js';
+import { keyProblems, REPORT } from './problems.js';
 import type { Config, ConfigKey } from './table.js';
 import * as values from './values.js';
 
@@ -50,7 +50,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
   const given: Partial<Record<ConfigKey, unknown>> = {};
   const take = (key: ConfigKey, raw: unknown, source: ConfigSource, label: string): void => {
     problems.push(...keyProblems(label, raw));
-    const result = entryOf(key).schema(values).safeParse(raw, WRONG_TYPE);
+    const result = entryOf(key).schema(values).safeParse(raw, REPORT);
     if (!result.success) {
       for (const issue of result.error.issues) {
         if (issue.code === 'unrecognized_keys') {
@@ -61,7 +61,7 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
         // For a flag that is given several times, the value shows which one is meant.
         const isPlain = issue.path.length === 0 || (source === 'flag' && typeof issue.path[0] === 'number');
         const at = isPlain ? '' : `.${issue.path.join('.')}`;
-        problems.push(`${label}${at}: ${issue.message}, not ${shown(key, valueAt(raw, issue.path))}`);
+        problems.push(`${label}${at}: ${issue.message}, not ${shown(key, issue.input)}`);
       }
       return;
     }
@@ -132,15 +132,6 @@ function parameterProblems(label: string, parameters: object): string[] {
         : undefined);
     return problem === undefined ? [] : [`${label}.${name.slice(0, 100)}: ${problem}`];
   });
-}
-
-function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
-  let value = raw;
-  for (const step of path) {
-    if (typeof value !== 'object' || value === null) return value;
-    value = (value as Record<PropertyKey, unknown>)[step];
-  }
-  return value;
 }
 
 // Showing more of a bad value helps nobody.

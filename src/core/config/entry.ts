@@ -3,9 +3,6 @@ import type { z } from 'zod';
 // Only a type: the schemas, and zod with them, are loaded by the code that checks values, not for a help text.
 type Values = typeof import('./values.js');
 
-/** The section of a command's help that lists an option. */
-export type Group = 'Options' | 'Engine' | 'Run' | 'Unit and log' | 'Selection' | 'Bad files' | 'Hosts';
-
 /** A command-line option that sets a key. */
 export interface Flag {
   /** In commander's syntax: `-P, --concurrency <n>`. */
@@ -27,13 +24,15 @@ export interface Entry<S extends z.ZodType, D> extends Omit<Flag, 'flag'> {
   readonly default?: D;
   /** What happens when no value is given, for people. */
   readonly absent?: string;
-  readonly group: Group;
   /** What the key is for, when the help of its flag says it in terms of the command line. */
   readonly about?: string;
   /** Another option that sets the same key. */
   readonly also?: Flag;
   readonly choices?: readonly string[];
-  /** The environment variable. */
+  /**
+   * The environment variable, if it is not `QRUN_` and the name of the key. What is a choice for one run, or may be
+   * given several times, has none.
+   */
   readonly env?: string;
   /** Whether it is a choice for one run and not part of the description of a sweep; qrun.toml cannot hold it. */
   readonly perRun?: boolean;

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { Entry, Flag } from './entry.js';
-import { CONFIG_TABLE, type ConfigKey } from './table.js';
+import { CONFIG_TABLE, type ConfigKey, SECTIONS } from './table.js';
 
 /** The entry of any key. */
 export type ConfigEntry = Entry<z.ZodType, unknown>;
@@ -38,7 +38,23 @@ export function flagName(key: ConfigKey): string {
 
 /** Returns the environment variable of a key, if it has one. */
 export function environmentName(key: ConfigKey): string | undefined {
-  return entryOf(key).env;
+  const { env, flag, perRun, repeatable } = entryOf(key);
+  return env !== undefined || flag === undefined || perRun || repeatable
+    ? env
+    : `QRUN_${tomlName(key).toUpperCase()}`;
+}
+
+/** A section of a command's help. */
+export type Section = keyof typeof SECTIONS;
+
+/** Returns the keys in a section. */
+export function keysIn(section: Section): readonly ConfigKey[] {
+  return Object.keys(SECTIONS[section]) as ConfigKey[];
+}
+
+/** Returns the section that lists a key's option. */
+export function sectionOf(key: ConfigKey): Section | undefined {
+  return (Object.keys(SECTIONS) as Section[]).find(section => key in SECTIONS[section]);
 }
 
 /** Returns what applies when a key is not given, for people; `undefined` if nothing does. */

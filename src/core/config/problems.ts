@@ -20,11 +20,12 @@ export function keyProblems(label: string, value: unknown, depth = 0): string[] 
 }
 
 /**
- * Zod's message for a wrong type when the schema has none of its own: it names the type that is wanted. Zod's own
- * message names the type of the value by its `constructor`, which can be any key and value in a table that somebody
- * wrote.
+ * How zod reports what is wrong with a value. Each issue holds the part of the value that it is about. The message for a
+ * wrong type, when the schema has none of its own, names the type that is wanted: zod's own message names the type of
+ * the value by its `constructor`, which can be any key and value in a table that somebody wrote.
  */
-export const WRONG_TYPE = {
+export const REPORT = {
+  reportInput: true,
   error: ({ code, expected }: { readonly code?: unknown; readonly expected?: unknown }) =>
     code === 'invalid_type' ? `must be of the type ${String(expected)}` : undefined,
 } as const;

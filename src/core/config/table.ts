@@ -4,22 +4,14 @@ import { formatSize } from '../text/bytes.js';
 import { formatDuration } from '../text/duration.js';
 import { shownUrl } from '../text/shown-urls.js';
 import { DEFAULT_HALT, formatHalt } from '../unit/halt.js';
+import { RERUNS } from '../unit/plan.js';
 import { type Entry, key } from './entry.js';
 
-const RERUNS = ['errors', 'all', 'none'] as const;
-
-/**
- * The table of configuration: every key, and all that is known about it. It generates the type of a configuration, the
- * options of the commands, the output of `qrun config`, the table of the README, completion, and the JSON Schema of
- * qrun.toml. TypeScript uses the names here; qrun.toml and JSON use snake_case ({@link tomlName}).
- */
-export const CONFIG_TABLE = {
+const ENGINE = {
   engine: key({
     schema: v => v.oneOf(ENGINE_NAMES),
     default: defaultEngine(false),
     absent: `${defaultEngine(false)}; ${defaultEngine(true)} with a url`,
-    env: 'QRUN_ENGINE',
-    group: 'Engine',
     flag: '--engine <name>',
     choices: ENGINE_NAMES,
     about: 'clickhouse (a server) or embedded (chDB)',
@@ -28,7 +20,6 @@ export const CONFIG_TABLE = {
   url: key({
     schema: v => v.urls(),
     env: 'CLICKHOUSE_URL',
-    group: 'Engine',
     flag: '--url <url>',
     repeatable: true,
     about: 'ClickHouse server, such as http://localhost:8123; or a list of servers that hold the same data',
@@ -39,7 +30,6 @@ export const CONFIG_TABLE = {
   user: key({
     schema: v => v.text(),
     env: 'CLICKHOUSE_USER',
-    group: 'Engine',
     flag: '--user <name>',
     help: 'user; the password comes from CLICKHOUSE_PASSWORD, .env or a file',
     tree: 'trusted',
@@ -47,7 +37,6 @@ export const CONFIG_TABLE = {
   passwordFile: key({
     schema: v => v.text(),
     env: 'CLICKHOUSE_PASSWORD_FILE',
-    group: 'Engine',
     flag: '--password-file <file>',
     help: 'file that holds the password',
     path: true,
@@ -56,7 +45,6 @@ export const CONFIG_TABLE = {
   caFile: key({
     schema: v => v.text(),
     env: 'CLICKHOUSE_CA_FILE',
-    group: 'Engine',
     flag: '--ca-file <file>',
     help: 'certificate authority of an https server',
     path: true,
@@ -65,8 +53,6 @@ export const CONFIG_TABLE = {
   dataDir: key({
     schema: v => v.text(),
     absent: '<sweep root>/.qrun/data',
-    env: 'QRUN_DATA_DIR',
-    group: 'Engine',
     flag: '--data-dir <dir>',
     help: 'data of the embedded engine (default: {default})',
     path: true,
@@ -75,8 +61,6 @@ export const CONFIG_TABLE = {
   allowFiles: key({
     schema: v => v.flag(),
     default: false,
-    env: 'QRUN_ALLOW_FILES',
-    group: 'Engine',
     flag: '--allow-files',
     help: 'embedded: SQL may read and write files, as file() does',
     tree: 'guarded',
@@ -84,8 +68,6 @@ export const CONFIG_TABLE = {
   allowNetwork: key({
     schema: v => v.flag(),
     default: false,
-    env: 'QRUN_ALLOW_NETWORK',
-    group: 'Engine',
     flag: '--allow-network',
     help: 'embedded: SQL may use the network, as url() and s3() do',
     tree: 'guarded',
@@ -94,16 +76,12 @@ export const CONFIG_TABLE = {
     schema: v => v.flag(),
     default: false,
     perRun: true,
-    group: 'Engine',
     flag: '--setup',
     help: 'run _setup.sql on the server first (embedded: always, once)',
   }),
-
   maxReplicaDelay: key({
     schema: v => v.duration(),
     absent: 'not asked',
-    env: 'QRUN_MAX_REPLICA_DELAY',
-    group: 'Engine',
     flag: '--max-replica-delay <duration>',
     help: 'several servers: use none whose replicas lag more, such as 5s (default: {default})',
     show: value => formatDuration(value),
@@ -111,26 +89,22 @@ export const CONFIG_TABLE = {
   allowChanges: key({
     schema: v => v.flag(),
     default: false,
-    env: 'QRUN_ALLOW_CHANGES',
-    group: 'Engine',
     flag: '--allow-changes',
     help: 'several servers: run queries that change data, each on any one of them',
   }),
+};
 
+const RUN = {
   concurrency: key({
     schema: v => v.concurrency(),
     // As in the scripts that qrun replaces.
     default: 16,
-    env: 'QRUN_CONCURRENCY',
-    group: 'Run',
     flag: '-P, --concurrency <n>',
     help: 'queries at a time, or auto (default: {default})',
   }),
   memoryMax: key({
     // Node and the server's client alone take about 60 MB.
     schema: v => v.size('64M'),
-    env: 'QRUN_MEMORY_MAX',
-    group: 'Run',
     flag: '--memory-max <size>',
     absent: 'no cap',
     help: 'memory cap of the run, such as 8G, by systemd-run (without it: {default})',
@@ -140,8 +114,6 @@ export const CONFIG_TABLE = {
     schema: v => v.duration(),
     // No query may hang forever, and no known query runs this long.
     default: '1h',
-    env: 'QRUN_TIMEOUT',
-    group: 'Run',
     flag: '--timeout <duration>',
     help: 'deadline of each attempt: 500ms, 30s, 5m (default: {default})',
     show: value => formatDuration(value),
@@ -150,8 +122,6 @@ export const CONFIG_TABLE = {
     schema: v => v.wholeNumber(0, 100),
     // With backoff of up to a minute.
     default: 3,
-    env: 'QRUN_RETRIES',
-    group: 'Run',
     flag: '--retries <n>',
     help: 'further attempts after a temporary failure (default: {default})',
   }),
@@ -159,8 +129,6 @@ export const CONFIG_TABLE = {
     schema: v => v.duration(),
     // Enough for a server restart with a large recovery.
     default: '10m',
-    env: 'QRUN_MAX_OUTAGE',
-    group: 'Run',
     flag: '--max-outage <duration>',
     help: 'how long to wait for a lost server (default: {default})',
     show: value => formatDuration(value),
@@ -169,8 +137,6 @@ export const CONFIG_TABLE = {
     // No answer is smaller.
     schema: v => v.size('1K'),
     absent: 'half of the free space, at most 16G',
-    env: 'QRUN_MAX_RESULT',
-    group: 'Run',
     flag: '--max-result <size>',
     help: 'largest result of a query, such as 4G (default: {default})',
     show: value => formatSize(value),
@@ -178,8 +144,6 @@ export const CONFIG_TABLE = {
   halt: key({
     schema: v => v.halt(),
     default: formatHalt(DEFAULT_HALT),
-    env: 'QRUN_HALT',
-    group: 'Run',
     flag: '--halt <policy>',
     help: 'stop at errors=N, errors=N%, or same=N|off equal first failures',
     show: value => formatHalt(value),
@@ -187,8 +151,6 @@ export const CONFIG_TABLE = {
   redact: key({
     schema: v => v.flag(),
     default: true,
-    env: 'QRUN_REDACT',
-    group: 'Run',
     // This one first: commander treats true as the given value when it knows only the negated flag.
     flag: '--redact',
     about: 'hide what looks like a credential in messages of the engine',
@@ -199,20 +161,19 @@ export const CONFIG_TABLE = {
       help: 'show messages of the engine whole, with what looks like a credential in them',
     },
   }),
+};
 
+const UNIT_AND_LOG = {
   log: key({
     schema: v => v.text(),
     perRun: true,
     audited: true,
-    group: 'Unit and log',
     flag: '--log <file>',
     help: 'the log of this unit',
   }),
   logDir: key({
     schema: v => v.text(),
     absent: '<sweep root>/results',
-    env: 'QRUN_LOG_DIR',
-    group: 'Unit and log',
     flag: '--log-dir <dir>',
     help: 'directory of all logs (default: {default})',
     path: true,
@@ -221,8 +182,6 @@ export const CONFIG_TABLE = {
   }),
   umask: key({
     schema: v => v.umask(),
-    env: 'QRUN_UMASK',
-    group: 'Unit and log',
     flag: '--umask <octal>',
     help: 'permissions removed from what is written, such as 0077 (also {env})',
     show: value => value.toString(8).padStart(4, '0'),
@@ -230,8 +189,6 @@ export const CONFIG_TABLE = {
   followLinks: key({
     schema: v => v.flag(),
     default: false,
-    env: 'QRUN_FOLLOW_LINKS',
-    group: 'Unit and log',
     flag: '--follow-links',
     help: 'read SQL through links that lead out of the sweep root (also {env})',
     tree: 'guarded',
@@ -239,7 +196,6 @@ export const CONFIG_TABLE = {
   parameters: key({
     schema: v => v.pairs(),
     default: {},
-    group: 'Unit and log',
     flag: '--param <name=value>',
     about: 'a table: values of {name:Type} in the SQL',
     repeatable: true,
@@ -250,7 +206,6 @@ export const CONFIG_TABLE = {
   settings: key({
     schema: v => v.pairs(),
     default: {},
-    group: 'Unit and log',
     flag: '--set <name=value>',
     about: 'a table: ClickHouse settings for every query',
     repeatable: true,
@@ -261,24 +216,22 @@ export const CONFIG_TABLE = {
   database: key({
     schema: v => v.text(),
     env: 'CLICKHOUSE_DATABASE',
-    group: 'Unit and log',
     flag: '--database <name>',
     help: 'default database',
     audited: true,
   }),
   rowsPerQuery: key({
     schema: v => v.wholeNumber(1, 1_000_000_000),
-    env: 'QRUN_ROWS_PER_QUERY',
-    group: 'Unit and log',
     flag: '--rows-per-query <n>',
     help: 'rows that each normal result has',
     audited: true,
   }),
+};
 
+const SELECTION = {
   include: key({
     schema: v => v.globs(),
     default: [],
-    group: 'Selection',
     flag: '--include <glob>',
     repeatable: true,
     about: 'only queries whose name matches: a glob, or a list of them',
@@ -288,7 +241,6 @@ export const CONFIG_TABLE = {
   exclude: key({
     schema: v => v.globs(),
     default: [],
-    group: 'Selection',
     flag: '--exclude <glob>',
     repeatable: true,
     about: 'leave out queries whose name matches: a glob, or a list of them',
@@ -298,7 +250,6 @@ export const CONFIG_TABLE = {
   shard: key({
     schema: v => v.shard(),
     perRun: true,
-    group: 'Selection',
     flag: '--shard <i/n>',
     help: 'part i of n, chosen by a hash of the name',
     audited: true,
@@ -306,14 +257,12 @@ export const CONFIG_TABLE = {
   limit: key({
     schema: v => v.wholeNumber(1, 1_000_000_000),
     perRun: true,
-    group: 'Selection',
     flag: '--limit <n>',
     help: 'run at most n queries',
   }),
   shuffle: key({
     schema: v => v.text(),
     perRun: true,
-    group: 'Selection',
     flag: '--shuffle <seed>',
     help: 'random order, the same for the same seed',
   }),
@@ -321,17 +270,16 @@ export const CONFIG_TABLE = {
     schema: v => v.oneOf(RERUNS),
     default: 'errors',
     perRun: true,
-    group: 'Selection',
     flag: '--rerun <which>',
     choices: RERUNS,
     help: 'run again what is recorded: errors (default), all or none',
   }),
+};
 
+const BAD_FILES = {
   skipBad: key({
     schema: v => v.flag(),
     default: false,
-    env: 'QRUN_SKIP_BAD',
-    group: 'Bad files',
     flag: '--skip-bad',
     about: 'leave out files that cannot run, and run the others; exit code 20',
     help: 'leave out files that cannot run, and run the others; exit code 20 (also skip_bad)',
@@ -339,7 +287,6 @@ export const CONFIG_TABLE = {
   allowPlaceholders: key({
     schema: v => v.placeholders(),
     default: false,
-    group: 'Bad files',
     flag: '--allow-placeholder <word>',
     about: 'placeholders that files may contain: a list of words such as __X__, or true for all',
     repeatable: true,
@@ -347,23 +294,51 @@ export const CONFIG_TABLE = {
     also: { flag: '--allow-placeholders', help: 'run files that hold any unreplaced placeholder' },
     audited: true,
   }),
+};
 
+const OPTIONS = {
   events: key({
     schema: v => v.text(),
     perRun: true,
-    group: 'Options',
     flag: '--events <file>',
     help: 'append events to a file, one JSON line each',
   }),
+};
 
+// Without a section: only a qrun.toml can hold them.
+const TABLES = {
   hosts: key({
     schema: v => v.hosts(),
     default: [],
-    group: 'Hosts',
     about: 'a list of tables: machines that a sweep runs on besides this one; see docs/scale.md',
     help: 'machines that a sweep runs on besides this one',
     tree: 'trusted',
   }),
+};
+
+/** The keys by the section of a command's help that lists their options. */
+export const SECTIONS = {
+  Engine: ENGINE,
+  Run: RUN,
+  'Unit and log': UNIT_AND_LOG,
+  Selection: SELECTION,
+  'Bad files': BAD_FILES,
+  Options: OPTIONS,
+};
+
+/**
+ * The table of configuration: every key, and all that is known about it. It generates the type of a configuration, the
+ * options of the commands, the output of `qrun config`, the table of the README, completion, and the JSON Schema of
+ * qrun.toml. TypeScript uses the names here; qrun.toml and JSON use snake_case ({@link tomlName}).
+ */
+export const CONFIG_TABLE = {
+  ...ENGINE,
+  ...RUN,
+  ...UNIT_AND_LOG,
+  ...SELECTION,
+  ...BAD_FILES,
+  ...OPTIONS,
+  ...TABLES,
 };
 
 type Table = typeof CONFIG_TABLE;

@@ -31,12 +31,7 @@ export type TreeSettings = Readonly<Partial<Record<(typeof TRUSTED_KEYS)[number]
  * `x.localhost` and names of 127.0.0.1 do not count as this machine. `false` for what is not a URL.
  */
 export function isLoopback(url: string): boolean {
-  let host: string;
-  try {
-    host = new URL(url).hostname;
-  } catch {
-    return false;
-  }
+  const host = URL.canParse(url) ? new URL(url).hostname : '';
   return host === 'localhost' || host === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
 }
 

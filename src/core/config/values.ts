@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { MAX_CONCURRENCY } from '../machine/sizing.js';
-import { parseSize, SIZE_EXAMPLES } from '../text/bytes.js';
+import { parseSize, SIZE_EXAMPLES, sizePattern } from '../text/bytes.js';
 import { parseDuration } from '../text/duration.js';
 import { globProblem } from '../text/glob.js';
 import { HALT_FORMS, parseHalt } from '../unit/halt.js';
@@ -87,25 +87,25 @@ export const duration = once(() =>
   ),
 );
 
-/** What parseSize accepts, as a pattern for JSON Schema. */
-export const SIZE_PATTERN = String.raw`^\d+(\.\d+)?([KMGTkmgt]([iI][bB])?|[bB])?$`;
-
 /** A size of at least `least`, in bytes. */
 export function size(least: string) {
+  const leastBytes = parseSize(least) as number;
   return parsed(
     value => {
       const bytes = parseSize(value);
-      return bytes !== undefined && bytes >= (parseSize(least) as number) ? bytes : undefined;
+      return bytes !== undefined && bytes >= leastBytes ? bytes : undefined;
     },
     `must be a size of at least ${least}: ${SIZE_EXAMPLES}`,
-    SIZE_PATTERN,
+    sizePattern(leastBytes),
   );
 }
 
-const HALT_PART = String.raw`(errors=(\d+|\d+(\.\d+)?%)|same=(\d+|off))`;
+const HALT_ERRORS = String.raw`errors=(?=[\d.]*[1-9])(\d+|\d+(\.\d+)?%)`;
+const HALT_SAME = String.raw`same=(0*[1-9]\d*|off)`;
+const HALT = `^(${HALT_ERRORS}(,${HALT_SAME})?|${HALT_SAME}(,${HALT_ERRORS})?)$`;
 
 /** When a run stops by policy. */
-export const halt = once(() => parsed(parseHalt, `must be ${HALT_FORMS}`, `^${HALT_PART}(,${HALT_PART})?$`));
+export const halt = once(() => parsed(parseHalt, `must be ${HALT_FORMS}`, HALT));
 
 /** Permissions as mkdir(1) and the shell write them. The owner's are never removed, because qrun itself needs them. */
 export const umask = once(() =>

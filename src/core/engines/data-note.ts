@@ -1,4 +1,5 @@
 import type { Parameters, Settings } from '../model.js';
+import { jsonObject } from '../text/json.js';
 import { shortHash, sorted } from '../unit/fingerprint.js';
 
 /** One setup file of a chain, outermost first: its path (for people) and the hash of its content. */
@@ -55,12 +56,7 @@ export function encodeDataNote(note: DataNote): string {
 
 /** Returns a note from the content of its file; `undefined` if it is not a note, or of another version. */
 export function decodeDataNote(text: string): DataNote | undefined {
-  let note: Partial<DataNote> | null;
-  try {
-    note = JSON.parse(text) as Partial<DataNote> | null;
-  } catch {
-    return undefined;
-  }
+  const note = jsonObject<DataNote>(text);
   const whole =
     note?.version === DATA_VERSION &&
     [note.identity, note.build, note.made_at, note.engine].every(value => typeof value === 'string') &&

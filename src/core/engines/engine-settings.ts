@@ -1,4 +1,5 @@
 import type { Settings } from '../model.js';
+import { wordSet } from '../text/words.js';
 
 /**
  * Settings that qrun sends with each statement to both engines, if the engine knows them, so that a row looks the same
@@ -39,37 +40,27 @@ export const HTTP_PARAMETERS: Readonly<Record<string, string>> = {
   buffer_size: String(2 * 1024 * 1024),
 };
 
-const HTTP_INTERFACE = 'it is a parameter of the HTTP interface, which qrun sets itself';
+// Parameters of the HTTP interface, which qrun sets itself.
+const OF_HTTP = wordSet(
+  `default_format format output_format wait_end_of_query buffer_size compress decompress query query_id
+    session_id session_check session_timeout close_session stacktrace quota_key`,
+);
 const FIXED: Readonly<Record<string, string>> = {
   http_write_exception_in_output_format: 'with it an exception would look like a row',
   output_format_json_array_of_rows: 'with it a result would not be lines of rows',
   http_wait_end_of_query: 'qrun always waits for the end of a query',
   http_response_buffer_size: 'qrun always waits for the end of a query',
   enable_http_compression: 'qrun reads results uncompressed',
-  default_format: HTTP_INTERFACE,
-  format: HTTP_INTERFACE,
-  output_format: HTTP_INTERFACE,
-  wait_end_of_query: HTTP_INTERFACE,
-  buffer_size: HTTP_INTERFACE,
-  compress: HTTP_INTERFACE,
-  decompress: HTTP_INTERFACE,
-  query: HTTP_INTERFACE,
-  query_id: HTTP_INTERFACE,
-  session_id: HTTP_INTERFACE,
-  session_check: HTTP_INTERFACE,
-  session_timeout: HTTP_INTERFACE,
-  close_session: HTTP_INTERFACE,
-  stacktrace: HTTP_INTERFACE,
   user: 'the user is an option of its own',
   password: 'the password is an option of its own',
   role: 'roles belong to the user',
-  quota_key: HTTP_INTERFACE,
   database: 'the database is an option of its own',
 };
 
 /** Returns why the user may not set this name; `undefined` if they may. */
 export function fixedSetting(name: string): string | undefined {
   if (name.startsWith('param_')) return 'parameters of queries are given with --param';
+  if (OF_HTTP.has(name)) return 'it is a parameter of the HTTP interface, which qrun sets itself';
   return Object.hasOwn(FIXED, name) ? FIXED[name] : undefined;
 }
 
@@ -228,7 +219,8 @@ const READ_AS_IT_STANDS =
   /^(?:Nullable\(\s*)?(?:Identifier|Array|Tuple|Map|Nested|Point|Ring|LineString|MultiLineString|Polygon|MultiPolygon)\b/i;
 // A backslash takes the character after it along: `\` and a tab are a tab.
 const ESCAPED_OR_BARE = /\\(.)|[\t\n\r\0\b\f]/gs;
-const ESCAPES: Readonly<Record<string, string>> = {
+/** The control characters that ClickHouse writes with a backslash, and how. */
+export const CONTROL_ESCAPES: Readonly<Record<string, string>> = {
   '\t': '\\t',
   '\n': '\\n',
   '\r': '\\r',
@@ -249,6 +241,6 @@ export function encodeParameter(value: string, type: string): string {
   if (READ_AS_IT_STANDS.test(type.trim())) return value;
   return value.replace(
     ESCAPED_OR_BARE,
-    (found, escaped: string | undefined) => ESCAPES[escaped ?? found] ?? found,
+    (found, escaped: string | undefined) => CONTROL_ESCAPES[escaped ?? found] ?? found,
   );
 }

@@ -1,4 +1,7 @@
 import type { FailureKind, QueryError } from '../model.js';
+import { jsonObject } from '../text/json.js';
+import { shownUrl } from '../text/shown-urls.js';
+import { SHORT } from './shortage.js';
 
 /**
  * How an attempt failed: what is recorded ({@link QueryError}) and what the pool must know to continue.
@@ -27,11 +30,7 @@ export interface Failure extends QueryError {
 }
 
 /** The failure of a ClickHouse statement, as described by its text. */
-export interface ServerErrorText {
-  readonly code: number;
-  readonly name: string;
-  readonly message: string;
-}
+export type ServerErrorText = Pick<QueryError, 'code' | 'name' | 'message'>;
 
 // `Code: 62. DB::Exception: Syntax error: ... (SYNTAX_ERROR)` (20.x and later),
 // `Code: 62, e.displayText() = DB::Exception: Syntax error: ..., e.what() = DB::Exception` (earlier), and the
@@ -60,13 +59,8 @@ export function parseServerError(text: string): ServerErrorText | undefined {
 
 // With http_write_exception_in_output_format (the default of some versions) an error is a JSON object.
 function exceptionField(text: string): string | undefined {
-  if (!text.startsWith('{"exception"')) return undefined;
-  try {
-    const { exception } = JSON.parse(text) as { exception?: unknown };
-    return typeof exception === 'string' ? exception.trim() : undefined;
-  } catch {
-    return undefined;
-  }
+  const exception = text.startsWith('{"exception"') ? jsonObject(text)?.exception : undefined;
+  return typeof exception === 'string' ? exception.trim() : undefined;
 }
 
 const MARKER = '__exception__';
@@ -199,18 +193,15 @@ export function errorName(code: number): string {
  */
 export const REFUSED_CODES: ReadonlySet<number> = new Set([192, 193, 194, 195, 516, 720, 767]);
 
+/**
+ * The codes with which a server turns a query away because it has too many: TOO_MANY_SIMULTANEOUS_QUERIES,
+ * USER_SESSION_LIMIT_EXCEEDED, SERVER_OVERLOADED, TCP_ and HTTP_CONNECTION_LIMIT_REACHED (ErrorCodes.cpp).
+ */
+export const FULL_CODES: ReadonlySet<number> = new Set([202, 700, 745, 749, 762]);
+
 // The server refused these before it executed anything. Not 364, which a query gets from another HTTP server (`url()`,
 // S3) while it runs.
-const REFUSED_BEFORE_START: ReadonlySet<number> = new Set([
-  202,
-  216,
-  373,
-  700,
-  745,
-  749,
-  762,
-  ...REFUSED_CODES,
-]);
+const REFUSED_BEFORE_START: ReadonlySet<number> = new Set([216, 373, ...FULL_CODES, ...REFUSED_CODES]);
 
 // A quota of queries or errors is checked before a query begins; others (rows, time) also while it runs.
 const QUOTA_BEFORE_START = /\bhas been exceeded[.:] (?:queries|query_selects|query_inserts|errors)\b/i;
@@ -284,15 +275,13 @@ export interface ForeignAnswer {
 export function httpFailure(answer: ForeignAnswer, nowMs: number): Failure {
   const { status, location } = answer;
   const retryAfterMs = parseRetryAfter(answer.retryAfter, nowMs);
-  const where =
-    location === undefined ? '' : ` (to ${withoutCredentials(location.slice(0, LOCATION_LENGTH))})`;
+  const where = location === undefined ? '' : ` (to ${shownUrl(location).slice(0, LOCATION_LENGTH)})`;
   const redirects = status >= 300 && status < 400;
+  // No server returns a 2xx other than 200, so this says nothing about the statement.
+  const kind = TRANSIENT_STATUS.has(status) || status < 300 ? 'transient' : 'permanent';
+  const message = `HTTP ${status}${where} without a ClickHouse error: ${excerpt(answer.body)}`;
   return {
-    code: 0,
-    name: `HTTP_${status}`,
-    // No server returns a 2xx other than 200, so this says nothing about the statement.
-    kind: TRANSIENT_STATUS.has(status) || status < 300 ? 'transient' : 'permanent',
-    message: `HTTP ${status}${where} without a ClickHouse error: ${excerpt(answer.body)}`,
+    ...ownFailure(`HTTP_${status}`, kind, message),
     // A 502 or 504 may have cut off a running query.
     neverStarted: redirects || REFUSING_STATUS.has(status),
     serverGone: !OWN_STATUS.has(status),
@@ -308,17 +297,6 @@ function parseRetryAfter(value: string | undefined, nowMs: number): number | und
   return Number.isNaN(at) ? undefined : Math.min(Math.max(0, at - nowMs), LONGEST_RETRY_AFTER_MS);
 }
 
-/** Returns a text without the user and password of the URLs in it. */
-export function withoutCredentials(text: string): string {
-  // Everything up to the last @ may be a password. Not one regular expression, which would take quadratic time.
-  if (!text.includes('//') || !text.includes('@')) return text;
-  return text.replace(/\S+/g, word => {
-    const from = word.indexOf('//');
-    const to = word.lastIndexOf('@');
-    return from === -1 || to < from ? word : word.slice(0, from + 2) + word.slice(to + 1);
-  });
-}
-
 // In any text that a person wrote, this many characters contain 300 that remain when blanks are collapsed.
 const EXCERPT_WITHIN = 4000;
 
@@ -328,25 +306,13 @@ export function excerpt(body: string): string {
   return text === '' ? '(empty body)' : JSON.stringify(text.length > 300 ? `${text.slice(0, 300)}...` : text);
 }
 
-// Nothing was sent: the name was not resolved, no connection was made, or this process has no socket left.
+// Nothing was sent: the name was not resolved, or no connection was made.
 const NEVER_SENT: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
   'EAI_AGAIN',
   'EHOSTUNREACH',
   'ENETUNREACH',
-  'EADDRNOTAVAIL',
-  'EMFILE',
-  'ENFILE',
-  'ENOBUFS',
-  'ENOMEM',
-]);
-const OUT_OF_SOCKETS: ReadonlySet<string> = new Set([
-  'EADDRNOTAVAIL',
-  'EMFILE',
-  'ENFILE',
-  'ENOBUFS',
-  'ENOMEM',
 ]);
 // What Node says about the local end of a connection that was never made.
 const NO_LOCAL_END = / - Local \(undefined:undefined\)$/;
@@ -372,22 +338,17 @@ export interface TransportError {
 export function transportFailure({ code, syscall, message }: TransportError): Failure {
   const text = code === undefined || message.includes(code) ? message : `${message} (${code})`.trimStart();
   if (code !== undefined && TLS_REFUSED.test(code)) {
-    const name = 'TLS_FAILED';
-    return { code: 0, name, kind: 'transient', message: text, neverStarted: true, serverGone: true };
+    return { ...ownFailure('TLS_FAILED', 'transient', text), neverStarted: true, serverGone: true };
   }
-  if (code !== undefined && OUT_OF_SOCKETS.has(code)) {
+  if (code !== undefined && (code === 'EADDRNOTAVAIL' || SHORT.has(code))) {
     return localFailure(code, `no socket could be opened: ${text.replace(NO_LOCAL_END, '')}`);
   }
   const neverStarted =
     syscall === 'connect' || syscall === 'getaddrinfo' || (code !== undefined && NEVER_SENT.has(code));
-  return {
-    code: 0,
-    name: neverStarted ? 'CONNECTION_FAILED' : 'CONNECTION_LOST',
-    kind: neverStarted ? 'transient' : 'unknown',
-    message: text,
-    neverStarted,
-    serverGone: true,
-  };
+  const failure = neverStarted
+    ? ownFailure('CONNECTION_FAILED', 'transient', text)
+    : ownFailure('CONNECTION_LOST', 'unknown', text);
+  return { ...failure, neverStarted, serverGone: true };
 }
 
 /**

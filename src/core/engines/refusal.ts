@@ -25,7 +25,7 @@ export function refusalOf(failure: Failure): Refusal | undefined {
 // `Quota for user 'u' for 3600 seconds has been exceeded. Queries: 13, max: 12. Interval will end at 2026-11-28
 // 12:00:00.` (18.16), `Quota for user `u` for 3600s has been exceeded: queries = 13/12. Interval will end at ...`.
 const INTERVAL = /\bfor (\d{1,10}) ?s(?:econds)?\b/;
-const END = /\bInterval will end at (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)/;
+const END = /\bInterval will end at (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)/;
 const QUARTER_MS = 15 * 60_000;
 // Time zones range from UTC-12 to UTC+14.
 const EARLIEST_ZONE = -12 * 4;
@@ -41,17 +41,9 @@ const SKEW_MS = 60_000;
  * returned.
  */
 export function quotaEndsInMs(message: string, nowMs: number): number | undefined {
-  const end = END.exec(message);
-  if (end === null) return undefined;
-  const [year, month, day, hour, minute, second] = end.slice(1).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  const asUtcMs = Date.UTC(year, month - 1, day, hour, minute, second);
+  const [, day, time] = END.exec(message) ?? [];
+  const asUtcMs = Date.parse(`${day}T${time}Z`);
+  if (Number.isNaN(asUtcMs)) return undefined;
   const lengthMs = Number(INTERVAL.exec(message)?.[1] ?? Number.NaN) * 1000;
   let earliest: number | undefined;
   let past: number | undefined;

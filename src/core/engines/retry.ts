@@ -1,4 +1,4 @@
-import type { Failure } from './failure.js';
+import { type Failure, FULL_CODES } from './failure.js';
 
 /** Exponential backoff with full jitter: the wait is uniform in [0, min(cap, base x 2^(attempt - 1))]. */
 export interface Backoff {
@@ -22,9 +22,7 @@ export function mayRetry(failure: Failure, readOnly: boolean): boolean {
   return failure.kind !== 'permanent' && (readOnly || failure.neverStarted);
 }
 
-// TOO_MANY_SIMULTANEOUS_QUERIES, USER_SESSION_LIMIT_EXCEEDED, SERVER_OVERLOADED, TCP_ and
-// HTTP_CONNECTION_LIMIT_REACHED (ErrorCodes.cpp), and what proxies answer instead.
-const FULL_CODES: ReadonlySet<number> = new Set([202, 700, 745, 749, 762]);
+// What proxies answer instead of FULL_CODES.
 const FULL_PAGES: ReadonlySet<string> = new Set(['HTTP_429', 'HTTP_503']);
 
 /**

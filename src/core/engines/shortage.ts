@@ -1,6 +1,8 @@
-// What a system call returns when the machine or this process is short of something that becomes free again: file
-// descriptors (of the process or the machine), memory, buffers.
-const SHORT: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS']);
+/**
+ * What a system call returns when the machine or this process is short of something that becomes free again: file
+ * descriptors (of the process or the machine), memory, buffers.
+ */
+export const SHORT: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS']);
 // Causes can form a cycle.
 const MAX_CAUSES = 5;
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { SIZE_PATTERN, scalar, text } from '../config/values.js';
-import { parseSize, SIZE_EXAMPLES } from '../text/bytes.js';
+import { scalar, text } from '../config/values.js';
+import { parseSize, SIZE_EXAMPLES, sizePattern } from '../text/bytes.js';
 
 const printable = (value: string): boolean => !/\p{Cc}/u.test(value);
 const value = scalar().transform(String);
@@ -24,7 +24,7 @@ export const jobsSchema = z
     memory_max: z
       .string('must be a size as a string, such as "4G"')
       .refine(isSize, `must be a size: ${SIZE_EXAMPLES}`)
-      .meta({ pattern: SIZE_PATTERN, description: 'Memory cap of each job, such as "4G".' })
+      .meta({ pattern: sizePattern(1), description: 'Memory cap of each job, such as "4G".' })
       .optional(),
     results: text()
       .describe('Where logs, checkpoints and states lie, relative to this file; "results" if it is missing.')

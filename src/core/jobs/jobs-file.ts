@@ -1,8 +1,9 @@
 import type { z } from 'zod';
-import { keyProblems, WRONG_TYPE } from '../config/problems.js';
+import { keyProblems, REPORT } from '../config/problems.js';
 import { QrunError } from '../errors.js';
 import type { Parameters } from '../model.js';
 import { checkedSweepName } from '../queue/labels.js';
+import type { Output } from '../schema.js';
 import {
   countCharacters,
   countCombinations,
@@ -12,23 +13,14 @@ import {
   MAX_COMBINATIONS,
 } from '../sweep/matrix.js';
 import { SIZE_EXAMPLES } from '../text/bytes.js';
+import { jsonObject } from '../text/json.js';
 import { holdsPassword, looksSecret, parameterProblem } from '../text/secret-names.js';
-import { shortHash } from '../unit/fingerprint.js';
+import { shortHash, sorted } from '../unit/fingerprint.js';
 import { logName, ownersOfOneFile, unitId } from '../unit/names.js';
 import { isSize, jobsSchema } from './file-schema.js';
 
 /** The content of a jobs.toml, checked. Values of the matrix and of `env` are strings. */
-export interface JobsFile {
-  readonly name: string;
-  /** The program and its arguments, with `{parameter}` where a value goes. */
-  readonly command: readonly string[];
-  /** In systemd's notation: `4G`. */
-  readonly memoryMax: string | undefined;
-  /** As written; relative to the directory of jobs.toml. */
-  readonly results: string | undefined;
-  readonly matrix: Readonly<Record<string, readonly string[]>>;
-  readonly env: Readonly<Record<string, string>>;
-}
+export interface JobsFile extends Output<typeof jobsSchema> {}
 
 /** One combination of the matrix: a command with its parameters filled in. */
 export interface Job {
@@ -72,7 +64,7 @@ const OWN_VARIABLE = /^QRUN_(PARAM_.*|JOB|CHECKPOINT|COMMAND_ID)$/;
  * that would share a name, and everything that looks like a secret. The value of a secret is not repeated.
  */
 export function parseJobsFile(values: Readonly<Record<string, unknown>>, file: string): JobsFile {
-  const result = jobsSchema.safeParse(values, WRONG_TYPE);
+  const result = jobsSchema.safeParse(values, REPORT);
   const problems = [
     ...Object.entries(values).flatMap(([key, value]) => keyProblems(key, value)),
     ...(result.success ? [] : result.error.issues.flatMap(issueLines)),
@@ -84,8 +76,7 @@ export function parseJobsFile(values: Readonly<Record<string, unknown>>, file: s
       hint: 'correct each line above; docs/process-jobs.md has a whole example',
     });
   }
-  const { name, command, memory_max: memoryMax, results, matrix, env } = result.data;
-  return { name, command, memoryMax, results, matrix, env };
+  return result.data;
 }
 
 /**
@@ -98,7 +89,7 @@ export function resolveJobs(
   file: JobsFile,
   places: { readonly directory: string; readonly results: string; readonly memoryMax?: string | undefined },
 ): ResolvedJobs {
-  const env = Object.fromEntries(Object.entries(file.env).sort(byName));
+  const env = Object.fromEntries(sorted(file.env));
   if (places.memoryMax !== undefined && !isSize(places.memoryMax)) {
     throw new QrunError('CONFIG', `--memory-max ${places.memoryMax}: must be a size: ${SIZE_EXAMPLES}`);
   }
@@ -107,11 +98,11 @@ export function resolveJobs(
     sweep: file.name,
     directory: places.directory,
     results: places.results,
-    memory_max: places.memoryMax ?? file.memoryMax ?? null,
+    memory_max: places.memoryMax ?? file.memory_max ?? null,
     env,
     jobs: expandMatrix(file.matrix).map(parameters => {
       const command = file.command.map(word => withValues(word, parameters));
-      const inputs = [command, Object.entries(parameters).sort(byName), Object.entries(env)];
+      const inputs = [command, sorted(parameters), Object.entries(env)];
       return {
         name: unitId(file.name, parameters),
         parameters,
@@ -137,7 +128,7 @@ function refuseCollisions(jobs: readonly Job[]): void {
 
 /** Returns the names of a job's files; each contains every parameter. */
 export function jobFiles(job: string): JobFiles {
-  const base = logName(job, shortHash).replace(/\.ndjson$/, '');
+  const base = logName(job).replace(/\.ndjson$/, '');
   return { log: `${base}.log`, checkpoint: `${base}.checkpoint.json`, state: `${base}.runs` };
 }
 
@@ -162,12 +153,8 @@ export function encodeResolved(jobs: ResolvedJobs): string {
 
 /** Reads what {@link encodeResolved} returned; `undefined` for anything else. */
 export function decodeResolved(content: string): ResolvedJobs | undefined {
-  try {
-    const jobs = JSON.parse(content) as Partial<ResolvedJobs> | null;
-    return jobs?.schema === 1 && Array.isArray(jobs.jobs) ? (jobs as ResolvedJobs) : undefined;
-  } catch {
-    return undefined;
-  }
+  const jobs = jsonObject<ResolvedJobs>(content);
+  return jobs?.schema === 1 && Array.isArray(jobs.jobs) ? (jobs as ResolvedJobs) : undefined;
 }
 
 const PLACEHOLDER = /\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}/g;
@@ -178,8 +165,6 @@ function withValues(word: string, parameters: Parameters): string {
     literal !== undefined ? `{${literal}}` : (parameters[name ?? ''] ?? whole),
   );
 }
-
-const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number => (a < b ? -1 : 1);
 
 function parameterVariable(name: string): string {
   return `QRUN_PARAM_${name.toUpperCase()}`;
@@ -203,17 +188,16 @@ function misplaced(key: string): string {
   return key.startsWith('QRUN_') || looksSecret(key) ? ' (variables are for [env])' : '';
 }
 
-type Checked = z.output<typeof jobsSchema>;
-
 /** Returns what is wrong with values that have the right shape. */
-function meaningProblems({ name, command, matrix, env }: Checked): string[] {
+function meaningProblems(file: JobsFile): string[] {
+  const { name, command, matrix } = file;
   const problems: string[] = [];
   try {
     checkedSweepName(name);
   } catch (error) {
     problems.push(`name: ${(error as Error).message}: letters, digits, "_", "." and "-", at most 64`);
   }
-  problems.push(...matrixProblems(matrix), ...lengthProblems(command, matrix, env), ...envProblems(env));
+  problems.push(...matrixProblems(file), ...lengthProblems(file), ...envProblems(file));
   command.forEach((word, index) => {
     for (const [, literal, parameter] of word.matchAll(PLACEHOLDER)) {
       if (literal !== undefined || Object.hasOwn(matrix, parameter ?? '')) continue;
@@ -238,11 +222,7 @@ function repeated(values: readonly string[]): Set<string> {
 
 // Checked before the jobs are made: each has its own command, in which any parameter may occur any number of times, and
 // a fingerprint over command and environment.
-function lengthProblems(
-  command: Checked['command'],
-  matrix: Checked['matrix'],
-  env: Checked['env'],
-): string[] {
+function lengthProblems({ command, matrix, env }: JobsFile): string[] {
   const longest = (name: string): number =>
     (matrix[name] ?? []).reduce((most, { length }) => Math.max(most, length), 0);
   const lengths = new Map(Object.keys(matrix).map(name => [name, longest(name)]));
@@ -259,7 +239,7 @@ function lengthProblems(
   ];
 }
 
-function matrixProblems(matrix: Checked['matrix']): string[] {
+function matrixProblems({ matrix }: JobsFile): string[] {
   const problems: string[] = [];
   const variables = new Map<string, string>();
   for (const [key, values] of Object.entries(matrix)) {
@@ -287,7 +267,7 @@ function matrixProblems(matrix: Checked['matrix']): string[] {
   return problems;
 }
 
-function envProblems(env: Checked['env']): string[] {
+function envProblems({ env }: JobsFile): string[] {
   return Object.entries(env).flatMap(([name, value]) => {
     if (!NAME.test(name)) return [`env.${name}: must be named by letters, digits and "_"`];
     if (OWN_VARIABLE.test(name)) return [`env.${name}: is set by qrun itself`];

@@ -1,4 +1,5 @@
 import type { Output } from '../schema.js';
+import { jsonObject } from '../text/json.js';
 import type { jobEnd, jobStart } from './job-runs.schema.js';
 
 /** Written when a run of a job begins, before its command starts. Times are ISO 8601, UTC. */
@@ -67,12 +68,7 @@ export function startsAfresh({ phase, start }: JobVerdict, rerunBefore: string |
 
 /** Reads one line of a state; `undefined` for anything else, such as the torn end of a killed run. */
 export function parseJobEntry(line: string): JobEntry | undefined {
-  let entry: Partial<JobStart | JobEnd> | null;
-  try {
-    entry = JSON.parse(line) as typeof entry;
-  } catch {
-    return undefined;
-  }
+  const entry = jsonObject<JobStart | JobEnd>(line);
   if (typeof entry?.run !== 'string' || typeof entry.at !== 'string') return undefined;
   if (entry.event === 'start') {
     const { schema, fingerprint } = entry as Partial<JobStart>;

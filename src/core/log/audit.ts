@@ -1,7 +1,7 @@
 import type { Output } from '../schema.js';
 import type { CannotRun } from '../unit/judge.js';
 import { planQuery } from '../unit/plan.js';
-import type { normalTerms, report, verdict } from './audit.schema.js';
+import type { report, verdict } from './audit.schema.js';
 import { AuditedLog, type Standing } from './scan/index.js';
 
 /** A query as the audit expects it. */
@@ -27,9 +27,6 @@ export interface OtherFiles {
  * `incomplete`: results are missing or stale, or files cannot run. `inconsistent`: the log holds what it must not hold.
  */
 export type Verdict = Output<typeof verdict>;
-
-/** One term of the formula: `queries x rows` normal queries of the same width. */
-export type NormalTerm = Output<typeof normalTerms>[number];
 
 /** What an audit found. Lists hold query names; offsets are bytes in the log. */
 export interface AuditReport extends Output<typeof report> {}

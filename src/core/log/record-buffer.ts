@@ -1,5 +1,5 @@
 import type { QueryStats } from '../model.js';
-import { encodeRowless, envelope, type GroupHead, type RowlessOutcome, statsField } from './record.js';
+import { envelope, type GroupHead, statsField } from './record.js';
 
 const NEWLINE = 10;
 const CLOSE_BRACE = 125;
@@ -49,11 +49,6 @@ export class RecordBuffer {
     if (part === count && count > 0 && from === rows.length) return;
     this.#length = start;
     throw new Error(`a result of ${count} rows gave ${part} whole ones`);
-  }
-
-  /** Adds the single record of a group without rows. */
-  addRowless(head: GroupHead, result: RowlessOutcome): void {
-    this.addBytes(encodeRowless(head, result));
   }
 
   /** Adds bytes that are already encoded. */

@@ -1,42 +1,33 @@
+import { wordSet } from '../text/words.js';
 import { isNullFormat } from './format-clause.js';
 import type { InsertTracker } from './insert.js';
 import { TokenKind } from './lexer/lexer.js';
 import type { Tokens } from './lexer/tokens.js';
 import { readSet } from './set-clause.js';
-import type { RowsOf, SessionChange } from './statement.js';
+import type { RowsOf, Statement } from './statement.js';
 
-const ANSWERS: ReadonlySet<string> = new Set(
-  'SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN CHECK KILL BACKUP RESTORE WATCH'.split(' '),
-);
+const ANSWERS = wordSet('SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN CHECK KILL BACKUP RESTORE WATCH');
 // A closed list on purpose: ALTER answers with rows (FREEZE with alter_partition_verbose_result), and so do OPTIMIZE
 // (DRY RUN) and SYSTEM; every version may add others.
-const SILENT: ReadonlySet<string> = new Set('SET USE CREATE DROP INSERT'.split(' '));
-const READS_ONLY: ReadonlySet<string> = new Set(
-  'SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN USE SET'.split(' '),
-);
-const IN_SESSION: ReadonlySet<string> = new Set('SET USE BEGIN START COMMIT ROLLBACK'.split(' '));
+const SILENT = wordSet('SET USE CREATE DROP INSERT');
+/**
+ * The first words of statements that change nothing that lasts. The guard of the embedded engine passes over plain ones,
+ * so none of these may take a clause that it searches for (`outsideUse`).
+ */
+export const READS_ONLY = wordSet('SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN USE SET');
+const IN_SESSION = wordSet('SET USE BEGIN START COMMIT ROLLBACK');
 // What may follow the first word of an expression, where two words begin a statement (`ALTER TABLE`).
-const AFTER_OPERAND: ReadonlySet<string> = new Set(
-  'FROM AS AND OR NOT IN GLOBAL IS LIKE ILIKE REGEXP BETWEEN DIV MOD PREWHERE WHERE ORDER GROUP LIMIT UNION'.split(
-    ' ',
-  ),
+const AFTER_OPERAND = wordSet(
+  'FROM AS AND OR NOT IN GLOBAL IS LIKE ILIKE REGEXP BETWEEN DIV MOD PREWHERE WHERE ORDER GROUP LIMIT UNION',
 );
 // The first words of other statements: with a word after them (`DELETE FROM`, `EXECUTE AS`) they are not expressions.
-const STATEMENTS: ReadonlySet<string> = new Set(
-  'ATTACH DETACH DELETE UPDATE TRUNCATE RENAME EXCHANGE ALTER OPTIMIZE SYSTEM GRANT REVOKE EXECUTE MOVE UNDROP REPLACE COPY'.split(
-    ' ',
-  ),
+const STATEMENTS = wordSet(
+  'ATTACH DETACH DELETE UPDATE TRUNCATE RENAME EXCHANGE ALTER OPTIMIZE SYSTEM GRANT REVOKE EXECUTE MOVE UNDROP REPLACE COPY',
 );
-const BEFORE_OPERAND: ReadonlySet<string> = new Set('NOT CASE DISTINCT INTERVAL DATE TIMESTAMP'.split(' '));
+const BEFORE_OPERAND = wordSet('NOT CASE DISTINCT INTERVAL DATE TIMESTAMP');
 
 /** What qrun must know about a statement to run it, and to run it again. */
-export interface StatementClass {
-  readonly keyword: string;
-  readonly rows: RowsOf;
-  readonly readOnly: boolean;
-  readonly needsSession: boolean;
-  readonly sets: SessionChange | undefined;
-}
+export type StatementClass = Pick<Statement, 'keyword' | 'rows' | 'readOnly' | 'needsSession' | 'sets'>;
 
 /** A statement in the form that {@link StatementClassifier} needs. */
 export interface Classified {

@@ -1,18 +1,15 @@
+import { wordSet } from '../text/words.js';
 import { TokenKind } from './lexer/lexer.js';
 import type { Tokens } from './lexer/tokens.js';
 
 // After these an expression or a name must follow, wherever they are.
-const BEFORE_OPERAND: ReadonlySet<string> = new Set(
-  'SELECT DISTINCT FROM JOIN ON USING WHERE PREWHERE HAVING QUALIFY BY AND OR NOT CASE WHEN THEN ELSE INTO AS'.split(
-    ' ',
-  ),
+const BEFORE_OPERAND = wordSet(
+  'SELECT DISTINCT FROM JOIN ON USING WHERE PREWHERE HAVING QUALIFY BY AND OR NOT CASE WHEN THEN ELSE INTO AS',
 );
 // The same, but only between operands: where an operand is expected they are columns (`ORDER BY offset FORMAT CSV`).
-const BETWEEN_OPERANDS: ReadonlySet<string> = new Set(
-  'IN LIKE ILIKE REGEXP BETWEEN LIMIT OFFSET SAMPLE DIV MOD'.split(' '),
-);
+const BETWEEN_OPERANDS = wordSet('IN LIKE ILIKE REGEXP BETWEEN LIMIT OFFSET SAMPLE DIV MOD');
 // The same in statements about objects; in queries they are columns (`ORDER BY table FORMAT CSV`).
-const BEFORE_OBJECT: ReadonlySet<string> = new Set('TABLE VIEW DATABASE DICTIONARY COLUMN EXISTS'.split(' '));
+const BEFORE_OBJECT = wordSet('TABLE VIEW DATABASE DICTIONARY COLUMN EXISTS');
 
 /**
  * Returns the index of the word FORMAT of the clause that decides a statement's output format, or `undefined`. The

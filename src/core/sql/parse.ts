@@ -1,4 +1,4 @@
-import { StatementClassifier } from './classify.js';
+import { type Classified, StatementClassifier } from './classify.js';
 import { findFormatClause, isNullFormat } from './format-clause.js';
 import { InsertTracker } from './insert.js';
 import { CodeScanner } from './lexer/code-scanner.js';
@@ -36,12 +36,8 @@ export function parseQuery(sql: string): ParsedQuery {
         const parameters = scanner.takeParameters().filter(({ name }) => !given.has(name));
         const statement = describe(source, classifier, parameters);
         if (statements.length === MOST_STATEMENTS) {
-          throw sqlInvalid(
-            sql,
-            tokens.start(0),
-            `the file holds more than ${MOST_STATEMENTS} statements`,
-            SPLIT_HINT,
-          );
+          const message = `the file holds more than ${MOST_STATEMENTS} statements`;
+          throw sqlInvalid(sql, tokens.start(0), message, SPLIT_HINT);
         }
         statements.push(statement);
         for (const name of statement.sets?.names ?? []) {
@@ -86,11 +82,7 @@ export function holdsNoStatement(sql: string): boolean {
 // What is known of a statement takes about 500 bytes; a dump of a table has about 10,000 statements.
 const MOST_STATEMENTS = 100_000;
 
-interface StatementSource {
-  readonly tokens: Tokens;
-  readonly insert: InsertTracker;
-  /** Token indexes of the words outside brackets. */
-  readonly outerWords: readonly number[];
+interface StatementSource extends Classified {
   /** Token indexes of the words SETTINGS, including those within brackets. */
   readonly settingsWords: readonly number[];
   readonly data: string | undefined;
@@ -108,15 +100,8 @@ function readStatement(lexer: Lexer, scanner: CodeScanner, tokens: Tokens): Stat
     const kind = lexer.next();
     if (kind === TokenKind.end || kind === TokenKind.terminator) {
       const end = tokens.end(tokens.length - 1);
-      return {
-        tokens,
-        insert,
-        outerWords,
-        settingsWords,
-        data: undefined,
-        end,
-        isLast: kind === TokenKind.end,
-      };
+      const isLast = kind === TokenKind.end;
+      return { tokens, insert, outerWords, settingsWords, data: undefined, end, isLast };
     }
     tokens.push(kind, lexer);
     scanner.pass(kind, lexer.start, lexer.end);
@@ -137,6 +122,8 @@ function readStatement(lexer: Lexer, scanner: CodeScanner, tokens: Tokens): Stat
   }
 }
 
+type InlineData = Pick<StatementSource, 'data' | 'end' | 'isLast'>;
+
 function refuseOutfile(tokens: Tokens): void {
   const into = tokens.length - 3;
   if (!tokens.isWord(into + 1, 'OUTFILE') || !tokens.isWord(into, 'INTO')) return;
@@ -145,7 +132,7 @@ function refuseOutfile(tokens: Tokens): void {
 }
 
 // From the first row to the last. Comments before and after them are left out, because older servers read them as rows.
-function readValues(lexer: Lexer, scanner: CodeScanner): Pick<StatementSource, 'data' | 'end' | 'isLast'> {
+function readValues(lexer: Lexer, scanner: CodeScanner): InlineData {
   let start = -1;
   let end = lexer.position;
   for (;;) {
@@ -162,10 +149,7 @@ function readValues(lexer: Lexer, scanner: CodeScanner): Pick<StatementSource, '
 
 // ClickHouse's own rule: blanks and one line end after the format's name are skipped, but not comments. The rest up to
 // the first empty line is data, including `;`.
-function readToBlankLine(
-  lexer: Lexer,
-  scanner: CodeScanner,
-): Pick<StatementSource, 'data' | 'end' | 'isLast'> {
+function readToBlankLine(lexer: Lexer, scanner: CodeScanner): InlineData {
   const { text } = lexer;
   if (text[lexer.position] === ';') {
     const hint = 'put the data after the name of the format, and an empty line after the data';
@@ -194,11 +178,9 @@ function describe(
     data === undefined && !classifier.isForeign ? findFormatClause(tokens, outerWords) : undefined;
   const format = formatIndex === undefined ? undefined : tokens.written(formatIndex + 1);
   const isTakenOff = format !== undefined && !isNullFormat(format);
+  const isCut = isTakenOff && formatIndex !== undefined;
   return {
-    text:
-      isTakenOff && formatIndex !== undefined
-        ? without(tokens, formatIndex)
-        : tokens.text.slice(start, tokens.end(tokens.length - 1)),
+    text: isCut ? without(tokens, formatIndex) : tokens.text.slice(start, tokens.end(tokens.length - 1)),
     data,
     format: isTakenOff ? format : undefined,
     ...classifier.classify(source, format),

@@ -1,4 +1,4 @@
-import type { AuditFindings, AuditReport, Verdict } from '../log/audit.js';
+import { Audit, type AuditFindings, type AuditReport, type Verdict } from '../log/audit.js';
 import type { Output } from '../schema.js';
 import { sharedLines } from '../unit/judge.js';
 import type { schema, unitAudit as unitSchema } from './audit-all.schema.js';
@@ -45,18 +45,7 @@ export function auditOf(audit: SweepAudit, units: Iterable<string>): SweepAudit 
 
 /** Returns the audit of a requested unit that cannot be audited: its directory is gone, or one of its files is bad. */
 export function unaudited(unit: string, log: string, problem: string): Audited {
-  const none = { queries: 0, normal: [], skipped: 0, errors: 0, expected_lines: 0, found_lines: 0 };
-  const nothing = {
-    missing: 0,
-    partial: 0,
-    duplicate: 0,
-    stale: 0,
-    cannot_run: 0,
-    foreign: 0,
-    wrong_width: 0,
-    unreadable: 0,
-  };
-  return { unit, log, verdict: 'incomplete', ...none, ...nothing, problem };
+  return { ...unitAudit(new Audit().report(unit, log, [])), verdict: 'incomplete', problem };
 }
 
 /** Returns the audit of a unit in the form that the audit of its sweep holds. */

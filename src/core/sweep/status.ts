@@ -71,13 +71,10 @@ export function countStates(
 }
 
 /** What decides a unit's state. */
-export interface UnitFacts {
+export interface UnitFacts extends Pick<UnitStatus, 'queries' | 'settled' | 'errors'> {
   readonly task: QueueTask | undefined;
   /** Who holds its lease, for people. */
   readonly holder: string | undefined;
-  readonly queries: number;
-  readonly settled: number;
-  readonly errors: number;
 }
 
 /**

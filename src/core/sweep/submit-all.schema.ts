@@ -17,6 +17,9 @@ export const submitted = {
 /** What happened to the task that comes after the others. */
 export const follower = z.enum(['submitted', 'waiting', 'not due']);
 
+/** What became of all tasks that should be in the queue; `ended`: since the caller looked, with nothing left to do. */
+export const submitReport = z.object({ ...submitted, ended: strings, follower });
+
 /** `qrun submit-all --json`. */
 export const schema = z
   .object({

@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { keyProblems, WRONG_TYPE } from '../config/problems.js';
+import { keyProblems, REPORT } from '../config/problems.js';
 import { glob, once, scalar, scalarText, text } from '../config/values.js';
 import { QrunError } from '../errors.js';
 import type { Parameters } from '../model.js';
 import { checkedSweepName } from '../queue/labels.js';
+import type { Output } from '../schema.js';
 import { parameterProblem } from '../text/secret-names.js';
 import { nameMatcher } from '../unit/selection.js';
 import {
@@ -14,21 +15,6 @@ import {
   MAX_CHARACTERS,
   MAX_COMBINATIONS,
 } from './matrix.js';
-
-/** `[sweep]` of qrun.toml: which units there are, and how they are submitted. */
-export interface SweepTable {
-  readonly name?: string;
-  readonly group?: string;
-  /** Slots of its group; `auto` is what `qrun probe` recommends. */
-  readonly parallel?: number | 'auto';
-  readonly priority?: number;
-  /** Directories relative to the root, as globs; without it, every leaf directory with SQL files. */
-  readonly units?: readonly string[];
-  /** Sets of parameters, one unit for each: periods of time, for example. */
-  readonly epochs?: readonly Parameters[];
-  /** Lists of values by parameter: one unit for each combination. */
-  readonly matrix?: Readonly<Record<string, readonly string[]>>;
-}
 
 // More slots than this are a mistake.
 const MAX_SLOTS = 10_000;
@@ -79,18 +65,16 @@ export const sweepSchema = once(() => {
     .describe('The sweep that `qrun submit-all` submits.');
 });
 
+/** `[sweep]` of a qrun.toml, checked: which units there are, and how they are submitted. */
+export interface SweepTable extends Output<ReturnType<typeof sweepSchema>> {}
+
 /** Returns what is wrong with a `[sweep]` table, one line each, for messages that list everything at once. */
 export function sweepProblems(label: string, value: unknown): string[] {
   const lost = keyProblems(label, value);
-  const result = sweepSchema().safeParse(value, WRONG_TYPE);
+  const result = sweepSchema().safeParse(value, REPORT);
   if (result.success) {
-    const table = result.data as SweepTable;
-    return [
-      ...lost,
-      ...secretNames(label, table),
-      ...namesGivenTwice(label, table),
-      ...tooManySets(label, table),
-    ];
+    const problems = [secretNames, namesGivenTwice, tooManySets].flatMap(of => of(label, result.data));
+    return [...lost, ...problems];
   }
   const others = result.error.issues.flatMap(issue => {
     const at = [label, ...issue.path.map(String)].join('.');
@@ -138,14 +122,13 @@ function tooManySets(label: string, { epochs = [{}], matrix = {} }: SweepTable):
   ];
 }
 
-/** Returns a `[sweep]` table. Errors: QrunError `CONFIG` with all problems. */
-export function parseSweepTable(file: string, value: unknown): SweepTable {
-  if (value === undefined) return {};
+/** Returns a `[sweep]` table; empty for `undefined`. Errors: QrunError `CONFIG` with all problems. */
+export function parseSweepTable(file: string, value: unknown = {}): SweepTable {
   const problems = sweepProblems(`${file}: sweep`, value);
   if (problems.length > 0) {
     throw new QrunError('CONFIG', 'the configuration is not usable', { details: problems });
   }
-  const table = sweepSchema().parse(value) as SweepTable;
+  const table = sweepSchema().parse(value);
   if (table.name !== undefined) checkedSweepName(table.name);
   return table;
 }
@@ -158,10 +141,13 @@ export function parameterSets({ epochs = [{}], matrix = {} }: SweepTable): Param
   return epochs.flatMap(epoch => combinations.map(one => ({ ...epoch, ...one })));
 }
 
-/** A directory with SQL files, as far as the choice of units depends on it; see io/sweep-files. */
-export interface CandidateDirectory {
+/** A directory below a sweep's root that holds SQL files, directly or deeper. */
+export interface SqlDirectory {
+  /** Relative to the root, with `/`; empty for the root itself. */
   readonly path: string;
+  /** The number of `*.sql` files directly in it. */
   readonly files: number;
+  /** Whether directories below it hold SQL files too. */
   readonly above: boolean;
 }
 
@@ -172,13 +158,13 @@ export interface CandidateDirectory {
  * Errors: QrunError `CONFIG`, all problems at once: files that would be in no unit or in two, globs that match nothing.
  */
 export function chooseUnits(
-  directories: readonly CandidateDirectory[],
+  directories: readonly SqlDirectory[],
   units: readonly string[] | undefined,
 ): string[] {
   return units === undefined ? leaves(directories) : listed(directories, units);
 }
 
-function leaves(directories: readonly CandidateDirectory[]): string[] {
+function leaves(directories: readonly SqlDirectory[]): string[] {
   const mixed = directories.filter(({ files, above }) => files > 0 && above);
   if (mixed.length > 0) {
     throw new QrunError('CONFIG', 'not every SQL file is in a unit', {
@@ -192,7 +178,7 @@ function leaves(directories: readonly CandidateDirectory[]): string[] {
   return directories.filter(({ above }) => !above).map(({ path }) => path);
 }
 
-function listed(directories: readonly CandidateDirectory[], globs: readonly string[]): string[] {
+function listed(directories: readonly SqlDirectory[], globs: readonly string[]): string[] {
   const problems: string[] = [];
   const chosen = new Set<string>();
   for (const glob of globs) {

@@ -21,6 +21,19 @@ export function parseSize(text: string): number | undefined {
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
+/**
+ * Returns what {@link parseSize} reads as a pattern for JSON Schema, without sizes that have fewer digits than
+ * `leastBytes` in the same unit. A pattern cannot compare numbers: some with as many digits are smaller.
+ */
+export function sizePattern(leastBytes: number): string {
+  const ofUnits = UNITS.map((unit, power) => {
+    const digits = String(Math.floor(leastBytes / 1024 ** power)).length;
+    const end = unit === '' ? '[Bb]?' : `[${unit}${unit.toLowerCase()}]([Ii][Bb])?`;
+    return String.raw`\d{${digits},}(\.\d+)?${end}`;
+  });
+  return `^(?=.*[1-9])(${ofUnits.join('|')})$`;
+}
+
 /** Returns a size as {@link parseSize} reads it, with at most one decimal: `8G`, `1.5G`, `512M`, `19.4G`, `100B`. */
 export function formatSize(sizeBytes: number): string {
   let value = Math.max(0, sizeBytes);

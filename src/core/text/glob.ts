@@ -27,16 +27,16 @@ export function compileGlob(glob: string): GlobTest {
   const { isNegated, alternatives, byLastPart } = parsed;
   return name => {
     const parts = byLastPart ? [name.slice(name.lastIndexOf('/') + 1)] : name.split('/');
-    return alternatives.some(alternative => matchesParts(alternative, parts)) !== isNegated;
+    return alternatives.some(alternative => matches(alternative, parts, matchesPart)) !== isNegated;
   };
 }
 
-// One place of a pattern: a character, a class, `?`, or `*`.
+// `*` in a part, and `**` among the parts.
+const ANY = 1;
+// One place of a part: a character, a class, `?`, or `*`.
 type Element = string | ((character: string) => boolean) | typeof ANY_ONE | typeof ANY;
-const ANY_ONE = 1;
-const ANY = 2;
-type Part = readonly Element[] | typeof ANY_PARTS;
-const ANY_PARTS = 3;
+const ANY_ONE = 2;
+type Part = readonly Element[] | typeof ANY;
 
 interface Parsed {
   readonly isNegated: boolean;
@@ -82,15 +82,9 @@ function expandBraces(pattern: string, budget: { left: number; steps: number }):
   return all;
 }
 
-interface Brace {
-  readonly start: number;
-  readonly end: number;
-  readonly choices: readonly string[];
-}
-
 // Returns the first pair of braces that is a choice, inner ones before outer ones. `{a}` and a brace without its
 // counterpart are plain characters.
-function firstBrace(pattern: string): Brace | undefined {
+function firstBrace(pattern: string): { start: number; end: number; choices: string[] } | undefined {
   const open: { start: number; commas: number[] }[] = [];
   for (let at = 0; at < pattern.length; at += 1) {
     const character = pattern.charAt(at);
@@ -143,7 +137,7 @@ function splitParts(text: string): string[] {
 }
 
 function elementsOf(part: string, byLastPart: boolean): Part {
-  if (part === '**' && !byLastPart) return ANY_PARTS;
+  if (part === '**' && !byLastPart) return ANY;
   const elements: Element[] = [];
   for (let at = 0; at < part.length; ) {
     const character = String.fromCodePoint(part.codePointAt(at) ?? 0);
@@ -202,18 +196,22 @@ function classOf(written: string): (character: string) => boolean {
 
 // On a mismatch after a star, that star takes one more. An earlier star never has to, because whatever it could reach
 // that way the later one reaches too. The same holds for `**` over parts.
-function matchesParts(pattern: readonly Part[], parts: readonly string[]): boolean {
+function matches<E, I>(
+  pattern: readonly (E | typeof ANY)[],
+  items: ArrayLike<I>,
+  fits: (element: E, item: I) => boolean,
+): boolean {
   let at = 0;
   let next = 0;
   let lastAny = -1;
   let anyFrom = 0;
-  while (next < parts.length) {
-    const part = pattern[at];
-    if (part === ANY_PARTS) {
+  while (next < items.length) {
+    const element = pattern[at];
+    if (element === ANY) {
       lastAny = at;
       anyFrom = next;
       at += 1;
-    } else if (part !== undefined && matchesPart(part, parts[next] as string)) {
+    } else if (element !== undefined && fits(element, items[next] as I)) {
       at += 1;
       next += 1;
     } else if (lastAny === -1) return false;
@@ -223,42 +221,17 @@ function matchesParts(pattern: readonly Part[], parts: readonly string[]): boole
       next = anyFrom;
     }
   }
-  while (pattern[at] === ANY_PARTS) at += 1;
-  return at === pattern.length;
-}
-
-function matchesPart(pattern: Exclude<Part, typeof ANY_PARTS>, text: string): boolean {
-  let at = 0;
-  let next = 0;
-  let lastAny = -1;
-  let anyFrom = 0;
-  while (next < text.length) {
-    const element = pattern[at];
-    const character = characterAt(text, next);
-    if (element === ANY) {
-      lastAny = at;
-      anyFrom = next;
-      at += 1;
-    } else if (element !== undefined && fits(element, character)) {
-      at += 1;
-      next += character.length;
-    } else if (lastAny === -1) return false;
-    else {
-      at = lastAny + 1;
-      anyFrom += characterAt(text, anyFrom).length;
-      next = anyFrom;
-    }
-  }
   while (pattern[at] === ANY) at += 1;
   return at === pattern.length;
 }
 
-function characterAt(text: string, at: number): string {
-  const code = text.charCodeAt(at);
-  return code >= 0xd800 && code <= 0xdbff ? String.fromCodePoint(text.codePointAt(at) ?? 0) : text.charAt(at);
+const SURROGATE = /[\ud800-\udfff]/;
+
+function matchesPart(pattern: readonly Element[], text: string): boolean {
+  return matches(pattern, SURROGATE.test(text) ? Array.from(text) : text, matchesCharacter);
 }
 
-function fits(element: Exclude<Element, typeof ANY>, character: string): boolean {
+function matchesCharacter(element: Exclude<Element, typeof ANY>, character: string): boolean {
   if (element === ANY_ONE) return true;
   return typeof element === 'string' ? element === character : element(character);
 }

@@ -26,6 +26,19 @@ export function jsonLine<T = never>(value: NoInfer<T>): string {
 }
 
 /**
+ * Returns the object, of any keys, that a text of JSON is; `undefined` for other values and for other text. `T` says
+ * which keys it has if it is what the caller expects, which must still be checked.
+ */
+export function jsonObject<T = Record<string, unknown>>(text: string): Partial<T> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
  * Returns what `parse` returns for the lines of a string, in order, without empty lines and those that it cannot read
  * (`undefined`). Returns `undefined` if more than ten thousand lines cannot be read: it is then not such a file.
  */

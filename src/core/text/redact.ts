@@ -1,6 +1,8 @@
+import { CONTROL_ESCAPES } from '../engines/engine-settings.js';
 import type { Failure } from '../engines/failure.js';
 import type { Parameters, Settings } from '../model.js';
 import { literalValue, secretPlaces } from '../sql/guard/secrets.js';
+import { CLOSING } from '../sql/lexer/loose-tokens.js';
 import type { ParsedQuery } from '../sql/statement.js';
 import { looksSecret, namesHiddenValue } from './secret-names.js';
 
@@ -57,7 +59,7 @@ interface Secret {
   readonly leads: string;
 }
 
-const QUOTES = '\'"`\u2018\u201c';
+const QUOTES = Object.keys(CLOSING).join('');
 const LEADS = `${QUOTES}$`;
 
 // Keyed by what is written; `undefined` if there are too many.
@@ -94,7 +96,7 @@ function secretsOf({ query, parameters, settings }: Sent, longest: number): Map<
 // characters for bytes that are not UTF-8.
 function formsOf(written: string): string[] {
   const value = literalValue(written);
-  const escaped = value.replace(/[\\'\n\r\t\b\f\0]/g, one => `\\${ESCAPE[one] ?? one}`);
+  const escaped = value.replace(/[\\'\n\r\t\b\f\0]/g, one => CONTROL_ESCAPES[one] ?? `\\${one}`);
   const forms = new Set<string>();
   for (const form of [
     written,
@@ -114,14 +116,6 @@ function formsOf(written: string): string[] {
   return [...forms].sort((a, b) => b.length - a.length);
 }
 
-const ESCAPE: Readonly<Record<string, string>> = {
-  '\n': 'n',
-  '\r': 'r',
-  '\t': 't',
-  '\b': 'b',
-  '\f': 'f',
-  '\0': '0',
-};
 const LONE = /\p{Cs}/gu;
 
 function withoutSecret(message: string, { forms, leads }: Secret): string {
@@ -141,10 +135,8 @@ function withoutText(text: string, form: string): string {
   let result = '';
   let from = 0;
   for (let at = text.indexOf(start); at !== -1; at = text.indexOf(start, from)) {
-    let length = start.length;
-    while (length < form.length && text.charCodeAt(at + length) === form.charCodeAt(length)) length += 1;
     result += text.slice(from, at) + HIDDEN;
-    from = at + length;
+    from = at + commonLength(text, at, form);
   }
   return from === 0 ? text : result + text.slice(from);
 }
@@ -191,11 +183,7 @@ function commonLength(text: string, start: number, form: string): number {
 
 const BEHIND_URL_PART = '@&;/?# \'"';
 const CLOSES: Readonly<Record<string, string>> = {
-  "'": "'",
-  '"': '"',
-  '`': '`',
-  '\u2018': '\u2019',
-  '\u201c': '\u201d',
+  ...CLOSING,
   $: '$',
   ':': BEHIND_URL_PART,
   '=': BEHIND_URL_PART,

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { jsonObject } from '../text/json.js';
 import { type FinalState, isSettled } from './plan.js';
 
 /**
@@ -98,13 +99,13 @@ export function parseInflight(bytes: Buffer): InflightJournalText | 'unknown' | 
   // Empty, or what a power loss leaves of a file that was just written.
   if (bytes.length === 0 || bytes[0] === 0) return 'unknown';
   if (!first.startsWith(MAGIC)) return undefined;
-  const header = jsonOf(first);
+  const header = jsonObject(first);
   if (header?.qrun_inflight !== VERSION || typeof header.run !== 'string' || typeof header.boot !== 'string')
     return 'unknown';
   const suspects: Suspect[] = [];
   const inflight: Inflight[] = [];
   for (const text of lines.slice(1)) {
-    const line = text.startsWith('{') ? jsonOf(text) : undefined;
+    const line = text.startsWith('{') ? jsonObject(text) : undefined;
     if (line === undefined || typeof line.fingerprint !== 'string') continue;
     const { suspect, query, fingerprint, deaths, proven, seen, alone } = line;
     if (typeof query === 'string') inflight.push({ query, fingerprint, alone: alone === true });
@@ -114,15 +115,6 @@ export function parseInflight(bytes: Buffer): InflightJournalText | 'unknown' | 
   }
   const { run, boot } = header;
   return { run, boot, stopping: header.stopping === true, suspects, inflight };
-}
-
-function jsonOf(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 // With this many deaths, the last one while it ran alone, a query is the cause of them.

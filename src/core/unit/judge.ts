@@ -76,17 +76,14 @@ export class Judge {
       if (sql !== undefined && holdsNoStatement(sql)) return { kind: 'no_statement' };
       return { kind: 'refused', code: 'SQL_INVALID', problems: [error.message], placeholders: false };
     }
-    const placeholders =
-      query.placeholders.length === 0
-        ? NONE
-        : query.placeholders.filter(placeholder => !this.#isAllowed(placeholder));
+    const placeholders = query.placeholders.filter(placeholder => !this.#isAllowed(placeholder));
     const missing = this.#missingParameters(query);
     const changes =
       this.#oneOfServers === undefined || query.readOnly
         ? NONE
         : [`changes data, on only one of the ${this.#oneOfServers} servers (--allow-changes)`];
     if (placeholders.length === 0 && missing.length === 0 && changes.length === 0) {
-      this.usesParameters ||= this.usedParameters.size > 0 && takesParameters(query);
+      this.usesParameters ||= query.statements.some(({ parameters }) => parameters.length > 0);
       return { kind: 'query', query };
     }
     const unreplaced = placeholders.length === 0 ? [] : [`unreplaced placeholder ${placeholders.join(', ')}`];
@@ -110,10 +107,6 @@ export class Judge {
     }
     return missing === undefined ? NONE : [...missing.values()];
   }
-}
-
-function takesParameters({ statements }: ParsedQuery): boolean {
-  return statements.some(({ parameters }) => parameters.length > 0);
 }
 
 // `{{ x }}` and `{{x}}` are one placeholder.

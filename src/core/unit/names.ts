@@ -1,4 +1,5 @@
 import type { Parameters } from '../model.js';
+import { shortHash, sorted } from './fingerprint.js';
 
 /**
  * Returns the id of a unit: its directory relative to the sweep root with `/`, plus `@k=v,...` sorted by name for its
@@ -6,7 +7,7 @@ import type { Parameters } from '../model.js';
  * written `%XX`, so that different parameters never have the same id.
  */
 export function unitId(relativeDirectory: string, parameters: Parameters): string {
-  const entries = Object.entries(parameters).sort(([a], [b]) => (a < b ? -1 : 1));
+  const entries = sorted(parameters);
   const suffix = entries.length === 0 ? '' : `@${entries.map(pair).join(',')}`;
   return `${relativeDirectory}${suffix}`;
 }
@@ -21,10 +22,9 @@ const MAX_NAME_BYTES = 200;
 /**
  * Returns the file name of a unit's log: the id with `/` as `__`, and every character that is awkward in a file name
  * as `%XX`. So are a `_` next to a `/` or another `_`, and a leading `.`, so that different ids have different names.
- * Ids that are too long for a file name are cut and get a hash of the whole id (by `hash`, so that this function
- * stays pure).
+ * Ids that are too long for a file name are cut and get a hash of the whole id.
  */
-export function logName(unit: string, hash: (text: string) => string): string {
+export function logName(unit: string): string {
   // What is cut off in the end does not need encoding: a value may be of any length.
   const name = unit
     .slice(0, MAX_NAME_BYTES + 2)
@@ -32,7 +32,7 @@ export function logName(unit: string, hash: (text: string) => string): string {
     .replace(/_(?=[_/])|(?<=[_/])_|^\./g, encodeCharacter)
     .replaceAll('/', '__');
   if (name.length <= MAX_NAME_BYTES) return `${name}.ndjson`;
-  return `${name.slice(0, MAX_NAME_BYTES - 17)}~${hash(unit)}.ndjson`;
+  return `${name.slice(0, MAX_NAME_BYTES - 17)}~${shortHash(unit)}.ndjson`;
 }
 
 /**

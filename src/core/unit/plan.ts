@@ -14,7 +14,10 @@ export function isSettled(state: FinalState | undefined, fingerprint: string): b
 }
 
 /** Which queries run again: `errors` those that failed, `all` every one, `none` only new and changed ones. */
-export type Rerun = 'errors' | 'all' | 'none';
+export type Rerun = (typeof RERUNS)[number];
+
+/** All of them. */
+export const RERUNS = ['errors', 'all', 'none'] as const;
 
 /** Why a query is due, or is not. */
 export type PlanReason = (typeof PLAN_REASONS)[number];

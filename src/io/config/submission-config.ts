@@ -72,7 +72,7 @@ export async function writeSubmission(
  */
 export function readSubmission(file: string, digest?: string): SubmissionConfig {
   let text: string;
-  let content: Partial<Record<keyof Stored, unknown>> | null;
+  let content: Readonly<Record<string, unknown>> | null;
   try {
     text = readState(file, 'state', OWN_AS_NAMED);
     content = JSON.parse(text) as typeof content;
@@ -100,14 +100,6 @@ export function readSubmission(file: string, digest?: string): SubmissionConfig 
       ? {}
       : { made: { givers: (givers ?? {}) as Decision['givers'], trusted: trusted === true } }),
   };
-}
-
-interface Stored extends Decision {
-  readonly version: number;
-  readonly root: string;
-  readonly values: unknown;
-  readonly units: unknown;
-  readonly time_zone: string;
 }
 
 function directoryOf(root: string): string {

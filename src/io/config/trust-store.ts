@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, statSync, unlinkSync } from 'node:fs';
+import { readdirSync, unlinkSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import type { TreeSettings } from '../../core/config/trust.js';
@@ -7,8 +7,8 @@ import { QrunError } from '../../core/errors.js';
 import { isMissing, reasonOf } from '../files/failures.js';
 import { distrust, distrustPath } from '../files/owner.js';
 import { isBeneath, realOf } from '../files/paths.js';
-import { readState } from '../files/read-file.js';
-import { writeFileAtomic } from '../files/write-file.js';
+import { readFields } from '../files/read-file.js';
+import { makeDirectories, writeFileAtomic } from '../files/write-file.js';
 
 /** A note that a user trusts a tree, as it was at that time. */
 export interface TrustRecord {
@@ -67,7 +67,7 @@ export class TrustStore {
   async remember(record: TrustRecord): Promise<void> {
     try {
       this.#refuse(record.root);
-      makePrivate(this.directory);
+      makeDirectories(this.directory, 0o700);
       this.#refuse(record.root);
       const content = `${JSON.stringify({ version: VERSION, ...record }, null, 2)}\n`;
       await writeFileAtomic(this.#pathOf(record.root), content, 0o600);
@@ -141,32 +141,14 @@ function homeOf(): string {
   }
 }
 
-function makePrivate(path: string): void {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
-  if (dirname(path) !== path) makePrivate(dirname(path));
-  try {
-    mkdirSync(path, 0o700);
-  } catch (error) {
-    // Another process was faster.
-    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
-  }
-}
-
 function readRecord(path: string): TrustRecord | undefined {
-  try {
-    const content = JSON.parse(
-      readState(path, 'lease', {
-        follow: false,
-        refuse: stat => distrust(stat) ?? ((stat.mode & 0o022) === 0 ? undefined : 'others may write to it'),
-      }),
-    ) as Partial<Record<'version' | 'root' | 'digest' | 'trusted_at' | 'settings', unknown>> | null;
-    const { version, root, digest, trusted_at: at, settings } = content ?? {};
-    const isWhole = typeof root === 'string' && typeof digest === 'string' && typeof at === 'string';
-    if (version !== VERSION || !isWhole || typeof settings !== 'object' || settings === null)
-      return undefined;
-    return { root, digest, trusted_at: at, settings };
-  } catch {
-    // There is no file, or it is not a record: it makes nothing trusted.
-    return undefined;
-  }
+  const content = readFields(path, 'lease', {
+    follow: false,
+    refuse: stat => distrust(stat) ?? ((stat.mode & 0o022) === 0 ? undefined : 'others may write to it'),
+  });
+  const { version, root, digest, trusted_at: at, settings } = content;
+  const isWhole = typeof root === 'string' && typeof digest === 'string' && typeof at === 'string';
+  // What is not a record makes nothing trusted.
+  if (version !== VERSION || !isWhole || typeof settings !== 'object' || settings === null) return undefined;
+  return { root, digest, trusted_at: at, settings };
 }

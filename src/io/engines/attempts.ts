@@ -5,6 +5,18 @@ import { Stop } from './stop.js';
 
 const PING_TIMEOUT_MS = 5000;
 
+/** Returns the failure of an attempt that had to stop. `now` says what became of it. */
+export function stoppedFailure({ why }: Stop, timeoutMs: number, now: string): Failure {
+  return why === 'TIMEOUT'
+    ? ownFailure('TIMEOUT', 'permanent', `no result within ${timeoutMs} ms; ${now}`)
+    : ownFailure('ABORTED', 'transient', `cancelled by qrun; ${now}`);
+}
+
+/** Returns the failure of a file that was stopped before its next statement: those before it have ended. */
+export function stoppedBetween(): Failure {
+  return ownFailure('ABORTED', 'transient', 'stopped between two statements');
+}
+
 /**
  * What every engine does around its attempts: gives each a place and then a deadline, measures its duration, and on
  * close cancels all of them and waits for them.

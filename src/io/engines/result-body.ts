@@ -73,6 +73,13 @@ export interface NotRows {
   readonly failure?: Failure;
 }
 
+/** Returns the failure of a statement whose bytes are not rows; `more` is for the end of its message. */
+export function notRows({ reason, cut }: NotRows, more = ''): Failure {
+  return cut
+    ? ownFailure('RESULT_CUT', 'unknown', `the result is not whole: ${reason}`)
+    : ownFailure('RESULT_INVALID', 'permanent', `the result is not lines of rows: ${reason}${more}`);
+}
+
 /**
  * Collects the bytes of one answer and proves that they are rows.
  *
@@ -268,7 +275,8 @@ async function openUnnamed(directory: string): Promise<FileHandle> {
   return file;
 }
 
-function memoryBody(chunks: Buffer[], rows: number, sizeBytes: number): ResultBody {
+/** Returns rows that are held in memory, for bytes that are proven. */
+export function memoryBody(chunks: Buffer[], rows: number, sizeBytes: number): ResultBody {
   let held = chunks;
   return {
     rows,

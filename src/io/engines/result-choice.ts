@@ -1,5 +1,5 @@
 import type { Statement } from '../../core/sql/statement.js';
-import { type ResultBody, ResultWriter } from './result-body.js';
+import { memoryBody, type ResultBody } from './result-body.js';
 
 /**
  * Chooses the result of a query among the answers of its statements (see `RowsOf`). It owns the answers that it is
@@ -31,7 +31,7 @@ export class ResultChoice {
 
   /** Returns the result, which the caller owns from now on; an empty one if no statement returned rows. */
   async finish(): Promise<ResultBody> {
-    const body = this.#body ?? (await emptyBody());
+    const body = this.#body ?? memoryBody([], 0, 0);
     this.#body = undefined;
     return body;
   }
@@ -40,10 +40,4 @@ export class ResultChoice {
   async dispose(): Promise<void> {
     await this.#body?.dispose();
   }
-}
-
-async function emptyBody(): Promise<ResultBody> {
-  const body = await new ResultWriter(undefined).finish();
-  if ('reason' in body) throw new Error('no bytes were taken for rows that are not whole');
-  return body;
 }

@@ -1,11 +1,11 @@
-import { readdirSync, unlinkSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QrunError } from '../../core/errors.js';
-import { isMissing, reasonOf } from '../files/failures.js';
+import { reasonOf } from '../files/failures.js';
 import { syncTree } from '../files/file-tree.js';
-import { OWN_TO_READ } from '../files/own-file.js';
-import { readState } from '../files/read-file.js';
+import { readFields } from '../files/read-file.js';
 import { makeDirectories, syncDirectory, writeFileAtomic } from '../files/write-file.js';
 
 const FILE = 'qrun-setup.json';
@@ -17,13 +17,7 @@ const NOTE_VERSION = 2;
  * those could outlive a failed setup.
  */
 export function readSetupNote(dataDirectory: string): string | undefined {
-  let note: unknown;
-  try {
-    note = JSON.parse(readState(join(dataDirectory, FILE), 'state', OWN_TO_READ));
-  } catch {
-    return undefined;
-  }
-  const { version, identity } = (note ?? {}) as Partial<Record<'version' | 'identity', unknown>>;
+  const { version, identity } = readFields(join(dataDirectory, FILE), 'state');
   return version === NOTE_VERSION && typeof identity === 'string' ? identity : undefined;
 }
 
@@ -60,17 +54,11 @@ export function checkDataDirectory(dataDirectory: string): void {
  * Errors: QrunError `SETUP_FAILED`; nothing may run then.
  */
 export async function removeSetupNote(dataDirectory: string): Promise<void> {
-  try {
+  await noting(dataDirectory, async () => {
     makeDirectories(dataDirectory);
-    try {
-      unlinkSync(join(dataDirectory, FILE));
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-    }
+    await rm(join(dataDirectory, FILE), { force: true });
     await syncDirectory(dataDirectory);
-  } catch (cause) {
-    throw noteError(dataDirectory, cause);
-  }
+  });
 }
 
 /**
@@ -79,11 +67,7 @@ export async function removeSetupNote(dataDirectory: string): Promise<void> {
  * Errors: QrunError `SETUP_FAILED`; the chain then runs again.
  */
 export async function syncData(dataDirectory: string): Promise<void> {
-  try {
-    await syncTree(dataDirectory);
-  } catch (cause) {
-    throw noteError(dataDirectory, cause);
-  }
+  await noting(dataDirectory, () => syncTree(dataDirectory));
 }
 
 /**
@@ -92,20 +76,22 @@ export async function syncData(dataDirectory: string): Promise<void> {
  * Errors: QrunError `SETUP_FAILED`; the chain then runs again.
  */
 export async function writeSetupNote(dataDirectory: string, identity: string): Promise<void> {
-  try {
-    const note = { version: NOTE_VERSION, identity };
-    await writeFileAtomic(join(dataDirectory, FILE), `${JSON.stringify(note, null, 2)}\n`);
-  } catch (cause) {
-    throw noteError(dataDirectory, cause);
-  }
+  const note = { version: NOTE_VERSION, identity };
+  await noting(dataDirectory, () =>
+    writeFileAtomic(join(dataDirectory, FILE), `${JSON.stringify(note, null, 2)}\n`),
+  );
 }
 
-function noteError(dataDirectory: string, cause: unknown): QrunError {
-  return new QrunError(
-    'SETUP_FAILED',
-    `cannot note in the data directory ${dataDirectory} what was prepared: ${reasonOf(cause)}`,
-    { hint: 'free space, or make the directory writable', cause },
-  );
+async function noting(dataDirectory: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (cause) {
+    throw new QrunError(
+      'SETUP_FAILED',
+      `cannot note in the data directory ${dataDirectory} what was prepared: ${reasonOf(cause)}`,
+      { hint: 'free space, or make the directory writable', cause },
+    );
+  }
 }
 
 // The only lock that is not flock(2) (see FileLock). It must be visible to all machines that share the sweep's
@@ -123,8 +109,8 @@ const RETRY_MS = 250;
 export interface SetupWait {
   /** Ends the wait; the work has a signal of its own. */
   readonly signal: AbortSignal;
-  /** Called once, when another process holds the lock. */
-  readonly onWait?: () => void;
+  /** Called once, with a line for people, when another process holds the lock. */
+  readonly onWait?: (text: string) => void;
   /** Ten minutes by default. */
   readonly limitMs?: number;
 }
@@ -182,7 +168,7 @@ async function acquireSetupLock(
         });
       }
     }
-    if (tries === 1) onWait?.();
+    if (tries === 1) onWait?.("waiting for another qrun that prepares this sweep's server");
     // An abort ends the pause; the next round throws its reason.
     await delay(RETRY_MS, undefined, { signal }).catch(() => {});
   }

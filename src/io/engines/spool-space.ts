@@ -58,9 +58,8 @@ const LOOK_BYTES = 8 * 1024 * 1024;
 export class SpoolSpace {
   readonly #look: () => Promise<number | undefined>;
   #freeBytes: number | undefined;
-  #isKnown = false;
-  // Written since the last look.
-  #sinceBytes = 0;
+  // Written since the last look; there was none yet.
+  #sinceBytes = Number.POSITIVE_INFINITY;
   #usedBytes = 0;
 
   /** `look` returns how many bytes are free, or `undefined` if that is not known. */
@@ -82,10 +81,9 @@ export class SpoolSpace {
   async take(bytes: number): Promise<boolean> {
     this.#usedBytes += bytes;
     this.#sinceBytes += bytes;
-    if (this.#isKnown && this.#sinceBytes < LOOK_BYTES && this.#hasRoom()) return true;
+    if (this.#sinceBytes < LOOK_BYTES && this.#hasRoom()) return true;
     // Look again before a refusal too.
     this.#freeBytes = await this.#look().catch(() => undefined);
-    this.#isKnown = true;
     this.#sinceBytes = bytes;
     if (this.#hasRoom()) return true;
     this.free(bytes);

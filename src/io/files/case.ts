@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { lstatSync, mkdirSync, readdirSync, rmdirSync, type Stats, statSync } from 'node:fs';
+import { lstatSync, mkdirSync, rmdirSync } from 'node:fs';
 import { platform } from 'node:os';
 import { dirname, join } from 'node:path';
+import { namesIn, statOf } from './paths.js';
 
 /**
  * Whether names in a directory that differ only in case are one name, as on most disks of macOS, on FAT and NTFS, in
@@ -30,23 +31,7 @@ export function foldsCase(directory: string): boolean {
 
 function nearest(directory: string): string {
   for (let at = directory; ; at = dirname(at)) {
-    if (isDirectory(at) || at === dirname(at)) return at;
-  }
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
+    if (statOf(at)?.isDirectory() || at === dirname(at)) return at;
   }
 }
 
@@ -55,23 +40,10 @@ function isFolded(directory: string, name: string): boolean | undefined {
   const swapped = name.replace(/[a-z]/gi, letter =>
     letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase(),
   );
-  const one = statOf(join(directory, name));
+  const one = statOf(join(directory, name), lstatSync);
   if (swapped === name || one === undefined) return undefined;
-  const other = statOf(join(directory, swapped));
+  const other = statOf(join(directory, swapped), lstatSync);
   // Two names with one inode are one file. A disk that ignores case cannot list both of them.
-  return (
-    other !== undefined && other.ino === one.ino && other.dev === one.dev && !isListed(directory, swapped)
-  );
-}
-
-function isListed(directory: string, name: string): boolean {
-  return namesIn(directory).includes(name);
-}
-
-function statOf(path: string): Stats | undefined {
-  try {
-    return lstatSync(path);
-  } catch {
-    return undefined;
-  }
+  const isSame = other?.ino === one.ino && other.dev === one.dev;
+  return isSame && !namesIn(directory).includes(swapped);
 }

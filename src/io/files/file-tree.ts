@@ -1,8 +1,10 @@
-import { constants, type Dirent, readdirSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { constants, type Dirent } from 'node:fs';
 import { copyFile, link, lstat, mkdir, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { syncDirectory } from '../files/write-file.js';
 import { isMissing } from './failures.js';
+import { namesIn } from './paths.js';
+import { syncDirectory } from './write-file.js';
 
 // Each call occupies a libuv thread; a process with the embedded engine has 16 or more.
 const AT_ONCE = 8;
@@ -78,16 +80,26 @@ async function copyEntry(entry: Dirent, from: string, to: string, isPart: boolea
   await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
 }
 
-/** Suffixes of the names that something has while it is being made, and while it is being removed. */
-export const NEW_SUFFIX = '.new-';
-export const OLD_SUFFIX = '.old-';
+// What follows the name of something that is being made or removed, before something random.
+const NEW_SUFFIX = '.new-';
+const OLD_SUFFIX = '.old-';
+
+/** Returns a unique name for something that is being made and then renamed to `path`. */
+export function newNameOf(path: string): string {
+  return `${path}${NEW_SUFFIX}${randomBytes(6).toString('hex')}`;
+}
+
+/** Whether this is the name of something that is being made or removed. */
+export function isRemains(name: string): boolean {
+  return name.includes(NEW_SUFFIX) || name.includes(OLD_SUFFIX);
+}
 
 /**
  * Removes a directory in such a way that nobody ever finds half of it under its name: it is renamed first. Does nothing
- * if it does not exist. `random` makes the temporary name unique.
+ * if it does not exist.
  */
-export async function removeTreeAtOnce(path: string, random: string): Promise<void> {
-  const old = `${path}${OLD_SUFFIX}${random}`;
+export async function removeTreeAtOnce(path: string): Promise<void> {
+  const old = `${path}${OLD_SUFFIX}${randomBytes(6).toString('hex')}`;
   try {
     await rename(path, old);
   } catch (error) {
@@ -97,18 +109,13 @@ export async function removeTreeAtOnce(path: string, random: string): Promise<vo
   await rm(old, { recursive: true, force: true });
 }
 
-/** Returns the paths beside `path` of what was being made or removed under its name when the process died. */
-export function remainsOf(path: string): string[] {
-  const name = basename(path);
-  let entries: string[];
-  try {
-    entries = readdirSync(dirname(path));
-  } catch {
-    return [];
+/** Removes what was being made or removed under the name of `path` when a process died. */
+export async function removeRemainsOf(path: string): Promise<void> {
+  const beginnings = [NEW_SUFFIX, OLD_SUFFIX].map(suffix => `${basename(path)}${suffix}`);
+  for (const name of namesIn(dirname(path))) {
+    if (!beginnings.some(beginning => name.startsWith(beginning))) continue;
+    await rm(join(dirname(path), name), { recursive: true, force: true });
   }
-  return entries
-    .filter(entry => entry.startsWith(`${name}${NEW_SUFFIX}`) || entry.startsWith(`${name}${OLD_SUFFIX}`))
-    .map(entry => join(dirname(path), entry));
 }
 
 /** Returns the bytes on the disk at and below a path; a file with several links counts once for each `seen` set. */

@@ -199,6 +199,30 @@ export class FileLock {
   }
 }
 
+/**
+ * Runs `work` while this process holds the locks on all of these files, and returns `undefined`. If somebody else holds
+ * one of them, returns who that is instead, for people, and does not run it. Does not wait.
+ *
+ * Errors: QrunError `LOCK_FAILED`; those of `work`.
+ */
+export async function whileLocked(
+  paths: readonly string[],
+  work?: () => Promise<void>,
+): Promise<string | undefined> {
+  const locks: FileLock[] = [];
+  try {
+    for (const path of paths) {
+      const lock = await FileLock.open(path);
+      locks.push(lock);
+      if (!(await lock.tryAcquire())) return lockHolder(path) ?? 'another process';
+    }
+    await work?.();
+    return undefined;
+  } finally {
+    for (const lock of locks) lock.close();
+  }
+}
+
 function openLockFile(path: string): number {
   try {
     const { fd, stat } = openToAppend(path, 'log', OWN_LOCK);

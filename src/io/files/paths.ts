@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs';
+import { type lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 
 /** Whether a path is the directory or in it. Both must be absolute, and of one kind (as written, or without links). */
@@ -22,5 +22,27 @@ export function realOf(path: string): string {
     return realpathSync(path);
   } catch {
     return dirname(path) === path ? path : join(realOf(dirname(path)), path.slice(dirname(path).length));
+  }
+}
+
+/** Returns the names in a directory; none if it cannot be read. */
+export function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Returns the state of what a path leads to, or of the path itself with `lstatSync`; `undefined` if nothing is there that
+ * can be looked at.
+ */
+export function statOf(path: string, stat: typeof statSync | typeof lstatSync = statSync): Stats | undefined {
+  try {
+    return stat(path, { throwIfNoEntry: false }) as Stats | undefined;
+  } catch {
+    // The path goes through something that is not a directory, or through a directory that may not be entered.
+    return undefined;
   }
 }

@@ -9,6 +9,7 @@ import {
   SIZE_LIMITS,
   tooLarge,
 } from './open-file.js';
+import { OWN_TO_READ } from './own-file.js';
 
 // Bytes per read beyond the stated size, which is 0 for a file of the kernel (/proc).
 const PIECE_BYTES = 64 * 1024;
@@ -87,6 +88,22 @@ export function readText(
  */
 export function readState(path: string, kind: FileKind, checks?: FileChecks): string {
   return textOf(readBytes(path, kind, checks));
+}
+
+/**
+ * Returns the fields of an object that qrun wrote as JSON; none if the file cannot be read or holds something else. The
+ * caller checks what they hold.
+ */
+export function readFields(
+  path: string,
+  kind: FileKind,
+  checks: FileChecks = OWN_TO_READ,
+): Readonly<Record<string, unknown>> {
+  try {
+    return Object(JSON.parse(readState(path, kind, checks)));
+  } catch {
+    return {};
+  }
 }
 
 /** Like {@link readState}, but on a thread, and only for a regular file. */

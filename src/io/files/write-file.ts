@@ -28,14 +28,14 @@ const BEGINNING_BYTES = 64;
 
 /**
  * Makes a directory and those above it, one at a time, because Node's recursive mkdir never returns if a directory
- * cannot exist at all (/proc/x, on Node 20). A directory called `.qrun` is open to its owner only: it holds data and
- * the configuration of submissions.
+ * cannot exist at all (/proc/x, on Node 20). `mode` is that of new ones, less the umask. By default they are shared, but
+ * a directory called `.qrun` is open to its owner only: it holds data and the configuration of submissions.
  */
-export function makeDirectories(path: string): void {
+export function makeDirectories(path: string, mode?: number): void {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
-  if (dirname(path) !== path) makeDirectories(dirname(path));
+  if (dirname(path) !== path) makeDirectories(dirname(path), mode);
   try {
-    mkdirSync(path, basename(path) === '.qrun' ? 0o700 : SHARED_DIRECTORY_MODE);
+    mkdirSync(path, mode ?? (basename(path) === '.qrun' ? 0o700 : SHARED_DIRECTORY_MODE));
   } catch (error) {
     // Another process was faster.
     if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;

@@ -78,7 +78,7 @@ export function openCheckpoint(path: string, options: CheckpointOptions = {}): C
       try {
         await rm(path, { force: true });
       } catch (cause) {
-        throw unusable('WRITE_FAILED', 'remove', path, cause);
+        throw unusable('remove', path, cause);
       }
     },
     setAside: suffix => moveAside(path, `${path}.${suffix}`),
@@ -98,7 +98,7 @@ async function contentOf(path: string): Promise<string | undefined> {
     return await readStateAsync(path, 'checkpoint', OWN_TO_READ);
   } catch (cause) {
     if (isMissing(cause)) return undefined;
-    throw unusable('READ_FAILED', 'read', path, cause);
+    throw unusable('read', path, cause);
   }
 }
 
@@ -134,16 +134,12 @@ async function moveAside(path: string, aside: string): Promise<string | undefine
     return aside;
   } catch (cause) {
     if (isMissing(cause)) return undefined;
-    throw unusable('WRITE_FAILED', 'rename', path, cause);
+    throw unusable('rename', path, cause);
   }
 }
 
-function unusable(
-  code: 'READ_FAILED' | 'WRITE_FAILED',
-  what: string,
-  path: string,
-  cause: unknown,
-): QrunError {
+function unusable(what: 'read' | 'rename' | 'remove', path: string, cause: unknown): QrunError {
+  const code = what === 'read' ? 'READ_FAILED' : 'WRITE_FAILED';
   return new QrunError(code, `cannot ${what} the checkpoint ${path}: ${reasonOf(cause)}`, {
     hint: hintOf(cause, 'it must be a file in a directory that this user may read and write'),
     cause,

@@ -3,31 +3,22 @@ import { closeSync, readSync } from 'node:fs';
 import { parseSize } from '../../core/text/bytes.js';
 import { openToAppend, openToRead } from '../files/open-file.js';
 import { OWN_TO_WRITE } from '../files/own-file.js';
-import { type ChildEnd, startChild } from '../machine/child.js';
+import { startChild } from '../machine/child.js';
 import { COMMAND_ID, newCommandId, ProcessTree } from '../machine/process-tree.js';
+import type { CappedCommand, CappedEnd } from '../machine/systemd.js';
 
 /** A command and what it runs with. */
-export interface JobCommand {
-  readonly command: string;
-  readonly args: readonly string[];
-  /** The whole environment. */
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly cwd: string;
+export interface JobCommand
+  extends Required<Pick<CappedCommand, 'command' | 'args' | 'env' | 'cwd' | 'held' | 'onUncapped'>> {
   /** The file that its stdout and stderr are appended to; its stdin is empty. */
   readonly outputPath: string;
-  /** A descriptor that it inherits, so that the file stays locked until the command itself has ended. */
-  readonly held: number | undefined;
   readonly memoryMax: string | null;
   /** Called when it was started, with a function that sends it a signal. */
   readonly onStarted: (send: (signal: NodeJS.Signals) => void) => void;
-  /** Called with the reason, before it starts, if it runs without the cap that `memoryMax` asks for. */
-  readonly onUncapped: (reason: string) => void;
 }
 
 /** How a command ended. */
-export interface CommandEnd extends ChildEnd {
-  readonly killedAtCap: boolean;
-}
+export type CommandEnd = Omit<CappedEnd, 'capped'>;
 
 /** Runs a command to its end. Errors: those of opening its output file. */
 export type RunCommand = (command: JobCommand) => Promise<CommandEnd>;
@@ -74,8 +65,10 @@ export const runCommand: RunCommand = async given => {
 type OnChild = (child: ChildProcess) => void;
 
 async function runFree(request: JobCommand, output: number, onChild: OnChild): Promise<CommandEnd> {
-  const { command, args, cwd, env, held } = request;
-  const { child, ended } = startChild(command, args, { cwd, env, stdio: ['ignore', output, output], held });
+  const { child, ended } = startChild(request.command, request.args, {
+    ...request,
+    stdio: ['ignore', output, output],
+  });
   if (child.pid !== undefined) onChild(child);
   return { ...(await ended), killedAtCap: false };
 }
@@ -86,21 +79,15 @@ async function runWithCap(
   memoryMax: string,
   onChild: OnChild,
 ): Promise<CommandEnd> {
-  const { command, args, env, cwd, held, onUncapped } = request;
   // Imported only here, because most jobs have no cap, and every job is a process of its own.
   const { runCapped } = await import('../machine/systemd.js');
   const memoryMaxBytes = parseSize(memoryMax);
   if (memoryMaxBytes === undefined) throw new Error(`${memoryMax} is not a size`);
   return await runCapped({
-    command,
-    args,
-    env,
-    cwd,
+    ...request,
     memoryMaxBytes,
     stdio: ['ignore', output, output],
-    held,
     onStarted: (_, child) => onChild(child),
-    onUncapped,
   });
 }
 

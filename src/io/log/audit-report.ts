@@ -2,8 +2,7 @@ import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { SweepAudit } from '../../core/sweep/audit.js';
 import { orWriteError } from '../files/failures.js';
-import { OWN_TO_READ } from '../files/own-file.js';
-import { readState } from '../files/read-file.js';
+import { readFields } from '../files/read-file.js';
 import { makeDirectories, writeFileAtomic } from '../files/write-file.js';
 
 /** The path at which the last audit of a sweep is kept, beside its logs. */
@@ -21,24 +20,18 @@ export async function writeAuditReport(path: string, audit: SweepAudit): Promise
 
 /** The last audit, or `undefined` if there is none that can be read. */
 export function readAuditReport(path: string): SweepAudit | undefined {
-  try {
-    const audit = JSON.parse(readState(path, 'state', OWN_TO_READ)) as Partial<SweepAudit> | null;
-    const known =
-      typeof audit?.at === 'string' &&
-      typeof audit.verdict === 'string' &&
-      Array.isArray(audit.units) &&
-      audit.units.every(
-        one =>
-          typeof one === 'object' && one !== null && (one.at === undefined || typeof one.at === 'string'),
-      );
-    if (!known) return undefined;
-    // Reports written before each unit had its own time.
-    const { at, then_done = [] } = audit;
-    const units = audit.units.map(unit => ({ ...unit, at: unit.at ?? at }));
-    return { ...(audit as SweepAudit), units, then_done };
-  } catch {
-    return undefined;
-  }
+  const audit: Partial<SweepAudit> = readFields(path, 'state');
+  const { at, verdict, units, then_done = [] } = audit;
+  const isKnown =
+    typeof at === 'string' &&
+    typeof verdict === 'string' &&
+    Array.isArray(units) &&
+    units.every(
+      one => typeof one === 'object' && one !== null && (one.at === undefined || typeof one.at === 'string'),
+    );
+  if (!isKnown) return undefined;
+  // Reports written before each unit had its own time have that of the whole.
+  return { ...(audit as SweepAudit), units: units.map(unit => ({ ...unit, at: unit.at ?? at })), then_done };
 }
 
 /** Whether any of the logs was changed after its unit was audited, or belongs to a unit that was not audited. */

@@ -5,13 +5,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isatty, WriteStream as TerminalStream } from 'node:tty';
 import { jsonLine } from '../../core/text/json.js';
 import type { EventSink, RunEvent } from '../../core/unit/events.js';
-import { explained, FileRefused, SHARED_MODE, strangeness } from '../files/open-file.js';
+import { explained, type FileChecks, FileRefused, SHARED_MODE, strangeness } from '../files/open-file.js';
 import { distrustAt } from '../files/owner.js';
 
 /** Conditions that the file of events must meet. */
-export interface EventsChecks {
-  /** Whether the path may end in a symbolic link; the default is `true`. */
-  readonly follow?: boolean;
+export interface EventsChecks extends Pick<FileChecks, 'follow'> {
   /** A further condition: returns what is wrong with the file that was opened, or `undefined`. */
   readonly refuse?: (stat: Stats) => string | undefined;
 }

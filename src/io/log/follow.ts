@@ -48,14 +48,9 @@ export async function unitOfLog(path: string): Promise<string | undefined> {
   return first.unit;
 }
 
-/** Properties of a file by which a change is recognised. */
-interface FileState {
-  readonly dev: number;
-  readonly ino: number;
-  readonly size: number;
-  readonly mtimeMs: number;
-  readonly ctimeMs: number;
-}
+// Properties of a file by which a change is recognised.
+const STATE = ['dev', 'ino', 'size', 'mtimeMs', 'ctimeMs'] as const;
+type FileState = Readonly<Record<(typeof STATE)[number], number>>;
 
 /**
  * Reads a log that grows. Each look reads only what is new; the collector then holds what a fresh reader would find.
@@ -155,12 +150,5 @@ export async function scanFile(
 }
 
 function isUnchanged(before: FileState, now: FileState): boolean {
-  return (
-    before.dev === now.dev &&
-    before.ino === now.ino &&
-    before.size === now.size &&
-    before.mtimeMs === now.mtimeMs &&
-    before.ctimeMs === now.ctimeMs &&
-    Date.now() - now.ctimeMs >= SETTLED_MS
-  );
+  return STATE.every(name => before[name] === now[name]) && Date.now() - now.ctimeMs >= SETTLED_MS;
 }

@@ -2,8 +2,7 @@ import { existsSync, ftruncateSync, statSync } from 'node:fs';
 import { QrunError } from '../../core/errors.js';
 import { writeError } from '../files/failures.js';
 import { FileLock, type FlockMechanism, listedLock } from '../files/flock.js';
-import { OWN_TO_READ } from '../files/own-file.js';
-import { readState } from '../files/read-file.js';
+import { readFields } from '../files/read-file.js';
 import { writeOwner } from '../files/write-file.js';
 
 /** Who runs a unit. */
@@ -123,15 +122,8 @@ async function isFree(path: string, otherwise: boolean): Promise<boolean> {
 
 /** The owner that a lease file names, or `undefined` if it names none (not held, or just being taken). */
 export function readOwner(path: string): LeaseOwner | undefined {
-  try {
-    const owner = JSON.parse(readState(path, 'lease', OWN_TO_READ)) as Partial<LeaseOwner> | null;
-    return isOwner(owner) ? owner : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isOwner(owner: Partial<LeaseOwner> | null): owner is LeaseOwner {
-  const texts = [owner?.host, owner?.run, owner?.since];
-  return typeof owner?.pid === 'number' && texts.every(text => typeof text === 'string');
+  const owner: Partial<LeaseOwner> = readFields(path, 'lease');
+  const texts = [owner.host, owner.run, owner.since];
+  const isOwner = typeof owner.pid === 'number' && texts.every(text => typeof text === 'string');
+  return isOwner ? (owner as LeaseOwner) : undefined;
 }

@@ -43,25 +43,21 @@ export async function lookAtLogPlace(path: string): Promise<{
   readonly freeBytes: number | undefined;
   readonly network: boolean;
 }> {
+  const unknown = { path, unwritable: undefined, freeBytes: undefined, network: false };
   let existing = path;
   try {
     while (statSync(existing, { throwIfNoEntry: false }) === undefined) existing = dirname(existing);
     if (!statSync(existing).isDirectory()) {
-      return { path, unwritable: `${existing} is not a directory`, freeBytes: undefined, network: false };
+      return { ...unknown, unwritable: `${existing} is not a directory` };
     }
     accessSync(existing, constants.W_OK | constants.X_OK);
   } catch (error) {
-    return { path, unwritable: reasonOf(error), freeBytes: undefined, network: false };
+    return { ...unknown, unwritable: reasonOf(error) };
   }
   try {
     const { bavail, bsize } = await statfs(existing);
-    return {
-      path,
-      unwritable: undefined,
-      freeBytes: bavail * bsize,
-      network: await localDisk.isNetwork(existing),
-    };
+    return { ...unknown, freeBytes: bavail * bsize, network: await localDisk.isNetwork(existing) };
   } catch {
-    return { path, unwritable: undefined, freeBytes: undefined, network: false };
+    return unknown;
   }
 }

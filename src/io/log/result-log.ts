@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { QrunError } from '../../core/errors.js';
-import { type GroupHead, RecordEncoder } from '../../core/log/record.js';
+import { encodeRowless, type GroupHead, RecordEncoder } from '../../core/log/record.js';
 import { RecordBuffer } from '../../core/log/record-buffer.js';
 import { LOG_START_BYTES, refusals, refuseOther } from '../../core/log/refusals.js';
 import { FinalStates, LogScanner } from '../../core/log/scan/index.js';
@@ -8,7 +8,7 @@ import type { QueryError, QueryStats } from '../../core/model.js';
 import { isSettled } from '../../core/unit/plan.js';
 import type { ResultBody } from '../engines/result-body.js';
 import { hintOf, readError, reasonOf } from '../files/failures.js';
-import type { LockWait } from '../files/flock.js';
+import type { FileLock } from '../files/flock.js';
 import type { LogDisk, LogFile } from './disk.js';
 import { READ_BYTES, readAhead } from './read-ahead.js';
 
@@ -19,13 +19,7 @@ export type GroupContent =
   | { readonly outcome: 'error'; readonly error: QueryError };
 
 /** The lock under which all writers of a log append. */
-export interface LogLock {
-  readonly path: string;
-  tryAcquireNow(): boolean | undefined;
-  acquire(wait: LockWait): Promise<void>;
-  release(): void;
-  close(): void;
-}
+export type LogLock = Pick<FileLock, 'path' | 'tryAcquireNow' | 'acquire' | 'release' | 'close'>;
 
 export interface LogOptions {
   readonly path: string;
@@ -490,7 +484,7 @@ async function encodeBatch(
   write: (bytes: Buffer) => Promise<void>,
 ): Promise<void> {
   for (const { head, content } of due) {
-    if (content.outcome !== 'normal') buffer.addRowless(head, content);
+    if (content.outcome !== 'normal') buffer.addBytes(encodeRowless(head, content));
     else if (content.body.sizeBytes <= SMALL_BYTES && content.body.kind === 'memory') {
       buffer.addRows(head, content.body.bytes() ?? NO_BYTES, content.body.rows, content.stats);
     } else {

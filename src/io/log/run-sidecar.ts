@@ -2,7 +2,7 @@ import { QrunError } from '../../core/errors.js';
 import { RECORD_SCHEMA_VERSION } from '../../core/log/record.js';
 import type { runEnd, runSetup, runStart } from '../../core/log/runs.schema.js';
 import type { Output } from '../../core/schema.js';
-import { entriesOf } from '../../core/text/json.js';
+import { entriesOf, jsonObject } from '../../core/text/json.js';
 import { isMissing, orWriteError, readError } from '../files/failures.js';
 import { OWN_TO_READ } from '../files/own-file.js';
 import { readState } from '../files/read-file.js';
@@ -71,12 +71,7 @@ export function readRuns(logPath: string): RunEntry[] {
 }
 
 function parseEntry(line: string): RunEntry | undefined {
-  let entry: Partial<RunStart | RunEnd> | null;
-  try {
-    entry = JSON.parse(line) as typeof entry;
-  } catch {
-    return undefined;
-  }
+  const entry = jsonObject<RunStart | RunEnd>(line);
   if (typeof entry?.run !== 'string') return undefined;
   if (entry.event === 'end') return entry as RunEnd;
   const { event, schema, settings } = entry as Partial<RunStart>;

@@ -78,13 +78,15 @@ export function memoryLimit({ version, directory }: CgroupPlace, root = '/'): nu
 export function killedAtLimit({ version, directory }: CgroupPlace): boolean | undefined {
   const kills = readText(join(directory, version === 2 ? 'memory.events' : 'memory.oom_control'));
   if (kills === undefined) return undefined;
-  if (count(kills, 'oom_kill') === 0) return false;
-  if (version === 2) return count(kills, 'oom') > 0;
+  if ((counterIn(kills, 'oom_kill') ?? 0) === 0) return false;
+  if (version === 2) return (counterIn(kills, 'oom') ?? 0) > 0;
   return Number(readText(join(directory, 'memory.failcnt')) ?? 0) > 0;
 }
 
-function count(text: string, name: string): number {
-  return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+/** Returns the number after a name in a file of the kernel's, one of each on a line; `undefined` if it is not there. */
+export function counterIn(text: string | undefined, name: string): number | undefined {
+  const digits = new RegExp(`^${name} (\\d+)$`, 'm').exec(text ?? '')?.[1];
+  return digits === undefined ? undefined : Number(digits);
 }
 
 /** Returns the text of a file of the kernel's, or `undefined` if it cannot be read. */

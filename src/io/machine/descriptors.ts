@@ -9,10 +9,11 @@ import { shortageCode } from '../../core/engines/shortage.js';
  */
 export function countDescriptors(): { readonly limit: number; readonly open: number } | undefined {
   try {
-    const limit = platform() === 'linux' ? limitOfLinux() : limitOfReport();
-    if (limit === undefined) return undefined;
+    const isLinux = platform() === 'linux';
+    const limit = isLinux ? openFilesLimit(readFileSync('/proc/self/limits', 'latin1')) : limitOfReport();
+    if (typeof limit !== 'number') return undefined;
     // Without the one that reads the directory.
-    const open = readdirSync(platform() === 'linux' ? '/proc/self/fd' : '/dev/fd').length - 1;
+    const open = readdirSync(isLinux ? '/proc/self/fd' : '/dev/fd').length - 1;
     return { limit, open };
   } catch (error) {
     // Not even one descriptor is left to count with.
@@ -20,9 +21,10 @@ export function countDescriptors(): { readonly limit: number; readonly open: num
   }
 }
 
-function limitOfLinux(): number | undefined {
-  const match = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'));
-  return match === null ? undefined : Number(match[1]);
+/** Returns the soft limit of open files in the text of `/proc/<pid>/limits`; `undefined` if it is not there. */
+export function openFilesLimit(limits: string | undefined): number | 'unlimited' | undefined {
+  const soft = /^Max open files +(\d+|unlimited) /m.exec(limits ?? '')?.[1];
+  return soft === undefined || soft === 'unlimited' ? soft : Number(soft);
 }
 
 function limitOfReport(): number | undefined {

@@ -1,7 +1,8 @@
 import { availableParallelism, cpus, freemem, loadavg, totalmem } from 'node:os';
 import { join, posix } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CgroupPlace, cgroupPlace, memoryLimit, readText } from './cgroup.js';
+import { type CgroupPlace, cgroupPlace, counterIn, memoryLimit, readText } from './cgroup.js';
+import { openFilesLimit } from './descriptors.js';
 
 /** The state of a machine at one moment, with the limits that control groups set for this process. */
 export interface HostFacts {
@@ -78,12 +79,12 @@ export class HostMeter {
     const after = this.#counters(groups.cpu);
     this.#last = after;
     const windowMs = after.atMs - before.atMs;
-    const quota = groups.cpu === undefined ? undefined : cpuQuota(this.#root, groups.cpu);
+    const { cores, coresQuota } = this.#cores(groups.cpu);
     const ofMachine = share(after.busy - before.busy, after.total - before.total);
     const ofQuota =
-      quota === undefined || after.groupMs === undefined || before.groupMs === undefined
+      coresQuota === undefined || after.groupMs === undefined || before.groupMs === undefined
         ? 0
-        : share(after.groupMs - before.groupMs, windowMs * quota);
+        : share(after.groupMs - before.groupMs, windowMs * coresQuota);
     const unknown: string[] = [];
     const swapPages =
       after.swap === undefined || before.swap === undefined
@@ -91,11 +92,11 @@ export class HostMeter {
         : { in: after.swap.in - before.swap.in, out: after.swap.out - before.swap.out };
     if (swapPages === undefined) unknown.push('swap activity');
     const openFiles = openFilesLimit(this.#text('proc/self/limits'));
-    if (openFiles === 'unknown') unknown.push('the limit of open files');
+    if (openFiles === undefined) unknown.push('the limit of open files');
     return {
-      cores: Math.min(this.#coresOnline, quota ?? Number.POSITIVE_INFINITY),
+      cores,
       coresOnline: this.#coresOnline,
-      coresQuota: quota,
+      coresQuota,
       ...this.#memory(groups.memory, unknown),
       load1: this.#load(),
       cpuPercent: Math.max(ofMachine, ofQuota),
@@ -109,11 +110,13 @@ export class HostMeter {
   /** Cores and memory alone, at once. */
   capacity(): Pick<HostFacts, 'cores' | 'memoryBytes'> {
     const groups = this.#groups();
-    const quota = groups.cpu === undefined ? undefined : cpuQuota(this.#root, groups.cpu);
-    return {
-      cores: Math.min(this.#coresOnline, quota ?? Number.POSITIVE_INFINITY),
-      memoryBytes: this.#memory(groups.memory, []).memoryBytes,
-    };
+    const { cores } = this.#cores(groups.cpu);
+    return { cores, memoryBytes: this.#memory(groups.memory, []).memoryBytes };
+  }
+
+  #cores(group: CgroupPlace | undefined): Pick<HostFacts, 'cores' | 'coresQuota'> {
+    const coresQuota = group === undefined ? undefined : cpuQuota(this.#root, group);
+    return { cores: Math.min(this.#coresOnline, coresQuota ?? Number.POSITIVE_INFINITY), coresQuota };
   }
 
   #text(path: string): string | undefined {
@@ -201,16 +204,8 @@ function cpuTimes(stat: string | undefined): { busy: number; total: number } {
 }
 
 function swapCounters(vmstat: string | undefined): Counters['swap'] {
-  const pages = (name: string) =>
-    Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(vmstat ?? '')?.[1] ?? Number.NaN);
-  const [into, out] = [pages('pswpin'), pages('pswpout')];
-  return Number.isNaN(into) || Number.isNaN(out) ? undefined : { in: into, out };
-}
-
-function openFilesLimit(limits: string | undefined): number | 'unknown' | 'unlimited' {
-  const soft = /^Max open files +(\d+|unlimited) /m.exec(limits ?? '')?.[1];
-  if (soft === undefined) return 'unknown';
-  return soft === 'unlimited' ? 'unlimited' : Number(soft);
+  const [into, out] = [counterIn(vmstat, 'pswpin'), counterIn(vmstat, 'pswpout')];
+  return into === undefined || out === undefined ? undefined : { in: into, out };
 }
 
 /** Returns the group and those above it, up to the mount. */
@@ -233,7 +228,7 @@ function limitsAbove(root: string, place: CgroupPlace): { limitBytes: number; fr
     const used = Number(at(place.version === 2 ? 'memory.current' : 'memory.usage_in_bytes'));
     const name = place.version === 2 ? 'inactive_file' : 'total_inactive_file';
     // Cached files that have not been used for a while are dropped before anything is killed.
-    const cached = Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(at('memory.stat'))?.[1] ?? 0);
+    const cached = counterIn(at('memory.stat'), name) ?? 0;
     return [{ limitBytes, freeBytes: Math.max(0, limitBytes - Math.max(0, used - cached)) }];
   });
 }
@@ -254,8 +249,8 @@ function cpuQuota(root: string, place: CgroupPlace): number | undefined {
 // CPU time of a group, in milliseconds. In version 1 another controller has it, usually mounted beside this one.
 function groupCpuMs(root: string, { version, directory, mount }: CgroupPlace): number | undefined {
   if (version === 2) {
-    const usage = /^usage_usec (\d+)$/m.exec(readText(join(root, directory, 'cpu.stat')) ?? '')?.[1];
-    return usage === undefined ? undefined : Number(usage) / 1000;
+    const usage = counterIn(readText(join(root, directory, 'cpu.stat')), 'usage_usec');
+    return usage === undefined ? undefined : usage / 1000;
   }
   const beside = directory.replace(mount, posix.join(posix.dirname(mount), 'cpuacct'));
   const text =

@@ -30,32 +30,24 @@ export function loadedLibc(): Libc | undefined {
 }
 
 async function load(): Promise<Libc | undefined> {
-  try {
-    const { default: koffi } = await import('koffi');
-    const names = platform() === 'darwin' ? ['libSystem.B.dylib'] : ['libc.so.6', 'libc.so'];
-    for (const name of names) {
-      loaded = tryLoad(() => {
-        const library = koffi.load(name);
-        return {
-          flock: library.func('int flock(int fd, int operation)'),
-          errno: () => koffi.errno(),
-          exit: library.func('void _exit(int code)'),
-          defaultSignal: signal =>
-            void library.func('intptr_t signal(int signum, intptr_t handler)')(signal, SIG_DFL),
-        };
-      });
-      if (loaded !== undefined) return loaded;
+  // Without a prebuilt binary the caller has another way.
+  const koffi = (await import('koffi').catch(() => undefined))?.default;
+  const names = platform() === 'darwin' ? ['libSystem.B.dylib'] : ['libc.so.6', 'libc.so'];
+  if (koffi === undefined) return undefined;
+  for (const name of names) {
+    try {
+      const library = koffi.load(name);
+      loaded = {
+        flock: library.func('int flock(int fd, int operation)'),
+        errno: () => koffi.errno(),
+        exit: library.func('void _exit(int code)'),
+        defaultSignal: signal =>
+          void library.func('intptr_t signal(int signum, intptr_t handler)')(signal, SIG_DFL),
+      };
+      return loaded;
+    } catch {
+      // It has another name here.
     }
-  } catch {
-    // No prebuilt binary: the caller has another way.
   }
   return undefined;
-}
-
-function tryLoad<T>(load: () => T): T | undefined {
-  try {
-    return load();
-  } catch {
-    return undefined;
-  }
 }

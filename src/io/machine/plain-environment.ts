@@ -4,11 +4,22 @@ const NAMES = [
   ...['XDG_RUNTIME_DIR', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME', 'DBUS_SESSION_BUS_ADDRESS'],
 ];
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /**
- * Returns the environment for a program that only helps qrun: the part of this process's environment that any program
- * needs. Passwords and tokens in the environment then reach no program that does not use them.
+ * Returns the environment for a program that only helps qrun: the part of an environment, by default that of this
+ * process, that any program needs, and the variables `more`. Passwords and tokens in the environment then reach no
+ * program that does not use them.
  */
-export function plainEnvironment(): Record<string, string> {
-  const found = NAMES.map(name => [name, process.env[name]] as const);
+export function plainEnvironment(
+  env: Environment = process.env,
+  more: readonly string[] = [],
+): Record<string, string> {
+  return variablesOf(env, [...NAMES, ...more]);
+}
+
+/** Returns those of these variables that an environment has. */
+export function variablesOf(env: Environment, names: readonly string[]): Record<string, string> {
+  const found = names.map(name => [name, env[name]] as const);
   return Object.fromEntries(found.filter((pair): pair is [string, string] => pair[1] !== undefined));
 }

@@ -68,10 +68,11 @@ export class ProcessTree {
   }
 
   /**
-   * Resolves when none of them is alive. After `graceMs` they get SIGKILL; {@link KILLED_MS} after that it resolves in
-   * any case.
+   * Sends all of them a signal to end, and resolves when none is alive any more. After `graceMs` they get SIGKILL;
+   * {@link KILLED_MS} after that it resolves in any case.
    */
-  async ended(graceMs: number): Promise<void> {
+  async stop(name: NodeJS.Signals, graceMs: number): Promise<void> {
+    this.signal(name);
     const killAt = performance.now() + graceMs;
     while (this.#look().length > 0) {
       const lateMs = performance.now() - killAt;
@@ -79,12 +80,6 @@ export class ProcessTree {
       if (lateMs >= 0) this.signal('SIGKILL');
       await delay(LOOK_EVERY_MS);
     }
-  }
-
-  /** Sends all of them a signal to end, and resolves when none is alive any more; see {@link ended}. */
-  async stop(name: NodeJS.Signals, graceMs: number): Promise<void> {
-    this.signal(name);
-    await this.ended(graceMs);
   }
 
   #look(): number[] {

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { realOf } from '../files/paths.js';
 import { readBytes } from '../files/read-file.js';
 import { LocalDisks } from '../machine/local-disks.js';
+import { variablesOf } from '../machine/plain-environment.js';
 
 // A slower repository is not waited for: the commit is only a note for people.
 const LIMIT_MS = 2_000;
@@ -34,7 +36,8 @@ export async function gitCommit(
   directory: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<string | null> {
-  const real = realPath(directory);
+  // A link may lead into a repository.
+  const real = realOf(resolve(directory));
   // Starting a process blocks this one for several milliseconds, so it is done once, and only in a repository.
   if (!isInRepository(real)) return null;
   const deadlineMs = performance.now() + LIMIT_MS;
@@ -123,15 +126,6 @@ function isInRepository(directory: string): boolean {
   }
 }
 
-// The directory that git is asked about: a link may lead into a repository.
-function realPath(directory: string): string {
-  try {
-    return realpathSync(directory);
-  } catch {
-    return resolve(directory);
-  }
-}
-
 // Returns the commit, and from the next line on the files that it has below the directory; `undefined` if git fails.
 // Uses one shell for both questions, and execFile instead of execa, because every run starts with this.
 async function askGit(
@@ -139,11 +133,7 @@ async function askGit(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<string | undefined> {
   const { execFile } = await import('node:child_process');
-  const own = INHERITED.filter(name => environment[name] !== undefined).map(name => [
-    name,
-    environment[name],
-  ]);
-  const env = { ...NO_FETCH, LANG: 'C', ...Object.fromEntries(own) };
+  const env = { ...NO_FETCH, LANG: 'C', ...variablesOf(environment, INHERITED) };
   const script = 'git "$@" rev-parse --verify HEAD && exec git "$@" ls-tree -r -z HEAD';
   return await new Promise(done => {
     const child = execFile(

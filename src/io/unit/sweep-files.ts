@@ -1,18 +1,10 @@
 import { join, relative, sep } from 'node:path';
 import { QrunError } from '../../core/errors.js';
+import type { SqlDirectory } from '../../core/sweep/units.js';
 import { sqlFilesIn } from '../files/foreign-names.js';
+import { statOf } from '../files/paths.js';
 import { TreeLinks } from './tree-links.js';
-import { isForeign, readDirectory, realPathOf, refuseLink, statOf } from './unit-files.js';
-
-/** A directory below a sweep's root that holds SQL files, directly or deeper. */
-export interface SqlDirectory {
-  /** Relative to the root, with `/`; empty for the root itself. */
-  readonly path: string;
-  /** The number of `*.sql` files directly in it. */
-  readonly files: number;
-  /** Whether directories below it hold SQL files too. */
-  readonly above: boolean;
-}
+import { kindOf, readDirectory, realPathOf, refuseLink } from './unit-files.js';
 
 /**
  * Returns every directory at or below `start` that holds SQL files, directly or deeper, by the rules by which a unit
@@ -49,22 +41,19 @@ function walk(
   let files = 0;
   let holds = false;
   for (const entry of readDirectory(directory)) {
-    if (entry.name.startsWith('_') || entry.name.startsWith('.')) continue;
-    // No path is built for ordinary files: a sweep has some hundred thousand, and none is needed here.
-    const isDirectory = entry.isSymbolicLink()
-      ? statOf(join(directory, entry.name))?.isDirectory()
-      : entry.isDirectory();
-    if (isDirectory && isForeign(directory, entry.name)) {
+    const kind = kindOf(directory, entry);
+    if (kind === 'query') files += 1;
+    else if (kind === 'foreign') {
       const below = sqlFilesIn(directory, entry.name).length;
       if (below > 0)
         found.push({ path: pathIn(root, join(directory, entry.name)), files: below, above: false });
       holds ||= below > 0;
-    } else if (isDirectory) {
+    } else if (kind === 'directory') {
       const path = join(directory, entry.name);
       const holdsSome = walk(path, root, found, seen, links);
       if (holdsSome && entry.isSymbolicLink()) refuseLink(path, links);
       holds ||= holdsSome;
-    } else if (entry.name.endsWith('.sql')) files += 1;
+    }
   }
   if (files === 0 && !holds) return false;
   found.push({ path: pathIn(root, directory), files, above: holds });

@@ -1,7 +1,8 @@
 import { lstatSync, type Stats } from 'node:fs';
-import { dirname, join, resolve, sep } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { isOwn } from '../files/owner.js';
-import { isNamed, statOf } from './unit-files.js';
+import { isBeneath, statOf } from '../files/paths.js';
+import { isNamed } from './unit-files.js';
 
 /** The sweep that a unit belongs to. */
 export interface SweepRoot {
@@ -47,7 +48,7 @@ export function findSweepRoot(
     below = here ?? below;
     if (dirname(at) === at) break;
   }
-  const beneath = unit.startsWith(cwd.endsWith(sep) ? cwd : `${cwd}${sep}`);
+  const beneath = unit !== cwd && isBeneath(unit, cwd);
   return {
     directory: beneath ? cwd : dirname(unit),
     configFile: undefined,
@@ -82,7 +83,7 @@ export function strangerIn(
   accepts: (directory: string) => boolean,
 ): string | undefined {
   if (directory === undefined || (directory.mode & 0o1002) !== 0o1002) return undefined;
-  const uid = (statOf(file) ?? lstatSync(file, { throwIfNoEntry: false }))?.uid;
+  const uid = (statOf(file) ?? statOf(file, lstatSync))?.uid;
   if (uid === undefined) return undefined;
   return isOwn(uid) || accepts(dirname(file)) ? undefined : `it belongs to another user (uid ${uid})`;
 }

@@ -1,10 +1,10 @@
-import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { lstatSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname } from 'node:path';
 import { QrunError } from '../../core/errors.js';
 import { pasteablePath } from '../../core/text/shell.js';
 import { distrustAt, isOwn } from '../files/owner.js';
-import { isBeneath, isHiddenIn } from '../files/paths.js';
+import { isBeneath, isHiddenIn, statOf } from '../files/paths.js';
 
 /** A directory in which qrun keeps something. */
 export interface Place {
@@ -34,14 +34,15 @@ export interface Place {
 export function checkPlace(root: string, place: Place): void {
   let leaves = !isBeneath(place.path, root);
   for (const path of leaves ? [place.path] : stepsFrom(root, place.path)) {
-    const own = look(path, lstatSync);
+    const own = statOf(path, lstatSync);
+    // Nothing is there, or it may not be entered: whoever uses it reports that.
     if (own === undefined) return;
     if (own.isSymbolicLink()) {
       if (!isOwn(own.uid))
         refuse(root, place, path, `it is a symbolic link of another user (uid ${own.uid})`);
       leaves = true;
     }
-    const stat = own.isSymbolicLink() ? look(path, statSync) : own;
+    const stat = own.isSymbolicLink() ? statOf(path) : own;
     if (stat === undefined) refuse(root, place, path, 'it is a symbolic link to something that is not there');
     // A file instead of a directory is reported by whoever creates the directory.
     if (!stat.isDirectory()) return;
@@ -85,15 +86,6 @@ function stepsFrom(root: string, path: string): string[] {
   const steps: string[] = [];
   for (let at = path; at !== root && dirname(at) !== at; at = dirname(at)) steps.unshift(at);
   return steps;
-}
-
-function look(path: string, stat: typeof lstatSync | typeof statSync): Stats | undefined {
-  try {
-    return stat(path, { throwIfNoEntry: false }) as Stats | undefined;
-  } catch {
-    // The path goes through something that is not a directory or may not be entered: whoever uses it reports that.
-    return undefined;
-  }
 }
 
 function refuse(root: string, { what, option, path: asked }: Place, path: string, problem: string): never {

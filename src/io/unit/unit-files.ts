@@ -1,10 +1,11 @@
-import { closeSync, lstatSync, readdirSync, readSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { closeSync, type Dirent, lstatSync, readdirSync, readSync, realpathSync, type Stats } from 'node:fs';
 import { basename, dirname, join, parse, relative, resolve, sep } from 'node:path';
 import { QrunError } from '../../core/errors.js';
 import { pasteablePath, pasteableWord } from '../../core/text/shell.js';
 import { isMissing } from '../files/failures.js';
 import { foreignName, mayBeForeign, sqlFilesIn } from '../files/foreign-names.js';
 import { FileRefused, type OpenFile, strangeness } from '../files/open-file.js';
+import { statOf } from '../files/paths.js';
 import { readOpened } from '../files/read-file.js';
 import { LocalDisks } from '../machine/local-disks.js';
 import { KeptFiles } from './kept-files.js';
@@ -20,18 +21,6 @@ export function unitName(unitDirectory: string, root: string): string {
 function fileCommand(path: string): string {
   const glob = basename(path).replace(/[\\*?[\]{}()!+@|^$]/g, '\\$&');
   return `qrun unit ${pasteablePath(dirname(path), true)} ${pasteableWord(`--include=${glob}`, true)}`;
-}
-
-/**
- * Returns the names of all queries in a directory and below it, sorted: paths of `*.sql` files relative to it, without
- * `.sql`, with `/`. Files and directories whose names begin with `_` or `.` are left out. Links are followed, and each
- * directory is read once. `tree`: where links may lead besides the directory itself, `null` for anywhere.
- *
- * Errors: QrunError `UNIT_NOT_FOUND`, `UNIT_UNREADABLE` (also if a directory with queries is a link that leads
- * elsewhere), `UNIT_EMPTY`.
- */
-export function listQueries(unitDirectory: string, tree: string | null = unitDirectory): string[] {
-  return listed(unitDirectory, new TreeLinks(unitDirectory, tree));
 }
 
 function listed(unitDirectory: string, links: TreeLinks): string[] {
@@ -80,24 +69,34 @@ function collect(
   if (seen.has(real)) return;
   seen.add(real);
   for (const entry of readDirectory(directory)) {
-    if (entry.name.startsWith('_') || entry.name.startsWith('.')) continue;
-    // No path is built for ordinary files: a unit has up to some hundred thousand, and none is needed here.
-    const isDirectory = entry.isSymbolicLink()
-      ? statOf(join(directory, entry.name))?.isDirectory()
-      : entry.isDirectory();
-    if (isDirectory && isForeign(directory, entry.name)) {
+    const kind = kindOf(directory, entry);
+    if (kind === 'query') names.push(`${prefix}${entry.name.slice(0, -'.sql'.length)}`);
+    else if (kind === 'foreign') {
       // Listed as they look, so that they can be left out by name; otherwise they are reported when they are read.
       const files = sqlFilesIn(directory, entry.name);
       names.push(...files.map(file => `${prefix}${entry.name}/${file.slice(0, -'.sql'.length)}`));
-    } else if (isDirectory) {
+    } else if (kind === 'directory') {
       const path = join(directory, entry.name);
       const before = names.length;
       collect(path, `${prefix}${entry.name}/`, names, seen, links);
       if (entry.isSymbolicLink() && names.length > before) refuseLink(path, links);
     }
-    if (!isDirectory && entry.name.endsWith('.sql'))
-      names.push(`${prefix}${entry.name.slice(0, -'.sql'.length)}`);
   }
+}
+
+/**
+ * Returns what an entry of a directory is for whoever looks for queries, `undefined` if it does not count. Links are
+ * followed. `foreign` is a directory whose decoded name leads to nothing, because the name on disk is not UTF-8.
+ */
+export function kindOf(directory: string, entry: Dirent): 'query' | 'directory' | 'foreign' | undefined {
+  const { name } = entry;
+  if (name.startsWith('_') || name.startsWith('.')) return undefined;
+  // No path is built for ordinary files: there are up to some hundred thousand, and none is needed here.
+  const isDirectory = entry.isSymbolicLink()
+    ? statOf(join(directory, name))?.isDirectory()
+    : entry.isDirectory();
+  if (!isDirectory) return name.endsWith('.sql') ? 'query' : undefined;
+  return mayBeForeign(name) && statOf(join(directory, name)) === undefined ? 'foreign' : 'directory';
 }
 
 /**
@@ -116,11 +115,6 @@ export function refuseLink(path: string, links: TreeLinks): void {
       hint: 'give --follow-links only where you know who made the link: what it leads to is sent to the engine',
     },
   );
-}
-
-/** Whether the decoded name of a directory entry leads to nothing, because the name on disk is not UTF-8. */
-export function isForeign(directory: string, name: string): boolean {
-  return mayBeForeign(name) && statOf(join(directory, name)) === undefined;
 }
 
 function refuseForeign(path: string): void {
@@ -157,27 +151,13 @@ function reading<T>(directory: string, read: () => T): T {
   }
 }
 
-/** The state of what a path leads to, or `undefined` if it leads to nothing that can be looked at. */
-export function statOf(path: string) {
-  try {
-    return statSync(path, { throwIfNoEntry: false });
-  } catch {
-    // The path goes through something that is not a directory, or through a directory that may not be entered.
-    return undefined;
-  }
-}
-
 /**
  * Whether a path names something that is not a directory, including a pipe, a device, and a link that leads nowhere.
  * Whoever reads it reports what is wrong with it; skipping it would mean running without what it was meant to say.
  */
 export function isNamed(path: string): boolean {
-  try {
-    const own = lstatSync(path, { throwIfNoEntry: false });
-    return own !== undefined && !(own.isSymbolicLink() ? statOf(path) : own)?.isDirectory();
-  } catch {
-    return false;
-  }
+  const own = statOf(path, lstatSync);
+  return own !== undefined && !(own.isSymbolicLink() ? statOf(path) : own)?.isDirectory();
 }
 
 /**
@@ -218,7 +198,14 @@ export function readSetupBytes(path: string, links: TreeLinks): Buffer {
 /** The query files of a unit. */
 export interface UnitSource {
   readonly directory: string;
-  /** Like {@link listQueries}. */
+  /**
+   * The names of all queries in the directory and below it, sorted: paths of `*.sql` files relative to it, without
+   * `.sql`, with `/`. Files and directories whose names begin with `_` or `.` are left out. Links are followed, and each
+   * directory is read once.
+   *
+   * Errors: QrunError `UNIT_NOT_FOUND`, `UNIT_UNREADABLE` (also if a directory with queries is a link that leads
+   * elsewhere), `UNIT_EMPTY`.
+   */
   list(): string[];
   /** The bytes of a query's file; do not write to them. Errors: those of `openToRead` in open-file.ts; of read(2). */
   read(name: string): Buffer;

@@ -22,12 +22,12 @@ export interface Connection {
 /** Values of the connection that decide where a secret goes or comes from. */
 export type ConnectionKey = 'url' | 'passwordFile' | 'caFile';
 
-/** A password from a variable, and who gave it. */
-export interface SecretVariable {
-  readonly value: string;
+/** A password, and who gave it. */
+export interface Secret {
   readonly giver: Giver;
   /** Where it is set, for messages. */
   readonly where: string;
+  readonly read: () => string;
 }
 
 /** What decides about a connection. Paths are absolute. */
@@ -37,7 +37,8 @@ export interface ConnectionInputs {
   readonly givers: Readonly<Partial<Record<ConnectionKey, Giver>>>;
   /** Whether the password is the content of the file. */
   readonly fileWins: boolean;
-  readonly variable: SecretVariable | undefined;
+  /** The password from a variable. */
+  readonly variable: Secret | undefined;
   /** qrun.toml, .env or the file of a submission, whichever names the value; for messages. */
   readonly namedBy: (key: ConnectionKey) => string;
   readonly trust: TreeTrust;
@@ -125,18 +126,10 @@ function isReadable(url: string): boolean {
   return /^http:/i.test(url) && !isLoopback(url);
 }
 
-interface Secret {
-  readonly giver: Giver;
-  readonly where: string;
-  readonly read: () => string;
-}
-
 function secretOf(inputs: ConnectionInputs, lookOnly = false): Secret | undefined {
   const { config, givers, fileWins, variable } = inputs;
   const path = config.passwordFile;
-  if (!fileWins || path === undefined) {
-    return variable === undefined ? undefined : { ...variable, read: () => variable.value };
-  }
+  if (!fileWins || path === undefined) return variable;
   const where = `${path} (${inputs.namedBy('passwordFile')})`;
   if (givers.passwordFile !== 'tree') return { giver: 'outside', where, read: () => readSecretFile(path) };
   if (lookOnly) return { giver: 'tree', where, read: () => '' };

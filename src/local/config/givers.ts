@@ -4,10 +4,11 @@ import type { Config } from '../../core/config/table.js';
 import type { Giver } from '../../core/config/trust.js';
 import type { SubmissionConfig } from '../../io/config/submission-config.js';
 import { isBeneath, realOf } from '../../io/files/paths.js';
-import type { ConnectionInputs, ConnectionKey, SecretVariable } from './connection.js';
-import { type Environment, type TreeFiles, withoutEmpty } from './tree-files.js';
+import type { ConnectionInputs, ConnectionKey, Secret } from './connection.js';
+import { type TreeFiles, withoutEmpty } from './tree-files.js';
+import type { Environment } from './trust.js';
 
-const CONNECTION_KEYS = ['url', 'passwordFile', 'caFile'] as const satisfies readonly ConnectionKey[];
+const CONNECTION_KEYS: readonly ConnectionKey[] = ['url', 'passwordFile', 'caFile'];
 
 type Sources = ResolvedConfig['sources'];
 
@@ -40,22 +41,22 @@ export function connectionInputs(
 function secretVariable(
   { CLICKHOUSE_PASSWORD: outside }: Environment,
   { root, dotEnvFile: file, dotEnv: { CLICKHOUSE_PASSWORD: inside } }: TreeFiles,
-): SecretVariable | undefined {
+): Secret | undefined {
   // What the tree holds is not a secret from it, even if a shell has put it into the environment.
   if (outside !== undefined && outside !== inside) {
-    return { value: outside, giver: 'outside', where: 'CLICKHOUSE_PASSWORD in the environment' };
+    return { giver: 'outside', where: 'CLICKHOUSE_PASSWORD in the environment', read: () => outside };
   }
   if (inside === undefined) return undefined;
   // A link to a file elsewhere is the tree's choice, and its target is not the tree's own.
   const isOwn = isBeneath(realOf(file), realOf(root));
   const where = `CLICKHOUSE_PASSWORD in ${file}${isOwn ? '' : ` (which leads to ${realOf(file)})`}`;
-  return { value: inside, giver: isOwn ? 'tree' : 'outside', where };
+  return { giver: isOwn ? 'tree' : 'outside', where, read: () => inside };
 }
 
 // As for every value, the environment wins over the tree, and within the tree .env wins. Within one of them the file
 // wins. What the file of a submission names was decided when it was made.
 function winsOver(
-  variable: SecretVariable | undefined,
+  variable: Secret | undefined,
   source: ConfigSource | undefined,
   submitted: SubmissionConfig | undefined,
 ): boolean {

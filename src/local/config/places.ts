@@ -1,5 +1,5 @@
-import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { namesIn } from '../../io/files/paths.js';
 import { checkPlace } from '../../io/unit/tree-places.js';
 
 const LOGS = {
@@ -20,14 +20,6 @@ const KEPT = {
     /^(?:submit|data)\.lock$/.test(name) ||
     (name === 'data' && namesIn(join(directory, name)).some(DATA.isOurs)),
 };
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
-}
 
 /**
  * Refuses a directory of job results that belongs to another user or is writable by everybody. The commands of a

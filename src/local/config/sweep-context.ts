@@ -1,19 +1,19 @@
 import { resolve } from 'node:path';
 import { type GivenValues, type ResolvedConfig, resolveConfig } from '../../core/config/config.js';
-import { keysWhere } from '../../core/config/keys.js';
+import { environmentName, keysWhere, tomlName } from '../../core/config/keys.js';
 import type { Config, ConfigKey } from '../../core/config/table.js';
 import type { Respelled } from '../../core/config/toml-numbers.js';
 import { factsOf } from '../../core/engines/facts.js';
+import { QrunError } from '../../core/errors.js';
 import { parseSweepTable, type SweepTable } from '../../core/sweep/units.js';
 import { readSubmission, type SubmissionConfig } from '../../io/config/submission-config.js';
 import { localTimeZone } from '../../io/engines/time-zone.js';
 import { believeBelow } from '../../io/files/owner.js';
-import { refuseAllowedByTree } from './allowed-by-tree.js';
 import { type Connection, type ConnectionInputs, connectionsOf, passwordSource } from './connection.js';
 import { connectionInputs, isFromOutside } from './givers.js';
 import { placesOf } from './places.js';
-import { type Environment, readTree, withoutEmpty } from './tree-files.js';
-import { type TreeTrust, treeSettings } from './trust.js';
+import { readTree, type TreeFiles, withoutEmpty } from './tree-files.js';
+import { type Environment, type TreeTrust, treeSettings } from './trust.js';
 
 /** The environment of the process, as far as the configuration depends on it. */
 export interface Surroundings {
@@ -103,9 +103,7 @@ export function sweepContext(
   const { sources } = resolved;
   trust.settle(treeSettings(values, submitted === undefined ? dotEnv : {}));
   // What a submission allowed, it allowed for its tasks.
-  if (submitted?.made === undefined) {
-    refuseAllowedByTree({ config: resolved.config, sources, configFile, dotEnvFile }, trust);
-  }
+  if (submitted?.made === undefined) refuseAllowedByTree(tree, resolved);
   const paths = absolutePaths(resolved, root, cwd);
   const config = { ...resolved.config, ...paths };
   // What the file of a submission holds was decided when it was made.
@@ -143,7 +141,7 @@ export function sweepContext(
     },
     passwordSource: passwordSource(inputs),
     passwordSurvives: () =>
-      fileWins || variable === undefined || dotEnv.CLICKHOUSE_PASSWORD === variable.value,
+      fileWins || variable === undefined || dotEnv.CLICKHOUSE_PASSWORD === variable.read(),
     secretFiles: [
       ...(dotEnv.CLICKHOUSE_PASSWORD === undefined ? [] : [dotEnvFile]),
       ...(paths.passwordFile === undefined ? [] : [paths.passwordFile]),
@@ -152,6 +150,29 @@ export function sweepContext(
     trust,
     notices: tree.notices,
   };
+}
+
+// Keys that let the SQL of a tree do more than work on its data, or let links send files from elsewhere as SQL. The
+// tree itself must not set them. The first two have no meaning on a server.
+const IN_PROCESS: readonly ConfigKey[] = ['allowFiles', 'allowNetwork'];
+const GUARDED = keysWhere(({ tree }) => tree === 'guarded');
+
+// Whoever runs qrun may allow this by a flag, by the environment, or by trusting the tree as it is.
+function refuseAllowedByTree(
+  { configFile, dotEnvFile, trust }: TreeFiles,
+  { config, sources }: ResolvedConfig,
+): void {
+  const details = GUARDED.flatMap(key => {
+    if (config[key] !== true) return [];
+    if (!factsOf(config.engine).inProcess && IN_PROCESS.includes(key)) return [];
+    if (sources[key] === 'qrun.toml') return [`${configFile}: ${tomlName(key)} = true`];
+    return sources[key] === '.env' ? [`${dotEnvFile}: ${environmentName(key)}`] : [];
+  });
+  if (details.length === 0 || trust.trusted()) return;
+  throw new QrunError('CONFIG', 'the tree allows itself what only you may allow', {
+    details,
+    hint: `if you trust it: ${trust.command}, or --trust; or give --allow-files, --allow-network or --follow-links yourself`,
+  });
 }
 
 // A path in qrun.toml means the same wherever qrun is started; so does the path of a secret in .env.

@@ -3,12 +3,9 @@ import type { NumberUse, Respelled } from '../../core/config/toml-numbers.js';
 import { QrunError } from '../../core/errors.js';
 import { readDotEnv, readToml } from '../../io/config/config-files.js';
 import type { SubmissionConfig } from '../../io/config/submission-config.js';
+import { statOf } from '../../io/files/paths.js';
 import { findSweepRoot, type SweepRoot, strangerIn } from '../../io/unit/sweep-root.js';
-import { statOf } from '../../io/unit/unit-files.js';
-import { acceptsRoot, TreeTrust, type TrustInputs } from './trust.js';
-
-/** Environment variables by name. */
-export type Environment = Readonly<Record<string, string | undefined>>;
+import { acceptsRoot, type Environment, TreeTrust, type TrustInputs } from './trust.js';
 
 /** The root of a sweep, and what its files say. */
 export interface TreeFiles {

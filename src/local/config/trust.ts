@@ -13,7 +13,8 @@ import { distrust } from '../../io/files/owner.js';
 import { isBeneath, realOf } from '../../io/files/paths.js';
 import { readBytes } from '../../io/files/read-file.js';
 
-type Environment = Readonly<Record<string, string | undefined>>;
+/** Environment variables by name. */
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What makes a tree trusted; none of it can be in the tree itself. */
 export interface TrustInputs {

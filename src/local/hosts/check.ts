@@ -9,7 +9,7 @@ import type { Host } from '../../core/hosts/host.js';
 import { lookCommand, parseLook } from '../../core/hosts/look.js';
 import { sshProblem } from '../../core/hosts/ssh-failure.js';
 import { HostConnections, type SshOptions } from '../../io/hosts/ssh.js';
-import { version } from '../../io/machine/version.js';
+import { version } from '../../io/machine/this-process.js';
 import { QUEUE } from '../../io/queue/queues.js';
 
 // A host that has been reached, and hangs: a dead network disk, a login that never ends.

@@ -4,11 +4,11 @@ import type { HereReport } from '../../core/hosts/look.js';
 import { nameOfTask, sweepInLabel } from '../../core/queue/labels.js';
 import { isLive } from '../../core/queue/queue.js';
 import { lockMechanism } from '../../io/files/flock.js';
+import { statOf } from '../../io/files/paths.js';
 import { leaseHolder } from '../../io/log/lease.js';
 import { lookAtLogPlace } from '../../io/log/place.js';
-import { version } from '../../io/machine/version.js';
+import { version } from '../../io/machine/this-process.js';
 import { QUEUE } from '../../io/queue/queues.js';
-import { statOf } from '../../io/unit/unit-files.js';
 import type { Given, Surroundings } from '../config/sweep-context.js';
 import { resolveSweep } from '../sweep/context.js';
 

@@ -1,14 +1,8 @@
 import { join } from 'node:path';
-import {
-  type CheckReport,
-  checkReport,
-  type JudgedJob,
-  judgeJobs,
-  processAll,
-} from '../../app/jobs/process-all.js';
+import { type CheckReport, checkReport, type JudgedJob, judgeJobs } from '../../app/jobs/process-all.js';
 import { type SubmitOptions, submitTasks } from '../../app/sweep/submit.js';
 import { isQueueError } from '../../core/errors.js';
-import { type Job, type ResolvedJobs, resolvedName } from '../../core/jobs/jobs-file.js';
+import { encodeResolved, type Job, type ResolvedJobs, resolvedName } from '../../core/jobs/jobs-file.js';
 import type { plan, submission } from '../../core/jobs/process-all.schema.js';
 import { isJobDue } from '../../core/jobs/state.js';
 import { defaultGroup, tasksByName } from '../../core/queue/labels.js';
@@ -18,7 +12,7 @@ import { orWriteError } from '../../io/files/failures.js';
 import { makeDirectories, writeFileAtomic } from '../../io/files/write-file.js';
 import { readJobState } from '../../io/jobs/state.js';
 import { leaseHolder } from '../../io/log/lease.js';
-import { ownCommand } from '../../io/machine/own-command.js';
+import { ownCommand } from '../../io/machine/this-process.js';
 import { QUEUE } from '../../io/queue/queues.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { isAccepted } from '../config/trust.js';
@@ -97,46 +91,39 @@ export class JobsOf {
     { signal, onBegin }: { readonly signal: AbortSignal; readonly onBegin?: () => void },
   ): Promise<JobsReport> {
     const { include = [], exclude = [], priority = 0, group = defaultGroup(this.sweep) } = options;
-    const { results, directory } = this.#jobs;
+    const { sweep, results } = this;
+    const { directory } = this.#jobs;
     const queue = await QUEUE.open({ env: this.#env, signal });
     const rerunBefore = rerunTime(options.rerun);
+    const judged = this.#judged(options);
+    const due = judged.filter(({ verdict }) => isJobDue(verdict, rerunBefore)).map(({ job }) => job);
+    // Stored under a name derived from the content, so that no later change of jobs.toml reaches a task.
+    const config = await store(join(results, RESOLVED_DIRECTORY), encodeResolved(this.#jobs));
     const own = ownCommand();
     // The tasks start in a clean environment, and what was accepted must stay accepted.
     const trust = this.#isTrusted ? ['--trust'] : [];
     const rerun = rerunBefore === undefined ? [] : [`--rerun-before=${rerunBefore}`];
     const globs = [...include.map(glob => `--include=${glob}`), ...exclude.map(glob => `--exclude=${glob}`)];
     const follower = ['--check', '--when-ended', `--priority=${priority - 1}`, ...trust, ...globs];
-    const {
-      groupPaused,
-      stateBytes,
-      follower: check,
-      ...counts
-    } = await processAll(
+    onBegin?.();
+    // A job that has ended since its state was read is skipped by its task.
+    const { follower: check, ...report } = await submitTasks(
+      submitDeps(queue, directory, this.#env, signal),
       {
-        readState: job => this.#state(job),
-        store: content => store(join(results, RESOLVED_DIRECTORY), content),
-        jobArgv: (job, config) => [
-          ...[...own, 'job', `--config=${config}`, `--name=${job.name}`],
-          ...[...rerun, ...trust],
-        ],
-        checkArgv: config => [...own, 'process-all', config, ...follower],
-        submit: request => {
-          onBegin?.();
-          return submitTasks(submitDeps(queue, directory, this.#env, signal), request);
-        },
-      },
-      {
-        ...{ jobs: this.#jobs, include, exclude, rerunBefore, group, priority },
+        ...{ kind: 'job', sweep, root: directory, group, priority },
         slots: options.slots,
         delay: options.delay,
         resumeGroup: options.resumeGroup === true,
+        tasks: due.map(({ name }) => ({
+          name,
+          argv: [...own, 'job', `--config=${config}`, `--name=${name}`, ...rerun, ...trust],
+        })),
+        follower: { argv: [...own, 'process-all', config, ...follower], isDue: false },
       },
     );
-    return {
-      ...{ sweep: this.sweep, results, check, ...counts },
-      group_paused: groupPaused,
-      state_bytes: stateBytes ?? null,
-    };
+    const submitted = new Set(due);
+    const done = judged.filter(({ job }) => !submitted.has(job)).map(({ job }) => job.name);
+    return { sweep, results, check, ...report, done };
   }
 
   /** Resolves with the verdict on the selected jobs by their recorded runs. Errors: QrunError `READ_FAILED`. */

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type JobOutcome, jobNamed, type RunJobDeps, runJob } from '../../app/jobs/run-job.js';
+import { jobNamed, type RunJobDeps, runJob } from '../../app/jobs/run-job.js';
 import type { ResolvedJobs } from '../../core/jobs/jobs-file.js';
 import { readDotEnv } from '../../io/config/config-files.js';
 import { orWriteError } from '../../io/files/failures.js';
@@ -9,7 +9,7 @@ import { openCheckpoint } from '../../io/jobs/checkpoint.js';
 import { followFile, runCommand } from '../../io/jobs/command.js';
 import { appendJobEntry, readJobState } from '../../io/jobs/state.js';
 import { takeLease } from '../../io/log/lease.js';
-import { thisProcess } from '../../io/machine/identity.js';
+import { thisProcess } from '../../io/machine/this-process.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { jobsChecks } from '../config/trust.js';
 import { newRunId } from '../unit/run-id.js';
@@ -28,14 +28,8 @@ export interface JobRunOptions extends Pick<RunJobDeps, 'note' | 'stops'> {
   readonly onOutput: (text: string) => void;
 }
 
-/** The result of a job, and the log that holds its output. */
-export interface JobRun {
-  readonly outcome: JobOutcome;
-  readonly log: string;
-}
-
 /**
- * Runs one job unless it is done. Its command gets this environment and the `.env` beside jobs.toml. That is read
+ * Runs one job unless it is done; resolves with the result, and the log that holds its output. Its command gets this environment and the `.env` beside jobs.toml. That is read
  * now, because others can read what a queue stores.
  *
  * Errors: QrunError `CONFIG` for a job that does not exist, and those of {@link runJob}.
@@ -44,7 +38,7 @@ export async function runJobOf(
   jobs: ResolvedJobs,
   { env }: Pick<Surroundings, 'env'>,
   { name, rerunBefore, trust, note, stops, onStart, onOutput }: JobRunOptions,
-): Promise<JobRun> {
+) {
   const job = jobNamed(jobs, name);
   const files = filesOf(jobs, job);
   const run = newRunId();

@@ -51,14 +51,22 @@ const NEWLINE = 10;
  */
 export async function* readLog(path: string): AsyncGenerator<LogRecord, void, undefined> {
   checkArgument('readLog', 'the path', path, 'string');
-  const log = await OpenLog.open(realLogPath(resolve(path)));
+  const real = realLogPath(resolve(path));
+  const { file, stat } = await orReadFailed(real, () => openToReadAsync(real, 'log', OWN_TO_READ));
+  const log: OpenLog = { path: real, file, size: stat.size };
   try {
-    for (const [start, end] of joined(await log.lastGroups())) {
-      for await (const line of log.lines(start, end)) yield log.record(line);
+    for (const [start, end] of joined(await lastGroups(log))) {
+      for await (const line of linesOf(log, start, end)) yield recordOf(log, line);
     }
   } finally {
-    await log.close();
+    await file.close();
   }
+}
+
+interface OpenLog {
+  readonly path: string;
+  readonly file: FileHandle;
+  readonly size: number;
 }
 
 interface Line {
@@ -66,84 +74,58 @@ interface Line {
   readonly text: string;
 }
 
-class OpenLog {
-  readonly #path: string;
-  readonly #file: FileHandle;
-  readonly #size: number;
+// Resolves with where the groups that count lie, in the order of the log.
+async function lastGroups(log: OpenLog): Promise<GroupRange[]> {
+  const { path, file, size } = log;
+  const first = new FirstUnit(refusals(path, ''));
+  const found = () => first.unit !== undefined;
+  const tail = await orReadFailed(path, () => scanFile(file, first.scanner, size, found));
+  if (tail.goodEnd === 0 && tail.tornBytes > 0) refuseOther(path, await readAt(log, 0, LOG_START_BYTES));
+  const { unit } = first;
+  if (unit === undefined) return [];
+  const groups = new LastGroups(refusals(path, unit));
+  await orReadFailed(path, () => scanFile(file, new LogScanner(unit, groups), size));
+  return groups.inOrder();
+}
 
-  static async open(path: string): Promise<OpenLog> {
-    const { file, stat } = await orReadFailed(path, () => openToReadAsync(path, 'log', OWN_TO_READ));
-    return new OpenLog(path, file, stat.size);
-  }
-
-  private constructor(path: string, file: FileHandle, size: number) {
-    this.#path = path;
-    this.#file = file;
-    this.#size = size;
-  }
-
-  // Resolves with where the groups that count lie, in the order of the log.
-  async lastGroups(): Promise<GroupRange[]> {
-    const unit = await this.#unit();
-    if (unit === undefined) return [];
-    const groups = new LastGroups(refusals(this.#path, unit));
-    const scanner = new LogScanner(unit, groups);
-    await orReadFailed(this.#path, () => scanFile(this.#file, scanner, this.#size));
-    return groups.inOrder();
-  }
-
-  async #unit(): Promise<string | undefined> {
-    const first = new FirstUnit(refusals(this.#path, ''));
-    const found = () => first.unit !== undefined;
-    const tail = await orReadFailed(this.#path, () => scanFile(this.#file, first.scanner, this.#size, found));
-    if (tail.goodEnd === 0 && tail.tornBytes > 0)
-      refuseOther(this.#path, await this.#read(0, LOG_START_BYTES));
-    return first.unit;
-  }
-
-  // No library splits at newlines alone: other characters that readline takes as line ends may occur in a row.
-  async *lines(start: number, end: number): AsyncGenerator<Line> {
-    let rest: Buffer[] = [];
-    let lineStart = start;
-    for (let at = start; at < end; ) {
-      const piece = await this.#read(at, Math.min(PIECE_BYTES, end - at));
-      if (piece.length === 0) throw new QrunError('READ_FAILED', 'the log was cut while it was read');
-      let from = 0;
-      for (let to = piece.indexOf(NEWLINE); to !== -1; to = piece.indexOf(NEWLINE, from)) {
-        const text = Buffer.concat([...rest, piece.subarray(from, to)]).toString('utf8');
-        yield { start: lineStart, text };
-        rest = [];
-        from = to + 1;
-        lineStart = at + from;
-      }
-      if (from < piece.length) rest.push(piece.subarray(from));
-      at += piece.length;
+// No library splits at newlines alone: other characters that readline takes as line ends may occur in a row.
+async function* linesOf(log: OpenLog, start: number, end: number): AsyncGenerator<Line> {
+  let rest: Buffer[] = [];
+  let lineStart = start;
+  for (let at = start; at < end; ) {
+    const piece = await readAt(log, at, Math.min(PIECE_BYTES, end - at));
+    if (piece.length === 0) throw new QrunError('READ_FAILED', 'the log was cut while it was read');
+    let from = 0;
+    for (let to = piece.indexOf(NEWLINE); to !== -1; to = piece.indexOf(NEWLINE, from)) {
+      const text = Buffer.concat([...rest, piece.subarray(from, to)]).toString('utf8');
+      yield { start: lineStart, text };
+      rest = [];
+      from = to + 1;
+      lineStart = at + from;
     }
+    if (from < piece.length) rest.push(piece.subarray(from));
+    at += piece.length;
   }
+}
 
-  // A line that has the length of its record was not parsed by the scan.
-  record({ start, text: line }: Line): LogRecord {
-    let parsed: Omit<LogRecord, 'line'> & { readonly rest_bytes: number };
-    try {
-      parsed = JSON.parse(line) as typeof parsed;
-    } catch {
-      refusals(this.#path, '').unreadable(start, Buffer.byteLength(line) + 1);
-      throw new QrunError('LOG_DAMAGED', `${this.#path} is damaged`);
-    }
-    const { rest_bytes: _, ...record } = parsed;
-    return { ...record, line };
+// A line that has the length of its record was not parsed by the scan.
+function recordOf({ path }: OpenLog, { start, text: line }: Line): LogRecord {
+  let parsed: Omit<LogRecord, 'line'> & { readonly rest_bytes: number };
+  try {
+    parsed = JSON.parse(line) as typeof parsed;
+  } catch {
+    refusals(path, '').unreadable(start, Buffer.byteLength(line) + 1);
+    throw new QrunError('LOG_DAMAGED', `${path} is damaged`);
   }
+  const { rest_bytes: _, ...record } = parsed;
+  return { ...record, line };
+}
 
-  async close(): Promise<void> {
-    await this.#file.close();
-  }
-
-  async #read(at: number, length: number): Promise<Buffer> {
-    const { buffer, bytesRead } = await orReadFailed(this.#path, () =>
-      this.#file.read(Buffer.alloc(length), 0, length, at),
-    );
-    return buffer.subarray(0, bytesRead);
-  }
+async function readAt({ path, file }: OpenLog, at: number, length: number): Promise<Buffer> {
+  const { buffer, bytesRead } = await orReadFailed(path, () =>
+    file.read(Buffer.alloc(length), 0, length, at),
+  );
+  return buffer.subarray(0, bytesRead);
 }
 
 async function orReadFailed<T>(path: string, work: () => Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
 import { type WaitDeps, type WaitRequest, waitForTasks } from '../../app/sweep/wait-for-tasks.js';
 import { systemClock } from '../../io/machine/clock.js';
-import { ownCommand } from '../../io/machine/own-command.js';
+import { ownCommand } from '../../io/machine/this-process.js';
 import { QUEUE, taskContext } from '../../io/queue/queues.js';
 import type { Surroundings } from '../config/sweep-context.js';
 

@@ -1,8 +1,8 @@
 import { dirname } from 'node:path';
+import type { LastAudit } from '../../app/sweep/status.js';
 import { QrunError } from '../../core/errors.js';
 import {
   type Audited,
-  auditOf,
   keptAudit,
   type SweepAudit,
   sweepAudit,
@@ -11,7 +11,7 @@ import {
 } from '../../core/sweep/audit.js';
 import { FileLock } from '../../io/files/flock.js';
 import { makeDirectories } from '../../io/files/write-file.js';
-import { auditReportPath, isOutdated, readAuditReport, writeAuditReport } from '../../io/log/audit-report.js';
+import { auditReportPath, readAuditReport, writeAuditReport } from '../../io/log/audit-report.js';
 import { leaseHolder } from '../../io/log/lease.js';
 import { unitName } from '../../io/unit/unit-files.js';
 import type { Surroundings } from '../config/sweep-context.js';
@@ -20,8 +20,8 @@ import { auditIn } from '../unit/audit.js';
 import type { UnitContext } from '../unit/context.js';
 import { logPathOf } from '../unit/log-place.js';
 import type { ReadSetups } from '../unit/setup-files.js';
-import type { ResolvedSweep } from './context.js';
-import { checkedCommands, type Finalizing, runFinalizers } from './finalizers.js';
+import { lastAudit, type ResolvedSweep } from './context.js';
+import { checkedCommands, runFinalizers } from './finalizers.js';
 
 /** What follows an audit. */
 export interface SweepAuditOptions {
@@ -32,7 +32,11 @@ export interface SweepAuditOptions {
 }
 
 /** The callbacks of an audit. */
-export interface AuditWatch extends Pick<Finalizing, 'signal' | 'onCommand'> {
+export interface AuditWatch {
+  /** Ends the audit, and the running command. */
+  readonly signal: AbortSignal;
+  /** Called before each command. */
+  readonly onCommand?: (command: string) => void;
   /** Called with the audit, before the commands run. */
   readonly onAudit?: (audit: SweepAudit) => void;
   /** Called before the first command. */
@@ -78,21 +82,20 @@ export async function auditSweep(
   const path = auditReportPath(sweep.logDirectory, sweep.name);
   const work = async (held?: number): Promise<SweepAudit> => {
     const audit = await auditUnits(sweep, signal);
-    const before = readAuditReport(path);
-    const covers = coverage(sweep);
-    await writeAuditReport(path, keptAudit(before, audit, covers));
+    const before = lastAudit(sweep);
+    const kept = () => keptAudit(readAuditReport(path), audit, coverage(sweep));
+    await writeAuditReport(path, kept());
     watch.onAudit?.(audit);
     if (audit.verdict !== 'complete' || commands.length === 0) return audit;
     // Another audit after the same units was faster.
-    if (onlyOnce && before !== undefined && isDone(sweep, before, commands)) watch.onDoneBefore?.(before.at);
-    else {
+    if (onlyOnce && before !== undefined && isDone(before, commands)) {
+      watch.onDoneBefore?.(before.audit.at);
+    } else {
       watch.onBegin?.();
-      const { onCommand } = watch;
-      const where = { cwd: sweep.root, env, signal, held };
-      await runFinalizers(commands, onCommand === undefined ? where : { ...where, onCommand });
+      await runFinalizers(commands, { cwd: sweep.root, env, signal, held }, watch.onCommand);
     }
     // The commands may have taken hours, in which parts of the sweep were audited again.
-    await writeAuditReport(path, { ...keptAudit(readAuditReport(path), audit, covers), then_done: commands });
+    await writeAuditReport(path, { ...kept(), then_done: commands });
     return audit;
   };
   // An orphan of a server that died may still be running the commands. They inherit the lock, so it is free only when
@@ -100,11 +103,9 @@ export async function auditSweep(
   return commands.length === 0 ? await work() : await locked(`${path}.lock`, work, signal);
 }
 
-function isDone(sweep: ResolvedSweep, before: SweepAudit, commands: readonly string[]): boolean {
-  const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
-  const { then_done, verdict } = auditOf(before, logs.keys());
-  const same = JSON.stringify(then_done) === JSON.stringify(commands);
-  return same && verdict === 'complete' && !isOutdated(before, logs);
+function isDone({ audit, outdated }: LastAudit, commands: readonly string[]): boolean {
+  const same = JSON.stringify(audit.then_done) === JSON.stringify(commands);
+  return same && audit.verdict === 'complete' && !outdated;
 }
 
 // The ids of which all existing units were looked for: none if only some units were asked for.

@@ -1,15 +1,14 @@
 import {
-  ask,
   checkSetupFiles,
-  runChainOnAll,
+  prepareServer,
   type SetupFile,
   setupParameterNames,
 } from '../../app/setup/setup.js';
 import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
-import type { Parameters as Values } from '../../core/model.js';
+import type { Parameters } from '../../core/model.js';
 import { withSetupLock } from '../../io/engines/setup-state.js';
-import { systemClock as clock } from '../../io/machine/clock.js';
+import { systemClock } from '../../io/machine/clock.js';
 import { openServer } from '../unit/open-engine.js';
 import { chainAt, type ReadSetups } from '../unit/setup-files.js';
 import type { ResolvedSweep } from './context.js';
@@ -48,32 +47,24 @@ export async function checkServer(
   try {
     for (const notice of engine.info.notices ?? []) onNotice?.(notice);
     if (todo === undefined) return;
-    const database = await databaseOf(sweep, { engine, clock, abort: signal });
-    const { settings, redact } = sweep.config;
-    const deps = { engine, settings, redact, parameters: todo.parameters, clock };
-    await withSetupLock(
-      sweep.root,
-      () =>
-        runChainOnAll(
-          {
-            ...deps,
-            drain: signal,
-            abort: signal,
-            emit: event => {
-              if (event.type !== 'setup_done') return;
-              const at = [event.target, ...(database === undefined ? [] : [`database ${database}`])].join(
-                ', ',
-              );
-              onSetup?.({ file: event.file, durationMs: event.duration_ms, at });
-            },
-          },
-          database,
-          todo.files,
-        ),
+    const { config, root } = sweep;
+    await prepareServer(
       {
-        signal,
-        onWait: () => onNotice?.("waiting for another qrun that prepares this sweep's server"),
+        engine,
+        settings: config.settings,
+        redact: config.redact,
+        parameters: todo.parameters,
+        clock: systemClock,
+        drain: signal,
+        abort: signal,
+        emit: event => {
+          if (event.type !== 'setup_done') return;
+          const at = `${event.target}${event.database === null ? '' : `, database ${event.database}`}`;
+          onSetup?.({ file: event.file, durationMs: event.duration_ms, at });
+        },
       },
+      { files: todo.files, database: config.database },
+      work => withSetupLock(root, work, { signal, onWait: text => onNotice?.(text) }),
     );
   } finally {
     await engine.close();
@@ -81,17 +72,14 @@ export async function checkServer(
 }
 
 // The files of all units, each once, outer ones first, and the values that they use.
-function setupOf(sweep: ResolvedSweep): { files: SetupFile[]; parameters: Values } {
+function setupOf(sweep: ResolvedSweep): { files: SetupFile[]; parameters: Parameters } {
   const read: ReadSetups = new Map();
   const files = new Map<string, SetupFile>();
   const parameters: Record<string, string> = {};
   const different = new Set<string>();
   for (const { directory, config } of sweep.units) {
     const chain = chainAt({ ...sweep, directory }, read);
-    checkSetupFiles(chain, {
-      parameters: config.parameters,
-      allowPlaceholders: config.allowPlaceholders,
-    });
+    checkSetupFiles(chain, config);
     for (const file of chain) files.set(file.name, file);
     for (const name of setupParameterNames(chain)) {
       const value = config.parameters[name] as string;
@@ -117,16 +105,4 @@ function setupOf(sweep: ResolvedSweep): { files: SetupFile[]; parameters: Values
     );
   }
   return { files: [...files.values()], parameters };
-}
-
-async function databaseOf(
-  sweep: ResolvedSweep,
-  deps: Parameters<typeof ask>[0],
-): Promise<string | undefined> {
-  try {
-    const [row] = await ask(deps, 'SELECT currentDatabase() AS name');
-    return typeof row?.name === 'string' ? row.name : sweep.config.database;
-  } catch {
-    return sweep.config.database;
-  }
 }

@@ -7,7 +7,7 @@ import { localDisk } from '../../io/log/disk.js';
 import { importLogs } from '../../io/log/import-logs.js';
 import { takeLease } from '../../io/log/lease.js';
 import { appendRun, readRuns } from '../../io/log/run-sidecar.js';
-import { thisProcess } from '../../io/machine/identity.js';
+import { thisProcess } from '../../io/machine/this-process.js';
 import { directorySource } from '../../io/unit/unit-files.js';
 import { newRunId } from '../unit/run-id.js';
 import type { ResolvedSweep } from './context.js';

@@ -1,15 +1,17 @@
-import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import type { LastAudit } from '../../app/sweep/status.js';
 import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import type { Parameters } from '../../core/model.js';
 import { AUDIT, defaultGroup, sweepNameOf } from '../../core/queue/labels.js';
+import { auditOf } from '../../core/sweep/audit.js';
 import { MAX_COMBINATIONS } from '../../core/sweep/matrix.js';
 import { chooseUnits, parameterSets } from '../../core/sweep/units.js';
 import { ownersOfOneFile } from '../../core/unit/names.js';
-import { nameMatcher } from '../../core/unit/selection.js';
+import { nameMatcher, type Selection } from '../../core/unit/selection.js';
 import { foldsCase } from '../../io/files/case.js';
-import { isBeneath } from '../../io/files/paths.js';
+import { isBeneath, realOf } from '../../io/files/paths.js';
+import { auditReportPath, isOutdated, readAuditReport } from '../../io/log/audit-report.js';
 import { findSqlDirectories } from '../../io/unit/sweep-files.js';
 import { unitName } from '../../io/unit/unit-files.js';
 import { type Given, type Surroundings, type SweepContext, sweepContext } from '../config/sweep-context.js';
@@ -26,11 +28,8 @@ export interface ResolvedSweep extends SweepContext {
   readonly units: readonly UnitContext[];
 }
 
-export interface UnitSelection {
-  /** Globs over unit ids. */
-  readonly include: readonly string[];
-  readonly exclude: readonly string[];
-}
+/** Globs over unit ids. */
+export type UnitSelection = Pick<Selection, 'include' | 'exclude'>;
 
 /**
  * Returns the sweep that a directory belongs to, with the units at or below it: those that qrun.toml lists, otherwise
@@ -48,9 +47,9 @@ export function resolveSweep(
 ): ResolvedSweep {
   const { include, exclude } = selection;
   // A queue starts a task in its directory without links, and ids must not depend on the path that was used.
-  const start = real(resolve(surroundings.cwd, directory));
+  const start = realOf(resolve(surroundings.cwd, directory));
   const context = sweepContext(start, given, surroundings);
-  const root = real(context.root);
+  const root = realOf(context.root);
   const sweep = { ...context, root };
   const name = context.table.name ?? sweepNameOf(basename(root));
   // Without a list of units, the rest of the root, which may be anything, is not searched.
@@ -92,6 +91,14 @@ export function resolveSweep(
   return { ...sweep, name, group: context.table.group ?? defaultGroup(name), start, selection, units };
 }
 
+/** Returns the last audit of a sweep; `undefined` if there is none. */
+export function lastAudit({ logDirectory, name, units }: ResolvedSweep): LastAudit | undefined {
+  const kept = readAuditReport(auditReportPath(logDirectory, name));
+  if (kept === undefined) return undefined;
+  const logs = new Map(units.map(({ unit, logPath }) => [unit, logPath]));
+  return { audit: auditOf(kept, logs.keys()), outdated: isOutdated(kept, logs) };
+}
+
 function unitOf(sweep: SweepContext, directory: string, parameters: Parameters): UnitContext {
   const unit = unitIn(sweep, directory, parameters);
   if (factsOf(sweep.config.engine).data === 'server' || sweep.config.dataDir === undefined) return unit;
@@ -125,13 +132,4 @@ function sharing(logs: readonly (readonly [string, string])[]): [string, string]
   const [, first] = logs[0] ?? [];
   if (folded.length === 0 || first === undefined || foldsCase(dirname(first))) return folded;
   return ownersOfOneFile(logs, false);
-}
-
-// A problem with a missing directory is reported by whoever lists it.
-function real(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
 }

@@ -14,26 +14,16 @@ export function checkedCommands(commands: readonly string[]): readonly string[] 
   });
 }
 
-/** Where the commands after an audit run, and the callbacks. */
-export interface Finalizing {
-  readonly cwd: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** Ends the running command. */
-  readonly signal: AbortSignal;
-  /** A descriptor that the commands inherit, so that a lock is free only when all of them have ended. */
-  readonly held: number | undefined;
-  /** Called before each command. */
-  readonly onCommand?: (command: string) => void;
-}
-
 /**
  * Runs the commands after a complete audit, one after the other, each only after the previous one has succeeded.
+ * `onCommand` is called before each.
  *
  * Errors: QrunError `FINALIZER_FAILED`; the reason of the signal.
  */
 export async function runFinalizers(
   commands: readonly string[],
-  { onCommand, ...where }: Finalizing,
+  where: Parameters<typeof runShell>[1],
+  onCommand?: (command: string) => void,
 ): Promise<void> {
   for (const command of commands) {
     onCommand?.(command);

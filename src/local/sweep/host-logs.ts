@@ -1,7 +1,6 @@
 import { readdirSync, type Stats, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { QrunError } from '../../core/errors.js';
-import { shortHash } from '../../core/unit/fingerprint.js';
 import { logName } from '../../core/unit/names.js';
 import { isMissing, readError } from '../../io/files/failures.js';
 import { unitOfLog } from '../../io/log/follow.js';
@@ -38,7 +37,7 @@ export async function findHostLogs(
   from: readonly string[],
   cwd: string,
 ): Promise<HostLogs> {
-  const known = new Map(sweep.units.map(unit => [logName(unit.unit, shortHash), unit]));
+  const known = new Map(sweep.units.map(unit => [logName(unit.unit), unit]));
   const byId = new Map(sweep.units.map(unit => [unit.unit, unit]));
   const found = new Map<UnitContext, LogSource[]>();
   const seen = new Set<string>();

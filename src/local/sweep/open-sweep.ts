@@ -4,7 +4,6 @@ import type { ConfigValues } from '../../core/config/table.js';
 import { checkArgument, checkOptions } from '../../core/options.js';
 import type { SweepAudit } from '../../core/sweep/audit.js';
 import type { CollectReport } from '../../core/sweep/collect.js';
-import { checkOpening } from '../config/known-options.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { resolveSweep } from './context.js';
 import type { SubmissionReport, SubmitWatch, SweepSubmitOptions } from './submit.js';
@@ -89,7 +88,7 @@ export interface Sweep {
  */
 export function openSweep(directory: string, options: SweepOptions = {}): Sweep {
   checkArgument('openSweep', 'the directory', directory, 'string');
-  checkOpening('openSweep', options, OPENING);
+  checkOptions('openSweep', options, OPENING, { config: true });
   const { cwd: base = '', env = process.env, trust = false, group, ...rest } = options;
   const { includeUnits: include = [], excludeUnits: exclude = [], ...values } = rest;
   const surroundings = { cwd: resolve(process.cwd(), base), env };

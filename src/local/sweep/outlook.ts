@@ -2,13 +2,11 @@ import { checkSetupFiles } from '../../app/setup/setup.js';
 import { planSweep, type UnitOutlook } from '../../app/sweep/plan.js';
 import { tasksByName } from '../../core/queue/labels.js';
 import { isLive, type QueueState } from '../../core/queue/queue.js';
-import { auditOf } from '../../core/sweep/audit.js';
-import { auditReportPath, isOutdated, readAuditReport } from '../../io/log/audit-report.js';
 import { leaseHolder } from '../../io/log/lease.js';
 import type { UnitContext } from '../unit/context.js';
 import { previewIn } from '../unit/plan.js';
 import { type ReadSetups, setupFilesOf, usedBySetup } from '../unit/setup-files.js';
-import type { ResolvedSweep } from './context.js';
+import { lastAudit, type ResolvedSweep } from './context.js';
 import { PlanPool } from './plan-threads.js';
 
 /** The callbacks of planning units. */
@@ -53,10 +51,7 @@ export async function planUnits(
 
 // The parameters that the setup of a unit uses, after all of it was checked.
 function checkedSetup(unit: UnitContext, read: ReadSetups): ReadonlySet<string> {
-  checkSetupFiles(setupFilesOf(unit, read), {
-    parameters: unit.inputs.parameters,
-    allowPlaceholders: unit.config.allowPlaceholders,
-  });
+  checkSetupFiles(setupFilesOf(unit, read), unit.config);
   return usedBySetup(unit, read);
 }
 
@@ -88,8 +83,6 @@ export async function runningElsewhere(
 
 /** Returns whether the last audit is not one of the present logs, or was not complete. */
 export function auditIsDue(sweep: ResolvedSweep): boolean {
-  const audit = readAuditReport(auditReportPath(sweep.logDirectory, sweep.name));
-  const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
-  if (audit === undefined || isOutdated(audit, logs)) return true;
-  return auditOf(audit, logs.keys()).verdict !== 'complete';
+  const last = lastAudit(sweep);
+  return last === undefined || last.outdated || last.audit.verdict !== 'complete';
 }

@@ -1,22 +1,17 @@
+import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import pLimit, { type LimitFunction } from 'p-limit';
 import type { PlannedUnit } from '../../app/sweep/plan.js';
-import type { PlanOptions } from '../../app/unit/plan.js';
-import { type ErrorCode, QrunError } from '../../core/errors.js';
+import { QrunError } from '../../core/errors.js';
 import { believedDirectories } from '../../io/files/owner.js';
-import { oneOfServers, type UnitContext } from '../unit/context.js';
+import type { UnitContext } from '../unit/context.js';
+import type { UnitToPreview } from '../unit/plan.js';
 
 /** A unit to plan, as plain data for a thread. */
-export interface PlanQuestion
-  extends Pick<
-    PlanOptions,
-    'inputs' | 'selection' | 'rerun' | 'allowPlaceholders' | 'oneOfServers' | 'usedElsewhere' | 'bad'
-  > {
-  readonly unit: string;
-  readonly directory: string;
-  readonly logPath: string;
-  readonly linksWithin: string | null;
+export interface PlanQuestion extends UnitToPreview {
+  /** Parameters that its setup uses. */
+  readonly usedElsewhere: ReadonlySet<string>;
   /** See `believeBelow` of io/owner.ts. */
   readonly believed: readonly string[];
 }
@@ -24,14 +19,7 @@ export interface PlanQuestion
 /** What a thread found: the counts, a QrunError, or a bug with its stack. */
 export type PlanAnswer =
   | PlannedUnit
-  | {
-      readonly refused: {
-        readonly code: ErrorCode;
-        readonly message: string;
-        readonly hint: string | undefined;
-        readonly details: readonly string[];
-      };
-    }
+  | { readonly refused: Pick<QrunError, 'code' | 'message' | 'hint' | 'details'> }
   | { readonly bug: string };
 
 // Starting a thread takes 40 ms, as long as reading 500 files: fewer units than this are not worth one.
@@ -112,14 +100,10 @@ function questionOf(
     directory,
     logPath,
     linksWithin,
-    believed: believedDirectories(),
     inputs,
-    selection: { include: config.include, exclude: config.exclude, shard: undefined, shuffle: undefined },
-    rerun: config.rerun,
-    allowPlaceholders: config.allowPlaceholders,
-    oneOfServers: oneOfServers(config),
+    config: { ...config, limit: undefined, shard: undefined, shuffle: undefined },
     usedElsewhere,
-    bad: config.skipBad ? 'skip' : 'refuse',
+    believed: believedDirectories(),
   };
 }
 
@@ -130,23 +114,21 @@ function planned(answer: PlanAnswer): PlannedUnit {
   throw new QrunError(code, message, { details, ...(hint === undefined ? {} : { hint }) });
 }
 
-function ask(worker: Worker, question: PlanQuestion, signal: AbortSignal): Promise<PlanAnswer> {
-  return new Promise((resolve, reject) => {
-    const settle = (end: () => void): void => {
-      worker.off('message', onMessage);
-      worker.off('error', onError);
-      worker.off('exit', onExit);
-      signal.removeEventListener('abort', onAbort);
-      end();
-    };
-    const onMessage = (answer: PlanAnswer): void => settle(() => resolve(answer));
-    const onError = (error: Error): void => settle(() => reject(error));
-    const onExit = (): void => settle(() => reject(new Error('a thread ended without an answer')));
-    const onAbort = (): void => settle(() => reject(signal.reason));
-    worker.once('message', onMessage);
-    worker.once('error', onError);
-    worker.once('exit', onExit);
-    signal.addEventListener('abort', onAbort, { once: true });
-    worker.postMessage(question);
+async function ask(worker: Worker, question: PlanQuestion, signal: AbortSignal): Promise<PlanAnswer> {
+  const answered = new AbortController();
+  const until = { signal: AbortSignal.any([signal, answered.signal]) };
+  worker.postMessage(question);
+  const ended = once(worker, 'exit', until).then(() => {
+    throw new Error('a thread ended without an answer');
   });
+  try {
+    // Also rejects with what the thread throws.
+    const [answer] = await Promise.race([once(worker, 'message', until), ended]);
+    return answer;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    answered.abort();
+  }
 }

@@ -1,10 +1,8 @@
 import { parentPort } from 'node:worker_threads';
-import { previewUnit } from '../../app/unit/preview.js';
 import { selectedBy } from '../../app/unit/summary.js';
 import { QrunError } from '../../core/errors.js';
 import { believeBelow } from '../../io/files/owner.js';
-import { readLog } from '../../io/log/follow.js';
-import { directorySource } from '../../io/unit/unit-files.js';
+import { previewIn } from '../unit/plan.js';
 import type { PlanAnswer, PlanQuestion } from './plan-threads.js';
 
 // One of the threads of plan-threads.ts: plans the units that it is sent, one after the other.
@@ -12,21 +10,10 @@ parentPort?.on('message', (question: PlanQuestion) => {
   void answer(question).then(result => parentPort?.postMessage(result));
 });
 
-async function answer({
-  unit,
-  directory,
-  logPath,
-  linksWithin,
-  believed,
-  ...options
-}: PlanQuestion): Promise<PlanAnswer> {
+async function answer({ believed, usedElsewhere, ...unit }: PlanQuestion): Promise<PlanAnswer> {
   for (const one of believed) believeBelow(one);
   try {
-    const plan = await previewUnit(
-      { ...options, source: directorySource(directory, 0, linksWithin), limit: undefined },
-      { path: logPath, unit, read: states => readLog(logPath, unit, states) },
-      { refuseDamage: true },
-    );
+    const plan = await previewIn(unit, { bad: 'refuse', usedElsewhere }, { refuseDamage: true });
     return { queries: selectedBy(plan), due: plan.due.total, bad: plan.refused };
   } catch (error) {
     if (!(error instanceof QrunError)) return { bug: (error as Error).stack ?? String(error) };

@@ -3,9 +3,7 @@ import { SweepWatch, type UnitToWatch } from '../../app/sweep/status.js';
 import { isQuery } from '../../app/unit/survey.js';
 import { QrunError } from '../../core/errors.js';
 import type { QueueOptions, QueueState, TaskQueue } from '../../core/queue/queue.js';
-import { auditOf } from '../../core/sweep/audit.js';
 import { selectNames } from '../../core/unit/selection.js';
-import { auditReportPath, isOutdated, readAuditReport } from '../../io/log/audit-report.js';
 import { LogFollower } from '../../io/log/follow.js';
 import { leaseHolder, leasePath } from '../../io/log/lease.js';
 import { lastStart, readRuns, sidecarPath } from '../../io/log/run-sidecar.js';
@@ -13,22 +11,16 @@ import { reachable } from '../../io/machine/local-disks.js';
 import { QUEUE } from '../../io/queue/queues.js';
 import { directorySource } from '../../io/unit/unit-files.js';
 import type { UnitContext } from '../unit/context.js';
-import type { ResolvedSweep } from './context.js';
+import { lastAudit, type ResolvedSweep } from './context.js';
 
 /** Returns the watch of a sweep, for any number of looks; see {@link SweepWatch}. */
 export function sweepWatch(sweep: ResolvedSweep, options: QueueOptions): SweepWatch {
-  const report = auditReportPath(sweep.logDirectory, sweep.name);
-  const logs = new Map(sweep.units.map(({ unit, logPath }) => [unit, logPath]));
   return new SweepWatch({
     sweep: sweep.name,
     group: sweep.group,
     units: sweep.units.map(unitToWatch),
     readQueue: queueReader(options),
-    readAudit: () => {
-      const audit = readAuditReport(report);
-      if (audit === undefined) return undefined;
-      return { audit: auditOf(audit, logs.keys()), outdated: isOutdated(audit, logs) };
-    },
+    readAudit: () => lastAudit(sweep),
     nowMs: Date.now,
   });
 }

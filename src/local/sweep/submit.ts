@@ -114,17 +114,17 @@ export async function submitSweep(
         argv: commands.unit(unit),
         ...(byUnit.has(unit.unit) ? {} : { isDue: () => isUnitDue(unit, signal) }),
       })),
-      follower: { argv: commands.audit({ finalizers, priority: priority - 1 }), isDue: isAuditDue },
+      follower: { argv: commands.audit(finalizers, priority - 1), isDue: isAuditDue },
     },
   );
   return submissionOf(sweep, outlooks, elsewhere, report, false);
 }
 
 function submissionOf(
-  { name, root, group }: ResolvedSweep,
+  { name, root }: ResolvedSweep,
   outlooks: readonly UnitOutlook[],
   elsewhere: ReadonlySet<string>,
-  { submitted, queued, running, ended, follower, slots, groupPaused, stateBytes }: SubmitReport,
+  { ended, follower, ...counts }: SubmitReport,
   isDry: boolean,
 ): Submission {
   const isBad = ({ bad, problem }: UnitOutlook): boolean => bad > 0 || problem !== undefined;
@@ -133,15 +133,13 @@ function submissionOf(
     queue: QUEUE,
     due: new Map(outlooks.map(({ unit, due }) => [unit, due])),
     report: {
-      ...{ sweep: name, root, group, slots, submitted, queued, running },
+      ...{ sweep: name, root, ...counts },
       complete: [...complete, ...ended].sort(),
       cannot_run: outlooks
         .filter(isBad)
         .map(({ unit, bad, problem }) => ({ unit, queries: bad, problem: problem ?? null })),
       elsewhere: [...elsewhere],
       audit: follower,
-      group_paused: groupPaused,
-      state_bytes: stateBytes ?? null,
       dry_run: isDry,
     },
   };
@@ -176,7 +174,7 @@ function dryReport(
     follower: isDue ? 'submitted' : 'not due',
     group: sweep.group,
     slots: slots ?? group?.slots ?? 1,
-    groupPaused: group?.paused === true,
-    stateBytes,
+    group_paused: group?.paused === true,
+    state_bytes: stateBytes ?? null,
   };
 }

@@ -4,30 +4,19 @@ import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import { refusePasswordInUrl } from '../../core/text/shown-urls.js';
 import { writeSubmission } from '../../io/config/submission-config.js';
-import { ownCommand } from '../../io/machine/own-command.js';
+import { ownCommand } from '../../io/machine/this-process.js';
 import { serverUrls } from '../config/connection.js';
 import { checkSubmissions } from '../config/places.js';
 import type { UnitContext } from '../unit/context.js';
 import type { ResolvedSweep } from './context.js';
 
-/** The commands of the tasks of a submission, as lists of words. */
-export interface TaskCommands {
-  unit(context: UnitContext): string[];
-  audit(options: {
-    /** Commands that run after a complete audit. */
-    readonly finalizers: readonly string[];
-    /** The priority of the audit itself, for when it submits itself again. */
-    readonly priority: number;
-  }): string[];
-}
-
 /**
- * Writes the configuration of a submission and returns the commands of its tasks, which name it. Tasks start in a
- * clean environment, and resolve the same configuration from that file alone. It holds no secrets.
+ * Writes the configuration of a submission and returns the commands of its tasks, as lists of words, which name it.
+ * Tasks start in a clean environment, and resolve the same configuration from that file alone. It holds no secrets.
  *
  * Errors: QrunError `WRITE_FAILED`; `CONFIG` when the tasks could not find the password.
  */
-export async function prepareTasks(sweep: ResolvedSweep): Promise<TaskCommands> {
+export async function prepareTasks(sweep: ResolvedSweep) {
   const usesServer = factsOf(sweep.config.engine).data === 'server';
   if (usesServer && !sweep.passwordSurvives()) {
     throw new QrunError(
@@ -57,7 +46,7 @@ export async function prepareTasks(sweep: ResolvedSweep): Promise<TaskCommands> 
   const own = ownCommand();
   const shared = sweep.config.parameters;
   return {
-    unit: ({ directory, config: { parameters }, dataDirectory }) => [
+    unit: ({ directory, config: { parameters }, dataDirectory }: UnitContext): string[] => [
       ...own,
       'unit',
       directory,
@@ -68,7 +57,8 @@ export async function prepareTasks(sweep: ResolvedSweep): Promise<TaskCommands> 
       ...(dataDirectory === sweep.dataDirectory ? [] : [`--data-dir=${dataDirectory}`]),
       ...(given.rerun === undefined ? [] : [`--rerun=${given.rerun}`]),
     ],
-    audit: ({ finalizers, priority }) => [
+    // `finalizers`: commands that run after a complete audit; `priority`: its own, for when it submits itself again.
+    audit: (finalizers: readonly string[], priority: number): string[] => [
       ...own,
       'audit-all',
       sweep.start,

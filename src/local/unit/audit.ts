@@ -28,15 +28,12 @@ export async function auditIn(
   const setup = setupOutlook(context, read);
   const report = await auditUnit({
     unit,
-    log: paths[0] as string,
     logs: paths,
     inputs,
     allowPlaceholders: config.allowPlaceholders,
     rowsPerQuery:
       config.rowsPerQuery ?? starts.find(start => start.rows_per_query !== null)?.rows_per_query ?? undefined,
-    include: config.include,
-    exclude: config.exclude,
-    shard: config.shard,
+    selection: { ...config, shuffle: undefined },
     usedElsewhere: setup.used,
     setupCannotRun: setup.cannotRun,
     source: directorySource(context.directory, 0, context.linksWithin),

@@ -28,21 +28,15 @@ export async function knownEngine({ config, connections }: Servers): Promise<Kno
   return { facts: factsOf(config.engine), servers: await Promise.all(servers) };
 }
 
-/** What is recommended, and on what basis. */
-export interface Recommendation {
-  readonly sizing: Sizing;
-  /** For one unit that runs alone. */
-  readonly alone: Advice;
-  /** For each unit, with as many units side by side as there are slots. */
-  readonly together: Advice;
-}
-
-/** Returns the recommendation for a machine, an engine and jobs of a size. */
+/**
+ * Returns what is recommended for a machine, an engine and jobs of a size, and on what basis: for one unit that runs
+ * alone, and for each of as many side by side as there are slots.
+ */
 export function recommend(
   host: Capacity,
   { facts, servers }: KnownEngine,
   job: { readonly memoryBytes: number | undefined; readonly cores: number },
-): Recommendation {
+) {
   const engines = servers.map((server): EngineLimits => (server instanceof Error ? { facts } : server));
   const [engine = { facts }, ...others] = engines;
   const sizing = sizeSlots({ cores: host.cores, memoryBytes: host.memoryBytes }, job);

@@ -28,7 +28,11 @@ export type RunnableContext = UnitContext & {
  * Returns among how many servers each query of a configuration would choose one, if it may not change data for that
  * reason; see `JudgeRules`. `undefined` with one server.
  */
-export function oneOfServers({ engine, url = [], allowChanges }: Config): number | undefined {
+export function oneOfServers({
+  engine,
+  url = [],
+  allowChanges,
+}: Pick<Config, 'engine' | 'url' | 'allowChanges'>): number | undefined {
   const isSeveral = factsOf(engine).data === 'server' && url.length > 1;
   return isSeveral && !allowChanges ? url.length : undefined;
 }

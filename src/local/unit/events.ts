@@ -1,10 +1,9 @@
 import type { Stats } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { QrunError } from '../../core/errors.js';
-import { isBeneath, realOf } from '../../io/files/paths.js';
+import { isBeneath, realOf, statOf } from '../../io/files/paths.js';
 import { type EventsFile, openEventsFile } from '../../io/log/events-file.js';
 import { realLogPath } from '../../io/log/place.js';
-import { statOf } from '../../io/unit/unit-files.js';
 import type { UnitContext } from './context.js';
 import { refuseInput } from './log-place.js';
 

@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { QrunError } from '../../core/errors.js';
 import type { Parameters } from '../../core/model.js';
-import { shortHash } from '../../core/unit/fingerprint.js';
 import { logName, unitId } from '../../core/unit/names.js';
 import { realLogPath } from '../../io/log/place.js';
 import { unitName } from '../../io/unit/unit-files.js';
@@ -35,7 +34,7 @@ export function logPlaceOf(sweep: Place, directory: string, unit: string, cwd: s
  * Errors: QrunError `LOG_UNUSABLE` for a link that leads out of the directory of the logs.
  */
 export function logPathOf({ logDirectory }: Pick<SweepContext, 'logDirectory'>, unit: string): string {
-  const named = join(logDirectory, logName(unit, shortHash));
+  const named = join(logDirectory, logName(unit));
   const path = realLogPath(named);
   // A link in the tree could lead to any file of the user; one that is named by --log is the user's own choice.
   if (path === named || dirname(path) === realLogPath(logDirectory)) return path;
@@ -76,7 +75,7 @@ function refuseRespelled(
   if (found.length === 0) return;
   const before = Object.fromEntries(found.map(one => [one.name, one.before]));
   const old = unitId(unitName(directory, root), { ...parameters, ...before });
-  const oldLog = join(logDirectory, logName(old, shortHash));
+  const oldLog = join(logDirectory, logName(old));
   if (!existsSync(oldLog) || existsSync(logPath)) return;
   throw new QrunError(
     'CONFIG',

@@ -24,22 +24,20 @@ export async function openServer(
   onNotice: (message: string) => void,
 ): Promise<Engine> {
   const { config, logDirectory } = context;
-  const common = {
-    concurrency: config.concurrency,
-    settings: config.settings,
-    spool: spoolOf(logDirectory, config.maxResult),
-  };
   const server = serverEngineOf(config.engine);
   if (server === undefined) throw new Error(`${config.engine} is not a server`);
   const database = config.database === undefined ? {} : { database: config.database };
+  const { concurrency, settings } = config;
+  const spool = spoolOf(logDirectory, config.maxResult);
+  const common = { settings, spool, ...database };
   const [one, ...others] = context.connections();
   if (others.length === 0 && config.maxReplicaDelay !== undefined) {
     onNotice('max_replica_delay has no effect on one server: it chooses among several');
   }
   if (others.length === 0)
-    return await server.open({ ...common, ...(one as Connection), ...database }, signal);
+    return await server.open({ ...common, concurrency, ...(one as Connection) }, signal);
   const { openPool } = await import('../../io/engines/pool/open.js');
-  const each = slotsOfEach(config.concurrency, 1 + others.length);
+  const each = slotsOfEach(concurrency, 1 + others.length);
   const servers = [one as Connection, ...others].map((connection, index) => {
     const slots = context.shares?.[index] ?? each;
     return {
@@ -47,10 +45,10 @@ export async function openServer(
       slots,
       // One more, for questions about the server itself.
       open: (closing: AbortSignal) =>
-        server.open({ ...common, ...connection, ...database, concurrency: slots + 1 }, closing),
+        server.open({ ...common, ...connection, concurrency: slots + 1 }, closing),
     };
   });
-  const { concurrency, maxReplicaDelay: maxReplicaDelayMs } = config;
+  const { maxReplicaDelay: maxReplicaDelayMs } = config;
   return await openPool({ servers, concurrency, maxReplicaDelayMs, onNotice }, signal);
 }
 
@@ -72,7 +70,7 @@ function targetOf(url: string): string {
 export async function openEmbeddedData(
   context: RunnableContext,
   setup: readonly SetupFile[],
-  world: Omit<EmbeddedDataDeps, 'open'> & { readonly pid: number },
+  world: Omit<EmbeddedDataDeps, 'open' | 'redact'> & { readonly pid: number },
 ): Promise<Engine> {
   const { config, dataDirectory, logDirectory, timeZone, inputs, logPath, root, unit } = context;
   const { openManagedData, openOwnData } = await import('../../app/setup/embedded-data.js');
@@ -91,6 +89,7 @@ export async function openEmbeddedData(
       },
       world.drain,
     );
+  const deps = { ...world, open, redact: config.redact };
   const request = {
     files: setup,
     parameters: inputs.parameters,
@@ -100,15 +99,7 @@ export async function openEmbeddedData(
   };
   if (config.dataDir !== undefined) {
     const notes = await import('../../io/engines/setup-state.js');
-    notes.checkDataDirectory(dataDirectory);
-    const managed = {
-      directory: dataDirectory,
-      readNote: () => notes.readSetupNote(dataDirectory),
-      removeNote: () => notes.removeSetupNote(dataDirectory),
-      sync: () => notes.syncData(dataDirectory),
-      writeNote: (identity: string) => notes.writeSetupNote(dataDirectory, identity),
-    };
-    return await openManagedData({ ...world, open }, managed, request);
+    return await openManagedData(deps, dataDirectory, notes, request);
   }
   const [{ DataStore }, { ensureMadeHere }] = await Promise.all([
     import('../../io/engines/embedded/data/store.js'),
@@ -122,7 +113,7 @@ export async function openEmbeddedData(
   });
   // A log is written by one run at a time, and so is the copy that belongs to it.
   const owner = { key: shortHash(relative(root, logPath)), pid: world.pid, unit, log: logPath };
-  return await openOwnData({ ...world, open }, new DataStore(dataDirectory), owner, request);
+  return await openOwnData(deps, new DataStore(dataDirectory), owner, request);
 }
 
 function spoolOf(directory: string, maxResultBytes: number | undefined): SpoolOptions {

@@ -3,9 +3,8 @@ import type { ConfigValues } from '../../core/config/table.js';
 import type { AuditReport } from '../../core/log/audit.js';
 import { checkArgument, checkOptions } from '../../core/options.js';
 import type { RunEvent, RunSummary } from '../../core/unit/events.js';
-import { checkOpening } from '../config/known-options.js';
 import type { Surroundings, SweepContext } from '../config/sweep-context.js';
-import type { Environment } from '../config/tree-files.js';
+import type { Environment } from '../config/trust.js';
 import { unitContext } from './context.js';
 import { refuseEventsIn } from './events.js';
 import type { PlanReport } from './plan.js';
@@ -90,7 +89,7 @@ export interface Unit {
  */
 export function openUnit(directory: string, options: UnitOptions = {}): Unit {
   checkArgument('openUnit', 'the directory', directory, 'string');
-  checkOpening('openUnit', options, OPENING, NOT_ACCEPTED);
+  checkOptions('openUnit', options, OPENING, { config: true, not: NOT_ACCEPTED });
   const { cwd: base = '', env = process.env, trust = false, ...values } = options;
   const cwd = resolve(process.cwd(), base);
   const surroundings: Surroundings = { cwd, env };

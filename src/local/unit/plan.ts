@@ -1,9 +1,10 @@
 import type { PlannedQuery } from '../../app/unit/due-queries.js';
-import type { UnitPlan } from '../../app/unit/plan.js';
-import { type PreviewWatch, previewUnit } from '../../app/unit/preview.js';
+import { type PreviewWatch, previewUnit, type UnitPlan } from '../../app/unit/plan.js';
+import type { Config } from '../../core/config/table.js';
 import type { Output } from '../../core/schema.js';
 import { isDue } from '../../core/unit/plan.js';
 import type { schema } from '../../core/unit/plan.schema.js';
+import type { Selection } from '../../core/unit/selection.js';
 import { readLog } from '../../io/log/follow.js';
 import { directorySource } from '../../io/unit/unit-files.js';
 import { oneOfServers, type UnitContext } from './context.js';
@@ -46,9 +47,18 @@ export async function planIn(
   return { report, refuses };
 }
 
+/** What the plan of a unit is made from: of its context only plain data, for a thread. */
+export interface UnitToPreview
+  extends Pick<UnitContext, 'unit' | 'directory' | 'logPath' | 'linksWithin' | 'inputs'> {
+  readonly config: Pick<
+    Config,
+    keyof Selection | 'limit' | 'rerun' | 'allowPlaceholders' | 'skipBad' | 'engine' | 'url' | 'allowChanges'
+  >;
+}
+
 /** As {@link previewUnit}, for a unit by its resolved configuration. */
 export async function previewIn(
-  { config, inputs, unit, directory, logPath, linksWithin }: UnitContext,
+  { config, inputs, unit, directory, logPath, linksWithin }: UnitToPreview,
   { bad, usedElsewhere }: { readonly bad: 'refuse' | 'tell'; readonly usedElsewhere: ReadonlySet<string> },
   watch: PreviewWatch,
 ): Promise<UnitPlan> {

@@ -13,7 +13,7 @@ import { ResultLog } from '../../io/log/result-log.js';
 import { appendRun, readRuns } from '../../io/log/run-sidecar.js';
 import { systemClock } from '../../io/machine/clock.js';
 import { countDescriptors } from '../../io/machine/descriptors.js';
-import { thisProcess } from '../../io/machine/identity.js';
+import { thisProcess } from '../../io/machine/this-process.js';
 import { taskContext } from '../../io/queue/queues.js';
 import { gitCommit } from '../../io/unit/git-commit.js';
 import { directorySource, findSetupFiles, KEPT_BYTES } from '../../io/unit/unit-files.js';
@@ -81,28 +81,17 @@ export async function runIn(
 function requestOf(context: RunnableContext, { drain, abort, stopExitCode }: RunWatch): UnitRequest {
   const { config, inputs, unit, directory, root } = context;
   return {
+    ...config,
     run: newRunId(),
     unit,
     directory,
     inputs,
-    settings: config.settings,
     selection: config,
-    limit: config.limit,
-    rerun: config.rerun,
-    allowPlaceholders: config.allowPlaceholders,
     oneOfServers: oneOfServers(config),
-    skipBad: config.skipBad,
-    redact: config.redact,
-    concurrency: config.concurrency,
     timeoutMs: config.timeout,
-    retries: config.retries,
     outageLimitMs: config.maxOutage,
-    halt: config.halt,
-    database: config.database,
-    rowsPerQuery: config.rowsPerQuery,
     usedElsewhere: usedBySetup(context),
     setupNames: findSetupFiles(directory, root).map(path => relative(root, path)),
-    setup: config.setup,
     drain,
     abort,
     ...(stopExitCode === undefined ? {} : { stopExitCode }),
@@ -117,7 +106,8 @@ function depsOf(
   { onEvent: emit, onListed, onPlanned, arguments: words = [] }: RunWatch,
 ): UnitDeps {
   const { config, unit, directory, root, logDirectory, logPath } = context;
-  const { user, host, pid, qrun, node } = thisProcess();
+  const self = thisProcess();
+  const { host, pid } = self;
   return {
     source: directorySource(directory, KEPT_BYTES, context.linksWithin),
     ...(onListed === undefined ? {} : { onListed }),
@@ -126,15 +116,7 @@ function depsOf(
       if (due > 0 && factsOf(config.engine).data === 'server') context.connections();
       onPlanned?.(due);
     },
-    identity: async () => ({
-      user,
-      host,
-      pid,
-      qrun,
-      node,
-      arguments: words,
-      git_commit: await gitCommit(directory, env),
-    }),
+    identity: async () => ({ ...self, arguments: words, git_commit: await gitCommit(directory, env) }),
     takeLease: async () => {
       await orWriteError(`the log directory ${logDirectory}`, 'choose a writable place with --log-dir', () =>
         makeDirectories(logDirectory),
@@ -155,21 +137,10 @@ function depsOf(
     readSetupFiles: () => setupFilesOf(context),
     openEngine: setup =>
       factsOf(config.engine).data === 'directory'
-        ? openEmbeddedData(context, setup, {
-            clock: systemClock,
-            emit,
-            pid,
-            redact: config.redact,
-            drain,
-            abort,
-          })
+        ? openEmbeddedData(context, setup, { clock: systemClock, emit, pid, drain, abort })
         : openServer(context, drain, message => emit({ type: 'warning', message })),
     withSetupLock: (work, signal) =>
-      withSetupLock(root, work, {
-        signal,
-        onWait: () =>
-          emit({ type: 'warning', message: "waiting for another qrun that prepares this sweep's server" }),
-      }),
+      withSetupLock(root, work, { signal, onWait: message => emit({ type: 'warning', message }) }),
     freeDescriptors: () => {
       const count = countDescriptors();
       return count === undefined ? undefined : count.limit - count.open;

@@ -8,7 +8,6 @@ import {
 import { factsOf } from '../../core/engines/facts.js';
 import { QrunError } from '../../core/errors.js';
 import { fingerprinter } from '../../core/unit/fingerprint.js';
-import type { CannotRun } from '../../core/unit/judge.js';
 import { TreeLinks } from '../../io/unit/tree-links.js';
 import { findSetupFiles, readSetupBytes } from '../../io/unit/unit-files.js';
 import type { UnitContext } from '../unit/context.js';
@@ -57,20 +56,12 @@ export function usedBySetup(
   return given ? setupParameterNames(chainAt(place, read)) : new Set();
 }
 
-/** What plan and audit have to know about the setup of a unit. */
-export interface SetupOutlook {
-  /** The error with which a run would refuse it, and its problems; none if it would not. */
-  readonly error: QrunError | undefined;
-  readonly cannotRun: readonly CannotRun[];
-  /** The parameters that it uses; all given ones if it cannot be read, because they are not known then. */
-  readonly used: ReadonlySet<string>;
-}
-
-/** Returns whether a run would refuse the setup of a unit, and why. */
-export function setupOutlook(
-  context: Place & Pick<UnitContext, 'config'>,
-  read: ReadSetups = new Map(),
-): SetupOutlook {
+/**
+ * Returns what plan and audit have to know about the setup of a unit: the error with which a run would refuse it, its
+ * problems, and the parameters that it uses. They are all given ones if it cannot be read, because they are not known
+ * then.
+ */
+export function setupOutlook(context: Place & Pick<UnitContext, 'config'>, read: ReadSetups = new Map()) {
   const { parameters, allowPlaceholders } = context.config;
   let used: ReadonlySet<string> = new Set(Object.keys(parameters));
   try {

@@ -61,11 +61,18 @@ describe('the bundle', () => {
       linksWithin: null,
       believed: [],
       inputs: { parameters: {}, settings: {} },
-      selection: { include: [], exclude: [], shard: undefined, shuffle: undefined },
-      rerun: 'none',
-      allowPlaceholders: false,
+      config: {
+        ...{ include: [], exclude: [], shard: undefined, shuffle: undefined, limit: undefined },
+        ...{
+          rerun: 'none',
+          allowPlaceholders: false,
+          skipBad: false,
+          engine: 'embedded',
+          url: undefined,
+          allowChanges: false,
+        },
+      },
       usedElsewhere: new Set(),
-      bad: 'refuse',
     };
     thread.postMessage(question);
     expect(await once(thread, 'message')).toEqual([{ queries: 1, due: 1, bad: 0 }]);

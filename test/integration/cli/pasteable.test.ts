@@ -14,7 +14,7 @@ import { createStyle } from '../../../src/cli/terminal/style.js';
 import { pasteableWord } from '../../../src/core/text/shell.js';
 import type { RunSummary } from '../../../src/core/unit/events.js';
 import { PUEUE } from '../../../src/io/queue/pueue/kind.js';
-import { listQueries } from '../../../src/io/unit/unit-files.js';
+import { directorySource } from '../../../src/io/unit/unit-files.js';
 import { builtQrun } from '../../built.js';
 import { queueTask } from '../../unit/queue/samples.js';
 import { scratch } from '../machine/processes.js';
@@ -297,7 +297,7 @@ describe('with the real qrun', () => {
     for (const name of files) {
       let said = '';
       try {
-        listQueries(join(directory, '-u', `${name}.sql`));
+        directorySource(join(directory, '-u', `${name}.sql`)).list();
       } catch (error) {
         said = renderError(error, STYLES[0] as (typeof STYLES)[0]);
       }

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { foreignName } from '../../../src/io/files/foreign-names.js';
 import { findSqlDirectories } from '../../../src/io/unit/sweep-files.js';
-import { directorySource, listQueries } from '../../../src/io/unit/unit-files.js';
+import { directorySource } from '../../../src/io/unit/unit-files.js';
 import { scratch } from '../machine/processes.js';
 
 /** A path beneath a directory, given as bytes in Latin-1. */
@@ -65,7 +65,7 @@ describe('names that are not UTF-8', () => {
       { path: 'a', files: 1, above: false },
       { path: 'd\ufffd', files: 2, above: false },
     ]);
-    expect(() => listQueries(join(root, 'd\ufffd'))).toThrow(
+    expect(() => directorySource(join(root, 'd\ufffd')).list()).toThrow(
       /the name of the directory .*\/d\\xff is not UTF-8/,
     );
   });

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, w
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { whoAndWhere } from '../../../src/io/machine/identity.js';
+import { thisProcess } from '../../../src/io/machine/this-process.js';
 import { gitCommit as commitOf } from '../../../src/io/unit/git-commit.js';
 import { scratch } from './processes.js';
 
@@ -174,8 +174,8 @@ describe('a repository of somebody else', () => {
   });
 });
 
-describe('whoAndWhere', () => {
+describe('thisProcess', () => {
   it('names user and host', () => {
-    expect(whoAndWhere()).toEqual({ user: userInfo().username, host: hostname() });
+    expect(thisProcess()).toMatchObject({ user: userInfo().username, host: hostname() });
   });
 });

@@ -2,7 +2,7 @@ import { mkdirSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, write
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { findSweepRoot } from '../../../src/io/unit/sweep-root.js';
-import { directorySource, findSetupFiles, listQueries, unitName } from '../../../src/io/unit/unit-files.js';
+import { directorySource, findSetupFiles, unitName } from '../../../src/io/unit/unit-files.js';
 import { failureOf, scratch } from '../machine/processes.js';
 
 // A directory with these files; what ends with `/` is an empty directory.
@@ -61,7 +61,7 @@ describe('unitName', () => {
   });
 });
 
-describe('listQueries', () => {
+describe('the queries of a directory', () => {
   it('gives the names of all SQL files below, sorted', () => {
     const root = tree(
       'b.sql',
@@ -74,7 +74,7 @@ describe('listQueries', () => {
       'é.sql',
       'x.sql/',
     );
-    expect(listQueries(root)).toEqual(['B', 'a', 'a/y/x', 'a/z', 'b', 'é']);
+    expect(directorySource(root).list()).toEqual(['B', 'a', 'a/y/x', 'a/z', 'b', 'é']);
   });
 
   it('leaves out what begins with _ or .', () => {
@@ -87,7 +87,7 @@ describe('listQueries', () => {
       'a/b_.sql',
       '.sql',
     );
-    expect(listQueries(root)).toEqual(['a/b_']);
+    expect(directorySource(root).list()).toEqual(['a/b_']);
   });
 
   it('follows links to files and directories, each directory once', () => {
@@ -98,7 +98,7 @@ describe('listQueries', () => {
     symlinkSync(join(root, 'a'), join(root, 'z'));
     symlinkSync('/nonexistent', join(root, 'broken.sql'));
     symlinkSync('/nonexistent', join(root, 'broken'));
-    expect(listQueries(root)).toEqual(['a/x', 'broken', 'elsewhere/y', 'link']);
+    expect(directorySource(root).list()).toEqual(['a/x', 'broken', 'elsewhere/y', 'link']);
     expect(() => directorySource(root).read('broken')).toThrow(
       'it is a symbolic link to something that is not there',
     );
@@ -111,7 +111,7 @@ describe('listQueries', () => {
     ['UNIT_EMPTY', 'empty', /^.*empty holds no \*\.sql file$/],
   ])('fails with %s for %s', async (expected, name, text) => {
     const root = tree('file.sql', 'empty/_setup.sql', 'empty/note.txt');
-    const { code, message, hint } = await failureOf(() => listQueries(join(root, name)));
+    const { code, message, hint } = await failureOf(() => directorySource(join(root, name)).list());
     expect(code).toBe(expected);
     expect(message).toMatch(text);
     expect(hint).toBeTruthy();

@@ -10,11 +10,11 @@ import {
   parseServerError,
   serverFailure,
   transportFailure,
-  withoutCredentials,
 } from '../../../src/core/engines/failure.js';
 import { quotaEndsInMs, refusalOf } from '../../../src/core/engines/refusal.js';
 import { engineShortage } from '../../../src/core/engines/shortage.js';
 import { QrunError } from '../../../src/core/errors.js';
+import { shownUrl } from '../../../src/core/text/shown-urls.js';
 import { failureKey, likelyReason } from '../../../src/core/unit/halt.js';
 import { type ResultBody, ResultWriter } from '../../../src/io/engines/result-body.js';
 import { cut, cuts, grown, must, mutated, textOf } from './grammar.js';
@@ -212,10 +212,7 @@ export const ANSWERS: readonly Target[] = [
     fc.tuple(textOf(['http://', 'u:', '@', '//', ' ', 'h', ':']), fc.constantFrom('PW', 'P/W', 'P@W')),
     ([text, password]) => {
       const secret = `zq${password}zq`;
-      must(
-        !withoutCredentials(`${text} http://u:${secret}@h/ ${text}`).includes(secret),
-        'a password is shown',
-      );
+      must(!shownUrl(`${text} http://u:${secret}@h/ ${text}`).includes(secret), 'a password is shown');
     },
   ),
 ];

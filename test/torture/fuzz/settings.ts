@@ -10,6 +10,7 @@ import { decodeResolved, parseJobsFile, resolveJobs } from '../../../src/core/jo
 import { judgeJob, parseJobEntry } from '../../../src/core/jobs/state.js';
 import { nameOfTask, sweepInLabel, taskLabel, tasksByName } from '../../../src/core/queue/labels.js';
 import { chooseUnits, parameterSets, parseSweepTable } from '../../../src/core/sweep/units.js';
+import { entriesOf } from '../../../src/core/text/json.js';
 import { parseGroups, parseState } from '../../../src/io/queue/pueue/status.js';
 import { anyValueOf, must, mutated, reshaped, tableOf, textOf } from './grammar.js';
 import { type Target, target } from './trial.js';
@@ -202,7 +203,7 @@ export const SETTINGS: readonly Target[] = [
     text => {
       decodeResolved(text);
       decodeDataNote(text);
-      const entries = text.split('\n').flatMap(line => parseJobEntry(line) ?? []);
+      const entries = entriesOf(text, parseJobEntry) ?? [];
       judgeJob(entries, 'f');
     },
   ),

@@ -7,7 +7,6 @@ import { formatDuration, MAX_DURATION_MS, parseDuration } from '../../../src/cor
 import { looksSecret } from '../../../src/core/text/secret-names.js';
 import { pasteableWord, shellWord } from '../../../src/core/text/shell.js';
 import { shownArguments, shownUrl, withoutOptionValue } from '../../../src/core/text/shown-urls.js';
-import { shortHash } from '../../../src/core/unit/fingerprint.js';
 import { formatHalt, parseHalt } from '../../../src/core/unit/halt.js';
 import { logName, unitId } from '../../../src/core/unit/names.js';
 import { nameMatcher } from '../../../src/core/unit/selection.js';
@@ -139,7 +138,7 @@ export const TEXTS: readonly Target[] = [
     fc.tuple(textOf(NAMES, 10), textOf(NAMES, 10), textOf(NAMES, 4)),
     ([one, other, value]) => {
       const units = [unitId(one, { p: value }), unitId(other, { p: value }), unitId(one, { p: other })];
-      const files = units.map(unit => logName(unit, shortHash));
+      const files = units.map(unit => logName(unit));
       for (const file of files)
         must(
           /^[\x21-\x7e]{1,255}$/.test(file) && !file.includes('/') && !file.startsWith('.'),

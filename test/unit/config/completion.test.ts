@@ -4,11 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Argument, Command, Option } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  COMPLETION_SHELLS,
-  type CompletionShell,
-  completionScript,
-} from '../../../src/cli/commands/completion/run.js';
+import { type CompletionShell, completionScript } from '../../../src/cli/commands/completion/run.js';
+
+const SHELLS: readonly CompletionShell[] = ['bash', 'zsh', 'fish'];
 
 let directory = '';
 
@@ -17,7 +15,7 @@ beforeAll(() => {
   mkdirSync(join(directory, 'sweep one'));
   mkdirSync(join(directory, 'sql'));
   writeFileSync(join(directory, 'plan.toml'), '');
-  for (const shell of COMPLETION_SHELLS) {
+  for (const shell of SHELLS) {
     writeFileSync(join(directory, `script.${shell}`), completionScript(sampleProgram(), shell));
   }
 });
@@ -168,7 +166,7 @@ const CASES: readonly (readonly [title: string, line: string, offered: readonly 
   ['choices as they are', 'qrun unit --halt ', ['$(touch pwned)', 'first error', 'never']],
 ];
 
-describe.each(COMPLETION_SHELLS)('completion in %s', shell => {
+describe.each(SHELLS)('completion in %s', shell => {
   describe.skipIf(!has(shell))(`${shell} is here`, () => {
     let offered: Record<string, string[]> = {};
 
@@ -207,7 +205,7 @@ describe.skipIf(!has('bash'))('completion in bash', () => {
 });
 
 describe('completionScript', () => {
-  it.each(COMPLETION_SHELLS)('for %s names every command and ends in one newline', shell => {
+  it.each(SHELLS)('for %s names every command and ends in one newline', shell => {
     const script = completionScript(sampleProgram(), shell);
     for (const word of ['unit', 'run', 'audit', 'jobs', 'status', 'autoscale', 'interval']) {
       expect(script).toContain(word);
@@ -218,7 +216,7 @@ describe('completionScript', () => {
 
   it('works for a program without commands and options', () => {
     const bare = new Command('tiny').helpOption(false).argument('<file>');
-    for (const shell of COMPLETION_SHELLS) expect(completionScript(bare, shell)).toContain('tiny');
+    for (const shell of SHELLS) expect(completionScript(bare, shell)).toContain('tiny');
     const found = run('bash', [
       '--norc',
       '-c',

@@ -8,7 +8,7 @@ import {
 } from '../../../src/core/engines/embedded/refusal.js';
 import { ownFailure } from '../../../src/core/engines/failure.js';
 import { outsideInStored, outsideUse } from '../../../src/core/sql/guard/outside.js';
-import { isCondition, type OutsideUse } from '../../../src/core/sql/guard/unguarded.js';
+import { CONDITIONS, type OutsideUse } from '../../../src/core/sql/guard/unguarded.js';
 import { parseQuery } from '../../../src/core/sql/parse.js';
 
 const FILES = { files: true, network: false };
@@ -112,7 +112,7 @@ describe('what a statement wants of outside', () => {
 
   it('also in the settings and parameters that are conditions', () => {
     const hidden = '(SELECT 1 SETTINGS format_schema = 1)';
-    expect(isCondition('additional_result_filter')).toBe(true);
+    expect(CONDITIONS.has('additional_result_filter')).toBe(true);
     expect(useOf('SELECT 1', NO_ACCESS, { additional_result_filter: hidden })?.needed).toBe('files');
     expect(useOf('SELECT 1', FILES, { additional_result_filter: hidden })).toBeUndefined();
     expect(useOf('SELECT 1', NO_ACCESS, { other: hidden })).toBeUndefined();

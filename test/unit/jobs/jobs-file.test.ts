@@ -112,10 +112,11 @@ URL = "http://me:hunter2@host/"
   it.each([
     ['', ['name: must be a string (it is missing)', /^command: must be a list.* \(it is missing\)$/]],
     ['name = "x"\ncommand = []', [/^command: must name a program/]],
-    ['name = "x"\ncommand = "true"', [/^command: must be a list/]],
+    ['name = "x"\ncommand = "true"', [/^command: must be a list.* of its own$/]],
     ['name = "x"\ncommand = ["true"]\nfoo = 1', [/^foo: unknown key; known are name, command/]],
     ['name = "x"\ncommand = ["true"]\nmemory_max = "4GB"', [/^memory_max: must be a size/]],
-    ['name = "x"\ncommand = ["true"]\nmemory_max = 4', [/^memory_max: must be a size/]],
+    ['name = 5\ncommand = ["true"]', ['name: must be a string']],
+    ['name = "x"\ncommand = ["true"]\nmemory_max = 4', [/^memory_max: must be a size .*"4G"$/]],
     ['name = "x"\ncommand = ["true"]\n[matrix]\na = []', [/^matrix\.a: must have a value/]],
     ['name = "x"\ncommand = ["true"]\n[matrix]\na = 1', [/^matrix\.a: must be a list/]],
     ['name = "x"\ncommand = ["true"]\n[matrix]\na = [2026-01-31]', [/^matrix\.a\[1\]: must be a string/]],

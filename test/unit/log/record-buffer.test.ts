@@ -23,7 +23,7 @@ describe('RecordBuffer', () => {
           const encoder = new RecordEncoder(head, rows.length, stats);
           expected.push(...encoder.encode(rowsOf(rows)), encodeRowless(head, { outcome: 'skipped', stats }));
           buffer.addRows(head, rowsOf(rows), rows.length, stats);
-          buffer.addRowless(head, { outcome: 'skipped', stats });
+          buffer.addBytes(encodeRowless(head, { outcome: 'skipped', stats }));
         }
         expect(buffer.length).toBe(Buffer.concat(expected).length);
         expect(buffer.take().equals(Buffer.concat(expected))).toBe(true);

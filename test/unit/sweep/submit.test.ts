@@ -204,7 +204,7 @@ describe('submitTasks', () => {
       },
     );
     expect(added).toEqual(['qrun:s:a', 'qrun:s:#audit']);
-    expect(report).toMatchObject({ slots: 2, groupPaused: true });
+    expect(report).toMatchObject({ slots: 2, group_paused: true });
   });
 
   it('adds the audit also when it is broken off, for what runs by then', async () => {
@@ -219,9 +219,9 @@ describe('submitTasks', () => {
   it('says that a group is paused, and starts it only when it may', async () => {
     const state = queueState([], { paused: true });
     const left = await submit(state);
-    expect([left.report.groupPaused, left.calls.includes('start qrun-s')]).toEqual([true, false]);
+    expect([left.report.group_paused, left.calls.includes('start qrun-s')]).toEqual([true, false]);
     const started = await submit(state, { resumeGroup: true });
-    expect([started.report.groupPaused, started.calls.at(-1)]).toEqual([false, 'start qrun-s']);
+    expect([started.report.group_paused, started.calls.at(-1)]).toEqual([false, 'start qrun-s']);
   });
 
   it('refuses a sweep of the same name elsewhere, unless that has ended', async () => {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { SweepWatch, type UnitToWatch } from '../../../src/app/sweep/status.js';
 import { QrunError } from '../../../src/core/errors.js';
@@ -200,6 +201,30 @@ describe('SweepWatch', () => {
     expect((await watch.look()).units[0]?.settled).toBe(1);
     heads.push(head('b', 'normal'));
     expect((await watch.look()).units[0]?.settled).toBe(2);
+  });
+
+  it('looks once at a time, because a log is followed by one reader; a look that failed ends no other', async () => {
+    let reading = 0;
+    let most = 0;
+    let reads = 0;
+    const catchUp = async (): Promise<undefined> => {
+      reads += 1;
+      reading += 1;
+      most = Math.max(most, reading);
+      await setImmediate();
+      reading -= 1;
+      if (reads === 1) throw new QrunError('LOG_DAMAGED', 'bad');
+    };
+    const watch = new SweepWatch({
+      ...SWEEP,
+      units: [unit('a', [], { follow: () => ({ catchUp }) })],
+      readQueue: async () => queueState([]),
+      readAudit: () => undefined,
+      nowMs,
+    });
+    const looks = await Promise.allSettled([watch.look(), watch.look(), watch.look()]);
+    expect(looks.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled']);
+    expect([most, reads]).toEqual([1, 3]);
   });
 
   it('names paused groups that hold something of the sweep', async () => {

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { QrunError } from '../../../src/core/errors.js';
 import {
-  type CandidateDirectory,
   chooseUnits,
   parameterSets,
   parseSweepTable,
+  type SqlDirectory,
   sweepProblems,
 } from '../../../src/core/sweep/units.js';
 
@@ -95,7 +95,7 @@ describe('parameterSets', () => {
 });
 
 describe('chooseUnits', () => {
-  const directories: CandidateDirectory[] = [
+  const directories: SqlDirectory[] = [
     { path: '', files: 0, above: true },
     { path: 'a', files: 0, above: true },
     { path: 'a/x', files: 3, above: false },

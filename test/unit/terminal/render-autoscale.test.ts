@@ -1,10 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  decisionJson,
-  renderDecision,
-  renderStepBack,
-  stepBackJson,
-} from '../../../src/cli/commands/autoscale/render.js';
+import { changeJson, renderChange } from '../../../src/cli/commands/autoscale/render.js';
 import { createStyle } from '../../../src/cli/terminal/style.js';
 import { decideSlots, type GroupLoad, type ScaleLimits } from '../../../src/core/machine/autoscale.js';
 import type { HostFacts } from '../../../src/io/machine/host.js';
@@ -31,10 +26,8 @@ function line(
   const all = { ...LIMITS, ...limits };
   const [decision] = decideSlots([{ ...GROUP, ...group }], facts, all);
   if (decision === undefined) throw new Error('no decision');
-  return {
-    text: renderDecision(decision, facts, all, TIME, STYLE),
-    json: decisionJson(decision, facts, all, TIME, false),
-  };
+  const round = { host: facts, limits: all, dryRun: false, time: TIME };
+  return { text: renderChange(decision, round, STYLE), json: changeJson(decision, round) };
 }
 
 describe('a decision in one line', () => {
@@ -76,7 +69,7 @@ describe('a decision in one line', () => {
       '12:00:03  qrun-gen600       0 -> 8    cpu 31 % (< 40 %), memory 44 % (< 60 %), 18 queued, max 8, it had no limit',
     ],
   ])('%s', (_title, { text }, expected) => {
-    expect(text).toBe(expected);
+    expect(text).toBe(`${expected}\n`);
   });
 
   it('escapes what a name holds, and colours only where colours are on', () => {
@@ -111,17 +104,18 @@ describe('a decision in one line', () => {
 });
 
 describe('a step back', () => {
+  const round = { host: HOST, limits: LIMITS, dryRun: false, time: TIME };
   const step = { group: GROUP, from: 4, to: 3, violations: ['load 15.0 (must be < 14.4: 0.9 x 16 cores)'] };
 
   it('is one line, too', () => {
-    expect(renderStepBack(step, TIME, STYLE)).toBe(
-      '12:00:03  qrun-gen600       4 -> 3    stepped back: load 15.0 (must be < 14.4: 0.9 x 16 cores); not up again for 5 minutes',
+    expect(renderChange(step, round, STYLE)).toBe(
+      '12:00:03  qrun-gen600       4 -> 3    stepped back: load 15.0 (must be < 14.4: 0.9 x 16 cores); not up again for 5 minutes\n',
     );
-    expect(renderStepBack({ ...step, from: 1, to: 1 }, TIME, STYLE)).toContain(', at its minimum; ');
+    expect(renderChange({ ...step, from: 1, to: 1 }, round, STYLE)).toContain(', at its minimum; ');
   });
 
   it('has its violations in JSON', () => {
-    expect(stepBackJson(step, HOST, LIMITS, TIME, false)).toMatchObject({
+    expect(changeJson(step, round)).toMatchObject({
       group: 'qrun-gen600',
       from: 4,
       to: 3,

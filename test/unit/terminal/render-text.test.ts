@@ -50,8 +50,52 @@ describe('displayWidth', () => {
     ['👍🏽', 2],
     ['👩‍👩‍👧', 2],
     ['██░…✓', 5],
+    ['🇩🇪🇫🇷', 4],
+    ['🇩🇪🇫', 4],
+    ['#\ufe0f\u20e3', 2],
+    ['✈', 1],
+    ['✈\ufe0f', 2],
+    ['🏽', 2],
+    ['a\u200da', 2],
+    ['\u0301', 0],
+    ['\u1112\u1161\u11ab', 2],
+    ['क\u093f', 1],
+    ['\u200b\u2060', 0],
   ])('%j takes %i columns', (text, width) => {
     expect(displayWidth(text)).toBe(width);
+  });
+
+  // Not conjuncts of Indic scripts, which it takes for one character, nor single jamo.
+  it('reads characters as the Segmenter of Unicode does', () => {
+    const pieces = [
+      'a',
+      'é',
+      'e',
+      '\u0301',
+      '\u20dd',
+      '漢',
+      '한',
+      'ｆ',
+      '👍',
+      '🏽',
+      '👩',
+      '\u200d',
+      '👧',
+      '🇩',
+      '🇪',
+      '✈',
+      '\ufe0f',
+    ];
+    const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom(...pieces), maxLength: 12 }), text => {
+        // Marks need something before them.
+        const all = Array.from(segmenter.segment(`x${text}`), ({ segment }) => segment);
+        expect(wrap(`x${text}`, 1)).toEqual(all);
+        expect(displayWidth(`x${text}`)).toBe(all.reduce((sum, one) => sum + displayWidth(one), 0));
+      }),
+      { numRuns: 2000 },
+    );
   });
 });
 

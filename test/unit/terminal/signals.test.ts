@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { listenForStops, untilStopped } from '../../../src/cli/terminal/signals.js';
+import { stopsOf, untilStopped } from '../../../src/cli/terminal/signals.js';
 import { isInterruption, QrunError } from '../../../src/core/errors.js';
 
 /** A process as far as signals go, and work that a signal stops. */
@@ -103,7 +103,8 @@ describe('a stop that is asked for', () => {
 
   it('drains, aborts after the time that SIGTERM gives, and counts as SIGTERM', () => {
     const { proc, sent } = process();
-    const stops = listenForStops(proc, () => {});
+    const stops = stopsOf(proc, () => {});
+    stops.listen();
     stops.ask('the worker is gone');
     expect([stops.drain.aborted, stops.drain.reason, stops.abort.aborted]).toEqual([
       true,
@@ -119,14 +120,16 @@ describe('a stop that is asked for', () => {
 
   it('after Ctrl-C gives what runs the same time, and a signal after it aborts at once', () => {
     const { proc } = process();
-    const first = listenForStops(proc, () => {});
+    const first = stopsOf(proc, () => {});
+    first.listen();
     proc.emit('SIGINT');
     first.ask('the worker is gone');
     expect([first.received(), first.abort.aborted]).toEqual(['SIGINT', false]);
     vi.advanceTimersByTime(7_000);
     expect(first.abort.aborted).toBe(true);
     first.dispose();
-    const second = listenForStops(proc, () => {});
+    const second = stopsOf(proc, () => {});
+    second.listen();
     second.ask('the worker is gone');
     proc.emit('SIGTERM');
     expect(second.abort.reason).toBe('SIGTERM for the second time');
@@ -135,7 +138,7 @@ describe('a stop that is asked for', () => {
 
   it('before anything has to be finished ends the process as SIGTERM does', () => {
     const { proc, sent } = process();
-    const stops = listenForStops(proc, () => {}, 'later');
+    const stops = stopsOf(proc, () => {});
     stops.ask('the worker is gone');
     expect(sent).toEqual([[7, 'SIGTERM']]);
     expect(stops.drain.aborted).toBe(false);

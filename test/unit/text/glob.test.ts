@@ -48,12 +48,14 @@ it('is what the usual library makes of it', () => {
     })
     .map(parts => parts.join(''))
     // Slashes at an end or beside another name nothing; stars beside stars mean different things to different tools.
+    // For *.* alone, picomatch has a shortcut that wants something behind the dot; its own ?*.* does not, nor does bash.
     .filter(
       text =>
         !/^\/|\/$|\/\/|\*{2,}[^/]|[^/]\*{2,}/.test(text) &&
         !text.startsWith('./') &&
         text !== '.' &&
-        !text.endsWith('*/**'),
+        !text.endsWith('*/**') &&
+        !/^(?:\*\*\/)?\*\.\*$/.test(text),
     );
   const name = fc
     .array(fc.string({ unit: fc.constantFrom('a', 'b', '.', '_'), minLength: 1, maxLength: 4 }), {

@@ -8,7 +8,6 @@ function query(number: number): PlannedQuery {
     name: `2down/q${number}`,
     fingerprint,
     reason: reasons[number % 4] ?? 'new',
-    rows: number % 3 === 0 ? number : undefined,
   };
 }
 

@@ -279,7 +279,6 @@ export function queriesOf(files: Files, reason: PlanReason = 'new'): PlannedQuer
     name,
     fingerprint: fingerprint(Buffer.from(sql)),
     reason,
-    rows: undefined,
   }));
 }
 
@@ -342,7 +341,6 @@ export async function fakeRun({ files, script, options, ...rest }: FakeRun): Pro
     {
       run: 'r1',
       unit: 'unit',
-      directory: '/sql',
       plan: planOf(files),
       parameters: {},
       settings: {},

@@ -189,8 +189,8 @@ describe('plan, run and audit', () => {
         const plan = await orEmpty(planUnit({ ...options, bad: 'tell' }, final));
         const audit = await orEmpty(
           auditUnit({
-            ...{ unit: 'u', log: '/log', source, inputs, allowPlaceholders, readLog },
-            ...{ include: [], exclude: [], rowsPerQuery: undefined },
+            ...{ unit: 'u', logs: ['/log'], source, inputs, allowPlaceholders, readLog },
+            ...{ selection, rowsPerQuery: undefined },
           }),
         );
         expect(audit === undefined).toBe(plan === undefined);

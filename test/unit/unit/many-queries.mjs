@@ -84,7 +84,6 @@ const summary = await runUnit(
   {
     run: 'r1',
     unit: 'unit',
-    directory: '/sql',
     plan,
     parameters: {},
     settings: {},

@@ -4,7 +4,6 @@ import {
   checkSetupFiles,
   readSetupFile,
   runChain,
-  runSetup,
   type SetupDeps,
   setupParameterNames,
   usedParameters,
@@ -50,10 +49,10 @@ describe('readSetupFile', () => {
   });
 });
 
-describe('runSetup', () => {
+describe('runChain of one file', () => {
   it('runs the file once with the settings, its own deadline and no parameters', async () => {
     const { deps, engine, events } = world();
-    await runSetup(deps, file('_setup.sql', '-- qrun: timeout=5m\nCREATE TABLE t (a UInt8)'));
+    await runChain(deps, [file('_setup.sql', '-- qrun: timeout=5m\nCREATE TABLE t (a UInt8)')]);
     expect(engine.calls).toHaveLength(1);
     expect(engine.calls[0]?.request).toMatchObject({
       settings: { max_threads: '2' },
@@ -66,9 +65,9 @@ describe('runSetup', () => {
   it('has no deadline of its own accord, and a query id that is never used twice', async () => {
     const { deps, engine } = world();
     const setup = file('_setup.sql', 'CREATE TABLE t (a UInt8)');
-    await runSetup(deps, setup);
+    await runChain(deps, [setup]);
     await deps.clock.delay(1, new AbortController().signal);
-    await runSetup(deps, setup);
+    await runChain(deps, [setup]);
     const [first, second] = engine.calls;
     expect(first?.request.timeoutMs).toBe(0);
     expect(first?.request.queryId).not.toBe(second?.request.queryId);
@@ -79,7 +78,7 @@ describe('runSetup', () => {
     ['ENGINE_LOST', LOST, 24],
   ] as const)('%s', async (code, failure, exitCode) => {
     const { deps, events } = world(() => failed(failure));
-    await expect(runSetup(deps, file('a/_setup.sql', 'CREATE TABLE t'))).rejects.toMatchObject({
+    await expect(runChain(deps, [file('a/_setup.sql', 'CREATE TABLE t')])).rejects.toMatchObject({
       code,
       exitCode,
       message: `a/_setup.sql failed: ${failure.message}`,
@@ -89,14 +88,14 @@ describe('runSetup', () => {
 
   it('a stop ends it with the reason of the stop: that is no failed setup', async () => {
     const { deps, abort } = world(() => new Promise<EngineOutcome>(() => {}));
-    const running = runSetup(deps, file('_setup.sql', 'CREATE TABLE t'));
+    const running = runChain(deps, [file('_setup.sql', 'CREATE TABLE t')]);
     abort.abort('Ctrl-C again');
     await expect(running).rejects.toBe('Ctrl-C again');
   });
 
   it('a cancellation that nobody asked for is a failure', async () => {
     const { deps } = world(() => failed(ABORTED));
-    await expect(runSetup(deps, file('_setup.sql', 'CREATE TABLE t'))).rejects.toMatchObject({
+    await expect(runChain(deps, [file('_setup.sql', 'CREATE TABLE t')])).rejects.toMatchObject({
       code: 'SETUP_FAILED',
     });
   });

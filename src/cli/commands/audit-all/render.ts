@@ -1,8 +1,9 @@
-import { formula, type Verdict } from '../../../core/log/audit.js';
+import type { Verdict } from '../../../core/log/audit.js';
 import { type SweepAudit, sweepTotals, type UnitAudit } from '../../../core/sweep/audit.js';
 import { formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 import { renderTable } from '../../terminal/table.js';
+import { formulaLine } from '../audit/render.js';
 
 const MAX_UNITS = 40;
 
@@ -25,16 +26,12 @@ export function renderSweepAudit(audit: SweepAudit, style: Style): string {
   const { paint } = style;
   const wrong = audit.units.filter(({ verdict }) => verdict !== 'complete');
   const totals = sweepTotals(audit.units);
-  const found =
-    totals.found_lines === totals.expected_lines
-      ? 'found as many'
-      : `found ${formatCount(totals.found_lines)}`;
   const lines = [
     `${paint.strong(style.foreign(audit.sweep))}  ${formatCount(audit.units.length)} units, ${formatCount(totals.queries)} queries`,
   ];
   if (wrong.length > 0) lines.push('', unitTable(wrong, style), '');
   lines.push(
-    `  ${formula(totals)}   (queries x rows: normal, skipped, error; ${found})`,
+    formulaLine(totals),
     `  ${(audit.verdict === 'complete' ? paint.good : paint.bad)(verdictText(audit.verdict, wrong, audit.units.length))}`,
   );
   return `${lines.join('\n')}\n`;

@@ -1,10 +1,9 @@
 import type { SweepAudit } from '../../../core/sweep/audit.js';
-import { jsonLine } from '../../../core/text/json.js';
 import { auditSweep, untilSweepEnded } from '../../../local/sweep/audit.js';
-import type { Flags } from '../../command.js';
-import { AUDIT_PRIORITY, stringsFlag, sweepOf, wholeNumberFlag } from '../../sweep/options.js';
+import { type Call, writeResult } from '../../command.js';
+import { AUDIT_PRIORITY, stringsFlag, wholeNumberFlag } from '../../flags.js';
+import { sweepOf } from '../../sweep/options.js';
 import { untilStopped } from '../../terminal/signals.js';
-import type { Terminal } from '../../terminal/streams.js';
 import { verdictExit } from '../audit/run.js';
 import { renderSweepAudit } from './render.js';
 
@@ -14,15 +13,16 @@ import { renderSweepAudit } from './render.js';
  *
  * Errors: as {@link auditSweep}.
  */
-export async function auditAllCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+export async function run(call: Call<string>): Promise<number> {
+  const { flags, terminal } = call;
   return await untilStopped(terminal.proc, async (signal, listen) => {
-    const sweep = sweepOf(directory, flags, terminal);
-    const { out, err, outStyle, errStyle } = terminal;
+    const sweep = sweepOf(call);
+    const { err, errStyle } = terminal;
     const isFollower = flags.whenEnded === true;
     if (isFollower) {
       const isOurs = await untilSweepEnded(sweep, terminal, {
         arguments: terminal.proc.argv.slice(2),
-        priority: wholeNumberFlag(flags, 'priority', AUDIT_PRIORITY),
+        priority: wholeNumberFlag(flags, '--priority', AUDIT_PRIORITY),
         signal,
         onWaiting: text => err.write(`${text}\n`),
       });
@@ -32,8 +32,7 @@ export async function auditAllCommand(directory: string, flags: Flags, terminal:
     const audit = await auditSweep(sweep, terminal, options, {
       signal,
       onBegin: listen,
-      onAudit: audit =>
-        out.write(flags.json === true ? jsonLine<SweepAudit>(audit) : renderSweepAudit(audit, outStyle)),
+      onAudit: audit => writeResult<SweepAudit>(call, audit, style => renderSweepAudit(audit, style)),
       onCommand: command => err.write(`then: ${errStyle.foreign(command)}\n`),
       onDoneBefore: at => err.write(`--then was run after the audit of ${at}\n`),
     });

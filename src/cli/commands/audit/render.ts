@@ -1,6 +1,6 @@
 import { type AuditReport, formula } from '../../../core/log/audit.js';
 import type { Settings } from '../../../core/model.js';
-import { formatCount } from '../../terminal/format.js';
+import { firstOf, formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 
 const MAX_NAMES = 10;
@@ -25,22 +25,27 @@ export function renderAudits(reports: readonly AuditReport[], style: Style): str
 function renderAudit(report: AuditReport, style: Style): string {
   const { paint } = style;
   const good = report.verdict === 'complete';
-  const found =
-    report.found_lines === report.expected_lines
-      ? 'found as many'
-      : `found ${formatCount(report.found_lines)}`;
   const several = report.logs.length > 1;
   const names = report.logs.map(
     ({ log, lines }) => `${style.foreign(log)}${several && lines === null ? ' (no such log)' : ''}`,
   );
   const lines = [
     `${paint.strong(style.foreign(report.unit))}  ${names.join('  ')}`,
-    `  ${formula(report)}   (queries x rows: normal, skipped, error; ${found})`,
+    formulaLine(report),
     ...deviations(report, style).map(line => `  ${line}`),
     ...notes(report, style).map(line => `  ${line}`),
     `  ${(good ? paint.good : paint.bad)(VERDICT_TEXT[report.verdict])}`,
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** Returns the formula with its numbers, and whether as many lines were found. */
+export function formulaLine(
+  counted: Parameters<typeof formula>[0] & { readonly found_lines: number },
+): string {
+  const { found_lines: found, expected_lines: expected } = counted;
+  const text = found === expected ? 'found as many' : `found ${formatCount(found)}`;
+  return `  ${formula(counted)}   (queries x rows: normal, skipped, error; ${text})`;
 }
 
 function deviations(report: AuditReport, style: Style): string[] {
@@ -70,12 +75,8 @@ function deviations(report: AuditReport, style: Style): string[] {
   const lines = classes
     .filter(([, names]) => names.length > 0)
     .map(([name, names]) => {
-      const shown = names.slice(0, MAX_NAMES).map(style.foreign).join(', ');
-      const more =
-        names.length > MAX_NAMES
-          ? `, and ${formatCount(names.length - MAX_NAMES)} more (--json has all)`
-          : '';
-      return `${style.paint.caution(`${name.padEnd(11)} ${formatCount(names.length)}`)}: ${shown}${more}`;
+      const shown = firstOf(names, MAX_NAMES, style.foreign, 'more (--json has all)').join(', ');
+      return `${style.paint.caution(`${name.padEnd(11)} ${formatCount(names.length)}`)}: ${shown}`;
     });
   const { groups, lines: old } = report.superseded;
   if (groups > 0)
@@ -89,11 +90,8 @@ function deviations(report: AuditReport, style: Style): string[] {
 function notes({ no_statement, left_out, stale, settings, last_run }: AuditReport, style: Style): string[] {
   const lines: string[] = [];
   if (no_statement.length > 0) {
-    const names = no_statement.slice(0, MAX_NAMES).map(name => style.foreign(`${name}.sql`));
-    const more = no_statement.length - names.length;
-    lines.push(
-      `not queries, because they hold no statement: ${names.join(', ')}${more > 0 ? `, and ${formatCount(more)} more` : ''}`,
-    );
+    const names = firstOf(no_statement, MAX_NAMES, name => style.foreign(`${name}.sql`)).join(', ');
+    lines.push(`not queries, because they hold no statement: ${names}`);
   }
   if (left_out > 0) lines.push(`${formatCount(left_out)} other queries of the unit are not selected`);
   if (stale.length > 0 && last_run !== null) {

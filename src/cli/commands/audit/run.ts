@@ -1,20 +1,17 @@
 import { type ExitCode, QrunError } from '../../../core/errors.js';
 import type { AuditReport, Verdict } from '../../../core/log/audit.js';
-import { jsonLine } from '../../../core/text/json.js';
 import { auditIn, realLogs } from '../../../local/unit/audit.js';
 import { unitContext } from '../../../local/unit/context.js';
-import type { Flags } from '../../command.js';
+import { type Call, writeResult } from '../../command.js';
+import { stringsFlag } from '../../flags.js';
 import { configFlags } from '../../options.js';
-import { type Terminal, tell } from '../../terminal/streams.js';
+import { tell } from '../../terminal/streams.js';
 import { renderAudits } from './render.js';
 
 /** `qrun audit DIR...`: proves or refutes that each unit is complete; returns 0, 20 (only errors stand) or 21. */
-export async function auditCommand(
-  directories: readonly string[],
-  flags: Flags,
-  terminal: Terminal,
-): Promise<number> {
-  const logs = (flags.log as readonly string[] | undefined) ?? [];
+export async function run(call: Call<readonly string[]>): Promise<number> {
+  const { argument: directories, flags, terminal } = call;
+  const logs = stringsFlag(flags, 'log');
   const given = configFlags({ ...flags, log: logs[0] });
   if (directories.length > 1 && logs.length > 0) {
     throw new QrunError('USAGE', '--log names the log of one unit, and several units are given', {
@@ -27,13 +24,9 @@ export async function auditCommand(
     tell(terminal, context.notices);
     reports.push(await auditIn(context, realLogs(logs, terminal.cwd)));
   }
-  if (flags.json === true) {
-    const [first, ...others] = reports;
-    const json = first !== undefined && others.length === 0 ? first : reports;
-    terminal.out.write(jsonLine<AuditReport | readonly AuditReport[]>(json));
-  } else {
-    terminal.out.write(renderAudits(reports, terminal.outStyle));
-  }
+  const [first, ...others] = reports;
+  const json = first !== undefined && others.length === 0 ? first : reports;
+  writeResult<AuditReport | readonly AuditReport[]>(call, json, style => renderAudits(reports, style));
   return verdictExit(reports.map(report => report.verdict));
 }
 

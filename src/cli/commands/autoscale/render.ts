@@ -15,68 +15,37 @@ import type { schema } from './autoscale.schema.js';
 
 const NAME_WIDTH = 16;
 
-/** Returns a decision in one line, with everything that it is based on; `time` is of the wall clock. */
-export function renderDecision(
-  decision: ScaleDecision,
-  host: HostFacts,
-  limits: ScaleLimits,
-  time: Date,
-  style: Style,
-): string {
-  const { group, from, to } = decision;
-  const change = to === from ? `${from}` : `${from} -> ${to}`;
-  const paint = to > from ? style.paint.good : to < from ? style.paint.caution : style.paint.faint;
-  const text = [...inputs(decision, host, limits), why(decision, limits)].filter(Boolean).join(', ');
-  return `${clock(time)}  ${padEnd(style.foreign(group.name), NAME_WIDTH)}  ${paint(change.padEnd(8))}  ${text}`;
+/** What a round decided about a group, or took back. */
+export type Change = ScaleDecision | StepBack;
+
+/** What else is shown of it. */
+export interface Round {
+  readonly host: HostFacts;
+  readonly limits: ScaleLimits;
+  readonly dryRun: boolean;
+  /** Of the wall clock. */
+  readonly time: Date;
 }
 
-/** Returns a step back in one line. */
-export function renderStepBack(step: StepBack, time: Date, style: Style): string {
-  const { group, from, to, violations } = step;
-  const change = from === to ? `${from}` : `${from} -> ${to}`;
-  const kept = from === to ? ', at its minimum' : '';
-  return `${clock(time)}  ${padEnd(style.foreign(group.name), NAME_WIDTH)}  ${style.paint.bad(change.padEnd(8))}  stepped back: ${violations.join(', ')}${kept}; not up again for 5 minutes`;
+/** Returns a change in one line, with everything that it is based on. */
+export function renderChange(change: Change, { host, limits, dryRun, time }: Round, style: Style): string {
+  const { group, from, to } = change;
+  const { paint } = style;
+  const isBack = 'violations' in change;
+  const color = isBack ? paint.bad : to > from ? paint.good : to < from ? paint.caution : paint.faint;
+  const slots = color((to === from ? `${from}` : `${from} -> ${to}`).padEnd(8));
+  const text = isBack
+    ? `stepped back: ${change.violations.join(', ')}${from === to ? ', at its minimum' : ''}; not up again for 5 minutes`
+    : [...inputs(change, host, limits), why(change, limits)].filter(Boolean).join(', ');
+  const mark = dryRun && from !== to ? ' (dry run: not set)' : '';
+  const clock = time.toTimeString().slice(0, 'hh:mm:ss'.length);
+  return `${clock}  ${padEnd(style.foreign(group.name), NAME_WIDTH)}  ${slots}  ${text}${mark}\n`;
 }
 
-/** Returns a decision as an object for JSON; sizes in bytes, `to` equal to `from` where nothing changes. */
-export function decisionJson(
-  decision: ScaleDecision,
-  host: HostFacts,
-  limits: ScaleLimits,
-  time: Date,
-  dryRun: boolean,
-): Output<typeof schema> {
-  return {
-    ...common(decision, host, limits, time, dryRun),
-    reason: decision.reason.replaceAll(' ', '_'),
-    violations: [],
-    memory_available_bytes: decision.memoryAvailableBytes,
-  };
-}
-
-/** Returns a step back as an object for JSON. */
-export function stepBackJson(
-  step: StepBack,
-  host: HostFacts,
-  limits: ScaleLimits,
-  time: Date,
-  dryRun: boolean,
-): Output<typeof schema> {
-  return {
-    ...common(step, host, limits, time, dryRun),
-    reason: 'watch',
-    violations: step.violations,
-    memory_available_bytes: host.memoryAvailableBytes,
-  };
-}
-
-function common(
-  { group, from, to }: Pick<ScaleDecision, 'group' | 'from' | 'to'>,
-  host: HostFacts,
-  limits: ScaleLimits,
-  time: Date,
-  dryRun: boolean,
-): Omit<Output<typeof schema>, 'reason' | 'violations' | 'memory_available_bytes'> {
+/** Returns a change as an object for JSON; sizes in bytes, `to` equal to `from` where nothing changes. */
+export function changeJson(change: Change, { host, limits, dryRun, time }: Round): Output<typeof schema> {
+  const { group, from, to } = change;
+  const isBack = 'violations' in change;
   return {
     time: time.toISOString(),
     group: group.name,
@@ -94,6 +63,9 @@ function common(
     total: Number.isFinite(limits.total) ? limits.total : null,
     memory_per_job_bytes: limits.memoryPerJobBytes ?? null,
     dry_run: dryRun,
+    reason: isBack ? 'watch' : change.reason.replaceAll(' ', '_'),
+    violations: isBack ? change.violations : [],
+    memory_available_bytes: isBack ? host.memoryAvailableBytes : change.memoryAvailableBytes,
   };
 }
 
@@ -134,9 +106,4 @@ function why(decision: ScaleDecision, { min, total, memoryPerJobBytes }: ScaleLi
     settling: 'stepped back less than 5 minutes ago',
   };
   return texts[decision.reason];
-}
-
-function clock(time: Date): string {
-  const two = (value: number) => String(value).padStart(2, '0');
-  return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
 }

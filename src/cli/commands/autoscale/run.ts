@@ -1,106 +1,82 @@
 import { autoscale } from '../../../app/machine/autoscale.js';
 import { QrunError } from '../../../core/errors.js';
 import type { ScaleLimits } from '../../../core/machine/autoscale.js';
-import { sizeSlots } from '../../../core/machine/sizing.js';
+import { type Sizing, sizeSlots } from '../../../core/machine/sizing.js';
 import type { Output } from '../../../core/schema.js';
-import { DURATION_EXAMPLES, parseDuration } from '../../../core/text/duration.js';
-import { jsonLine } from '../../../core/text/json.js';
 import type { ServerWatcher } from '../../../io/engines/clickhouse/limits.js';
 import { serverEngineOf } from '../../../io/engines/registry.js';
 import { systemClock } from '../../../io/machine/clock.js';
-import { HostMeter } from '../../../io/machine/host.js';
+import { type HostFacts, HostMeter } from '../../../io/machine/host.js';
 import { QUEUE } from '../../../io/queue/queues.js';
 import { unitContext } from '../../../local/unit/context.js';
-import type { Flags } from '../../command.js';
+import { type Call, type Flags, writeResult } from '../../command.js';
+import { intervalFlag, jobSize, stringsFlag, wholeNumberFlag } from '../../flags.js';
 import { configFlags } from '../../options.js';
-import { jobSize } from '../../sweep/job-size.js';
 import { formatAmount } from '../../terminal/format.js';
-import { listenForStops, stoppedExit } from '../../terminal/signals.js';
-import type { Terminal } from '../../terminal/streams.js';
+import { untilStopped } from '../../terminal/signals.js';
 import { formatSizing } from '../probe/render.js';
 import type { schema } from './autoscale.schema.js';
-import { decisionJson, renderDecision, renderStepBack, stepBackJson } from './render.js';
+import { type Change, changeJson, renderChange } from './render.js';
 
-const DEFAULT_INTERVAL = '60s';
-// The load average of a machine is updated every five seconds; faster rounds would act on the same numbers.
-const MIN_INTERVAL_MS = 1_000;
-const MAX_SLOTS = 1024;
+const DEFAULT_INTERVAL_MS = 60_000;
+const SLOTS = { min: 1, max: 1024 };
 
 /**
  * `qrun autoscale`: adapts the slots of the queue's groups to the load of this machine, once or forever. Returns 0,
  * or the exit code of the signal that ended the loop. Errors: QrunError `USAGE`, `CONFIG`, `QUEUE_*`.
  */
-export async function autoscaleCommand(flags: Flags, terminal: Terminal): Promise<number> {
-  const { json, once, loop, interval, min, max, dryRun, group, memoryPerJob, coresPerJob } = flags;
-  if (once === true && loop === true) throw new QrunError('USAGE', '--once and --loop: give one of them');
+export async function run(call: Call): Promise<number> {
+  const { flags, terminal } = call;
+  const loop = flags.loop === true;
+  if (flags.once === true && loop) throw new QrunError('USAGE', '--once and --loop: give one of them');
   const context = unitContext('.', configFlags(flags), terminal);
   const server = serverEngineOf(context.config.engine);
   const connections = server === undefined ? [] : context.connections();
   const meter = new HostMeter();
-  const sizing = sizeSlots(
-    meter.capacity(),
-    jobSize({ memoryPerJob, coresPerJob }, context.config.memoryMax),
-  );
-  const limits = limitsOf(min, max, sizing.slots, sizing.job.memoryBytes);
-  const intervalMs = intervalOf(interval);
-  const stops = listenForStops(terminal.proc, exitCode => terminal.proc.exit(exitCode));
-  const notice = (text: string): void => {
-    terminal.err.write(
-      `${terminal.errStyle.paint.accent('autoscale: ')}${terminal.errStyle.foreign(text)}\n`,
+  const sizing = sizeSlots(meter.capacity(), jobSize(flags, context.config.memoryMax));
+  const limits = limitsOf(flags, sizing);
+  // The load average of a machine is updated every five seconds; faster rounds would act on the same numbers.
+  const intervalMs = intervalFlag(flags, '1s') ?? DEFAULT_INTERVAL_MS;
+  const dryRun = flags.dryRun === true;
+  const { err, errStyle } = terminal;
+  const onNotice = (text: string): void =>
+    err.write(`${errStyle.paint.accent('autoscale: ')}${errStyle.foreign(text)}\n`);
+  const print = (change: Change, host: HostFacts): void => {
+    const round = { host, limits, dryRun, time: new Date() };
+    writeResult<Output<typeof schema>>(call, changeJson(change, round), style =>
+      renderChange(change, round, style),
     );
   };
-  const print = (text: string, object: Output<typeof schema>): void => {
-    terminal.out.write(json === true ? jsonLine<Output<typeof schema>>(object) : `${text}\n`);
-  };
-  const watchers: ServerWatcher[] = [];
-  try {
-    const queue = await QUEUE.open({ env: terminal.env, signal: stops.drain });
-    for (const connection of connections) {
-      if (server !== undefined) watchers.push(await server.watch(connection));
-    }
-    if (loop === true) {
-      notice(
-        `at most ${formatAmount(limits.max, 'slot')} for a group; this machine takes ${formatSizing(sizing)}`,
+  return await untilStopped(terminal.proc, async (signal, listen) => {
+    listen();
+    const queue = await QUEUE.open({ env: terminal.env, signal });
+    const watchers: ServerWatcher[] = [];
+    try {
+      for (const connection of connections) {
+        if (server !== undefined) watchers.push(await server.watch(connection));
+      }
+      if (loop) {
+        onNotice(
+          `at most ${formatAmount(limits.max, 'slot')} for a group; this machine takes ${formatSizing(sizing)}`,
+        );
+      }
+      await autoscale(
+        {
+          queue,
+          host: signal => meter.read(signal),
+          exceptions: (seconds, signal) => exceptionsOfAll(watchers, seconds, signal),
+          ...systemClock,
+          onDecision: print,
+          onStepBack: print,
+          onNotice,
+        },
+        { limits, groups: stringsFlag(flags, 'group'), loop, intervalMs, dryRun, signal },
       );
+      return 0;
+    } finally {
+      await Promise.all(watchers.map(watcher => watcher.close()));
     }
-    await autoscale(
-      {
-        queue,
-        host: signal => meter.read(signal),
-        exceptions: (seconds, signal) => exceptionsOfAll(watchers, seconds, signal),
-        ...systemClock,
-        onDecision: (decision, host) => {
-          const time = new Date();
-          print(
-            `${renderDecision(decision, host, limits, time, terminal.outStyle)}${mark(decision, dryRun)}`,
-            decisionJson(decision, host, limits, time, dryRun === true),
-          );
-        },
-        onStepBack: (step, host) => {
-          const time = new Date();
-          print(
-            `${renderStepBack(step, time, terminal.outStyle)}${mark(step, dryRun)}`,
-            stepBackJson(step, host, limits, time, dryRun === true),
-          );
-        },
-        onNotice: notice,
-      },
-      {
-        limits,
-        groups: (group as string[] | undefined) ?? [],
-        loop: loop === true,
-        intervalMs,
-        dryRun: dryRun === true,
-        signal: stops.drain,
-      },
-    );
-    return 0;
-  } catch (error) {
-    return stoppedExit(stops, error);
-  } finally {
-    stops.dispose();
-    await Promise.all(watchers.map(watcher => watcher.close()));
-  }
+  });
 }
 
 // The sum of all servers that say how many; `undefined` if none does.
@@ -114,18 +90,9 @@ async function exceptionsOfAll(
   return known.length === 0 ? undefined : known.reduce((sum, count) => sum + count, 0);
 }
 
-function mark({ from, to }: { from: number; to: number }, dryRun: unknown): string {
-  return dryRun === true && from !== to ? ' (dry run: not set)' : '';
-}
-
-function limitsOf(
-  min: unknown,
-  max: unknown,
-  slots: number,
-  memoryPerJobBytes: number | undefined,
-): ScaleLimits {
-  const least = slotsFlag('--min', min) ?? 1;
-  const most = slotsFlag('--max', max);
+function limitsOf(flags: Flags, { slots, job }: Sizing): ScaleLimits {
+  const least = wholeNumberFlag(flags, '--min', SLOTS) ?? 1;
+  const most = wholeNumberFlag(flags, '--max', SLOTS);
   if (most !== undefined && most < least) {
     throw new QrunError('USAGE', `--min ${least} is more than --max ${most}`);
   }
@@ -134,27 +101,6 @@ function limitsOf(
     max: Math.max(least, most ?? slots),
     // What fits on the machine counts for all groups together; a given number counts for each group.
     total: most === undefined ? Math.max(least, slots) : Number.POSITIVE_INFINITY,
-    memoryPerJobBytes,
+    memoryPerJobBytes: job.memoryBytes,
   };
-}
-
-function slotsFlag(name: string, value: unknown): number | undefined {
-  if (value === undefined) return undefined;
-  const slots = /^\d{1,4}$/.test(String(value)) ? Number(value) : 0;
-  if (slots < 1 || slots > MAX_SLOTS) {
-    throw new QrunError('USAGE', `${name} ${value}: must be a whole number from 1 to ${MAX_SLOTS}`);
-  }
-  return slots;
-}
-
-function intervalOf(value: unknown): number {
-  const text = String(value ?? DEFAULT_INTERVAL);
-  const ms = parseDuration(text);
-  if (ms === undefined || ms < MIN_INTERVAL_MS) {
-    throw new QrunError(
-      'USAGE',
-      `--interval ${text}: must be a duration of at least 1s: ${DURATION_EXAMPLES}`,
-    );
-  }
-  return ms;
 }

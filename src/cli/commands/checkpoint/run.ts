@@ -3,50 +3,55 @@ import { jobNamed } from '../../../app/jobs/run-job.js';
 import { QrunError } from '../../../core/errors.js';
 import { quietJson } from '../../../core/text/json.js';
 import { unitId } from '../../../core/unit/names.js';
-import { openCheckpoint } from '../../../io/jobs/checkpoint.js';
+import { type Checkpoint, openCheckpoint } from '../../../io/jobs/checkpoint.js';
 import { filesOf, readJobs } from '../../../local/jobs/context.js';
-import type { Flags } from '../../command.js';
+import type { Call, Flags } from '../../command.js';
 import { parsePairs } from '../../options.js';
 import { escapeControls } from '../../terminal/controls.js';
 import type { Terminal } from '../../terminal/streams.js';
 
-/** What can be done with a checkpoint. */
-export type CheckpointAction = 'path' | 'get' | 'set' | 'clear';
-
 // A checkpoint says where to continue; a larger one is a result and belongs in a file of its own.
 const MAX_INPUT_BYTES = 64 * 1024 * 1024;
 
-/** `qrun checkpoint ACTION`: for jobs in any language. Returns the exit code. */
-export async function checkpointCommand(
-  action: CheckpointAction,
-  value: string | undefined,
-  flags: Flags,
-  terminal: Terminal,
-): Promise<number> {
-  const path = checkpointPath(flags, terminal);
-  const checkpoint = openCheckpoint(path, {
-    onSetAside: (aside, reason) =>
-      terminal.err.write(
-        `qrun: the checkpoint could not be used (${reason}) and is now ${terminal.errStyle.foreign(aside)}\n`,
-      ),
-  });
-  if (action === 'path') {
-    if (escapeControls(path) !== path) {
-      throw new QrunError('USAGE', `the path of the checkpoint holds control characters: ${path}`, {
-        hint: 'a program reads it from here as one line: give the directory another name',
-      });
-    }
-    terminal.out.write(`${path}\n`);
+/** `qrun checkpoint path`; all four are for jobs in any language, and return the exit code. */
+export async function path({ flags, terminal }: Call): Promise<number> {
+  const named = checkpointPath(flags, terminal);
+  if (escapeControls(named) !== named) {
+    throw new QrunError('USAGE', `the path of the checkpoint holds control characters: ${named}`, {
+      hint: 'a program reads it from here as one line: give the directory another name',
+    });
   }
-  if (action === 'get') {
-    const text = (await checkpoint.readText()) ?? (flags.default as string | undefined);
-    if (text !== undefined) terminal.out.write(`${quietJson(text)}\n`);
-  }
-  if (action === 'set') {
-    await checkpoint.writeText(value === undefined || value === '-' ? await readInput(terminal) : value);
-  }
-  if (action === 'clear') await checkpoint.clear();
+  terminal.out.write(`${named}\n`);
   return 0;
+}
+
+/** `qrun checkpoint get`. */
+export async function get(call: Call): Promise<number> {
+  const text = (await checkpointOf(call).readText()) ?? (call.flags.default as string | undefined);
+  if (text !== undefined) call.terminal.out.write(`${quietJson(text)}\n`);
+  return 0;
+}
+
+/** `qrun checkpoint set [VALUE]`. */
+export async function set(call: Call<string | undefined>): Promise<number> {
+  const { argument: value, terminal } = call;
+  const checkpoint = checkpointOf(call);
+  await checkpoint.writeText(value === undefined || value === '-' ? await readInput(terminal) : value);
+  return 0;
+}
+
+/** `qrun checkpoint clear`. */
+export async function clear(call: Call): Promise<number> {
+  await checkpointOf(call).clear();
+  return 0;
+}
+
+function checkpointOf({ flags, terminal }: Pick<Call, 'flags' | 'terminal'>): Checkpoint {
+  const { err, errStyle } = terminal;
+  return openCheckpoint(checkpointPath(flags, terminal), {
+    onSetAside: (aside, reason) =>
+      err.write(`qrun: the checkpoint could not be used (${reason}) and is now ${errStyle.foreign(aside)}\n`),
+  });
 }
 
 function checkpointPath(flags: Flags, terminal: Terminal): string {

@@ -1,10 +1,9 @@
 import type { CollectReport } from '../../../core/sweep/collect.js';
-import { jsonLine } from '../../../core/text/json.js';
 import { collectSweep } from '../../../local/sweep/collect.js';
-import type { Flags } from '../../command.js';
-import { stringsFlag, sweepOf } from '../../sweep/options.js';
+import { type Call, writeResult } from '../../command.js';
+import { stringsFlag } from '../../flags.js';
+import { sweepOf } from '../../sweep/options.js';
 import { untilStopped } from '../../terminal/signals.js';
-import type { Terminal } from '../../terminal/streams.js';
 import { renderCollect } from './render.js';
 
 /**
@@ -14,19 +13,18 @@ import { renderCollect } from './render.js';
  *
  * Errors: QrunError of the sweep; `USAGE` for a `--from` that leads to no log.
  */
-export async function collectCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
-  return await untilStopped(terminal.proc, async signal => {
-    const sweep = sweepOf(directory, flags, terminal);
-    const { out, err, outStyle, errStyle } = terminal;
+export async function run(call: Call<string>): Promise<number> {
+  const { argument: directory, flags, terminal } = call;
+  return await untilStopped(terminal.proc, async (signal, listen) => {
+    listen();
+    const sweep = sweepOf(call);
+    const { err, errStyle } = terminal;
     const report = await collectSweep(sweep, terminal.cwd, stringsFlag(flags, 'from'), {
       signal,
       onNotice: message => err.write(`${errStyle.paint.caution('qrun: ')}${errStyle.foreign(message)}\n`),
     });
-    const isJson = flags.json === true;
-    out.write(
-      isJson
-        ? jsonLine<CollectReport>(report)
-        : renderCollect(report, { directory, cwd: terminal.cwd }, outStyle),
+    writeResult<CollectReport>(call, report, style =>
+      renderCollect(report, { directory, cwd: terminal.cwd }, style),
     );
     return report.exit_code;
   });

@@ -1,18 +1,17 @@
 import type { Command } from 'commander';
-import {
-  type CommandSpec,
-  commandSpec,
-  type Expected,
-  everyCommand,
-  flagsOf,
-  type OptionSpec,
-} from './tree.js';
+import type { Call } from '../../command.js';
+import { type CommandSpec, commandSpec, type Expected, everyCommand, type OptionSpec } from './tree.js';
 
-/** Shells for which {@link completionScript} writes a script. */
-export const COMPLETION_SHELLS = ['bash', 'zsh', 'fish'] as const;
+const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript };
 
-/** One of {@link COMPLETION_SHELLS}. */
-export type CompletionShell = (typeof COMPLETION_SHELLS)[number];
+/** A shell for which {@link completionScript} writes a script. */
+export type CompletionShell = keyof typeof SCRIPTS;
+
+/** `qrun completion SHELL`: prints the script of a shell; returns 0. */
+export async function run({ argument: shell, terminal, program }: Call<CompletionShell>): Promise<number> {
+  terminal.out.write(completionScript(program, shell));
+  return 0;
+}
 
 /** Returns a word that a POSIX shell (and zsh) takes literally. */
 function quoted(text: string): string {
@@ -35,9 +34,7 @@ function functionName(path: string): string {
  * and later, zsh, fish 3 and later); for zsh it may also be saved as `_<program>` in `$fpath`.
  */
 export function completionScript(program: Command, shell: CompletionShell): string {
-  const root = commandSpec(program, program.name());
-  const script = { bash: bashScript, zsh: zshScript, fish: fishScript }[shell](root);
-  return `${script.trimEnd()}\n`;
+  return `${SCRIPTS[shell](commandSpec(program)).trimEnd()}\n`;
 }
 
 // The list of candidates is compared in a loop: `compgen -W` would expand `$` and backquotes in it, and bash 3.2,
@@ -45,57 +42,33 @@ export function completionScript(program: Command, shell: CompletionShell): stri
 function bashScript(root: CommandSpec): string {
   const commands = everyCommand(root);
   const name = functionName(root.path);
-  const add = (value: Expected): string => {
-    switch (value.kind) {
-      case 'choices':
-        return `${name}_words ${value.choices.map(quoted).join(' ')}`;
-      case 'directory':
-        return `${name}_paths -d`;
-      case 'file':
-        return `${name}_paths -f`;
-      case 'anything':
-        return ':';
-    }
-  };
-  const patterns = (command: CommandSpec, option: OptionSpec): string =>
-    flagsOf(option)
-      .map(flag => quoted(`${command.path} ${flag}`))
-      .join('|');
-  const withValue = commands.flatMap(command =>
-    command.options.flatMap(option =>
-      option.value === undefined ? [] : [{ command, option, value: option.value }],
+  const words = (choices: readonly string[]): string => `${name}_words ${choices.map(quoted).join(' ')}`;
+  const add = ({ kind, choices }: Expected): string =>
+    ({ choices: words(choices), directory: `${name}_paths -d`, file: `${name}_paths -f`, anything: ':' })[
+      kind
+    ];
+  const patterns = (path: string, names: readonly string[]): string =>
+    names.map(word => quoted(`${path} ${word}`)).join('|');
+  const steps = commands.flatMap(({ path, commands: children }) =>
+    children.map(
+      child => `      ${patterns(path, child.names)}) path=${quoted(child.path)}; place=0; continue ;;`,
     ),
   );
-  const steps = commands.flatMap(command =>
-    command.commands.map(child => {
-      const from = child.names.map(word => quoted(`${command.path} ${word}`)).join('|');
-      return `      ${from}) path=${quoted(child.path)}; place=0; continue ;;`;
-    }),
+  const withValue = commands.flatMap(({ path, options }) =>
+    options.flatMap(({ flags, value }) => (value ? [{ pattern: patterns(path, flags), value }] : [])),
   );
   // An optional value is not skipped: the word after it may just as well be an argument.
-  const skips = withValue
-    .filter(({ value }) => value.required)
-    .map(({ command, option }) => patterns(command, option));
-  const values = withValue.map(
-    ({ command, option, value }) => `    ${patterns(command, option)}) ${add(value)}; return ;;`,
-  );
+  const skips = withValue.filter(({ value }) => value.required).map(({ pattern }) => pattern);
+  const values = withValue.map(({ pattern, value }) => `    ${pattern}) ${add(value)}; return ;;`);
   const options = commands.map(
-    command =>
-      `      ${quoted(command.path)}) ${name}_words ${command.options.flatMap(flagsOf).map(quoted).join(' ')} ;;`,
+    ({ path, options }) => `      ${quoted(path)}) ${words(options.flatMap(({ flags }) => flags))} ;;`,
   );
-  const places = commands.flatMap(command => [
-    ...(command.commands.length === 0
+  const places = commands.flatMap(({ path, commands: children, arguments: given }) => [
+    ...(children.length === 0
       ? []
-      : [
-          `    ${quoted(`${command.path} 0`)}) ${name}_words ${command.commands
-            .flatMap(child => child.names)
-            .map(quoted)
-            .join(' ')} ;;`,
-        ]),
-    ...command.arguments.map((argument, index) => {
-      const place = argument.variadic
-        ? `${quoted(`${command.path} `)}[0-9]*`
-        : quoted(`${command.path} ${index}`);
+      : [`    ${quoted(`${path} 0`)}) ${words(children.flatMap(({ names }) => names))} ;;`]),
+    ...given.map((argument, index) => {
+      const place = argument.variadic ? `${quoted(`${path} `)}[0-9]*` : quoted(`${path} ${index}`);
       return `    ${place}) ${add(argument)} ;;`;
     }),
   ]);
@@ -161,31 +134,21 @@ complete -F ${name} ${root.path}`;
 
 function zshScript(root: CommandSpec): string {
   const escaped = (text: string): string => text.replace(/[\\[\]:]/g, '\\$&');
-  const action = (value: Expected): string => {
-    switch (value.kind) {
-      case 'choices':
-        // Each choice is quoted once more for the list that _arguments evaluates.
-        return `(${value.choices.map(choice => choice.replace(/[^\w.,/+@%-]/g, '\\$&')).join(' ')})`;
-      case 'directory':
-        return '_files -/';
-      case 'file':
-        return '_files';
-      case 'anything':
-        return ' ';
-    }
+  // Each choice is quoted once more for the list that _arguments evaluates.
+  const listed = (choices: readonly string[]): string =>
+    `(${choices.map(choice => choice.replace(/[^\w.,/+@%-]/g, '\\$&')).join(' ')})`;
+  const wanted = ({ name, kind, choices }: Expected): string => {
+    const action = { choices: listed(choices), directory: '_files -/', file: '_files', anything: ' ' }[kind];
+    return `:${escaped(name)}:${action}`;
   };
-  const optionLines = (option: OptionSpec): string[] => {
-    const flags = flagsOf(option);
-    const repeat = option.repeatable ? '*' : '';
+  const optionLines = ({ flags, description, repeatable, value }: OptionSpec): string[] => {
     // One use of either form rules out the other.
-    const exclusive = option.repeatable ? '' : `(${flags.join(' ')})`;
+    const uses = repeatable ? '*' : `(${flags.join(' ')})`;
     return flags.map(flag => {
-      const { value } = option;
       // "=" after a long option: the value may follow as the next word or after "=".
       const joint = value === undefined ? '' : flag.startsWith('--') ? '=' : '+';
-      const colons = value?.required === false ? '::' : ':';
-      const wanted = value === undefined ? '' : `${colons}${escaped(value.name)}:${action(value)}`;
-      return quoted(`${exclusive}${repeat}${flag}${joint}[${escaped(option.description)}]${wanted}`);
+      const after = value === undefined ? '' : `${value.required ? '' : ':'}${wanted(value)}`;
+      return quoted(`${uses}${flag}${joint}[${escaped(description)}]${after}`);
     });
   };
   const functions = everyCommand(root).map(command => {
@@ -193,7 +156,7 @@ function zshScript(root: CommandSpec): string {
     if (command.commands.length === 0) {
       for (const [index, argument] of command.arguments.entries()) {
         const place = argument.variadic ? '*' : String(index + 1);
-        specs.push(quoted(`${place}:${escaped(argument.name)}:${action(argument)}`));
+        specs.push(quoted(place + wanted(argument)));
       }
       return `${functionName(command.path)}() {\n  _arguments -s -S ${specs.join(' \\\n    ')}\n}`;
     }
@@ -236,54 +199,42 @@ fi`;
 function fishScript(root: CommandSpec): string {
   const commands = everyCommand(root);
   const at = `__${functionName(root.path).slice(1)}_at`;
-  const value = (what: Expected): string => {
-    switch (what.kind) {
-      case 'choices':
-        // The list after -a is read as fish code once more.
-        return `-f -a ${fishQuoted(what.choices.map(fishQuoted).join(' '))}`;
-      case 'directory':
-        return `-f -a '(__fish_complete_directories)'`;
-      case 'file':
-        return '-F';
-      case 'anything':
-        return '-f';
-    }
-  };
-  const steps = commands.flatMap(command =>
-    command.commands.map(child => {
-      const words = child.names.map(word => fishQuoted(`${command.path} ${word}`)).join(' ');
-      return `      case ${words}\n        set path ${fishQuoted(child.path)}\n        set place 0\n        continue`;
-    }),
+  const value = ({ kind, choices }: Expected): string =>
+    ({
+      // The list after -a is read as fish code once more.
+      choices: `-f -a ${fishQuoted(choices.map(fishQuoted).join(' '))}`,
+      directory: `-f -a '(__fish_complete_directories)'`,
+      file: '-F',
+      anything: '-f',
+    })[kind];
+  const words = (path: string, names: readonly string[]): string =>
+    names.map(word => fishQuoted(`${path} ${word}`)).join(' ');
+  const steps = commands.flatMap(({ path, commands: children }) =>
+    children.map(
+      child =>
+        `      case ${words(path, child.names)}\n        set path ${fishQuoted(child.path)}\n        set place 0\n        continue`,
+    ),
   );
-  const skips = commands.flatMap(command =>
-    command.options
-      .filter(option => option.value?.required === true)
-      .flatMap(flagsOf)
-      .map(flag => fishQuoted(`${command.path} ${flag}`)),
+  const skips = commands.flatMap(({ path, options }) =>
+    options.flatMap(({ flags, value }) => (value?.required ? [words(path, flags)] : [])),
   );
-  const lines = commands.flatMap(command => {
-    const here = `complete -c ${root.path} -n ${fishQuoted(`${at} ${fishQuoted(command.path)}`)}`;
-    const optionLines = command.options.map(option => {
-      const flags = [
-        option.short === undefined ? '' : ` -s ${fishQuoted(option.short.slice(1))}`,
-        option.long === undefined ? '' : ` -l ${fishQuoted(option.long.slice(2))}`,
-      ].join('');
-      const wanted =
-        option.value === undefined ? '' : ` ${option.value.required ? '-r ' : ''}${value(option.value)}`;
-      return `${here}${flags}${wanted} -d ${fishQuoted(option.description)}`;
-    });
-    const childLines = command.commands.flatMap(child =>
-      child.names.map(
-        word =>
-          `complete -c ${root.path} -n ${fishQuoted(`${at} ${fishQuoted(command.path)} 0`)} -f -a ${fishQuoted(fishQuoted(word))} -d ${fishQuoted(child.description)}`,
-      ),
+  const lines = commands.flatMap(({ path, commands: children, options, arguments: given }) => {
+    const when = (place: string): string =>
+      `complete -c ${root.path} -n ${fishQuoted(`${at} ${fishQuoted(path)}${place}`)}`;
+    const childLines = children.flatMap(({ names, description }) =>
+      names.map(word => `${when(' 0')} -f -a ${fishQuoted(fishQuoted(word))} -d ${fishQuoted(description)}`),
     );
-    const argumentLines = command.arguments.flatMap((argument, index) => {
-      if (argument.kind === 'anything') return [];
-      const place = argument.variadic ? '' : ` ${index}`;
-      const condition = fishQuoted(`${at} ${fishQuoted(command.path)}${place}`);
-      return [`complete -c ${root.path} -n ${condition} ${value(argument)}`];
+    const optionLines = options.map(({ flags, description, value: wanted }) => {
+      const written = flags.map(flag =>
+        flag.startsWith('--') ? ` -l ${fishQuoted(flag.slice(2))}` : ` -s ${fishQuoted(flag.slice(1))}`,
+      );
+      const after = wanted === undefined ? '' : ` ${wanted.required ? '-r ' : ''}${value(wanted)}`;
+      return `${when('')}${written.join('')}${after} -d ${fishQuoted(description)}`;
     });
+    const argumentLines = given
+      .map((argument, index) => ({ ...argument, place: argument.variadic ? '' : ` ${index}` }))
+      .filter(({ kind }) => kind !== 'anything')
+      .map(argument => `${when(argument.place)} ${value(argument)}`);
     return [...childLines, ...optionLines, ...argumentLines];
   });
   return `# fish completion for ${root.path}: source this file, or save it as ${root.path}.fish among fish's completions.

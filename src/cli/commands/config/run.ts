@@ -8,53 +8,50 @@ import {
 } from '../../../core/config/keys.js';
 import type { ConfigKey } from '../../../core/config/table.js';
 import type { Output } from '../../../core/schema.js';
-import { jsonLine } from '../../../core/text/json.js';
 import { shownUrl } from '../../../core/text/shown-urls.js';
 import type { TreeTrust } from '../../../local/config/trust.js';
-import { unitContext } from '../../../local/unit/context.js';
-import type { Flags } from '../../command.js';
+import { type UnitContext, unitContext } from '../../../local/unit/context.js';
+import { type Call, writeResult } from '../../command.js';
 import { configFlags } from '../../options.js';
-import type { Terminal } from '../../terminal/streams.js';
+import { uncutStyle } from '../../terminal/streams.js';
+import type { Style } from '../../terminal/style.js';
 import { renderTable } from '../../terminal/table.js';
 import type { schema } from './config.schema.js';
 
-// A pipe has no width: output that a program reads is not cut.
-const WIDE = 10_000;
-
 /** `qrun config [DIR]`: prints the configuration in force and where each value comes from; never a password. */
-export async function configCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+export async function run(call: Call<string>): Promise<number> {
+  const { argument: directory, flags, terminal } = call;
   const context = unitContext(directory, configFlags(flags), terminal);
-  const { config, sources, unit, root, logPath, dataDirectory, configFile, timeZone } = context;
-  const { passwordSource, trust } = context;
-  const password = passwordSource !== undefined;
+  const { config, sources } = context;
   const values = { ...config, url: config.url?.map(shownUrl) };
-  if (flags.json === true) {
-    const paths = {
-      unit,
-      root,
-      config_file: configFile ?? null,
-      log: logPath,
-      data_dir: dataDirectory,
-      time_zone: timeZone ?? null,
-      trusted: trust.trusted(),
-    };
-    const secret = { password_set: password, password_source: passwordSource ?? null };
-    const ofEach = (value: (key: ConfigKey) => unknown): Record<string, unknown> =>
-      Object.fromEntries(CONFIG_KEYS.map(key => [tomlName(key), value(key)]));
-    const shown = {
-      config: ofEach(key => jsonValue(key, values[key])),
-      sources: ofEach(key => sources[key] ?? 'default'),
-    };
-    terminal.out.write(jsonLine<Output<typeof schema>>({ ...paths, ...shown, ...secret }));
-    return 0;
-  }
-  const style = terminal.outStyle;
-  const rows = TOML_KEYS.map(key => {
-    const value = values[key];
-    const environment = environmentName(key);
-    return [tomlName(key), shownValue(key, value), sources[key] ?? 'default', environment ?? ''];
-  });
-  const secret = password ? '(set, not shown)' : '-';
+  const ofEach = (value: (key: ConfigKey) => unknown): Record<string, unknown> =>
+    Object.fromEntries(CONFIG_KEYS.map(key => [tomlName(key), value(key)]));
+  const json = {
+    unit: context.unit,
+    root: context.root,
+    config_file: context.configFile ?? null,
+    log: context.logPath,
+    data_dir: context.dataDirectory,
+    time_zone: context.timeZone ?? null,
+    trusted: context.trust.trusted(),
+    config: ofEach(key => jsonValue(key, values[key])),
+    sources: ofEach(key => sources[key] ?? 'default'),
+    password_set: context.passwordSource !== undefined,
+    password_source: context.passwordSource ?? null,
+  };
+  writeResult<Output<typeof schema>>(call, json, () => render(context, values, uncutStyle(terminal)));
+  return 0;
+}
+
+function render(context: UnitContext, values: UnitContext['config'], style: Style): string {
+  const { configFile, passwordSource, sources, timeZone } = context;
+  const rows = TOML_KEYS.map(key => [
+    tomlName(key),
+    shownValue(key, values[key]),
+    sources[key] ?? 'default',
+    environmentName(key) ?? '',
+  ]);
+  const secret = passwordSource === undefined ? '-' : '(set, not shown)';
   rows.push(['password', secret, passwordSource ?? '', 'CLICKHOUSE_PASSWORD']);
   const columns = [
     { title: 'key' },
@@ -62,22 +59,19 @@ export async function configCommand(directory: string, flags: Flags, terminal: T
     { title: 'from' },
     { title: 'environment' },
   ];
-  terminal.out.write(
-    [
-      `unit         ${style.foreign(unit)}`,
-      `sweep root   ${style.foreign(root)}`,
-      `qrun.toml    ${configFile === undefined ? 'none' : style.foreign(configFile)}`,
-      `log          ${style.foreign(logPath)}`,
-      `data         ${style.foreign(dataDirectory)}`,
-      ...(timeZone === undefined ? [] : [`time zone    ${timeZone}`]),
-      `trusted      ${style.foreign(trustOf(trust))}`,
-      ...context.notices.map(notice => `note         ${style.foreign(notice)}`),
-      '',
-      `${renderTable(columns, rows, terminal.proc.stdout.isTTY === true ? style : { ...style, columns: WIDE })}`,
-      '',
-    ].join('\n'),
-  );
-  return 0;
+  return [
+    `unit         ${style.foreign(context.unit)}`,
+    `sweep root   ${style.foreign(context.root)}`,
+    `qrun.toml    ${configFile === undefined ? 'none' : style.foreign(configFile)}`,
+    `log          ${style.foreign(context.logPath)}`,
+    `data         ${style.foreign(context.dataDirectory)}`,
+    ...(timeZone === undefined ? [] : [`time zone    ${timeZone}`]),
+    `trusted      ${style.foreign(trustOf(context.trust))}`,
+    ...context.notices.map(notice => `note         ${style.foreign(notice)}`),
+    '',
+    renderTable(columns, rows, style),
+    '',
+  ].join('\n');
 }
 
 function trustOf(trust: TreeTrust): string {

@@ -2,21 +2,19 @@ import { join } from 'node:path';
 import { diagnose, type EngineFacts } from '../../../app/machine/doctor.js';
 import type { Output } from '../../../core/schema.js';
 import { parseQuery } from '../../../core/sql/parse.js';
-import { jsonLine } from '../../../core/text/json.js';
 import { textsOf } from '../../../io/engines/answer-texts.js';
 import type { Engine } from '../../../io/engines/engine.js';
 import { engineOf, localEngines } from '../../../io/engines/registry.js';
 import { lockMechanism } from '../../../io/files/flock.js';
+import { statOf } from '../../../io/files/paths.js';
 import { lookAtLogPlace } from '../../../io/log/place.js';
 import { runProgram } from '../../../io/machine/program.js';
 import { systemdUsable } from '../../../io/machine/systemd.js';
 import { QUEUE } from '../../../io/queue/queues.js';
-import { statOf } from '../../../io/unit/unit-files.js';
 import { type UnitContext, unitContext } from '../../../local/unit/context.js';
 import { openServer } from '../../../local/unit/open-engine.js';
-import type { Flags } from '../../command.js';
+import { type Call, writeResult } from '../../command.js';
 import { configFlags } from '../../options.js';
-import type { Terminal } from '../../terminal/streams.js';
 import type { schema } from './doctor.schema.js';
 import { renderDiagnosis } from './render.js';
 
@@ -24,7 +22,8 @@ import { renderDiagnosis } from './render.js';
 const LIMIT_MS = 10_000;
 
 /** `qrun doctor [DIR]`: reports what is there and what is not. Returns 0, or the code of the worst problem. */
-export async function doctorCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+export async function run(call: Call<string>): Promise<number> {
+  const { argument: directory, flags, terminal } = call;
   // Each check that needs the configuration reads it again, and fails with its error. It is that of any unit in the
   // directory, so that the directory may be the sweep's own.
   const anyUnit = join(directory, 'unit');
@@ -54,14 +53,11 @@ export async function doctorCommand(directory: string, flags: Flags, terminal: T
     },
     logPlace: async () => lookAtLogPlace(context().logDirectory),
   });
-  terminal.out.write(
-    flags.json === true
-      ? jsonLine<Output<typeof schema>>({
-          exit_code: diagnosis.exitCode,
-          findings: diagnosis.findings.map(finding => ({ ...finding, mend: finding.mend ?? null })),
-        })
-      : renderDiagnosis(diagnosis, terminal.outStyle),
-  );
+  const json = {
+    exit_code: diagnosis.exitCode,
+    findings: diagnosis.findings.map(finding => ({ ...finding, mend: finding.mend ?? null })),
+  };
+  writeResult<Output<typeof schema>>(call, json, style => renderDiagnosis(diagnosis, style));
   return diagnosis.exitCode;
 }
 

@@ -2,13 +2,13 @@ import type { JobOutcome } from '../../../app/jobs/run-job.js';
 import { type ExitCode, QrunError } from '../../../core/errors.js';
 import { readStoredJobs } from '../../../local/jobs/context.js';
 import { runJobOf } from '../../../local/jobs/run.js';
-import type { Flags } from '../../command.js';
+import type { Call } from '../../command.js';
+import { parsedFlag } from '../../flags.js';
 import { formatLatency } from '../../terminal/format.js';
 import { hearSignals, SIGNAL_EXIT } from '../../terminal/signals.js';
-import type { Terminal } from '../../terminal/streams.js';
 
 /** `qrun job`: runs one job of a jobs.toml unless it is done. Returns the exit code. */
-export async function jobCommand(flags: Flags, terminal: Terminal): Promise<number> {
+export async function run({ flags, terminal }: Call): Promise<number> {
   const jobs = readStoredJobs(flags.config as string, terminal, flags);
   const job = flags.name as string;
   const { err, errStyle, out, proc } = terminal;
@@ -17,32 +17,28 @@ export async function jobCommand(flags: Flags, terminal: Terminal): Promise<numb
   try {
     const { outcome, log } = await runJobOf(jobs, terminal, {
       name: job,
-      rerunBefore: rerunTime(flags),
+      rerunBefore: parsedFlag(flags, '--rerun-before', 'a time such as 2026-01-31T12:00:00Z', isoTime),
       trust: flags.trust === true,
       ...{ note, stops, onStart: stops.listen },
       onOutput: text => out.write(text),
     });
-    return exitCodeOf(outcome, { job, log, memoryMax: jobs.memory_max }, note);
+    return exitCodeOf(outcome, { job, log, cap: jobs.memory_max }, note);
   } finally {
     stops.dispose();
   }
 }
 
-function rerunTime({ rerunBefore: time }: Flags): string | undefined {
-  if (time === undefined) return undefined;
-  const parsed = /^\d{4}-\d\d-\d\d/.test(String(time)) ? new Date(String(time)) : undefined;
-  if (parsed !== undefined && !Number.isNaN(parsed.getTime())) return parsed.toISOString();
-  throw new QrunError('USAGE', `--rerun-before ${time}: must be a time such as 2026-01-31T12:00:00Z`);
-}
-
-interface Shown {
-  readonly job: string;
-  readonly log: string;
-  readonly memoryMax: string | null;
+function isoTime(text: string): string | undefined {
+  const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(time) ? undefined : new Date(time).toISOString();
 }
 
 /** Reports how a job ended, and returns the exit code. Errors: QrunError `JOB_FAILED`. */
-function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => void): ExitCode {
+function exitCodeOf(
+  outcome: JobOutcome,
+  { job, log, cap }: { readonly job: string; readonly log: string; readonly cap: string | null },
+  note: (text: string) => void,
+): ExitCode {
   if (outcome.kind === 'done before') {
     note('is done already');
     return 0;
@@ -53,7 +49,7 @@ function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => v
   }
   const { exitCode, signal, killedAtCap, startError } = outcome.end;
   if (killedAtCap) {
-    note(`killed at its memory cap of ${shown.memoryMax} (137); raise memory_max, or let it use less`);
+    note(`killed at its memory cap of ${cap} (137); raise memory_max, or let it use less`);
     return 137;
   }
   if (exitCode === 0) {
@@ -68,13 +64,9 @@ function exitCodeOf(outcome: JobOutcome, shown: Shown, note: (text: string) => v
     note(`its command was ended by ${signal}`);
     return SIGNAL_EXIT[signal];
   }
-  throw new QrunError(
-    'JOB_FAILED',
-    `the job ${shown.job} failed: ${howItFailed(exitCode, signal, startError)}`,
-    {
-      hint: `its output is in ${shown.log}; submit it again when the cause is fixed`,
-    },
-  );
+  throw new QrunError('JOB_FAILED', `the job ${job} failed: ${howItFailed(exitCode, signal, startError)}`, {
+    hint: `its output is in ${log}; submit it again when the cause is fixed`,
+  });
 }
 
 function howItFailed(exitCode: number | null, signal: string | null, startError: string | undefined): string {

@@ -1,12 +1,11 @@
-import { jsonLine } from '../../../core/text/json.js';
 import { sharedLines } from '../../../core/unit/judge.js';
 import { isDue, type PlanReason, REASON_TEXT } from '../../../core/unit/plan.js';
 import { unitContext } from '../../../local/unit/context.js';
 import { type PlanReport, planIn } from '../../../local/unit/plan.js';
-import type { Flags } from '../../command.js';
+import { type Call, writeResult } from '../../command.js';
 import { configFlags } from '../../options.js';
-import { formatCount } from '../../terminal/format.js';
-import { type Terminal, tell } from '../../terminal/streams.js';
+import { firstOf, formatCount } from '../../terminal/format.js';
+import { tell } from '../../terminal/streams.js';
 import type { Style } from '../../terminal/style.js';
 
 const MAX_NAMES = 10;
@@ -20,13 +19,12 @@ const REASON_WIDTH = Math.max(...Object.keys(REASON_TEXT).map(reason => reason.l
  *
  * Errors: QrunError of the configuration, the unit and its log.
  */
-export async function showPlan(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+export async function run({ argument: directory, flags, terminal }: Call<string>): Promise<number> {
   const context = unitContext(directory, configFlags(flags), terminal);
   // A run with --why prints them itself.
   if (flags.why !== true) tell(terminal, context.notices);
-  const isJson = flags.json === true;
-  const { report, refuses } = await planIn(context, isJson ? 'tell' : 'refuse');
-  terminal.out.write(isJson ? jsonLine<PlanReport>(report) : renderPlan(report, terminal.outStyle));
+  const { report, refuses } = await planIn(context, flags.json === true ? 'tell' : 'refuse');
+  writeResult<PlanReport>({ flags, terminal }, report, style => renderPlan(report, style));
   return refuses ? 2 : 0;
 }
 
@@ -56,7 +54,6 @@ function renderPlan({ unit, due, queries, cannot_run, no_statement }: PlanReport
 
 function noStatementLine(noStatement: readonly string[], style: Style): string {
   if (noStatement.length === 0) return '';
-  const names = noStatement.slice(0, MAX_NAMES).map(name => style.foreign(`${name}.sql`));
-  const more = noStatement.length - MAX_NAMES;
-  return `without a statement, so not queries: ${names.join(', ')}${more > 0 ? ` and ${formatCount(more)} more` : ''}\n`;
+  const names = firstOf(noStatement, MAX_NAMES, name => style.foreign(`${name}.sql`)).join(', ');
+  return `without a statement, so not queries: ${names}\n`;
 }

@@ -1,17 +1,13 @@
 import { join, relative } from 'node:path';
-import type { Pruned } from '../../../app/setup/prune.js';
 import { QrunError } from '../../../core/errors.js';
 import type { Output } from '../../../core/schema.js';
 import { formatSize } from '../../../core/text/bytes.js';
-import { jsonLine } from '../../../core/text/json.js';
-import { pruneBeneath } from '../../../local/unit/prune.js';
-import type { Flags } from '../../command.js';
-import type { Terminal } from '../../terminal/streams.js';
+import { type Pruned, pruneBeneath } from '../../../local/unit/prune.js';
+import { type Call, writeResult } from '../../command.js';
+import { uncutStyle } from '../../terminal/streams.js';
+import type { Style } from '../../terminal/style.js';
 import { renderTable } from '../../terminal/table.js';
 import type { schema } from './prune.schema.js';
-
-// A pipe has no width: output that a program reads is not cut.
-const WIDE = 10_000;
 
 /**
  * `qrun prune [ROOT]`: lists what qrun keeps beneath a sweep's root and nothing needs any more; with `--remove`
@@ -19,7 +15,8 @@ const WIDE = 10_000;
  *
  * Errors: QrunError `CONFIG`, `UNIT_NOT_FOUND`.
  */
-export async function pruneCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+export async function run(call: Call<string>): Promise<number> {
+  const { argument: directory, flags, terminal } = call;
   if (flags.remove === true && flags.dryRun === true) {
     throw new QrunError('USAGE', '--remove and --dry-run exclude each other', {
       hint: 'leave one of them out',
@@ -27,9 +24,8 @@ export async function pruneCommand(directory: string, flags: Flags, terminal: Te
   }
   const request = { remove: flags.remove === true, all: flags.all === true, trust: flags.trust === true };
   const { root, pruned } = await pruneBeneath(directory, request, terminal);
-  if (flags.json === true)
-    terminal.out.write(jsonLine<Output<typeof schema>>({ root, leftovers: pruned.map(asJson) }));
-  else terminal.out.write(render(pruned, root, terminal));
+  const json = { root, leftovers: pruned.map(asJson) };
+  writeResult<Output<typeof schema>>(call, json, () => render(pruned, root, uncutStyle(terminal)));
   return pruned.some(({ fate }) => fate === 'failed') ? 2 : 0;
 }
 
@@ -38,8 +34,7 @@ function asJson({ leftover, fate, why }: Pruned) {
   return { kind, path, about, size_bytes: sizeBytes, state, fate, why: why ?? null };
 }
 
-function render(pruned: readonly Pruned[], root: string, terminal: Terminal): string {
-  const style = terminal.outStyle;
+function render(pruned: readonly Pruned[], root: string, style: Style): string {
   if (pruned.length === 0) return `nothing is kept beneath ${join(root, '.qrun')}\n`;
   const columns = [
     { title: 'what' },
@@ -60,7 +55,7 @@ function render(pruned: readonly Pruned[], root: string, terminal: Terminal): st
   const would = pruned.some(({ fate }) => fate === 'would be removed');
   const removed = pruned.some(({ fate }) => fate === 'removed');
   return [
-    renderTable(columns, rows, terminal.proc.stdout.isTTY === true ? style : { ...style, columns: WIDE }),
+    renderTable(columns, rows, style),
     ...(would ? ['', `${formatSize(total('would be removed'))} would be freed: qrun prune --remove`] : []),
     ...(removed ? ['', `${formatSize(total('removed'))} freed`] : []),
     '',

@@ -13,7 +13,7 @@ export interface StatusView {
   readonly all: boolean;
   readonly queue: Pick<QueueKind, 'name' | 'commands'>;
   /** Rows of the terminal that the whole view has to fit into. */
-  readonly rows?: number;
+  readonly rows?: number | undefined;
 }
 
 // Units are listed in this order: first those that are moving or have a problem.

@@ -1,16 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SweepStatus } from '../../../app/sweep/status.js';
-import { QrunError } from '../../../core/errors.js';
-import { parseDuration } from '../../../core/text/duration.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { unlessAborted } from '../../../core/unless-aborted.js';
 import { QUEUE } from '../../../io/queue/queues.js';
 import { sweepReachable, sweepWatch } from '../../../local/sweep/status.js';
-import type { Flags } from '../../command.js';
+import type { Call, Flags } from '../../command.js';
+import { intervalFlag } from '../../flags.js';
 import { sweepOf } from '../../sweep/options.js';
 import { untilStopped } from '../../terminal/signals.js';
-import type { Terminal } from '../../terminal/streams.js';
-import { wantsLive } from '../../terminal/style.js';
+import { openLines, type Terminal } from '../../terminal/streams.js';
 import { renderStatus } from './render.js';
 
 const INTERVAL_MS = 2_000;
@@ -21,12 +19,10 @@ const INTERVAL_MS = 2_000;
  *
  * Errors: QrunError of the configuration and the units.
  */
-export async function statusCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
-  const intervalMs = flags.interval === undefined ? INTERVAL_MS : parseDuration(String(flags.interval));
-  if (intervalMs === undefined || intervalMs < 100) {
-    throw new QrunError('USAGE', '--interval: must be a duration of at least 100ms, such as 2s');
-  }
-  const sweep = sweepOf(directory, flags, terminal);
+export async function run(call: Call<string>): Promise<number> {
+  const { flags, terminal } = call;
+  const intervalMs = intervalFlag(flags, '100ms') ?? INTERVAL_MS;
+  const sweep = sweepOf(call);
   return await untilStopped(terminal.proc, async (signal, listen) => {
     const watch = sweepWatch(sweep, { env: terminal.env, signal });
     if (flags.watch !== true) {
@@ -48,19 +44,21 @@ async function watchSweep(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
-  const screen = await openScreen(terminal);
+  // On a terminal each view replaces the previous one, elsewhere it follows below.
+  const screen = await openLines(terminal, 'out');
   try {
     for (;;) {
       const status = await unlessAborted(look(), signal);
       if (status === undefined) return 0;
-      const text = rendered(status, flags, terminal, screen.rows);
+      const text = rendered(status, flags, terminal, screen?.area.rows);
       if (flags.json === true) terminal.out.write(text);
-      else screen.draw(text);
+      else if (screen === undefined) terminal.out.write(`${text}\n`);
+      else screen.draw(text.trimEnd().split('\n'));
       if (signal.aborted || hasEnded(status)) return 0;
       await delay(intervalMs, undefined, { signal }).catch(() => {});
     }
   } finally {
-    screen.close();
+    screen?.area.close();
   }
 }
 
@@ -73,29 +71,5 @@ function hasEnded({ units, audit, queue_problem: problem }: SweepStatus): boolea
 
 function rendered(status: SweepStatus, flags: Flags, { outStyle }: Terminal, rows?: number): string {
   if (flags.json === true) return jsonLine<SweepStatus>(status);
-  return renderStatus(status, outStyle, {
-    all: flags.all === true,
-    queue: QUEUE,
-    ...(rows === undefined ? {} : { rows }),
-  });
-}
-
-/** Shows one view after another: on a terminal each replaces the previous one, elsewhere it follows below. */
-async function openScreen({ proc, env, out, outStyle }: Terminal) {
-  if (!wantsLive(env, proc.stdout.isTTY === true)) {
-    return { rows: undefined, draw: (text: string) => out.write(`${text}\n`), close() {} };
-  }
-  const { openLiveArea } = await import('../../terminal/live-area.js');
-  let lines: string[] = [];
-  const area = openLiveArea(proc.stdout, outStyle, () => area.draw(lines));
-  return {
-    get rows() {
-      return area.rows;
-    },
-    draw(text: string) {
-      lines = text.trimEnd().split('\n');
-      area.draw(lines);
-    },
-    close: area.close,
-  };
+  return renderStatus(status, outStyle, { all: flags.all === true, queue: QUEUE, rows });
 }

@@ -2,11 +2,12 @@ import { LARGE_STATE_BYTES } from '../../../core/queue/queue.js';
 import { formatSize } from '../../../core/text/bytes.js';
 import { pasteableCommand } from '../../../core/text/shell.js';
 import type { Submission, SubmissionReport } from '../../../local/sweep/submit.js';
-import { formatAmount, formatCount } from '../../terminal/format.js';
+import { firstOf, formatAmount, formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
 import { renderTable } from '../../terminal/table.js';
 
 const MAX_NAMES = 20;
+const REST = 'more (--json has all)';
 
 /** Returns the end of `qrun submit-all`: a table of what happened to the units, and what to do next. */
 export function renderSubmission({ report, due, queue }: Submission, style: Style): string {
@@ -56,28 +57,16 @@ export function renderSubmission({ report, due, queue }: Submission, style: Styl
 
 function listed(units: readonly string[], style: Style): string[] {
   if (units.length === 0) return [];
-  const more = units.length - MAX_NAMES;
-  return [
-    ...units.slice(0, MAX_NAMES).map(unit => `  ${style.foreign(unit)}`),
-    ...(more > 0 ? [`  and ${formatCount(more)} more (--json has all)`] : []),
-    '',
-  ];
+  return [...firstOf(units, MAX_NAMES, style.foreign, REST).map(line => `  ${line}`), ''];
 }
 
 function leftOut({ cannot_run: cannotRun }: SubmissionReport, style: Style): string[] {
   if (cannotRun.length === 0) return [];
-  const more = cannotRun.length - MAX_NAMES;
-  const count = (queries: number): string => `${formatAmount(queries, 'query')} left out`;
-  return [
-    ...cannotRun
-      .slice(0, MAX_NAMES)
-      .map(
-        ({ unit, queries, problem }) =>
-          `  ${style.paint.caution('cannot run')}  ${style.foreign(unit)}: ${problem === null ? count(queries) : style.foreign(problem)}`,
-      ),
-    ...(more > 0 ? [`  and ${formatCount(more)} more (--json has all)`] : []),
-    '',
-  ];
+  const show = ({ unit, queries, problem }: SubmissionReport['cannot_run'][number]): string => {
+    const why = problem === null ? `${formatAmount(queries, 'query')} left out` : style.foreign(problem);
+    return `${style.paint.caution('cannot run')}  ${style.foreign(unit)}: ${why}`;
+  };
+  return [...firstOf(cannotRun, MAX_NAMES, show, REST).map(line => `  ${line}`), ''];
 }
 
 function auditLine({ audit, dry_run: dry }: SubmissionReport): string {

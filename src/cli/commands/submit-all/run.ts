@@ -1,18 +1,19 @@
 import { formatDuration } from '../../../core/text/duration.js';
-import { jsonLine } from '../../../core/text/json.js';
 import { type SubmissionReport, submitSweep } from '../../../local/sweep/submit.js';
-import type { Flags } from '../../command.js';
+import { type Call, writeResult } from '../../command.js';
+import { PARALLEL, stringsFlag, UNIT_PRIORITY, wholeNumberFlag } from '../../flags.js';
 import { openCounter } from '../../progress/counter.js';
-import { stringsFlag, sweepOf, UNIT_PRIORITY, wholeNumberFlag } from '../../sweep/options.js';
+import { sweepOf } from '../../sweep/options.js';
 import { untilStopped } from '../../terminal/signals.js';
-import { type Terminal, tell } from '../../terminal/streams.js';
+import { tell } from '../../terminal/streams.js';
 import { formatSizing } from '../probe/render.js';
 import { renderSubmission } from './render.js';
 
 /** `qrun submit-all ROOT`: returns the exit code. Errors: as {@link submitSweep}. */
-export async function submitAllCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+export async function run(call: Call<string>): Promise<number> {
+  const { flags, terminal } = call;
   return await untilStopped(terminal.proc, async (signal, listen) => {
-    const sweep = sweepOf(directory, flags, terminal);
+    const sweep = sweepOf(call);
     tell(terminal, sweep.notices);
     const { err, errStyle } = terminal;
     const counter = await openCounter(terminal);
@@ -22,9 +23,8 @@ export async function submitAllCommand(directory: string, flags: Flags, terminal
       sweep,
       terminal,
       {
-        priority: wholeNumberFlag(flags, 'priority', UNIT_PRIORITY),
-        slots:
-          flags.parallel === 'auto' ? 'auto' : wholeNumberFlag(flags, 'parallel', { min: 1, max: 10_000 }),
+        priority: wholeNumberFlag(flags, '--priority', UNIT_PRIORITY),
+        slots: flags.parallel === 'auto' ? 'auto' : wholeNumberFlag(flags, '--parallel', PARALLEL),
         delay: flags.delay as string | undefined,
         resumeGroup: flags.resumeGroup === true,
         dryRun: isDry,
@@ -45,11 +45,7 @@ export async function submitAllCommand(directory: string, flags: Flags, terminal
     if (!isDry && submission.report.audit === 'not due' && finalizers.length > 0) {
       err.write('--then is not run: nothing is due; qrun audit-all --then runs it\n');
     }
-    terminal.out.write(
-      flags.json === true
-        ? jsonLine<SubmissionReport>(submission.report)
-        : renderSubmission(submission, terminal.outStyle),
-    );
+    writeResult<SubmissionReport>(call, submission.report, style => renderSubmission(submission, style));
     return 0;
   });
 }

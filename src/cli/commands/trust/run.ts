@@ -3,14 +3,12 @@ import { TRUSTED_KEYS } from '../../../core/config/trust.js';
 import { urlsOfText } from '../../../core/config/urls.js';
 import { QrunError } from '../../../core/errors.js';
 import type { Output } from '../../../core/schema.js';
-import { jsonLine } from '../../../core/text/json.js';
 import { refusePasswordInUrl } from '../../../core/text/shown-urls.js';
 import { type TrustRecord, TrustStore } from '../../../io/config/trust-store.js';
-import { realOf } from '../../../io/files/paths.js';
-import { statOf } from '../../../io/unit/unit-files.js';
+import { realOf, statOf } from '../../../io/files/paths.js';
 import { type SweepContext, sweepContext } from '../../../local/config/sweep-context.js';
 import { shownSettings } from '../../../local/config/trust.js';
-import type { Flags } from '../../command.js';
+import { type Call, writeResult } from '../../command.js';
 import type { Terminal } from '../../terminal/streams.js';
 import type { Style } from '../../terminal/style.js';
 import type { listing, record as recordSchema, removal } from './trust.schema.js';
@@ -21,28 +19,27 @@ import type { listing, record as recordSchema, removal } from './trust.schema.js
  *
  * Errors: QrunError `CONFIG`, `USAGE`, `UNIT_NOT_FOUND`.
  */
-export async function trustCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+export async function run(call: Call<string>): Promise<number> {
+  const { argument: directory, flags, terminal } = call;
   if (flags.list === true && flags.remove === true) {
     throw new QrunError('USAGE', '--list and --remove exclude each other', {
       hint: 'leave one of them out',
     });
   }
   const store = new TrustStore(terminal.env);
-  if (flags.list === true) return list(store, flags, terminal);
+  if (flags.list === true) return list(store, call);
   const path = resolve(terminal.cwd, directory);
-  return flags.remove === true
-    ? remove(store, path, flags, terminal)
-    : await remember(store, path, flags, terminal);
+  return flags.remove === true ? remove(store, path, call) : await remember(store, path, call);
 }
 
-async function remember(store: TrustStore, path: string, flags: Flags, terminal: Terminal): Promise<number> {
+async function remember(store: TrustStore, path: string, call: Call<string>): Promise<number> {
   if (statOf(path)?.isDirectory() !== true) {
     throw new QrunError('UNIT_NOT_FOUND', `there is no directory ${path}`, {
       hint: 'name the directory with the qrun.toml or .env that is to be trusted',
     });
   }
   // As a command started there sees it; that others own the tree is what is accepted here.
-  const { trust } = contextAt(path, terminal);
+  const { trust } = contextAt(path, call.terminal);
   if (trust.settings.url !== undefined) urlsOfText(trust.settings.url).forEach(refusePasswordInUrl);
   const record: TrustRecord = {
     root: realOf(trust.root),
@@ -51,29 +48,24 @@ async function remember(store: TrustStore, path: string, flags: Flags, terminal:
     settings: shownSettings(trust.settings),
   };
   await store.remember(record);
-  if (flags.json === true) terminal.out.write(jsonLine<Output<typeof recordSchema>>(record));
-  else terminal.out.write(`trusted ${lines(record, terminal.outStyle)}`);
+  writeResult<Output<typeof recordSchema>>(call, record, style => `trusted ${lines(record, style)}`);
   return 0;
 }
 
-function remove(store: TrustStore, path: string, flags: Flags, terminal: Terminal): number {
+function remove(store: TrustStore, path: string, call: Call<string>): number {
   // A tree that is gone or no longer usable can be forgotten by its name.
-  const root = store.find(realOf(path)) === undefined ? rootAt(path, terminal) : realOf(path);
+  const root = store.find(realOf(path)) === undefined ? rootAt(path, call.terminal) : realOf(path);
   const removed = store.forget(root);
-  if (flags.json === true) terminal.out.write(jsonLine<Output<typeof removal>>({ root, removed }));
-  else {
-    const shown = terminal.outStyle.foreign(root);
-    terminal.out.write(removed ? `no longer trusted: ${shown}\n` : `was not trusted: ${shown}\n`);
-  }
+  const what = removed ? 'no longer trusted' : 'was not trusted';
+  writeResult<Output<typeof removal>>(call, { root, removed }, style => `${what}: ${style.foreign(root)}\n`);
   return removed ? 0 : 2;
 }
 
-function list(store: TrustStore, flags: Flags, terminal: Terminal): number {
-  const records = store.list();
-  if (flags.json === true)
-    terminal.out.write(jsonLine<Output<typeof listing>>({ directory: store.directory, trusted: records }));
-  else if (records.length === 0) terminal.out.write('nothing is trusted\n');
-  else for (const record of records) terminal.out.write(lines(record, terminal.outStyle));
+function list(store: TrustStore, call: Call<string>): number {
+  const trusted = store.list();
+  writeResult<Output<typeof listing>>(call, { directory: store.directory, trusted }, style =>
+    trusted.length === 0 ? 'nothing is trusted\n' : trusted.map(record => lines(record, style)).join(''),
+  );
   return 0;
 }
 

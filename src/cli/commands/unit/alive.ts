@@ -2,7 +2,7 @@ import { QrunError } from '../../../core/errors.js';
 import { parseDuration } from '../../../core/text/duration.js';
 import type { AlivePipe } from '../../../io/queue/alive-pipe.js';
 import type { Flags } from '../../command.js';
-import { wholeNumberFlag } from '../../sweep/options.js';
+import { wholeNumberFlag } from '../../flags.js';
 import type { Stops } from '../../terminal/signals.js';
 import type { Terminal } from '../../terminal/streams.js';
 import { suppliedAliveFd } from './memory-cap.js';
@@ -19,7 +19,7 @@ const MAX_FD = 65_535;
 
 /** Returns the options of the pipe on which a worker says that it is alive. Errors: QrunError `USAGE`. */
 export function aliveOptions(flags: Flags, terminal: Terminal): AliveOptions | undefined {
-  const given = wholeNumberFlag({ 'alive-fd': flags.aliveFd }, 'alive-fd', { max: MAX_FD });
+  const given = wholeNumberFlag(flags, '--alive-fd', { min: 0, max: MAX_FD });
   const fd = suppliedAliveFd(given, terminal);
   const limit = flags.aliveLimit as string | undefined;
   if (fd === undefined) {

@@ -113,7 +113,7 @@ function labelled(label: string, lines: readonly string[], style: Style): string
   });
 }
 
-type Figure = readonly [value: string, name: string, color?: keyof Paint];
+type Figure = readonly [value: string, name: string, color: keyof Paint | undefined];
 
 /**
  * Returns rows of figures below each other: numbers right-aligned, names left-aligned; one figure a line where it is
@@ -141,33 +141,23 @@ function figureRows(
   });
 }
 
+const FIGURE_COLORS: Readonly<Record<string, keyof Paint>> = { 'not run': 'caution', error: 'bad' };
+
 function countLines(summary: RunSummary, style: Style, width: number): string[] {
   const { recorded, not_run, retries } = summary;
-  const figure = (count: number, name: string, color?: keyof Paint): Figure =>
-    color !== undefined && count > 0 ? [formatCount(count), name, color] : [formatCount(count), name];
+  const rows = {
+    queries: { selected: summary.selected, 'settled before': summary.settled_before, 'not run': not_run },
+    recorded: { normal: recorded.normal, skipped: recorded.skipped, error: recorded.error },
+    work: { 'lines appended': summary.records, [retries === 1 ? 'retry' : 'retries']: retries },
+  };
+  const figures = (counts: Readonly<Record<string, number>>): Figure[] =>
+    Object.entries(counts).map(([name, count]) => [
+      formatCount(count),
+      name,
+      count > 0 ? FIGURE_COLORS[name] : undefined,
+    ]);
   return figureRows(
-    [
-      [
-        'queries',
-        [
-          figure(summary.selected, 'selected'),
-          figure(summary.settled_before, 'settled before'),
-          figure(not_run, 'not run', 'caution'),
-        ],
-      ],
-      [
-        'recorded',
-        [
-          figure(recorded.normal, 'normal'),
-          figure(recorded.skipped, 'skipped'),
-          figure(recorded.error, 'error', 'bad'),
-        ],
-      ],
-      [
-        'work',
-        [figure(summary.records, 'lines appended'), figure(retries, retries === 1 ? 'retry' : 'retries')],
-      ],
-    ],
+    Object.entries(rows).map(([label, counts]) => [label, figures(counts)]),
     style,
     width,
   );
@@ -193,12 +183,9 @@ function durationLines(summary: RunSummary, style: Style, width: number): string
     style,
   );
   if (durations === null) return lines;
-  const quantiles = [
-    `p50 ${formatLatency(durations.p50_ms)}`,
-    `p95 ${formatLatency(durations.p95_ms)}`,
-    `p99 ${formatLatency(durations.p99_ms)}`,
-    `max ${formatLatency(durations.max_ms)}`,
-  ];
+  const quantiles = (['p50', 'p95', 'p99', 'max'] as const).map(
+    name => `${name} ${formatLatency(durations[`${name}_ms`])}`,
+  );
   const oneLine = quantiles.join('   ');
   return [...lines, ...labelled('duration', displayWidth(oneLine) <= width ? [oneLine] : quantiles, style)];
 }

@@ -1,23 +1,19 @@
 import { relative } from 'node:path';
 import { entryOf, flagName, keysWhere } from '../../../core/config/keys.js';
 import type { Config } from '../../../core/config/table.js';
-
 import { factsOf } from '../../../core/engines/facts.js';
-import type { ExitCode } from '../../../core/errors.js';
-import { jsonLine } from '../../../core/text/json.js';
 import { shownArguments } from '../../../core/text/shown-urls.js';
 import type { RunSummary } from '../../../core/unit/events.js';
 import { type UnitContext, unitContext } from '../../../local/unit/context.js';
 import { refuseEventsIn } from '../../../local/unit/events.js';
 import { runIn } from '../../../local/unit/run.js';
-import type { Flags } from '../../command.js';
+import { type Call, type Flags, writeResult } from '../../command.js';
 import { configFlags } from '../../options.js';
 import { createProgressView } from '../../progress/view.js';
 import { endNow } from '../../terminal/end-now.js';
-import { listenForStops, SIGNAL_EXIT, type Stops, stoppedExit } from '../../terminal/signals.js';
-import type { Terminal } from '../../terminal/streams.js';
+import { SIGNAL_EXIT, type Stops, untilStopped } from '../../terminal/signals.js';
 import { wantsLive } from '../../terminal/style.js';
-import { showPlan } from '../plan/run.js';
+import { run as showPlan } from '../plan/run.js';
 import { renderConcurrency } from '../probe/render.js';
 import { aliveOptions, watchAlive } from './alive.js';
 import { collectGarbage, expectShortLives } from './garbage.js';
@@ -30,8 +26,9 @@ const MANY_FILES = 5_000;
 const LARGE_UNIT = 50_000;
 
 /** `qrun unit DIR`: runs a unit; returns the exit code. Errors: QrunError of every step. */
-export async function unitCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
-  if (flags.dryRun === true) return await showPlan(directory, flags, terminal);
+export async function run(call: Call<string>): Promise<number> {
+  const { argument: directory, flags, terminal } = call;
+  if (flags.dryRun === true) return await showPlan(call);
   const { proc, env, err, errStyle } = terminal;
   const isQuiet = flags.quiet === true;
   const context = unitContext(directory, configFlags(flags), terminal);
@@ -42,61 +39,55 @@ export async function unitCommand(directory: string, flags: Flags, terminal: Ter
   if (flags.why === true) {
     // With --json, stdout is reserved for the program that reads it.
     const shown = flags.json === true ? { ...terminal, out: err, outStyle: errStyle } : terminal;
-    await showPlan(directory, { ...flags, json: undefined }, shown);
+    await showPlan({ ...call, flags: { ...flags, json: undefined }, terminal: shown });
   }
-  // Up to the plan nothing runs and nothing has to be finished. Until then a signal ends the process as it ends any
-  // other, even while it waits for a file on a disk that does not answer.
-  const stops = listenForStops(proc, exitCode => endRun(proc, context, exitCode), 'later');
-  const pipe = alive === undefined ? undefined : await watchAlive(alive, stops);
-  const progress = await createProgressView({
-    stream: proc.stderr,
-    isTTY: wantsLive(env, proc.stderr.isTTY === true),
-    style: errStyle,
-    now: () => performance.timeOrigin + performance.now(),
-    mode: isQuiet ? 'quiet' : 'auto',
-  });
-  try {
-    const summary = await runIn(context, terminal, {
-      drain: stops.drain,
-      abort: stops.abort,
-      stopExitCode: () => signalExit(stops),
-      arguments: shownArguments(proc.argv.slice(2)),
-      onEvent: progress.sink,
-      onConcurrency: chosen => {
-        if (!isQuiet) err.write(renderConcurrency(chosen));
-      },
-      onListed: files => {
-        if (files >= MANY_FILES) expectShortLives();
-      },
-      onPlanned: due => {
-        if (due >= LARGE_UNIT) collectGarbage();
-        stops.listen();
-      },
+  const work = async (drain: AbortSignal, listen: () => void, stops: Stops): Promise<number> => {
+    const pipe = alive === undefined ? undefined : await watchAlive(alive, stops);
+    const progress = await createProgressView({
+      stream: proc.stderr,
+      isTTY: wantsLive(env, proc.stderr.isTTY === true),
+      style: errStyle,
+      now: () => performance.timeOrigin + performance.now(),
+      mode: isQuiet ? 'quiet' : 'auto',
     });
-    progress.close();
-    showSummary(summary, context, flags, terminal);
-    return summary.exit_code;
-  } catch (error) {
-    return stoppedExit(stops, error);
-  } finally {
-    progress.close();
-    pipe?.close();
-    stops.dispose();
-  }
-}
-
-function showSummary(summary: RunSummary, context: UnitContext, flags: Flags, terminal: Terminal): void {
-  if (flags.json === true) {
-    terminal.out.write(jsonLine<RunSummary>(summary));
-    return;
-  }
-  const directory = relative(terminal.cwd, context.directory) || '.';
-  terminal.out.write(
-    renderSummary(summary, terminal.outStyle, {
-      directory,
-      auditOptions: auditOptions(flags, context.config),
-    }),
-  );
+    const { abort, received } = stops;
+    try {
+      const summary = await runIn(context, terminal, {
+        drain,
+        abort,
+        stopExitCode: () => {
+          const signal = received();
+          return signal === undefined ? undefined : SIGNAL_EXIT[signal];
+        },
+        arguments: shownArguments(proc.argv.slice(2)),
+        onEvent: progress.sink,
+        onConcurrency: chosen => {
+          if (!isQuiet) err.write(renderConcurrency(chosen));
+        },
+        onListed: files => {
+          if (files >= MANY_FILES) expectShortLives();
+        },
+        onPlanned: due => {
+          if (due >= LARGE_UNIT) collectGarbage();
+          // Up to the plan nothing runs and nothing has to be finished. Until then a signal ends the process as it
+          // ends any other, even while it waits for a file on a disk that does not answer.
+          listen();
+        },
+      });
+      progress.close();
+      writeResult<RunSummary>(call, summary, style =>
+        renderSummary(summary, style, {
+          directory: relative(terminal.cwd, context.directory) || '.',
+          auditOptions: auditOptions(flags, context.config),
+        }),
+      );
+      return summary.exit_code;
+    } finally {
+      progress.close();
+      pipe?.close();
+    }
+  };
+  return await untilStopped(proc, work, exitCode => endRun(proc, context, exitCode));
 }
 
 // Options without which the audit would look for another log or another unit, or judge it by other rules.
@@ -110,11 +101,6 @@ function auditOptions(flags: Flags, { engine }: Config): string[] {
       : [value].flat().map(one => `${flagName(key)}=${one}`);
   });
   return [...words, ...(flags.url === undefined && flags.engine === undefined ? [] : [`--engine=${engine}`])];
-}
-
-function signalExit(stops: Stops): ExitCode | undefined {
-  const signal = stops.received();
-  return signal === undefined ? undefined : SIGNAL_EXIT[signal];
 }
 
 // libchdb keeps process.exit from ending while a query runs; SIGKILL is the only way to end at once. Nothing recorded

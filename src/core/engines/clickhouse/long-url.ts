@@ -1,4 +1,4 @@
-import type { Failure } from '../failure.js';
+import { type Failure, ownFailure } from '../failure.js';
 
 // nginx accepts request lines of 8 KiB, Node and servers before 21.1 accept 16 KiB, and later servers 1 MiB. A URL
 // shorter than half of the smallest limit is never too long.
@@ -8,22 +8,20 @@ const TOO_LONG: ReadonlySet<string> = new Set(['HTTP_414', 'HTTP_431']);
 const BAD_REQUEST = 'HTTP_400';
 const FIELD_TOO_LONG = /HTML Form Exception: (?:Field value too long|URI too long)/i;
 
-/** The part of a request that is in its URL or in its form fields, and the length of the whole URL. */
-export interface RequestParts {
-  readonly urlBytes: number;
-  readonly pairs: Readonly<Record<string, string>>;
-}
-
 /**
  * Returns the failure of a request whose URL, or one of its fields, was too long for the server or a proxy, with the
  * name of the largest part and what helps. Returns any other failure as it is. A lost connection may have other
- * reasons, so it only gets a hint.
+ * reasons, so it only gets a hint. `parts`: what of the request is in its URL or in its form fields, and the length of
+ * the whole URL.
  */
-export function explainLongUrl(failure: Failure, parts: () => RequestParts): Failure {
+export function explainLongUrl(
+  failure: Failure,
+  parts: () => { readonly urlBytes: number; readonly pairs: Readonly<Record<string, string>> },
+): Failure {
   const { code, name, message } = failure;
   if (code === 1000 && FIELD_TOO_LONG.test(message)) {
     const why = `a value is too long for the server: ${largest(parts().pairs)}. It takes 131,072 bytes unless http_max_field_value_size is larger in its default profile. ${message}`;
-    return tooLong(failure, why);
+    return tooLong(why);
   }
   const cut = name === 'CONNECTION_LOST';
   if (!TOO_LONG.has(name) && name !== BAD_REQUEST && !cut) return failure;
@@ -33,19 +31,11 @@ export function explainLongUrl(failure: Failure, parts: () => RequestParts): Fai
   if (cut) return { ...failure, message: `${message} (${size}, which may be too long)` };
   const limits =
     'ClickHouse 22.8 and later take parameters in the body; before, and in proxies, a URL may have 8 or 16 KiB';
-  return tooLong(failure, `${size}, which is too long. ${limits}. ${message}`);
+  return tooLong(`${size}, which is too long. ${limits}. ${message}`);
 }
 
-function tooLong(failure: Failure, message: string): Failure {
-  return {
-    ...failure,
-    code: 0,
-    name: 'URL_TOO_LONG',
-    kind: 'permanent',
-    message,
-    neverStarted: true,
-    serverGone: false,
-  };
+function tooLong(message: string): Failure {
+  return { ...ownFailure('URL_TOO_LONG', 'permanent', message), neverStarted: true };
 }
 
 function largest(pairs: Readonly<Record<string, string>>): string {

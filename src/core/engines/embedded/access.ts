@@ -1,3 +1,5 @@
+import { wordSet } from '../../text/words.js';
+
 /** What SQL may reach on the embedded engine beyond its own data. */
 export interface EmbeddedAccess {
   /** Files: everything that the user may read and write. */
@@ -18,8 +20,6 @@ export function isAllowed(needed: AccessNeeded, { files, network }: EmbeddedAcce
   if (needed === 'network') return network;
   return needed === 'both' && files && network;
 }
-
-const words = (text: string): readonly string[] => text.split(/\s+/).filter(Boolean);
 
 // The names below are those of engine 26.7 (system.table_engines, system.database_engines, system.table_functions,
 // system.dictionary_sources, system.dictionary_layouts); a test compares them with what the engine lists.
@@ -57,12 +57,12 @@ export const OUTSIDE_SOURCES: ReadonlyMap<string, AccessNeeded> = table({
 });
 
 /** Dictionary layouts that keep their data in a file with any name. */
-export const FILE_LAYOUTS: ReadonlySet<string> = new Set(['ssd_cache', 'complex_key_ssd_cache']);
+export const FILE_LAYOUTS = wordSet('ssd_cache complex_key_ssd_cache');
 
 function table(names: Readonly<Partial<Record<AccessNeeded, string>>>): ReadonlyMap<string, AccessNeeded> {
   return new Map(
     Object.entries(names).flatMap(([needed, list]) =>
-      words(list).map(name => [name.toLowerCase(), needed as AccessNeeded] as const),
+      Array.from(wordSet(list), name => [name.toLowerCase(), needed as AccessNeeded] as const),
     ),
   );
 }
@@ -74,10 +74,9 @@ const GRANTS = [
   'SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM VIEWS, SYSTEM FLUSH, SYSTEM DROP CACHE, SYSTEM RELOAD DICTIONARY',
 ];
 // Whoever may write every file of the user can end the process anyway.
-const FILE_GRANTS = ['FILE, SQLITE, SYSTEM SHUTDOWN'];
-const NETWORK_GRANTS = [
-  'CLUSTER, URL, REMOTE, S3, HDFS, AZURE, MYSQL, POSTGRES, MONGO, REDIS, KAFKA, NATS, RABBITMQ, YTSAURUS',
-];
+const FILE_GRANTS = 'FILE, SQLITE, SYSTEM SHUTDOWN';
+const NETWORK_GRANTS =
+  'CLUSTER, URL, REMOTE, S3, HDFS, AZURE, MYSQL, POSTGRES, MONGO, REDIS, KAFKA, NATS, RABBITMQ, YTSAURUS';
 
 /**
  * Settings that lead outside, and what each requires. In a query, in SET and in the user's settings the engine itself
@@ -105,8 +104,8 @@ export const GUARDED_SETTINGS: ReadonlyMap<string, AccessNeeded> = new Map([
 export function embeddedConfig(self: string, access: EmbeddedAccess): string {
   const grants = [
     ...GRANTS,
-    ...(access.files ? FILE_GRANTS : []),
-    ...(access.network ? NETWORK_GRANTS : []),
+    ...(access.files ? [FILE_GRANTS] : []),
+    ...(access.network ? [NETWORK_GRANTS] : []),
   ].map(privileges => `GRANT ${privileges} ON *.*`);
   const settings = [...GUARDED_SETTINGS]
     .filter(([, needed]) => !isAllowed(needed, access))

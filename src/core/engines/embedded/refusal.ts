@@ -30,13 +30,8 @@ export function refusedFailure(use: OutsideUse): Failure {
 export function explained(failure: Failure): Failure {
   const use = deniedUse(failure);
   if (use === undefined) return failure;
-  return {
-    ...failure,
-    code: ACCESS_DENIED,
-    name: 'ACCESS_DENIED',
-    kind: 'permanent',
-    message: refusalOf(use),
-  };
+  const { code, name, kind, message } = refusedFailure(use);
+  return { ...failure, code, name, kind, message };
 }
 
 // It was called with one or more arguments, or is used as a table function.

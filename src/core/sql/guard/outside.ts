@@ -6,18 +6,16 @@ import {
   OUTSIDE_SOURCES,
 } from '../../engines/embedded/access.js';
 import type { Parameters, Settings } from '../../model.js';
+import { wordSet } from '../../text/words.js';
+import { READS_ONLY } from '../classify.js';
 import { TokenKind } from '../lexer/lexer.js';
 import type { Tokens } from '../lexer/tokens.js';
 import type { Statement } from '../statement.js';
-import { conditionUse, firstUse, isCondition, type OutsideUse, type Seen, valuesUse } from './unguarded.js';
+import { CONDITIONS, conditionUse, firstUse, type OutsideUse, type Seen, valuesUse } from './unguarded.js';
 
 /** The name of the engine's function file(), which qrun closes with a definition that replaces it. */
 export const CLOSED_FUNCTION = 'file';
 
-// These only read what the engine's grants let them read; none of them takes a clause that is searched for here.
-const QUERIES: ReadonlySet<string> = new Set(
-  'SELECT WITH FROM SHOW DESCRIBE DESC EXISTS EXPLAIN USE SET'.split(' '),
-);
 // What a query can contain that is searched for; a backslash may spell any of it in a quoted name.
 const SUSPECT = /infile|settings|\bformat\b|\\/i;
 // The data of these consists of expressions; also if the name of the format is written with escapes.
@@ -25,8 +23,8 @@ const VALUES = /(?:\bvalues\b|\\)[^(]{0,200}$/i;
 // A source inside the engine, and the one that is inside as long as it names no host.
 const INSIDE_SOURCE = 'null';
 const OWN_SOURCE = 'clickhouse';
-const OWN_SOURCE_KEYS: ReadonlySet<string> = new Set(
-  'db table user password query where invalidate_query update_field update_lag'.split(' '),
+const OWN_SOURCE_KEYS = wordSet(
+  'db table user password query where invalidate_query update_field update_lag',
 );
 
 /** What is sent with a statement. */
@@ -36,7 +34,7 @@ export interface SentWith {
 }
 
 function conditions(text: string, { parameters, settings }: SentWith): string[] {
-  const values = settings.flatMap(each => Object.entries(each).filter(([name]) => isCondition(name)));
+  const values = settings.flatMap(each => Object.entries(each).filter(([name]) => CONDITIONS.has(name)));
   // `SETTINGS additional_result_filter = {a:String}`
   if (/\{/.test(text) && /additional_|\\/.test(text)) values.push(...Object.entries(parameters));
   return values.map(([, value]) => value);
@@ -61,7 +59,8 @@ export function outsideUse(
     const use = conditionUse(value, access);
     if (use !== undefined) return use;
   }
-  const isQuery = QUERIES.has(keyword);
+  // These only read what the engine's grants let them read.
+  const isQuery = READS_ONLY.has(keyword);
   if (readOnly && isQuery && !SUSPECT.test(text)) return undefined;
   // What a definition stores is read again when the directory is opened: report it now, not then.
   const isDefinition = !isQuery && keyword !== 'INSERT' && keyword !== 'WITH';
@@ -180,9 +179,7 @@ function storedUseAt(tokens: Tokens, index: number): OutsideUse | undefined {
   return needed === undefined ? undefined : { what: `the function ${name}`, needed };
 }
 
-const BEFORE_NAMES: ReadonlySet<string> = new Set(
-  'TABLE VIEW DICTIONARY FUNCTION EXISTS INTO TO PROJECTION INDEX'.split(' '),
-);
+const BEFORE_NAMES = wordSet('TABLE VIEW DICTIONARY FUNCTION EXISTS INTO TO PROJECTION INDEX');
 
 // Returns whether it is the name of what is defined, followed by columns or the like, and not a function.
 function isNamedHere(tokens: Tokens, index: number): boolean {

@@ -4,6 +4,7 @@ import {
   GUARDED_SETTINGS,
   isAllowed,
 } from '../../engines/embedded/access.js';
+import { wordSet } from '../../text/words.js';
 import { Lexer, TokenKind } from '../lexer/lexer.js';
 import { Tokens } from '../lexer/tokens.js';
 import { literalValue } from './secrets.js';
@@ -30,10 +31,9 @@ export interface Seen {
 /** Returns what is found at one place of a text. */
 export type UseAt = (tokens: Tokens, index: number, seen: Seen) => OutsideUse | undefined;
 
-const FILTERS: ReadonlySet<string> = new Set(['additional_result_filter', 'additional_table_filters']);
-const BEFORE_TABLES: ReadonlySet<string> = new Set(
-  'FROM JOIN TABLE AS FUNCTION ELSE DESCRIBE DESC IN INTO'.split(' '),
-);
+/** The settings whose values are SQL. */
+export const CONDITIONS = wordSet('additional_result_filter additional_table_filters');
+const BEFORE_TABLES = wordSet('FROM JOIN TABLE AS FUNCTION ELSE DESCRIBE DESC IN INTO');
 // Strings without any of these need no inspection.
 const SUSPECT = /settings|\bformat\b|\\/i;
 // Strings nested in strings: nobody writes more levels, and each takes time again.
@@ -59,14 +59,9 @@ export function valuesUse(data: string, access: EmbeddedAccess): OutsideUse | un
   return scan(data, access, 0, { at: undefined, isPart: true, isSql: false });
 }
 
-/** Returns the same for the value of one of the settings in {@link isCondition}, or of a parameter that may be one. */
+/** Returns the same for the value of one of the settings in {@link CONDITIONS}, or of a parameter that may be one. */
 export function conditionUse(value: string, access: EmbeddedAccess): OutsideUse | undefined {
   return scan(value, access, 0, { at: undefined, isPart: true, isSql: true });
-}
-
-/** Returns whether the value of a setting is SQL. */
-export function isCondition(setting: string): boolean {
-  return FILTERS.has(setting);
 }
 
 interface How {
@@ -142,7 +137,7 @@ function note(tokens: Tokens, index: number, seen: Seen): void {
     seen.attach = true;
     seen.definition = true;
   } else if (is('CREATE') || is('REPLACE')) seen.definition = true;
-  else if (seen.settings && !seen.sql && FILTERS.has(nameAt(tokens, index) ?? '')) seen.sql = true;
+  else if (seen.settings && !seen.sql && CONDITIONS.has(nameAt(tokens, index) ?? '')) seen.sql = true;
 }
 
 function settingAt(tokens: Tokens, index: number, seen: Seen): OutsideUse | undefined {

@@ -45,8 +45,6 @@ const DOUBLE_QUOTE = 34;
 const HASH = 35;
 const DOLLAR = 36;
 const SINGLE_QUOTE = 39;
-const ROUND_OPEN = 40;
-const ROUND_CLOSE = 41;
 const STAR = 42;
 const COMMA = 44;
 const MINUS = 45;
@@ -54,12 +52,8 @@ const PLUS = 43;
 const DOT = 46;
 const SLASH = 47;
 const SEMICOLON = 59;
-const SQUARE_OPEN = 91;
 const BACKSLASH = 92;
-const SQUARE_CLOSE = 93;
 const BACK_QUOTE = 96;
-const CURLY_OPEN = 123;
-const CURLY_CLOSE = 125;
 const UPPER_G = 71;
 const UPPER_E = 69;
 const CURLY_SINGLE = 0x2018;
@@ -68,6 +62,15 @@ const FIRST_RAW = 0xdc80;
 const LAST_RAW = 0xdcff;
 const isHighSurrogate = (code: number): boolean => code >= 0xd800 && code <= 0xdbff;
 const CURLY_DOUBLE = 0x201c;
+
+// The kind of each ASCII character that is always a token by itself; 0 is everything else.
+const MARKS = new Uint8Array(128);
+for (const mark of '([{') MARKS[mark.charCodeAt(0)] = TokenKind.open;
+for (const mark of ')]}') MARKS[mark.charCodeAt(0)] = TokenKind.close;
+MARKS[COMMA] = TokenKind.comma;
+MARKS[DOT] = TokenKind.dot;
+MARKS[STAR] = TokenKind.star;
+MARKS[SEMICOLON] = TokenKind.terminator;
 
 /**
  * A pull tokenizer for SQL with the rules of ClickHouse 26.7: `--`, `//`, `# ` and `#!` comments to the end of the
@@ -180,23 +183,9 @@ export class Lexer {
   }
 
   #punctuation(at: number, code: number): TokenKind {
+    const mark = code < 128 ? (MARKS[code] as TokenKind) : 0;
+    if (mark !== 0) return this.#token(mark, at, at + 1);
     switch (code) {
-      case ROUND_OPEN:
-      case SQUARE_OPEN:
-      case CURLY_OPEN:
-        return this.#token(TokenKind.open, at, at + 1);
-      case ROUND_CLOSE:
-      case SQUARE_CLOSE:
-      case CURLY_CLOSE:
-        return this.#token(TokenKind.close, at, at + 1);
-      case COMMA:
-        return this.#token(TokenKind.comma, at, at + 1);
-      case DOT:
-        return this.#token(TokenKind.dot, at, at + 1);
-      case STAR:
-        return this.#token(TokenKind.star, at, at + 1);
-      case SEMICOLON:
-        return this.#token(TokenKind.terminator, at, at + 1);
       case SINGLE_QUOTE:
         return this.#token(TokenKind.string, at, this.#quoteEnd(at, code));
       case DOUBLE_QUOTE:

@@ -14,7 +14,8 @@ const WORD = /[\p{L}\p{N}_$]+/uy;
 const DIGITS = /^\d/;
 const BLANKS = /\s+/y;
 const LETTER = /[\p{L}\p{N}]/u;
-const CLOSING: Readonly<Record<string, string>> = {
+/** The quotes that SQL knows, and what closes each. */
+export const CLOSING: Readonly<Record<string, string>> = {
   "'": "'",
   '"': '"',
   '`': '`',

@@ -4,6 +4,7 @@ import { type Failure, failureOfQuery, ownFailure } from '../../../core/engines/
 import type { QueryStats, Settings } from '../../../core/model.js';
 import { setStatement } from '../../../core/sql/set-statement.js';
 import type { Statement } from '../../../core/sql/statement.js';
+import { stoppedBetween, stoppedFailure } from '../attempts.js';
 import type { EngineOutcome, EngineRequest } from '../engine.js';
 import { ResultChoice } from '../result-choice.js';
 import { SessionChanges } from '../session-changes.js';
@@ -122,7 +123,7 @@ export class Attempt {
     const { queryId } = this.#request;
     if (this.#stop.why !== undefined) return this.#stopped(index === 0, undefined);
     if (index > 0 && this.#request.drain?.aborted) {
-      return { ok: false, failure: ownFailure('ABORTED', 'transient', 'stopped between two statements') };
+      return { ok: false, failure: stoppedBetween() };
     }
     const { supportsParameters, version } = this.#context.profile;
     const parameter = statement.parameters[0];
@@ -327,19 +328,10 @@ export class Attempt {
   }
 
   #stopped(neverStarted: boolean, notCancelled: Failure | undefined, wasSent = !neverStarted): HttpAnswer {
-    const timedOut = this.#stop.why === 'TIMEOUT';
-    const what = timedOut ? `no result within ${this.#request.timeoutMs} ms` : 'cancelled by qrun';
+    const ended = wasSent ? 'it has ended on the server' : 'it was not sent';
     const now =
-      notCancelled === undefined
-        ? wasSent
-          ? 'it has ended on the server'
-          : 'it was not sent'
-        : `it may still run on the server: ${notCancelled.message}`;
-    const failure = ownFailure(
-      timedOut ? 'TIMEOUT' : 'ABORTED',
-      timedOut ? 'permanent' : 'transient',
-      `${what}; ${now}`,
-    );
+      notCancelled === undefined ? ended : `it may still run on the server: ${notCancelled.message}`;
+    const failure = stoppedFailure(this.#stop, this.#request.timeoutMs, now);
     const serverGone = notCancelled?.serverGone ?? false;
     return { ok: false, failure: { ...failure, neverStarted, serverGone } };
   }

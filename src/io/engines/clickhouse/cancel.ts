@@ -3,8 +3,8 @@ import { HTTP_PARAMETERS } from '../../../core/engines/engine-settings.js';
 import { type Failure, ownFailure } from '../../../core/engines/failure.js';
 import { literal } from '../../../core/sql/set-statement.js';
 import { NO_SUCH_ANSWER, textsOf } from '../answer-texts.js';
-import type { SpoolOptions } from '../result-body.js';
 import type { StopSignal } from '../stop.js';
+import { SMALL_ANSWER } from './http/ask.js';
 import type { RequestSignal } from './http/call.js';
 import type { ControlClient } from './http/control.js';
 import type { ServerIdentity } from './http/identity.js';
@@ -17,9 +17,6 @@ const LONGEST_WAIT_MS = 400;
 const SEARCH_ROUNDS = 12;
 // A balancer that prefers the server with the fewest connections leads several at once to different ones.
 const MOST_AT_ONCE = 8;
-// KILL answers with the text of each query that it met, which may be long. A longer answer counts as having met them.
-const KILL_BYTES = 1024 * 1024;
-const KILL_SPOOL: SpoolOptions = { directory: '', thresholdBytes: KILL_BYTES };
 
 /**
  * The request of one statement. It is not cut as soon as its attempt must stop. The statement is cancelled first, and
@@ -208,8 +205,7 @@ export class Canceller {
       sql: `KILL QUERY WHERE query_id IN (${ids.map(literal).join(', ')}) ASYNC`,
       queryId: `${ids[0]}-kill-${name}`,
       query: HTTP_PARAMETERS,
-      spool: KILL_SPOOL,
-      limitBytes: KILL_BYTES,
+      ...SMALL_ANSWER,
     };
     const answer = await this.#control.call(call, AbortSignal.timeout(CANCEL_LIMIT_MS));
     let met: ReadonlySet<string>;
@@ -222,8 +218,10 @@ export class Canceller {
         return;
       }
       met = new Set(rows.map(({ query_id: id }) => id));
-    } else if (answer.failure.name === 'ANSWER_TOO_LARGE') met = new Set(ids);
-    else {
+    } else if (answer.failure.name === 'ANSWER_TOO_LARGE') {
+      // It holds the text of each query that was met, which may be long.
+      met = new Set(ids);
+    } else {
       for (const [id, entry] of asked) {
         if (this.#entries.get(id) !== entry) continue;
         entry.reason = answer.failure;

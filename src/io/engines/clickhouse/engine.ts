@@ -36,8 +36,6 @@ const MARK_S = '10';
 
 class ClickHouseEngine implements Server {
   readonly info: EngineInfo;
-  readonly #queries: HttpChannel;
-  readonly #others: HttpChannel;
   readonly #control: ControlClient;
   readonly #context: AttemptContext;
   readonly #attempts: Attempts<object>;
@@ -45,16 +43,16 @@ class ClickHouseEngine implements Server {
   #pings = 0;
 
   constructor(options: ClickHouseOptions, profile: ServerProfile, queries: HttpChannel) {
-    this.#queries = queries;
-    this.#others = new HttpChannel(profile.endpoint, OTHER_CONNECTIONS, profile.identity, { fresh: true });
-    this.#control = new ControlClient(profile.endpoint, profile.identity);
+    const { endpoint, identity } = profile;
+    const others = new HttpChannel(endpoint, OTHER_CONNECTIONS, identity, { fresh: true });
+    this.#control = new ControlClient(endpoint, identity);
     this.#context = {
       options,
       profile,
-      queries: this.#queries,
-      others: this.#others,
-      canceller: new Canceller(this.#control, profile.identity),
-      parameterPlace: new ParameterPlace(this.#others),
+      queries,
+      others,
+      canceller: new Canceller(this.#control, identity),
+      parameterPlace: new ParameterPlace(others),
       limits: { executionTimeRefused: profile.executionTimeRefused },
       aliases: new SettingAliases(this.#control),
       url: undefined,
@@ -63,12 +61,12 @@ class ClickHouseEngine implements Server {
     this.info = {
       facts: ENGINES.clickhouse,
       version: profile.version,
-      target: profile.endpoint.url,
-      user: profile.endpoint.user ?? 'default',
+      target: endpoint.url,
+      user: endpoint.user ?? 'default',
       supportsParameters: profile.supportsParameters,
       slots: options.concurrency,
-      ...(profile.parametersLost ? { parametersLost: true } : {}),
-      ...(profile.notices.length === 0 ? {} : { notices: profile.notices }),
+      parametersLost: profile.parametersLost,
+      notices: profile.notices,
     };
   }
 
@@ -81,8 +79,9 @@ class ClickHouseEngine implements Server {
   }
 
   close(): Promise<void> {
+    const { queries, others } = this.#context;
     return this.#attempts.close(async () => {
-      await Promise.all([this.#queries.close(), this.#others.close(), this.#control.close()]);
+      await Promise.all([queries.close(), others.close(), this.#control.close()]);
     });
   }
 

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import type { Failure } from '../../../core/engines/failure.js';
 import type { Settings } from '../../../core/model.js';
 import { literal } from '../../../core/sql/set-statement.js';
+import type { HttpAnswer } from './http/call.js';
 
 /** The column `v` of an opening request's answer, or why there is none. */
 export type ProbeAnswer =
   | { readonly ok: true; readonly values: readonly string[] }
-  | { readonly ok: false; readonly failure: Failure; readonly status?: number | undefined };
+  | Extract<HttpAnswer, { ok: false }>;
 
 type UrlParameters = Readonly<Record<string, string>>;
 

@@ -1,35 +1,26 @@
-import { HTTP_PARAMETERS } from '../../../core/engines/engine-settings.js';
 import { ENGINES } from '../../../core/engines/facts.js';
-import { ownFailure } from '../../../core/engines/failure.js';
 import { QrunError } from '../../../core/errors.js';
 import type { EngineLimits } from '../../../core/machine/sizing.js';
-import { NO_SUCH_ANSWER, shownVersion, textsOf } from '../answer-texts.js';
+import { shownVersion } from '../answer-texts.js';
+import { askTexts, type Texts } from './http/ask.js';
 import { ControlClient } from './http/control.js';
 import { type EndpointOptions, endpointOf, type HttpEndpoint } from './http/endpoint.js';
 import { ServerIdentity } from './http/identity.js';
 import { openError } from './open-error.js';
 
-export type { EndpointOptions } from './http/endpoint.js';
-
 /** The limits that a server reports. `undefined` means not reported; 0 means no limit, as on the server. */
-export interface ServerLimits extends EngineLimits {
+export interface ServerLimits extends Required<EngineLimits> {
   /** URL without user and password. */
   readonly target: string;
   readonly version: string;
-  readonly maxQueries: number | undefined;
   readonly maxServerMemoryBytes: number | undefined;
   readonly maxQueryMemoryBytes: number | undefined;
-  readonly maxThreads: number | undefined;
-  readonly softThreads: number | undefined;
-  readonly softThreadsPerCore: number | undefined;
   /** Tables that could not be read, and why: `system.server_settings: ...`. */
   readonly unknown: readonly string[];
 }
 
 // People wait for these answers. A server that is too busy to answer in this time has said enough.
 const LIMIT_MS = 5_000;
-// The answer is a few rows; a longer one is not an answer.
-const ANSWER_BYTES = 1024 * 1024;
 const SETTINGS = ['max_threads', 'max_memory_usage'];
 const SERVER_SETTINGS = [
   'max_concurrent_queries',
@@ -114,17 +105,14 @@ export class ServerWatcher {
     await this.#control.close();
   }
 
-  async #rows<Name extends string>(sql: string, names: readonly Name[], signal: AbortSignal | undefined) {
+  async #rows<Name extends string>(
+    sql: string,
+    names: readonly Name[],
+    signal: AbortSignal | undefined,
+  ): Promise<Texts<Name>> {
     const limit = AbortSignal.timeout(LIMIT_MS);
     const stop = signal === undefined ? limit : AbortSignal.any([signal, limit]);
-    const call = {
-      sql,
-      queryId: '',
-      query: HTTP_PARAMETERS,
-      spool: { directory: '', thresholdBytes: ANSWER_BYTES },
-      limitBytes: ANSWER_BYTES,
-    };
-    const answer = await this.#control.call(call, stop);
+    const answer = await askTexts(this.#control, { sql }, names, stop);
     signal?.throwIfAborted();
     if (limit.aborted) {
       throw new QrunError(
@@ -133,10 +121,7 @@ export class ServerWatcher {
         { hint: 'check the host, the port (HTTP is 8123) and firewalls' },
       );
     }
-    if (!answer.ok) return answer;
-    const rows = await textsOf(answer.body, names);
-    if (rows !== undefined) return { ok: true as const, rows };
-    return { ok: false as const, failure: ownFailure('NOT_CLICKHOUSE', 'permanent', NO_SUCH_ANSWER) };
+    return answer;
   }
 }
 

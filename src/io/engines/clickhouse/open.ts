@@ -3,21 +3,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ENGINE_SETTINGS,
   fixedSetting,
-  HTTP_PARAMETERS,
   HTTP_SETTINGS,
   suggest,
 } from '../../../core/engines/engine-settings.js';
-import { type Failure, ownFailure } from '../../../core/engines/failure.js';
+import type { Failure } from '../../../core/engines/failure.js';
 import { quotaEndsInMs, refusalOf } from '../../../core/engines/refusal.js';
 import { QrunError } from '../../../core/errors.js';
 import type { Settings } from '../../../core/model.js';
 import { literal } from '../../../core/sql/set-statement.js';
 import { unlessAborted } from '../../../core/unless-aborted.js';
-import { NO_SUCH_ANSWER, shownVersion, textsOf } from '../answer-texts.js';
+import { shownVersion } from '../answer-texts.js';
 import type { SpoolOptions } from '../result-body.js';
-import type { HttpAnswer } from './http/call.js';
+import { askTexts } from './http/ask.js';
 import { HttpChannel } from './http/channel.js';
-import { endpointOf, type HttpEndpoint } from './http/endpoint.js';
+import { type EndpointOptions, endpointOf, type HttpEndpoint } from './http/endpoint.js';
 import { ServerIdentity } from './http/identity.js';
 import {
   type Ask,
@@ -31,14 +30,8 @@ import { lostError, openError } from './open-error.js';
 import { type AllowedSettings, allowedSettings, refusesSetting } from './readonly.js';
 
 /** Which server to use and how. */
-export interface ClickHouseOptions {
-  /** `http://host:8123` or `https://host/path/`, without parameters; a user before the `@` is accepted. */
-  readonly url: string;
-  readonly user?: string;
-  readonly password?: string;
+export interface ClickHouseOptions extends EndpointOptions {
   readonly database?: string;
-  /** Certificates (PEM) to trust instead of the system's. */
-  readonly caFile?: string;
   /** How many queries run at once. */
   readonly concurrency: number;
   readonly spool: SpoolOptions;
@@ -51,7 +44,7 @@ export interface ClickHouseOptions {
 }
 
 /** What is known of a server that has answered. */
-export interface ServerProfile {
+export interface ServerProfile extends AllowedSettings {
   readonly endpoint: HttpEndpoint;
   readonly version: string;
   readonly supportsParameters: boolean;
@@ -61,21 +54,12 @@ export interface ServerProfile {
   readonly parametersLost: boolean;
   /** The marks on its answers. */
   readonly identity: ServerIdentity;
-  /** qrun's own settings that the server knows and the user may set, without those that the user has given. */
-  readonly settings: Settings;
-  /** `true` if the user may not set max_execution_time; `false` if that is not known yet. */
-  readonly executionTimeRefused: boolean;
-  /** What the person who starts a run should know. */
-  readonly notices: readonly string[];
 }
 
 // An overloaded server may queue a query for 5 s (queue_max_wait_ms of 18.16) before it refuses it. This leaves room
 // for two such refusals.
 const OPEN_TIMEOUT_MS = 15_000;
 const RETRY_WAIT_MS = 250;
-// The longest answer lists the names of all settings: 50 KB.
-const PROBE_BYTES = 1024 * 1024;
-const PROBE_SPOOL: SpoolOptions = { directory: '', thresholdBytes: PROBE_BYTES };
 
 /**
  * Connects to a server, checks that qrun can work with it, and resolves with what it can do.
@@ -137,6 +121,9 @@ export async function connect(
 }
 
 class Probe {
+  // The parameter of the URL that names it, if one is given.
+  readonly database: Settings;
+
   constructor(
     readonly channel: HttpChannel,
     readonly identity: ServerIdentity,
@@ -144,7 +131,10 @@ class Probe {
     readonly options: ClickHouseOptions,
     readonly stop: AbortSignal,
     readonly whyStopped: () => QrunError,
-  ) {}
+  ) {
+    const { database } = options;
+    this.database = database === undefined ? {} : { database };
+  }
 
   async run(): Promise<Omit<ServerProfile, 'endpoint' | 'identity'>> {
     // Without settings, so that a failure is about the server or the user, not about something that qrun asked for.
@@ -198,12 +188,9 @@ class Probe {
     ask: Ask,
     known: ReadonlySet<string> | undefined,
   ): Promise<OnTheWay & { readonly allowed: AllowedSettings }> {
-    const { database, settings: given } = this.options;
+    const { settings: given } = this.options;
     const own = Object.fromEntries(this.ownSettings(known));
-    if (
-      known !== undefined &&
-      (await allInForce(ask, { ...own, ...given }, database === undefined ? {} : { database }))
-    ) {
+    if (known !== undefined && (await allInForce(ask, { ...own, ...given }, this.database))) {
       return { allowed: { settings: own, executionTimeRefused: false, notices: [] }, lost: [], unproven: [] };
     }
     const allowed = await this.acceptedSettings(known);
@@ -222,16 +209,17 @@ class Probe {
    * database.
    */
   private async acceptedSettings(known: ReadonlySet<string> | undefined): Promise<AllowedSettings> {
-    const { database } = this.options;
     let left = this.ownSettings(known);
     for (;;) {
       const settings = Object.fromEntries(left);
-      const tried = await this.rows(
-        'SELECT 1 AS v',
-        database === undefined ? settings : { ...settings, database },
-      );
+      const tried = await this.rows('SELECT 1 AS v', { ...settings, ...this.database });
       if (tried.ok) return { settings, executionTimeRefused: false, notices: [] };
-      if (refusesSetting(tried.failure)) return await this.allowedSettings(settings);
+      if (refusesSetting(tried.failure)) {
+        const allowed = await allowedSettings(settings, this, this.endpoint);
+        const again = await this.rows('SELECT 1 AS v', { ...allowed.settings, ...this.database });
+        if (!again.ok) throw openError(again.failure, this.endpoint, this.options);
+        return allowed;
+      }
       const { code, message } = tried.failure;
       const unknown = left.filter(([name]) => message.includes(name));
       if (code !== 115 || unknown.length === 0) throw openError(tried.failure, this.endpoint, this.options);
@@ -250,15 +238,6 @@ class Probe {
     throw new QrunError('CONFIG', `the path of ${url} is also the name of a database there`, {
       hint: `say which database is meant: --database ${word} (and omit the path unless a proxy needs it)`,
     });
-  }
-
-  private async allowedSettings(wanted: Settings): Promise<AllowedSettings> {
-    const { database } = this.options;
-    const allowed = await allowedSettings(wanted, this, this.endpoint);
-    const query = database === undefined ? allowed.settings : { ...allowed.settings, database };
-    const tried = await this.rows('SELECT 1 AS v', query);
-    if (!tried.ok) throw openError(tried.failure, this.endpoint, this.options);
-    return allowed;
   }
 
   /** Returns why a setting cannot be set, or `undefined` if it can. */
@@ -305,22 +284,11 @@ class Probe {
   }
 
   /** Returns the column `v` of a result; waits for the end of an overload. */
-  private async rows(
-    sql: string,
-    query: Readonly<Record<string, string>>,
-    queryId = '',
-  ): Promise<ProbeAnswer> {
+  private async rows(sql: string, query: Settings, queryId = ''): Promise<ProbeAnswer> {
     for (let waitMs = RETRY_WAIT_MS; ; waitMs *= 2) {
-      const call = {
-        sql,
-        queryId,
-        query: { ...HTTP_PARAMETERS, ...query },
-        spool: PROBE_SPOOL,
-        limitBytes: PROBE_BYTES,
-      };
-      const answer = await this.channel.call(call, this.stop);
+      const answer = await askTexts(this.channel, { sql, queryId, query }, ['v'], this.stop);
       if (this.stop.aborted) throw this.whyStopped();
-      if (answer.ok) return await values(answer);
+      if (answer.ok) return { ok: true, values: answer.rows.map(({ v }) => v) };
       const { kind, neverStarted, serverGone, name } = answer.failure;
       const passes = neverStarted && kind === 'transient' && !serverGone && name !== 'CONNECTION_FAILED';
       const refusal = refusalOf(answer.failure);
@@ -333,13 +301,6 @@ class Probe {
       });
     }
   }
-}
-
-async function values({ body }: Extract<HttpAnswer, { ok: true }>): Promise<ProbeAnswer> {
-  const rows = await textsOf(body, ['v']);
-  return rows === undefined
-    ? { ok: false, failure: ownFailure('NOT_CLICKHOUSE', 'permanent', NO_SUCH_ANSWER) }
-    : { ok: true, values: rows.map(({ v }) => v) };
 }
 
 // Opening makes requests at the same time over separate connections, so it has met several servers if there are several.

@@ -26,8 +26,9 @@ const DISPENSABLE: ReadonlyMap<string, string | undefined> = new Map([
 
 /** Which of qrun's settings remain for a user who may not change settings (`readonly = 1`, constraints). */
 export interface AllowedSettings {
+  /** Those that the server knows and the user may set, without those that the user has given. */
   readonly settings: Settings;
-  /** `true` if max_execution_time cannot be set either. */
+  /** `true` if max_execution_time cannot be set either; `false` if that is not known yet. */
   readonly executionTimeRefused: boolean;
   /** For the person who starts the run. */
   readonly notices: readonly string[];

@@ -1,10 +1,6 @@
-import { HTTP_PARAMETERS } from '../../../core/engines/engine-settings.js';
-import { textsOf } from '../answer-texts.js';
+import { askTexts } from './http/ask.js';
 import type { ControlClient } from './http/control.js';
 
-// The answer is a few hundred names; a longer one is not an answer.
-const ANSWER_BYTES = 1024 * 1024;
-const SPOOL = { directory: '', thresholdBytes: ANSWER_BYTES };
 // Versions without aliases do not have the column.
 const UNKNOWN_IDENTIFIER = 47;
 
@@ -35,13 +31,8 @@ export class SettingAliases {
 
   async #ask(stop: AbortSignal): Promise<ReadonlyMap<string, string> | undefined> {
     const sql = "SELECT name AS n, alias_for AS a FROM system.settings WHERE alias_for != ''";
-    const answer = await this.#control.call(
-      { sql, queryId: '', query: HTTP_PARAMETERS, spool: SPOOL, limitBytes: ANSWER_BYTES },
-      stop,
-    );
-    if (!answer.ok) return answer.failure.code === UNKNOWN_IDENTIFIER ? new Map() : undefined;
-    const found = new Map<string, string>();
-    for (const { n, a } of (await textsOf(answer.body, ['n', 'a'])) ?? []) found.set(n, a);
-    return found;
+    const answer = await askTexts(this.#control, { sql }, ['n', 'a'], stop);
+    if (answer.ok) return new Map(answer.rows.map(({ n, a }) => [n, a]));
+    return answer.failure.code === UNKNOWN_IDENTIFIER ? new Map() : undefined;
   }
 }

@@ -7,9 +7,10 @@ import { outsideUse } from '../../../core/sql/guard/outside.js';
 import { escapeRawBytes, hasRawBytes } from '../../../core/sql/lexer/encoding.js';
 import { literal, setStatement } from '../../../core/sql/set-statement.js';
 import type { Statement } from '../../../core/sql/statement.js';
+import { stoppedBetween, stoppedFailure } from '../attempts.js';
 import type { EngineOutcome, EngineRequest } from '../engine.js';
 import type { Place } from '../permits.js';
-import { type ResultBody, ResultWriter, type RowShape, type SpoolOptions } from '../result-body.js';
+import { notRows, type ResultBody, ResultWriter, type RowShape, type SpoolOptions } from '../result-body.js';
 import { ResultChoice } from '../result-choice.js';
 import { SessionChanges } from '../session-changes.js';
 import type { Stop } from '../stop.js';
@@ -272,22 +273,11 @@ export class EmbeddedAttempt {
   #failed(failure: Failure | undefined): EngineOutcome {
     const { why } = this.#stop;
     if (why === undefined && failure !== undefined) return { ok: false, failure };
-    const timedOut = why === 'TIMEOUT';
-    const what = timedOut ? `no result within ${this.#request.timeoutMs} ms` : 'cancelled by qrun';
     const now = !this.#wasSent ? 'it was not sent' : this.#lost ? 'it may still run' : 'it has ended';
-    const stopped = ownFailure(
-      timedOut ? 'TIMEOUT' : 'ABORTED',
-      timedOut ? 'permanent' : 'transient',
-      `${what}; ${now}`,
-    );
+    const stopped = stoppedFailure(this.#stop, this.#request.timeoutMs, now);
     const mayStillRun = this.#lost !== undefined;
     return { ok: false, failure: { ...stopped, neverStarted: !this.#wasSent, mayStillRun } };
   }
-}
-
-// The rest of the file was not sent; the statements before it have ended.
-function stoppedBetween(): Failure {
-  return ownFailure('ABORTED', 'transient', 'stopped between two statements');
 }
 
 function intoPipe(pipe: ResultPipe): string {
@@ -305,14 +295,7 @@ function markComment(session: Session): string {
 async function proven(writer: ResultWriter, rowCount: number): Promise<Answer<{ body: ResultBody }>> {
   const result = await writer.finish();
   if ('reason' in result) {
-    if (result.failure !== undefined) return { ok: false, failure: result.failure };
-    const message = result.cut
-      ? `the result is not whole: ${result.reason}`
-      : `the result is not lines of rows: ${result.reason}`;
-    const failure = result.cut
-      ? ownFailure('RESULT_CUT', 'unknown', message)
-      : ownFailure('RESULT_INVALID', 'permanent', message);
-    return { ok: false, failure };
+    return { ok: false, failure: result.failure ?? notRows(result) };
   }
   if (result.rows === rowCount) return { ok: true, body: result };
   await result.dispose();

@@ -8,7 +8,7 @@ import { rowsOf } from '../../../core/engines/rows.js';
 import { QrunError } from '../../../core/errors.js';
 import type { Settings } from '../../../core/model.js';
 import { setStatement } from '../../../core/sql/set-statement.js';
-import { FileLock, lockHolder } from '../../files/flock.js';
+import { lockHolder, whileLocked } from '../../files/flock.js';
 import { makeDirectories } from '../../files/write-file.js';
 import { loadLibc } from '../../machine/libc.js';
 import type { Connect } from './chdb.js';
@@ -112,12 +112,7 @@ async function statusHolder(path: string): Promise<DataHolder | undefined> {
 // Finds out by trying to take the lock. Call it only when the engine has just failed to get it.
 async function isLocked(path: string): Promise<boolean> {
   try {
-    const lock = await FileLock.open(path);
-    try {
-      return !(await lock.tryAcquire());
-    } finally {
-      lock.close();
-    }
+    return (await whileLocked([path])) !== undefined;
   } catch {
     return false;
   }
@@ -159,9 +154,7 @@ const MORE_THAN_DATA = new RegExp(`${ALWAYS_MORE.source}|\\b(?:FILE|SQLITE)\\b`)
 const NETWORK = /\b(?:URL|REMOTE|S3|HDFS|AZURE|MYSQL|POSTGRES|MONGO|REDIS|KAFKA|CLUSTER)\b/;
 
 /** Returns the version of the engine, such as `26.7.2.1`, and the time zone of dates that name none. */
-export async function engineFacts(
-  connections: Connections,
-): Promise<{ readonly version: string; readonly timeZone: string }> {
+export async function engineFacts(connections: Connections) {
   const facts = 'SELECT arrayJoin([version(), serverTimezone()]) AS v';
   const [version = 'unknown', timeZone = 'unknown'] = await column(connections, facts);
   return { version, timeZone };

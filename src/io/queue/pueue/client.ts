@@ -9,31 +9,14 @@ import type {
   TaskQueue,
 } from '../../../core/queue/queue.js';
 import { shellCommand } from '../../../core/text/shell.js';
+import { plainEnvironment } from '../../machine/plain-environment.js';
 import { type ProgramEnd, runProgram } from '../../machine/program.js';
 import { parseGroups, parseState } from './status.js';
 
-/**
- * The only variables of the submitter's environment that tasks and clients get. pueue stores the whole environment of
- * `pueue add` in clear, for each task, in a file that others may read. `systemd-run --user` needs those of systemd.
- * Secrets are read at run time, from .env or a password file.
- */
-const TASK_ENVIRONMENT = [
-  'PATH',
-  'HOME',
-  'USER',
-  'LOGNAME',
-  'SHELL',
-  'LANG',
-  'LC_ALL',
-  'TZ',
-  'TMPDIR',
-  'NO_COLOR',
-  'XDG_CONFIG_HOME',
-  'XDG_DATA_HOME',
-  'XDG_RUNTIME_DIR',
-  'DBUS_SESSION_BUS_ADDRESS',
-  'PUEUE_CONFIG_PATH',
-] as const;
+// The variables that tasks and clients get besides those that any program needs. They get no others, because pueue
+// stores the whole environment of `pueue add` in clear, for each task, in a file that others may read. Secrets are read
+// at run time, from .env or a password file.
+const MORE_VARIABLES = ['SHELL', 'NO_COLOR', 'PUEUE_CONFIG_PATH'];
 
 // The first version with this shape of `status --json`; a later major version may change it again.
 const MAJOR = 4;
@@ -43,6 +26,9 @@ const LIMIT_MS = 60_000;
 // A command line is one argument of execve(2): 128 KiB on Linux, less its NUL.
 const MAX_COMMAND_BYTES = 131_071;
 
+// Calls the client, and resolves with what it printed.
+type Call = (...args: readonly string[]) => Promise<string>;
+
 /**
  * The pueue daemon of this user, called through the `pueue` client, whose flags and JSON are the stable interface.
  * Every call is a process of its own (about 4 ms). Errors: those of {@link TaskQueue}.
@@ -50,28 +36,24 @@ const MAX_COMMAND_BYTES = 131_071;
 export class Pueue implements TaskQueue {
   readonly kind: QueueKind;
   readonly version: string;
-  readonly #program: string;
-  readonly #env: Record<string, string>;
-  readonly #signal: AbortSignal | undefined;
+  readonly #call: Call;
 
-  private constructor(
-    kind: QueueKind,
-    version: string,
-    program: string,
-    env: Record<string, string>,
-    signal?: AbortSignal,
-  ) {
+  private constructor(kind: QueueKind, version: string, call: Call) {
     this.kind = kind;
     this.version = version;
-    this.#program = program;
-    this.#env = env;
-    this.#signal = signal;
+    this.#call = call;
   }
 
   /** Finds the client and checks its version; does not ask the daemon. `program`: for tests of a missing or odd one. */
   static async open(kind: QueueKind, { env, signal }: QueueOptions, program = 'pueue'): Promise<Pueue> {
-    const taskEnv = taskEnvironment(env);
-    const stdout = await call(program, ['--version'], taskEnv, signal);
+    const taskEnv = plainEnvironment(env, MORE_VARIABLES);
+    const call: Call = async (...args) => {
+      const own = { env: taskEnv, timeoutMs: LIMIT_MS, ...(signal === undefined ? {} : { signal }) };
+      const end = await runProgram(program, args, own);
+      if (end.ok) return end.stdout;
+      throw failure(program, args, end);
+    };
+    const stdout = await call('--version');
     const version = /(?<!\d)(\d{1,9})\.\d{1,9}\.\d{1,9}\S*/.exec(stdout);
     if (version === null || Number(version[1]) !== MAJOR) {
       throw new QrunError(
@@ -80,7 +62,7 @@ export class Pueue implements TaskQueue {
         { hint: 'cargo install --locked pueue, then restart pueued' },
       );
     }
-    return new Pueue(kind, version[0], program, taskEnv, signal);
+    return new Pueue(kind, version[0], call);
   }
 
   async state(): Promise<QueueState> {
@@ -146,39 +128,11 @@ export class Pueue implements TaskQueue {
   async #groups(): Promise<ReadonlyMap<string, QueueGroup>> {
     return parseGroups(await this.#call('group', '--json'));
   }
-
-  async #call(...args: string[]): Promise<string> {
-    return await call(this.#program, args, this.#env, this.#signal);
-  }
-}
-
-function taskEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const result: Record<string, string> = {};
-  for (const name of TASK_ENVIRONMENT) {
-    const value = env[name];
-    if (value !== undefined) result[name] = value;
-  }
-  return result;
 }
 
 function checkedSlots(slots: number): number {
   if (Number.isInteger(slots) && slots >= 1) return slots;
   throw new Error(`${slots} is not a number of slots`);
-}
-
-async function call(
-  program: string,
-  args: readonly string[],
-  env: Record<string, string>,
-  signal: AbortSignal | undefined,
-): Promise<string> {
-  const end = await runProgram(program, args, {
-    env,
-    timeoutMs: LIMIT_MS,
-    ...(signal === undefined ? {} : { signal }),
-  });
-  if (end.ok) return end.stdout;
-  throw failure(program, args, end);
 }
 
 function failure(program: string, args: readonly string[], end: ProgramEnd): QrunError {

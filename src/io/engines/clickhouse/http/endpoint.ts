@@ -15,11 +15,13 @@ export interface HttpEndpoint {
   readonly ca: Buffer | undefined;
 }
 
-/** How a user names a server and its user; see `ClickHouseOptions`. */
+/** How a user names a server and its user. */
 export interface EndpointOptions {
+  /** `http://host:8123` or `https://host/path/`, without parameters; a user before the `@` is accepted. */
   readonly url: string;
   readonly user?: string;
   readonly password?: string;
+  /** Certificates (PEM) to trust instead of the system's. */
   readonly caFile?: string;
 }
 

@@ -1,3 +1,4 @@
+import { jsonObject } from '../../../../core/text/json.js';
 import type { AnswerHeaders } from './call.js';
 
 /** Returns the first value of a header. */
@@ -84,13 +85,7 @@ export type Summary = Readonly<Record<string, unknown>>;
 /** Returns the summary of an answer; empty if there is none that can be read. */
 export function summaryOf(headers: AnswerHeaders): Summary {
   const text = headerOf(headers, 'x-clickhouse-summary');
-  if (text === undefined) return {};
-  try {
-    const summary: unknown = JSON.parse(text);
-    return typeof summary === 'object' && summary !== null ? (summary as Summary) : {};
-  } catch {
-    return {};
-  }
+  return (text === undefined ? undefined : jsonObject(text)) ?? {};
 }
 
 /** Returns one of its numbers, which are written as strings; `undefined` if it is not a number. */

@@ -13,7 +13,14 @@ import {
   transportFailure,
 } from '../../../../core/engines/failure.js';
 import type { QueryStats } from '../../../../core/model.js';
-import { type ResultBody, ResultWriter, type RowShape, TAIL_BYTES } from '../../result-body.js';
+import {
+  type NotRows,
+  notRows,
+  type ResultBody,
+  ResultWriter,
+  type RowShape,
+  TAIL_BYTES,
+} from '../../result-body.js';
 import {
   type AnswerHeaders,
   type HttpAnswer,
@@ -95,7 +102,6 @@ async function readRows(
   headers: AnswerHeaders,
   { spool, shape, limitBytes = Number.POSITIVE_INFINITY }: HttpCall,
 ): Promise<HttpAnswer> {
-  const status = 200;
   const writer = new ResultWriter(spool, shape);
   let sizeBytes = 0;
   const cutRefused = (): void => {
@@ -114,12 +120,12 @@ async function readRows(
   if (sizeBytes > limitBytes) {
     await writer.discard();
     const message = `the answer is larger than ${limitBytes} bytes`;
-    return { ok: false, status, failure: ownFailure('ANSWER_TOO_LARGE', 'permanent', message) };
+    return failed(ownFailure('ANSWER_TOO_LARGE', 'permanent', message));
   }
   if (writer.isRefused) {
     const refused = await writer.finish();
     if ('reason' in refused) {
-      return { ok: false, status, failure: refused.failure ?? notRows(refused, headers), isUnread: true };
+      return { ...failed(refused.failure ?? notResult(refused, headers)), isUnread: true };
     }
   }
   const broken = error === undefined ? undefined : transportError(error);
@@ -127,22 +133,22 @@ async function readRows(
   if (broken !== undefined || !isFramed(headers)) {
     await writer.discard();
     const exception = parseExceptionTail(writer.tail, tag);
-    return {
-      ok: false,
-      status,
-      failure: exception ? serverFailure(exception) : cutAnswer(broken, headers),
-    };
+    return failed(exception ? serverFailure(exception) : cutAnswer(broken, headers));
   }
   const result = await writer.finish();
   if (!('reason' in result)) {
     const error = shape?.mayEndWithException ? exceptionInLastRow(writer.tail) : undefined;
     if (error === undefined) return whole(result, headers, shape);
     await result.dispose();
-    return { ok: false, status, failure: serverFailure(error) };
+    return failed(serverFailure(error));
   }
   const exception = parseExceptionTail(result.tail, tag);
-  if (exception !== undefined) return { ok: false, status, failure: serverFailure(exception) };
-  return { ok: false, status, failure: notRows(result, headers) };
+  return failed(exception === undefined ? notResult(result, headers) : serverFailure(exception));
+}
+
+// The answer for a body that is no result, although its status says so.
+function failed(failure: Failure): Extract<HttpAnswer, { ok: false }> {
+  return { ok: false, status: 200, failure };
 }
 
 async function whole(
@@ -155,11 +161,7 @@ async function whole(
   const why = shape === undefined ? contradiction(headers, summary, body.rows) : undefined;
   if (why === undefined) return { ok: true, body, stats: statsOf(summary) };
   await body.dispose();
-  return {
-    ok: false,
-    status: 200,
-    failure: ownFailure('RESULT_CUT', 'unknown', `the result is not whole: ${why}`),
-  };
+  return failed(ownFailure('RESULT_CUT', 'unknown', `the result is not whole: ${why}`));
 }
 
 /** Something between qrun and the server has answered; it is not known whether the statement ran. */
@@ -201,10 +203,7 @@ function cutAnswer(broken: TransportError | undefined, headers: AnswerHeaders): 
   });
 }
 
-function notRows(
-  result: { readonly reason: string; readonly cut: boolean; readonly tail: string },
-  headers: AnswerHeaders,
-): Failure {
+function notResult(result: NotRows, headers: AnswerHeaders): Failure {
   const type = headerOf(headers, 'content-type') ?? '';
   const encoding = headerOf(headers, 'content-encoding') ?? 'identity';
   if (encoding !== 'identity') {
@@ -215,11 +214,7 @@ function notRows(
     const message = `HTTP 200 with an HTML page instead of a result: ${excerpt(result.tail)}`;
     return { ...ownFailure('NOT_CLICKHOUSE', 'transient', message), serverGone: true };
   }
-  if (result.cut) {
-    return ownFailure('RESULT_CUT', 'unknown', `the result is not whole: ${result.reason}`);
-  }
-  const message = `the result is not lines of rows: ${result.reason}; it ends with ${excerpt(result.tail.slice(-200))}`;
-  return ownFailure('RESULT_INVALID', 'permanent', message);
+  return notRows(result, `; it ends with ${excerpt(result.tail.slice(-200))}`);
 }
 
 async function readError(answer: ReplyBody, status: number, headers: AnswerHeaders): Promise<Failure> {

@@ -43,15 +43,12 @@ export function prepareContent(path: string, access: EmbeddedAccess): void {
 
 function prepare(path: string, access: EmbeddedAccess): void {
   for (const entry of entriesOf(path)) if (entry.isSymbolicLink()) refuseOtherLink(path, entry.name);
-  for (const name of NEVER_USED) refuseUnlessEmpty(path, name);
+  for (const name of NEVER_USED) {
+    if (entriesOf(join(path, name)).length > 0) throw refusal(path, name, 'no data belongs there');
+  }
   for (const name of ['metadata', 'metadata_dropped', 'store', 'data', FUNCTIONS])
     look(path, name, DEPTH, access);
   closeFileFunction(path, access);
-}
-
-function refuseUnlessEmpty(path: string, name: string): void {
-  if (entriesOf(join(path, name)).length === 0) return;
-  throw refusal(path, name, 'no data belongs there');
 }
 
 function look(path: string, name: string, depth: number, access: EmbeddedAccess): void {

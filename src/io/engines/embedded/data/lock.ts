@@ -2,8 +2,7 @@ import { fstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FileLock } from '../../../files/flock.js';
-import { OWN_TO_READ } from '../../../files/own-file.js';
-import { readState } from '../../../files/read-file.js';
+import { readFields } from '../../../files/read-file.js';
 import { writeOwner } from '../../../files/write-file.js';
 
 /** Who has a data directory open, as far as that is known. */
@@ -90,12 +89,8 @@ async function holderOf(path: string): Promise<DataHolder> {
 }
 
 function readHolder(path: string): { pid: number; since: string } | undefined {
-  try {
-    const { pid, since } = JSON.parse(readState(path, 'lease', OWN_TO_READ)) as Record<string, unknown>;
-    return Number.isSafeInteger(pid) && typeof since === 'string' ? { pid: pid as number, since } : undefined;
-  } catch {
-    return undefined;
-  }
+  const { pid, since } = readFields(path, 'lease');
+  return Number.isSafeInteger(pid) && typeof since === 'string' ? { pid: pid as number, since } : undefined;
 }
 
 /** Whether there is a process with this id. */

@@ -1,11 +1,12 @@
-import { chmodSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, statSync } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { QrunError } from '../../../../core/errors.js';
 import { hintOf, reasonOf } from '../../../files/failures.js';
-import { FileLock, lockHolder } from '../../../files/flock.js';
+import { FileLock, whileLocked } from '../../../files/flock.js';
 import { OWN_TO_READ } from '../../../files/own-file.js';
 import { isBelieved } from '../../../files/owner.js';
+import { namesIn, statOf } from '../../../files/paths.js';
 import { readState } from '../../../files/read-file.js';
 import { makeDirectories, writeFileAtomic } from '../../../files/write-file.js';
 
@@ -13,8 +14,8 @@ import { makeDirectories, writeFileAtomic } from '../../../files/write-file.js';
 const MARK_SUFFIX = '.made-here';
 // What a run would use: data named by the content of a setup.
 const USED = /^[0-9a-f]{16}(?=$|\.)/;
-/** The suffix of a data directory that came from elsewhere and was set aside. */
-export const ASIDE_SUFFIX = '.unknown-';
+// The suffix of a data directory that came from elsewhere and was set aside.
+const ASIDE_SUFFIX = '.unknown-';
 
 // Whoever holds the lock only sets a directory aside or makes one.
 const LOCK_LIMIT_MS = 30_000;
@@ -49,7 +50,8 @@ export async function ensureMadeHere(directory: string, onSetAside: (path: strin
       onSetAside(aside);
     }
     makeDirectories(directory);
-    await writeFileAtomic(`${directory}${MARK_SUFFIX}`, originOf(directory), 0o600);
+    const { ino, birthtimeNs } = stateOf(directory);
+    await writeFileAtomic(`${directory}${MARK_SUFFIX}`, `${ino} ${birthtimeNs}\n`, 0o600);
   } catch (cause) {
     if (cause instanceof QrunError && cause.code === 'DATA_LOCKED') throw cause;
     throw new QrunError('CONFIG', `cannot use the data directory ${directory}: ${reasonOf(cause)}`, {
@@ -72,11 +74,6 @@ function isMadeHere(directory: string): boolean {
   }
 }
 
-function originOf(directory: string): string {
-  const { ino, birthtimeNs } = stateOf(directory);
-  return `${ino} ${birthtimeNs}\n`;
-}
-
 // The times and inode numbers of some file systems do not fit into a double.
 function stateOf(directory: string) {
   return statSync(directory, { bigint: true });
@@ -93,29 +90,19 @@ function tellsBirth(directory: string): boolean {
 
 // For a run of an earlier version, which does not know of this mark.
 async function refuseInUse(directory: string): Promise<void> {
-  for (const path of lockFilesIn(directory)) {
-    const lock = await FileLock.open(path);
-    try {
-      if (await lock.tryAcquire()) continue;
-      throw new QrunError(
-        'DATA_LOCKED',
-        `the data directory ${directory} is in use by ${lockHolder(path) ?? 'another process'}`,
-        { hint: 'wait until it has ended' },
-      );
-    } finally {
-      lock.close();
-    }
-  }
+  const holder = await whileLocked(lockFilesIn(directory));
+  if (holder === undefined) return;
+  throw new QrunError('DATA_LOCKED', `the data directory ${directory} is in use by ${holder}`, {
+    hint: 'wait until it has ended',
+  });
 }
 
 function lockFilesIn(directory: string): string[] {
   const copies = namesIn(directory).filter(name => name.endsWith('.units'));
   return [directory, ...copies.map(name => join(directory, name))].flatMap(each =>
     namesIn(each)
-      .filter(
-        name => name.endsWith('.lock') && statSync(join(each, name), { throwIfNoEntry: false })?.isFile(),
-      )
-      .map(name => join(each, name)),
+      .map(name => join(each, name))
+      .filter(path => path.endsWith('.lock') && statOf(path)?.isFile()),
   );
 }
 
@@ -124,12 +111,4 @@ export function setAsideBeside(directory: string): string[] {
   return namesIn(dirname(directory))
     .filter(name => name.startsWith(`${basename(directory)}${ASIDE_SUFFIX}`))
     .map(name => join(dirname(directory), name));
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
 }

@@ -12,9 +12,8 @@ import { QrunError } from '../../../../core/errors.js';
 import { hintOf, reasonOf } from '../../../files/failures.js';
 import {
   copyDataTree,
-  NEW_SUFFIX,
-  OLD_SUFFIX,
-  remainsOf,
+  newNameOf,
+  removeRemainsOf,
   removeTreeAtOnce,
   syncTree,
 } from '../../../files/file-tree.js';
@@ -188,7 +187,7 @@ export class HeldData {
   /** Gives a sealed directory its name; from then on it is the data. Only under {@link locked}. Errors: as `seal`. */
   async publish(path: string): Promise<void> {
     await this.#writing(this.#built, async () => {
-      await removeTreeAtOnce(this.#built, random());
+      await removeTreeAtOnce(this.#built);
       await rename(path, this.#built);
       await syncDirectory(dirname(this.#built));
     });
@@ -201,8 +200,8 @@ export class HeldData {
    */
   async copy(from = this.#built): Promise<void> {
     await this.#writing(this.directory, async () => {
-      await removeAll(remainsOf(this.directory));
-      await removeTreeAtOnce(this.directory, random());
+      await removeRemainsOf(this.directory);
+      await removeTreeAtOnce(this.directory);
       const path = newNameOf(this.directory);
       try {
         await copyDataTree(from, path);
@@ -218,7 +217,7 @@ export class HeldData {
 
   /** Removes a directory of {@link newBuild} or {@link newWork}, or the copy. It need not exist. */
   async discard(path: string): Promise<void> {
-    await removeTreeAtOnce(path, random());
+    await removeTreeAtOnce(path);
   }
 
   /** Releases the copy. Safe to call twice. */
@@ -229,7 +228,7 @@ export class HeldData {
   async #newDirectory(of: string): Promise<string> {
     const path = newNameOf(of);
     await this.#writing(path, async () => {
-      await removeAll(remainsOf(of));
+      await removeRemainsOf(of);
       await mkdir(path);
     });
     return path;
@@ -256,26 +255,9 @@ export function readNote(directory: string): DataNote | undefined {
   }
 }
 
-async function removeAll(paths: readonly string[]): Promise<void> {
-  for (const path of paths) await rm(path, { recursive: true, force: true });
-}
-
-function newNameOf(path: string): string {
-  return `${path}${NEW_SUFFIX}${random()}`;
-}
-
-function random(): string {
-  return randomBytes(6).toString('hex');
-}
-
 function unusable(directory: string, cause: unknown): QrunError {
   return new QrunError('CONFIG', `cannot use the data directory ${directory}: ${reasonOf(cause)}`, {
     hint: hintOf(cause, 'choose a directory that you may write to with --data-dir'),
     cause,
   });
-}
-
-/** Whether this is the name of something that is being made or removed. */
-export function isRemains(name: string): boolean {
-  return name.includes(NEW_SUFFIX) || name.includes(OLD_SUFFIX);
 }
