@@ -300,6 +300,11 @@ describe('replicas that lag', () => {
     two.delay = 6;
     await vi.waitFor(() => expect(notices.join()).toContain(`${two.url} gets no queries until`), 10_000);
     expect((await engine.ping(never))?.message).toContain('its replicas lag by 6 s');
+    one.delay = 0;
+    two.delay = 0;
+    const isBack = (text: string): boolean => text.includes('takes part again');
+    await vi.waitFor(() => expect(notices.filter(isBack)).toHaveLength(3), 10_000);
+    expect((await run('select 1 as a')).ok).toBe(true);
   });
 });
 

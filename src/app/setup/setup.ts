@@ -152,9 +152,9 @@ function saysOnCluster({ query }: SetupFile): boolean {
 }
 
 /**
- * Runs a chain on a server, or on each of several, in `locked`, while nobody else prepares them. Returns the database in which it ran: the one
- * that the server names, otherwise `database`. Only people read it, so a server that does not say is prepared all the
- * same.
+ * Runs a chain on a server, or on each of several, in `locked`, while nobody else prepares them. Returns the database in
+ * which it ran: the one that the server names, otherwise `database`. Only people read it, so a server that does not say
+ * is prepared all the same.
  *
  * Errors: as {@link runChainOnAll}, and those of `locked`.
  */

@@ -54,12 +54,9 @@ export async function openServer(
 
 // As an open engine shows it.
 function targetOf(url: string): string {
-  try {
-    const { origin, pathname } = new URL(url);
-    return pathname === '/' ? origin : `${origin}${pathname}`;
-  } catch {
-    return shownUrl(url);
-  }
+  if (!URL.canParse(url)) return shownUrl(url);
+  const { origin, pathname } = new URL(url);
+  return pathname === '/' ? origin : `${origin}${pathname}`;
 }
 
 /**
