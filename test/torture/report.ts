@@ -78,6 +78,9 @@ Every acknowledgement is noted outside the file system under test. After each tr
 - no acknowledgement came before a sync that began after the write of its group;
 - exit code and stderr name the fault.
 
+After an import every group also has the bytes that a host has written, what any host has settled is settled, no old
+text of a query follows its present one, importing the same again changes nothing, and the sources are as they were.
+
 A trial in which the fault did not occur counts as failed, except where its moment is left to chance.
 
 ## Faults
