@@ -1,14 +1,12 @@
 import type { HostsCheck } from '../../../core/hosts/check.js';
-import { jsonLine } from '../../../core/text/json.js';
 import { QUEUE } from '../../../io/queue/queues.js';
 import { sweepContext } from '../../../local/config/sweep-context.js';
 import { checkHosts } from '../../../local/hosts/check.js';
 import { hostsOfTree } from '../../../local/hosts/hosts-of-tree.js';
-import type { Flags } from '../../command.js';
+import { type Call, writeResult } from '../../command.js';
+import { stringsFlag } from '../../flags.js';
 import { configFlags } from '../../options.js';
-import { stringsFlag } from '../../sweep/options.js';
 import { untilStopped } from '../../terminal/signals.js';
-import type { Terminal } from '../../terminal/streams.js';
 import { renderHostsCheck } from './render-check.js';
 
 /**
@@ -16,7 +14,8 @@ import { renderHostsCheck } from './render-check.js';
  *
  * Errors: QrunError `CONFIG` for a tree that is not trusted or names no hosts, `USAGE`, `SSH_MISSING`.
  */
-export async function checkCommand(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
+export async function run(call: Call<string>): Promise<number> {
+  const { argument: directory, flags, terminal } = call;
   const hosts = hostsOfTree(
     sweepContext(directory, configFlags(flags), terminal),
     stringsFlag(flags, 'host'),
@@ -24,11 +23,7 @@ export async function checkCommand(directory: string, flags: Flags, terminal: Te
   return await untilStopped(terminal.proc, async signal => {
     const options = { env: terminal.env, acceptNew: flags.acceptNew === true, signal };
     const check = await checkHosts(hosts, options);
-    terminal.out.write(
-      flags.json === true
-        ? jsonLine<HostsCheck>(check)
-        : renderHostsCheck(check, QUEUE.name, terminal.outStyle),
-    );
+    writeResult<HostsCheck>(call, check, style => renderHostsCheck(check, QUEUE.name, style));
     return check.exit_code;
   });
 }
