@@ -48,6 +48,8 @@ export interface SshHost {
   here(program: string, ...args: readonly string[]): Promise<string>;
   /** Cuts its network, or mends it. */
   link(state: 'up' | 'down'): void;
+  /** How many logins it has accepted. */
+  logins(): number;
   /** Gives its sshd another host key. */
   newKey(): Promise<void>;
   /** Ends it with all that runs on it. */
@@ -200,6 +202,10 @@ class OwnHost implements SshHost {
       if (child.exitCode !== null) throw new Error(`sshd of ${this.name} ended:\n${this.log()}`);
       return (this.log().match(/Server listening/g) ?? []).length > before;
     });
+  }
+
+  logins(): number {
+    return (this.log().match(/Accepted publickey/g) ?? []).length;
   }
 
   log(): string {

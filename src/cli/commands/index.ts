@@ -147,6 +147,34 @@ only read. Then qrun audit-all proves that nothing is missing or doubled.`,
     load: () => import('./collect/run.js'),
   }),
   cliCommand({
+    name: 'hosts',
+    description: 'the machines of [[hosts]] in qrun.toml',
+    commands: [
+      cliCommand({
+        name: 'check',
+        description: 'what each host has of what a sweep needs, and the command that mends what is missing',
+        argument: ['[root]', 'directory of the sweep', '.'],
+        options: [
+          repeatable('--host <name>', 'only this host (repeatable)'),
+          ['--accept-new', 'remember the keys of hosts that are not known here yet'],
+          ['--json', 'what was found as one JSON line'],
+          addTrustOption,
+        ],
+        help: `0: the sweep can run on each host. Otherwise the code of the worst problem: 26 a host, 23 the root of the sweep there.
+It logs in once to each host, to all at once, as ssh does: with your ~/.ssh/config, keys and agent. It asks nothing and
+changes nothing.`,
+        load: () => import('./hosts/check.js'),
+      }),
+      cliCommand({
+        name: 'here',
+        description: 'what this machine has for sweeps: what the others ask of a host',
+        argument: ['[root]', 'directory of the sweep', '.'],
+        options: [['--json', 'as one JSON line, which is the only form'], addTrustOption],
+        load: () => import('./hosts/here.js'),
+      }),
+    ],
+  }),
+  cliCommand({
     name: 'config',
     description: 'print the configuration in force, and where each value comes from',
     argument: ['[dir]', 'directory of the unit', '.'],

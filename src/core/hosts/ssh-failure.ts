@@ -49,7 +49,7 @@ export function sshProblem({ name, ssh }: Host, end: ConnectionEnd): HostProblem
     return {
       code: 'HOST_REFUSED',
       says: `its host key is not known here`,
-      mend: `compare and accept it once: ${connect}   (or take it as it is: qrun hosts check --accept-new ${name})`,
+      mend: `compare and accept it once: ${connect}   (or take it as it is: qrun hosts check --accept-new --host ${name})`,
     };
   }
   if (/Could not resolve hostname/i.test(stderr)) {

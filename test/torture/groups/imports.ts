@@ -13,7 +13,7 @@ export const importKill: Group = {
   async run(context) {
     const steps = context.row("import of other hosts' logs: SIGKILL in each step, 2 importers");
     if (context.home.shim === undefined) steps.leaveOut('needs Linux and gcc');
-    else await inParallel(context.count(4, 230), 2, n => killedInStep(context, steps, n));
+    else await inParallel(context.count(4, 280), 2, n => killedInStep(context, steps, n));
     steps.end();
     const random = context.row('the same: SIGKILL at random moments');
     await inParallel(context.count(2, 80), 2, n => killedAtRandom(context, random, n));
