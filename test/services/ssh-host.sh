@@ -9,7 +9,12 @@ unset QRUN_OWN_HOST
 name=$1 directory=$2
 hostname "$name"
 ip link set lo up
-mount --bind "$directory/home" /root
+# Where cargo puts pueue, which would be hidden by the home.
+if [ -d /root/.cargo/bin ]; then
+  mkdir -p "$directory/home/.cargo/bin"
+  mount --bind /root/.cargo/bin "$directory/home/.cargo/bin"
+fi
+mount --rbind "$directory/home" /root
 mount -t tmpfs -o mode=755 run /run
 mkdir /run/sshd
 exec /usr/sbin/sshd -D -e -f "$directory/sshd_config"
