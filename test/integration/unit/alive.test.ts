@@ -198,7 +198,7 @@ describe('a descriptor that cannot end', () => {
     ['is not open', '--alive-fd 99', '--alive-fd 99: this descriptor is not open'],
     ['is a file', '--alive-fd 3 3<qrun.toml', '--alive-fd 3: it is not a pipe'],
     ['is for output', '--alive-fd 1', '--alive-fd 1: this descriptor is for output'],
-    ['is no number', '--alive-fd three', '--alive-fd: must be a whole number from 0 to 65535, not "three"'],
+    ['is no number', '--alive-fd three', '--alive-fd three: must be a whole number from 0 to 65535'],
     [
       'is open for writing here',
       '--alive-fd 3 3<>pipe',
