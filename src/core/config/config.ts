@@ -61,7 +61,9 @@ export function resolveConfig(inputs: ConfigInputs): ResolvedConfig {
         // For a flag that is given several times, the value shows which one is meant.
         const isPlain = issue.path.length === 0 || (source === 'flag' && typeof issue.path[0] === 'number');
         const at = isPlain ? '' : `.${issue.path.join('.')}`;
-        problems.push(`${label}${at}: ${issue.message}, not ${shown(key, issue.input)}`);
+        // As it was given: the schema may already have made a number of it.
+        const value = issue.path.length === 0 ? raw : issue.input;
+        problems.push(`${label}${at}: ${issue.message}, not ${shown(key, value)}`);
       }
       return;
     }
