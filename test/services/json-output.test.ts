@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createProgram } from '../../src/cli/program.js';
@@ -94,6 +94,8 @@ describe.skipIf(!runnable)(
       expect(known).toMatchObject({ engine: { error: null, target: expect.any(String) } });
       expect(unknown).toMatchObject({ engine: { error: expect.any(String), target: null } });
       expect(own).toMatchObject({ engine: { error: null, target: null } });
+      const [several] = await json(['probe', 'u', '--url', server.url, ...nowhere]);
+      expect(several?.engines).toHaveLength(2);
       await json(['doctor', '.']);
       await json(['doctor', '.', ...nowhere], away);
     });
@@ -184,6 +186,19 @@ describe.skipIf(!runnable)(
       const kept = JSON.parse(readFileSync(join(root, 'results/json.audit.json'), 'utf8')) as unknown;
       expect(faultsOf('audit-all', kept)).toBe('');
       expect(faultsOf('status', { ...queued, later: 1 })).not.toBe('');
+    });
+
+    it('collect', async () => {
+      const there = join(root, 'results/.from/other');
+      mkdirSync(there, { recursive: true });
+      const log = 'u@BigName=1.ndjson';
+      copyFileSync(join(root, 'results', log), join(there, log));
+      writeFileSync(join(there, 'nobody.ndjson'), '');
+      const [again] = await json(['collect', '.']);
+      expect(again).toMatchObject({ logs: [{ appended: { groups: 0 }, problem: null }] });
+      writeFileSync(join(there, log), 'this is not a log\n');
+      const [bad] = await json(['collect', '.']);
+      expect(bad).toMatchObject({ logs: [{ problem: { message: expect.any(String) } }], exit_code: 23 });
     });
 
     it('process-all and the state of a job', async () => {
