@@ -301,7 +301,8 @@ const file: fc.Arbitrary<File> = fc
   });
 
 describe('the embedded engine agrees', () => {
-  it(`on ${FILES} files of several statements, whole and in pieces`, () => {
+  // Fifteen seconds of the engine's time.
+  it(`on ${FILES} files of several statements, whole and in pieces`, { timeout: 120_000 }, () => {
     let answered = 0;
     fc.assert(
       fc.property(file, ({ sql, pieces }) => {
