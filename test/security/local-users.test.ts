@@ -70,8 +70,8 @@ describe('a submission', () => {
       root,
       start: root,
       units: [],
-      config: { engine: 'clickhouse', url },
-      given: { url },
+      config: { engine: 'clickhouse', url: [url] },
+      given: { url: [url] },
       table: {},
       passwordSurvives: () => true,
     } as unknown as Parameters<typeof prepareTasks>[0];

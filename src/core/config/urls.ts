@@ -1,5 +1,5 @@
 // A comma or blanks, followed by the scheme of another URL. A URL alone may contain a comma.
-const BETWEEN = /[\s,]+(?=[a-z][a-z\d+.-]*:\/\/)/i;
+const BETWEEN = /(?<![\s,])[\s,]+(?=[a-z][a-z\d+.-]*:\/\/)/i;
 
 /**
  * Returns the URLs that one string names: itself, or several with commas or blanks between them, as in an environment

@@ -276,7 +276,7 @@ const host = once(() => {
     .transform(({ name, ssh = name, root, slots = 1, qrun = 'qrun' }) => ({
       name,
       ssh,
-      root: root.replace(/\/+$/, ''),
+      root: root.replace(/(?<!\/)\/+$/, ''),
       slots,
       qrun: typeof qrun === 'string' ? [qrun] : qrun,
     }));
