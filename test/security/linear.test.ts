@@ -138,6 +138,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   dashes: '--',
   dollars: '$',
   heredocs: '$a$',
+  'heredocs, each with a tag of its own': '$%$ ',
   pem: '-----BEGIN PRIVATE KEY-----',
   jwt: 'eyJ',
   akia: 'AKIA',
@@ -159,12 +160,18 @@ const TEXTS: Readonly<Record<string, string>> = {
 
 const MIB = 1024 * 1024;
 
+// `%` is another number each time.
+function repeated(unit: string, count: number): string {
+  if (!unit.includes('%')) return unit.repeat(count);
+  return Array.from({ length: count }, (_, i) => unit.replace('%', String(i))).join('');
+}
+
 describe.each(Object.entries(TEXT_FUNCTIONS))('%s', (_, work) => {
   it('takes time by the length of a text, whatever is in it', () => {
     const slow: string[] = [];
     for (const [name, unit] of Object.entries(TEXTS)) {
       const time = (bytes: number): number => {
-        const text = unit.repeat(Math.ceil(bytes / unit.length));
+        const text = repeated(unit, Math.ceil(bytes / unit.length));
         const start = performance.now();
         work(text);
         return performance.now() - start;

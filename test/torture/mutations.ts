@@ -128,8 +128,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'nothing is written after a failure',
     file: LOG,
-    line: 'if (this.#failure !== undefined) throw this.#failure;',
-    without: '',
+    line: 'if (this.#failure !== undefined) throw this.#failure;\n        await this.#flush(batch);',
+    without: 'await this.#flush(batch);',
     proof: { groups: 'sync-errors' },
   },
   {

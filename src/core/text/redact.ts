@@ -224,7 +224,7 @@ const KEY =
   /^(?:(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA)[A-Z\d]{8,}|gh[opsur]_\w{10,}|github_pat_\w{10,}|glpat-[\w-]{10,}|xox[abeprs]-[\w-]{10,}|[sr]k[-_](?:live|test|proj|ant)[\w-]{8,}|AIza[\w-]{20,}|npm_\w{20,}|eyJ[\w-]{6,}\.[\w.-]*)/;
 // To the next end marker, or to the end of the text.
 const PRIVATE_KEY =
-  /-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:(?!-----END)[\s\S])*(?:-----END [A-Z ]{0,40}PRIVATE KEY-----)?/g;
+  /-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END(?: [A-Z ]{0,40}PRIVATE KEY-----)?|$)/g;
 // `PWD=x;` of connection strings, if the value is not quoted.
 const PAIR = /\b(pwd|password|accountkey|sharedaccesskey|sharedaccesssignature)=[^;&'"\s]+/gi;
 const SCHEME = /\b(Bearer|Basic)\s+[\w.~+/=-]{6,}/g;

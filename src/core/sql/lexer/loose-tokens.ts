@@ -29,6 +29,7 @@ export const CLOSING: Readonly<Record<string, string>> = {
  */
 export function looseTokens(text: string, { prose }: { readonly prose: boolean }): LooseToken[] {
   const tokens: LooseToken[] = [];
+  let tags: HeredocTags | undefined;
   const add = (
     kind: LooseToken['kind'],
     start: number,
@@ -60,14 +61,15 @@ export function looseTokens(text: string, { prose }: { readonly prose: boolean }
       at = isOpen ? to : to + 1;
       continue;
     }
-    const comment = commentAt(text, at);
-    if (comment !== undefined && !prose) {
+    const comment = prose ? undefined : commentAt(text, at);
+    if (comment !== undefined) {
       add('comment', at, comment.end, at + 2, comment.end);
       at = comment.end;
       continue;
     }
     if (character === '$') {
-      const heredoc = heredocAt(text, at);
+      tags ??= new HeredocTags(text);
+      const heredoc = tags.heredocAt(at);
       if (heredoc !== undefined) {
         add('string', at, heredoc.end, heredoc.from, heredoc.to);
         at = heredoc.end;
@@ -116,12 +118,30 @@ function commentAt(text: string, at: number): { end: number } | undefined {
   return { end: end === -1 ? text.length : end };
 }
 
-function heredocAt(text: string, at: number): { from: number; to: number; end: number } | undefined {
-  const tag = /\$\w{0,64}\$/y;
-  tag.lastIndex = at;
-  const found = tag.exec(text)?.[0];
-  if (found === undefined) return undefined;
-  const from = at + found.length;
-  const to = text.indexOf(found, from);
-  return to === -1 ? undefined : { from, to, end: to + found.length };
+// Where each tag of a heredoc stands. Searching the text for each of them would take time by its square.
+class HeredocTags {
+  readonly #tags = new Map<string, { readonly places: number[]; next: number }>();
+  readonly #byPlace = new Map<number, string>();
+
+  constructor(text: string) {
+    // A tag may end where the next one begins.
+    for (const { index, 1: rest = '' } of text.matchAll(/\$(?=(\w{0,64}\$))/g)) {
+      const known = this.#tags.get(rest);
+      if (known === undefined) this.#tags.set(rest, { places: [index], next: 0 });
+      else known.places.push(index);
+      this.#byPlace.set(index, rest);
+    }
+  }
+
+  /** Returns the heredoc that begins at a place, later than that of every call before. */
+  heredocAt(at: number): { from: number; to: number; end: number } | undefined {
+    const rest = this.#byPlace.get(at);
+    const tag = rest === undefined ? undefined : this.#tags.get(rest);
+    if (rest === undefined || tag === undefined) return undefined;
+    const length = 1 + rest.length;
+    const { places } = tag;
+    while ((places[tag.next] ?? Number.POSITIVE_INFINITY) < at + length) tag.next += 1;
+    const to = places[tag.next];
+    return to === undefined ? undefined : { from: at + length, to, end: to + length };
+  }
 }
