@@ -49,6 +49,7 @@ const PROGRAMS = {
   tmux: 'tmux',
   zsh: 'zsh',
   fish: 'fish',
+  ksh: 'ksh',
   tcsh: 'tcsh',
   git: 'git',
   python3: 'python3',
@@ -96,7 +97,7 @@ function runTests() {
   const coverage = [
     '--coverage.enabled',
     '--coverage.provider=v8',
-    '--coverage.include=src/core/**',
+    '--coverage.include=src/core/**/*.ts',
     '--coverage.reporter=text-summary',
     `--coverage.reportsDirectory=${join(scratch, 'coverage')}`,
     `--coverage.thresholds.lines=${CORE_LINES_PERCENT}`,
