@@ -1,10 +1,8 @@
 import type { Clock } from '../../core/clock.js';
 import type { Failure } from '../../core/engines/failure.js';
 import { quotaEndsInMs, refusalOf } from '../../core/engines/refusal.js';
-import { backoffMs } from '../../core/engines/retry.js';
+import { backoffMs, PING_BACKOFF } from '../../core/engines/retry.js';
 
-// A restart of a server takes 1 to 30 s: ask often at first, then every few seconds.
-const PING_BACKOFF = { baseMs: 200, capMs: 5_000 };
 // A single refusal may come from one of several proxies, or from a server that was just reloading its users. After
 // these attempts the refusal is final, and more of them would only lock the account.
 const LOOKS_WHEN_REFUSED_MS: readonly number[] = [500, 1_000, 2_000, 4_000];

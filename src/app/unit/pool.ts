@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { AMPLE_DESCRIPTORS } from '../../core/engines/descriptors.js';
+import { isSuspicious } from '../../core/engines/endpoints.js';
 import {
   excerpt,
   type Failure,
@@ -28,8 +29,6 @@ import { Shortage } from './shortage.js';
 import { SummaryBuilder } from './summary.js';
 import { Turnstile } from './turnstile.js';
 
-// QUERY_WAS_CANCELLED: somebody killed the query, or the server is shutting down and kills all queries.
-const KILLED = 394;
 const NO_HALT: HaltPolicy = { errors: undefined, same: undefined };
 
 // Full jitter may mean no wait at all, and a full server must not be asked again immediately over and over.
@@ -282,7 +281,7 @@ class UnitRun {
         }
         if (!result.ok && result.failure.mayStillRun === true) this.#hasStray = true;
         // Before it leaves, so that no waiting query starts on the engine that this one killed.
-        if (!result.ok && (result.failure.serverGone || result.failure.code === KILLED)) {
+        if (!result.ok && isSuspicious(result.failure)) {
           away = await this.#outage.report(result.failure, drain.signal);
         }
       } finally {

@@ -7,6 +7,9 @@ export interface Backoff {
 }
 
 // An overloaded server needs seconds, not milliseconds; half a minute is as long as a person waits willingly.
+/** Of pings while a server is away. A restart takes 1 to 30 s: ask often at first, then every few seconds. */
+export const PING_BACKOFF: Backoff = { baseMs: 200, capMs: 5_000 };
+
 const BACKOFF: Backoff = { baseMs: 500, capMs: 30_000 };
 
 /** Returns the milliseconds to wait after the given attempt (from 1); `random` returns numbers in [0, 1). */

@@ -1,4 +1,5 @@
 import type { Output } from '../schema.js';
+import { jsonObject } from '../text/json.js';
 import type { schema } from './hosts-here.schema.js';
 
 /** What the qrun of a host says about it. */
@@ -98,19 +99,14 @@ function qrunOf(here: string, exit: string, says: string): HostLook['qrun'] {
 
 /** Returns the report of another qrun; `undefined` if it is none that this version knows. */
 export function reportIn(line: string): HereReport | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const { version, queue, tasks, root } = value as Partial<Record<keyof HereReport, unknown>>;
+  const value = jsonObject(line);
+  if (value === undefined) return undefined;
+  const { version, queue, tasks, root } = value;
   const isOne =
     typeof version === 'string' &&
     typeof root === 'string' &&
     typeof queue === 'object' &&
     queue !== null &&
     Array.isArray(tasks);
-  return isOne ? (value as HereReport) : undefined;
+  return isOne ? (value as unknown as HereReport) : undefined;
 }

@@ -5,6 +5,9 @@ import { Stop } from './stop.js';
 
 const PING_TIMEOUT_MS = 5000;
 
+/** The failure of a ping whose caller stopped it. */
+export const PING_CANCELLED = ownFailure('ABORTED', 'transient', 'the ping was cancelled');
+
 /** Returns the failure of an attempt that had to stop. `now` says what became of it. */
 export function stoppedFailure({ why }: Stop, timeoutMs: number, now: string): Failure {
   return why === 'TIMEOUT'
@@ -45,11 +48,11 @@ export class Attempts<P extends Place> {
     try {
       const taking = this.#permits.take(stop);
       const place = taking instanceof Promise ? await taking : taking;
-      if (place === undefined) return this.#notSent();
+      if (place === undefined) return notSent(this.#closed !== undefined);
       // Measured from here: the time in the queue does not count as the query's.
       const startedMs = performance.now();
       try {
-        if (request.begin?.() === false) return this.#notSent();
+        if (request.begin?.() === false) return notSent(this.#closed !== undefined);
         stop.startDeadline(request.timeoutMs);
         const outcome = await attempt(place, stop);
         const durationMs = performance.now() - startedMs;
@@ -79,7 +82,7 @@ export class Attempts<P extends Place> {
         stop.addEventListener('abort', () => resolve(undefined), { once: true });
       });
       const failure = stop.aborted ? undefined : await Promise.race([ask(stop), stopped]);
-      if (stop.why === 'ABORTED') return ownFailure('ABORTED', 'transient', 'the ping was cancelled');
+      if (stop.why === 'ABORTED') return PING_CANCELLED;
       if (stop.why === undefined) return failure;
       const message = `${who} did not answer within ${PING_TIMEOUT_MS / 1000} s`;
       return { ...ownFailure('TIMEOUT', 'transient', message), serverGone: true };
@@ -113,10 +116,11 @@ export class Attempts<P extends Place> {
     this.#running -= 1;
     if (this.#running === 0) this.#onIdle?.();
   }
+}
 
-  #notSent(): EngineResult {
-    const why = this.#closed === undefined ? 'cancelled by qrun' : 'the engine is closed';
-    const failure = ownFailure('ABORTED', 'transient', `${why}; it was not sent`);
-    return { ok: false, failure: { ...failure, neverStarted: true }, durationMs: 0 };
-  }
+/** Returns the result of an attempt that was stopped before it was sent: by its caller, or because the engine closes. */
+export function notSent(isClosed: boolean): EngineResult {
+  const why = isClosed ? 'the engine is closed' : 'cancelled by qrun';
+  const failure = ownFailure('ABORTED', 'transient', `${why}; it was not sent`);
+  return { ok: false, failure: { ...failure, neverStarted: true }, durationMs: 0 };
 }

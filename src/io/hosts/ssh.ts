@@ -101,6 +101,7 @@ export class HostConnections {
 
   #sshOptions(host: Host): string[] {
     const { acceptNew } = this.#options;
+    this.#used.set(host.name, host);
     const pairs = [
       'BatchMode=yes',
       `StrictHostKeyChecking=${acceptNew === true ? 'accept-new' : 'yes'}`,
@@ -112,13 +113,11 @@ export class HostConnections {
         ? ['ControlMaster=no', 'ControlPath=none']
         : ['ControlMaster=auto', `ControlPath=${this.#socket(host)}`, `ControlPersist=${PERSIST_S}`]),
     ];
-    this.#used.set(host.name, host);
     return pairs.flatMap(pair => ['-o', pair]);
   }
 
   // By number, because a name could be too long.
   #socket(host: Host): string {
-    if (!this.#used.has(host.name)) this.#used.set(host.name, host);
     const number = [...this.#used.keys()].indexOf(host.name);
     return join(this.#directory ?? '', String(number));
   }

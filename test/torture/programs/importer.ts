@@ -1,9 +1,9 @@
-import { QrunError } from '../../../src/core/errors.js';
 import { localDisk } from '../../../src/io/log/disk.js';
 import { importLogs } from '../../../src/io/log/import-logs.js';
 import { fingerprintOf } from '../expected.js';
 import type { ImporterConfig } from '../importer.js';
 import { AckJournal } from '../journal.js';
+import { exitAs } from './exit-as.js';
 
 // Imports the logs of other hosts, and journals what a source has settled as soon as that source is reported.
 
@@ -37,14 +37,4 @@ async function main(): Promise<void> {
   }
 }
 
-main().then(
-  () => {
-    process.exitCode = 0;
-  },
-  error => {
-    process.stderr.write(
-      error instanceof QrunError ? `${error.code}: ${error.message}\n` : `BUG: ${error?.stack}\n`,
-    );
-    process.exitCode = error instanceof QrunError ? error.exitCode : 1;
-  },
-);
+exitAs(main());

@@ -1,6 +1,5 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { QrunError } from '../../../src/core/errors.js';
 import { isSettled } from '../../../src/core/unit/plan.js';
 import { ResultWriter } from '../../../src/io/engines/result-body.js';
 import { FileLock } from '../../../src/io/files/flock.js';
@@ -10,6 +9,7 @@ import { fingerprintOf, kindOf, rowsOf } from '../expected.js';
 import { AckJournal } from '../journal.js';
 import { randomOf } from '../random.js';
 import type { WriterConfig } from '../writer.js';
+import { exitAs } from './exit-as.js';
 
 // Records what of a list of queries the log does not hold yet, and journals each acknowledgement.
 
@@ -83,14 +83,4 @@ async function main(): Promise<void> {
   process.stdout.write(`done ${JSON.stringify({ records: log.records })}\n`);
 }
 
-main().then(
-  () => {
-    process.exitCode = 0;
-  },
-  error => {
-    process.stderr.write(
-      error instanceof QrunError ? `${error.code}: ${error.message}\n` : `BUG: ${error?.stack}\n`,
-    );
-    process.exitCode = error instanceof QrunError ? error.exitCode : 1;
-  },
-);
+exitAs(main());

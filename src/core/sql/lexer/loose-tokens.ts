@@ -118,30 +118,37 @@ function commentAt(text: string, at: number): { end: number } | undefined {
   return { end: end === -1 ? text.length : end };
 }
 
+const TAG = /\$\w{0,64}\$/y;
+
 // Where each tag of a heredoc stands. Searching the text for each of them would take time by its square.
 class HeredocTags {
-  readonly #tags = new Map<string, { readonly places: number[]; next: number }>();
-  readonly #byPlace = new Map<number, string>();
+  readonly #text: string;
+  readonly #places = new Map<string, { readonly all: number[]; next: number }>();
 
   constructor(text: string) {
-    // A tag may end where the next one begins.
-    for (const { index, 1: rest = '' } of text.matchAll(/\$(?=(\w{0,64}\$))/g)) {
-      const known = this.#tags.get(rest);
-      if (known === undefined) this.#tags.set(rest, { places: [index], next: 0 });
-      else known.places.push(index);
-      this.#byPlace.set(index, rest);
+    this.#text = text;
+    for (let at = text.indexOf('$'); at !== -1; at = text.indexOf('$', at + 1)) {
+      const tag = this.#tagAt(at);
+      if (tag === undefined) continue;
+      const known = this.#places.get(tag);
+      if (known === undefined) this.#places.set(tag, { all: [at], next: 0 });
+      else known.all.push(at);
     }
   }
 
   /** Returns the heredoc that begins at a place, later than that of every call before. */
   heredocAt(at: number): { from: number; to: number; end: number } | undefined {
-    const rest = this.#byPlace.get(at);
-    const tag = rest === undefined ? undefined : this.#tags.get(rest);
-    if (rest === undefined || tag === undefined) return undefined;
-    const length = 1 + rest.length;
-    const { places } = tag;
-    while ((places[tag.next] ?? Number.POSITIVE_INFINITY) < at + length) tag.next += 1;
-    const to = places[tag.next];
-    return to === undefined ? undefined : { from: at + length, to, end: to + length };
+    const tag = this.#tagAt(at);
+    const places = tag === undefined ? undefined : this.#places.get(tag);
+    if (tag === undefined || places === undefined) return undefined;
+    const from = at + tag.length;
+    while ((places.all[places.next] ?? Number.POSITIVE_INFINITY) < from) places.next += 1;
+    const to = places.all[places.next];
+    return to === undefined ? undefined : { from, to, end: to + tag.length };
+  }
+
+  #tagAt(at: number): string | undefined {
+    TAG.lastIndex = at;
+    return TAG.exec(this.#text)?.[0];
   }
 }

@@ -2,15 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../../core/clock.js';
 import { type Failure, ownFailure } from '../../../core/engines/failure.js';
 import { refusalOf } from '../../../core/engines/refusal.js';
-import { backoffMs } from '../../../core/engines/retry.js';
+import { backoffMs, PING_BACKOFF } from '../../../core/engines/retry.js';
 import { QrunError } from '../../../core/errors.js';
 import { formatDuration } from '../../../core/text/duration.js';
 import { shownVersion } from '../answer-texts.js';
 import { delayOf, difference, REPLICA_DELAY, type Traits, traitsOf, unevenTables } from './agreement.js';
 import type { Member } from './member.js';
 
-// As for a run whose only server is away: often at first, then every few seconds.
-const PING_BACKOFF = { baseMs: 200, capMs: 5_000 };
 const LEAST_WAIT_MS = 50;
 // After this many refusals of the user in a row, more would only lock the account.
 const MOST_REFUSALS = 4;

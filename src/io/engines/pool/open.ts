@@ -32,7 +32,8 @@ const GRACE_MS = 3_000;
  * that do not are waited for in the background, and take part as soon as they answer and fit the others.
  *
  * Rejects with QrunError `CONFIG` if two of them are one server, or differ in what a query means there: user, database,
- * time zone; `ENGINE_REFUSED` if one does not say how far its replicas lag. Otherwise as `ServerEngine.open`: for the first that refuses us, or if none answers.
+ * time zone; `ENGINE_REFUSED` if one does not say how far its replicas lag. Otherwise as `ServerEngine.open`: for the
+ * first that refuses us, or if none answers.
  */
 export async function openPool(options: PoolOptions, signal: AbortSignal): Promise<Engine> {
   const { clock = systemClock, random = Math.random, maxReplicaDelayMs, onNotice } = options;

@@ -7,9 +7,10 @@ import {
   needsRest,
   nextEndpoint,
 } from '../../../core/engines/endpoints.js';
-import { type Failure, ownFailure } from '../../../core/engines/failure.js';
+import type { Failure } from '../../../core/engines/failure.js';
 import { refusalOf } from '../../../core/engines/refusal.js';
 import { unlessAborted } from '../../../core/unless-aborted.js';
+import { notSent, PING_CANCELLED } from '../attempts.js';
 import type { Engine, EngineInfo, EngineRequest, EngineResult, UnevenTable } from '../engine.js';
 import { unevenTables } from './agreement.js';
 import { Keeper } from './keeper.js';
@@ -38,7 +39,6 @@ interface Waiter {
 }
 
 const NONE: ReadonlySet<Member> = new Set();
-const CANCELLED = ownFailure('ABORTED', 'transient', 'the ping was cancelled');
 
 /**
  * Several servers as one engine: each attempt runs whole on one of them, with the contract of {@link Engine}.
@@ -82,7 +82,7 @@ export class EnginePool implements Engine {
     for (;;) {
       const taking = this.#take(request.signal, refused ?? NONE);
       const member = taking instanceof Promise ? await taking : taking;
-      if (member === STOPPED) return refusal ?? this.#notSent();
+      if (member === STOPPED) return refusal ?? notSent(this.#closed !== undefined);
       if (member === NOBODY) {
         if (refusal !== undefined) return refusal;
         const failure = await this.ping(request.signal);
@@ -119,14 +119,14 @@ export class EnginePool implements Engine {
   }
 
   async ping(signal: AbortSignal): Promise<Failure | undefined> {
-    if (signal.aborted || this.#closed !== undefined) return CANCELLED;
+    if (signal.aborted || this.#closed !== undefined) return PING_CANCELLED;
     if (this.#members.some(member => member.isIn)) return undefined;
     const asked = this.#members.map(async member => {
       if (member.state === 'checking') await this.#keeper.check(member);
       return await this.#keeper.retry(member);
     });
     const failures = await unlessAborted(untilOneIsIn(asked), signal);
-    if (failures === undefined) return CANCELLED;
+    if (failures === undefined) return PING_CANCELLED;
     const failure = mildest(failures);
     if (failure === undefined) return undefined;
     const reasons = this.#members.map(({ target, why }) => `${target}: ${why?.message ?? 'not known'}`);
@@ -225,12 +225,6 @@ export class EnginePool implements Engine {
     const rests = this.#members.map(({ restsUntilMs }) => restsUntilMs - nowMs).filter(ms => ms > 0);
     clearTimeout(this.#timer);
     if (rests.length > 0) this.#timer = setTimeout(() => this.#serve(), Math.min(...rests) + 1);
-  }
-
-  #notSent(): EngineResult {
-    const why = this.#closed === undefined ? 'cancelled by qrun' : 'the engine is closed';
-    const failure = ownFailure('ABORTED', 'transient', `${why}; it was not sent`);
-    return { ok: false, failure: { ...failure, neverStarted: true }, durationMs: 0 };
   }
 }
 
