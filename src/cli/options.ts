@@ -155,6 +155,20 @@ export function addSweepOptions(command: Command): Command {
   return addJobOptions(command);
 }
 
+/** Adds options that choose among this machine and the hosts of qrun.toml. */
+export function addHostOptions(command: Command): Command {
+  const options = [
+    collecting(
+      new NamedOption('hostNames', '--host <name>', 'only this host of qrun.toml (repeatable; default: all)'),
+    ),
+    new NamedOption('hereOnly', '--here', 'only this machine, whatever hosts qrun.toml names').conflicts(
+      'hostNames',
+    ),
+  ];
+  for (const option of options) command.addOption(option.helpGroup('Sweep:'));
+  return command;
+}
+
 /** Adds options that say what executes the SQL. */
 export function addEngineOptions(command: Command): Command {
   addKeys(command, keysIn('Engine'));

@@ -172,6 +172,13 @@ changes nothing.`,
         options: [['--json', 'as one JSON line, which is the only form'], addTrustOption],
         load: () => import('./hosts/here.js'),
       }),
+      cliCommand({
+        name: 'order',
+        description:
+          'do what another machine asks for on stdin: what submit-all, status and the like call on a host',
+        argument: ['[root]', 'directory of the sweep', '.'],
+        load: () => import('./hosts/order.js'),
+      }),
     ],
   }),
   cliCommand({

@@ -54,13 +54,13 @@ export class HostConnections {
 
   /**
    * Runs a command on a host and resolves with how it ended, also if the host was not reached (exit code 255). Gets
-   * exactly these words there, whatever the login shell is; without input.
+   * exactly these words there, whatever the login shell is, and `input` as its stdin.
    *
    * Errors: QrunError `SSH_MISSING`; the reason of the signal.
    */
-  async run(host: Host, words: readonly string[], timeoutMs: number): Promise<ProgramEnd> {
+  async run(host: Host, words: readonly string[], timeoutMs: number, input?: string): Promise<ProgramEnd> {
     const args = [...this.#sshOptions(host), '-T', '--', host.ssh, remoteCommand(words)];
-    return await this.#start('ssh', args, timeoutMs);
+    return await this.#start('ssh', args, timeoutMs, { input });
   }
 
   /**
@@ -81,7 +81,7 @@ export class HostConnections {
     const shell = ['ssh', ...this.#sshOptions(host)].join(' ');
     // The words of the other side are sent by its protocol, so that no shell there reads them.
     const args = [...options, '--protect-args', `--rsh=${shell}`, '--', ...paths, `${host.ssh}:${to}/`];
-    return await this.#start('rsync', args, timeoutMs, cwd);
+    return await this.#start('rsync', args, timeoutMs, { cwd });
   }
 
   /** Ends shared connections, and removes their directory. Never rejects. */
@@ -126,12 +126,13 @@ export class HostConnections {
     program: string,
     args: readonly string[],
     timeoutMs: number,
-    cwd?: string,
+    { cwd, input }: { readonly cwd?: string; readonly input?: string | undefined } = {},
   ): Promise<ProgramEnd> {
     const { signal } = this.#options;
     const end = await runProgram(program, args, {
       env: this.#env,
       timeoutMs,
+      input,
       ...(cwd === undefined ? {} : { cwd }),
       ...(signal === undefined ? {} : { signal }),
     });

@@ -9,6 +9,8 @@ export interface ProgramOptions {
   readonly cwd?: string;
   /** A descriptor that it inherits as its stdin; by default its stdin is empty. */
   readonly stdin?: number;
+  /** What it reads from its stdin instead. */
+  readonly input?: string | undefined;
   /** It is killed after this time. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -47,14 +49,14 @@ export async function runProgram(
   args: readonly string[],
   options: ProgramOptions = {},
 ): Promise<ProgramEnd> {
-  const { env, cwd, stdin, timeoutMs, signal } = options;
+  const { env, cwd, stdin, input, timeoutMs, signal } = options;
   signal?.throwIfAborted();
   const running = execa(program, args, {
     env: env ?? plainEnvironment(),
     extendEnv: false,
     ...(cwd === undefined ? {} : { cwd }),
     // execa takes any descriptor; its type names only 3 to 9.
-    stdin: stdin === undefined ? 'ignore' : (stdin as 3),
+    ...(input === undefined ? { stdin: stdin === undefined ? 'ignore' : (stdin as 3) } : { input }),
     reject: false,
     maxBuffer: MAX_OUTPUT_BYTES,
   });

@@ -26,3 +26,13 @@ export function hostsOfTree(
     hint: `look at them, and then ${trust.command} (QRUN_TRUST=${root} or --trust in CI)`,
   });
 }
+
+/** Returns whether a sweep runs on hosts: its qrun.toml names some, and nobody has asked for this machine alone. */
+export function runsOnHosts({ config }: Pick<SweepContext, 'config'>): boolean {
+  return config.hosts.length > 0;
+}
+
+/** Returns a sweep as it is on this machine alone, whatever hosts its qrun.toml names. */
+export function onThisMachine<S extends SweepContext>(sweep: S): S {
+  return { ...sweep, config: { ...sweep.config, hosts: [] } };
+}

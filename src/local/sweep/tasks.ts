@@ -35,7 +35,9 @@ export async function prepareTasks(sweep: ResolvedSweep) {
   checkSubmissions(sweep.root);
   const { given, name, group } = sweep;
   // Choices of one submission (setup, rerun) do not belong to a configuration; its units get theirs as flags.
-  const kept = Object.fromEntries(TOML_KEYS.map(key => [key, given[key]]));
+  // A task runs on this machine, whatever other hosts the sweep has.
+  const keys = TOML_KEYS.filter(key => key !== 'hosts');
+  const kept = Object.fromEntries(keys.map(key => [key, given[key]]));
   const written = await writeSubmission(
     sweep.root,
     { ...byTomlName(kept), sweep: { ...sweep.table, name, group } },

@@ -1,0 +1,88 @@
+import { type ErrorCode, QrunError } from '../errors.js';
+import type { Output } from '../schema.js';
+import type { sweepStatus } from '../sweep/status.schema.js';
+import { jsonObject } from '../text/json.js';
+
+/**
+ * What a machine can ask the qrun of a host to do with its part of a sweep, by name: what it needs to know for it, and
+ * what it returns. Both sides are the same version of qrun, so that this is no contract with anybody else.
+ */
+export interface HostWorks {
+  /** One look at the queue and the logs there. */
+  readonly status: {
+    readonly asks: Readonly<Record<never, never>>;
+    readonly returns: Output<typeof sweepStatus>;
+  };
+}
+
+/** The name of a work. */
+export type HostWork = keyof HostWorks;
+
+/** What a work needs to know. */
+export type HostAsk<W extends HostWork> = HostWorks[W]['asks'];
+
+/** What a work returns. */
+export type HostReturn<W extends HostWork> = HostWorks[W]['returns'];
+
+/** An order to a host: what `qrun hosts order` reads from stdin, as one line of JSON. */
+export interface HostOrder<W extends HostWork = HostWork> {
+  /** Of the qrun that asks. */
+  readonly version: string;
+  readonly work: W;
+  /** The name of the sweep, whatever its root is called on the host. */
+  readonly sweep: string;
+  readonly group: string;
+  /** The ids of the units that it is about; `null`: all that the host has. */
+  readonly units: readonly string[] | null;
+  /** The configuration that was given besides qrun.toml, by the names of qrun.toml. Holds no secrets. */
+  readonly given: Readonly<Record<string, unknown>>;
+  readonly ask: HostAsk<W>;
+}
+
+/** What `qrun hosts order` prints, as one line of JSON: what the work returned, or why it was not done. */
+export type HostReply<W extends HostWork = HostWork> =
+  | { readonly version: string; readonly returns: HostReturn<W> }
+  | { readonly version: string; readonly refusal: HostRefusal };
+
+/** An error of the qrun on a host. */
+export interface HostRefusal {
+  readonly code: ErrorCode;
+  readonly says: string;
+  readonly details: readonly string[];
+  readonly hint: string | null;
+}
+
+/**
+ * Returns the order in a line of JSON. Errors: QrunError `USAGE` for a line that is none, or is one of another version:
+ * what it means may have changed since.
+ */
+export function parseOrder(line: string, version: string): HostOrder {
+  const value = jsonObject(line);
+  if (value === undefined || typeof value.version !== 'string' || typeof value.work !== 'string') {
+    throw new QrunError('USAGE', 'stdin is no order of another qrun', {
+      hint: 'qrun submit-all, status, cancel and the like give orders to the hosts of qrun.toml; people need not',
+    });
+  }
+  if (value.version !== version) {
+    throw new QrunError('USAGE', `the order is from qrun ${value.version}, and this is ${version}`, {
+      hint: 'both must be the same: qrun hosts deploy',
+    });
+  }
+  return value as unknown as HostOrder;
+}
+
+/** Returns the reply in what a host printed; `undefined` if there is none. What its login printed is passed over. */
+export function parseReply<W extends HostWork>(stdout: string): HostReply<W> | undefined {
+  for (const line of stdout.trimEnd().split('\n').reverse()) {
+    const value = jsonObject(line);
+    if (typeof value?.version === 'string' && ('returns' in value || 'refusal' in value)) {
+      return value as unknown as HostReply<W>;
+    }
+  }
+  return undefined;
+}
+
+/** Returns what a host says about an error. */
+export function refusalOf({ code, message, details, hint }: QrunError): HostRefusal {
+  return { code, says: message, details, hint: hint ?? null };
+}

@@ -1,0 +1,85 @@
+import { keyOf } from '../../core/config/keys.js';
+import { QrunError } from '../../core/errors.js';
+import {
+  type HostOrder,
+  type HostReply,
+  type HostReturn,
+  type HostWork,
+  parseOrder,
+  refusalOf,
+} from '../../core/hosts/order.js';
+import { version } from '../../io/machine/this-process.js';
+import type { Surroundings } from '../config/sweep-context.js';
+import { type ResolvedSweep, resolveSweep } from '../sweep/context.js';
+import { onThisMachine } from './hosts-of-tree.js';
+import { WORKS } from './works.js';
+
+/** How a work is done on this machine. `sweep` holds only the units of the order. */
+export type DoWork<W extends HostWork> = (
+  sweep: ResolvedSweep,
+  order: HostOrder<W>,
+  surroundings: Surroundings,
+  signal: AbortSignal,
+) => Promise<HostReturn<W>>;
+
+/**
+ * Carries out an order of another machine on the sweep at `root`, and returns what to print. Whoever can log in may
+ * give orders: the tree counts as trusted, because it was where the order comes from. Errors of qrun are in the reply;
+ * the reason of the signal.
+ */
+export async function carryOut(
+  root: string,
+  line: string,
+  surroundings: Surroundings,
+  signal: AbortSignal,
+): Promise<HostReply> {
+  try {
+    const order = parseOrder(line, version());
+    return { version: version(), returns: await done(root, order, surroundings, signal) };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof QrunError) return { version: version(), refusal: refusalOf(error) };
+    throw error;
+  }
+}
+
+async function done<W extends HostWork>(
+  root: string,
+  order: HostOrder<W>,
+  surroundings: Surroundings,
+  signal: AbortSignal,
+): Promise<HostReturn<W>> {
+  const { work } = order;
+  if (!Object.hasOwn(WORKS, work)) {
+    throw new QrunError('USAGE', `there is no work ${JSON.stringify(work)} for a host`);
+  }
+  const load = WORKS[work] as () => Promise<DoWork<W>>;
+  const act = await load();
+  return await act(sweepOfOrder(root, order, surroundings), order, surroundings, signal);
+}
+
+function sweepOfOrder(root: string, order: HostOrder, surroundings: Surroundings): ResolvedSweep {
+  const { sweep: name, group, units } = order;
+  const given = Object.entries(order.given).flatMap(([key, value]) => {
+    const known = keyOf(key);
+    return known === undefined ? [] : [[known, value] as const];
+  });
+  const found = resolveSweep(root, { options: Object.fromEntries(given), trust: true }, surroundings, {
+    include: [],
+    exclude: [],
+  });
+  const all = onThisMachine(found);
+  if (units === null) return { ...all, name, group };
+  const here = new Map(all.units.map(unit => [unit.unit, unit]));
+  const missing = units.filter(unit => !here.has(unit));
+  if (missing.length > 0) {
+    throw new QrunError(
+      'UNIT_NOT_FOUND',
+      `${root} has no unit ${missing[0]}${missing.length > 1 ? `, and ${missing.length - 1} more are missing` : ''}`,
+      {
+        hint: 'send it the files: qrun hosts push',
+      },
+    );
+  }
+  return { ...all, name, group, units: units.flatMap(unit => here.get(unit) ?? []) };
+}

@@ -1,0 +1,139 @@
+import { byTomlName, TOML_KEYS } from '../../core/config/keys.js';
+import { QrunError } from '../../core/errors.js';
+import type { Host } from '../../core/hosts/host.js';
+import {
+  type HostAsk,
+  type HostOrder,
+  type HostRefusal,
+  type HostReturn,
+  type HostWork,
+  parseReply,
+} from '../../core/hosts/order.js';
+import { type HostProblem, sshProblem } from '../../core/hosts/ssh-failure.js';
+import { pasteableCommand } from '../../core/text/shell.js';
+import { HostConnections, type SshOptions } from '../../io/hosts/ssh.js';
+import type { ProgramEnd } from '../../io/machine/program.js';
+import { version } from '../../io/machine/this-process.js';
+import type { ResolvedSweep } from '../sweep/context.js';
+import { hostsOfTree } from './hosts-of-tree.js';
+
+/** What a host returned, or why it returned nothing. */
+export type HostAnswer<T> =
+  | { readonly host: Host; readonly returns: T }
+  | { readonly host: Host; readonly problem: HostProblem };
+
+/** What a host is asked: about which units, and what the work needs to know. */
+export interface HostQuestion<W extends HostWork> {
+  readonly units: readonly string[] | null;
+  readonly ask: HostAsk<W>;
+}
+
+/**
+ * The hosts of a sweep, with one login to each. A host that cannot be reached delays nobody but itself.
+ *
+ * Errors of each method: QrunError `SSH_MISSING`; the reason of the signal.
+ */
+export interface SweepHosts {
+  readonly hosts: readonly Host[];
+  readonly connections: HostConnections;
+  /**
+   * Asks hosts, all at once, to do a work with their part of the sweep, and resolves with their answers in their order.
+   * `question`: `undefined` leaves a host out; it is then not in the answers.
+   */
+  ask<W extends HostWork>(
+    work: W,
+    question: (host: Host) => HostQuestion<W> | undefined,
+    limitMs: number,
+  ): Promise<HostAnswer<HostReturn<W>>[]>;
+}
+
+/**
+ * Connects to the hosts of a sweep (those with these names; all without names), does `work`, and closes the connections.
+ *
+ * Errors: as {@link hostsOfTree} and {@link SweepHosts}; those of `work`.
+ */
+export async function withHosts<T>(
+  sweep: ResolvedSweep,
+  names: readonly string[],
+  options: Omit<SshOptions, 'shared'>,
+  work: (hosts: SweepHosts) => Promise<T>,
+): Promise<T> {
+  const hosts = hostsOfTree(sweep, names);
+  const connections = new HostConnections({ ...options, shared: true });
+  const ask: SweepHosts['ask'] = async (name, question, limitMs) => {
+    const asked = hosts.flatMap(host => {
+      const one = question(host);
+      return one === undefined ? [] : [{ host, order: orderOf(sweep, name, one) }];
+    });
+    return await Promise.all(
+      asked.map(async ({ host, order }) => {
+        const words = [...host.qrun, 'hosts', 'order', host.root];
+        const end = await connections.run(host, words, limitMs, `${JSON.stringify(order)}\n`);
+        return answerOf(host, end);
+      }),
+    );
+  };
+  try {
+    return await work({ hosts, connections, ask });
+  } finally {
+    await connections.close();
+  }
+}
+
+function orderOf<W extends HostWork>(
+  sweep: ResolvedSweep,
+  work: W,
+  { units, ask }: HostQuestion<W>,
+): HostOrder<W> {
+  const { name, group, given, sources } = sweep;
+  // What qrun.toml says is in the qrun.toml that was pushed.
+  const keys = TOML_KEYS.filter(key => sources[key] !== 'qrun.toml' && given[key] !== undefined);
+  const kept = Object.fromEntries(keys.map(key => [key, given[key]]));
+  return { version: version(), work, sweep: name, group, units, given: byTomlName(kept), ask };
+}
+
+function answerOf<W extends HostWork>(host: Host, end: ProgramEnd): HostAnswer<HostReturn<W>> {
+  const unreached = sshProblem(host, end);
+  if (unreached !== undefined) return { host, problem: unreached };
+  const reply = parseReply<W>(end.stdout);
+  if (reply === undefined) return { host, problem: strange(host, end) };
+  if ('refusal' in reply) return { host, problem: refused(host, reply.version, reply.refusal) };
+  return { host, returns: reply.returns };
+}
+
+function refused(host: Host, its: string, { code, says, details, hint }: HostRefusal): HostProblem {
+  if (its !== version()) {
+    const what = `it has qrun ${its}, and this is ${version()}: both must be the same`;
+    return { code: 'HOST_FAILED', says: what, mend: deploy(host) };
+  }
+  const all = [says, ...details].join('; ');
+  return { code, says: all, mend: hint ?? `look there: ${pasteableCommand(['ssh', host.ssh])}` };
+}
+
+// An older qrun does not know the command; a missing one is said by the shell.
+function strange(host: Host, { exitCode, stderr }: ProgramEnd): HostProblem {
+  const [first = ''] = stderr.trim().split('\n');
+  const command = host.qrun.join(' ');
+  if (exitCode === 127 || exitCode === 126) {
+    return { code: 'HOST_FAILED', says: `there is no ${command} there`, mend: deploy(host) };
+  }
+  const words = first === '' ? `ended with ${exitCode} and printed nothing` : `says: ${first.slice(0, 300)}`;
+  return {
+    code: 'HOST_FAILED',
+    says: `${command} there ${words}`,
+    mend: `see what is missing: qrun hosts check --host ${host.name}`,
+  };
+}
+
+function deploy({ name }: Host): string {
+  return `qrun hosts deploy --host ${name}`;
+}
+
+/** Returns the error for a command that has no host left to act on. */
+export function noHostError(answers: readonly HostAnswer<unknown>[]): QrunError {
+  const problems = answers.flatMap(answer => ('problem' in answer ? [answer] : []));
+  return new QrunError(problems[0]?.problem.code ?? 'HOST_UNREACHABLE', 'no host can be used', {
+    details: problems.map(({ host, problem }) => `${host.name}: ${problem.says}`),
+    hint: problems[0]?.problem.mend ?? 'see what is missing: qrun hosts check',
+  });
+}
