@@ -15,7 +15,13 @@ symlinkSync('src', join(home, 'dist'));
 // Not bundled here, so that a mutation is one line of one module.
 mkdirSync(join(home, 'src/cli/bundle'));
 writeFileSync(join(home, 'src/cli/bundle/main.js'), "export * from '../main.js';\n");
-for (const path of ['bin', 'package.json', 'test/torture/shim', 'test/torture/programs']) {
+for (const path of [
+  'bin',
+  'package.json',
+  'test/services/ssh-host.sh',
+  'test/torture/shim',
+  'test/torture/programs',
+]) {
   mkdirSync(dirname(join(home, path)), { recursive: true });
   cpSync(join(ROOT, path), join(home, path), { recursive: true });
 }

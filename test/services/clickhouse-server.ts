@@ -56,19 +56,25 @@ export function servicesRequired(): boolean {
   return process.env.QRUN_REQUIRE_SERVICES === '1';
 }
 
+/** How a server is started. */
+export interface ServerOptions {
+  readonly maxQueries?: number;
+  readonly displayName?: string;
+  /** An address of this machine in 10.0.0.0/8 on which it listens too: hosts of the tests reach it there. */
+  readonly alsoAt?: string;
+}
+
 /**
  * Starts a ClickHouse server of its own on free ports of 127.0.0.1, with directories of its own, and resolves
  * when it answers. Any number may run side by side. With QRUN_TEST_URL that server is used and nothing started.
  */
-export async function startClickHouseServer(
-  options: { maxQueries?: number; displayName?: string } = {},
-): Promise<ClickHouseServer> {
+export async function startClickHouseServer(options: ServerOptions = {}): Promise<ClickHouseServer> {
   const external = process.env.QRUN_TEST_URL;
   if (external !== undefined) return externalServer(external);
   if (BINARY === undefined) throw new Error('no clickhouse-server in /usr/sbin or /usr/bin');
   const directory = await mkdtemp(join(tmpdir(), 'qrun-clickhouse-'));
   for (const name of ['data', 'tmp', 'user_files', 'format_schemas']) await mkdir(join(directory, name));
-  await writeFile(join(directory, 'users.xml'), usersXml());
+  await writeFile(join(directory, 'users.xml'), usersXml(options));
   // A free port can be taken between finding and using it.
   for (let attempt = 1; ; attempt += 1) {
     const server = new OwnServer(directory, await freePort(), await freePort(), options);
@@ -108,7 +114,7 @@ class OwnServer implements ClickHouseServer {
     readonly directory: string,
     readonly port: number,
     readonly nativePort: number,
-    readonly options: { readonly maxQueries?: number; readonly displayName?: string },
+    readonly options: ServerOptions,
   ) {
     this.url = `http://127.0.0.1:${port}`;
   }
@@ -157,7 +163,7 @@ class OwnServer implements ClickHouseServer {
   }
 
   async changePassword(password: string): Promise<void> {
-    await writeFile(join(this.directory, 'users.xml'), usersXml(password));
+    await writeFile(join(this.directory, 'users.xml'), usersXml(this.options, password));
     const reloaded = await fetch(this.url, { method: 'POST', body: 'SYSTEM RELOAD CONFIG' });
     if (!reloaded.ok) throw new Error(await reloaded.text());
   }
@@ -197,13 +203,13 @@ function configXml(
   directory: string,
   port: number,
   nativePort: number,
-  { maxQueries = 100, displayName }: { readonly maxQueries?: number; readonly displayName?: string },
+  { maxQueries = 100, displayName, alsoAt }: ServerOptions,
 ): string {
   return `<yandex>${displayName === undefined ? '' : `<display_name>${displayName}</display_name>`}
   <logger><level>warning</level><console>1</console></logger>
   <http_port>${port}</http_port>
   <tcp_port>${nativePort}</tcp_port>
-  <listen_host>127.0.0.1</listen_host>
+  <listen_host>127.0.0.1</listen_host>${alsoAt === undefined ? '' : `<listen_host>${alsoAt}</listen_host>`}
   <path>${directory}/data/</path>
   <tmp_path>${directory}/tmp/</tmp_path>
   <user_files_path>${directory}/user_files/</user_files_path>
@@ -223,9 +229,10 @@ function configXml(
 
 const SECOND_PASSWORD = "s3cret'\\ü";
 
-function usersXml(secondPassword = SECOND_PASSWORD): string {
+function usersXml({ alsoAt }: ServerOptions, secondPassword = SECOND_PASSWORD): string {
+  const others = alsoAt === undefined ? '' : '<ip>10.0.0.0/8</ip>';
   const user = (name: string, password: string, profile = 'default', quota = 'default') => `
-    <${name}><password>${password}</password><networks><ip>127.0.0.1</ip></networks>
+    <${name}><password>${password}</password><networks><ip>127.0.0.1</ip>${others}</networks>
       <profile>${profile}</profile><quota>${quota}</quota></${name}>`;
   return `<yandex>
   <profiles><default></default><reader><readonly>1</readonly></reader>

@@ -1,7 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import {
   accessSync,
-  appendFileSync,
   chmodSync,
   closeSync,
   constants,
@@ -44,10 +43,24 @@ export interface SshHost {
   readonly directory: string;
   /** Whether it has a pueue daemon. */
   readonly hasQueue: boolean;
+  /** This machine as the host sees it over a second network, which {@link link} does not cut. */
+  readonly gateway: string;
   /** Runs a program on it, without ssh, and gives its stdout. */
   here(program: string, ...args: readonly string[]): Promise<string>;
-  /** Cuts its network, or mends it. */
+  /** Cuts the network over which it is logged in to, or mends it. What runs there still reaches {@link gateway}. */
   link(state: 'up' | 'down'): void;
+  /** Cuts the network of {@link gateway}, or mends it. */
+  serverLink(state: 'up' | 'down'): void;
+  /** The processes that run on it, with their words. */
+  processes(): readonly HostProcess[];
+  /** Ends its pueue daemon with SIGKILL; the tasks go on. */
+  killQueue(): Promise<void>;
+  /** Starts the pueue daemon again. */
+  startQueue(): Promise<void>;
+  /** Ends all that runs on it, as a loss of power does; its files stay. */
+  crash(): Promise<void>;
+  /** Starts it again after {@link crash}. */
+  boot(): Promise<void>;
   /** How many logins it has accepted. */
   logins(): number;
   /** Gives its sshd another host key. */
@@ -56,13 +69,19 @@ export interface SshHost {
   stop(): Promise<void>;
 }
 
+/** A process on a host. */
+export interface HostProcess {
+  readonly pid: number;
+  readonly words: readonly string[];
+}
+
 /** Several hosts, and how they are reached. */
 export interface SshHosts {
   readonly hosts: readonly SshHost[];
   /** For processes that reach them: in its PATH, ssh is the real one with a configuration of the tests' own. */
   readonly env: Readonly<Record<string, string>>;
-  /** `[[hosts]]` of a qrun.toml, with this root on each. */
-  toml(rootOf: (host: SshHost) => string, more?: string): string;
+  /** `[[hosts]]` of a qrun.toml, with this root on each. `qrun`: in place of the one that the tests have built. */
+  toml(rootOf: (host: SshHost) => string, more?: string, qrun?: readonly string[]): string;
   /** Forgets the host keys. */
   forgetKeys(): void;
   /** Makes the host keys known. */
@@ -108,14 +127,14 @@ export async function startSshHosts(...names: readonly string[]): Promise<SshHos
       HOME: join(directory, 'home'),
       TMPDIR: tmpdir(),
     },
-    toml: (rootOf, more = '') =>
+    toml: (rootOf, more = '', qrun = [process.execPath, builtQrun()]) =>
       hosts
         .map(host =>
           [
             '[[hosts]]',
             `name = "${host.name}"`,
             `root = "${rootOf(host)}"`,
-            `qrun = ${JSON.stringify([process.execPath, builtQrun()])}`,
+            `qrun = ${JSON.stringify(qrun)}`,
             more,
             '',
           ].join('\n'),
@@ -130,15 +149,35 @@ export async function startSshHosts(...names: readonly string[]): Promise<SshHos
   };
 }
 
+// A host has two networks of four addresses each.
+const NETWORKS_A_HOST = 2;
 let started = 0;
+let subnet: string | undefined;
+
+// 10.200.0.0/13 in pieces of 256 addresses, one for each test process: from its pid on, the first that nobody has.
+function ownSubnet(): string {
+  if (subnet !== undefined) return subnet;
+  const taken = new Set(ip('-o', '-4', 'addr').match(/\b10\.\d+\.\d+(?=\.)/g));
+  for (let n = process.pid; ; n += 1) {
+    subnet = `10.${200 + ((n >> 8) % 50)}.${n & 255}`;
+    if (!taken.has(subnet)) return subnet;
+  }
+}
+
+function network(n: number): { readonly ours: string; readonly its: string } {
+  const base = n * 4;
+  if (base > 252) throw new Error('a test process can start no more hosts');
+  return { ours: `${ownSubnet()}.${base + 1}`, its: `${ownSubnet()}.${base + 2}` };
+}
 
 class OwnHost implements SshHost {
   readonly address: string;
   readonly hasQueue = pueueAvailable();
-  readonly #number: number;
+  readonly gateway: string;
   readonly #namespace: string;
-  readonly #link: string;
-  readonly #ours: string;
+  // By the name of the interface in the host.
+  readonly #links: Readonly<Record<'eth0' | 'eth1', { name: string; ours: string; its: string }>>;
+  readonly #queueConfig: string;
   #sshd: ChildProcess | undefined;
 
   constructor(
@@ -147,20 +186,24 @@ class OwnHost implements SshHost {
     readonly userKey: string,
   ) {
     started += 1;
-    this.#number = started;
-    // Each test process has addresses of its own: its pid in the middle.
-    const [high, low] = [200 + ((process.pid >> 8) % 50), process.pid & 255];
-    const base = `10.${high}.${low}.${this.#number * 4}`.split('.').map(Number);
-    this.#ours = [...base.slice(0, 3), (base[3] ?? 0) + 1].join('.');
-    this.address = [...base.slice(0, 3), (base[3] ?? 0) + 2].join('.');
-    this.#namespace = `qrun-${process.pid}-${this.#number}`;
-    this.#link = `q${process.pid}-${this.#number}`;
+    this.#namespace = `qrun-${process.pid}-${started}`;
+    const [first, second] = [
+      network((started - 1) * NETWORKS_A_HOST),
+      network(started * NETWORKS_A_HOST - 1),
+    ];
+    this.#links = {
+      eth0: { name: `q${process.pid}-${started}`, ...first },
+      eth1: { name: `q${process.pid}-${started}s`, ...second },
+    };
+    this.address = first.its;
+    this.gateway = second.ours;
+    this.#queueConfig = join(directory, 'q', 'pueue.yml');
   }
 
   async start(): Promise<void> {
     for (const at of [this.directory, join(this.directory, 'home')]) mkdirSync(at);
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(this.directory, 'key')]);
-    const queue = this.#queueConfig();
+    this.#configureQueue();
     writeFileSync(
       join(this.directory, 'sshd_config'),
       [
@@ -173,20 +216,54 @@ class OwnHost implements SshHost {
         'PasswordAuthentication no',
         'PermitRootLogin prohibit-password',
         'AllowUsers root',
-        `SetEnv PATH=${PROGRAM_FOLDERS.join(delimiter)} PUEUE_CONFIG_PATH=${queue}`,
+        `SetEnv PATH=${PROGRAM_FOLDERS.join(delimiter)} PUEUE_CONFIG_PATH=${this.#queueConfig}`,
         '',
       ].join('\n'),
     );
-    const { address } = this;
     ip('netns', 'add', this.#namespace);
-    ip('link', 'add', this.#link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', this.#namespace);
-    ip('addr', 'add', `${this.#ours}/30`, 'dev', this.#link);
-    ip('link', 'set', this.#link, 'up');
-    ip('-n', this.#namespace, 'addr', 'add', `${address}/30`, 'dev', 'eth0');
-    ip('-n', this.#namespace, 'link', 'set', 'eth0', 'up');
+    for (const [device, { name, ours, its }] of Object.entries(this.#links)) {
+      ip('link', 'add', name, 'type', 'veth', 'peer', 'name', device, 'netns', this.#namespace);
+      ip('addr', 'add', `${ours}/30`, 'dev', name);
+      ip('link', 'set', name, 'up');
+      ip('-n', this.#namespace, 'addr', 'add', `${its}/30`, 'dev', device);
+      ip('-n', this.#namespace, 'link', 'set', device, 'up');
+    }
+    ip('-n', this.#namespace, 'route', 'add', 'default', 'via', this.gateway);
     process.once('exit', this.#endNow);
+    await this.boot();
+  }
+
+  async boot(): Promise<void> {
     await this.#listen();
-    if (this.hasQueue) await this.#startQueue(queue);
+    if (this.hasQueue) await this.startQueue();
+  }
+
+  async crash(): Promise<void> {
+    this.#endNow();
+    await until(`the end of ${this.name}`, () => {
+      // What was forked meanwhile.
+      this.#endNow();
+      return this.#pids().length === 0;
+    });
+  }
+
+  processes(): readonly HostProcess[] {
+    return this.#pids().flatMap(pid => {
+      try {
+        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
+        return words.length === 0 ? [] : [{ pid, words }];
+      } catch {
+        return [];
+      }
+    });
+  }
+
+  async killQueue(): Promise<void> {
+    const daemons = this.processes().filter(({ words }) => words[0] === 'pueued');
+    for (const { pid } of daemons) process.kill(pid, 'SIGKILL');
+    await until(`the end of pueued of ${this.name}`, () =>
+      this.processes().every(({ words }) => words[0] !== 'pueued'),
+    );
   }
 
   async #listen(): Promise<void> {
@@ -216,12 +293,11 @@ class OwnHost implements SshHost {
     return readFileSync(join(this.directory, 'key.pub'), 'utf8').split(' ').slice(0, 2).join(' ').trim();
   }
 
-  #queueConfig(): string {
+  #configureQueue(): void {
     const at = join(this.directory, 'q');
     for (const name of ['', 'data', 'run']) mkdirSync(join(at, name), { recursive: true });
-    const config = join(at, 'pueue.yml');
-    appendFileSync(
-      config,
+    writeFileSync(
+      this.#queueConfig,
       [
         'shared:',
         `  pueue_directory: ${join(at, 'data')}`,
@@ -235,23 +311,22 @@ class OwnHost implements SshHost {
         '',
       ].join('\n'),
     );
-    return config;
   }
 
-  async #startQueue(config: string): Promise<void> {
-    const [program, ...args] = this.#inside('pueued', '-c', config);
-    spawn(program as string, args, { stdio: 'ignore', env: this.#env(config) });
+  async startQueue(): Promise<void> {
+    const [program, ...args] = this.#inside('pueued', '-c', this.#queueConfig);
+    spawn(program as string, args, { stdio: 'ignore', env: this.#env() });
     await until(`pueued of ${this.name}`, async () => {
-      const asked = await execa('pueue', ['-c', config, 'group', '--json'], {
+      const asked = await execa('pueue', ['-c', this.#queueConfig, 'group', '--json'], {
         reject: false,
-        env: this.#env(config),
+        env: this.#env(),
       });
       return !asked.failed;
     });
   }
 
-  #env(config: string): Record<string, string> {
-    return { PATH: PROGRAM_FOLDERS.join(delimiter), HOME: '/root', PUEUE_CONFIG_PATH: config };
+  #env(): Record<string, string> {
+    return { PATH: PROGRAM_FOLDERS.join(delimiter), HOME: '/root', PUEUE_CONFIG_PATH: this.#queueConfig };
   }
 
   #inside(...words: readonly string[]): string[] {
@@ -260,12 +335,16 @@ class OwnHost implements SshHost {
 
   async here(program: string, ...args: readonly string[]): Promise<string> {
     const [command, ...words] = this.#inside(program, ...args);
-    const env = this.#env(join(this.directory, 'q', 'pueue.yml'));
-    return (await execa(command as string, words, { env, extendEnv: false, stdin: 'ignore' })).stdout;
+    return (await execa(command as string, words, { env: this.#env(), extendEnv: false, stdin: 'ignore' }))
+      .stdout;
   }
 
   link(state: 'up' | 'down'): void {
-    ip('link', 'set', this.#link, state);
+    ip('link', 'set', this.#links.eth0.name, state);
+  }
+
+  serverLink(state: 'up' | 'down'): void {
+    ip('link', 'set', this.#links.eth1.name, state);
   }
 
   async newKey(): Promise<void> {
@@ -278,9 +357,8 @@ class OwnHost implements SshHost {
   }
 
   async stop(): Promise<void> {
-    this.#endNow();
     process.off('exit', this.#endNow);
-    await until(`the end of ${this.name}`, () => this.#pids().length === 0);
+    await this.crash();
     try {
       ip('netns', 'delete', this.#namespace);
     } catch {
@@ -314,8 +392,8 @@ class OwnHost implements SshHost {
   };
 }
 
-function ip(...args: readonly string[]): void {
-  execFileSync('ip', args, { stdio: 'pipe' });
+function ip(...args: readonly string[]): string {
+  return execFileSync('ip', args, { stdio: 'pipe', encoding: 'utf8' });
 }
 
 async function until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
