@@ -12,15 +12,7 @@ import { version } from '../../io/machine/this-process.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { type ResolvedSweep, resolveSweep } from '../sweep/context.js';
 import { onThisMachine } from './hosts-of-tree.js';
-import { WORKS } from './works.js';
-
-/** How a work is done on this machine. `sweep` holds only the units of the order. */
-export type DoWork<W extends HostWork> = (
-  sweep: ResolvedSweep,
-  order: HostOrder<W>,
-  surroundings: Surroundings,
-  signal: AbortSignal,
-) => Promise<HostReturn<W>>;
+import { type DoWork, WORKS } from './works.js';
 
 /**
  * Carries out an order of another machine on the sweep at `root`, and returns what to print. Whoever can log in may

@@ -1,5 +1,14 @@
-import type { HostWork } from '../../core/hosts/order.js';
-import type { DoWork } from './order.js';
+import type { HostOrder, HostReturn, HostWork } from '../../core/hosts/order.js';
+import type { Surroundings } from '../config/sweep-context.js';
+import type { ResolvedSweep } from '../sweep/context.js';
+
+/** How a work is done on this machine. `sweep` holds only the units of the order. */
+export type DoWork<W extends HostWork> = (
+  sweep: ResolvedSweep,
+  order: HostOrder<W>,
+  surroundings: Surroundings,
+  signal: AbortSignal,
+) => Promise<HostReturn<W>>;
 
 /** What does each work, loaded when it is asked for. */
 export const WORKS: { readonly [W in HostWork]: () => Promise<DoWork<W>> } = {
