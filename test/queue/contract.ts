@@ -230,6 +230,90 @@ export function queueContract(
       expect(await tasksOf(other.group)).toHaveLength(1);
     });
 
+    it('asks tasks to end by their labels: what waits never starts, what runs gets one SIGTERM, others stay', async () => {
+      const { group, label } = await fresh(2);
+      const drains = (one: string) =>
+        sh(
+          `trap "echo ${one} term >> said-${group}; sleep 0.1; echo ${one} end >> said-${group}; exit 143" TERM; echo ${one} >> said-${group}; while :; do sleep 0.02; done`,
+        );
+      const says = (one: string) => sh(`echo ${one} >> said-${group}`);
+      await queue.add([
+        task(group, label('runs'), drains('runs')),
+        task(group, label('stays'), drains('stays')),
+        task(group, label('waits'), says('waits')),
+        task(group, label('late'), says('late'), { delay: '3600' }),
+        task(group, label('waits too'), says('waits too')),
+        task(group, label('waits'), says('twin')),
+        task(group, label('after'), says('after')),
+      ]);
+      await until('both to say so', async () => (lines(`said-${group}`).length === 2 ? true : undefined));
+      const names = ['runs', 'waits', 'late', 'unknown'].map(label);
+      const { removed, asked } = await queue.cancel(names);
+      expect([...removed].sort()).toEqual(['late', 'waits', 'waits'].map(label));
+      expect(asked).toEqual([label('runs')]);
+      expect((await ended(label('runs'))).end).toMatchObject({ kind: 'failed', exitCode: 143 });
+      // The group goes on with what it has.
+      await ended(label('after'));
+      expect(await queue.cancel(names)).toEqual({ removed: [], asked: [] });
+      expect(lines(`said-${group}`).filter(line => line !== 'stays')).toEqual(
+        expect.arrayContaining(['runs', 'runs term', 'runs end', 'waits too', 'after']),
+      );
+      expect(lines(`said-${group}`)).toHaveLength(6);
+      expect((await queue.cancel([label('stays')])).asked).toEqual([label('stays')]);
+      await ended(label('stays'));
+      expect(await queue.cancel([])).toEqual({ removed: [], asked: [] });
+    });
+
+    it('cancels tasks that start and end meanwhile: each was removed and never ran, or was asked, or had ended', async () => {
+      for (let trial = 0; trial < 4; trial += 1) {
+        const { group, label } = await fresh(3);
+        const names = Array.from({ length: 14 }, (_, n) => `u${n}`);
+        // Some end at once, some on the signal, some in the time that a cancellation takes.
+        const script = (n: number) =>
+          `echo u${n} >> ran-${group}; trap "exit 143" TERM; ${['', 'sleep 0.05', 'while :; do sleep 0.02; done'][n % 3]}`;
+        await queue.add(names.map((one, n) => task(group, label(one), sh(script(n)))));
+        await until('some to run', async () => (lines(`ran-${group}`).length > trial ? true : undefined));
+        const labels = names.map(label);
+        // By two at a time, as two people may.
+        const both = await Promise.all([queue.cancel(labels), queue.cancel(labels)]);
+        await until('all to end', async () => ((await tasksOf(group)).some(isLive) ? undefined : true));
+        const removed = new Set(both.flatMap(one => one.removed));
+        const asked = new Set(both.flatMap(one => one.asked));
+        const ran = lines(`ran-${group}`).map(label);
+        expect(ran.filter(one => removed.has(one))).toEqual([]);
+        for (const one of labels) {
+          if (removed.has(one) || asked.has(one)) continue;
+          expect((await ended(one)).end, one).toBeDefined();
+        }
+        expect([...asked].filter(one => removed.has(one))).toEqual([]);
+      }
+    });
+
+    it.runIf(has('addGroup'))(
+      'cancels waiting tasks that others follow, and those that follow them',
+      async () => {
+        const { group, label } = await fresh(2);
+        const waits = sh(`until [ -e go-${group} ]; do sleep 0.02; done`);
+        const after = queue.kind.last === 'dependency';
+        const follows = (...names: string[]) => (after ? { after: names.map(label) } : { priority: -1 });
+        await queue.add([
+          task(group, label('a'), waits),
+          task(group, label('b'), waits),
+          task(group, label('c'), waits),
+          task(group, label('d'), waits, follows('c')),
+          task(group, label('last'), sh(`echo last >> ran-${group}`), follows('a', 'b', 'c', 'd')),
+          task(group, label('never'), sh(`echo never >> ran-${group}`), follows('a', 'c')),
+        ]);
+        await inPhase(group, 'running', 2);
+        const { removed } = await queue.cancel(['c', 'd', 'never'].map(label));
+        expect([...removed].sort()).toEqual(['c', 'd', 'never'].map(label));
+        expect(lines(`ran-${group}`)).toEqual([]);
+        mkdirSync(join(root, `go-${group}`));
+        await ended(label('last'));
+        expect(lines(`ran-${group}`)).toEqual(['last']);
+      },
+    );
+
     describe('with a sweep', () => {
       const request = (
         group: string,

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { QrunError } from '../../src/core/errors.js';
-import type { NewTask, QueueGroup, QueueKind, QueueTask, TaskQueue } from '../../src/core/queue/queue.js';
+import * as queue from '../../src/core/queue/queue.js';
 
 // The smallest queue that qrun takes: in the memory of this process, with groups, priorities and dependencies.
-export const TOY: QueueKind = {
+export const TOY: queue.QueueKind = {
   name: 'toy',
   server: 'this process',
   last: 'dependency',
@@ -13,66 +14,66 @@ export const TOY: QueueKind = {
   commands: {},
 };
 
-type Task = { -readonly [Key in keyof QueueTask]: QueueTask[Key] } & { readonly wanted: NewTask };
+type Task = queue.NewTask & queue.QueueTask & { readonly stop?: () => void };
 
-export class ToyQueue implements TaskQueue {
+export class ToyQueue implements queue.TaskQueue {
   readonly kind = TOY;
   readonly version = '1';
-  readonly #groups = new Map<string, QueueGroup>();
+  readonly #groups = new Map<string, queue.QueueGroup>();
   #tasks: Task[] = [];
-  #added = 0;
 
   async state() {
-    return { tasks: this.#tasks.map(({ wanted: _, ...task }) => task), groups: new Map(this.#groups) };
+    return { tasks: this.#tasks.map(task => ({ ...task })), groups: new Map(this.#groups) };
   }
 
-  async addGroup(name: string, slots: number): Promise<void> {
+  async addGroup(name: string, slots: number) {
     if (!this.#groups.has(name)) this.#groups.set(name, { name, slots, paused: false });
   }
 
-  async setSlots(name: string, slots: number): Promise<void> {
+  async setSlots(name: string, slots: number) {
     if (slots < 1) throw new Error(`${slots} is not a number of slots`);
     this.#groups.set(name, { name, slots, paused: false });
     this.#startSome();
   }
 
-  async clean(name: string): Promise<void> {
-    this.#tasks = this.#tasks.filter(({ group, phase }) => group !== name || phase !== 'done');
+  async clean(name: string) {
+    this.#tasks = this.#tasks.filter(task => task.group !== name || queue.isLive(task));
   }
 
-  async add(tasks: readonly NewTask[], onAdded?: (task: NewTask) => void): Promise<void> {
-    for (const wanted of tasks) {
-      const { label, directory, group, argv, delay } = wanted;
-      if (!this.#groups.has(group)) throw new QrunError('QUEUE_FAILED', `there is no group ${group}`);
-      const [id, command, phase] = [
-        String(this.#added++),
-        TOY.commandText(argv),
-        delay ? 'delayed' : 'queued',
-      ];
-      this.#tasks.push({ id, label, directory, group, command, phase: phase as Task['phase'], wanted });
-      onAdded?.(wanted);
+  async cancel(labels: readonly string[]) {
+    const mine = this.#tasks.filter(({ label }) => labels.includes(label));
+    const [waiting, started] = [mine.filter(queue.isWaiting), mine.filter(queue.isStarted)];
+    this.#tasks = this.#tasks.filter(task => !waiting.includes(task));
+    for (const { stop } of started) stop?.();
+    this.#startSome();
+    return { removed: waiting.map(({ label }) => label), asked: started.map(({ label }) => label) };
+  }
+
+  async add(tasks: readonly queue.NewTask[], onAdded?: (task: queue.NewTask) => void) {
+    for (const task of tasks) {
+      if (!this.#groups.has(task.group)) throw new QrunError('QUEUE_FAILED', `no group ${task.group}`);
+      const shown = { id: randomUUID(), command: TOY.commandText(task.argv) };
+      this.#tasks.push({ ...task, ...shown, phase: task.delay ? 'delayed' : 'queued' });
+      onAdded?.(task);
     }
     this.#startSome();
   }
 
-  #startSome(): void {
-    const all = [...this.#tasks].sort((a, b) => (b.wanted.priority ?? 0) - (a.wanted.priority ?? 0));
-    for (const task of all.filter(({ phase }) => phase === 'queued')) {
-      const running = all.filter(({ phase, group }) => phase === 'running' && group === task.group).length;
-      const isBefore = ({ label, phase }: Task) => phase !== 'done' && task.wanted.after?.includes(label);
-      if (running < (this.#groups.get(task.group)?.slots ?? 0) && !all.some(isBefore)) this.#start(task);
+  #startSome() {
+    const ordered = [...this.#tasks].sort((a, b) => (b.priority ?? 0) - (a.priority ?? 0));
+    for (const task of ordered.filter(({ phase }) => phase === 'queued')) {
+      const running = ordered.filter(({ phase, group }) => phase === 'running' && group === task.group);
+      const isFirst = !ordered.some(one => queue.isLive(one) && task.after?.includes(one.label));
+      if (running.length >= (this.#groups.get(task.group)?.slots ?? 0) || !isFirst) continue;
+      const [program = '', ...args] = task.argv;
+      const env = { PATH: process.env.PATH, TOY_GROUP: task.group };
+      const child = spawn(program, args, { cwd: task.directory, env, stdio: 'ignore' });
+      Object.assign(task, { phase: 'running', stop: () => child.kill() });
+      child.once('close', (exitCode, signal) => {
+        const kind = signal !== null ? 'killed' : exitCode === 0 ? 'success' : 'failed';
+        Object.assign(task, { phase: 'done', end: { kind, ...(kind === 'failed' ? { exitCode } : {}) } });
+        this.#startSome();
+      });
     }
-  }
-
-  #start(task: Task): void {
-    const [program = '', ...args] = task.wanted.argv;
-    const env = { PATH: process.env.PATH, TOY_GROUP: task.group };
-    task.phase = 'running';
-    spawn(program, args, { cwd: task.directory, env, stdio: 'ignore' }).once('close', (exitCode, signal) => {
-      const failed = { kind: 'failed', exitCode: exitCode ?? 1 } as const;
-      task.phase = 'done';
-      task.end = signal !== null ? { kind: 'killed' } : exitCode === 0 ? { kind: 'success' } : failed;
-      this.#startSome();
-    });
   }
 }

@@ -86,6 +86,14 @@ export interface NewTask {
   readonly after?: readonly string[];
 }
 
+/** The labels of tasks that were asked to end, by what became of them; one that had ended before is in neither. */
+export interface CancelledTasks {
+  /** They waited, are gone from the queue, and never start. */
+  readonly removed: readonly string[];
+  /** They run, and have been sent SIGTERM, once. */
+  readonly asked: readonly string[];
+}
+
 /** What a queue is opened with. */
 export interface QueueOptions {
   /** Of the process. A queue takes the variables that it needs, and passes on only those that are not secrets. */
@@ -150,6 +158,12 @@ export interface TaskQueue {
    * lock.
    */
   add(tasks: readonly NewTask[], onAdded?: (task: NewTask) => void): Promise<void>;
+  /**
+   * Asks all tasks with these labels to end. When it resolves, none of them waits any more, and each that runs has been
+   * sent SIGTERM, also one that was paused. They end in their own time. Tasks with other labels, and whether a group
+   * starts tasks, stay as they are. A task may start or end meanwhile. One that others follow counts as ended for them.
+   */
+  cancel(labels: readonly string[]): Promise<CancelledTasks>;
   /** Makes a group; an existing one stays as it is. */
   addGroup?(name: string, slots: number): Promise<void>;
   /** Sets how many tasks of a group run at a time, at least 1. Never stops running ones. */

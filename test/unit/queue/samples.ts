@@ -38,5 +38,12 @@ export function fakeQueue(calls: Partial<TaskQueue>, kind: Partial<QueueKind> = 
   const unexpected = async (): Promise<never> => {
     throw new Error('this call was not expected');
   };
-  return { kind: { ...PUEUE, ...kind }, version: '4.0.4', state: unexpected, add: unexpected, ...calls };
+  return {
+    kind: { ...PUEUE, ...kind },
+    version: '4.0.4',
+    state: unexpected,
+    add: unexpected,
+    cancel: unexpected,
+    ...calls,
+  };
 }

@@ -1,12 +1,17 @@
 import { stripVTControlCharacters } from 'node:util';
 import { QrunError } from '../../../core/errors.js';
-import type {
-  NewTask,
-  QueueGroup,
-  QueueKind,
-  QueueOptions,
-  QueueState,
-  TaskQueue,
+import {
+  type CancelledTasks,
+  isLive,
+  isStarted,
+  isWaiting,
+  type NewTask,
+  type QueueGroup,
+  type QueueKind,
+  type QueueOptions,
+  type QueueState,
+  type QueueTask,
+  type TaskQueue,
 } from '../../../core/queue/queue.js';
 import { shellCommand } from '../../../core/text/shell.js';
 import { plainEnvironment } from '../../machine/plain-environment.js';
@@ -25,6 +30,10 @@ const MAJOR = 4;
 const LIMIT_MS = 60_000;
 // A command line is one argument of execve(2): 128 KiB on Linux, less its NUL.
 const MAX_COMMAND_BYTES = 131_071;
+
+// Each look finds only what has started or was paused since the one before, so that more than three happen only to
+// tasks that cannot be removed.
+const CANCEL_LOOKS = 10;
 
 // Calls the client, and resolves with what it printed.
 type Call = (...args: readonly string[]) => Promise<string>;
@@ -116,6 +125,55 @@ export class Pueue implements TaskQueue {
     if (!/^\d+$/.test(id.trim())) throw unexpected(`pueue add answered ${JSON.stringify(id.slice(0, 200))}`);
   }
 
+  // pueue takes ids only, which it gives again to other tasks. They are therefore looked up right before each order, and
+  // what became of them right after it; that also finds tasks that have started or were paused meanwhile. It ignores
+  // the ids for which an order comes too late, and fails only when it has to ignore all.
+  async cancel(labels: readonly string[]): Promise<CancelledTasks> {
+    const wanted = new Set(labels);
+    const waited = new Map<string, string>();
+    const asked = new Map<string, string>();
+    let refusal: QrunError | undefined;
+    for (let look = 0; look < CANCEL_LOOKS; look += 1) {
+      const { tasks } = await this.state();
+      refuseOthers(tasks, asked);
+      const live = tasks.filter(task => wanted.has(task.label) && isLive(task));
+      const waiting = live.filter(isWaiting);
+      const started = live.filter(task => isStarted(task) && !asked.has(task.id));
+      const paused = live.filter(task => task.phase === 'paused');
+      if (waiting.length + started.length + paused.length === 0) return cancelled(tasks, waited, asked);
+      // First, because the end of a running task starts a waiting one. One that is never removed does not keep the
+      // others from being asked.
+      if (waiting.length > 0 && look < CANCEL_LOOKS / 2) {
+        for (const { id, label } of waiting) waited.set(id, label);
+        refusal = await this.#order(waiting, 'remove');
+        continue;
+      }
+      if (started.length > 0) {
+        refusal = await this.#order(started, 'kill', '--signal=sigterm');
+        if (refusal === undefined) for (const { id, label } of started) asked.set(id, label);
+      }
+      // A stopped process does not see the signal.
+      if (paused.length > 0) await this.#order(paused, 'start');
+    }
+    const left = (await this.state()).tasks.find(task => wanted.has(task.label) && isWaiting(task));
+    throw new QrunError(
+      'QUEUE_FAILED',
+      `${left?.label ?? labels[0]} cannot be cancelled: ${refusal?.message ?? 'it is started and paused again and again'}`,
+      { hint: 'another task may depend on it: pueue status shows which (Deps); remove that one first' },
+    );
+  }
+
+  // Gives an order about tasks, and returns why pueue refused it for all of them.
+  async #order(tasks: readonly QueueTask[], ...words: readonly string[]): Promise<QrunError | undefined> {
+    try {
+      await this.#call(...words, '--', ...tasks.map(({ id }) => id));
+      return undefined;
+    } catch (error) {
+      if (error instanceof QrunError && error.code === 'QUEUE_FAILED') return error;
+      throw error;
+    }
+  }
+
   async clean(group: string): Promise<void> {
     await this.#call('clean', `--group=${group}`);
   }
@@ -128,6 +186,27 @@ export class Pueue implements TaskQueue {
   async #groups(): Promise<ReadonlyMap<string, QueueGroup>> {
     return parseGroups(await this.#call('group', '--json'));
   }
+}
+
+// Whoever got the id of a task that ended just before the order may have been sent the signal instead of it.
+function refuseOthers(tasks: readonly QueueTask[], asked: ReadonlyMap<string, string>): void {
+  const other = tasks.find(task => isLive(task) && asked.has(task.id) && asked.get(task.id) !== task.label);
+  if (other === undefined) return;
+  throw new QrunError(
+    'QUEUE_FAILED',
+    `task ${other.id} was ${asked.get(other.id)} and is now ${other.label || 'another'}: it may have been sent SIGTERM instead`,
+    { hint: `look at it: pueue log ${other.id}; then cancel again` },
+  );
+}
+
+function cancelled(
+  tasks: readonly QueueTask[],
+  waited: ReadonlyMap<string, string>,
+  asked: ReadonlyMap<string, string>,
+): CancelledTasks {
+  const present = new Map(tasks.map(({ id, label }) => [id, label]));
+  const removed = [...waited].filter(([id, label]) => present.get(id) !== label && !asked.has(id));
+  return { removed: removed.map(([, label]) => label), asked: [...asked.values()] };
 }
 
 function checkedSlots(slots: number): number {
