@@ -6,6 +6,7 @@ import {
   addBadFileOptions,
   addChoiceOptions,
   addEngineOptions,
+  addHostOptions,
   addJobSizeOptions,
   addRunOptions,
   addSelectionOptions,
@@ -137,13 +138,15 @@ epochs = [{from = "2024-01-01", to = "2024-07-01"}] and matrix = {threshold = [2
       ),
       ['--json', 'what became of each log, as one JSON line'],
       addSweepOptions,
+      addHostOptions,
       addSharedUnitOptions,
       addBadFileOptions,
       accepting(SHARED_OPTIONS),
     ],
-    help: `Each host records into logs of its own. Copy them (results/*.ndjson and *.runs) and import them, as often as you
-like: what is there already is left out, and so is the second result of a query that ran on two hosts. The copies are
-only read. Then qrun audit-all proves that nothing is missing or doubled.`,
+    help: `Each host records into logs of its own. With [[hosts]] in qrun.toml their logs are first fetched into
+results/.from/HOST by rsync; with --here, --from, or without hosts, copies that are here already are imported. Do it as
+often as you like, also while units run there: what is there already is left out, and so is the second result of a
+query that ran on two hosts. Nothing at a host is changed. Then qrun audit-all proves that nothing is missing or doubled.`,
     load: () => import('./collect/run.js'),
   }),
   cliCommand({

@@ -46,7 +46,7 @@ const SCRIPT = [
   'say node "$(node --version 2>/dev/null)"',
   'say rsync "$(rsync --version 2>/dev/null)"',
   'say queue "$("$q" --version 2>/dev/null)"',
-  'h=$("$@" hosts here "$r" --json 2>/dev/null </dev/null)',
+  'h=$("$@" hosts here "$r" --json --trust 2>/dev/null </dev/null)',
   'if [ -n "$h" ]; then say here "$h"; else v=$("$@" --version 2>&1 </dev/null); say exit "$?"; say qrun "$v"; fi',
   'd=$r',
   'while [ ! -e "$d" ] && [ "$d" != / ]; do d=$(dirname "$d"); done',
@@ -95,6 +95,15 @@ function qrunOf(here: string, exit: string, says: string): HostLook['qrun'] {
   const exitCode = /^\d{1,3}$/.test(exit) ? Number(exit) : -1;
   const isVersion = exitCode === 0 && VERSION.exec(says)?.[0] === says;
   return isVersion ? { version: says } : { exitCode, says: says.slice(0, 300) };
+}
+
+/** Returns the report of another qrun in what it printed, below what its login may have printed. */
+export function lastReport(stdout: string): HereReport | undefined {
+  for (const line of stdout.trimEnd().split('\n').reverse()) {
+    const report = reportIn(line);
+    if (report !== undefined) return report;
+  }
+  return undefined;
 }
 
 /** Returns the report of another qrun; `undefined` if it is none that this version knows. */

@@ -32,11 +32,31 @@ export const collectedLog = z.object({
     .describe('Why nothing of it was imported; otherwise null.'),
 });
 
+/** A host that logs were to be fetched from. */
+export const fetchedHost = z.object({
+  name: z.string(),
+  reached: z.boolean(),
+  fetched: z
+    .object({
+      files: count.describe('Logs and their sidecars that had changed.'),
+      bytes: count.describe('Bytes that were not here before.'),
+    })
+    .nullable()
+    .describe('What was copied from it; null with a problem before the first file.'),
+  problem: z
+    .object({ code: z.string(), message: z.string(), hint: z.string().nullable(), exit_code: count })
+    .nullable()
+    .describe('Why not everything was copied from it; otherwise null. Earlier copies were imported.'),
+});
+
 /** What an import of the logs of other hosts did. */
 export const schema = z
   .object({
     sweep: z.string(),
     log_directory: z.string(),
+    hosts: z
+      .array(fetchedHost)
+      .describe('Hosts of qrun.toml that logs were fetched from first; empty without, with --from, --here.'),
     logs: z.array(collectedLog),
     left_out: strings.describe('Logs of no unit that was asked for.'),
     exit_code: count,

@@ -1,6 +1,7 @@
-import type { ExitCode, QrunError } from '../errors.js';
+import { type ExitCode, QrunError } from '../errors.js';
+import type { HostProblem } from '../hosts/ssh-failure.js';
 import type { Output } from '../schema.js';
-import type { collectedLog, schema } from './collect.schema.js';
+import type { collectedLog, fetchedHost, schema } from './collect.schema.js';
 
 /** What became of one log of another host. */
 export interface CollectedLog extends Output<typeof collectedLog> {}
@@ -8,25 +9,40 @@ export interface CollectedLog extends Output<typeof collectedLog> {}
 /** What an import of the logs of other hosts did. */
 export interface CollectReport extends Output<typeof schema> {}
 
+/** A host that logs were to be fetched from. */
+export interface FetchedHost extends Output<typeof fetchedHost> {}
+
 /** A problem as a report shows it. */
 export function problemOf({ code, message, details, hint, exitCode }: QrunError): CollectedLog['problem'] {
   return { code, message: [message, ...details].join('; '), hint: hint ?? null, exit_code: exitCode };
 }
 
+/** A problem of a host as a report shows it. */
+export function hostProblemOf({ code, says, mend }: HostProblem): NonNullable<FetchedHost['problem']> {
+  return { code, message: says, hint: mend, exit_code: new QrunError(code, says).exitCode };
+}
+
 // The worst first: a log that cannot be trusted needs a person; a unit that runs is only a matter of time.
 const WORST: readonly ExitCode[] = [23, 24, 26, 2, 22];
 
+/** Returns the worst of some exit codes; 0 without one. */
+export function worstExit(exitCodes: Iterable<number>): number {
+  const codes = new Set(exitCodes);
+  return WORST.find(code => codes.has(code)) ?? [...codes].find(code => code !== 0) ?? 0;
+}
+
 /**
- * Returns the exit code of an import: 0 if every log of a unit was imported, otherwise that of the worst problem; 2 if
- * there were logs, and none of them of a unit that was asked for.
+ * Returns the exit code of an import: 0 if every log of a unit was imported, and every host that was asked for has
+ * given its logs; otherwise that of the worst problem; 2 if there were logs, and none of them of a unit that was asked
+ * for.
  */
 export function collectExit(
   logs: readonly Pick<CollectedLog, 'problem'>[],
   leftOut: readonly string[],
+  hosts: readonly Pick<FetchedHost, 'problem'>[] = [],
 ): number {
-  if (logs.length === 0 && leftOut.length > 0) return 2;
-  const codes = new Set(logs.flatMap(({ problem }) => (problem === null ? [] : [problem.exit_code])));
-  return WORST.find(code => codes.has(code)) ?? [...codes][0] ?? 0;
+  const codes = [...hosts, ...logs].flatMap(({ problem }) => (problem === null ? [] : [problem.exit_code]));
+  return worstExit(logs.length === 0 && leftOut.length > 0 ? [...codes, 2] : codes);
 }
 
 /** What all logs of a report add up to. */

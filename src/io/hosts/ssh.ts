@@ -64,8 +64,8 @@ export class HostConnections {
   }
 
   /**
-   * Runs rsync, with `paths` of this machine relative to `cwd`, into a directory of a host. `options` are rsync's own.
-   * Resolves with how it ended. Errors: as {@link run}.
+   * Runs rsync, with `paths` of this machine relative to `cwd`, into a directory of a host. `options` are rsync's own,
+   * `input` is its stdin. Resolves with how it ended. Errors: as {@link run}.
    */
   async send(
     host: Host,
@@ -74,14 +74,31 @@ export class HostConnections {
       options,
       paths,
       to,
-    }: { cwd: string; options: readonly string[]; paths: readonly string[]; to: string },
+      input,
+    }: {
+      cwd: string;
+      options: readonly string[];
+      paths: readonly string[];
+      to: string;
+      input?: string;
+    },
     timeoutMs: number,
   ): Promise<ProgramEnd> {
-    // It is split at spaces, of which none of these words holds one.
-    const shell = ['ssh', ...this.#sshOptions(host)].join(' ');
-    // The words of the other side are sent by its protocol, so that no shell there reads them.
-    const args = [...options, '--protect-args', `--rsh=${shell}`, '--', ...paths, `${host.ssh}:${to}/`];
-    return await this.#start('rsync', args, timeoutMs, { cwd });
+    const args = [...options, ...this.#rsyncOptions(host), '--', ...paths, `${host.ssh}:${to}/`];
+    return await this.#start('rsync', args, timeoutMs, { cwd, input });
+  }
+
+  /**
+   * Runs rsync, with what is in the directory `from` of a host, into the directory `to` of this machine. `options` are
+   * rsync's own. Resolves with how it ended. Errors: as {@link run}.
+   */
+  async fetch(
+    host: Host,
+    { options, from, to }: { options: readonly string[]; from: string; to: string },
+    timeoutMs: number,
+  ): Promise<ProgramEnd> {
+    const args = [...options, ...this.#rsyncOptions(host), '--', `${host.ssh}:${from}/`, './'];
+    return await this.#start('rsync', args, timeoutMs, { cwd: to });
   }
 
   /** Ends shared connections, and removes their directory. Never rejects. */
@@ -97,6 +114,13 @@ export class HostConnections {
       ),
     );
     rmSync(directory, { recursive: true, force: true });
+  }
+
+  #rsyncOptions(host: Host): string[] {
+    // It is split at spaces, of which none of these words holds one.
+    const shell = ['ssh', ...this.#sshOptions(host)].join(' ');
+    // The words of the other side are sent by its protocol, so that no shell there reads them.
+    return ['--protect-args', `--rsh=${shell}`];
   }
 
   #sshOptions(host: Host): string[] {

@@ -1,6 +1,11 @@
 import { collectUnits } from '../../app/sweep/collect.js';
 import { presentQueries } from '../../app/unit/survey.js';
-import { type CollectedLog, type CollectReport, collectExit } from '../../core/sweep/collect.js';
+import {
+  type CollectedLog,
+  type CollectReport,
+  collectExit,
+  type FetchedHost,
+} from '../../core/sweep/collect.js';
 import { orWriteError } from '../../io/files/failures.js';
 import { makeDirectories } from '../../io/files/write-file.js';
 import { localDisk } from '../../io/log/disk.js';
@@ -11,7 +16,7 @@ import { thisProcess } from '../../io/machine/this-process.js';
 import { directorySource } from '../../io/unit/unit-files.js';
 import { newRunId } from '../unit/run-id.js';
 import type { ResolvedSweep } from './context.js';
-import { findHostLogs } from './host-logs.js';
+import { findHostLogs, findKeptLogs, type HostLogs } from './host-logs.js';
 
 /** How an import is watched and stopped. */
 export interface CollectWatch {
@@ -21,6 +26,15 @@ export interface CollectWatch {
   readonly onLog?: (log: CollectedLog) => void;
   /** Called with what a person should know, such as the repair of a torn end. */
   readonly onNotice?: (message: string) => void;
+}
+
+/** Hosts whose logs were copied into `results/.from` first. */
+export interface KeptFrom {
+  readonly names: readonly string[];
+  /** Whether what else is in `results/.from` is imported too. */
+  readonly isAll: boolean;
+  /** What became of each. */
+  readonly fetched: readonly FetchedHost[];
 }
 
 /**
@@ -34,9 +48,30 @@ export async function collectSweep(
   sweep: ResolvedSweep,
   cwd: string,
   from: readonly string[],
+  watch: CollectWatch,
+): Promise<CollectReport> {
+  return await importFound(sweep, await findHostLogs(sweep, from, cwd), [], watch);
+}
+
+/**
+ * Imports the copies in `results/.from` of what hosts have recorded, as {@link collectUnits} does.
+ *
+ * Errors: QrunError `READ_FAILED`; the reason of the signal. What is wrong with a log or a unit is in the report.
+ */
+export async function importKept(
+  sweep: ResolvedSweep,
+  { names, isAll, fetched }: KeptFrom,
+  watch: CollectWatch,
+): Promise<CollectReport> {
+  return await importFound(sweep, await findKeptLogs(sweep, names, isAll), fetched, watch);
+}
+
+async function importFound(
+  sweep: ResolvedSweep,
+  { units, leftOut }: HostLogs,
+  hosts: readonly FetchedHost[],
   { signal, onLog, onNotice }: CollectWatch,
 ): Promise<CollectReport> {
-  const { units, leftOut } = await findHostLogs(sweep, from, cwd);
   const { pid, host } = thisProcess();
   const owner = { pid, host, run: newRunId(), since: new Date().toISOString() };
   const logs = await collectUnits(
@@ -69,8 +104,9 @@ export async function collectSweep(
   return {
     sweep: sweep.name,
     log_directory: sweep.logDirectory,
+    hosts: [...hosts],
     logs,
     left_out: leftOut,
-    exit_code: collectExit(logs, leftOut),
+    exit_code: collectExit(logs, leftOut, hosts),
   };
 }

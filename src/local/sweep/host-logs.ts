@@ -37,14 +37,35 @@ export async function findHostLogs(
   from: readonly string[],
   cwd: string,
 ): Promise<HostLogs> {
+  const sources = from.length === 0 ? keptLogs(sweep) : from.flatMap(one => namedLogs(sweep, one, cwd));
+  return await byUnit(sweep, sources);
+}
+
+/**
+ * Finds the logs in `results/.from` of hosts with these names; with `all` of others too. Changes nothing. Errors:
+ * QrunError `READ_FAILED`.
+ */
+export async function findKeptLogs(
+  sweep: ResolvedSweep,
+  hosts: readonly string[],
+  all: boolean,
+): Promise<HostLogs> {
+  const kept = join(sweep.logDirectory, FROM_HOSTS);
+  const known = new Set([...hosts, ...(all ? (names(kept, true) ?? []) : [])]);
+  return await byUnit(
+    sweep,
+    [...known].sort().flatMap(host => logsIn(join(kept, host))),
+  );
+}
+
+// Gives each log to its unit.
+async function byUnit(sweep: ResolvedSweep, sources: readonly LogSource[]): Promise<HostLogs> {
   const known = new Map(sweep.units.map(unit => [logName(unit.unit), unit]));
   const byId = new Map(sweep.units.map(unit => [unit.unit, unit]));
   const found = new Map<UnitContext, LogSource[]>();
   const seen = new Set<string>();
   const leftOut: string[] = [];
-  for (const source of from.length === 0
-    ? keptLogs(sweep)
-    : from.flatMap(one => namedLogs(sweep, one, cwd))) {
+  for (const source of sources) {
     const { path } = source;
     const real = realLogPath(path);
     if (seen.has(real)) continue;
