@@ -517,7 +517,7 @@ describe('cancelling', () => {
   });
 });
 
-describe('slots', () => {
+describe('permits', () => {
   it('keep more calls than `concurrency` inside qrun, in order', async () => {
     const held: StubServer['requests'] = [];
     stub.shape = request => void held.push(request);
@@ -535,7 +535,7 @@ describe('slots', () => {
   });
 });
 
-describe('a slot', () => {
+describe('a permit', () => {
   it('is not given to a call that was aborted while it waited', async () => {
     const own = await openClickHouse(options({ concurrency: 1 }), new AbortController().signal);
     const held: StubServer['requests'] = [];

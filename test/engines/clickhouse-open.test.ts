@@ -123,7 +123,7 @@ it('opens with what the server knows', async () => {
     supportsParameters: true,
     parametersLost: false,
     notices: [],
-    slots: 3,
+    permits: 3,
   });
   await engine.close();
 });

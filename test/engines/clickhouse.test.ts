@@ -115,7 +115,7 @@ describe.skipIf(!clickHouseServerAvailable())('on a real server', () => {
   });
 
   it('tells its version and place', async () => {
-    expect(engine.info).toMatchObject({ facts: { name: 'clickhouse' }, target: server.url, slots: 16 });
+    expect(engine.info).toMatchObject({ facts: { name: 'clickhouse' }, target: server.url, permits: 16 });
     expect(engine.info.version).toMatch(/^\d+\.\d+\.\d+/);
     expect(await engine.ping(signal)).toBeUndefined();
   });

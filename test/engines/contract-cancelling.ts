@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { bytesOf, type ContractClient, ENDLESS, failureOf } from './contract-client.js';
 
-/** The part of the contract about deadlines, aborts and waiting for a slot. */
+/** The part of the contract about deadlines, aborts and waiting for a permit. */
 export function cancellingTests(client: ContractClient): void {
   const { run, rows, failure, running, onEach } = client;
 
@@ -25,8 +25,8 @@ export function cancellingTests(client: ContractClient): void {
         "select number, 'mark_abort' as m from system.numbers",
         `create temporary table t (a UInt64); insert into t select a from (${ENDLESS.replace('as s', 'as a')} where 'mark_abort' != '')`,
       ];
-      // One slot stays free to look at the others from.
-      const count = Math.min(queries.length, client.engine.info.slots - 1);
+      // One permit stays free to look at the others from.
+      const count = Math.min(queries.length, client.engine.info.permits - 1);
       const results = queries.slice(0, count).map(sql => run(sql, { signal, timeoutMs: 0 }));
       while ((await running('mark_abort')) < count);
       const startMs = performance.now();
@@ -68,9 +68,9 @@ export function cancellingTests(client: ContractClient): void {
       expect(await bytesOf(await run('select 1 as a', { drain }))).toBe('{"a":1}\n');
     });
 
-    test('queries that wait for a slot can be aborted, and the others run on', async () => {
+    test('queries that wait for a permit can be aborted, and the others run on', async () => {
       const controller = new AbortController();
-      const count = client.engine.info.slots + 8;
+      const count = client.engine.info.permits + 8;
       const blocking = Array.from({ length: count }, () => run(ENDLESS, { signal: controller.signal }));
       const waiting = rows('select 1 as a');
       controller.abort();
@@ -81,7 +81,7 @@ export function cancellingTests(client: ContractClient): void {
 
     test('the deadline counts from the start of the query, not of the wait', async () => {
       const sql = 'select sleep(0.4) as a';
-      const all = Array.from({ length: client.engine.info.slots * 3 }, () => run(sql, { timeoutMs: 1100 }));
+      const all = Array.from({ length: client.engine.info.permits * 3 }, () => run(sql, { timeoutMs: 1100 }));
       for (const result of await Promise.all(all)) expect(await bytesOf(result)).toBe('{"a":0}\n');
     });
   });

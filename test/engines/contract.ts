@@ -64,7 +64,7 @@ export function engineContract(
     test('says what it is', () => {
       expect(client.engine.info.version).toMatch(/^\d+\.\d+\.\d+/);
       expect(client.engine.info.target).not.toBe('');
-      expect(client.engine.info.slots).toBeGreaterThan(0);
+      expect(client.engine.info.permits).toBeGreaterThan(0);
       expect(client.engine.info.supportsParameters).toBe(traits.modern);
     });
 
@@ -344,9 +344,9 @@ export function engineContract(
       };
       const [first] = await Promise.all([
         client.run(SLOW, { begin }),
-        ...Array.from({ length: client.engine.info.slots }, () => client.run(SLOW, { begin })),
+        ...Array.from({ length: client.engine.info.permits }, () => client.run(SLOW, { begin })),
       ]);
-      expect(begun).toBe(client.engine.info.slots + 1);
+      expect(begun).toBe(client.engine.info.permits + 1);
       expect(first.durationMs).toBeGreaterThan(100);
       const failed = await client.run('select throwIf(1)');
       expect(failed).toMatchObject({ ok: false, durationMs: expect.any(Number) });

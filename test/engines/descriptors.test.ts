@@ -24,7 +24,7 @@ beforeEach(() => {
       ]),
     ),
   );
-  // Long enough for all slots to be taken.
+  // Long enough for all permits to be taken.
   stub.shape = async request => {
     await sleep(20);
     rows('{"c":1}\n')(request);

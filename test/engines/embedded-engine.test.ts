@@ -16,7 +16,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { ENGINES } from '../../src/core/engines/facts.js';
 import { decodeSql, parseQuery } from '../../src/core/sql/parse.js';
 import { loadChdb } from '../../src/io/engines/embedded/chdb.js';
-import { type EmbeddedOptions, embeddedSlots, openEmbedded } from '../../src/io/engines/embedded/engine.js';
+import { type EmbeddedOptions, embeddedPermits, openEmbedded } from '../../src/io/engines/embedded/engine.js';
 import type { Engine, EngineRequest } from '../../src/io/engines/engine.js';
 
 const root = join(import.meta.dirname, '../..');
@@ -62,13 +62,13 @@ describe('opening', () => {
     process.env.TMPDIR = join(directory, 'tmp');
     mkdirSync(process.env.TMPDIR);
     try {
-      const { info } = await open({ slots: 2 });
+      const { info } = await open({ permits: 2 });
       expect(info).toEqual({
         facts: ENGINES.embedded,
         version: expect.stringMatching(/^\d+\.\d+\.\d+\.\d+$/),
         target: dataDirectory,
         supportsParameters: true,
-        slots: 2,
+        permits: 2,
       });
       if (process.platform === 'linux') expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
       await engine?.close();
@@ -188,8 +188,8 @@ test.each([
   [3, 8, 72, 3],
   [64, 8, 20, 18],
   [16, 4, 1, 1],
-])('%i queries on %i cores with %i threads run in %i slots', (concurrency, cores, threads, slots) => {
-  expect(embeddedSlots(concurrency, cores, threads)).toBe(slots);
+])('%i queries on %i cores with %i threads run in %i permits', (concurrency, cores, threads, permits) => {
+  expect(embeddedPermits(concurrency, cores, threads)).toBe(permits);
 });
 
 describe('settings', () => {
@@ -198,7 +198,7 @@ describe('settings', () => {
 
   test('of the engine, of the request and of the deadline follow each other in one session', async () => {
     const sql = read('max_block_size', 'max_execution_time');
-    const on = await open({ slots: 1, settings: { max_block_size: '1000' } });
+    const on = await open({ permits: 1, settings: { max_block_size: '1000' } });
     expect(await run(on, sql)).toBe('{"max_block_size":1000,"max_execution_time":21}\n');
     expect(await run(on, sql, { timeoutMs: 0 })).toBe('{"max_block_size":1000,"max_execution_time":0}\n');
     const settings = { max_block_size: '2000', max_execution_time: '9' };
@@ -208,7 +208,7 @@ describe('settings', () => {
 
   test('with quotes and backslashes are values, not SQL', async () => {
     const value = "a'; drop table x; --\\' \\";
-    const on = await open({ slots: 1 });
+    const on = await open({ permits: 1 });
     const settings = { query_cache_tag: value };
     const expected = `{"query_cache_tag":${JSON.stringify(value)}}\n`;
     expect(await run(on, read('query_cache_tag'), { settings })).toBe(expected);
@@ -217,7 +217,7 @@ describe('settings', () => {
   });
 
   test('may make the session read-only', async () => {
-    const on = await open({ slots: 1, settings: { readonly: '1' } });
+    const on = await open({ permits: 1, settings: { readonly: '1' } });
     for (const timeoutMs of [5000, 6000, 0]) {
       const sql = 'select {a:UInt8} as a';
       expect(await run(on, sql, { timeoutMs, parameters: { a: `${timeoutMs % 7}` } })).toBe(
@@ -277,15 +277,15 @@ describe('queries', () => {
     "set log_comment = 'mine'; insert into function null('a UInt64') select number from system.numbers",
     `with (${endless}) as s select s`,
   ])('are cancelled whatever their log_comment: %s', async sql => {
-    const on = await open({ slots: 1 });
+    const on = await open({ permits: 1 });
     const startMs = performance.now();
     expect(await run(on, sql, { timeoutMs: 200 })).toBe('TIMEOUT');
     expect(performance.now() - startMs).toBeLessThan(1200);
     expect(await run(on, 'select count() as n from system.processes')).toBe('{"n":1}\n');
   });
 
-  test('that cannot be cancelled in time keep their slot until they end', async () => {
-    const on = await open({ slots: 1, cancelLimitMs: 50 });
+  test('that cannot be cancelled in time keep their permit until they end', async () => {
+    const on = await open({ permits: 1, cancelLimitMs: 50 });
     const startMs = performance.now();
     const failed = await on.run({
       query: parseQuery(
@@ -308,7 +308,7 @@ describe('queries', () => {
 
   test('whose result cannot be spooled are cancelled and reject, and the next one is clean', async () => {
     const spool = { directory: join(directory, 'gone'), thresholdBytes: 1000 };
-    const on = await open({ slots: 1, spool });
+    const on = await open({ permits: 1, spool });
     await expect(run(on, 'select number from system.numbers', { timeoutMs: 0 })).rejects.toMatchObject({
       code: 'WRITE_FAILED',
       message: expect.stringContaining(join(directory, 'gone')),
@@ -318,7 +318,7 @@ describe('queries', () => {
 
   if (process.platform === 'linux')
     test('whose rows are not as many as the engine counts are refused', async () => {
-      const on = await open({ slots: 2 });
+      const on = await open({ permits: 2 });
       const paths = readdirSync('/proc/self/fd').map(fd => `/proc/self/fd/${fd}`);
       const pipes = paths.filter(path => existsSync(path) && readlinkSync(path).includes('qrun-pipes-'));
       const result = run(on, 'select sleep(0.5) as s');
@@ -330,7 +330,7 @@ describe('queries', () => {
     });
 
   test('that give rows without SELECT may follow each other', async () => {
-    const on = await open({ slots: 1 });
+    const on = await open({ permits: 1 });
     expect(await run(on, 'exists table system.one')).toBe('{"result":1}\n');
     expect(await run(on, "kill query where query_id = 'no such query' async")).not.toContain('ERROR');
     expect(await run(on, 'show tables from nowhere')).toBe('UNKNOWN_DATABASE');

@@ -1,5 +1,5 @@
 import { tmpdir } from 'node:os';
-import { slotsOfEach } from '../../src/core/engines/endpoints.js';
+import { permitsOfEach } from '../../src/core/engines/endpoints.js';
 import { openClickHouse } from '../../src/io/engines/clickhouse/engine.js';
 import type { ClickHouseOptions } from '../../src/io/engines/clickhouse/open.js';
 import type { Engine } from '../../src/io/engines/engine.js';
@@ -14,12 +14,12 @@ export interface TestPool extends Partial<Omit<PoolOptions, 'servers'>> {
 /** Opens servers as one engine, as a run does. */
 export async function openServers(urls: readonly string[], options: TestPool = {}): Promise<Engine> {
   const { server = {}, signal = new AbortController().signal, concurrency = 16, ...pool } = options;
-  const slots = slotsOfEach(concurrency, urls.length);
+  const permits = permitsOfEach(concurrency, urls.length);
   const open = (url: string) => (closing: AbortSignal) =>
     openClickHouse(
       {
         url,
-        concurrency: slots + 1,
+        concurrency: permits + 1,
         spool: { directory: tmpdir(), thresholdBytes: 1024 * 1024 },
         settings: {},
         ...server,
@@ -28,7 +28,7 @@ export async function openServers(urls: readonly string[], options: TestPool = {
     );
   return await openPool(
     {
-      servers: urls.map(url => ({ target: url, slots, open: open(url) })),
+      servers: urls.map(url => ({ target: url, permits, open: open(url) })),
       concurrency,
       maxReplicaDelayMs: undefined,
       onNotice: () => {},

@@ -104,7 +104,7 @@ export async function runUnitSession(deps: UnitDeps, request: UnitRequest): Prom
       if (engine === undefined) return runNothing(deps, request, plan, log);
       try {
         // More queries would only wait in the engine.
-        const concurrency = Math.max(1, Math.min(request.concurrency, engine.info.slots));
+        const concurrency = Math.max(1, Math.min(request.concurrency, engine.info.permits));
         const opened = { deps, request: { ...request, concurrency }, setup, plan, log, engine };
         if (plan.usesParameters && engine.info.parametersLost === true) {
           throw new QrunError(

@@ -8,7 +8,7 @@ export interface Candidate {
   /** Attempts that run there now. */
   readonly running: number;
   /** The most that may. */
-  readonly slots: number;
+  readonly permits: number;
   /** Whether it takes queries at all. */
   readonly isIn: boolean;
   /** After refusals or a lack of memory it gets no queries before this time (monotonic). */
@@ -16,8 +16,8 @@ export interface Candidate {
 }
 
 /**
- * Returns the index of the server for the next attempt: of those that take queries and have a slot left, the one with
- * the smallest share of its slots in use; of equals the first one after `last` in turn. `undefined` if there is none.
+ * Returns the index of the server for the next attempt: of those that take queries and have a permit left, the one with
+ * the smallest share of its permits in use; of equals the first one after `last` in turn. `undefined` if there is none.
  */
 export function nextEndpoint(
   candidates: readonly Candidate[],
@@ -29,8 +29,8 @@ export function nextEndpoint(
   let least = 1;
   for (let step = 1; step <= candidates.length; step += 1) {
     const index = (last + step) % candidates.length;
-    const { running, slots, isIn, restsUntilMs } = candidates[index] as Candidate;
-    const share = running / slots;
+    const { running, permits, isIn, restsUntilMs } = candidates[index] as Candidate;
+    const share = running / permits;
     if (!isIn || share >= least || restsUntilMs > nowMs || isExcluded(index)) continue;
     best = index;
     least = share;
@@ -39,7 +39,7 @@ export function nextEndpoint(
 }
 
 /** Divides the queries that run at once among servers: an equal part each, rounded up. */
-export function slotsOfEach(concurrency: number, servers: number): number {
+export function permitsOfEach(concurrency: number, servers: number): number {
   return Math.max(1, Math.ceil(concurrency / servers));
 }
 

@@ -32,7 +32,7 @@ const EACH_EMBEDDED = 10;
 const EACH_EMBEDDED_THREAD = 3;
 // A query has a thread per core; beyond this number they are rarely all in use.
 const MOST_THREADS = 8;
-// Between two light queries of a slot, the main thread takes its turn: on 2 cores 970 queries a second with 4 slots,
+// Between two light queries of a permit, the main thread takes its turn: on 2 cores 970 queries a second with 4 permits,
 // 1,120 with 8 and 1,220 with 16.
 const MOST_EMBEDDED_FOR_EACH_CORE = 8;
 

@@ -21,7 +21,7 @@ export interface EngineInfo {
   /** The server knows parameters, but their values do not reach it: a proxy drops them. */
   readonly parametersLost?: boolean;
   /** The most queries that it runs at once. Further ones wait in the engine, and some of these may wait too. */
-  readonly slots: number;
+  readonly permits: number;
   /** All servers of an engine that uses several, in the order in which they were named. */
   readonly servers?: readonly ServerInfo[];
 }
@@ -88,7 +88,7 @@ export type EngineResult = EngineOutcome & { readonly durationMs: number; readon
  * - A result is given out only when it is proven whole; an error inside an answer never becomes data.
  * - A result larger than the engine's limit fails with `RESULT_TOO_LARGE` (permanent). A result for which there is no
  *   room beside others fails as a shortage. In both cases the running statement is cancelled.
- * - Any number of concurrent calls is safe; the engine queues those beyond its `slots`, in order.
+ * - Any number of concurrent calls is safe; the engine queues those beyond its `permits`, in order.
  * - Nothing leaks from one query to the next: settings, USE, temporary tables and sessions end with it.
  * - When the deadline passes or the signal aborts, the statement is cancelled on the server (best effort, at most a
  *   few seconds) before `run` resolves with failure name `TIMEOUT` (permanent) or `ABORTED`. The failure says that the

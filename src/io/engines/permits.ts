@@ -1,6 +1,6 @@
 import type { StopSignal } from './stop.js';
 
-/** What one attempt at a time works in: a slot on the server, or a session and a pipe of an engine in this process. */
+/** What one attempt at a time works in: a permit on the server, or a session and a pipe of an engine in this process. */
 export interface Place {
   /** Set by an attempt that ends before its place is free again. */
   busyUntil?: Promise<void> | undefined;

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { relative } from 'node:path';
 import type { EmbeddedDataDeps } from '../../app/setup/embedded-data.js';
 import type { SetupFile } from '../../app/setup/setup.js';
-import { slotsOfEach } from '../../core/engines/endpoints.js';
+import { permitsOfEach } from '../../core/engines/endpoints.js';
 import { shownUrl } from '../../core/text/shown-urls.js';
 import { shortHash } from '../../core/unit/fingerprint.js';
 import type { Engine } from '../../io/engines/engine.js';
@@ -37,15 +37,15 @@ export async function openServer(
   if (others.length === 0)
     return await server.open({ ...common, concurrency, ...(one as Connection) }, signal);
   const { openPool } = await import('../../io/engines/pool/open.js');
-  const each = slotsOfEach(concurrency, 1 + others.length);
+  const each = permitsOfEach(concurrency, 1 + others.length);
   const servers = [one as Connection, ...others].map((connection, index) => {
-    const slots = context.shares?.[index] ?? each;
+    const permits = context.shares?.[index] ?? each;
     return {
       target: targetOf(connection.url),
-      slots,
+      permits,
       // One more, for questions about the server itself.
       open: (closing: AbortSignal) =>
-        server.open({ ...common, ...connection, concurrency: slots + 1 }, closing),
+        server.open({ ...common, ...connection, concurrency: permits + 1 }, closing),
     };
   });
   const { maxReplicaDelay: maxReplicaDelayMs } = config;

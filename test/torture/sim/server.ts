@@ -74,7 +74,7 @@ export class SimServer {
         version: '25.1',
         target: 'simulated',
         supportsParameters: true,
-        slots: 64,
+        permits: 64,
       },
       run: request => this.#run(process, run, request),
       ping: signal =>

@@ -8,7 +8,7 @@ import {
   mildest,
   needsRest,
   nextEndpoint,
-  slotsOfEach,
+  permitsOfEach,
 } from '../../../src/core/engines/endpoints.js';
 import {
   type Failure,
@@ -22,7 +22,7 @@ import {
 
 const server = (changes: Partial<Candidate> = {}): Candidate => ({
   running: 0,
-  slots: 4,
+  permits: 4,
   isIn: true,
   restsUntilMs: 0,
   ...changes,
@@ -49,12 +49,12 @@ const LOST = transportFailure({ code: 'ECONNRESET', message: 'reset' });
 const TOO_LARGE = httpFailure({ status: 413, body: '' }, 0);
 
 describe('the next server', () => {
-  it('is the one with the smallest share of its slots in use, in turn between equals', () => {
+  it('is the one with the smallest share of its permits in use, in turn between equals', () => {
     expect(nextEndpoint([server(), server()], -1, 0)).toBe(0);
     expect(nextEndpoint([server(), server()], 0, 0)).toBe(1);
     expect(nextEndpoint([server(), server()], 1, 0)).toBe(0);
     expect(nextEndpoint([server({ running: 2 }), server({ running: 1 })], 1, 0)).toBe(1);
-    expect(nextEndpoint([server({ running: 2, slots: 16 }), server({ running: 1 })], 1, 0)).toBe(0);
+    expect(nextEndpoint([server({ running: 2, permits: 16 }), server({ running: 1 })], 1, 0)).toBe(0);
   });
 
   it('is none that is full, away, resting or excluded', () => {
@@ -69,7 +69,7 @@ describe('the next server', () => {
   });
 
   it('leaves an even spread: no two servers of a run differ by more than one, all being equal', () => {
-    const servers = [0, 0, 0].map(() => ({ ...server({ slots: 100 }) }));
+    const servers = [0, 0, 0].map(() => ({ ...server({ permits: 100 }) }));
     let last = -1;
     for (let n = 0; n < 100; n += 1) {
       last = nextEndpoint(servers, last, 0) as number;
@@ -80,7 +80,7 @@ describe('the next server', () => {
 });
 
 it('places are divided in equal parts, rounded up', () => {
-  expect([slotsOfEach(16, 2), slotsOfEach(16, 3), slotsOfEach(1, 2)]).toEqual([8, 6, 1]);
+  expect([permitsOfEach(16, 2), permitsOfEach(16, 3), permitsOfEach(1, 2)]).toEqual([8, 6, 1]);
 });
 
 it('what never started for a reason of the server goes elsewhere, and nothing else', () => {

@@ -129,7 +129,7 @@ export class FakeEngine implements Engine {
     version: '26.7.3.1',
     target: 'http://fake:8123',
     supportsParameters: true,
-    slots: 1000,
+    permits: 1000,
   };
   readonly calls: Call[] = [];
   readonly pings: number[] = [];
@@ -149,7 +149,7 @@ export class FakeEngine implements Engine {
     this.clock = clock;
     this.#script = script;
     this.#permits = new Permits(Array.from({ length: slots }, () => ({})));
-    this.info = { ...this.info, facts: { ...this.info.facts, inProcess }, slots };
+    this.info = { ...this.info, facts: { ...this.info.facts, inProcess }, permits: slots };
   }
 
   get down(): boolean {

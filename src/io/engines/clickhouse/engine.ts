@@ -64,7 +64,7 @@ class ClickHouseEngine implements Server {
       target: endpoint.url,
       user: endpoint.user ?? 'default',
       supportsParameters: profile.supportsParameters,
-      slots: options.concurrency,
+      permits: options.concurrency,
       parametersLost: profile.parametersLost,
       notices: profile.notices,
     };

@@ -19,7 +19,7 @@ import type { ResultPipe } from './pipe.js';
 import { Session, type SettingsMap } from './session.js';
 
 /** The place that one query at a time runs in. */
-export interface Slot extends Place {
+export interface EmbeddedPlace extends Place {
   readonly pipe: ResultPipe;
   /** Kept for the next query only if nothing of the last one is left in it. */
   session: Session | undefined;
@@ -46,11 +46,11 @@ const SYNTAX_ERROR = 62;
 
 type Answer<T> = ({ readonly ok: true } & T) | { readonly ok: false; readonly failure: Failure };
 
-/** One run of one query in a slot. `run` has the contract of `Engine.run`; call it once. */
+/** One run of one query in a place. `run` has the contract of `Engine.run`; call it once. */
 export class EmbeddedAttempt {
   readonly #request: EngineRequest;
   readonly #stop: Stop;
-  readonly #slot: Slot;
+  readonly #place: EmbeddedPlace;
   readonly #context: EmbeddedContext;
   // Resolves when the running call must stop: because of the deadline, an abort, a spool that cannot be written, or a
   // result that is too large.
@@ -62,10 +62,10 @@ export class EmbeddedAttempt {
   // A call that could not be cancelled and is still running.
   #lost: Promise<CallAnswer> | undefined;
 
-  constructor(request: EngineRequest, stop: Stop, slot: Slot, context: EmbeddedContext) {
+  constructor(request: EngineRequest, stop: Stop, place: EmbeddedPlace, context: EmbeddedContext) {
     this.#request = request;
     this.#stop = stop;
-    this.#slot = slot;
+    this.#place = place;
     this.#context = context;
     this.#halted = new Promise(resolve => {
       this.#halt = () => resolve(undefined);
@@ -112,11 +112,11 @@ export class EmbeddedAttempt {
     }
   }
 
-  // Returns a session with the settings that the query needs: the slot's, or a new one.
+  // Returns a session with the settings that the query needs: the place's, or a new one.
   async #openSession(): Promise<Answer<{ session: Session }>> {
     const { query, parameters, settings: ofRequest, timeoutMs } = this.#request;
     const names = query.statements.flatMap(statement => statement.parameters.map(({ name }) => name));
-    const kept = this.#slot.session;
+    const kept = this.#place.session;
     if (names.length === 0 && kept?.isFor(ofRequest, timeoutMs)) return { ok: true, session: kept };
     const settings = new Map([
       ...this.#settings(),
@@ -130,11 +130,11 @@ export class EmbeddedAttempt {
     }
     this.#discardSession();
     try {
-      this.#slot.session = new Session(this.#context.connections.open());
+      this.#place.session = new Session(this.#context.connections.open());
     } catch (error) {
       return { ok: false, failure: ownFailure('ENGINE_FAILED', 'transient', (error as Error).message) };
     }
-    const session = this.#slot.session;
+    const session = this.#place.session;
     const answer = await this.#set(session, settings);
     return answer.ok ? { ok: true, session } : answer;
   }
@@ -213,7 +213,7 @@ export class EmbeddedAttempt {
     sql: string,
     shape: RowShape | undefined,
   ): Promise<Answer<{ body: ResultBody }>> {
-    const { pipe } = this.#slot;
+    const { pipe } = this.#place;
     const writer = new ResultWriter(this.#context.spool, shape);
     pipe.collect(writer, this.#halt);
     const answer = await this.#call(session, `${sql}\n${intoPipe(pipe)}`, NO_OUTPUT);
@@ -251,7 +251,7 @@ export class EmbeddedAttempt {
     const answer = (await Promise.race([call, this.#halted])) ?? (await this.#cancel(session, call));
     if (answer === undefined) {
       this.#lost = call;
-      this.#slot.busyUntil = call.then(() => this.#slot.pipe.end());
+      this.#place.busyUntil = call.then(() => this.#place.pipe.end());
       return { ok: false, failure: ownFailure('STILL_RUNNING', 'unknown', 'it could not be cancelled') };
     }
     if (answer.ok && this.#wasSent) this.#elapsedMs += answer.result.elapsed * 1000;
@@ -259,14 +259,14 @@ export class EmbeddedAttempt {
   }
 
   #cancel(session: Session, call: Promise<CallAnswer>): Promise<CallAnswer | undefined> {
-    const byText = `endsWith(query, ${literal(intoPipe(this.#slot.pipe))}) OR startsWith(query, ${literal(markComment(session))})`;
+    const byText = `endsWith(query, ${literal(intoPipe(this.#place.pipe))}) OR startsWith(query, ${literal(markComment(session))})`;
     const which = `Settings['log_comment'] = ${literal(session.mark)} OR ${byText}`;
     return this.#context.connections.cancel(call, which, this.#context.cancelLimitMs);
   }
 
   #discardSession(): void {
-    if (this.#slot.session !== undefined) this.#context.connections.discard(this.#slot.session.connection);
-    this.#slot.session = undefined;
+    if (this.#place.session !== undefined) this.#context.connections.discard(this.#place.session.connection);
+    this.#place.session = undefined;
   }
 
   // Why the attempt was stopped takes precedence over how the engine ended it.

@@ -11,7 +11,7 @@ import type { Engine, EngineInfo, EngineRequest, EngineResult } from '../engine.
 import { Permits } from '../permits.js';
 import type { SpoolOptions } from '../result-body.js';
 import { isTimeZone } from '../time-zone.js';
-import { EmbeddedAttempt, type EmbeddedContext, type Slot } from './attempt.js';
+import { EmbeddedAttempt, type EmbeddedContext, type EmbeddedPlace } from './attempt.js';
 import { loadChdb } from './chdb.js';
 import type { Connections } from './connections.js';
 import { LightLoad } from './light-load.js';
@@ -22,7 +22,7 @@ import { openPipes, type ResultPipes } from './pipe.js';
 export interface EmbeddedOptions {
   /** Created if it does not exist. One process at a time can have it open. */
   readonly dataDirectory: string;
-  /** How many queries are given to the engine at once; it runs {@link embeddedSlots} of them. */
+  /** How many queries are given to the engine at once; it runs {@link embeddedPermits} of them. */
   readonly concurrency: number;
   readonly spool: SpoolOptions;
   /** The user's settings for all queries. */
@@ -31,11 +31,11 @@ export interface EmbeddedOptions {
   readonly access?: EmbeddedAccess;
   /** The time zone of dates that name none; by default that of the process. It is fixed for the life of the process. */
   readonly timeZone?: string;
-  /** How many queries run at once, if it is not to be {@link embeddedSlots}. */
-  readonly slots?: number;
+  /** How many queries run at once, if it is not to be {@link embeddedPermits}. */
+  readonly permits?: number;
   /**
    * How long a query may take to end after it was cancelled, in milliseconds; 5,000 by default. After that `run`
-   * resolves although the query may still run, and its slot stays taken until the query has ended.
+   * resolves although the query may still run, and its place stays taken until the query has ended.
    */
   readonly cancelLimitMs?: number;
 }
@@ -57,7 +57,7 @@ const OTHER_THREADS = 2;
  * set before the process used the first one; with none left, nothing could be cancelled. Fewer queries run if they are
  * not light: see {@link LightLoad}.
  */
-export function embeddedSlots(concurrency: number, cores: number, threads: number): number {
+export function embeddedPermits(concurrency: number, cores: number, threads: number): number {
   return Math.max(1, Math.min(concurrency, ENGINES.embedded.mostQueries(cores), threads - OTHER_THREADS));
 }
 
@@ -88,9 +88,9 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
   };
   goOn();
   const cores = availableParallelism();
-  const slots = options.slots ?? embeddedSlots(options.concurrency, cores, threads());
+  const permits = options.permits ?? embeddedPermits(options.concurrency, cores, threads());
   // Started first, because another process makes the pipes while this one is busy loading chDB.
-  const opening = openPipes(slots);
+  const opening = openPipes(permits);
   // It may fail before it is awaited.
   opening.catch(() => undefined);
   let connections: Connections | undefined;
@@ -108,9 +108,9 @@ export async function openEmbedded(options: EmbeddedOptions, signal: AbortSignal
     refuseOtherTimeZone(timeZone, options.timeZone);
     await checkSettings(connections, options.settings);
     const pipes = await opening;
-    const info = { facts: ENGINES.embedded, version, target: path, supportsParameters: true, slots };
-    const heavySlots = options.slots ?? ENGINES.embedded.queriesForEachCore * cores;
-    return new EmbeddedEngine(info, heavySlots, options, connections, pipes);
+    const info = { facts: ENGINES.embedded, version, target: path, supportsParameters: true, permits };
+    const heavyPermits = options.permits ?? ENGINES.embedded.queriesForEachCore * cores;
+    return new EmbeddedEngine(info, heavyPermits, options, connections, pipes);
   } catch (error) {
     await connections?.close();
     await opening.then(
@@ -146,16 +146,16 @@ class EmbeddedEngine implements Engine {
   readonly info: EngineInfo;
   readonly #context: EmbeddedContext;
   readonly #pipes: ResultPipes;
-  readonly #slots: readonly Slot[];
+  readonly #places: readonly EmbeddedPlace[];
   readonly #load: LightLoad;
-  readonly #attempts: Attempts<Slot>;
+  readonly #attempts: Attempts<EmbeddedPlace>;
   readonly #onExit = () => {
     for (const pipe of this.#pipes.pipes) pipe.abandon();
   };
 
   constructor(
     info: EngineInfo,
-    heavySlots: number,
+    heavyPermits: number,
     options: EmbeddedOptions,
     connections: Connections,
     pipes: ResultPipes,
@@ -166,16 +166,16 @@ class EmbeddedEngine implements Engine {
     const access = options.access ?? NO_ACCESS;
     this.#context = { connections, spool: options.spool, settings, cancelLimitMs, access };
     this.#pipes = pipes;
-    this.#slots = pipes.pipes.map(pipe => ({ pipe, session: undefined }));
-    this.#load = new LightLoad(heavySlots);
-    this.#attempts = new Attempts(new Permits(this.#slots, () => this.#load.limit));
+    this.#places = pipes.pipes.map(pipe => ({ pipe, session: undefined }));
+    this.#load = new LightLoad(heavyPermits);
+    this.#attempts = new Attempts(new Permits(this.#places, () => this.#load.limit));
     process.once('exit', this.#onExit);
   }
 
   run(request: EngineRequest): Promise<EngineResult> {
     return this.#attempts.run(
       request,
-      (slot, stop) => new EmbeddedAttempt(request, stop, slot, this.#context).run(),
+      (place, stop) => new EmbeddedAttempt(request, stop, place, this.#context).run(),
       durationMs => this.#load.note(durationMs),
     );
   }
@@ -193,7 +193,8 @@ class EmbeddedEngine implements Engine {
 
   async #release(): Promise<void> {
     const { connections } = this.#context;
-    for (const { session } of this.#slots) if (session !== undefined) connections.discard(session.connection);
+    for (const { session } of this.#places)
+      if (session !== undefined) connections.discard(session.connection);
     await connections.close();
     await this.#pipes.close();
     process.off('exit', this.#onExit);

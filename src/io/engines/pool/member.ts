@@ -9,7 +9,7 @@ export interface MemberOptions {
   /** Its URL without user and password. */
   readonly target: string;
   /** The most attempts that run there at once. */
-  readonly slots: number;
+  readonly permits: number;
   /** Errors: as `ServerEngine.open`. */
   readonly open: (signal: AbortSignal) => Promise<Server>;
 }
@@ -28,7 +28,7 @@ const LEAST_REST_MS = 50;
 export class Member implements Candidate {
   readonly target: string;
   readonly open: MemberOptions['open'];
-  slots: number;
+  permits: number;
   state: MemberState = 'away';
   running = 0;
   restsUntilMs = 0;
@@ -42,9 +42,9 @@ export class Member implements Candidate {
   sinceMs: number;
   #rests = 0;
 
-  constructor({ target, slots, open }: MemberOptions, nowMs: number) {
+  constructor({ target, permits, open }: MemberOptions, nowMs: number) {
     this.target = target;
-    this.slots = slots;
+    this.permits = permits;
     this.open = open;
     this.sinceMs = nowMs;
   }
@@ -56,7 +56,7 @@ export class Member implements Candidate {
   /** Lets it have queries. */
   enter(traits: Traits): void {
     this.traits = traits;
-    this.slots = Math.min(this.slots, traits.maxQueries ?? this.slots);
+    this.permits = Math.min(this.permits, traits.maxQueries ?? this.permits);
     this.state = 'in';
     this.why = undefined;
   }

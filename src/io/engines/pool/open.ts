@@ -201,9 +201,9 @@ function infoOf(members: readonly Member[], concurrency: number): EngineInfo {
     ...(notices.length === 0 ? {} : { notices }),
     supportsParameters: infos.every(({ supportsParameters }) => supportsParameters),
     ...(infos.some(({ parametersLost }) => parametersLost === true) ? { parametersLost: true } : {}),
-    slots: Math.min(
+    permits: Math.min(
       concurrency,
-      members.reduce((sum, { slots }) => sum + slots, 0),
+      members.reduce((sum, { permits }) => sum + permits, 0),
     ),
     servers: members.map(({ target, server }) => ({ target, version: server?.info.version })),
   };
