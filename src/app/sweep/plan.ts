@@ -6,6 +6,8 @@ export interface PlannedUnit {
   readonly due: number;
   /** Queries that cannot run and are left out (`--skip-bad`). */
   readonly bad: number;
+  /** Of the names and fingerprints of its queries that can run; see {@link QueriesDigest}. */
+  readonly digest: string;
 }
 
 /** One unit as the preflight of a sweep sees it. */
@@ -45,7 +47,7 @@ export async function planSweep(
         if (!(error instanceof QrunError)) throw error;
         problems.push({ unit, error });
         const problem = [error.message, ...error.details].join('; ');
-        return { unit, queries: 0, due: 0, bad: 0, problem };
+        return { unit, queries: 0, due: 0, bad: 0, digest: '', problem };
       } finally {
         planned += 1;
         onPlanned(planned);

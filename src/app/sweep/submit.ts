@@ -40,8 +40,9 @@ export interface SubmitRequest extends SubmitOptions {
   /**
    * What audits the sweep. It is added as the last of the sweep's tasks whenever one of them was added or `isDue` is
    * set, unless the same audit is waiting already; also when this submission is interrupted after the first task.
+   * `undefined`: none is added, because this queue has only a part of the sweep.
    */
-  readonly follower: { readonly argv: readonly string[]; readonly isDue: boolean };
+  readonly follower: { readonly argv: readonly string[]; readonly isDue: boolean } | undefined;
 }
 
 export interface SubmitDeps {
@@ -104,15 +105,17 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
   if (missing.length > 0 && state.tasks.some(task => task.group === group && !isLive(task))) await clean();
   const added: NewTask[] = [];
   // One for other units, or one with other commands, is a different follower.
-  const text = queue.kind.commandText(request.follower.argv);
+  const { follower } = request;
+  const text = follower === undefined ? undefined : queue.kind.commandText(follower.argv);
   const waiting = state.tasks.some(
     task => nameOfTask(kind, sweep, task) === AUDIT && isWaiting(task) && task.command === text,
   );
   // A follower that waits by dependency does not wait for tasks added since.
   const isFollowed = (): boolean => waiting && (queue.kind.last === 'priority' || added.length === 0);
   const addFollower = async (to: TaskQueue): Promise<void> => {
+    if (follower === undefined) return;
     const before = state.tasks.filter(task => isLive(task) && isOther(nameOfTask(kind, sweep, task)));
-    await to.add([followerOf(queue, request, [...before, ...added])]);
+    await to.add([followerOf(queue, request, follower.argv, [...before, ...added])]);
   };
   try {
     for (let first = 0; first < missing.length; first += CLEAN_EVERY) {
@@ -137,7 +140,7 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
     }
     throw error;
   }
-  const due = added.length > 0 || request.follower.isDue;
+  const due = follower !== undefined && (added.length > 0 || follower.isDue);
   const followed = isFollowed();
   if (due && !followed) await addFollower(queue);
   const paused = state.groups.get(group)?.paused === true;
@@ -177,9 +180,10 @@ function newTask(
 function followerOf(
   { kind }: TaskQueue,
   request: SubmitRequest,
+  argv: readonly string[],
   before: readonly { readonly label: string }[],
 ): NewTask {
-  const task = newTask(request, { name: AUDIT, argv: request.follower.argv });
+  const task = newTask(request, { name: AUDIT, argv });
   return kind.last === 'priority'
     ? { ...task, priority: request.priority - 1 }
     : { ...task, after: before.map(({ label }) => label) };

@@ -89,9 +89,11 @@ Shards with logs of their own are one unit: qrun audit ./sql --log a.ndjson --lo
       ['--json', 'what was submitted as one JSON line'],
       addSubmissionOptions,
       addSweepOptions,
+      addHostOptions,
       ...SHARED_OPTIONS,
     ],
     help: `Units that are queued, running or complete are skipped, so it can be run at any time.
+With [[hosts]] in qrun.toml the units go to those of them that answer, and qrun audit-all collects and audits here.
 Under [sweep] in qrun.toml: name, group, parallel, priority, units = ["2down/*"],
 epochs = [{from = "2024-01-01", to = "2024-07-01"}] and matrix = {threshold = [250, 500]}: one unit each.`,
     load: () => import('./submit-all/run.js'),
@@ -121,6 +123,7 @@ epochs = [{from = "2024-01-01", to = "2024-07-01"}] and matrix = {threshold = [2
       ['--when-ended', 'first wait until no unit of the sweep runs (submit-all uses it)'],
       new Option('--priority <n>').hideHelp(),
       addSweepOptions,
+      addHostOptions,
       addSharedUnitOptions,
       addBadFileOptions,
       accepting(SHARED_OPTIONS),

@@ -1,7 +1,9 @@
-import { type ErrorCode, QrunError } from '../errors.js';
+import { QrunError } from '../errors.js';
 import type { Output } from '../schema.js';
 import type { sweepStatus } from '../sweep/status.schema.js';
 import { jsonObject } from '../text/json.js';
+import type { HostPart, HostPlan, PlanAsk, SubmitAsk, SubmittedThere } from './part.js';
+import type { HostRefusal } from './refusal.js';
 
 /**
  * What a machine can ask the qrun of a host to do with its part of a sweep, by name: what it needs to know for it, and
@@ -12,6 +14,21 @@ export interface HostWorks {
   readonly status: {
     readonly asks: Readonly<Record<never, never>>;
     readonly returns: Output<typeof sweepStatus>;
+  };
+  /** What of the sweep waits and runs there; reads no log. */
+  readonly look: {
+    readonly asks: Readonly<Record<never, never>>;
+    readonly returns: HostPart;
+  };
+  /** Reads and judges units there, and checks whatever else could keep them from running. */
+  readonly plan: {
+    readonly asks: PlanAsk;
+    readonly returns: HostPlan;
+  };
+  /** Adds the units of the order to the queue there. */
+  readonly submit: {
+    readonly asks: SubmitAsk;
+    readonly returns: SubmittedThere;
   };
 }
 
@@ -34,8 +51,13 @@ export interface HostOrder<W extends HostWork = HostWork> {
   readonly group: string;
   /** The ids of the units that it is about; `null`: all that the host has. */
   readonly units: readonly string[] | null;
-  /** The configuration that was given besides qrun.toml, by the names of qrun.toml. Holds no secrets. */
+  /**
+   * The configuration that was given besides qrun.toml and .env, by the names of qrun.toml. Each machine has a .env of
+   * its own. Holds no secrets.
+   */
   readonly given: Readonly<Record<string, unknown>>;
+  /** The time zone of the embedded engine; `null` with a server, which has its own. It decides about results. */
+  readonly time_zone: string | null;
   readonly ask: HostAsk<W>;
 }
 
@@ -43,14 +65,6 @@ export interface HostOrder<W extends HostWork = HostWork> {
 export type HostReply<W extends HostWork = HostWork> =
   | { readonly version: string; readonly returns: HostReturn<W> }
   | { readonly version: string; readonly refusal: HostRefusal };
-
-/** An error of the qrun on a host. */
-export interface HostRefusal {
-  readonly code: ErrorCode;
-  readonly says: string;
-  readonly details: readonly string[];
-  readonly hint: string | null;
-}
 
 /**
  * Returns the order in a line of JSON. Errors: QrunError `USAGE` for a line that is none, or is one of another version:
@@ -80,9 +94,4 @@ export function parseReply<W extends HostWork>(stdout: string): HostReply<W> | u
     }
   }
   return undefined;
-}
-
-/** Returns what a host says about an error. */
-export function refusalOf({ code, message, details, hint }: QrunError): HostRefusal {
-  return { code, says: message, details, hint: hint ?? null };
 }

@@ -69,3 +69,17 @@ export function collectTotals(logs: readonly CollectedLog[]): CollectTotals {
     unfinished: sum(log => log.unfinished),
   };
 }
+
+/** Returns what could not be brought in by an import that another command has asked for, a line each. */
+export function collectNotices({ hosts, logs }: Pick<CollectReport, 'hosts' | 'logs'>): string[] {
+  const told = (what: string, { message, hint }: NonNullable<CollectedLog['problem']>): string =>
+    `${what}: ${message}${hint === null || hint === '' ? '' : ` (${hint})`}`;
+  return [
+    ...hosts.flatMap(({ name, problem }) =>
+      problem === null ? [] : [told(`what ${name} has recorded was not collected`, problem)],
+    ),
+    ...logs.flatMap(({ from, problem }) =>
+      problem === null ? [] : [told(`${from} was not imported`, problem)],
+    ),
+  ];
+}

@@ -20,6 +20,25 @@ export const follower = z.enum(['submitted', 'waiting', 'not due']);
 /** What became of all tasks that should be in the queue; `ended`: since the caller looked, with nothing left to do. */
 export const submitReport = z.object({ ...submitted, ended: strings, follower });
 
+/** What a submission did on one host. */
+export const hostPart = z.object({
+  name: z.string(),
+  submitted: strings,
+  queued: strings.describe('In its queue already; also delayed.'),
+  running: strings.describe('Running there already; also paused.'),
+  elsewhere: strings.describe('Units that run there, but not as a task of its queue.'),
+  not_submitted: strings.describe(
+    'Units that were to be submitted there when it failed; some of them may be there. Submit again.',
+  ),
+  slots: count.nullable().describe('How many units run there at a time; null if it is not known.'),
+  group_paused: z.boolean(),
+  state_bytes: count.nullable(),
+  problem: z
+    .object({ code: z.string(), says: z.string(), mend: z.string() })
+    .nullable()
+    .describe('Why it was left out, or failed; otherwise null.'),
+});
+
 /** `qrun submit-all --json`. */
 export const schema = z
   .object({
@@ -37,8 +56,16 @@ export const schema = z
       )
       .describe('Units with files that cannot run.'),
     elsewhere: strings.describe('Units that run, but not as a task of the queue.'),
-    audit: follower.describe('What became of the audit after them.'),
+    audit: z
+      .enum([...follower.options, 'by hand'])
+      .describe('What became of the audit after them. With hosts, somebody has to start it: `by hand`.'),
     dry_run: z.boolean().describe('Whether nothing was submitted: all lists say what would be.'),
+    hosts: z
+      .array(hostPart)
+      .nullable()
+      .describe(
+        'What became of them on each host, in the order of qrun.toml; null if the sweep runs on this machine. The lists and numbers above are those of all hosts.',
+      ),
   })
   .meta({
     title: 'qrun submit-all --json',

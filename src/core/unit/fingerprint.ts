@@ -62,3 +62,18 @@ function meaning(parameters: Parameters): string[] {
 export function sorted(values: Readonly<Record<string, string>>): [string, string][] {
   return Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
 }
+
+/** A digest of queries: equal ones mean the same names with the same fingerprints, in the same order. */
+export class QueriesDigest {
+  readonly #hash = createHash('sha256');
+
+  /** A name holds no NUL, and all fingerprints have the same length. */
+  add(name: string, fingerprint: string): void {
+    this.#hash.update(`${fingerprint}${name}\0`);
+  }
+
+  /** To be called once, after the last query. */
+  digest(): string {
+    return this.#hash.digest('hex').slice(0, FINGERPRINT_DIGITS);
+  }
+}

@@ -39,6 +39,8 @@ const FETCH_OPTIONS = [
  * {@link importKept} does. Of a host that cannot be asked, earlier copies are imported. If `hosts` are all hosts of the
  * sweep, so is what else is in `results/.from`; otherwise their logs alone.
  *
+ * `known`: directories of logs that hosts have named already, or why they cannot be asked; they are not asked again.
+ *
  * It may be called by any number of processes at once, at any time: nothing at a host is changed, copies are replaced
  * by one rename, and importing again appends nothing.
  *
@@ -49,17 +51,22 @@ export async function collectFromHosts(
   sweep: ResolvedSweep,
   { hosts, connections }: Pick<SweepHosts, 'hosts' | 'connections'>,
   watch: CollectWatch,
+  known: ReadonlyMap<Host, LogsThere> = new Map(),
 ): Promise<CollectReport> {
-  const fetched = await Promise.all(hosts.map(host => fetchLogs(sweep, host, connections)));
+  const fetched = await Promise.all(hosts.map(host => fetchLogs(sweep, host, connections, known.get(host))));
   const isAll = hosts.length === sweep.config.hosts.length;
   return await importKept(sweep, { names: hosts.map(({ name }) => name), isAll, fetched }, watch);
 }
+
+/** Where the logs of a host are, or why it is not known. */
+export type LogsThere = { readonly directory: string } | (HostProblem & { readonly reached: boolean });
 
 /** Copies the logs of one host; see {@link collectFromHosts}. */
 async function fetchLogs(
   { logDirectory }: ResolvedSweep,
   host: Host,
   connections: HostConnections,
+  known: LogsThere | undefined,
 ): Promise<FetchedHost> {
   const { name } = host;
   const to = join(logDirectory, FROM_HOSTS, name);
@@ -72,7 +79,7 @@ async function fetchLogs(
     const { code, message, hint = '' } = error;
     return failed(name, false, { code, says: message, mend: hint });
   }
-  const found = await logsOf(host, connections);
+  const found = known ?? (await logsOf(host, connections));
   if ('says' in found) return failed(name, found.reached, found);
   const end = await connections.fetch(
     host,
@@ -96,10 +103,7 @@ function failed(name: string, reached: boolean, problem: HostProblem): FetchedHo
 }
 
 // By the command that every version has, because results of another version count too.
-async function logsOf(
-  host: Host,
-  connections: HostConnections,
-): Promise<{ readonly directory: string } | (HostProblem & { readonly reached: boolean })> {
+async function logsOf(host: Host, connections: HostConnections): Promise<LogsThere> {
   const words = [...host.qrun, 'hosts', 'here', host.root, '--json', '--trust'];
   const end = await connections.run(host, words, LOOK_LIMIT_MS);
   const unreached = sshProblem(host, end);
@@ -118,10 +122,7 @@ async function logsOf(
   return directoryIn(host, report);
 }
 
-function directoryIn(
-  host: Host,
-  { sweep, problem }: HereReport,
-): { readonly directory: string } | (HostProblem & { readonly reached: boolean }) {
+function directoryIn(host: Host, { sweep, problem }: HereReport): LogsThere {
   if (sweep !== null) return { directory: sweep.log_directory };
   const look = pasteableCommand(['ssh', host.ssh, ...host.qrun, 'config', host.root]);
   return {

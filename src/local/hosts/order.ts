@@ -6,8 +6,8 @@ import {
   type HostReturn,
   type HostWork,
   parseOrder,
-  refusalOf,
 } from '../../core/hosts/order.js';
+import { refusalOf } from '../../core/hosts/refusal.js';
 import { version } from '../../io/machine/this-process.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { type ResolvedSweep, resolveSweep } from '../sweep/context.js';
@@ -51,15 +51,15 @@ async function done<W extends HostWork>(
 }
 
 function sweepOfOrder(root: string, order: HostOrder, surroundings: Surroundings): ResolvedSweep {
-  const { sweep: name, group, units } = order;
+  const { sweep: name, group, units, time_zone: zone } = order;
   const given = Object.entries(order.given).flatMap(([key, value]) => {
     const known = keyOf(key);
     return known === undefined ? [] : [[known, value] as const];
   });
-  const found = resolveSweep(root, { options: Object.fromEntries(given), trust: true }, surroundings, {
-    include: [],
-    exclude: [],
-  });
+  // Results depend on it, and a sweep has one, wherever its units run.
+  const env = zone === null ? surroundings.env : { ...surroundings.env, TZ: zone };
+  const options = { options: Object.fromEntries(given), trust: true };
+  const found = resolveSweep(root, options, { ...surroundings, env }, { include: [], exclude: [] });
   const all = onThisMachine(found);
   if (units === null) return { ...all, name, group };
   const here = new Map(all.units.map(unit => [unit.unit, unit]));

@@ -1,16 +1,19 @@
-import { byTomlName, TOML_KEYS } from '../../core/config/keys.js';
+import { join, relative } from 'node:path';
+import { byTomlName, entryOf, TOML_KEYS } from '../../core/config/keys.js';
+import type { ConfigKey } from '../../core/config/table.js';
 import { QrunError } from '../../core/errors.js';
 import type { Host } from '../../core/hosts/host.js';
 import {
   type HostAsk,
   type HostOrder,
-  type HostRefusal,
   type HostReturn,
   type HostWork,
   parseReply,
 } from '../../core/hosts/order.js';
+import type { HostRefusal } from '../../core/hosts/refusal.js';
 import { type HostProblem, sshProblem } from '../../core/hosts/ssh-failure.js';
 import { pasteableCommand } from '../../core/text/shell.js';
+import { isBeneath } from '../../io/files/paths.js';
 import { HostConnections, type SshOptions } from '../../io/hosts/ssh.js';
 import type { ProgramEnd } from '../../io/machine/program.js';
 import { version } from '../../io/machine/this-process.js';
@@ -63,7 +66,7 @@ export async function withHosts<T>(
   const ask: SweepHosts['ask'] = async (name, question, limitMs) => {
     const asked = hosts.flatMap(host => {
       const one = question(host);
-      return one === undefined ? [] : [{ host, order: orderOf(sweep, name, one) }];
+      return one === undefined ? [] : [{ host, order: orderOf(sweep, host, name, one) }];
     });
     return await Promise.all(
       asked.map(async ({ host, order }) => {
@@ -81,15 +84,27 @@ export async function withHosts<T>(
 }
 
 function orderOf<W extends HostWork>(
-  sweep: ResolvedSweep,
+  { name, group, root, given, sources, timeZone }: ResolvedSweep,
+  host: Host,
   work: W,
   { units, ask }: HostQuestion<W>,
 ): HostOrder<W> {
-  const { name, group, given, sources } = sweep;
-  // What qrun.toml says is in the qrun.toml that was pushed.
-  const keys = TOML_KEYS.filter(key => sources[key] !== 'qrun.toml' && given[key] !== undefined);
-  const kept = Object.fromEntries(keys.map(key => [key, given[key]]));
-  return { version: version(), work, sweep: name, group, units, given: byTomlName(kept), ask };
+  // What qrun.toml says is in the qrun.toml that was pushed, and each machine has a .env of its own.
+  const isSent = (key: ConfigKey): boolean => sources[key] !== 'qrun.toml' && sources[key] !== '.env';
+  const keys = TOML_KEYS.filter(key => isSent(key) && given[key] !== undefined);
+  // What lies in the tree here lies in the tree there.
+  const there = (key: ConfigKey): unknown => {
+    const value = given[key];
+    const isOfTree = entryOf(key).path === true && typeof value === 'string' && isBeneath(value, root);
+    return isOfTree ? join(host.root, relative(root, value)) : value;
+  };
+  const kept = Object.fromEntries(keys.map(key => [key, there(key)]));
+  return {
+    ...{ version: version(), work, sweep: name, group, units },
+    given: byTomlName(kept),
+    time_zone: timeZone ?? null,
+    ask,
+  };
 }
 
 function answerOf<W extends HostWork>(host: Host, end: ProgramEnd): HostAnswer<HostReturn<W>> {

@@ -16,4 +16,7 @@ export const WORKS: { readonly [W in HostWork]: () => Promise<DoWork<W>> } = {
     const { sweepWatch } = await import('../sweep/status.js');
     return async (sweep, _order, { env }, signal) => await sweepWatch(sweep, { env, signal }).look();
   },
+  look: async () => (await import('./part.js')).lookAtPart,
+  plan: async () => (await import('./part.js')).planPart,
+  submit: async () => (await import('./part.js')).submitPart,
 };

@@ -1,7 +1,9 @@
 import { checkSetupFiles } from '../../app/setup/setup.js';
-import { planSweep, type UnitOutlook } from '../../app/sweep/plan.js';
+import { type PlannedUnit, planSweep, type UnitOutlook } from '../../app/sweep/plan.js';
+import { QrunError } from '../../core/errors.js';
 import { tasksByName } from '../../core/queue/labels.js';
 import { isLive, type QueueState } from '../../core/queue/queue.js';
+import { shortHash } from '../../core/unit/fingerprint.js';
 import { leaseHolder } from '../../io/log/lease.js';
 import type { UnitContext } from '../unit/context.js';
 import { previewIn } from '../unit/plan.js';
@@ -17,21 +19,23 @@ export interface PlanWatch {
 }
 
 /**
- * Plans the units that are not in the queue. Those in the queue are left as they are and need not be read: reading
+ * Returns the units that are not in the queue. Those in the queue are left as they are and need not be read: reading
  * 300,000 files takes time.
- *
- * Errors: as {@link planSweep}.
  */
-export async function planUnits(
-  sweep: ResolvedSweep,
-  { tasks }: QueueState,
-  { signal, onProgress }: PlanWatch,
-): Promise<UnitOutlook[]> {
+export function notQueued(sweep: ResolvedSweep, { tasks }: QueueState): readonly UnitContext[] {
   const present = tasksByName('unit', tasks, sweep.name);
-  const units = sweep.units.filter(({ unit }) => {
+  return sweep.units.filter(({ unit }) => {
     const task = present.get(unit);
     return task === undefined || !isLive(task) || task.directory !== sweep.root;
   });
+}
+
+/** Plans units. Errors: as {@link planSweep}. */
+export async function planUnits(
+  units: readonly UnitContext[],
+  skipBad: boolean,
+  { signal, onProgress }: PlanWatch,
+): Promise<UnitOutlook[]> {
   if (units.length === 0) return [];
   const read: ReadSetups = new Map();
   const pool = new PlanPool(units.length);
@@ -39,14 +43,51 @@ export async function planUnits(
     return await planSweep(
       units.map(unit => ({
         unit: unit.unit,
-        plan: async () => await pool.plan(unit, signal, checkedSetup(unit, read)),
+        plan: async () => await planOne(pool, unit, read, signal),
       })),
       done => onProgress?.('checked', done, units.length),
-      sweep.config.skipBad,
+      skipBad,
     );
   } finally {
     await pool.close();
   }
+}
+
+/** Plans units as {@link planUnits}, and returns for each what was found or what is wrong with it. */
+export async function planEach(
+  units: readonly UnitContext[],
+  signal: AbortSignal,
+): Promise<(readonly [unit: string, planned: PlannedUnit | QrunError])[]> {
+  if (units.length === 0) return [];
+  const read: ReadSetups = new Map();
+  const pool = new PlanPool(units.length);
+  try {
+    return await Promise.all(
+      units.map(async unit => {
+        const planned = await planOne(pool, unit, read, signal).catch(error => {
+          if (error instanceof QrunError) return error;
+          throw error;
+        });
+        return [unit.unit, planned] as const;
+      }),
+    );
+  } finally {
+    await pool.close();
+  }
+}
+
+// The digest covers the setup, too: on the embedded engine it decides the data.
+async function planOne(
+  pool: PlanPool,
+  unit: UnitContext,
+  read: ReadSetups,
+  signal: AbortSignal,
+): Promise<PlannedUnit> {
+  const planned = await pool.plan(unit, signal, checkedSetup(unit, read));
+  const setups = setupFilesOf(unit, read).map(({ name, fingerprint }) => `${fingerprint} ${name}`);
+  return setups.length === 0
+    ? planned
+    : { ...planned, digest: shortHash([planned.digest, ...setups].join('\n')) };
 }
 
 // The parameters that the setup of a unit uses, after all of it was checked.

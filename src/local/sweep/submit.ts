@@ -20,7 +20,7 @@ import type { UnitContext } from '../unit/context.js';
 import { type CheckWatch, checkServer } from './check-server.js';
 import type { ResolvedSweep } from './context.js';
 import { checkedCommands } from './finalizers.js';
-import { auditIsDue, isUnitDue, type PlanWatch, planUnits, runningElsewhere } from './outlook.js';
+import { auditIsDue, isUnitDue, notQueued, type PlanWatch, planUnits, runningElsewhere } from './outlook.js';
 import { prepareTasks } from './tasks.js';
 
 /** The options of a submission of a sweep; the configuration provides what is not set. */
@@ -76,10 +76,10 @@ export async function submitSweep(
   const { signal, onProgress } = watch;
   const finalizers = checkedCommands(options.finalizers ?? []);
   const priority = options.priority ?? table.priority ?? 0;
-  const slots = slotsOf(sweep, options, watch);
+  const slots = slotsOf(sweep, options.slots ?? table.parallel, watch);
   const queue = await QUEUE.open({ env, signal });
   const before = await queue.state();
-  const outlooks = await planUnits(sweep, before, watch);
+  const outlooks = await planUnits(notQueued(sweep, before), sweep.config.skipBad, watch);
   const byUnit = new Map(outlooks.map(outlook => [outlook.unit, outlook]));
   const elsewhere = await runningElsewhere(sweep, byUnit);
   // Includes those already in the queue, so that they are counted; they are looked up again under the lock.
@@ -141,14 +141,16 @@ function submissionOf(
       elsewhere: [...elsewhere],
       audit: follower,
       dry_run: isDry,
+      hosts: null,
     },
   };
 }
 
-function slotsOf(
-  { table, config }: ResolvedSweep,
-  { slots = table.parallel }: SweepSubmitOptions,
-  { onSizing }: SubmitWatch,
+/** Returns how many units run at a time; `auto`: as many as fit on this machine. */
+export function slotsOf(
+  { config }: Pick<ResolvedSweep, 'config'>,
+  slots: number | 'auto' | undefined,
+  { onSizing }: Pick<SubmitWatch, 'onSizing'>,
 ): number | undefined {
   if (slots !== 'auto') return slots;
   const sizing = sizeSlots(new HostMeter().capacity(), { memoryBytes: config.memoryMax, cores: 1 });

@@ -11,12 +11,10 @@ import type { UnitContext } from '../unit/context.js';
 import type { ResolvedSweep } from './context.js';
 
 /**
- * Writes the configuration of a submission and returns the commands of its tasks, as lists of words, which name it.
- * Tasks start in a clean environment, and resolve the same configuration from that file alone. It holds no secrets.
- *
- * Errors: QrunError `WRITE_FAILED`; `CONFIG` when the tasks could not find the password.
+ * Checks that the tasks of a sweep would find what they need. Errors: QrunError `CONFIG` when they could not find the
+ * password, and for a connection that may not be made.
  */
-export async function prepareTasks(sweep: ResolvedSweep) {
+export function checkTasks(sweep: ResolvedSweep): void {
   const usesServer = factsOf(sweep.config.engine).data === 'server';
   if (usesServer && !sweep.passwordSurvives()) {
     throw new QrunError(
@@ -32,6 +30,16 @@ export async function prepareTasks(sweep: ResolvedSweep) {
   // Checked now, while somebody can still answer, and by the same rule as everywhere: asking for the connection
   // throws.
   if (usesServer) sweep.connections();
+}
+
+/**
+ * Writes the configuration of a submission and returns the commands of its tasks, as lists of words, which name it.
+ * Tasks start in a clean environment, and resolve the same configuration from that file alone. It holds no secrets.
+ *
+ * Errors: QrunError `WRITE_FAILED`; as {@link checkTasks}.
+ */
+export async function prepareTasks(sweep: ResolvedSweep) {
+  checkTasks(sweep);
   checkSubmissions(sweep.root);
   const { given, name, group } = sweep;
   // Choices of one submission (setup, rerun) do not belong to a configuration; its units get theirs as flags.

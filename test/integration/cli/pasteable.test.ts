@@ -171,7 +171,10 @@ describe.each(SHELLS)('a command that qrun prints, pasted into %s', shell => {
         ODD.map(async group => [
           renderSubmission(
             {
-              report: { ...paused(group), ...{ root: '/r', complete: [], elsewhere: [], cannot_run: [] } },
+              report: {
+                ...paused(group),
+                ...{ root: '/r', complete: [], elsewhere: [], cannot_run: [], hosts: null },
+              },
               due: new Map(),
               queue: PUEUE,
             },

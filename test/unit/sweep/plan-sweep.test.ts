@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { planSweep } from '../../../src/app/sweep/plan.js';
 import { type ErrorCode, QrunError } from '../../../src/core/errors.js';
 
-const good = (unit: string) => ({ unit, plan: async () => ({ queries: 3, due: 2, bad: 1 }) });
+const good = (unit: string) => ({ unit, plan: async () => ({ queries: 3, due: 2, bad: 1, digest: unit }) });
 const bad = (unit: string, code: ErrorCode) => ({
   unit,
   plan: async () => {
@@ -18,9 +18,9 @@ describe('planSweep', () => {
       const units = [good('a'), bad('b', code), good('c')];
       await expect(planSweep(units, ignore)).rejects.toMatchObject({ code, exitCode: 2 });
       expect(await planSweep(units, ignore, true)).toEqual([
-        { unit: 'a', queries: 3, due: 2, bad: 1 },
-        { unit: 'b', queries: 0, due: 0, bad: 0, problem: `b is bad; x.sql: ${code}` },
-        { unit: 'c', queries: 3, due: 2, bad: 1 },
+        { unit: 'a', queries: 3, due: 2, bad: 1, digest: 'a' },
+        { unit: 'b', queries: 0, due: 0, bad: 0, digest: '', problem: `b is bad; x.sql: ${code}` },
+        { unit: 'c', queries: 3, due: 2, bad: 1, digest: 'c' },
       ]);
     },
   );

@@ -134,6 +134,7 @@ describe('renderSubmission', () => {
     group_paused: false,
     state_bytes: 10,
     dry_run: false,
+    hosts: null,
   };
   const due = new Map([
     ['a', 1368],

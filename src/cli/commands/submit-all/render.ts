@@ -55,12 +55,14 @@ export function renderSubmission({ report, due, queue }: Submission, style: Styl
   return `${lines.join('\n')}\n`;
 }
 
-function listed(units: readonly string[], style: Style): string[] {
+/** Returns the first of the units, a line each, and an empty line. */
+export function listed(units: readonly string[], style: Style): string[] {
   if (units.length === 0) return [];
   return [...firstOf(units, MAX_NAMES, style.foreign, REST).map(line => `  ${line}`), ''];
 }
 
-function leftOut({ cannot_run: cannotRun }: SubmissionReport, style: Style): string[] {
+/** Returns the units with files that cannot run. */
+export function leftOut({ cannot_run: cannotRun }: SubmissionReport, style: Style): string[] {
   if (cannotRun.length === 0) return [];
   const show = ({ unit, queries, problem }: SubmissionReport['cannot_run'][number]): string => {
     const why = problem === null ? `${formatAmount(queries, 'query')} left out` : style.foreign(problem);
