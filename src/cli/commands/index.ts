@@ -172,6 +172,23 @@ changes nothing.`,
         load: () => import('./hosts/check.js'),
       }),
       cliCommand({
+        name: 'push',
+        description: 'send the SQL of the sweep and its qrun.toml to each host',
+        argument: ['[root]', 'directory of the sweep', '.'],
+        options: [
+          repeatable('--host <name>', 'only to this host (repeatable)'),
+          ['--dry-run', 'print what would be sent and removed, and change nothing'],
+          ['--checksum', 'compare what is in the files, not only their size and time'],
+          ['--json', 'what was sent as one JSON line'],
+          addTrustOption,
+        ],
+        help: `0: all of it is there. 22: units were left out because they are queued or running there. 23: the root or the disk
+there. 26: a host. Sent are qrun.toml, the *.sql files of the units, and the setup files above them; what of them is not
+here any more is removed there. Nothing else there is touched, and secrets stay here: each host needs its own .env or
+password file.`,
+        load: () => import('./hosts/push.js'),
+      }),
+      cliCommand({
         name: 'here',
         description: 'what this machine has for sweeps: what the others ask of a host',
         argument: ['[root]', 'directory of the sweep', '.'],

@@ -6,8 +6,8 @@ import {
   unreachedHost,
 } from '../../core/hosts/check.js';
 import type { Host } from '../../core/hosts/host.js';
-import { lookCommand, parseLook } from '../../core/hosts/look.js';
-import { sshProblem } from '../../core/hosts/ssh-failure.js';
+import { type HostLook, lookCommand, parseLook } from '../../core/hosts/look.js';
+import { type HostProblem, sshProblem } from '../../core/hosts/ssh-failure.js';
 import { HostConnections, type SshOptions } from '../../io/hosts/ssh.js';
 import { version } from '../../io/machine/this-process.js';
 import { QUEUE } from '../../io/queue/queues.js';
@@ -26,21 +26,37 @@ export async function checkHosts(
   options: Omit<SshOptions, 'shared'>,
 ): Promise<HostsCheck> {
   const connections = new HostConnections(options);
-  const checks = await Promise.all(hosts.map(host => lookAt(host, connections)));
+  const checks = await Promise.all(
+    hosts.map(async host => {
+      const looked = await lookAtHost(host, connections);
+      return 'check' in looked ? looked.check : unreachedHost(host, looked.unreached);
+    }),
+  );
   return { version: version(), hosts: checks, exit_code: checkExit(checks) };
 }
 
-async function lookAt(host: Host, connections: HostConnections): Promise<HostCheck> {
+/** What one look at a host has shown: why it was not reached, or what it has. */
+export type HostLooked =
+  | { readonly unreached: HostProblem }
+  | { readonly check: HostCheck; readonly look: HostLook | undefined };
+
+/**
+ * Looks at one host, with one ssh, and resolves with what was found. Errors: QrunError `SSH_MISSING`; the reason of the
+ * signal.
+ */
+export async function lookAtHost(host: Host, connections: HostConnections): Promise<HostLooked> {
   const askedS = Date.now() / 1000;
   const sinceMs = performance.now();
   const end = await connections.run(host, lookCommand(host.root, QUEUE.name, host.qrun), LOOK_LIMIT_MS);
-  const problem = sshProblem(host, end);
-  if (problem !== undefined) return unreachedHost(host, problem);
-  return checkHost(host, parseLook(end.stdout), {
+  const unreached = sshProblem(host, end);
+  if (unreached !== undefined) return { unreached };
+  const look = parseLook(end.stdout);
+  const check = checkHost(host, look, {
     version: version(),
     queue: QUEUE.name,
     askedS,
     answeredS: Date.now() / 1000,
     elapsedMs: performance.now() - sinceMs,
   });
+  return { check, look };
 }

@@ -5,6 +5,7 @@ import { checkArgument, checkOptions } from '../../core/options.js';
 import type { SweepAudit } from '../../core/sweep/audit.js';
 import type { CollectReport } from '../../core/sweep/collect.js';
 import type { Surroundings } from '../config/sweep-context.js';
+import { runsOnHosts } from '../hosts/hosts-of-tree.js';
 import { resolveSweep } from './context.js';
 import type { SubmissionReport, SubmitWatch, SweepSubmitOptions } from './submit.js';
 
@@ -67,15 +68,19 @@ export interface Sweep {
    */
   audit(controls?: { readonly signal?: AbortSignal | undefined }): Promise<SweepAudit>;
   /**
-   * Imports what other hosts have recorded into the logs here, as `qrun collect` does. `from`: logs of other hosts and
-   * directories of such logs, relative to `cwd`; without it, the directories in `results/.from`. Importing the same
-   * again appends nothing; a process that dies meanwhile leaves nothing that the next import does not complete.
+   * Imports what other hosts have recorded into the logs here, as `qrun collect` does. If qrun.toml names hosts, their
+   * logs are fetched first: those of `hosts`, by default of all; with `here` none. `from`: logs of other hosts and
+   * directories of such logs, relative to `cwd`, instead. Without any, the directories in `results/.from`. Importing
+   * the same again appends nothing; a process that dies meanwhile leaves nothing that the next import does not complete.
    *
-   * Errors: QrunError `USAGE` for a name that leads to no log, `READ_FAILED`; the reason of the signal, between two
-   * units. What is wrong with a single log is in the report, whose `exit_code` is 0 if all were imported.
+   * Errors: QrunError `USAGE` for a name that leads to no log or is no host, `READ_FAILED`; `CONFIG` for hosts of a
+   * tree that is not trusted, `SSH_MISSING`; the reason of the signal, between two units. What is wrong with a single
+   * log or host is in the report, whose `exit_code` is 0 if all were imported.
    */
   collect(controls?: {
     readonly from?: readonly string[] | undefined;
+    readonly hosts?: readonly string[] | undefined;
+    readonly here?: boolean | undefined;
     readonly signal?: AbortSignal | undefined;
   }): Promise<CollectReport>;
 }
@@ -119,8 +124,15 @@ export function openSweep(directory: string, options: SweepOptions = {}): Sweep 
       return await auditSweep(sweep, surroundings, {}, { signal });
     },
     async collect(given = {}) {
-      checkOptions('collect', given, { from: 'strings', signal: 'signal' });
-      const { from = [], signal } = given;
+      checkOptions('collect', given, COLLECTION);
+      const { from = [], hosts: names = [], here = false, signal } = given;
+      if (from.length === 0 && !here && (names.length > 0 || runsOnHosts(sweep))) {
+        const { withHosts } = await import('../hosts/sweep-hosts.js');
+        const { collectFromHosts } = await import('../hosts/collect.js');
+        return await withHosts(sweep, names, { env, signal }, async hosts =>
+          collectFromHosts(sweep, hosts, { signal }),
+        );
+      }
       const { collectSweep } = await import('./collect.js');
       return await collectSweep(sweep, surroundings.cwd, from, { signal });
     },
@@ -136,6 +148,7 @@ const OPENING = {
   cwd: 'string',
   env: 'environment',
 } as const;
+const COLLECTION = { from: 'strings', hosts: 'strings', here: 'boolean', signal: 'signal' } as const;
 const SUBMISSION = {
   slots: 'slots',
   priority: 'integer',

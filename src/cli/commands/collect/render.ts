@@ -1,5 +1,11 @@
 import { dirname, isAbsolute, relative } from 'node:path';
-import { type CollectedLog, type CollectReport, collectTotals } from '../../../core/sweep/collect.js';
+import {
+  type CollectedLog,
+  type CollectReport,
+  collectTotals,
+  type FetchedHost,
+} from '../../../core/sweep/collect.js';
+import { formatSize } from '../../../core/text/bytes.js';
 import { pasteablePath } from '../../../core/text/shell.js';
 import { formatAmount, formatCount } from '../../terminal/format.js';
 import type { Style } from '../../terminal/style.js';
@@ -19,12 +25,13 @@ export interface Caller {
  */
 export function renderCollect(report: CollectReport, { directory, cwd }: Caller, style: Style): string {
   const { paint, marks } = style;
-  const { sweep, logs, left_out: leftOut } = report;
+  const { sweep, hosts, logs, left_out: leftOut } = report;
   const failed = logs.filter(({ problem }) => problem !== null);
   const totals = collectTotals(logs);
   const lines = [
-    `${paint.strong(style.foreign(sweep))}  ${formatAmount(logs.length, 'log')} of other hosts`,
+    `${paint.strong(style.foreign(sweep))}  ${formatAmount(logs.length, 'log')} of other hosts${fetchedFrom(hosts)}`,
     ...(logs.length === 0 ? [] : ['', sourceTable(logs, cwd, style), '']),
+    ...hostProblems(hosts, style),
   ];
   for (const { from, problem } of failed.slice(0, MAX_LINES)) {
     lines.push(
@@ -48,10 +55,29 @@ export function renderCollect(report: CollectReport, { directory, cwd }: Caller,
   }
   if (logs.length > 0 || leftOut.length === 0)
     lines.push(`  ${verdict(logs.length, failed.length, totals, style)}`);
-  if (failed.length === 0 && logs.length > 0) {
+  if (report.exit_code === 0 && logs.length > 0) {
     lines.push(`  next: qrun audit-all ${pasteablePath(directory, !style.unicode)}`);
   }
   return `${lines.join('\n')}\n`;
+}
+
+function fetchedFrom(hosts: readonly FetchedHost[]): string {
+  const reached = hosts.filter(({ fetched }) => fetched !== null);
+  if (reached.length === 0) return '';
+  const bytes = reached.reduce((sum, { fetched }) => sum + (fetched?.bytes ?? 0), 0);
+  return `, ${formatSize(bytes)} fetched from ${formatAmount(reached.length, 'host')}`;
+}
+
+function hostProblems(hosts: readonly FetchedHost[], style: Style): string[] {
+  const { paint, marks } = style;
+  return hosts.flatMap(({ name, problem, fetched }) => {
+    if (problem === null) return [];
+    const counts = fetched === null ? 'what was copied before counts' : 'what was copied counts';
+    return [
+      `  ${paint.bad(marks.bad)} ${name}  ${style.foreign(problem.message)}; ${counts}`,
+      ...(problem.hint === null ? [] : [`    ${paint.faint('mend:')} ${style.foreign(problem.hint)}`]),
+    ];
+  });
 }
 
 function verdict(

@@ -1,0 +1,233 @@
+import { join, relative, sep } from 'node:path';
+import type { HostFinding } from '../../core/hosts/check.js';
+import type { Host } from '../../core/hosts/host.js';
+import type { HereReport } from '../../core/hosts/look.js';
+import {
+  ancestorsOf,
+  type BusyUnit,
+  busyDirectories,
+  busyUnits,
+  CHANGE_FORMAT,
+  changesIn,
+  goneDirectories,
+  isOtherSweep,
+  type PushedHost,
+  type PushReport,
+  pushExit,
+  pushRules,
+} from '../../core/hosts/push.js';
+import type { HostProblem } from '../../core/hosts/ssh-failure.js';
+import {
+  TRANSFER_LIMIT_MS,
+  TRANSFER_OPTIONS,
+  transferOf,
+  transferProblem,
+} from '../../core/hosts/transfer.js';
+import { hostProblemOf } from '../../core/sweep/collect.js';
+import { pasteableCommand } from '../../core/text/shell.js';
+import { isBeneath } from '../../io/files/paths.js';
+import type { HostConnections } from '../../io/hosts/ssh.js';
+import { type SentFiles, sentFiles } from '../../io/unit/sent-files.js';
+import type { ResolvedSweep } from '../sweep/context.js';
+import { type HostLooked, lookAtHost } from './check.js';
+import type { SweepHosts } from './sweep-hosts.js';
+
+/** How a sweep is sent. */
+export interface PushOptions {
+  /** Nothing is changed; what would be is in the report. */
+  readonly dryRun?: boolean | undefined;
+  /** Files are compared by what is in them, and not by size and time alone. */
+  readonly checksum?: boolean | undefined;
+}
+
+/** What is sent, the same to all hosts. */
+interface Parcel {
+  readonly sweep: ResolvedSweep;
+  /** Directories of units, with the units in each. */
+  readonly directories: ReadonlyMap<string, readonly string[]>;
+  readonly start: string;
+  readonly kept: readonly string[];
+  readonly files: SentFiles;
+}
+
+/**
+ * Sends the SQL of a sweep and its qrun.toml to hosts, to all of them at once: what is in the directories of its units
+ * here is there afterwards, and nothing else there is touched. Each host is looked at right before: a unit that is
+ * queued or running there is left out, because its files must not change under it. A host that cannot be used stops
+ * nobody but itself.
+ *
+ * Each file is replaced by one rename. Broken off at any moment, a push leaves old and new files side by side, of which
+ * the import tells the results apart by their fingerprints; the next push does the rest.
+ *
+ * Errors: QrunError `UNIT_UNREADABLE`, `SSH_MISSING` (also for rsync); the reason of the signal. What is wrong with a
+ * host is in the report.
+ */
+export async function pushSweep(
+  sweep: ResolvedSweep,
+  { hosts, connections }: Pick<SweepHosts, 'hosts' | 'connections'>,
+  options: PushOptions = {},
+): Promise<PushReport> {
+  const parcel = pack(sweep);
+  const pushed = await Promise.all(hosts.map(host => pushTo(host, connections, parcel, options)));
+  const { files, directories } = parcel;
+  return {
+    sweep: sweep.name,
+    root: sweep.root,
+    dry_run: options.dryRun === true,
+    units: [...directories.values()].reduce((sum, units) => sum + units.length, 0),
+    refused_links: [...files.refused],
+    hosts: pushed,
+    exit_code: pushExit(pushed),
+  };
+}
+
+function pack(sweep: ResolvedSweep): Parcel {
+  const { root, start, units, logDirectory, dataDirectory, secretFiles } = sweep;
+  const pathOf = (path: string): string => relative(root, path).split(sep).join('/');
+  const directories = new Map<string, string[]>();
+  for (const { unit, directory } of units) {
+    const path = pathOf(directory);
+    directories.set(path, [...(directories.get(path) ?? []), unit]);
+  }
+  const all = [...directories.keys()];
+  const places = [logDirectory, dataDirectory, join(root, '.qrun'), join(root, '.env'), ...secretFiles];
+  const kept = places.filter(
+    path => path !== root && isBeneath(path, root) && !all.some(unit => isBeneath(join(root, unit), path)),
+  );
+  const above = [...new Set(all.flatMap(ancestorsOf))];
+  return {
+    sweep,
+    directories,
+    start: pathOf(start),
+    kept: kept.map(pathOf),
+    files: sentFiles({ root, units: all, above, tree: sweep.linksWithin, kept }),
+  };
+}
+
+async function pushTo(
+  host: Host,
+  connections: HostConnections,
+  parcel: Parcel,
+  options: PushOptions,
+): Promise<PushedHost> {
+  const looked = await lookAtHost(host, connections);
+  const problem = refusal(host, looked, parcel);
+  if (problem !== undefined) return nothingSent(host, problem, 'check' in looked);
+  const { look } = looked as { look: { root: string; qrun: { here: HereReport } } };
+  const { here } = look.qrun;
+  const units = new Set(parcel.directories.keys());
+  const gone = goneDirectories(here, units, parcel.start);
+  const busy = busyDirectories([...units, ...gone], busyUnits(here, parcel.sweep.name));
+  if (look.root === 'none' && options.dryRun !== true) {
+    const made = await connections.run(host, ['mkdir', '-p', host.root], TRANSFER_LIMIT_MS);
+    if (!made.ok) {
+      const says = `${host.root} cannot be made there: ${made.stderr.trim().slice(0, 300)}`;
+      return nothingSent(host, { code: 'WRITE_FAILED', says, mend: elsewhere() }, true);
+    }
+  }
+  const free = [...units].filter(path => !busy.has(path));
+  const input = pushRules({
+    units: free,
+    gone: gone.filter(path => !busy.has(path)),
+    kept: parcel.kept,
+    hidden: parcel.files.hidden,
+  });
+  const end = await connections.send(
+    host,
+    { cwd: parcel.sweep.root, options: sendOptions(parcel, options), paths: ['./'], to: host.root, input },
+    TRANSFER_LIMIT_MS,
+  );
+  const failure = transferProblem(host, end, { to: 'there', into: host.root });
+  const { files, bytes, deleted } = transferOf(end.stdout);
+  return {
+    ...nothingSent(host, failure, failure?.code !== 'HOST_UNREACHABLE'),
+    units: failure === undefined ? unitsIn(free, parcel).length : 0,
+    sent: { files, bytes },
+    removed: deleted,
+    changes: options.dryRun === true ? changesIn(end.stdout) : [],
+    left_out: leftOut(busy, parcel),
+  };
+}
+
+/**
+ * Only `*.sql` files and qrun.toml pass the rules. Times are sent and compared to the nanosecond, so that a file that is
+ * changed twice within a second counts as changed. A new file has the rights that it has here, less the umask there. A
+ * link there that stands for a directory stays.
+ */
+function sendOptions({ files }: Parcel, { dryRun, checksum }: PushOptions): string[] {
+  return [
+    ...['-rtO', '--delete', '--keep-dirlinks', '--modify-window=-1'],
+    ...(files.followsLinks ? ['--copy-links'] : []),
+    ...(checksum === true ? ['--checksum'] : []),
+    ...(dryRun === true ? ['--dry-run', CHANGE_FORMAT] : []),
+    ...['--from0', '--filter=merge -'],
+    ...TRANSFER_OPTIONS,
+  ];
+}
+
+// What a push needs of a host; the rest of what a check finds prevents only that units run.
+const NEEDED = ['ssh', 'qrun', 'rsync', 'root', 'disk'];
+
+function refusal(host: Host, looked: HostLooked, { sweep, directories }: Parcel): HostProblem | undefined {
+  if ('unreached' in looked) return looked.unreached;
+  const { check, look } = looked;
+  const found = check.findings.find(({ what, state }) => state === 'problem' && NEEDED.includes(what));
+  if (found !== undefined) return problemOf(host, found, check.qrun);
+  if (look === undefined || !('here' in look.qrun)) {
+    const mend = `see what is missing: qrun hosts check --host ${host.name}`;
+    return { code: 'HOST_FAILED', says: 'it does not say what it has', mend };
+  }
+  const { here } = look.qrun;
+  // Without its client there is nothing in the queue.
+  if (here.queue.problem !== null && look.root === 'sweep' && look.queue !== '') {
+    const says = `what is queued there is not known: ${here.queue.problem}`;
+    const mend = here.queue.mend ?? pasteableCommand(['ssh', host.ssh, here.queue.name, 'status']);
+    return { code: 'QUEUE_FAILED', says, mend: `there: ${mend}` };
+  }
+  if (isOtherSweep(here, sweep.name, new Set(directories.keys()))) {
+    const says = `${host.root} there is the root of another sweep, ${here.sweep?.name}, which has no unit of this one`;
+    return { code: 'WRITE_FAILED', says, mend: elsewhere() };
+  }
+  return undefined;
+}
+
+function problemOf(
+  host: Host,
+  { what, says, mend, exit_code }: HostFinding,
+  its: string | null,
+): HostProblem {
+  const code = exit_code === 23 ? 'WRITE_FAILED' : 'HOST_FAILED';
+  return {
+    code,
+    says,
+    mend: what === 'qrun' && its !== null ? `qrun hosts deploy --host ${host.name}` : mend,
+  };
+}
+
+function elsewhere(): string {
+  return 'name another root = "..." of this host in qrun.toml';
+}
+
+function unitsIn(paths: readonly string[], { directories }: Parcel): string[] {
+  return paths.flatMap(path => directories.get(path) ?? []);
+}
+
+function leftOut(busy: ReadonlyMap<string, BusyUnit>, parcel: Parcel): PushedHost['left_out'] {
+  return [...busy].flatMap(([path, { state, holder, unit }]) => {
+    const units = parcel.directories.get(path);
+    return (units ?? [unit]).map(one => ({ unit: one, state, holder }));
+  });
+}
+
+function nothingSent(host: Host, problem: HostProblem | undefined, reached: boolean): PushedHost {
+  const { name, ssh, root } = host;
+  return {
+    ...{ name, ssh, root, reached },
+    units: 0,
+    sent: { files: 0, bytes: 0 },
+    removed: 0,
+    changes: [],
+    left_out: [],
+    problem: problem === undefined ? null : hostProblemOf(problem),
+  };
+}
