@@ -26,6 +26,10 @@ export {
   QrunError,
 } from './core/errors.js';
 export type {
+  /** Growing. How many units run at a time on each host; the object that `qrun hosts slots --json` prints. */
+  SlotsReport,
+} from './core/hosts/slots/report.js';
+export type {
   /** Growing. What an audit found; the object that `qrun audit --json` prints. */
   AuditReport,
   /** Stable. The verdict of an audit, in one word. */
@@ -86,7 +90,7 @@ export {
   openSweep,
   /** Growing. How a submission is made, watched and stopped. */
   type SubmitControls,
-  /** Growing. An open sweep: submit, status, audit. */
+  /** Growing. An open sweep: submit, status, audit, collect, slots. */
   type Sweep,
   /** Growing: a new configuration key may be added. How a sweep is opened. */
   type SweepOptions,

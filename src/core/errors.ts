@@ -17,7 +17,7 @@ export const EXIT_TABLE = [
   { code: 22, meaning: 'the unit is running elsewhere (who, where, since when)' },
   { code: 23, meaning: 'the log cannot be trusted or written (damage, disk full, failed fsync)' },
   { code: 24, meaning: 'engine unreachable, refused us, or lost for longer than the limit' },
-  { code: 25, meaning: 'halted by policy (--halt)' },
+  { code: 25, meaning: 'halted by policy (--halt), or set back by it (hosts slots)' },
   { code: 26, meaning: 'pueue, systemd-run, mise, ssh, rsync or a host is missing, too old or failed' },
   { code: 129, meaning: 'drained after SIGHUP' },
   { code: 130, meaning: 'drained after SIGINT (Ctrl-C)' },

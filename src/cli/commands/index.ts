@@ -189,6 +189,31 @@ password file.`,
         load: () => import('./hosts/push.js'),
       }),
       cliCommand({
+        name: 'slots',
+        description: 'how many units run at a time on each host; --to changes it and watches what that does',
+        argument: ['[root]', 'directory of the sweep', '.'],
+        options: [
+          ['--to <n>', "units at a time, in the sweep's group on each host"],
+          ['--from <n>', 'what a host is set back to (default: what it has before the change)'],
+          ['--watch <duration>', 'how long each host is watched after slots became more (default: 5m)'],
+          ['--no-watch', 'set them, and watch nothing'],
+          ['--max-load <n>', 'the load for each core above which a host is set back (default: 1.5)'],
+          ['--json', 'what became of each host as one JSON line'],
+          new Option(
+            '--group <name>',
+            'pueue group (default: qrun-<sweep>, or group under [sweep])',
+          ).helpGroup('Sweep:'),
+          addHostOptions,
+          addSharedUnitOptions,
+          addTrustOption,
+        ],
+        help: `A host is looked at before the change and every ten seconds after it. Its slots are set back to what they were, on
+that host alone, when the load, swapping or the lack of memory lasts for three looks, or clearly more attempts fail
+than before (docs/scale.md has the limits). Then the exit code is 25; for a host that does not answer it is 26. If
+somebody else changes the slots meanwhile, theirs count. Ctrl-C ends the watch and leaves the slots as they are.`,
+        load: () => import('./hosts/slots.js'),
+      }),
+      cliCommand({
         name: 'here',
         description: 'what this machine has for sweeps: what the others ask of a host',
         argument: ['[root]', 'directory of the sweep', '.'],

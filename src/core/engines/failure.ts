@@ -182,6 +182,18 @@ const PERMANENT: Readonly<Record<number, string>> = {
   1002: 'UNKNOWN_EXCEPTION',
 };
 
+// Of those that fail every time, what fails only while the server has too much to do: limits of time and memory, a
+// query that somebody cancelled, and exceptions of libraries (network, disk).
+const OF_LOAD: ReadonlySet<number> = new Set([159, 160, 241, 394, 1000, 1001, 1002]);
+
+/**
+ * Returns whether an error is certainly the query's own: it would fail in the same way alone on an idle server. An error
+ * that qrun does not know is not.
+ */
+export function isOfQueryAlone({ code, kind }: Pick<QueryError, 'code' | 'kind'>): boolean {
+  return kind === 'permanent' && PERMANENT[code] !== undefined && !OF_LOAD.has(code);
+}
+
 /** Returns ClickHouse's name of an error number, or `CODE_<n>` if qrun does not know it. */
 export function errorName(code: number): string {
   return TRANSIENT[code] ?? PERMANENT[code] ?? `CODE_${code}`;

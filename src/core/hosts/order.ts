@@ -4,6 +4,7 @@ import type { sweepStatus } from '../sweep/status.schema.js';
 import { jsonObject } from '../text/json.js';
 import type { HostPart, HostPlan, PlanAsk, SubmitAsk, SubmittedThere } from './part.js';
 import type { HostRefusal } from './refusal.js';
+import type { hostSample } from './slots/hosts-slots.schema.js';
 
 /**
  * What a machine can ask the qrun of a host to do with its part of a sweep, by name: what it needs to know for it, and
@@ -30,7 +31,27 @@ export interface HostWorks {
     readonly asks: SubmitAsk;
     readonly returns: SubmittedThere;
   };
+  /** One look at the load there, and at what was recorded `since`; with `null`, at what was recorded last. */
+  readonly measure: {
+    readonly asks: { readonly since: LogEnds | null };
+    readonly returns: { readonly sample: Output<typeof hostSample>; readonly ends: LogEnds };
+  };
+  /** Sets how many tasks of the group run at a time there; with `expected` only if they are still so many. */
+  readonly slots: {
+    readonly asks: { readonly slots: number; readonly expected: number | null };
+    readonly returns: {
+      /** `null`: there was no such group. */
+      readonly before: number | null;
+      /** Those that are set now. */
+      readonly slots: number;
+      /** `false`: they were others than expected, and were left as they are. */
+      readonly changed: boolean;
+    };
+  };
 }
+
+/** Where the logs of a host ended at a look: a number of bytes for each unit. */
+export type LogEnds = Readonly<Record<string, number>>;
 
 /** The name of a work. */
 export type HostWork = keyof HostWorks;

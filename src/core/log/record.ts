@@ -44,6 +44,16 @@ function errorJson({ code, name, kind, message }: QueryError): string {
   return JSON.stringify({ code, name, kind, message });
 }
 
+// As errorJson writes it. Strings in JSON hold no bare quotes, so that nothing before it looks like this.
+const ERROR_FIELD = /,"error":\{"code":(\d{1,9}),"name":"([^"\\]{1,100})","kind":"([a-z]{1,20})"/;
+
+/** Returns which error a record of a failed query holds, from its first part; `undefined` if it is not in it. */
+export function errorOfRecord(text: string): Pick<QueryError, 'code' | 'name' | 'kind'> | undefined {
+  const [, code, name, kind] = ERROR_FIELD.exec(text) ?? [];
+  if (name === undefined || kind === undefined) return undefined;
+  return { code: Number(code), name, kind: kind as QueryError['kind'] };
+}
+
 /**
  * Turns the rows of a normal result into records without parsing them: the row's own bytes are spliced in.
  *

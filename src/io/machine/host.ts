@@ -36,6 +36,16 @@ export interface HostFacts {
   readonly unknown: readonly string[];
 }
 
+/** What can be read of a machine at once, without measuring over a time. */
+export interface HostMoment
+  extends Pick<
+    HostFacts,
+    'coresOnline' | 'load1' | 'memoryBytes' | 'memoryAvailableBytes' | 'swapUsedBytes'
+  > {
+  /** Pages swapped in and out since the machine was started; `undefined` if the system does not tell. */
+  readonly swapPages: number | undefined;
+}
+
 /** Where and how the facts of a machine are read; all of it is for tests. */
 export interface HostOptions {
   /** The directory with /proc and the mounts of control groups. */
@@ -104,6 +114,21 @@ export class HostMeter {
       windowMs,
       openFiles: typeof openFiles === 'number' ? openFiles : undefined,
       unknown,
+    };
+  }
+
+  /** Load, memory and the counter of swapped pages, at once. */
+  moment(): HostMoment {
+    const { memory } = this.#groups();
+    const { memoryBytes, memoryAvailableBytes, swapUsedBytes } = this.#memory(memory, []);
+    const swap = swapCounters(this.#text('proc/vmstat'));
+    return {
+      coresOnline: this.#coresOnline,
+      load1: this.#load(),
+      memoryBytes,
+      memoryAvailableBytes,
+      swapUsedBytes,
+      swapPages: swap === undefined ? undefined : swap.in + swap.out,
     };
   }
 

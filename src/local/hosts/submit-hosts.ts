@@ -3,6 +3,7 @@ import { QrunError } from '../../core/errors.js';
 import { chooseHosts, type Host } from '../../core/hosts/host.js';
 import type { HostPart, PlanAsk, SubmittedThere } from '../../core/hosts/part.js';
 import { placeUnits } from '../../core/hosts/placement.js';
+import { watchAdvice } from '../../core/hosts/slots/report.js';
 import type { HostProblem } from '../../core/hosts/ssh-failure.js';
 import {
   completeThere,
@@ -231,8 +232,11 @@ class HostsSubmission {
       if ('problem' in answer) this.#leaveOut(answer.host, answer.problem);
       else done.set(answer.host, answer.returns);
     }
-    for (const [host, { notices }] of done) {
+    for (const [host, { notices, slots }] of done) {
       for (const text of notices) this.watch.onNotice?.(`${host.name}: ${text}`);
+      const before = this.#parts.get(host)?.slots ?? null;
+      const advice = watchAdvice(host.name, { before, slots }, this.sweep.root);
+      if (advice !== undefined) this.watch.onNotice?.(advice);
     }
     return done;
   }

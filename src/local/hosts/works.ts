@@ -19,4 +19,12 @@ export const WORKS: { readonly [W in HostWork]: () => Promise<DoWork<W>> } = {
   look: async () => (await import('./part.js')).lookAtPart,
   plan: async () => (await import('./part.js')).planPart,
   submit: async () => (await import('./part.js')).submitPart,
+  measure: async () => {
+    const { measureHere } = await import('./slots-here.js');
+    return async (sweep, { ask }, { env }, signal) => await measureHere(sweep, ask, { env, signal });
+  },
+  slots: async () => {
+    const { setSlotsHere } = await import('./slots-here.js');
+    return async (sweep, { ask }, { env }, signal) => await setSlotsHere(sweep, ask, { env, signal });
+  },
 };

@@ -1,6 +1,10 @@
 import { resolve } from 'node:path';
 import type { SweepStatus, SweepWatch } from '../../app/sweep/status.js';
 import type { ConfigValues } from '../../core/config/table.js';
+import { QrunError } from '../../core/errors.js';
+import type { SlotsReport } from '../../core/hosts/slots/report.js';
+import { LOAD_PER_CORE } from '../../core/hosts/slots/watch.js';
+import { WATCH_MS } from '../../core/machine/autoscale.js';
 import { checkArgument, checkOptions } from '../../core/options.js';
 import type { SweepAudit } from '../../core/sweep/audit.js';
 import type { CollectReport } from '../../core/sweep/collect.js';
@@ -83,6 +87,29 @@ export interface Sweep {
     readonly here?: boolean | undefined;
     readonly signal?: AbortSignal | undefined;
   }): Promise<CollectReport>;
+  /**
+   * Shows how many units run at a time on each host of qrun.toml (on this machine, if it names none), or changes that
+   * and watches what it does, as `qrun hosts slots` does. Resolves when the watch has ended, also when `signal` ended
+   * it: the report says what the slots are then.
+   *
+   * Errors: QrunError `CONFIG` for a tree that is not trusted, `USAGE` for an unknown host, `SSH_MISSING`. What happened
+   * on a host is in the report, whose `exit_code` is 0 if nothing did.
+   */
+  slots(controls?: SlotsControls): Promise<SlotsReport>;
+}
+
+/** How slots are changed and watched. */
+export interface SlotsControls {
+  /** How many units are to run at a time; without it they are only shown. */
+  readonly to?: number | undefined;
+  /** What a host is set back to; the default is what it has before the change. */
+  readonly from?: number | undefined;
+  /** The names of hosts; the default is all. */
+  readonly hosts?: readonly string[] | undefined;
+  /** How long each host is watched; 0 for not at all. The default is five minutes, after slots that became more. */
+  readonly watchMs?: number | undefined;
+  /** Ends the watch; the slots stay as they are. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -136,6 +163,20 @@ export function openSweep(directory: string, options: SweepOptions = {}): Sweep 
       const { collectSweep } = await import('./collect.js');
       return await collectSweep(sweep, surroundings.cwd, from, { signal });
     },
+    async slots(given = {}) {
+      checkOptions('slots', given, SLOTS);
+      const { to: slots, from, hosts = [], watchMs, signal = NEVER } = given;
+      if (watchMs !== undefined && watchMs < 0) {
+        throw new QrunError('CONFIG', `slots: watchMs ${watchMs} must not be negative`);
+      }
+      const { changeSlotsOf } = await import('../hosts/change-slots.js');
+      const request = {
+        ...{ slots, from, watchAll: watchMs !== undefined, limits: { loadPerCore: LOAD_PER_CORE } },
+        watchMs: watchMs === 0 ? undefined : (watchMs ?? WATCH_MS),
+      };
+      const names = runsOnHosts(sweep) ? hosts : undefined;
+      return await changeSlotsOf(sweep, names, surroundings, request, { signal, onEvent: () => {} });
+    },
   };
 }
 
@@ -149,6 +190,7 @@ const OPENING = {
   env: 'environment',
 } as const;
 const COLLECTION = { from: 'strings', hosts: 'strings', here: 'boolean', signal: 'signal' } as const;
+const SLOTS = { to: 'count', from: 'count', hosts: 'strings', watchMs: 'integer', signal: 'signal' } as const;
 const SUBMISSION = {
   slots: 'slots',
   priority: 'integer',

@@ -7,6 +7,7 @@ import type { FinalStates } from './final-states.js';
  */
 export { AuditedLog, type Standing } from './audited-log.js';
 export { Continuation, type Finding } from './continuation.js';
+export { EndedAttempts } from './ended-attempts.js';
 export { FinalStates } from './final-states.js';
 export { FirstUnit } from './first-unit.js';
 export { type GroupRange, LastGroups } from './last-groups.js';
