@@ -63,7 +63,8 @@ export function transferProblem(host: Host, end: ConnectionEnd, { to, into }: Wa
         : `free space there, or name another root = "..." of this host in qrun.toml`;
     return { code: 'WRITE_FAILED', says: `the disk of ${into} ${to} is full`, mend };
   }
-  if (/\brsync: .*(?:not found|No such file)/.test(others)) {
+  const isMissing = /\brsync: .*(?:not found|No such file|Permission denied)/.test(others);
+  if (isMissing || exitCode === 127 || exitCode === 126) {
     const mend = pasteableCommand(['ssh', host.ssh, 'sudo', 'apt-get', 'install', '-y', 'rsync']);
     return { code: 'HOST_FAILED', says: 'rsync is not in the PATH that ssh gives there', mend };
   }

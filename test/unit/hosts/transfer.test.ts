@@ -64,6 +64,7 @@ describe('why a transfer failed', () => {
         mend: 'ssh alpha sudo apt-get install -y rsync',
       });
       expect(fate(12, stderr)).toMatchObject({ code: 'HOST_FAILED' });
+      expect(fate(126, '')).toMatchObject({ code: 'HOST_FAILED' });
     },
   );
 
