@@ -322,7 +322,7 @@ describe.skipIf(!sshHostsAvailable())('qrun collect, from two real hosts', () =>
   });
 
   it('does the same for a program', async () => {
-    const { root } = sweepOf([{ one: ['a'] }, { two: ['a'] }]);
+    const { root, copy } = sweepOf([{ one: ['a'] }, { two: ['a'] }]);
     const sweep = openSweep(root, { trust: true, env: all.env });
     const from = async (options: Parameters<typeof sweep.collect>[0]): Promise<unknown> => {
       const { hosts, logs } = await sweep.collect(options);
@@ -331,6 +331,14 @@ describe.skipIf(!sshHostsAvailable())('qrun collect, from two real hosts', () =>
     expect(await from({ hosts: ['beta'] })).toEqual([['beta'], 1]);
     expect(await from({})).toEqual([['alpha', 'beta'], 2]);
     expect(await from({ here: true })).toEqual([[], 2]);
+    // What a fetch that was killed has left goes once it cannot be of one that runs.
+    const left = copy(ALPHA, '.one.ndjson.aB3dEf');
+    writeFileSync(left, 'x');
+    await from({});
+    expect(existsSync(left)).toBe(true);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 25 * 3600_000 });
+    await from({}).finally(() => vi.useRealTimers());
+    expect(existsSync(left)).toBe(false);
     await expect(sweep.collect({ hosts: ['gamma'] })).rejects.toMatchObject({ code: 'USAGE' });
     const stopped = AbortSignal.abort(new Error('enough'));
     await expect(sweep.collect({ signal: stopped })).rejects.toThrow('enough');

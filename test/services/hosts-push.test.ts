@@ -300,8 +300,7 @@ describe.skipIf(!sshHostsAvailable())('qrun hosts push, to two real hosts', () =
     rmSync(at(ALPHA), { recursive: true });
     mkdirSync(at(ALPHA));
     await hostAt(ALPHA).here('mount', '-t', 'tmpfs', '-o', 'ro', 'none', at(ALPHA));
-    const readOnly = await wrong();
-    await hostAt(ALPHA).here('umount', at(ALPHA));
+    const readOnly = await wrong().finally(() => hostAt(ALPHA).here('umount', at(ALPHA)));
     expect(readOnly.problem?.message).toBe(`nothing can be written in ${at(ALPHA)}`);
     // Broken SQL or a broken qrun.toml there is what a push mends.
     put(at(ALPHA), 'qrun.toml', 'no toml at all');
@@ -314,8 +313,8 @@ describe.skipIf(!sshHostsAvailable())('qrun hosts push, to two real hosts', () =
     mkdirSync(at(ALPHA));
     for (const size of ['1m', '80m']) {
       await hostAt(ALPHA).here('mount', '-t', 'tmpfs', '-o', `size=${size}`, 'none', at(ALPHA));
-      const { alpha, beta, exit_code: code } = await pushed(root);
-      await hostAt(ALPHA).here('umount', at(ALPHA));
+      const report = pushed(root).finally(() => hostAt(ALPHA).here('umount', at(ALPHA)));
+      const { alpha, beta, exit_code: code } = await report;
       expect([code, beta.problem]).toEqual([23, null]);
       expect(alpha.problem).toMatchObject({
         code: 'WRITE_FAILED',
@@ -329,8 +328,7 @@ describe.skipIf(!sshHostsAvailable())('qrun hosts push, to two real hosts', () =
   it('says where rsync or qrun is missing or another one, and which host is dead or unknown', async () => {
     const { root, at } = sweepOf({ 'u/a.sql': 'SELECT 1' });
     await hostAt(ALPHA).here('mount', '--bind', '/dev/null', '/usr/bin/rsync');
-    const without = await pushed(root);
-    await hostAt(ALPHA).here('umount', '/usr/bin/rsync');
+    const without = await pushed(root).finally(() => hostAt(ALPHA).here('umount', '/usr/bin/rsync'));
     expect(without.alpha.problem).toMatchObject({ exit_code: 26, hint: expect.stringContaining('rsync') });
     expect([without.exit_code, without.beta.problem]).toEqual([26, null]);
 
@@ -345,8 +343,7 @@ describe.skipIf(!sshHostsAvailable())('qrun hosts push, to two real hosts', () =
     put(root, 'qrun.toml', toml);
 
     hostAt(ALPHA).link('down');
-    const dead = await pushed(root);
-    hostAt(ALPHA).link('up');
+    const dead = await pushed(root).finally(() => hostAt(ALPHA).link('up'));
     expect(dead.alpha).toMatchObject({
       reached: false,
       problem: { code: 'HOST_UNREACHABLE', exit_code: 26 },

@@ -40,6 +40,9 @@ export function transferOf(stdout: string): Transfer {
 
 // rsync's exit codes, from its manual.
 const VANISHED = 24;
+const PARTIAL = 23;
+// An option, a protocol or an action that one side does not know.
+const TOO_OLD = new Set([1, 2, 4]);
 const IN_PROTOCOL = new Set([10, 12, 30, 35]);
 
 /**
@@ -76,10 +79,18 @@ export function transferProblem(host: Host, end: ConnectionEnd, { to, into }: Wa
       mend: `look whether it is alive: ${pasteableCommand(['ssh', host.ssh])}`,
     };
   }
-  const receiver = own.find(line => /^rsync: \[(?:receiver|generator)\]/.test(line));
+  if (exitCode !== undefined && TOO_OLD.has(exitCode)) {
+    const says = `rsync here or there cannot do what is needed: ${shown(first)}`;
+    return { code: 'HOST_FAILED', says, mend: 'install rsync 3.1.3 or later on both' };
+  }
+  const receiver = own.find(line => /^rsync: \[(?:receiver|generator)\]/i.test(line));
   if (receiver !== undefined) {
     const says = `not everything could be written to ${into} ${to}: ${shown(receiver)}`;
     return { code: 'WRITE_FAILED', says, mend: `make it writable ${to}, and try again` };
+  }
+  if (exitCode !== PARTIAL) {
+    const mend = `see what is missing: qrun hosts check --host ${host.name}`;
+    return { code: 'HOST_FAILED', says: `files could not be copied: ${shown(first)}`, mend };
   }
   const from = to === 'here' ? 'there' : 'here';
   return {

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { QrunError } from '../../core/errors.js';
 import type { Host } from '../../core/hosts/host.js';
@@ -13,6 +14,7 @@ import {
 import { type CollectReport, type FetchedHost, hostProblemOf } from '../../core/sweep/collect.js';
 import { pasteableCommand } from '../../core/text/shell.js';
 import { orWriteError } from '../../io/files/failures.js';
+import { namesIn, statOf } from '../../io/files/paths.js';
 import { makeDirectories } from '../../io/files/write-file.js';
 import type { HostConnections } from '../../io/hosts/ssh.js';
 import { type CollectWatch, importKept } from '../sweep/collect.js';
@@ -79,6 +81,7 @@ async function fetchLogs(
     const { code, message, hint = '' } = error;
     return failed(name, false, { code, says: message, mend: hint });
   }
+  removeRemains(to);
   const found = known ?? (await logsOf(host, connections));
   if ('says' in found) return failed(name, found.reached, found);
   const end = await connections.fetch(
@@ -88,7 +91,7 @@ async function fetchLogs(
   );
   const { files, bytes }: Transfer = transferOf(end.stdout);
   // No unit has run there yet.
-  const isMissing = /change_dir .* failed: No such file or directory/.test(end.stderr);
+  const isMissing = /\[sender\] change_dir .* failed: No such file or directory/.test(end.stderr);
   const problem = isMissing ? undefined : transferProblem(host, end, { to: 'here', into: to });
   return {
     name,
@@ -96,6 +99,18 @@ async function fetchLogs(
     fetched: { files, bytes },
     problem: problem === undefined ? null : hostProblemOf(problem),
   };
+}
+
+// What an rsync that was killed has left: it makes a copy under such a name, and renames it.
+const REMAINS = /^\..+\.\w{6}$/;
+
+// Those of a copy that is being made are younger. What counts is not the time of the file, which is that of the log.
+function removeRemains(directory: string): void {
+  for (const name of namesIn(directory)) {
+    const path = join(directory, name);
+    const changedMs = REMAINS.test(name) ? statOf(path)?.ctimeMs : undefined;
+    if (changedMs !== undefined && Date.now() - changedMs > TRANSFER_LIMIT_MS) rmSync(path, { force: true });
+  }
 }
 
 function failed(name: string, reached: boolean, problem: HostProblem): FetchedHost {
@@ -122,8 +137,12 @@ async function logsOf(host: Host, connections: HostConnections): Promise<LogsThe
   return directoryIn(host, report);
 }
 
+const ABSOLUTE = /^\/[^\p{Cc}]*$/u;
+
 function directoryIn(host: Host, { sweep, problem }: HereReport): LogsThere {
-  if (sweep !== null) return { directory: sweep.log_directory };
+  // Another version, or a host that is up to something, may say anything.
+  const directory: unknown = sweep?.log_directory;
+  if (typeof directory === 'string' && ABSOLUTE.test(directory)) return { directory };
   const look = pasteableCommand(['ssh', host.ssh, ...host.qrun, 'config', host.root]);
   return {
     code: 'HOST_FAILED',

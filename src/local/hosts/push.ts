@@ -67,8 +67,13 @@ export async function pushSweep(
   { hosts, connections }: Pick<SweepHosts, 'hosts' | 'connections'>,
   options: PushOptions = {},
 ): Promise<PushReport> {
+  // The hosts look through their trees while this one looks through its own.
+  const looks = hosts.map(host => ({ host, look: lookAtHost(host, connections) }));
+  for (const { look } of looks) look.catch(() => {});
   const parcel = pack(sweep);
-  const pushed = await Promise.all(hosts.map(host => pushTo(host, connections, parcel, options)));
+  const pushed = await Promise.all(
+    looks.map(async ({ host, look }) => await pushTo(host, await look, connections, parcel, options)),
+  );
   const { files, directories } = parcel;
   return {
     sweep: sweep.name,
@@ -106,11 +111,11 @@ function pack(sweep: ResolvedSweep): Parcel {
 
 async function pushTo(
   host: Host,
+  looked: HostLooked,
   connections: HostConnections,
   parcel: Parcel,
   options: PushOptions,
 ): Promise<PushedHost> {
-  const looked = await lookAtHost(host, connections);
   const problem = refusal(host, looked, parcel);
   if (problem !== undefined) return nothingSent(host, problem, 'check' in looked);
   const { look } = looked as { look: { root: string; qrun: { here: HereReport } } };

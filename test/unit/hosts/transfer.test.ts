@@ -94,6 +94,19 @@ describe('why a transfer failed', () => {
       code: 'READ_FAILED',
       says: expect.stringContaining('could be read there'),
     });
-    expect(fate(undefined, '')?.says).toBe('not everything could be read here: rsync ended with a signal');
+    const make = 'rsync: [Receiver] mkdir "/r" failed: Permission denied (13)\nrsync error: (code 3)';
+    expect(fate(3, make)?.code).toBe('WRITE_FAILED');
+  });
+
+  it('is an rsync that is too old, or something else', () => {
+    expect(fate(1, 'rsync: --keep-dirlinks: unknown option\nrsync error: syntax (code 1)')).toMatchObject({
+      code: 'HOST_FAILED',
+      says: 'rsync here or there cannot do what is needed: --keep-dirlinks: unknown option',
+      mend: 'install rsync 3.1.3 or later on both',
+    });
+    expect(fate(undefined, '')).toMatchObject({
+      code: 'HOST_FAILED',
+      says: 'files could not be copied: rsync ended with a signal',
+    });
   });
 });
