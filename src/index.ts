@@ -11,10 +11,6 @@ export type {
   /** Growing. Whether all jobs are done; the object that `qrun process-all --check --json` prints. */
   CheckReport,
 } from './app/jobs/process-all.js';
-export type {
-  /** Growing. A sweep at one moment; the object that `qrun status --json` prints. */
-  SweepStatus,
-} from './app/sweep/status.js';
 export {
   /** Growing: codes may be added. The stable names of what {@link QrunError} reports. */
   type ErrorCode,
@@ -44,9 +40,17 @@ export type {
   SweepAudit,
 } from './core/sweep/audit.js';
 export type {
+  /** Growing. What became of the tasks of a sweep; the object that `qrun cancel --json` prints. */
+  CancelReport,
+} from './core/sweep/cancel.js';
+export type {
   /** Growing. What an import of the logs of other hosts did; the object that `qrun collect --json` prints. */
   CollectReport,
 } from './core/sweep/collect.js';
+export type {
+  /** Growing. A sweep at one moment; the object that `qrun status --json` prints. */
+  SweepStatus,
+} from './core/sweep/status.js';
 export type {
   /** Growing: kinds and keys may be added. What happens in a run; a line of `--events` without its time. */
   RunEvent,
@@ -72,7 +76,7 @@ export type {
   JobsReport,
 } from './local/jobs/jobs.js';
 export {
-  /** Growing. An open jobs.toml: plan, submit, check. */
+  /** Growing. An open jobs.toml: plan, submit, cancel, check. */
   type Jobs,
   /** Growing. How a jobs.toml is opened. */
   type JobsOptions,
@@ -90,7 +94,7 @@ export {
   openSweep,
   /** Growing. How a submission is made, watched and stopped. */
   type SubmitControls,
-  /** Growing. An open sweep: submit, status, audit, collect, slots. */
+  /** Growing. An open sweep: submit, status, cancel, audit, collect, slots. */
   type Sweep,
   /** Growing: a new configuration key may be added. How a sweep is opened. */
   type SweepOptions,

@@ -140,19 +140,20 @@ export function accepting(adders: readonly AddOptions[]): AddOptions {
   };
 }
 
-/** Adds options that choose among the units of a sweep. */
+/** Adds options that choose among the units of a sweep, and its group. */
 export function addSweepOptions(command: Command): Command {
+  const group = new Option('--group <name>', 'pueue group (default: qrun-<sweep>, or group under [sweep])');
+  return addJobOptions(addUnitGlobs(command).addOption(group.helpGroup('Sweep:')));
+}
+
+/** Adds options that choose among the units of a sweep. */
+export function addUnitGlobs(command: Command): Command {
   const options = [
-    collecting(
-      new NamedOption('includeUnits', '--include <glob>', 'only units whose id matches (repeatable)'),
-    ),
-    collecting(
-      new NamedOption('excludeUnits', '--exclude <glob>', 'not the units whose id matches (repeatable)'),
-    ),
-    new Option('--group <name>', 'pueue group (default: qrun-<sweep>, or group under [sweep])'),
+    new NamedOption('includeUnits', '--include <glob>', 'only units whose id matches (repeatable)'),
+    new NamedOption('excludeUnits', '--exclude <glob>', 'not the units whose id matches (repeatable)'),
   ];
-  for (const option of options) command.addOption(option.helpGroup('Sweep:'));
-  return addJobOptions(command);
+  for (const option of options) command.addOption(collecting(option).helpGroup('Sweep:'));
+  return command;
 }
 
 /** Adds options that choose among this machine and the hosts of qrun.toml. */

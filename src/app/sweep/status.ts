@@ -13,12 +13,13 @@ import type { SweepAudit } from '../../core/sweep/audit.js';
 import {
   countStates,
   endNote,
+  type SweepStatus,
   type UnitStatus,
   unitState,
   unrecorded,
   usualRows,
 } from '../../core/sweep/status.js';
-import type { auditStatus as auditSchema, sweepStatus } from '../../core/sweep/status.schema.js';
+import type { auditStatus as auditSchema } from '../../core/sweep/status.schema.js';
 import type { LogFollower } from '../../io/log/follow.js';
 import type { RunStart } from '../../io/log/run-sidecar.js';
 
@@ -38,9 +39,6 @@ export interface UnitToWatch {
 
 /** The state of a sweep's audit: the verdict of the last one, unless something was recorded since. */
 export interface AuditStatus extends Output<typeof auditSchema> {}
-
-/** A sweep at one moment. */
-export interface SweepStatus extends Output<typeof sweepStatus> {}
 
 /** The last audit of a sweep, of its present units. */
 export interface LastAudit {
@@ -105,8 +103,10 @@ export class SweepWatch {
       units.push({
         unit: unit.unit,
         state: where,
+        host: null,
         note,
         ...counts,
+        settled_here: counts.settled,
         queries_per_second: where === 'running' ? this.#rate(states, start) : 0,
       });
     }
@@ -123,6 +123,7 @@ export class SweepWatch {
       queries_per_second: rate,
       eta_ms: rate > 0 && left > 0 ? (left / rate) * 1000 : null,
       queue_problem: read instanceof QrunError ? read.message : null,
+      hosts: [],
     };
   }
 

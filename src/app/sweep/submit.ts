@@ -6,6 +6,7 @@ import {
   isWaiting,
   type NewTask,
   type QueueState,
+  type QueueTask,
   type TaskQueue,
 } from '../../core/queue/queue.js';
 import type { Output } from '../../core/schema.js';
@@ -84,8 +85,9 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
   const { queue } = deps;
   const { kind, sweep, group } = request;
   const state = await queue.state();
-  refuseNamesake(state, request);
   const present = tasksByName(kind, state.tasks, sweep);
+  const known = [...request.tasks.map(({ name }) => name), AUDIT].flatMap(name => present.get(name) ?? []);
+  refuseNamesake(known.filter(isLive), request);
   const queued: string[] = [];
   const running: string[] = [];
   const ended: string[] = [];
@@ -204,13 +206,17 @@ async function prepareGroup(
   return slots;
 }
 
-function refuseNamesake({ tasks: all }: QueueState, { kind, sweep, root, tasks }: SubmitRequest): void {
-  const present = tasksByName(kind, all, sweep);
-  for (const { name } of [...tasks, { name: AUDIT }]) {
-    const task = present.get(name);
-    if (task === undefined || !isLive(task) || task.directory === root) continue;
-    throw new QrunError('CONFIG', `another sweep is also called ${sweep}: ${task.directory}`, {
-      hint: `give this one a name of its own: name = "..." under [sweep] in ${root}/qrun.toml`,
-    });
-  }
+/**
+ * Refuses tasks of a sweep that were not submitted from its root: they are those of another sweep of the same name.
+ * Errors: QrunError `CONFIG`.
+ */
+export function refuseNamesake(
+  tasks: readonly QueueTask[],
+  { sweep, root }: Pick<SubmitRequest, 'sweep' | 'root'>,
+): void {
+  const other = tasks.find(({ directory }) => directory !== root);
+  if (other === undefined) return;
+  throw new QrunError('CONFIG', `another sweep is also called ${sweep}: ${other.directory}`, {
+    hint: `give this one a name of its own: name = "..." under [sweep] in ${root}/qrun.toml`,
+  });
 }

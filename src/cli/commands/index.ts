@@ -13,6 +13,7 @@ import {
   addSharedUnitOptions,
   addSweepOptions,
   addTrustOption,
+  addUnitGlobs,
   addUnitOptions,
   repeatable,
   SHARED_OPTIONS,
@@ -108,10 +109,34 @@ epochs = [{from = "2024-01-01", to = "2024-07-01"}] and matrix = {threshold = [2
       ['-a, --all', 'every unit, including those that wait or are complete'],
       ['--json', 'as JSON, one line per refresh'],
       addSweepOptions,
+      addHostOptions,
       addSharedUnitOptions,
       addTrustOption,
     ],
+    help: `With hosts in qrun.toml it asks all of them at once, with one login each, and shows where each unit waits or runs; what
+the logs here say is shown even if a host does not answer.`,
     load: () => import('./status/run.js'),
+  }),
+  cliCommand({
+    name: 'cancel',
+    description:
+      'end the units of a sweep: those that wait never start, those that run finish what they have begun',
+    argument: ['[root]', 'directory of the sweep, or the jobs.toml of process-all', '.'],
+    options: [
+      ['--dry-run', 'print what would be cancelled, and cancel nothing'],
+      ['--wait', 'wait until those that run have ended'],
+      ['--json', 'what became of each as one JSON line'],
+      addUnitGlobs,
+      addHostOptions,
+      addSharedUnitOptions,
+      addTrustOption,
+    ],
+    help: `Units that run get SIGTERM: they finish and record the queries that run, cancel what has not ended after 7 seconds,
+and end with 143; qrun status shows it. Cancelled again meanwhile, they cancel those queries at once. The audit after
+them is cancelled too, unless only some units are chosen or it follows others. What was recorded stays: submit-all
+continues from there. Units that run, but not as a task of the queue, are named and left alone. With hosts in qrun.toml
+it acts on all of them; 26 if one does not answer.`,
+    load: () => import('./cancel/run.js'),
   }),
   cliCommand({
     name: 'audit-all',

@@ -1,6 +1,7 @@
 import { QrunError } from '../errors.js';
 import type { Output } from '../schema.js';
-import type { sweepStatus } from '../sweep/status.schema.js';
+import type { CancelReport, UnitChoice } from '../sweep/cancel.js';
+import type { SweepStatus } from '../sweep/status.js';
 import { jsonObject } from '../text/json.js';
 import type { HostPart, HostPlan, PlanAsk, SubmitAsk, SubmittedThere } from './part.js';
 import type { HostRefusal } from './refusal.js';
@@ -11,10 +12,10 @@ import type { hostSample } from './slots/hosts-slots.schema.js';
  * what it returns. Both sides are the same version of qrun, so that this is no contract with anybody else.
  */
 export interface HostWorks {
-  /** One look at the queue and the logs there. */
+  /** One look at the queue and the logs there. `units`: of those that it has, only these. */
   readonly status: {
-    readonly asks: Readonly<Record<never, never>>;
-    readonly returns: Output<typeof sweepStatus>;
+    readonly asks: { readonly units: readonly string[] };
+    readonly returns: SweepStatus;
   };
   /** What of the sweep waits and runs there; reads no log. */
   readonly look: {
@@ -47,6 +48,11 @@ export interface HostWorks {
       /** `false`: they were others than expected, and were left as they are. */
       readonly changed: boolean;
     };
+  };
+  /** Asks the units there to end. */
+  readonly cancel: {
+    readonly asks: { readonly choice: UnitChoice; readonly dryRun: boolean; readonly wait: boolean };
+    readonly returns: CancelReport;
   };
 }
 

@@ -1,6 +1,14 @@
 import { z } from 'zod';
 import { count, strings } from '../schema.js';
 
+/** Why something could not be done, with what to do about it. */
+export const problem = z.object({
+  code: z.string(),
+  message: z.string(),
+  hint: z.string().nullable(),
+  exit_code: count,
+});
+
 /** What became of one log of another host. */
 export const collectedLog = z.object({
   unit: z.string(),
@@ -21,15 +29,7 @@ export const collectedLog = z.object({
   torn_bytes: count.describe(
     'Bytes at its end that were not read: its writer died there, or is writing now.',
   ),
-  problem: z
-    .object({
-      code: z.string(),
-      message: z.string(),
-      hint: z.string().nullable(),
-      exit_code: count,
-    })
-    .nullable()
-    .describe('Why nothing of it was imported; otherwise null.'),
+  problem: problem.nullable().describe('Why nothing of it was imported; otherwise null.'),
 });
 
 /** A host that logs were to be fetched from. */
@@ -43,8 +43,7 @@ export const fetchedHost = z.object({
     })
     .nullable()
     .describe('What was copied from it; null with a problem before the first file.'),
-  problem: z
-    .object({ code: z.string(), message: z.string(), hint: z.string().nullable(), exit_code: count })
+  problem: problem
     .nullable()
     .describe('Why not everything was copied from it; otherwise null. Earlier copies were imported.'),
 });

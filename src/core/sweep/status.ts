@@ -1,13 +1,19 @@
 import type { FinalStates } from '../log/scan/index.js';
 import { isWaiting, type QueueTask, type TaskEnd } from '../queue/queue.js';
 import type { Output } from '../schema.js';
-import type { unitStatus } from './status.schema.js';
+import type { hostStatus, sweepStatus, unitStatus } from './status.schema.js';
 
 /** The state of a unit of a sweep. */
 export type UnitState = UnitStatus['state'];
 
 /** One unit in the status of a sweep. */
 export interface UnitStatus extends Output<typeof unitStatus> {}
+
+/** A host in the status of a sweep. */
+export interface HostStatus extends Output<typeof hostStatus> {}
+
+/** A sweep at one moment. */
+export interface SweepStatus extends Output<typeof sweepStatus> {}
 
 /** Returns the first of these queries that have no result; at most `limit`. */
 export function unrecorded(states: FinalStates, queries: readonly string[], limit: number): string[] {
@@ -31,6 +37,12 @@ export function usualRows(states: FinalStates): number | undefined {
   return normal === 0 ? undefined : lines / normal;
 }
 
+/** How much of a unit there is. */
+export type UnitCounts = Pick<
+  UnitStatus,
+  'queries' | 'settled' | 'errors' | 'found_lines' | 'expected_lines' | 'estimated'
+>;
+
 /**
  * Returns the counts for the queries that the unit has, from final states with any fingerprints: the status counts, and
  * only the audit judges. `rows`: the rows of a normal result, if known. Otherwise `usual` is the estimate for queries
@@ -41,7 +53,7 @@ export function countStates(
   queries: readonly string[],
   rows: number | undefined,
   usual = 1,
-): Pick<UnitStatus, 'queries' | 'settled' | 'errors' | 'found_lines' | 'expected_lines' | 'estimated'> {
+): UnitCounts {
   const counts = { normal: 0, skipped: 0, error: 0 };
   let found = 0;
   let normalLines = 0;

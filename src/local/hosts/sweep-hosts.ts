@@ -52,17 +52,18 @@ export interface SweepHosts {
 
 /**
  * Connects to the hosts of a sweep (those with these names; all without names), does `work`, and closes the connections.
+ * One login serves all questions to a host unless `shared` is false, for a work that asks each of them once.
  *
  * Errors: as {@link hostsOfTree} and {@link SweepHosts}; those of `work`.
  */
 export async function withHosts<T>(
   sweep: ResolvedSweep,
   names: readonly string[],
-  options: Omit<SshOptions, 'shared'>,
+  options: SshOptions,
   work: (hosts: SweepHosts) => Promise<T>,
 ): Promise<T> {
   const hosts = hostsOfTree(sweep, names);
-  const connections = new HostConnections({ ...options, shared: true });
+  const connections = new HostConnections({ shared: true, ...options });
   const ask: SweepHosts['ask'] = async (name, question, limitMs) => {
     const asked = hosts.flatMap(host => {
       const one = question(host);

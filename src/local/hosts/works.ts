@@ -14,7 +14,11 @@ export type DoWork<W extends HostWork> = (
 export const WORKS: { readonly [W in HostWork]: () => Promise<DoWork<W>> } = {
   status: async () => {
     const { sweepWatch } = await import('../sweep/status.js');
-    return async (sweep, _order, { env }, signal) => await sweepWatch(sweep, { env, signal }).look();
+    return async (sweep, { ask }, { env }, signal) => {
+      const wanted = new Set(ask.units);
+      const units = sweep.units.filter(({ unit }) => wanted.has(unit));
+      return await sweepWatch({ ...sweep, units }, { env, signal }).look();
+    };
   },
   look: async () => (await import('./part.js')).lookAtPart,
   plan: async () => (await import('./part.js')).planPart,
@@ -26,5 +30,10 @@ export const WORKS: { readonly [W in HostWork]: () => Promise<DoWork<W>> } = {
   slots: async () => {
     const { setSlotsHere } = await import('./slots-here.js');
     return async (sweep, { ask }, { env }, signal) => await setSlotsHere(sweep, ask, { env, signal });
+  },
+  cancel: async () => {
+    const { cancelSweep } = await import('../sweep/cancel.js');
+    return async (sweep, { ask: { choice, ...options } }, { env }, signal) =>
+      await cancelSweep(sweep, { env }, choice, options, { signal });
   },
 };

@@ -8,6 +8,8 @@ import { isJobDue } from '../../core/jobs/state.js';
 import { defaultGroup, tasksByName } from '../../core/queue/labels.js';
 import { isLive, type TaskPhase } from '../../core/queue/queue.js';
 import type { Output } from '../../core/schema.js';
+import type { CancelledTask, CancelReport } from '../../core/sweep/cancel.js';
+import { nameMatcher } from '../../core/unit/selection.js';
 import { orWriteError } from '../../io/files/failures.js';
 import { makeDirectories, writeFileAtomic } from '../../io/files/write-file.js';
 import { readJobState } from '../../io/jobs/state.js';
@@ -16,6 +18,7 @@ import { ownCommand } from '../../io/machine/this-process.js';
 import { QUEUE } from '../../io/queue/queues.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { isAccepted } from '../config/trust.js';
+import { type CancelOptions, type CancelWatch, cancelHere } from '../queue/cancel.js';
 import { submitDeps } from '../queue/submit-deps.js';
 import { type Awaited, untilEnded } from '../queue/until-ended.js';
 import { filesOf, RESOLVED_DIRECTORY, RESULTS_HINT } from './context.js';
@@ -124,6 +127,37 @@ export class JobsOf {
     const submitted = new Set(due);
     const done = judged.filter(({ job }) => !submitted.has(job)).map(({ job }) => job.name);
     return { sweep, results, check, ...report, done };
+  }
+
+  /**
+   * Asks the tasks of the selected jobs to end, and that of their check if it would follow none of others. Jobs that
+   * wait never start; those that run get SIGTERM, and run again with the next submission.
+   *
+   * Errors: QrunError `SUBMIT_LOCK`, `QUEUE_*`; the reason of the signal.
+   */
+  async cancel(
+    { include = [], exclude = [], ...options }: JobSelection & CancelOptions,
+    { signal, onBegin }: CancelWatch,
+  ): Promise<CancelReport> {
+    const [included, excluded] = [nameMatcher(include, true), nameMatcher(exclude, false)];
+    const isChosen = (name: string): boolean => included(name) && !excluded(name);
+    onBegin?.();
+    const { report, startedBefore } = await cancelHere(
+      {
+        ...{ kind: 'job', sweep: this.sweep, root: this.#jobs.directory, isChosen },
+        withAudit: include.length + exclude.length === 0,
+      },
+      { env: this.#env },
+      options,
+      signal,
+    );
+    const outside: CancelledTask[] = [];
+    for (const job of this.#jobs.jobs) {
+      if (!isChosen(job.name) || startedBefore.has(job.name)) continue;
+      const note = await leaseHolder(filesOf(this.#jobs, job).log);
+      if (note !== undefined) outside.push({ name: job.name, host: null, fate: 'outside', note });
+    }
+    return { ...report, tasks: [...report.tasks, ...outside] };
   }
 
   /** Resolves with the verdict on the selected jobs by their recorded runs. Errors: QrunError `READ_FAILED`. */

@@ -1,7 +1,9 @@
 import { resolve } from 'node:path';
 import type { CheckReport } from '../../app/jobs/process-all.js';
 import { checkArgument, checkOptions } from '../../core/options.js';
+import type { CancelReport } from '../../core/sweep/cancel.js';
 import type { Surroundings } from '../config/sweep-context.js';
+import type { CancelOptions } from '../queue/cancel.js';
 import { readJobs } from './context.js';
 import { type JobSelection, JobsOf, type JobsPlan, type JobsReport, type JobsSubmitOptions } from './jobs.js';
 
@@ -35,6 +37,16 @@ export interface Jobs {
    * Errors: QrunError `READ_FAILED`, `WRITE_FAILED`, `CONFIG`, and of the queue (26); the reason of the signal.
    */
   submit(options?: JobsSubmitOptions & { readonly signal?: AbortSignal | undefined }): Promise<JobsReport>;
+  /**
+   * Asks the tasks of the selected jobs to end, and that of their check after them, as `qrun cancel jobs.toml` does.
+   * Jobs that wait never start; those that run get SIGTERM, and run again with the next submission. With `dryRun`
+   * nothing is cancelled; with `wait` it resolves when those that ran have ended.
+   *
+   * Errors: QrunError of the queue (26); the reason of the signal.
+   */
+  cancel(
+    options?: JobSelection & CancelOptions & { readonly signal?: AbortSignal | undefined },
+  ): Promise<CancelReport>;
   /** Resolves with the verdict on the selected jobs by their recorded runs. Errors: as {@link Jobs.plan}. */
   check(selection?: JobSelection): Promise<CheckReport>;
 }
@@ -65,6 +77,11 @@ export function openJobs(file: string, options: JobsOptions = {}): Jobs {
       checkOptions('submit', given, { ...SUBMISSION, signal: 'signal' }, NOT_ACCEPTED);
       const { signal = new AbortController().signal, ...chosen } = given;
       return await jobs.submit(chosen, { signal });
+    },
+    async cancel(given = {}) {
+      checkOptions('cancel', given, { ...SELECTION, dryRun: 'boolean', wait: 'boolean', signal: 'signal' });
+      const { signal = new AbortController().signal, ...chosen } = given;
+      return await jobs.cancel(chosen, { signal });
     },
     async check(selection = {}) {
       checkOptions('check', selection, SELECTION);

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { SweepStatus, SweepWatch } from '../../app/sweep/status.js';
+import type { SweepWatch } from '../../app/sweep/status.js';
 import type { ConfigValues } from '../../core/config/table.js';
 import { QrunError } from '../../core/errors.js';
 import type { SlotsReport } from '../../core/hosts/slots/report.js';
@@ -7,9 +7,12 @@ import { LOAD_PER_CORE } from '../../core/hosts/slots/watch.js';
 import { WATCH_MS } from '../../core/machine/autoscale.js';
 import { checkArgument, checkOptions } from '../../core/options.js';
 import type { SweepAudit } from '../../core/sweep/audit.js';
+import type { CancelReport } from '../../core/sweep/cancel.js';
 import type { CollectReport } from '../../core/sweep/collect.js';
+import type { SweepStatus } from '../../core/sweep/status.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { runsOnHosts } from '../hosts/hosts-of-tree.js';
+import type { CancelOptions } from '../queue/cancel.js';
 import { resolveSweep } from './context.js';
 import type { SubmissionReport, SubmitWatch, SweepSubmitOptions } from './submit.js';
 
@@ -40,6 +43,16 @@ export interface SubmitControls
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a sweep is cancelled. */
+export interface CancelControls extends CancelOptions {
+  /** The names of hosts; the default is all. */
+  readonly hosts?: readonly string[] | undefined;
+  /** Whether to act on this machine alone, whatever hosts there are. */
+  readonly here?: boolean | undefined;
+  /** Stops it; what the queue was asked for stays. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A sweep with its resolved configuration. Each method reads the files, the logs and the queue again. */
 export interface Sweep {
   readonly name: string;
@@ -60,11 +73,25 @@ export interface Sweep {
   submit(controls?: SubmitControls): Promise<SubmissionReport>;
   /**
    * Resolves with one look at the queue and the logs; each look reads what is new in the logs. Without the queue it
-   * reports what the logs hold.
+   * reports what the logs hold. With hosts it is what each of them says (`hosts`: only these), and the logs here; one
+   * that does not answer is in the status. With `here` no host is asked.
    *
-   * Errors: QrunError of the units and the logs.
+   * Errors: QrunError of the units and the logs; of the hosts if none may be asked (2, 26); the reason of the signal.
    */
-  status(): Promise<SweepStatus>;
+  status(controls?: {
+    readonly hosts?: readonly string[] | undefined;
+    readonly here?: boolean | undefined;
+    readonly signal?: AbortSignal | undefined;
+  }): Promise<SweepStatus>;
+  /**
+   * Asks the units to end, and the audit after them, as `qrun cancel` does: those that wait never start; those that run
+   * finish what they have begun, record it, and end with 143. Resolves when the queue has taken the order, with `wait`
+   * when they have ended. With `dryRun` nothing is cancelled. What was recorded stays, and `submit` continues from there.
+   *
+   * Errors: QrunError of the queue (26) and the hosts (2, 26). A host that does not answer is in the report; its
+   * `exit_code` is then 26. The reason of the signal.
+   */
+  cancel(controls?: CancelControls): Promise<CancelReport>;
   /**
    * Audits every unit and keeps the result beside the logs, as `qrun audit-all` does; it waits for nothing.
    *
@@ -139,10 +166,26 @@ export function openSweep(directory: string, options: SweepOptions = {}): Sweep 
       const { submitSweep } = await import('./submit.js');
       return (await submitSweep(sweep, surroundings, controls, { ...controls, signal })).report;
     },
-    async status() {
+    async status(given = {}) {
+      checkOptions('status', given, { hosts: 'strings', here: 'boolean', signal: 'signal' });
+      const { hosts: names = [], here = false, signal } = given;
+      if (!here && (names.length > 0 || runsOnHosts(sweep))) {
+        const { lookAtHosts } = await import('../hosts/status.js');
+        return await lookAtHosts(sweep, names, { env, signal });
+      }
       const { sweepWatch } = await import('./status.js');
       watch ??= sweepWatch(sweep, { env });
       return await watch.look();
+    },
+    async cancel(given = {}) {
+      checkOptions('cancel', given, CANCELLATION);
+      const { signal = NEVER, hosts: names = [], here = false, ...controls } = given;
+      if (!here && (names.length > 0 || runsOnHosts(sweep))) {
+        const { cancelOnHosts } = await import('../hosts/cancel.js');
+        return await cancelOnHosts(sweep, names, controls, { env, signal });
+      }
+      const { cancelSweep, choiceOf } = await import('./cancel.js');
+      return await cancelSweep(sweep, { env }, choiceOf(sweep), controls, { signal });
     },
     async audit(given = {}) {
       checkOptions('audit', given, { signal: 'signal' });
@@ -191,6 +234,13 @@ const OPENING = {
 } as const;
 const COLLECTION = { from: 'strings', hosts: 'strings', here: 'boolean', signal: 'signal' } as const;
 const SLOTS = { to: 'count', from: 'count', hosts: 'strings', watchMs: 'integer', signal: 'signal' } as const;
+const CANCELLATION = {
+  dryRun: 'boolean',
+  wait: 'boolean',
+  hosts: 'strings',
+  here: 'boolean',
+  signal: 'signal',
+} as const;
 const SUBMISSION = {
   slots: 'slots',
   priority: 'integer',

@@ -15,11 +15,20 @@ import { lastAudit, type ResolvedSweep } from './context.js';
 
 /** Returns the watch of a sweep, for any number of looks; see {@link SweepWatch}. */
 export function sweepWatch(sweep: ResolvedSweep, options: QueueOptions): SweepWatch {
+  return watchOf(sweep, queueReader(options));
+}
+
+/** Returns the watch of what the logs of a sweep say, and who holds its units; it asks no queue. */
+export function logWatch(sweep: ResolvedSweep): SweepWatch {
+  return watchOf(sweep, async () => ({ tasks: [], groups: new Map() }));
+}
+
+function watchOf(sweep: ResolvedSweep, readQueue: () => Promise<QueueState | QrunError>): SweepWatch {
   return new SweepWatch({
     sweep: sweep.name,
     group: sweep.group,
     units: sweep.units.map(unitToWatch),
-    readQueue: queueReader(options),
+    readQueue,
     readAudit: () => lastAudit(sweep),
     nowMs: Date.now,
   });

@@ -191,6 +191,7 @@ describe.each(SHELLS)('a command that qrun prints, pasted into %s', shell => {
               audit: { state: 'none', note: '', verdict: null, at: null },
               queries_per_second: 0,
               eta_ms: null,
+              hosts: [],
             },
             style,
             { all: true, queue: PUEUE },

@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { SweepStatus } from '../../../src/app/sweep/status.js';
 import { renderStatus } from '../../../src/cli/commands/status/render.js';
 import { renderSubmission } from '../../../src/cli/commands/submit-all/render.js';
 import { createStyle } from '../../../src/cli/terminal/style.js';
-import type { UnitStatus } from '../../../src/core/sweep/status.js';
+import type { SweepStatus, UnitStatus } from '../../../src/core/sweep/status.js';
 import { PUEUE } from '../../../src/io/queue/pueue/kind.js';
 import type { SubmissionReport } from '../../../src/local/sweep/submit.js';
 
@@ -13,9 +12,11 @@ function unit(name: string, state: UnitStatus['state'], more: Partial<UnitStatus
   return {
     unit: name,
     state,
+    host: null,
     note: '',
     queries: 100,
     settled: 0,
+    settled_here: 0,
     errors: 0,
     found_lines: 0,
     expected_lines: 300,
@@ -36,6 +37,7 @@ function status(units: UnitStatus[], more: Partial<SweepStatus> = {}): SweepStat
     audit: { state: 'queued', note: '', verdict: null, at: null },
     queries_per_second: 0,
     eta_ms: null,
+    hosts: [],
     ...more,
   };
 }

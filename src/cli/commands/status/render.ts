@@ -1,17 +1,22 @@
-import type { AuditStatus, SweepStatus } from '../../../app/sweep/status.js';
-import type { QueueKind } from '../../../core/queue/queue.js';
-import type { UnitState, UnitStatus } from '../../../core/sweep/status.js';
+import type { AuditStatus } from '../../../app/sweep/status.js';
+import type { SweepStatus, UnitState, UnitStatus } from '../../../core/sweep/status.js';
 import { pasteableCommand } from '../../../core/text/shell.js';
 import { drawBar } from '../../terminal/bar.js';
-import { formatCount, formatEstimate, formatRate, formatRateNumber } from '../../terminal/format.js';
+import {
+  formatAmount,
+  formatCount,
+  formatEstimate,
+  formatRate,
+  formatRateNumber,
+} from '../../terminal/format.js';
 import type { Paint, Style } from '../../terminal/style.js';
 import { renderTable, type TableColumn } from '../../terminal/table.js';
+import { type HostsView, hostNotes, hostTable } from './render-hosts.js';
 
 /** How much of a status is shown. */
-export interface StatusView {
+export interface StatusView extends HostsView {
   /** Every unit, instead of only those that need attention. */
   readonly all: boolean;
-  readonly queue: Pick<QueueKind, 'name' | 'commands'>;
   /** Rows of the terminal that the whole view has to fit into. */
   readonly rows?: number | undefined;
 }
@@ -22,6 +27,7 @@ const ORDER: readonly UnitState[] = [
   'failed',
   'errors',
   'incomplete',
+  'unknown',
   'paused',
   'queued',
   'delayed',
@@ -37,6 +43,8 @@ const BAR_CELLS = 12;
 const SHORT_ID = 40;
 // Title, bar, counts, notes and the line of the audit.
 const ROWS_AROUND_TABLE = 12;
+// The titles of their table, and an empty line.
+const ROWS_AROUND_HOSTS = 2;
 
 const STATE_PAINT: Readonly<Partial<Record<UnitState, keyof Paint>>> = {
   running: 'accent',
@@ -45,6 +53,7 @@ const STATE_PAINT: Readonly<Partial<Record<UnitState, keyof Paint>>> = {
   errors: 'caution',
   incomplete: 'caution',
   paused: 'caution',
+  unknown: 'caution',
 };
 
 const COLUMNS: readonly (TableColumn & {
@@ -53,6 +62,7 @@ const COLUMNS: readonly (TableColumn & {
 })[] = [
   { title: 'unit', shrink: 'middle', always: true, cell: unit => unit.unit },
   { title: 'state', paint: cell => STATE_PAINT[cell as UnitState], always: true, cell: unit => unit.state },
+  { title: 'host', cell: unit => unit.host ?? '' },
   { title: 'done', align: 'right', cell: unit => percent(unit.settled + unit.errors, unit.queries) },
   { title: 'queries', align: 'right', cell: unit => formatCount(unit.queries) },
   { title: 'found', align: 'right', cell: unit => formatCount(unit.found_lines) },
@@ -79,17 +89,22 @@ export function renderStatus(status: SweepStatus, style: Style, view: StatusView
     `  ${sumLine(status, style)}`,
     `  ${stateLine(status, style)}`,
     '',
+    ...(status.hosts.length === 0 ? [] : [hostTable(status, style), '']),
     unitTable(status, style, view),
     '',
     `  ${auditLine(status.audit, style)}`,
-    ...notes(status, style, view).map(note => `  ${paint.caution(style.marks.caution)} ${note}`),
+    ...(status.hosts.length > 0
+      ? hostNotes(status, style, view)
+      : notes(status, style, view).map(note => `  ${paint.caution(style.marks.caution)} ${note}`)),
   ];
   return `${lines.join('\n')}\n`;
 }
 
-function groupText({ group, slots }: SweepStatus, queue: string, style: Style): string {
+function groupText({ group, slots, hosts }: SweepStatus, queue: string, style: Style): string {
   const name = `${queue} group ${style.foreign(group)}`;
-  return slots === null ? name : `${name}, ${slots === 0 ? 'no limit' : `${formatCount(slots)} at a time`}`;
+  const where = hosts.length === 0 ? '' : ` on ${formatAmount(hosts.length, 'host')}`;
+  const most = slots === null ? '' : `, ${slots === 0 ? 'no limit' : `${formatCount(slots)} at a time`}`;
+  return `${name}${where}${most}`;
 }
 
 function sumLine({ units, queries_per_second: rate, eta_ms: eta }: SweepStatus, style: Style): string {
@@ -121,11 +136,16 @@ function stateLine({ units }: SweepStatus, style: Style): string {
   return `${formatCount(units.length)} units: ${counts.join(', ')}`;
 }
 
-function unitTable({ units }: SweepStatus, style: Style, view: StatusView): string {
+function unitTable({ units, hosts }: SweepStatus, style: Style, view: StatusView): string {
   const ordered = ORDER.flatMap(state => units.filter(unit => unit.state === state));
   const seen = new Map<UnitState, number>();
   const limit =
-    view.rows === undefined ? Number.POSITIVE_INFINITY : Math.max(1, view.rows - ROWS_AROUND_TABLE);
+    view.rows === undefined
+      ? Number.POSITIVE_INFINITY
+      : Math.max(
+          1,
+          view.rows - ROWS_AROUND_TABLE - (hosts.length > 0 ? hosts.length + ROWS_AROUND_HOSTS : 0),
+        );
   const shown = ordered
     .filter(({ state }) => {
       const count = (seen.get(state) ?? 0) + 1;
@@ -150,8 +170,9 @@ function unitTable({ units }: SweepStatus, style: Style, view: StatusView): stri
 
 function auditLine({ state, note, verdict, at }: AuditStatus, style: Style): string {
   const { paint } = style;
-  if (state === 'queued') return 'audit: follows the units';
-  if (state === 'running') return paint.accent('audit: waits for the units, or reads their logs');
+  const where = note === '' ? '' : ` ${style.foreign(note)}`;
+  if (state === 'queued') return `audit: follows the units${where}`;
+  if (state === 'running') return paint.accent(`audit: waits for the units, or reads their logs${where}`);
   if (state === 'failed') return paint.bad(`audit: failed: ${note}; run it: qrun audit-all`);
   if (verdict === null) return 'audit: none since the last record; run it: qrun audit-all';
   const color = verdict === 'complete' ? paint.good : verdict === 'errors' ? paint.caution : paint.bad;

@@ -1,39 +1,50 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { SweepStatus } from '../../../app/sweep/status.js';
+import type { SweepStatus } from '../../../core/sweep/status.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { unlessAborted } from '../../../core/unless-aborted.js';
 import { QUEUE } from '../../../io/queue/queues.js';
+import { lookAtHosts, watchHosts } from '../../../local/hosts/status.js';
 import { sweepReachable, sweepWatch } from '../../../local/sweep/status.js';
 import type { Call, Flags } from '../../command.js';
 import { intervalFlag } from '../../flags.js';
-import { sweepOf } from '../../sweep/options.js';
+import { hostsWanted, sweepOf } from '../../sweep/options.js';
 import { untilStopped } from '../../terminal/signals.js';
 import { openLines, type Terminal } from '../../terminal/streams.js';
-import { renderStatus } from './render.js';
+import { renderStatus, type StatusView } from './render.js';
 
 const INTERVAL_MS = 2_000;
+// A host that answers takes less than a second for it; what it said is said to be older only after this time.
+const STALE_MS = 3_000;
 
 /**
  * `qrun status ROOT`: one table of a sweep, from one read of the queue and its logs; with `--watch` repeatedly, until
- * nothing is left to run or Ctrl-C. Without the queue it shows what the logs say. Returns 0.
+ * nothing is left to run or Ctrl-C. Without the queue it shows what the logs say. Over hosts it is what each of them
+ * says, and the logs here. Returns 0.
  *
- * Errors: QrunError of the configuration and the units.
+ * Errors: QrunError of the configuration, the units and the hosts.
  */
 export async function run(call: Call<string>): Promise<number> {
   const { flags, terminal } = call;
+  const { env, proc } = terminal;
   const intervalMs = intervalFlag(flags, '100ms') ?? INTERVAL_MS;
-  const sweep = sweepOf(call);
-  return await untilStopped(terminal.proc, async (signal, listen) => {
-    const watch = sweepWatch(sweep, { env: terminal.env, signal });
+  return await untilStopped(proc, async (signal, listen) => {
+    const sweep = sweepOf(call);
+    const names = hostsWanted(sweep, flags);
     if (flags.watch !== true) {
-      terminal.out.write(rendered(await watch.look(), flags, terminal));
+      const status = await (names === undefined
+        ? sweepWatch(sweep, { env, signal }).look()
+        : lookAtHosts(sweep, names, { env, signal }));
+      terminal.out.write(rendered(status, flags, terminal));
       return 0;
     }
     // From here on signals are handled, so nothing may wait for a disk where it cannot be interrupted.
     const reached = sweepReachable(sweep);
     listen();
-    const look = () => reached().then(() => watch.look());
-    return await watchSweep(look, intervalMs, flags, terminal, signal);
+    const show = async (look: () => Promise<SweepStatus>): Promise<number> =>
+      await watchSweep(() => reached().then(look), intervalMs, flags, terminal, signal);
+    if (names !== undefined) return await watchHosts(sweep, names, { env, signal }, intervalMs, show);
+    const watch = sweepWatch(sweep, { env, signal });
+    return await show(() => watch.look());
   });
 }
 
@@ -50,7 +61,8 @@ async function watchSweep(
     for (;;) {
       const status = await unlessAborted(look(), signal);
       if (status === undefined) return 0;
-      const text = rendered(status, flags, terminal, screen?.area.rows);
+      const age = { nowMs: Date.now(), staleMs: intervalMs + STALE_MS };
+      const text = rendered(status, flags, terminal, { rows: screen?.area.rows, ...age });
       if (flags.json === true) terminal.out.write(text);
       else if (screen === undefined) terminal.out.write(`${text}\n`);
       else screen.draw(text.trimEnd().split('\n'));
@@ -62,14 +74,21 @@ async function watchSweep(
   }
 }
 
-// Without the queue it is not known what still waits.
-function hasEnded({ units, audit, queue_problem: problem }: SweepStatus): boolean {
-  if (problem !== null && units.some(({ state }) => state !== 'complete')) return false;
+// Without a queue it is not known what still waits there.
+function hasEnded({ units, audit, queue_problem: problem, hosts }: SweepStatus): boolean {
+  const isKnown =
+    problem === null && hosts.every(host => host.silent_since === null && host.queue_problem === null);
+  if (!isKnown && units.some(({ state }) => state !== 'complete')) return false;
   const live = units.some(({ state }) => ['running', 'queued', 'delayed', 'paused'].includes(state));
   return !live && audit.state !== 'queued' && audit.state !== 'running';
 }
 
-function rendered(status: SweepStatus, flags: Flags, { outStyle }: Terminal, rows?: number): string {
+function rendered(
+  status: SweepStatus,
+  flags: Flags,
+  { outStyle }: Terminal,
+  more: Partial<StatusView> = {},
+): string {
   if (flags.json === true) return jsonLine<SweepStatus>(status);
-  return renderStatus(status, outStyle, { all: flags.all === true, queue: QUEUE, rows });
+  return renderStatus(status, outStyle, { all: flags.all === true, queue: QUEUE, ...more });
 }
