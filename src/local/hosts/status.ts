@@ -3,7 +3,7 @@ import type { SweepWatch } from '../../app/sweep/status.js';
 import type { Host } from '../../core/hosts/host.js';
 import { placeUnits } from '../../core/hosts/placement.js';
 import type { HostProblem } from '../../core/hosts/ssh-failure.js';
-import { type HostView, mergeStatus } from '../../core/hosts/status.js';
+import { type HostView, mergeStatus } from '../../core/sweep/merge-status.js';
 import type { SweepStatus } from '../../core/sweep/status.js';
 import { unlessAborted } from '../../core/unless-aborted.js';
 import type { SshOptions } from '../../io/hosts/ssh.js';

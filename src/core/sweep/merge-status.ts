@@ -1,6 +1,6 @@
-import { hostProblemOf } from '../sweep/collect.js';
-import type { HostStatus, SweepStatus, UnitCounts, UnitState, UnitStatus } from '../sweep/status.js';
-import type { HostProblem } from './ssh-failure.js';
+import type { HostProblem } from '../hosts/ssh-failure.js';
+import { hostProblemOf } from './collect.js';
+import type { HostStatus, SweepStatus, UnitCounts, UnitState, UnitStatus } from './status.js';
 
 /** What is known of a host. */
 export interface HostView {
