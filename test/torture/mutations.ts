@@ -543,4 +543,18 @@ export const MUTATIONS: readonly Mutation[] = [
     without: "if (typeof (entry as RunEntry).run !== 'string') return undefined;",
     proof: { vitest: 'test/security/fuzz.test.ts', test: 'state-files' },
   },
+  {
+    name: 'the files of a unit that is queued or running on a host do not change',
+    file: 'src/local/hosts/push.ts',
+    line: 'const free = [...units].filter(path => !busy.has(path));',
+    without: 'const free = [...units];',
+    proof: { vitest: 'test/services/hosts-push.test.ts', test: 'runs there' },
+  },
+  {
+    name: 'a copy of a log of a host is the log as it is there, and never two of them glued together',
+    file: 'src/local/hosts/collect.ts',
+    line: "['-rtL', '--modify-window=-1',",
+    without: "['-rtL', '--append',",
+    proof: { vitest: 'test/services/hosts-collect.test.ts', test: 'glues' },
+  },
 ];

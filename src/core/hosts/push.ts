@@ -132,23 +132,25 @@ export function isOtherSweep({ sweep }: HereReport, name: string, units: Readonl
 export function pushRules({ units, gone, kept, hidden }: Sent): string {
   const own = [...units, ...gone];
   const above = [...new Set(own.flatMap(ancestorsOf))];
+  const needed = new Set([...units, ...units.flatMap(ancestorsOf)]);
   const isGone = new Set(gone);
   const entered = [...new Set([...above, ...own])].filter(path => path !== '').map(path => `+ ${at(path)}/`);
+  // What a rule hides is not sent, and is removed there; what a rule excludes is not touched there either.
+  const not = (path: string): string => (isGone.has(path) ? 'H' : '-');
   return [
     ...kept.map(path => `- ${at(path)}`),
     ...hidden.map(path => `H ${at(path)}`),
+    // They may be here still, and be units no more.
+    ...[...above, ...own].filter(path => !needed.has(path)).map(path => `H ${at(path)}/`),
     // What the next rules would take for something else.
     ...entered.filter(isOdd),
     '- .*',
     '- _*/',
-    ...above.flatMap(path => [
-      `+ ${at(path, '_setup.sql')}`,
-      `${isGone.has(path) ? 'H' : '-'} ${at(path, ANY_SQL)}`,
-    ]),
+    ...above.flatMap(path => [`+ ${at(path, '_setup.sql')}`, `${not(path)} ${at(path, ANY_SQL)}`]),
     '+ *.sql',
     '+ /qrun.toml',
     ...entered.filter(rule => !isOdd(rule)),
-    ...above.map(path => `- ${at(path, '*')}/`),
+    ...above.map(path => `${not(path)} ${at(path, '*')}/`),
     // A unit that is the root is no more than the files in it.
     ...(own.includes('') ? ['- /*/'] : []),
     '+ */',

@@ -1,5 +1,5 @@
 import { lstatSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { isBeneath, realOf, statOf } from '../files/paths.js';
 import { TreeLinks } from './tree-links.js';
 import { isNamed, readDirectory, realPathOf } from './unit-files.js';
@@ -93,9 +93,15 @@ class Walk implements SentFiles {
       return;
     }
     this.#seen.add(real);
+    // A link to a directory may lead above them.
+    const kept = new Set(this.#kept.filter(place => dirname(place) === real).map(place => basename(place)));
     for (const entry of readDirectory(directory)) {
       const { name } = entry;
       if (name.startsWith('.')) continue;
+      if (kept.has(name)) {
+        this.hidden.push(inside(path, name));
+        continue;
+      }
       const isEntered = path !== '' && !name.startsWith('_');
       if (entry.isDirectory()) {
         if (isEntered) this.#visit(inside(path, name));
