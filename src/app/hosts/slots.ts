@@ -97,7 +97,7 @@ class Change {
 
   async run(): Promise<HostSlots> {
     const { slots, from, watchMs, watchAll } = this.#request;
-    const first = await this.#host.measure({ since: null });
+    const first = await this.#answer(this.#host.measure({ since: null }));
     if ('problem' in first) return this.report('failed', first.problem);
     const { sample, ends } = first.returns;
     this.#baseline = sample;
@@ -105,7 +105,7 @@ class Change {
     this.#before = sample.slots;
     this.#slots = sample.slots;
     if (slots === undefined) return this.report('shown');
-    const set = await this.#host.set({ slots, expected: null });
+    const set = await this.#answer(this.#host.set({ slots, expected: null }));
     if ('problem' in set) return this.report('failed', set.problem);
     this.#before = from ?? set.returns.before;
     this.#slots = slots;
@@ -141,7 +141,7 @@ class Change {
     for (let leftMs = watchMs; leftMs > 0; leftMs = endMs - monotonicMs()) {
       await delay(Math.min(LOOK_MS, watchMs / LEAST_LOOKS, leftMs), signal);
       signal.throwIfAborted();
-      const look = await this.#host.measure({ since: this.#ends });
+      const look = await this.#answer(this.#host.measure({ since: this.#ends }));
       if ('problem' in look) {
         if (silent === undefined) this.#tell({ type: 'silent', says: look.problem.says });
         silent = look.problem;
@@ -169,7 +169,7 @@ class Change {
     const { monotonicMs, delay, signal } = this.#deps;
     const to = slotsToReturnTo(this.#before);
     for (let tries = 1; ; tries += 1) {
-      const set = await this.#host.set({ slots: to, expected: slots });
+      const set = await this.#answer(this.#host.set({ slots: to, expected: slots }));
       if ('returns' in set) {
         this.#slots = set.returns.slots;
         return this.report(set.returns.changed ? 'stepped_back' : 'overruled');
@@ -179,6 +179,13 @@ class Change {
       await delay(LOOK_MS, signal);
       signal.throwIfAborted();
     }
+  }
+
+  // Ctrl-C in a terminal ends ssh as well, which then says that the host is gone.
+  async #answer<T>(reply: Promise<SlotsReply<T>>): Promise<SlotsReply<T>> {
+    const answer = await reply;
+    if ('problem' in answer) this.#deps.signal.throwIfAborted();
+    return answer;
   }
 
   #tell(event: SlotsEvent): void {

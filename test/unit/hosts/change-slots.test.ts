@@ -22,7 +22,12 @@ const DOWN = { code: 'HOST_UNREACHABLE', says: 'gone', mend: 'look' } as const;
 
 interface Script {
   /** What happens before each look after the change; a function may do it. */
-  readonly looks?: readonly (Partial<HostSample> | 'silent' | ((host: { slots: number | null }) => void))[];
+  readonly looks?: readonly (
+    | Partial<HostSample>
+    | 'silent'
+    | 'silent and stopped'
+    | ((host: { slots: number | null }) => void)
+  )[];
   readonly slots?: number | null;
   /** How often setting fails, from the second time on. */
   readonly deaf?: number;
@@ -50,7 +55,8 @@ async function changed(
     async measure(ask) {
       since.push(ask.since);
       const next = ask.since === null ? {} : (looks.shift() ?? {});
-      if (next === 'silent') return { problem: DOWN };
+      if (next === 'silent and stopped') stop.abort('Ctrl-C');
+      if (typeof next === 'string') return { problem: DOWN };
       if (typeof next === 'function') next(there);
       const more = typeof next === 'function' ? {} : next;
       return { returns: { sample: { ...calm, slots: there.slots, ...more }, ends: { u: since.length } } };
@@ -206,6 +212,9 @@ describe('a change of slots', () => {
     const { report, sets } = await changed({ stopAfter: 3 });
     expect(report).toMatchObject({ outcome: 'interrupted', before: 2, slots: 4, samples: 2 });
     expect(sets).toEqual([4]);
+    // In a terminal it ends ssh as well.
+    const gone = await changed({ looks: [{}, 'silent and stopped'] });
+    expect([gone.report.outcome, gone.told]).toEqual(['interrupted', ['set']]);
     const back = await changed({ looks: [FAILING], deaf: 9, stopAfter: 2 });
     expect(back.report).toMatchObject({ outcome: 'interrupted', slots: 4, harms: [{ what: 'failures' }] });
   });

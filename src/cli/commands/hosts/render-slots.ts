@@ -50,7 +50,8 @@ export function slotsLook(
   { foreign }: Style,
 ): string {
   const [slots, running, queued, load, memory, failed] = cellsOf(sample);
-  return `${foreign(host)}  ${slots} slots, ${running} running, ${queued} queued, load ${load}, ${memory} free, ${failed} failed  ${formatDuration(leftMs)} left`;
+  const failures = failed === NONE ? '' : `, ${failed} failed`;
+  return `${foreign(host)}  ${slots} slots, ${running} running, ${queued} queued, load ${load}, ${memory} free${failures}  ${formatDuration(leftMs)} left`;
 }
 
 function rowOf({ host, before, slots, baseline, last, outcome }: HostSlots): string[] {
