@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { SlotsReport } from '../../src/core/hosts/slots/report.js';
@@ -228,6 +230,30 @@ describe.skipIf(!runnable)('qrun hosts slots, on two real hosts', () => {
     const watched = await changed(['--here', '--to', '4', '--watch', '5s', ...ANY_LOAD], { ...here.env });
     expect(watched.hosts).toMatchObject([{ outcome: 'kept', before: 3, slots: 4 }]);
     expect(all.hosts.map(host => host.logins())).toEqual(before);
+  });
+
+  it('steps back when the load of the machine rises', async () => {
+    await (await here.client()).setSlots(GROUP, 2);
+    // They take only what nobody else wants, and count all the same.
+    const busy = Array.from({ length: 16 * availableParallelism() }, () =>
+      spawn('chrt', ['-i', '0', 'sh', '-c', 'while :; do :; done'], { stdio: 'ignore' }),
+    );
+    try {
+      const args = ['--here', '--to', '3', '--watch', '60s', '--max-load', '0.01'];
+      const { hosts, exit_code: code } = await changed(args, { ...here.env });
+      expect(code).toBe(25);
+      expect(hosts).toMatchObject([
+        {
+          ...{ outcome: 'stepped_back', before: 2, slots: 2, configured: null },
+          harms: [
+            { what: 'load', says: expect.stringMatching(/^load [\d.]+ for each core, 3 times in a row/) },
+          ],
+        },
+      ]);
+    } finally {
+      for (const child of busy) child.kill('SIGKILL');
+    }
+    expect((await (await here.client()).state()).groups.get(GROUP)?.slots).toBe(2);
   });
 
   it.each([

@@ -229,8 +229,8 @@ password file.`,
             'pueue group (default: qrun-<sweep>, or group under [sweep])',
           ).helpGroup('Sweep:'),
           addHostOptions,
-          addSharedUnitOptions,
           addTrustOption,
+          accepting([addSharedUnitOptions]),
         ],
         help: `A host is looked at before the change and every ten seconds after it. Its slots are set back to what they were, on
 that host alone, when the load, swapping or the lack of memory lasts for three looks, or clearly more attempts fail

@@ -113,8 +113,8 @@ export class SlotsWatch {
 
   #swapping({ swap_pages: pages }: HostSample, elapsedMs: number): SlotsHarm | undefined {
     const { swap_pages: lastPages } = this.#last;
-    // The counter begins anew with the machine.
-    const moved = pages === null || lastPages === null ? 0 : Math.max(0, pages - lastPages);
+    // Less than 0 if the machine was started anew, with its counter.
+    const moved = pages === null || lastPages === null ? 0 : pages - lastPages;
     const bytesPerS = elapsedMs > 0 ? (moved * PAGE_BYTES * 1000) / elapsedMs : 0;
     if (!this.#sustained('swap', bytesPerS > SWAP_BYTES_S)) return undefined;
     return {
