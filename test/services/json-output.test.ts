@@ -188,6 +188,15 @@ describe.skipIf(!runnable)(
       expect(faultsOf('status', { ...queued, later: 1 })).not.toBe('');
     });
 
+    it('cancel', async () => {
+      const [dry] = await json(['cancel', '.', '--dry-run']);
+      expect(dry).toMatchObject({ dry_run: true, tasks: [{ fate: 'removed', host: null }] });
+      const [units] = await json(['cancel', '.', '--wait']);
+      expect(units).toMatchObject({ kind: 'unit', ended: true, audits: [{ fate: 'removed' }] });
+      const [jobs] = await json(['cancel', 'jobs.toml']);
+      expect(jobs).toMatchObject({ kind: 'job', tasks: [], hosts: [], exit_code: 0 });
+    });
+
     it('collect', async () => {
       const there = join(root, 'results/.from/other');
       mkdirSync(there, { recursive: true });

@@ -56,6 +56,90 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('Pueue, on a real daem
     expect(daemon.savedState()).not.toContain('hunter2');
   });
 
+  const drains = (label: string): NewTask =>
+    task(label, 'trap "exit 143" TERM; while :; do sleep 0.05; done', { group: 'c' });
+
+  async function inPhase(label: string, phase: QueueTask['phase']): Promise<QueueTask> {
+    for (;;) {
+      const found = (await pueue.state()).tasks.find(one => one.label === label);
+      if (found?.phase === phase) return found;
+      await delay(20);
+    }
+  }
+
+  it('asks a paused task to end, which then sees the signal, and leaves the group paused with all others', async () => {
+    await pueue.addGroup('c', 2);
+    await pueue.add(['qrun:s:p', 'qrun:s:q', 'qrun:s:w'].map(drains));
+    await inPhase('qrun:s:q', 'running');
+    await daemon.pueue('pause', '--group', 'c');
+    await inPhase('qrun:s:p', 'paused');
+    expect(await pueue.cancel(['qrun:s:p'])).toEqual({ removed: [], asked: ['qrun:s:p'] });
+    expect((await ended('qrun:s:p')).end).toEqual({ kind: 'failed', exitCode: 143 });
+    const { tasks, groups } = await pueue.state();
+    expect(groups.get('c')?.paused).toBe(true);
+    expect(tasks.filter(({ group }) => group === 'c').map(({ phase }) => phase)).toEqual([
+      'done',
+      'paused',
+      'queued',
+    ]);
+    expect(await pueue.cancel(['qrun:s:q', 'qrun:s:w'])).toEqual({
+      removed: ['qrun:s:w'],
+      asked: ['qrun:s:q'],
+    });
+    await ended('qrun:s:q');
+    await daemon.pueue('start', '--group', 'c');
+  });
+
+  it('asks what runs to end also if what waits cannot be removed, and says why', async () => {
+    const slowly = task('qrun:s:d1', 'trap "sleep 2; exit 143" TERM; while :; do sleep 0.05; done', {
+      group: 'c',
+    });
+    await pueue.add([slowly, drains('qrun:s:d2')]);
+    await pueue.add([task('qrun:s:needed', 'true', { group: 'c' })]);
+    await inPhase('qrun:s:d2', 'running');
+    const { id } = await inPhase('qrun:s:needed', 'queued');
+    // Of the user's own, in another group: removing would release it.
+    const dependent = await daemon.pueue('add', '-p', '-s', '-g', 'g', '--after', id, '--', 'true');
+    const refused = pueue.cancel(['qrun:s:d1', 'qrun:s:needed']);
+    await expect(refused).rejects.toMatchObject({
+      code: 'QUEUE_FAILED',
+      message: expect.stringMatching(/^qrun:s:needed cannot be cancelled: pueue remove failed/),
+      hint: expect.stringContaining('another task may depend on it'),
+    });
+    expect((await ended('qrun:s:d1')).end).toEqual({ kind: 'failed', exitCode: 143 });
+    await daemon.pueue('remove', dependent.trim());
+    await pueue.cancel(['qrun:s:d2', 'qrun:s:needed']);
+    await ended('qrun:s:d2');
+  });
+
+  it('says so if the id of a task that has just ended was given to another one in that very moment', async () => {
+    await pueue.addGroup('r', 1);
+    await pueue.add([{ ...drains('qrun:s:first'), group: 'r' }]);
+    const { id } = await inPhase('qrun:s:first', 'running');
+    // Between the look and the order: the task ends, is cleaned, and its id goes to a task of somebody else.
+    const program = join(mkdtempSync(join(tmpdir(), 'qrun-pueue-')), 'pueue');
+    writeFileSync(
+      program,
+      `#!/bin/sh
+if [ "$1" = kill ]; then
+  pueue kill --signal=sigterm ${id}
+  until pueue clean -g r && new=$(pueue add -p -g r -l theirs -- 'trap "" TERM; sleep 60') && [ "$new" = ${id} ]; do
+    pueue remove "$new"; pueue kill "$new"; sleep 0.05
+  done
+  until pueue status --json | grep -q '"label":"theirs","status":{"Running"'; do sleep 0.05; done
+fi
+exec pueue "$@"
+`,
+      { mode: 0o755 },
+    );
+    const other = await Pueue.open(PUEUE, { env: daemon.env }, program);
+    await expect(other.cancel(['qrun:s:first'])).rejects.toMatchObject({
+      code: 'QUEUE_FAILED',
+      message: expect.stringContaining(`task ${id} was qrun:s:first and is now theirs`),
+    });
+    await daemon.pueue('kill', id);
+  });
+
   it('starts a group that a person has paused', async () => {
     await pueue.addGroup('p', 1);
     await daemon.pueue('pause', '--group=p');

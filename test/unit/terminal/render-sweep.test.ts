@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { renderStatus } from '../../../src/cli/commands/status/render.js';
 import { renderSubmission } from '../../../src/cli/commands/submit-all/render.js';
 import { createStyle } from '../../../src/cli/terminal/style.js';
-import type { SweepStatus, UnitStatus } from '../../../src/core/sweep/status.js';
+import type { HostStatus, SweepStatus, UnitStatus } from '../../../src/core/sweep/status.js';
 import { PUEUE } from '../../../src/io/queue/pueue/kind.js';
 import type { SubmissionReport } from '../../../src/local/sweep/submit.js';
 
@@ -117,6 +117,67 @@ describe('renderStatus', () => {
 
   it('escapes names that would act on a terminal', () => {
     expect(renderStatus(status([unit('a\u001b[2J', 'failed')]), plain, view)).not.toContain('\u001b[2J');
+  });
+});
+
+describe('renderStatus over hosts', () => {
+  const host = (name: string, more: Partial<HostStatus> = {}): HostStatus => ({
+    ...{ name, answered_at: '2026-01-31T12:00:00.000Z', silent_since: null, problem: null },
+    ...{ slots: 8, running: 2, waiting: 18, paused_groups: [], queue_problem: null, queries_per_second: 0 },
+    ...more,
+  });
+  const narrow = createStyle({ color: false, unicode: true, columns: 80 });
+
+  it('shows where units are, and of each host its slots and what is wrong there', () => {
+    const units = [
+      unit('2down/a', 'running', { host: 'alpha', settled: 40, settled_here: 40, queries_per_second: 12.34 }),
+      unit('2down/b', 'unknown', { host: 'beta', note: 'was running', settled: 7 }),
+      unit('2down/c', 'queued', { host: 'alpha' }),
+    ];
+    const problem = {
+      ...{ code: 'HOST_UNREACHABLE', message: 'it stopped answering', exit_code: 26 },
+      hint: 'look whether it is alive: ssh beta',
+    };
+    const silent = { slots: 4, silent_since: '2026-01-31T11:58:03.123Z', problem };
+    const hosts = [host('alpha', { queries_per_second: 12.34 }), host('beta', silent)];
+    const text = renderStatus(status(units, { slots: 8, hosts }), narrow, view);
+    expect(text).toBe(`gen600  pueue group qrun-gen600 on 2 hosts, 8 at a time
+
+  █▉░░░░░░░░░░ 15 %   47 of 300 queries   0 of 900 lines
+  3 units: 1 running, 1 unknown, 1 queued
+
+  host   slots  running  waiting   q/s
+  alpha      8        2       18  12.3
+  beta       4        ?        ?
+
+  unit     state    host   done  queries   q/s  note
+  2down/a  running  alpha  40 %      100  12.3
+  2down/b  unknown  beta    7 %      100        was running
+  2down/c  queued   alpha   0 %      100
+
+  audit: follows the units
+  ✗ beta: no answer since 11:58:03 UTC (it stopped answering)
+    mend: look whether it is alive: ssh beta
+  7 results are on the hosts alone: qrun collect brings them here
+`);
+  });
+
+  it('tells what is wrong with a queue there, and how old an answer is', () => {
+    const hosts = [
+      host('alpha', { queue_problem: 'no pueue daemon answers: x', slots: null }),
+      host('beta', { paused_groups: ['g'], slots: 0 }),
+      host('gamma', { answered_at: null, silent_since: '2026-01-31T12:00:00.000Z', running: null }),
+    ];
+    const nowMs = Date.parse('2026-01-31T12:00:12.400Z');
+    const text = renderStatus(status([], { hosts }), narrow, { ...view, nowMs, staleMs: 5_000 });
+    expect(text).toContain('! alpha: without pueue: no pueue daemon answers: x\n');
+    expect(text).toContain('! alpha: this is what it said 12 s ago\n');
+    expect(text).toContain('! beta: the group g is paused, nothing starts there: pueue start --group=g\n');
+    expect(text).toContain('✗ gamma: no answer since 12:00:00 UTC (asked, and still waiting)\n');
+    expect(text).toMatch(/ {2}alpha +\? +2 +18\n {2}beta +no limit +2 +18\n/);
+    expect(renderStatus(status([], { hosts }), narrow, view)).not.toContain('s ago');
+    const bad = renderStatus(status([], { hosts: [host('a\u001b[2J')] }), narrow, view);
+    expect(bad).not.toContain('\u001b[2J');
   });
 });
 

@@ -27,7 +27,7 @@ export function renderCancel(report: CancelReport, argument: string, style: Styl
   for (const { name, problem } of silent) {
     lines.push(
       `  ${paint.bad(marks.bad)} ${style.foreign(`${name}: ${problem?.message}`)}; what waits or runs there may go on`,
-      ...(problem?.hint == null ? [] : [`    ${paint.accent('hint: ')}${style.foreign(problem.hint)}`]),
+      ...(problem?.hint == null ? [] : [`    ${paint.accent('mend: ')}${style.foreign(problem.hint)}`]),
     );
   }
   const root = pasteablePath(argument, !style.unicode);
@@ -42,7 +42,7 @@ export function renderCancel(report: CancelReport, argument: string, style: Styl
 }
 
 function titles({ dry_run: dry, ended, kind }: CancelReport): [CancelledTask['fate'], string][] {
-  const drains = kind === 'unit' ? ': finishing what has begun (7 s at most), then exit 143' : ': SIGTERM';
+  const drains = kind === 'unit' ? ', finishing what has begun (7 s at most):' : ' by SIGTERM:';
   return [
     ['removed', dry ? 'would never start:' : 'removed from the queue:'],
     [

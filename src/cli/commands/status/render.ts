@@ -59,16 +59,19 @@ const STATE_PAINT: Readonly<Partial<Record<UnitState, keyof Paint>>> = {
 const COLUMNS: readonly (TableColumn & {
   readonly cell: (unit: UnitStatus) => string;
   readonly always?: boolean;
+  /** Whether it gives way to the host and to longer notes, where there are hosts. */
+  readonly onlyHere?: boolean;
 })[] = [
   { title: 'unit', shrink: 'middle', always: true, cell: unit => unit.unit },
   { title: 'state', paint: cell => STATE_PAINT[cell as UnitState], always: true, cell: unit => unit.state },
   { title: 'host', cell: unit => unit.host ?? '' },
   { title: 'done', align: 'right', cell: unit => percent(unit.settled + unit.errors, unit.queries) },
   { title: 'queries', align: 'right', cell: unit => formatCount(unit.queries) },
-  { title: 'found', align: 'right', cell: unit => formatCount(unit.found_lines) },
+  { title: 'found', align: 'right', onlyHere: true, cell: unit => formatCount(unit.found_lines) },
   {
     title: 'expected',
     align: 'right',
+    onlyHere: true,
     cell: unit => `${unit.estimated ? '~' : ''}${formatCount(unit.expected_lines)}`,
   },
   { title: 'errors', align: 'right', cell: unit => (unit.errors === 0 ? '' : formatCount(unit.errors)) },
@@ -154,7 +157,10 @@ function unitTable({ units, hosts }: SweepStatus, style: Style, view: StatusView
     })
     .slice(0, limit);
   // Columns that are empty for all units are left out.
-  const columns = COLUMNS.filter(({ always, cell }) => always || shown.some(unit => cell(unit) !== ''));
+  const columns = COLUMNS.filter(
+    ({ always, onlyHere, cell }) =>
+      always || (!(onlyHere && hosts.length > 0) && shown.some(unit => cell(unit) !== '')),
+  );
   const short = shown.every(({ unit }) => unit.length <= SHORT_ID);
   const table = renderTable(
     // The end of a note says less than the middle of an id.
