@@ -6,8 +6,8 @@ import type { Ack } from './journal.js';
 export interface Claim {
   readonly unit: string;
   readonly acks: readonly Ack[];
-  /** The rows that a query must have, as texts. */
-  readonly rows: (query: string) => readonly string[];
+  /** The rows that a query must have, as texts, in a group with this fingerprint. */
+  readonly rows: (query: string, fingerprint: string) => readonly string[];
   /** Queries that must be settled, each once. */
   readonly settled: readonly string[];
   /** The fingerprint under which a query is settled; any, where not given. */
@@ -178,7 +178,7 @@ class Judge {
     this.#groups.set(key, (this.#groups.get(key) ?? 0) + 1);
     const isPresent = (this.#claim.fingerprint?.(query) ?? fingerprint) === fingerprint;
     if (outcome !== 'error' && isPresent) this.#settled.set(query, (this.#settled.get(query) ?? 0) + 1);
-    const wanted = outcome === 'error' ? [] : this.#claim.rows(query);
+    const wanted = outcome === 'error' ? [] : this.#claim.rows(query, fingerprint);
     if (rows.length !== wanted.length || rows.some((row, i) => row !== wanted[i])) {
       this.#bad(`${key} holds other rows than its result (${rows.length} of ${wanted.length})`);
     }

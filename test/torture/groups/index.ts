@@ -2,6 +2,7 @@ import type { Group } from '../tally.js';
 import { deaths } from './deaths.js';
 import { diskFull, syncErrors, writeErrors } from './disk-errors.js';
 import { fuzzing } from './fuzzing.js';
+import { hosts } from './hosts.js';
 import { importKill } from './imports.js';
 import { killRandom, killRepair, killWrite } from './kill.js';
 import { lockHolder, mixed, stampede } from './locks.js';
@@ -31,6 +32,7 @@ export const GROUPS: readonly Group[] = [
   unitOwner,
   unitDisk,
   importKill,
+  hosts,
   setupKill,
   deaths,
   proxyCuts,
