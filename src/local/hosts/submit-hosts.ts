@@ -22,7 +22,8 @@ import type { ResolvedSweep } from '../sweep/context.js';
 import { checkedCommands } from '../sweep/finalizers.js';
 import { auditIsDue, planUnits, runningElsewhere } from '../sweep/outlook.js';
 import type { Submission, SubmitWatch, SweepSubmitOptions } from '../sweep/submit.js';
-import { collectFromHosts, type LogsThere } from './collect.js';
+import { collectFromHosts } from './collect.js';
+import { type HostsNow, lookAtHosts } from './look.js';
 import { resultInputs } from './part.js';
 import { type HostAnswer, noHostError, type SweepHosts, withHosts } from './sweep-hosts.js';
 
@@ -32,9 +33,8 @@ export interface HostsWatch extends SubmitWatch {
   readonly onHostOut?: (out: HostOut) => void;
 }
 
-// A look reads no file of a unit. Planning reads all of them, up to 300,000; submitting waits for the lock of another
-// submission for five minutes, and each of its adds takes milliseconds.
-const LOOK_LIMIT_MS = 60_000;
+// Planning reads up to 300,000 files. Submitting waits for the lock of another submission for five minutes, and each of
+// its adds takes milliseconds.
 const WORK_LIMIT_MS = 900_000;
 
 /**
@@ -79,6 +79,7 @@ function refuseFinalizers(finalizers: readonly string[]): void {
 class HostsSubmission {
   readonly #out = new Map<Host, HostProblem>();
   readonly #parts = new Map<Host, HostPart>();
+  #logs: HostsNow['logs'] = new Map();
 
   constructor(
     readonly sweep: ResolvedSweep,
@@ -114,15 +115,16 @@ class HostsSubmission {
     return this.chosen.filter(host => !this.#out.has(host));
   }
 
-  #leaveOut(host: Host, problem: HostProblem): void {
-    this.#out.set(host, problem);
-    this.watch.onHostOut?.({ host, problem });
+  #leaveOut(lost: readonly HostOut[]): void {
+    for (const { host, problem } of lost) this.#out.set(host, problem);
+    if (this.#usable().length === 0) return;
+    for (const out of lost) this.watch.onHostOut?.(out);
   }
 
   // Keeps what hosts returned, and leaves out those that returned nothing. Errors: what a person must correct; no host.
   #sort<T>(answers: readonly HostAnswer<T>[]): [Host, T][] {
     const wrong = answers.flatMap(answer =>
-      'problem' in answer && isToCorrect(answer.problem) ? [answer] : [],
+      'problem' in answer && this.chosen.includes(answer.host) && isToCorrect(answer.problem) ? [answer] : [],
     );
     const [first] = wrong;
     if (first !== undefined) {
@@ -131,7 +133,7 @@ class HostsSubmission {
         hint: first.problem.mend,
       });
     }
-    for (const answer of answers) if ('problem' in answer) this.#leaveOut(answer.host, answer.problem);
+    this.#leaveOut(answers.filter(answer => 'problem' in answer));
     if (this.#usable().length === 0) throw this.#nobody();
     return answers.flatMap(answer =>
       'returns' in answer ? [[answer.host, answer.returns] as [Host, T]] : [],
@@ -148,15 +150,9 @@ class HostsSubmission {
   }
 
   async #look(): Promise<void> {
-    const answers = await this.hosts.ask('look', () => ({ units: null, ask: {} }), LOOK_LIMIT_MS);
-    const usable = answers.map((answer): HostAnswer<HostPart> => {
-      if ('problem' in answer) return answer;
-      this.#parts.set(answer.host, answer.returns);
-      const problem = answer.returns.queue_problem;
-      if (problem === null) return answer;
-      const mend = problem.hint ?? `see what is missing: qrun hosts check --host ${answer.host.name}`;
-      return { host: answer.host, problem: { code: problem.code, says: problem.says, mend } };
-    });
+    const { answers, usable, logs } = await lookAtHosts(this.hosts);
+    for (const answer of answers) if ('returns' in answer) this.#parts.set(answer.host, answer.returns);
+    this.#logs = logs;
     this.#sort(usable);
   }
 
@@ -168,12 +164,10 @@ class HostsSubmission {
   // What was recorded there is not to run again elsewhere. What cannot be brought in runs again at worst.
   async #collect(): Promise<void> {
     const { signal, onNotice } = this.watch;
-    const known = new Map<Host, LogsThere>();
-    for (const [host, problem] of this.#out) known.set(host, { ...problem, reached: false });
-    for (const [host, { log_directory: directory }] of this.#parts) known.set(host, { directory });
     const watch = { signal, ...(onNotice === undefined ? {} : { onNotice }) };
-    const report = await collectFromHosts(this.sweep, this.hosts, watch, known);
-    const asked = report.hosts.filter(({ name }) => [...this.#parts.keys()].some(host => host.name === name));
+    const report = await collectFromHosts(this.sweep, this.hosts, watch, this.#logs);
+    // Of a host that is away that has been said.
+    const asked = report.hosts.filter(({ reached }) => reached);
     for (const text of collectNotices({ ...report, hosts: asked })) onNotice?.(text);
   }
 
@@ -229,8 +223,8 @@ class HostsSubmission {
     for (const some of setup ? asked.map(one => [one]) : [asked]) answers.push(...(await ask(some)));
     const done = new Map<Host, SubmittedThere>();
     for (const answer of answers) {
-      if ('problem' in answer) this.#leaveOut(answer.host, answer.problem);
-      else done.set(answer.host, answer.returns);
+      if ('returns' in answer) done.set(answer.host, answer.returns);
+      else this.#fail(answer);
     }
     for (const [host, { notices, slots }] of done) {
       for (const text of notices) this.watch.onNotice?.(`${host.name}: ${text}`);
@@ -239,6 +233,11 @@ class HostsSubmission {
       if (advice !== undefined) this.watch.onNotice?.(advice);
     }
     return done;
+  }
+
+  #fail(out: HostOut): void {
+    this.#out.set(out.host, out.problem);
+    this.watch.onHostOut?.(out);
   }
 
   // What is chosen for a group holds also where no unit is added.

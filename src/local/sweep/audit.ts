@@ -123,6 +123,12 @@ function coverage({
   return unit => unit === directory || [`${directory}/`, `${directory}@`].some(way => unit.startsWith(way));
 }
 
+/** Returns whether the results of all units are here, whether or not some of them are errors. Writes nothing. */
+export async function isAllHere(sweep: ResolvedSweep, signal: AbortSignal): Promise<boolean> {
+  const { verdict } = await auditUnits(sweep, signal);
+  return verdict === 'complete' || verdict === 'errors';
+}
+
 // What was asked for is judged, not what exists: a unit whose directory is gone since its submission is missing.
 async function auditUnits(sweep: ResolvedSweep, signal: AbortSignal): Promise<SweepAudit> {
   const at = new Date().toISOString();
@@ -153,8 +159,8 @@ async function auditUnitOf(
   }
 }
 
-// Units that run, whatever the queue knows about them.
-async function running(sweep: ResolvedSweep): Promise<string[]> {
+/** Returns the units that run on this machine, whatever its queue knows about them. */
+export async function running(sweep: ResolvedSweep): Promise<string[]> {
   const found: string[] = [];
   for (const id of sweep.submittedUnits ?? sweep.units.map(({ unit }) => unit)) {
     if ((await leaseHolder(logPathOf(sweep, id))) !== undefined) found.push(id);

@@ -68,6 +68,9 @@ export interface Sweep {
    * `qrun submit-all` does. Everything is checked before the first task is added. Any number of submitters may do
    * this at any time. With `dryRun` nothing is added.
    *
+   * With `[[hosts]]` in qrun.toml the units go to those hosts, and no audit follows: `audit` collects. Hosts that were
+   * left out, and units that one failed to take, are in `hosts` of the report.
+   *
    * Errors: QrunError of the units (2, 23), the server (24) and the queue (26); the reason of the signal.
    */
   submit(controls?: SubmitControls): Promise<SubmissionReport>;
@@ -93,7 +96,8 @@ export interface Sweep {
    */
   cancel(controls?: CancelControls): Promise<CancelReport>;
   /**
-   * Audits every unit and keeps the result beside the logs, as `qrun audit-all` does; it waits for nothing.
+   * Audits every unit and keeps the result beside the logs, as `qrun audit-all` does; it waits for nothing. What the
+   * hosts of qrun.toml have recorded is collected first, from those that answer.
    *
    * Errors: QrunError `READ_FAILED`, `WRITE_FAILED`; the reason of the signal.
    */
@@ -163,6 +167,10 @@ export function openSweep(directory: string, options: SweepOptions = {}): Sweep 
     async submit(given = {}) {
       checkOptions('submit', given, SUBMISSION);
       const { signal = NEVER, ...controls } = given;
+      if (runsOnHosts(sweep)) {
+        const { submitToHosts } = await import('../hosts/submit-hosts.js');
+        return (await submitToHosts(sweep, [], surroundings, controls, { ...controls, signal })).report;
+      }
       const { submitSweep } = await import('./submit.js');
       return (await submitSweep(sweep, surroundings, controls, { ...controls, signal })).report;
     },
@@ -190,6 +198,10 @@ export function openSweep(directory: string, options: SweepOptions = {}): Sweep 
     async audit(given = {}) {
       checkOptions('audit', given, { signal: 'signal' });
       const { signal = NEVER } = given;
+      if (runsOnHosts(sweep)) {
+        const { auditHosts } = await import('../hosts/audit-hosts.js');
+        return await auditHosts(sweep, [], surroundings, {}, { signal });
+      }
       const { auditSweep } = await import('./audit.js');
       return await auditSweep(sweep, surroundings, {}, { signal });
     },

@@ -74,6 +74,8 @@ async function overHosts(
   watch: SubmitWatch,
   terminal: Terminal,
 ): Promise<Submission> {
+  // Logins are ended, whatever ends this.
+  watch.onBegin?.();
   const { submitToHosts } = await import('../../../local/hosts/submit-hosts.js');
   const onHostOut = ({ host, problem }: HostOut): void =>
     tell(terminal, [`${host.name} is left out: ${problem.says} (${problem.mend})`]);
