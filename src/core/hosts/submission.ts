@@ -20,6 +20,12 @@ export function isToCorrect({ code }: Pick<HostProblem, 'code'>): boolean {
   return family === 'call' || family === 'files';
 }
 
+/** Returns what a host has of some units. */
+export function partOf(part: HostPart, units: ReadonlySet<string>): HostPart {
+  const of = (all: readonly string[]): readonly string[] => all.filter(unit => units.has(unit));
+  return { ...part, queued: of(part.queued), running: of(part.running), elsewhere: of(part.elsewhere) };
+}
+
 /** Returns the units that wait or run on any of the hosts. */
 export function liveUnits(parts: Iterable<HostPart>): ReadonlySet<string> {
   const live = new Set<string>();
@@ -77,7 +83,8 @@ interface Difference {
   readonly hint: string;
 }
 
-const PUSH = 'send the files: qrun hosts push';
+/** What to do about files that a host does not have. */
+export const PUSH = 'send the files: qrun hosts push';
 
 function differences(here: DueHere, { host, engine, settings, units }: PlannedThere): Difference[] {
   const due = units.filter(({ unit }) => here.digests.has(unit));

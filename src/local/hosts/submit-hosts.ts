@@ -12,6 +12,8 @@ import {
   isToCorrect,
   liveUnits,
   type PlannedThere,
+  PUSH,
+  partOf,
   refuseDifferences,
   sums,
 } from '../../core/hosts/submission.js';
@@ -130,7 +132,7 @@ class HostsSubmission {
     if (first !== undefined) {
       throw new QrunError(first.problem.code, 'the sweep cannot run on the hosts; nothing was submitted', {
         details: wrong.map(({ host, problem }) => `${host.name}: ${problem.says}`),
-        hint: first.problem.mend,
+        hint: new QrunError(first.problem.code, '').family === 'files' ? PUSH : first.problem.mend,
       });
     }
     this.#leaveOut(answers.filter(answer => 'problem' in answer));
@@ -151,7 +153,10 @@ class HostsSubmission {
 
   async #look(): Promise<void> {
     const { answers, usable, logs } = await lookAtHosts(this.hosts);
-    for (const answer of answers) if ('returns' in answer) this.#parts.set(answer.host, answer.returns);
+    const asked = new Set(this.sweep.units.map(({ unit }) => unit));
+    for (const answer of answers) {
+      if ('returns' in answer) this.#parts.set(answer.host, partOf(answer.returns, asked));
+    }
     this.#logs = logs;
     this.#sort(usable);
   }
@@ -184,7 +189,9 @@ class HostsSubmission {
       for (const [unit, host] of placed) {
         if (askedOf.get(unit) === host) continue;
         askedOf.set(unit, host);
-        todo.set(host, [...(todo.get(host) ?? []), unit]);
+        const asked = todo.get(host);
+        if (asked === undefined) todo.set(host, [unit]);
+        else asked.push(unit);
       }
       if (todo.size === 0) return plans.filter(({ host }) => !this.#out.has(host));
       const question = (host: Host): { units: null; ask: PlanAsk } | undefined => {

@@ -9,6 +9,7 @@ import {
   isToCorrect,
   liveUnits,
   type PlannedThere,
+  partOf,
   refuseDifferences,
   submissionExit,
   sums,
@@ -149,6 +150,13 @@ describe('what a submission did on the hosts', () => {
       ...{ slots: 4, group_paused: true, state_bytes: 7 },
     });
     expect(sums([]).state_bytes).toBeNull();
+  });
+});
+
+describe('partOf', () => {
+  it('leaves out what was not asked for', () => {
+    const all = part({ queued: ['a', 'x'], running: ['b', 'x'], elsewhere: ['x'], slots: 2 });
+    expect(partOf(all, new Set(['a', 'b']))).toEqual(part({ queued: ['a'], running: ['b'], slots: 2 }));
   });
 });
 
