@@ -20,9 +20,9 @@ export const WORKS: { readonly [W in HostWork]: () => Promise<DoWork<W>> } = {
       return await sweepWatch({ ...sweep, units }, { env, signal }).look();
     };
   },
-  look: async () => (await import('./part.js')).lookAtPart,
-  plan: async () => (await import('./part.js')).planPart,
-  submit: async () => (await import('./part.js')).submitPart,
+  look: async () => (await import('./sweep/part.js')).lookAtPart,
+  plan: async () => (await import('./sweep/part.js')).planPart,
+  submit: async () => (await import('./sweep/part.js')).submitPart,
   measure: async () => {
     const { measureHere } = await import('./slots-here.js');
     return async (sweep, { ask }, { env }, signal) => await measureHere(sweep, ask, { env, signal });

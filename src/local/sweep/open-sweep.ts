@@ -168,7 +168,7 @@ export function openSweep(directory: string, options: SweepOptions = {}): Sweep 
       checkOptions('submit', given, SUBMISSION);
       const { signal = NEVER, ...controls } = given;
       if (runsOnHosts(sweep)) {
-        const { submitToHosts } = await import('../hosts/submit-hosts.js');
+        const { submitToHosts } = await import('../hosts/sweep/submit.js');
         return (await submitToHosts(sweep, [], surroundings, controls, { ...controls, signal })).report;
       }
       const { submitSweep } = await import('./submit.js');
@@ -199,7 +199,7 @@ export function openSweep(directory: string, options: SweepOptions = {}): Sweep 
       checkOptions('audit', given, { signal: 'signal' });
       const { signal = NEVER } = given;
       if (runsOnHosts(sweep)) {
-        const { auditHosts } = await import('../hosts/audit-hosts.js');
+        const { auditHosts } = await import('../hosts/sweep/audit.js');
         return await auditHosts(sweep, [], surroundings, {}, { signal });
       }
       const { auditSweep } = await import('./audit.js');

@@ -45,7 +45,7 @@ export async function run(call: Call<string>): Promise<number> {
     // Logins are ended, whatever ends this.
     listen();
     const onNotice = (text: string): void => tell(terminal, [text]);
-    const { auditHosts } = await import('../../../local/hosts/audit-hosts.js');
+    const { auditHosts } = await import('../../../local/hosts/sweep/audit.js');
     const audit = await auditHosts(
       sweep,
       names,

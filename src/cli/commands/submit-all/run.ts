@@ -76,7 +76,7 @@ async function overHosts(
 ): Promise<Submission> {
   // Logins are ended, whatever ends this.
   watch.onBegin?.();
-  const { submitToHosts } = await import('../../../local/hosts/submit-hosts.js');
+  const { submitToHosts } = await import('../../../local/hosts/sweep/submit.js');
   const onHostOut = ({ host, problem }: HostOut): void =>
     tell(terminal, [`${host.name} is left out: ${problem.says} (${problem.mend})`]);
   return await submitToHosts(sweep, names, terminal, options, { ...watch, onHostOut });

@@ -1,6 +1,6 @@
-import { submitTasks } from '../../app/sweep/submit.js';
-import { QrunError } from '../../core/errors.js';
-import type { HostOrder } from '../../core/hosts/order.js';
+import { submitTasks } from '../../../app/sweep/submit.js';
+import { QrunError } from '../../../core/errors.js';
+import type { HostOrder } from '../../../core/hosts/order.js';
 import type {
   HostPart,
   HostPlan,
@@ -8,19 +8,19 @@ import type {
   RunChoices,
   SubmittedThere,
   UnitThere,
-} from '../../core/hosts/part.js';
-import { type HostRefusal, refusalOf } from '../../core/hosts/refusal.js';
-import { AUDIT, tasksByName } from '../../core/queue/labels.js';
-import { isLive, isStarted, type QueueState } from '../../core/queue/queue.js';
-import { leaseHolder } from '../../io/log/lease.js';
-import { QUEUE } from '../../io/queue/queues.js';
-import type { Surroundings } from '../config/sweep-context.js';
-import { submitDeps } from '../queue/submit-deps.js';
-import { checkServer } from '../sweep/check-server.js';
-import type { ResolvedSweep } from '../sweep/context.js';
-import { planEach } from '../sweep/outlook.js';
-import { slotsOf } from '../sweep/submit.js';
-import { checkTasks, prepareTasks } from '../sweep/tasks.js';
+} from '../../../core/hosts/part.js';
+import { type HostRefusal, refusalOf } from '../../../core/hosts/refusal.js';
+import { AUDIT, tasksByName } from '../../../core/queue/labels.js';
+import { isLive, isStarted, type QueueState } from '../../../core/queue/queue.js';
+import { leaseHolder } from '../../../io/log/lease.js';
+import { QUEUE } from '../../../io/queue/queues.js';
+import type { Surroundings } from '../../config/sweep-context.js';
+import { submitDeps } from '../../queue/submit-deps.js';
+import { checkServer } from '../../sweep/check-server.js';
+import type { ResolvedSweep } from '../../sweep/context.js';
+import { planEach } from '../../sweep/outlook.js';
+import { slotsOf } from '../../sweep/submit.js';
+import { checkTasks, prepareTasks } from '../../sweep/tasks.js';
 
 // What a host does of a submission over hosts. The machine that submits decides what runs where.
 

@@ -1,10 +1,10 @@
-import type { UnitOutlook } from '../../app/sweep/plan.js';
-import { QrunError } from '../../core/errors.js';
-import { chooseHosts, type Host } from '../../core/hosts/host.js';
-import type { HostPart, PlanAsk, SubmittedThere } from '../../core/hosts/part.js';
-import { placeUnits } from '../../core/hosts/placement.js';
-import { watchAdvice } from '../../core/hosts/slots/report.js';
-import type { HostProblem } from '../../core/hosts/ssh-failure.js';
+import type { UnitOutlook } from '../../../app/sweep/plan.js';
+import { QrunError } from '../../../core/errors.js';
+import { chooseHosts, type Host } from '../../../core/hosts/host.js';
+import type { HostPart, PlanAsk, SubmittedThere } from '../../../core/hosts/part.js';
+import { placeUnits } from '../../../core/hosts/placement.js';
+import { watchAdvice } from '../../../core/hosts/slots/report.js';
+import type { HostProblem } from '../../../core/hosts/ssh-failure.js';
 import {
   completeThere,
   type HostOut,
@@ -16,18 +16,18 @@ import {
   partOf,
   refuseDifferences,
   sums,
-} from '../../core/hosts/submission.js';
-import { collectNotices } from '../../core/sweep/collect.js';
-import { QUEUE } from '../../io/queue/queues.js';
-import type { Surroundings } from '../config/sweep-context.js';
-import type { ResolvedSweep } from '../sweep/context.js';
-import { checkedCommands } from '../sweep/finalizers.js';
-import { auditIsDue, planUnits, runningElsewhere } from '../sweep/outlook.js';
-import type { Submission, SubmitWatch, SweepSubmitOptions } from '../sweep/submit.js';
-import { collectFromHosts } from './collect.js';
+} from '../../../core/hosts/submission.js';
+import { collectNotices } from '../../../core/sweep/collect.js';
+import { QUEUE } from '../../../io/queue/queues.js';
+import type { Surroundings } from '../../config/sweep-context.js';
+import type { ResolvedSweep } from '../../sweep/context.js';
+import { checkedCommands } from '../../sweep/finalizers.js';
+import { auditIsDue, planUnits, runningElsewhere } from '../../sweep/outlook.js';
+import type { Submission, SubmitWatch, SweepSubmitOptions } from '../../sweep/submit.js';
+import { collectFromHosts } from '../collect.js';
+import { type HostAnswer, noHostError, type SweepHosts, withHosts } from '../sweep-hosts.js';
 import { type HostsNow, lookAtHosts } from './look.js';
 import { resultInputs } from './part.js';
-import { type HostAnswer, noHostError, type SweepHosts, withHosts } from './sweep-hosts.js';
 
 /** The callbacks of a submission to hosts. */
 export interface HostsWatch extends SubmitWatch {

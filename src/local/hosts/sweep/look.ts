@@ -1,8 +1,8 @@
-import type { Host } from '../../core/hosts/host.js';
-import type { HostPart } from '../../core/hosts/part.js';
-import type { HostProblem } from '../../core/hosts/ssh-failure.js';
-import type { LogsThere } from './collect.js';
-import type { HostAnswer, SweepHosts } from './sweep-hosts.js';
+import type { Host } from '../../../core/hosts/host.js';
+import type { HostPart } from '../../../core/hosts/part.js';
+import type { HostProblem } from '../../../core/hosts/ssh-failure.js';
+import type { LogsThere } from '../collect.js';
+import type { HostAnswer, SweepHosts } from '../sweep-hosts.js';
 
 // It reads no file of a unit.
 const LOOK_LIMIT_MS = 60_000;

@@ -1,15 +1,21 @@
-import { waitForHosts } from '../../app/hosts/wait-for-hosts.js';
-import { isToCorrect, liveUnits } from '../../core/hosts/submission.js';
-import type { SweepAudit } from '../../core/sweep/audit.js';
-import { collectNotices } from '../../core/sweep/collect.js';
-import { systemClock } from '../../io/machine/clock.js';
-import type { Surroundings } from '../config/sweep-context.js';
-import { type AuditWatch, auditSweep, isAllHere, running, type SweepAuditOptions } from '../sweep/audit.js';
-import type { ResolvedSweep } from '../sweep/context.js';
-import { checkedCommands } from '../sweep/finalizers.js';
-import { collectFromHosts } from './collect.js';
+import { waitForHosts } from '../../../app/hosts/wait-for-hosts.js';
+import { isToCorrect, liveUnits } from '../../../core/hosts/submission.js';
+import type { SweepAudit } from '../../../core/sweep/audit.js';
+import { collectNotices } from '../../../core/sweep/collect.js';
+import { systemClock } from '../../../io/machine/clock.js';
+import type { Surroundings } from '../../config/sweep-context.js';
+import {
+  type AuditWatch,
+  auditSweep,
+  isAllHere,
+  running,
+  type SweepAuditOptions,
+} from '../../sweep/audit.js';
+import type { ResolvedSweep } from '../../sweep/context.js';
+import { checkedCommands } from '../../sweep/finalizers.js';
+import { collectFromHosts } from '../collect.js';
+import { type SweepHosts, withHosts } from '../sweep-hosts.js';
 import { type HostsNow, lookAtHosts } from './look.js';
-import { type SweepHosts, withHosts } from './sweep-hosts.js';
 
 /** How a sweep of several hosts is audited. */
 export interface HostsAuditOptions extends SweepAuditOptions {
