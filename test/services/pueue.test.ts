@@ -91,6 +91,8 @@ describe.skipIf(!pueueAvailable() && !servicesRequired())('Pueue, on a real daem
   });
 
   it('asks what runs to end also if what waits cannot be removed, and says why', async () => {
+    await pueue.addGroup('c', 2);
+    await pueue.addGroup('g', 2);
     const slowly = task('qrun:s:d1', 'trap "sleep 2; exit 143" TERM; while :; do sleep 0.05; done', {
       group: 'c',
     });

@@ -145,12 +145,13 @@ export class Pueue implements TaskQueue {
       // others from being asked.
       if (waiting.length > 0 && look < CANCEL_LOOKS / 2) {
         for (const { id, label } of waiting) waited.set(id, label);
-        refusal = await this.#order(waiting, 'remove');
+        refusal = (await this.#order(waiting, 'remove')) ?? refusal;
         continue;
       }
       if (started.length > 0) {
-        refusal = await this.#order(started, 'kill', '--signal=sigterm');
-        if (refusal === undefined) for (const { id, label } of started) asked.set(id, label);
+        const refused = await this.#order(started, 'kill', '--signal=sigterm');
+        if (refused === undefined) for (const { id, label } of started) asked.set(id, label);
+        refusal ??= refused;
       }
       // A stopped process does not see the signal.
       if (paused.length > 0) await this.#order(paused, 'start');
