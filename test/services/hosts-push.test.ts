@@ -1,11 +1,13 @@
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -359,6 +361,40 @@ describe.skipIf(!sshHostsAvailable())('qrun hosts push, to two real hosts', () =
       2,
       expect.stringContaining('no host is connected to'),
     ]);
+  });
+
+  it('leaves a root alone that is the one here', async () => {
+    const { root } = sweepOf({ 'u/a.sql': 'SELECT 1', 'shared/b.sql': 'SELECT 2', '_x/c.sql': 'SELECT 3' });
+    put(root, 'qrun.toml', `[sweep]\nunits = ["u"]\n${all.toml(() => root)}`);
+    symlinkSync('../shared/b.sql', join(root, 'u/b.sql'));
+    symlinkSync('nowhere', join(root, 'u/c.sql'));
+    const { alpha, beta } = await pushed(root);
+    expect([alpha, beta].map(({ units, sent, problem }) => [units, sent.files, problem])).toEqual([
+      [1, 0, null],
+      [1, 0, null],
+    ]);
+    expect(['b', 'c'].map(name => lstatSync(join(root, `u/${name}.sql`)).isSymbolicLink())).toEqual([
+      true,
+      true,
+    ]);
+    expect(readdirSync(join(root, '.qrun'))).toEqual([]);
+  });
+
+  it('says that a host is gone in the middle, and does the rest the next time', async () => {
+    const { root, at } = sweepOf({ 'u/a.sql': 'SELECT 1' });
+    writeFileSync(join(root, 'u/large.sql'), '');
+    truncateSync(join(root, 'u/large.sql'), 400_000_000);
+    const report = pushed(root);
+    const isComing = (): boolean =>
+      existsSync(at(ALPHA, 'u')) && readdirSync(at(ALPHA, 'u')).some(name => name.startsWith('.large'));
+    await vi.waitUntil(isComing, { timeout: 60_000, interval: 2 });
+    hostAt(ALPHA).link('down');
+    const { alpha, beta, exit_code: code } = await report.finally(() => hostAt(ALPHA).link('up'));
+    expect([code, beta.problem]).toEqual([26, null]);
+    expect(alpha).toMatchObject({ reached: false, units: 0, problem: { code: 'HOST_UNREACHABLE' } });
+    writeFileSync(join(root, 'u/large.sql'), 'SELECT 1');
+    expect((await pushed(root)).exit_code).toBe(0);
+    expect(readFileSync(at(ALPHA, 'u/large.sql'), 'utf8')).toBe('SELECT 1');
   });
 
   it('sends a unit that is the root itself without what is in its directories', async () => {

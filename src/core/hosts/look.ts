@@ -20,6 +20,8 @@ export interface HostLook {
     | { readonly exitCode: number; readonly says: string };
   /** What is at the root: nothing, an empty directory, one with a qrun.toml, another one, or no directory. */
   readonly root: 'none' | 'empty' | 'sweep' | 'other' | 'file';
+  /** Whether the root there is the one here: on the same machine, or on a shared disk. */
+  readonly isSame: boolean;
   /** The nearest directory that exists, at the root or above it. */
   readonly nearest: string;
   readonly writable: boolean;
@@ -31,15 +33,21 @@ const BEGIN = 'qrun-look 1';
 
 /**
  * Returns the words of the command that looks at a host: a script for any POSIX sh, so that it tells something also
- * where Node or qrun are missing. It changes nothing. `client`: the program of the queue.
+ * where Node or qrun are missing. It changes nothing. `client`: the program of the queue. `mark`: a path relative to the
+ * root, of something that was just made here: if it is there too, both roots are one directory.
  */
-export function lookCommand(root: string, client: string, qrun: readonly string[]): readonly string[] {
-  return ['sh', '-c', SCRIPT, 'qrun-look', root, client, ...qrun];
+export function lookCommand(
+  root: string,
+  client: string,
+  qrun: readonly string[],
+  mark = '',
+): readonly string[] {
+  return ['sh', '-c', SCRIPT, 'qrun-look', root, client, mark, ...qrun];
 }
 
 // On one line, because csh cannot quote another.
 const SCRIPT = [
-  'r=$1; q=$2; shift 2',
+  'r=$1; q=$2; m=$3; shift 3',
   `say() { printf "%s=%s\\n" "$1" "$(printf "%s\\n" "$2" | head -n 1)"; }`,
   `printf "%s\\n" "${BEGIN}"`,
   'say clock "$(date +%s)"',
@@ -53,6 +61,8 @@ const SCRIPT = [
   'k=none',
   'if [ -d "$r" ]; then k=other; [ -z "$(ls -A "$r" 2>/dev/null)" ] && k=empty; [ -e "$r/qrun.toml" ] && k=sweep; elif [ -e "$r" ]; then k=file; fi',
   'say root "$k"',
+  's=no; [ -n "$m" ] && [ -e "$r/$m" ] && s=yes',
+  'say same "$s"',
   'say nearest "$d"',
   'w=no; [ -d "$d" ] && [ -w "$d" ] && [ -x "$d" ] && w=yes',
   'say writable "$w"',
@@ -80,6 +90,7 @@ export function parseLook(stdout: string): HostLook | undefined {
     queue: VERSION.exec(text('queue'))?.[0] ?? '',
     qrun: qrunOf(text('here'), text('exit'), text('qrun')),
     root,
+    isSame: text('same') === 'yes',
     nearest: text('nearest'),
     writable: text('writable') === 'yes',
     freeBytes: free === undefined ? undefined : Number(free) * 1024,

@@ -41,13 +41,17 @@ export type HostLooked =
   | { readonly check: HostCheck; readonly look: HostLook | undefined };
 
 /**
- * Looks at one host, with one ssh, and resolves with what was found. Errors: QrunError `SSH_MISSING`; the reason of the
- * signal.
+ * Looks at one host, with one ssh, and resolves with what was found. `mark`: see {@link lookCommand}. Errors: QrunError
+ * `SSH_MISSING`; the reason of the signal.
  */
-export async function lookAtHost(host: Host, connections: HostConnections): Promise<HostLooked> {
+export async function lookAtHost(
+  host: Host,
+  connections: HostConnections,
+  mark?: string,
+): Promise<HostLooked> {
   const askedS = Date.now() / 1000;
   const sinceMs = performance.now();
-  const end = await connections.run(host, lookCommand(host.root, QUEUE.name, host.qrun), LOOK_LIMIT_MS);
+  const end = await connections.run(host, lookCommand(host.root, QUEUE.name, host.qrun, mark), LOOK_LIMIT_MS);
   const unreached = sshProblem(host, end);
   if (unreached !== undefined) return { unreached };
   const look = parseLook(end.stdout);

@@ -1,7 +1,8 @@
+import { mkdtempSync, rmSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import type { HostFinding } from '../../core/hosts/check.js';
 import type { Host } from '../../core/hosts/host.js';
-import type { HereReport } from '../../core/hosts/look.js';
+import type { HereReport, HostLook } from '../../core/hosts/look.js';
 import {
   ancestorsOf,
   type BusyUnit,
@@ -26,6 +27,7 @@ import {
 import { hostProblemOf } from '../../core/sweep/collect.js';
 import { pasteableCommand } from '../../core/text/shell.js';
 import { isBeneath } from '../../io/files/paths.js';
+import { makeDirectories } from '../../io/files/write-file.js';
 import type { HostConnections } from '../../io/hosts/ssh.js';
 import { type SentFiles, sentFiles } from '../../io/unit/sent-files.js';
 import type { ResolvedSweep } from '../sweep/context.js';
@@ -57,7 +59,8 @@ interface Parcel {
  * nobody but itself.
  *
  * Each file is replaced by one rename. Broken off at any moment, a push leaves old and new files side by side, of which
- * the import tells the results apart by their fingerprints; the next push does the rest.
+ * the import tells the results apart by their fingerprints; the next push does the rest. A root that is the one here,
+ * on this machine or on a shared disk, has everything already.
  *
  * Errors: QrunError `UNIT_UNREADABLE`, `SSH_MISSING` (also for rsync); the reason of the signal. What is wrong with a
  * host is in the report.
@@ -67,23 +70,40 @@ export async function pushSweep(
   { hosts, connections }: Pick<SweepHosts, 'hosts' | 'connections'>,
   options: PushOptions = {},
 ): Promise<PushReport> {
-  // The hosts look through their trees while this one looks through its own.
-  const looks = hosts.map(host => ({ host, look: lookAtHost(host, connections) }));
-  for (const { look } of looks) look.catch(() => {});
-  const parcel = pack(sweep);
-  const pushed = await Promise.all(
-    looks.map(async ({ host, look }) => await pushTo(host, await look, connections, parcel, options)),
-  );
-  const { files, directories } = parcel;
-  return {
-    sweep: sweep.name,
-    root: sweep.root,
-    dry_run: options.dryRun === true,
-    units: [...directories.values()].reduce((sum, units) => sum + units.length, 0),
-    refused_links: [...files.refused],
-    hosts: pushed,
-    exit_code: pushExit(pushed),
-  };
+  const mark = markIn(sweep.root);
+  // The hosts look through their trees while this one looks through its own. Each is sent to as soon as it has answered.
+  const looks = hosts.map(host => ({ host, look: lookAtHost(host, connections, mark?.name) }));
+  const looked = Promise.allSettled(looks.map(({ look }) => look)).then(() => mark?.remove());
+  try {
+    const parcel = pack(sweep);
+    const pushed = await Promise.all(
+      looks.map(async ({ host, look }) => await pushTo(host, await look, connections, parcel, options)),
+    );
+    return {
+      sweep: sweep.name,
+      root: sweep.root,
+      dry_run: options.dryRun === true,
+      units: sweep.units.length,
+      refused_links: [...parcel.files.refused],
+      hosts: pushed,
+      exit_code: pushExit(pushed),
+    };
+  } finally {
+    await looked;
+  }
+}
+
+// A root that is the one here must not be sent to itself: links would be replaced by what they lead to. Nothing but
+// something that was just made here tells that, because a disk may be shared, and machines may be copies of another.
+function markIn(root: string): { readonly name: string; readonly remove: () => void } | undefined {
+  try {
+    makeDirectories(join(root, '.qrun'));
+    const path = mkdtempSync(join(root, '.qrun', 'push-'));
+    return { name: relative(root, path), remove: () => rmSync(path, { recursive: true, force: true }) };
+  } catch {
+    // Nobody can write here, so that nothing can be sent to here either.
+    return undefined;
+  }
 }
 
 function pack(sweep: ResolvedSweep): Parcel {
@@ -118,9 +138,11 @@ async function pushTo(
 ): Promise<PushedHost> {
   const problem = refusal(host, looked, parcel);
   if (problem !== undefined) return nothingSent(host, problem, 'check' in looked);
-  const { look } = looked as { look: { root: string; qrun: { here: HereReport } } };
+  const { look } = looked as { look: Pick<HostLook, 'root' | 'isSame'> & { qrun: { here: HereReport } } };
   const { here } = look.qrun;
   const units = new Set(parcel.directories.keys());
+  if (look.isSame)
+    return { ...nothingSent(host, undefined, true), units: unitsIn([...units], parcel).length };
   const gone = goneDirectories(here, units, parcel.start);
   const busy = busyDirectories([...units, ...gone], busyUnits(here, parcel.sweep.name));
   if (look.root === 'none' && options.dryRun !== true) {

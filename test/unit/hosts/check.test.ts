@@ -74,9 +74,11 @@ describe('a host that has everything', () => {
       'qrun-look',
       '/data/a b',
       'pueue',
+      '',
       'node',
       'q.cjs',
     ]);
+    expect(lookCommand('/r', 'pueue', ['q'], '.qrun/m').slice(4)).toEqual(['/r', 'pueue', '.qrun/m', 'q']);
     expect(script).not.toContain('\n');
   });
 });
