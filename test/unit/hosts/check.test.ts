@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Asked, checkExit, checkHost, unreachedHost } from '../../../src/core/hosts/check.js';
 import { chooseHosts, type Host } from '../../../src/core/hosts/host.js';
-import { type HereReport, lookCommand, parseLook } from '../../../src/core/hosts/look.js';
+import { type HereReport, lastReport, lookCommand, parseLook } from '../../../src/core/hosts/look.js';
 import { sshProblem } from '../../../src/core/hosts/ssh-failure.js';
 
 const HOST: Host = { name: 'alpha', ssh: 'me@alpha', root: '/data/sweep', slots: 4, qrun: ['qrun'] };
@@ -80,6 +80,21 @@ describe('a host that has everything', () => {
     ]);
     expect(lookCommand('/r', 'pueue', ['q'], '.qrun/m').slice(4)).toEqual(['/r', 'pueue', '.qrun/m', 'q']);
     expect(script).not.toContain('\n');
+  });
+});
+
+describe('what one look says beside that', () => {
+  it('is whether the root there is the one here', () => {
+    expect(parseLook(printed())?.isSame).toBe(false);
+    expect(parseLook(printed({ same: 'no' }))?.isSame).toBe(false);
+    expect(parseLook(printed({ same: 'yes' }))?.isSame).toBe(true);
+  });
+
+  it('is a report, whatever the login printed around it; the last one counts', () => {
+    const older = JSON.stringify({ ...HERE, version: '1.0.0' });
+    expect(lastReport(`Welcome!\n${older}\n{"version":1}\n${JSON.stringify(HERE)}\nBye\n`)).toEqual(HERE);
+    expect(lastReport('Welcome!\n{}\n')).toBe(undefined);
+    expect(lastReport('')).toBe(undefined);
   });
 });
 
