@@ -100,16 +100,36 @@ export type HostReply<W extends HostWork = HostWork> =
 export function parseOrder(line: string, version: string): HostOrder {
   const value = jsonObject(line);
   if (value === undefined || typeof value.version !== 'string' || typeof value.work !== 'string') {
-    throw new QrunError('USAGE', 'stdin is no order of another qrun', {
-      hint: 'qrun submit-all, status, cancel and the like give orders to the hosts of qrun.toml; people need not',
-    });
+    throw noOrder('stdin is no order of another qrun');
   }
   if (value.version !== version) {
     throw new QrunError('USAGE', `the order is from qrun ${value.version}, and this is ${version}`, {
       hint: 'both must be the same: qrun hosts deploy',
     });
   }
+  if (!isWhole(value)) throw noOrder('the order on stdin is not whole');
   return value as unknown as HostOrder;
+}
+
+function noOrder(what: string): QrunError {
+  return new QrunError('USAGE', what, {
+    hint: 'qrun submit-all, status, cancel and the like give orders to the hosts of qrun.toml; people need not',
+  });
+}
+
+// What a work asks is its own: both sides are the same version.
+function isWhole({ sweep, group, units, given, time_zone: zone, ask }: Record<string, unknown>): boolean {
+  const isText = (value: unknown): boolean => typeof value === 'string';
+  const isTable = (value: unknown): boolean =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
+  return (
+    isText(sweep) &&
+    isText(group) &&
+    (units === null || (Array.isArray(units) && units.every(isText))) &&
+    (zone === null || isText(zone)) &&
+    isTable(given) &&
+    isTable(ask)
+  );
 }
 
 /** Returns the reply in what a host printed; `undefined` if there is none. What its login printed is passed over. */
