@@ -84,7 +84,7 @@ const OF_PROCESS: Readonly<Record<string, readonly string[]>> = {
   // What a program that helps gets of the environment.
   'io/machine/plain-environment.ts': ['env'],
   // What the sidecar says about who runs, and how a task starts this program.
-  'io/machine/this-process.ts': ['pid', 'versions', 'execPath'],
+  'io/machine/this-process.ts': ['pid', 'versions', 'execPath', 'report'],
   // Whose files are believed.
   'io/files/owner.ts': ['geteuid', 'env'],
 };

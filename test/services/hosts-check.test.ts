@@ -184,7 +184,7 @@ describe.skipIf(!sshHostsAvailable())('qrun hosts check, on two real hosts', () 
       expect.objectContaining({
         what: 'qrun',
         says: `version 0.0.9 there, ${VERSION} here: both must be the same`,
-        mend: `ssh alpha npm install --global qrun@${VERSION}`,
+        mend: `qrun hosts deploy --host alpha   (or ssh alpha npm install --global qrun@${VERSION})`,
       }),
     ]);
     writeFileSync(other, '#!/bin/sh\necho out of cheese >&2; exit 3\n', { mode: 0o755 });

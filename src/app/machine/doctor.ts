@@ -10,29 +10,9 @@ import {
 } from '../../core/queue/queue.js';
 import { formatSize } from '../../core/text/bytes.js';
 import { pasteableCommand, pasteablePath } from '../../core/text/shell.js';
-
-/** `note`: worth knowing, prevents nothing. `problem`: a sweep cannot run before it is fixed. */
-export type FindingState = (typeof FINDING_STATES)[number];
-
-/** All states, best first. */
-export const FINDING_STATES = ['ok', 'note', 'problem'] as const;
-
-/** What a sweep needs; the class of a problem decides the exit code. */
-export type FindingClass = (typeof FINDING_CLASSES)[number];
-
-/** All classes. */
-export const FINDING_CLASSES = ['queue', 'engine', 'log directory', 'configuration'] as const;
-
-/** The result of one check. */
-export interface Finding {
-  readonly what: string;
-  readonly state: FindingState;
-  /** One line. */
-  readonly says: string;
-  /** The command or the change that fixes it, if there is something to fix. */
-  readonly mend?: string;
-  readonly class: FindingClass;
-}
+import { type HostsFacts, hostFindings, missingProgram } from './doctor-hosts.js';
+import { type LackingTable, type ServerFacts, serverFinding, unevenFindings } from './doctor-servers.js';
+import { about, type Finding, type FindingClass, wordsOf } from './finding.js';
 
 /** What is known about the directory of the logs. */
 export interface LogPlace {
@@ -51,6 +31,10 @@ export interface EngineFacts {
   readonly limits: Readonly<Record<string, string>>;
   /** What is worth knowing about the connection to it. */
   readonly notices?: readonly string[];
+  /** Each server, if there are several. */
+  readonly servers?: readonly ServerFacts[];
+  /** Tables that some of the servers have and others lack. */
+  readonly uneven?: readonly LackingTable[];
 }
 
 /** The checks, each independent of the others; any may fail. `undefined` means that there is no such thing. */
@@ -75,6 +59,8 @@ export interface DoctorDeps {
   readonly memoryCaps: () => Promise<string | undefined>;
   readonly mise: () => Promise<string | undefined>;
   readonly logPlace: () => Promise<LogPlace>;
+  /** `undefined`: the sweep runs on this machine. */
+  readonly hosts?: () => Promise<HostsFacts | undefined>;
 }
 
 /** All findings, in the order in which they are shown, and the resulting exit code. */
@@ -86,6 +72,7 @@ export interface Diagnosis {
 // Worst first: without a queue nothing of a sweep starts at all.
 const CODES: readonly (readonly [FindingClass, ExitCode])[] = [
   ['queue', 26],
+  ['host', 26],
   ['engine', 24],
   ['log directory', 23],
   ['configuration', 2],
@@ -93,35 +80,19 @@ const CODES: readonly (readonly [FindingClass, ExitCode])[] = [
 
 /**
  * Checks everything that a sweep needs; one missing thing does not stop the other checks, and never causes a
- * rejection. The exit code is 0 when nothing prevents a sweep, otherwise that of the worst class: 26 queue, 24
+ * rejection. The exit code is 0 when nothing prevents a sweep, otherwise that of the worst class: 26 queue or host, 24
  * engine, 23 log directory, 2 configuration.
  */
 export async function diagnose(deps: DoctorDeps): Promise<Diagnosis> {
   const findings: Finding[] = [];
+  const onHosts = await hosts(deps);
   for (const look of [node, configuration, queue, memoryCaps, engine, chdb, locks, logs, mise]) {
-    findings.push(...(await look(deps)));
+    const found = await look(deps);
+    findings.push(...(look === queue && onHosts.length > 0 ? found.map(notNeededHere) : found));
   }
+  findings.push(...onHosts);
   const bad = new Set(findings.filter(({ state }) => state === 'problem').map(finding => finding.class));
   return { findings, exitCode: CODES.find(([name]) => bad.has(name))?.[1] ?? 0 };
-}
-
-// Returns what makes the findings of one check, by state.
-function about(what: string, kind: FindingClass) {
-  const finding =
-    (state: FindingState) =>
-    (says: string, mend?: string): Finding => ({
-      what,
-      state,
-      says,
-      ...(mend === undefined ? {} : { mend }),
-      class: kind,
-    });
-  return {
-    ok: finding('ok'),
-    note: finding('note'),
-    problem: finding('problem'),
-    failed: (error: unknown): Finding => finding('problem')(...wordsOf(error)),
-  };
 }
 
 function node({ nodeVersion }: DoctorDeps): Finding[] {
@@ -169,6 +140,12 @@ async function queue(deps: DoctorDeps): Promise<Finding[]> {
   }
 }
 
+// A sweep on hosts is given to their queues.
+function notNeededHere(finding: Finding): Finding {
+  if (finding.state !== 'problem') return finding;
+  return { ...finding, state: 'note', says: `${finding.says}; needed here only with --here` };
+}
+
 function pausedGroups({ groups, tasks }: QueueState, { commands: { startGroup } }: QueueKind): Finding[] {
   const { problem } = about('group', 'queue');
   const ours = new Set(tasks.flatMap(task => (sweepInLabel(task.label) === undefined ? [] : [task.group])));
@@ -205,10 +182,12 @@ async function memoryCaps(deps: DoctorDeps): Promise<Finding[]> {
 async function engine(deps: DoctorDeps): Promise<Finding[]> {
   const { ok, note, failed } = about('engine', 'engine');
   try {
-    const { says, limits, notices = [] } = await deps.engine();
+    const { says, limits, notices = [], servers = [], uneven = [] } = await deps.engine();
     const shown = Object.entries(limits).map(([name, value]) => `${name}=${value}`);
     return [
       ok(says),
+      ...servers.map(serverFinding),
+      ...unevenFindings(uneven),
       ...(shown.length === 0 ? [] : [about('limits', 'engine').ok(shown.join(', '))]),
       ...notices.map(notice => note(notice)),
     ];
@@ -216,6 +195,22 @@ async function engine(deps: DoctorDeps): Promise<Finding[]> {
     if (!isConfiguration(error)) return [failed(error)];
     // What makes the whole configuration unusable already has its own line.
     return isUnusable(deps) ? [] : [about('engine', 'configuration').failed(error)];
+  }
+}
+
+async function hosts(deps: DoctorDeps): Promise<Finding[]> {
+  try {
+    const found = await deps.hosts?.();
+    if (found === undefined) return [];
+    const missing = Object.entries(found.programs).flatMap(([name, version]) =>
+      version === undefined ? [missingProgram(name)] : [],
+    );
+    if (missing.length > 0) return missing;
+    const { hosts: checks } = await found.check();
+    return checks.flatMap(hostFindings);
+  } catch (error) {
+    // What makes the whole configuration unusable already has its own line.
+    return isUnusable(deps) ? [] : [about('hosts', 'configuration').failed(error)];
   }
 }
 
@@ -291,10 +286,4 @@ async function mise(deps: DoctorDeps): Promise<Finding[]> {
   if (version !== undefined) return [ok(version)];
   const says = 'not installed; needed only for the tasks of mise.toml';
   return [note(says, 'https://mise.jdx.dev, or call qrun itself')];
-}
-
-// What an error says, and what to do about it. Anything but a QrunError is a bug, and is shown as one.
-function wordsOf(error: unknown): [says: string, mend: string | undefined] {
-  if (!(error instanceof QrunError)) throw error;
-  return [[error.message, ...error.details].join('; '), error.hint];
 }

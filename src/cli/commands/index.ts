@@ -239,6 +239,32 @@ somebody else changes the slots meanwhile, theirs count. Ctrl-C ends the watch a
         load: () => import('./hosts/slots.js'),
       }),
       cliCommand({
+        name: 'deploy',
+        description:
+          'bring this version of qrun to the hosts, beside the one that they run, and switch to it',
+        argument: ['[root]', 'directory of the sweep', '.'],
+        options: [
+          repeatable('--host <name>', 'only this host (repeatable)'),
+          ['--dry-run', 'look at the hosts, say what would happen, and send nothing'],
+          ['--with-chdb', 'send the embedded engine too (the default if the sweep uses it)'],
+          ['--without-chdb', 'do not send the embedded engine (the default with a server)'],
+          [
+            '--link <dir>',
+            'a directory there, in the PATH that ssh gives, for a link qrun to the current version',
+          ],
+          ['--prune', 'remove old versions there that no task and no process names, but for the two latest'],
+          ['--resubmit', 'then give qrun submit-all, if all hosts run it'],
+          ['--json', 'what became of each step, as one JSON line'],
+          addTrustOption,
+        ],
+        help: `Steps: audit, decide, upload, verify, switch, resubmit. A host stops at the first one that fails, and goes on with what it had:
+the new version goes to a directory of its own (~/.qrun/versions/...), and one rename of the link ~/.qrun/current makes
+it the current one, after it has run a unit there. Tasks name the version that submitted them, so that what runs or
+waits is not touched. Give it again after a failure, a cut or a kill: it does what is missing.
+0: deployed to each host. Otherwise the code of the worst problem: 26 a host, 23 its disk.`,
+        load: () => import('./hosts/deploy.js'),
+      }),
+      cliCommand({
         name: 'here',
         description: 'what this machine has for sweeps: what the others ask of a host',
         argument: ['[root]', 'directory of the sweep', '.'],
@@ -251,6 +277,11 @@ somebody else changes the slots meanwhile, theirs count. Ctrl-C ends the watch a
           'do what another machine asks for on stdin: what submit-all, status and the like call on a host',
         argument: ['[root]', 'directory of the sweep', '.'],
         load: () => import('./hosts/order.js'),
+      }),
+      cliCommand({
+        name: 'install',
+        description: 'do a step of a deployment on stdin: what deploy calls on a host',
+        load: () => import('./hosts/install.js'),
       }),
     ],
   }),
@@ -405,9 +436,9 @@ environment changed. docs/process-jobs.md has the details.`,
     name: 'doctor',
     description: 'check whether everything that a sweep needs is there',
     argument: ['[dir]', 'directory of a unit or of the sweep', '.'],
-    options: [['--json', 'the findings as one JSON line'], addEngineOptions, addUnitOptions],
-    help: `0: nothing prevents a sweep. Otherwise the code of the worst problem: 26 pueue, 24 engine, 23 log directory,
-2 configuration. Notes prevent nothing.`,
+    options: [['--json', 'the findings as one JSON line'], addHostOptions, addEngineOptions, addUnitOptions],
+    help: `0: nothing prevents a sweep. Otherwise the code of the worst problem: 26 pueue or a host, 24 engine, 23 log
+directory, 2 configuration. Notes prevent nothing. Hosts of qrun.toml are looked at as by qrun hosts check.`,
     load: () => import('./doctor/run.js'),
   }),
   cliCommand({

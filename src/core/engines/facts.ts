@@ -12,6 +12,8 @@ export interface EngineFacts {
    * network), has its time zone, and keeps it from exiting while a query runs.
    */
   readonly inProcess: boolean;
+  /** The package that holds it, which need not be installed. */
+  readonly package?: string;
   /** The most queries that it runs at once on a machine with this many cores. */
   readonly mostQueries: (cores: number) => number;
   /** Queries per core that fully use it, if they all compute on this machine. */
@@ -50,6 +52,7 @@ export const ENGINES = {
     name: 'embedded',
     data: 'directory',
     inProcess: true,
+    package: 'chdb',
     mostQueries: cores => MOST_EMBEDDED_FOR_EACH_CORE * cores,
     // With twice as many, an aggregation of 3 million keys took 20 % more CPU and twice the memory.
     queriesForEachCore: 2,

@@ -96,7 +96,8 @@ function there({ ssh }: Host, ...words: readonly string[]): string {
 }
 
 function qrunFindings(host: Host, { qrun, node }: HostLook, { version }: Asked): HostFinding[] {
-  const install = there(host, 'npm', 'install', '--global', `qrun@${version}`);
+  const npm = there(host, 'npm', 'install', '--global', `qrun@${version}`);
+  const install = `qrun hosts deploy --host ${host.name}   (or ${npm})`;
   if (!('exitCode' in qrun)) {
     const its = 'here' in qrun ? qrun.here.version : qrun.version;
     if (its !== version) {
@@ -116,7 +117,7 @@ function qrunFindings(host: Host, { qrun, node }: HostLook, { version }: Asked):
   }
   const missing = exitCode === 127 || exitCode === 126;
   const what = missing ? `there is no ${command} there` : `${command} --version ended with ${exitCode}`;
-  const mend = `${install}   (or name it: qrun = "/PATH/qrun" of this host in qrun.toml)`;
+  const mend = `${install}, or name it: qrun = "/PATH/qrun" of this host in qrun.toml`;
   return [problem('qrun', says === '' || missing ? what : `${what}: ${says}`, mend)];
 }
 

@@ -5,6 +5,7 @@ import { count, strings } from '../schema.js';
 export const schema = z
   .object({
     version: z.string().describe('Of qrun.'),
+    program: z.string().describe('The directory of this qrun, by its real path.'),
     node: z.string(),
     queue: z
       .object({

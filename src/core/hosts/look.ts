@@ -71,13 +71,8 @@ const SCRIPT = [
 
 /** Returns what a look at a host printed; `undefined` if it is not the output of the script. */
 export function parseLook(stdout: string): HostLook | undefined {
-  const begin = stdout.lastIndexOf(`${BEGIN}\n`);
-  if (begin === -1) return undefined;
-  const found = new Map<string, string>();
-  for (const line of stdout.slice(begin).split('\n').slice(1)) {
-    const at = line.indexOf('=');
-    if (at > 0) found.set(line.slice(0, at), line.slice(at + 1).trim());
-  }
+  const found = saidLines(stdout, BEGIN);
+  if (found === undefined) return undefined;
   const text = (name: string): string => found.get(name) ?? '';
   const root = ROOTS.find(kind => kind === text('root'));
   if (root === undefined) return undefined;
@@ -95,6 +90,21 @@ export function parseLook(stdout: string): HostLook | undefined {
     writable: text('writable') === 'yes',
     freeBytes: free === undefined ? undefined : Number(free) * 1024,
   };
+}
+
+/**
+ * Returns the lines `name=value` that a script printed after it had begun; `undefined` if it has not. What the shell of
+ * a login prints before is passed over.
+ */
+export function saidLines(stdout: string, begin: string): ReadonlyMap<string, string> | undefined {
+  const at = stdout.lastIndexOf(`${begin}\n`);
+  if (at === -1) return undefined;
+  const found = new Map<string, string>();
+  for (const line of stdout.slice(at).split('\n').slice(1)) {
+    const equals = line.indexOf('=');
+    if (equals > 0) found.set(line.slice(0, equals), line.slice(equals + 1).trim());
+  }
+  return found;
 }
 
 const ROOTS = ['none', 'empty', 'sweep', 'other', 'file'] as const;

@@ -38,6 +38,11 @@ export function transferOf(stdout: string): Transfer {
   };
 }
 
+/** Returns the size of the files that the other side does not have, also of a transfer that was only tried. */
+export function newBytesOf(stdout: string): number {
+  return Number(/^Total transferred file size: (\d{1,15}) bytes/m.exec(stdout)?.[1] ?? 0);
+}
+
 // rsync's exit codes, from its manual.
 const VANISHED = 24;
 const PARTIAL = 23;

@@ -32,6 +32,8 @@ export interface ServerInfo {
   readonly target: string;
   /** `undefined` if it has not answered yet. */
   readonly version: string | undefined;
+  /** Why it gets no queries yet; `undefined` if it does. */
+  readonly away?: string | undefined;
 }
 
 /** A table that not all of several servers have. */

@@ -7,7 +7,7 @@ import { lockMechanism } from '../../io/files/flock.js';
 import { statOf } from '../../io/files/paths.js';
 import { leaseHolder } from '../../io/log/lease.js';
 import { lookAtLogPlace } from '../../io/log/place.js';
-import { version } from '../../io/machine/this-process.js';
+import { packageRoot, version } from '../../io/machine/this-process.js';
 import { QUEUE } from '../../io/queue/queues.js';
 import type { Given, Surroundings } from '../config/sweep-context.js';
 import { resolveSweep } from '../sweep/context.js';
@@ -30,6 +30,7 @@ export async function lookHere(
   ]);
   return {
     version: version(),
+    program: packageRoot(),
     node: nodeVersion,
     ...queue,
     locks: locks ?? null,

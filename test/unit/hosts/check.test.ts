@@ -15,6 +15,7 @@ const ASKED: Asked = {
 
 const HERE: HereReport = {
   version: '1.2.3',
+  program: '/root/.qrun/versions/1.2.3-0123456789ab',
   node: '20.20.2',
   root: '/data/sweep',
   queue: { name: 'pueue', version: '4.0.4', problem: null, mend: null },

@@ -19,6 +19,7 @@ function report(
   sweep: Partial<NonNullable<HereReport['sweep']>> | null = {},
 ): HereReport {
   return {
+    program: '/opt/qrun',
     version: '0.1.0',
     node: '20.0.0',
     queue: { name: 'pueue', version: '4.0.0', problem: null, mend: null },

@@ -3,6 +3,7 @@ import { type DoctorDeps, diagnose } from '../../../src/app/machine/doctor.js';
 import { renderDiagnosis } from '../../../src/cli/commands/doctor/render.js';
 import { createStyle } from '../../../src/cli/terminal/style.js';
 import { QrunError } from '../../../src/core/errors.js';
+import type { HostsCheck } from '../../../src/core/hosts/check.js';
 import type { QueueState } from '../../../src/core/queue/queue.js';
 import { PUEUE } from '../../../src/io/queue/pueue/kind.js';
 import { queueTask } from '../queue/samples.js';
@@ -119,6 +120,112 @@ describe('diagnose', () => {
     expect(findings.find(({ what }) => what === 'pueue state')).toMatchObject({
       state: 'note',
       mend: 'pueue clean --group=qrun-a',
+    });
+  });
+
+  it('tells of each of several servers which is away, which lacks tables, and whose replicas lag', async () => {
+    const servers = [
+      { target: 'http://a:8123', version: '26.7' },
+      { target: 'http://b:8123', version: '26.7', lagS: 40 },
+      { target: 'http://c:8123', version: undefined, away: 'connection refused' },
+    ];
+    const uneven = Array.from({ length: 7 }, (_, n) => ({
+      database: 'd',
+      name: `t${n}`,
+      lacking: 'http://a:8123',
+    }));
+    const engine = async () => ({ says: 'ClickHouse 26.7 at all', limits: {}, servers, uneven });
+    const { findings, exitCode } = await diagnose({ ...HEALTHY, engine });
+    expect(exitCode).toBe(0);
+    expect(findings.filter(({ class: kind, what }) => kind === 'engine' && what !== 'chdb')).toEqual([
+      expect.objectContaining({ what: 'engine', state: 'ok' }),
+      { what: 'server', state: 'ok', says: 'http://a:8123: ClickHouse 26.7', class: 'engine' },
+      expect.objectContaining({
+        state: 'note',
+        says: expect.stringContaining('lag by 40 s'),
+        mend: expect.stringContaining('--max-replica-delay 5s'),
+      }),
+      expect.objectContaining({
+        state: 'note',
+        says: 'http://c:8123 would get no queries: connection refused',
+        mend: expect.stringContaining('curl -sS http://c:8123/ping'),
+      }),
+      expect.objectContaining({
+        what: 'tables',
+        state: 'note',
+        says: expect.stringMatching(/^http:\/\/a:8123 lacks d\.t0, .*d\.t4 and 2 more: /),
+      }),
+    ]);
+  });
+
+  describe('with hosts', () => {
+    const host = {
+      ...{ name: 'alpha', ssh: 'alpha', root: '/s', slots: 1, reached: true, elapsed_ms: 9 },
+      ...{ node: '20.20.2', qrun: '1.2.3', queue: '4.0.4', free_bytes: 5e10, clock_ahead_s: 0 },
+      locks: 'koffi' as const,
+      sweeps: [],
+      findings: [],
+    };
+    const found = (what: string, state: 'note' | 'problem', code: number) => ({
+      ...{ what, state, says: 'bad', mend: 'mend it' },
+      exit_code: code,
+    });
+    const programs = { ssh: 'OpenSSH_9.2', rsync: 'rsync 3.2.7' };
+    const onHosts =
+      (hosts: readonly HostsCheck['hosts'][number][]): NonNullable<DoctorDeps['hosts']> =>
+      async () => ({ programs, check: async () => ({ version: '1.2.3', hosts, exit_code: 0 }) });
+
+    it('says of each what hosts check says, and needs no queue here', async () => {
+      const deps = { ...HEALTHY, queue: refused('QUEUE_MISSING') };
+      const slow = { ...host, findings: [found('locks', 'note', 0)] };
+      const { findings, exitCode } = await diagnose({ ...deps, hosts: onHosts([slow]) });
+      expect(exitCode).toBe(0);
+      expect(findings.find(({ what }) => what === 'pueue')).toMatchObject({
+        state: 'note',
+        says: expect.stringContaining('needed here only with --here'),
+      });
+      expect(findings.slice(-2)).toEqual([
+        {
+          what: 'host alpha',
+          state: 'ok',
+          says: 'Node 20.20.2, qrun 1.2.3, queue 4.0.4, 46.6G free',
+          class: 'host',
+        },
+        { what: 'host alpha', state: 'note', says: 'locks: bad', mend: 'mend it', class: 'host' },
+      ]);
+    });
+
+    it.each<[string, HostsCheck['hosts'][number]['findings'], number]>([
+      ['a host', [found('ssh', 'problem', 26)], 26],
+      ['its root', [found('root', 'problem', 23)], 23],
+      ['both', [found('root', 'problem', 23), found('qrun', 'problem', 26)], 26],
+    ])('ends with the code of %s', async (_title, wrong, code) => {
+      const { findings, exitCode } = await diagnose({
+        ...HEALTHY,
+        hosts: onHosts([{ ...host, free_bytes: null, findings: wrong }]),
+      });
+      expect(exitCode).toBe(code);
+      expect(findings.filter(({ what }) => what === 'host alpha')).toHaveLength(wrong.length);
+    });
+
+    it('connects to nothing without the programs, or without trust', async () => {
+      let asked = 0;
+      const check = async () => {
+        asked += 1;
+        return { version: '', hosts: [], exit_code: 0 };
+      };
+      const bare = await diagnose({
+        ...HEALTHY,
+        hosts: async () => ({ programs: { ssh: undefined, rsync: undefined }, check }),
+      });
+      expect([bare.exitCode, asked]).toEqual([26, 0]);
+      expect(bare.findings.slice(-2).map(({ mend }) => mend)).toEqual([
+        'apt-get install openssh-client',
+        'apt-get install rsync',
+      ]);
+      const untrusted = await diagnose({ ...HEALTHY, hosts: refused('CONFIG') });
+      expect(untrusted.exitCode).toBe(2);
+      expect(untrusted.findings.at(-1)).toMatchObject({ what: 'hosts', state: 'problem', mend: 'mend it' });
     });
   });
 

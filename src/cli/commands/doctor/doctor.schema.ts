@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { FINDING_CLASSES, FINDING_STATES } from '../../../app/machine/doctor.js';
+import { FINDING_CLASSES, FINDING_STATES } from '../../../app/machine/finding.js';
 import { exitCode } from '../../../core/unit/unit.schema.js';
 
 /** `qrun doctor --json`. */

@@ -1,4 +1,5 @@
-import type { Diagnosis, Finding, FindingState } from '../../../app/machine/doctor.js';
+import type { Diagnosis } from '../../../app/machine/doctor.js';
+import type { Finding, FindingState } from '../../../app/machine/finding.js';
 import type { Style } from '../../terminal/style.js';
 
 const STATE_WIDTH = 'problem'.length;

@@ -4,6 +4,8 @@ import type { Output } from '../../../core/schema.js';
 import { parseQuery } from '../../../core/sql/parse.js';
 import { textsOf } from '../../../io/engines/answer-texts.js';
 import type { Engine } from '../../../io/engines/engine.js';
+import { replicaLag } from '../../../io/engines/pool/agreement.js';
+import { awayNotice } from '../../../io/engines/pool/open.js';
 import { engineOf, localEngines } from '../../../io/engines/registry.js';
 import { lockMechanism } from '../../../io/files/flock.js';
 import { statOf } from '../../../io/files/paths.js';
@@ -11,9 +13,11 @@ import { lookAtLogPlace } from '../../../io/log/place.js';
 import { runProgram } from '../../../io/machine/program.js';
 import { systemdUsable } from '../../../io/machine/systemd.js';
 import { QUEUE } from '../../../io/queue/queues.js';
+import { hostsFacts } from '../../../local/hosts/facts.js';
 import { type UnitContext, unitContext } from '../../../local/unit/context.js';
 import { openServer } from '../../../local/unit/open-engine.js';
 import { type Call, writeResult } from '../../command.js';
+import { stringsFlag } from '../../flags.js';
 import { configFlags } from '../../options.js';
 import type { schema } from './doctor.schema.js';
 import { renderDiagnosis } from './render.js';
@@ -52,6 +56,10 @@ export async function run(call: Call<string>): Promise<number> {
       return end.ok ? end.stdout.split('\n')[0]?.trim() : undefined;
     },
     logPlace: async () => lookAtLogPlace(context().logDirectory),
+    hosts: async () =>
+      flags.hereOnly === true
+        ? undefined
+        : await hostsFacts(context(), stringsFlag(flags, 'hostNames'), terminal.env),
   });
   const json = {
     exit_code: diagnosis.exitCode,
@@ -93,11 +101,31 @@ async function engineFacts(context: UnitContext): Promise<EngineFacts> {
     return {
       says: `ClickHouse ${version} at ${target}`,
       limits: await limitsOf(engine, signal),
-      notices: engine.info.notices ?? [],
+      ...(await serversFacts(engine, signal)),
     };
   } finally {
     await engine.close();
   }
+}
+
+// What a run would find out about each of several servers when it begins.
+async function serversFacts(
+  engine: Engine,
+  signal: AbortSignal,
+): Promise<Pick<EngineFacts, 'notices' | 'servers' | 'uneven'>> {
+  const { servers = [], notices = [] } = engine.info;
+  if (servers.length === 0) return { notices };
+  const lags = new Map<string, number | undefined>();
+  for (const one of engine.members?.() ?? []) lags.set(one.info.target, await replicaLag(one, signal));
+  const away = new Set(
+    servers.flatMap(one => (one.away === undefined ? [] : [awayNotice(one.target, one.away)])),
+  );
+  return {
+    // They have lines of their own.
+    notices: notices.filter(notice => !away.has(notice)),
+    servers: servers.map(one => ({ ...one, lagS: lags.get(one.target) })),
+    uneven: (await engine.uneven?.(signal)) ?? [],
+  };
 }
 
 /** Returns the limits that the server tells this user; none if the user may not read them. */

@@ -1,5 +1,5 @@
 import { type Failure, ownFailure } from '../../../core/engines/failure.js';
-import type { Server, UnevenTable } from '../engine.js';
+import type { Engine, Server, UnevenTable } from '../engine.js';
 import { type Answer, askServer } from './ask.js';
 
 // What servers that share the queries of a run must have in common, and how each is asked for it.
@@ -95,6 +95,15 @@ export const REPLICA_DELAY = 'REPLICA_DELAY';
 
 // More names help nobody.
 const MOST_TABLES = 1_000;
+
+/**
+ * Returns by how many seconds the replicas of a server lag, those that lag most; `undefined` if it does not say, as to a
+ * user who may not ask.
+ */
+export async function replicaLag(server: Engine, signal: AbortSignal): Promise<number | undefined> {
+  const answer = await askServer(server, DELAY, ['v'], signal);
+  return answer.ok ? Number(answer.rows[0]?.v) : undefined;
+}
 
 /** Returns the tables that some of the servers have and others lack, as far as they say; see `Engine.uneven`. */
 export async function unevenTables(

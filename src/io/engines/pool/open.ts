@@ -173,17 +173,23 @@ async function lookAtReplicas(
   );
 }
 
+/** Returns what the person who starts a run is told about a server that does not take part yet. */
+export function awayNotice(target: string, why: string): string {
+  return `${target} gets no queries yet: ${why}`;
+}
+
 function infoOf(members: readonly Member[], concurrency: number): EngineInfo {
   const open = members.flatMap(({ server }) => (server === undefined ? [] : [server as Server]));
   const infos = open.map(({ info }) => info);
   const [{ facts, user }] = infos as [EngineInfo, ...EngineInfo[]];
   const versions = infos.map(({ version }) => version);
+  const servers = members.map(({ target, server, state, why }) => ({
+    target,
+    version: server?.info.version,
+    ...(state === 'in' ? {} : { away: why?.message ?? 'it has not answered so far' }),
+  }));
   const notices = [
-    ...members.flatMap(({ target, state, why }) =>
-      state === 'in'
-        ? []
-        : [`${target} gets no queries yet: ${why?.message ?? 'it has not answered so far'}`],
-    ),
+    ...servers.flatMap(({ target, away }) => (away === undefined ? [] : [awayNotice(target, away)])),
     ...(new Set(versions).size === 1
       ? []
       : [
@@ -205,6 +211,6 @@ function infoOf(members: readonly Member[], concurrency: number): EngineInfo {
       concurrency,
       members.reduce((sum, { permits }) => sum + permits, 0),
     ),
-    servers: members.map(({ target, server }) => ({ target, version: server?.info.version })),
+    servers,
   };
 }
