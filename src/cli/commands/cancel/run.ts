@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { QrunError } from '../../../core/errors.js';
 import type { CancelReport } from '../../../core/sweep/cancel.js';
 import { cancelOnHosts } from '../../../local/hosts/cancel.js';
 import { readJobs } from '../../../local/jobs/context.js';
@@ -41,6 +42,16 @@ async function cancelJobs(
   { argument, flags, terminal }: Call<string>,
   watch: CancelWatch,
 ): Promise<CancelReport> {
+  const [host] = stringsFlag(flags, 'hostNames');
+  if (host !== undefined) {
+    throw new QrunError(
+      'USAGE',
+      `--host ${host}: ${argument} is a file of process jobs, which run on this machine`,
+      {
+        hint: 'leave out --host, or give the directory of a sweep',
+      },
+    );
+  }
   const jobs = new JobsOf(readJobs(argument, terminal, flags), terminal, flags.trust === true);
   const selection = {
     include: stringsFlag(flags, 'includeUnits'),
