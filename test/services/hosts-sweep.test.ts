@@ -1,4 +1,14 @@
-import { chmodSync, cpSync, existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { SweepAudit } from '../../src/core/sweep/audit.js';
@@ -269,6 +279,39 @@ describe.skipIf(!available)('a sweep over two real hosts', { timeout: LONG_MS },
     expect(on(report, 'alpha')).toEqual(['a', 'b', 'c']);
   });
 
+  it('submits 220 units to two hosts within two seconds', async () => {
+    const names = Array.from({ length: 220 }, (_, n) => `u/${String(n).padStart(3, '0')}`);
+    const sweep = new HostsSweep(Object.assign({}, ...names.map(name => quick(name, 10))));
+    // Units that ran meanwhile would do so on this machine.
+    for (const host of all.hosts) {
+      await host.here('pueue', 'group', 'add', `qrun-${sweep.name}`);
+      await host.here('pueue', 'pause', '--group', `qrun-${sweep.name}`);
+    }
+    const report = await sweep.submitted();
+    expect(report.submitted).toEqual(names);
+    expect(report.stdout).toContain('"group_paused":true');
+    const again = await sweep.submitted();
+    expect(again.queued).toEqual(names);
+    console.log(`submitted in ${report.durationMs} ms, again in ${again.durationMs} ms`);
+    expect(report.durationMs).toBeLessThan(2_000 * (await slowness()));
+  });
+
+  it('leaves out a host whose queue is down, but not what still runs there', async () => {
+    const sweep = new HostsSweep({ ...slow('a', 8), ...units('b', 'c', 'd') });
+    await sweep.submitted('--include', 'a', '--host', 'beta', '--concurrency', '1');
+    await sweep.runs(beta, 'a');
+    await until('its lease', () => (sweep.logOn(sweep.rootOn(beta), 'a') === '' ? undefined : true));
+    await beta.killQueue();
+    try {
+      const report = await sweep.submitted();
+      expect(report.stderr).toMatch(/beta is left out: no pueue daemon answers.*pueued -d/);
+      expect(report).toMatchObject({ submitted: ['b', 'c', 'd'], elsewhere: ['a'], running: [] });
+      expect(on(report, 'alpha')).toEqual(['b', 'c', 'd']);
+    } finally {
+      await beta.startQueue();
+    }
+  });
+
   it('refuses --then, and says what to do instead', async () => {
     const sweep = new HostsSweep(units('a'));
     const { code, stderr } = await sweep.qrun('submit-all', '.', '--then', 'true');
@@ -362,6 +405,7 @@ describe.skipIf(!available)('a sweep over two real hosts', { timeout: LONG_MS },
     const { exitCode } = await waiting;
     expect(exitCode).toBe(130);
     expect(performance.now() - sinceMs).toBeLessThan(1_500 * (await slowness()));
+    expect(readdirSync(tmpdir()).filter(name => name.startsWith('qrun-ssh-'))).toEqual([]);
   });
 
   it('is submitted and audited by the library, too', async () => {
