@@ -13,12 +13,8 @@ export type DoWork<W extends HostWork> = (
 /** What does each work, loaded when it is asked for. */
 export const WORKS: { readonly [W in HostWork]: () => Promise<DoWork<W>> } = {
   status: async () => {
-    const { sweepWatch } = await import('../sweep/status.js');
-    return async (sweep, { ask }, { env }, signal) => {
-      const wanted = new Set(ask.units);
-      const units = sweep.units.filter(({ unit }) => wanted.has(unit));
-      return await sweepWatch({ ...sweep, units }, { env, signal }).look();
-    };
+    const { lookAtOwn } = await import('../sweep/status.js');
+    return async (sweep, { ask }, { env }, signal) => await lookAtOwn(sweep, ask.units, { env, signal });
   },
   look: async () => (await import('./sweep/part.js')).lookAtPart,
   plan: async () => (await import('./sweep/part.js')).planPart,

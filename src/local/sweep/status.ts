@@ -1,8 +1,11 @@
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { SweepWatch, type UnitToWatch } from '../../app/sweep/status.js';
 import { isQuery } from '../../app/unit/survey.js';
 import { QrunError } from '../../core/errors.js';
+import { tasksByName } from '../../core/queue/labels.js';
 import type { QueueOptions, QueueState, TaskQueue } from '../../core/queue/queue.js';
+import type { SweepStatus } from '../../core/sweep/status.js';
 import { selectNames } from '../../core/unit/selection.js';
 import { LogFollower } from '../../io/log/follow.js';
 import { leaseHolder, leasePath } from '../../io/log/lease.js';
@@ -23,11 +26,43 @@ export function logWatch(sweep: ResolvedSweep): SweepWatch {
   return watchOf(sweep, async () => ({ tasks: [], groups: new Map() }));
 }
 
-function watchOf(sweep: ResolvedSweep, readQueue: () => Promise<QueueState | QrunError>): SweepWatch {
+/**
+ * Returns one look at those of these units that this machine has anything of: a task, a log or a lease. Whoever asks for
+ * it knows the others, and how many queries a unit without a log has: no file is read for that.
+ *
+ * Errors: as {@link SweepWatch}.
+ */
+export async function lookAtOwn(
+  sweep: ResolvedSweep,
+  wanted: readonly string[],
+  options: QueueOptions,
+): Promise<SweepStatus> {
+  const read = await queueReader(options)();
+  const tasks = read instanceof QrunError ? [] : read.tasks;
+  const names = tasksByName('unit', tasks, sweep.name);
+  const isWanted = new Set(wanted);
+  const units = sweep.units
+    .filter(({ unit }) => isWanted.has(unit))
+    .map(context => ({ context, hasLog: existsSync(context.logPath) }))
+    .filter(
+      ({ context: { unit, logPath }, hasLog }) => hasLog || names.has(unit) || existsSync(leasePath(logPath)),
+    )
+    .map(({ context, hasLog }): UnitToWatch => {
+      const { isQuery, ...rest } = unitToWatch(context);
+      return hasLog && isQuery !== undefined ? { ...rest, isQuery } : rest;
+    });
+  return await watchOf(sweep, async () => read, units).look();
+}
+
+function watchOf(
+  sweep: ResolvedSweep,
+  readQueue: () => Promise<QueueState | QrunError>,
+  units: readonly UnitToWatch[] = sweep.units.map(unitToWatch),
+): SweepWatch {
   return new SweepWatch({
     sweep: sweep.name,
     group: sweep.group,
-    units: sweep.units.map(unitToWatch),
+    units,
     readQueue,
     readAudit: () => lastAudit(sweep),
     nowMs: Date.now,
