@@ -56,10 +56,13 @@ describe.skipIf(!sshHostsAvailable())('qrun hosts deploy, to two real hosts', { 
     await all?.stop();
   });
 
-  const WORDS = ['hosts', 'deploy', '.', '--trust', '--without-chdb'];
+  const WORDS = ['hosts', 'deploy', '.', '--trust'];
+  // It is 540 MB: only one test sends it.
+  const enginesOf = (args: readonly string[]): string[] =>
+    args.includes('--with-chdb') ? [] : ['--without-chdb'];
   /** Deploys with the qrun in a directory. */
   const start = (from: string, args: readonly string[], at = root, env = all.env) =>
-    execa(process.execPath, [join(from, 'bin', 'qrun.cjs'), ...WORDS, ...args], {
+    execa(process.execPath, [join(from, 'bin', 'qrun.cjs'), ...WORDS, ...enginesOf(args), ...args], {
       cwd: at,
       env: { ...env },
       extendEnv: false,
@@ -410,6 +413,46 @@ describe.skipIf(!sshHostsAvailable())('qrun hosts deploy, to two real hosts', { 
       [],
     ]);
     await beta.here('umount', PLACE);
+  });
+
+  it('gives the next submission with --resubmit, but not where qrun.toml leads elsewhere', async ({
+    skip,
+  }) => {
+    if (!hostNamed('beta').hasQueue) skip('pueue is not installed');
+    const beta = hostNamed('beta');
+    const lines = (words: readonly string[]): string =>
+      `[[hosts]]\nname = "beta"\nroot = ${JSON.stringify(join(beta.directory, 'resubmit'))}\nqrun = ${JSON.stringify(words)}\n`;
+    const at = tree({ 'u/a.sql': 'SELECT 1 AS v', 'qrun.toml': lines(['qrun']) });
+    const away = await start(ROOT, ['--resubmit'], at);
+    expect([away.exitCode, away.stderr]).toEqual([2, expect.stringContaining('nothing was submitted')]);
+    put(at, 'qrun.toml', lines(current));
+    const pushed = await qrun(['hosts', 'push', '.', '--trust'], { cwd: at, env: { ...all.env } });
+    expect(pushed.code).toBe(0);
+    const { exitCode, stdout } = await start(ROOT, ['--resubmit'], at);
+    expect(stdout).toMatch(/deployed to 1 host[\s\S]*\n\n[\s\S]*\bbeta\b/);
+    expect(exitCode).toBe(0);
+    // The engine was not sent: the task fails, and names what it ran.
+    const tasks = await beta.here('pueue', 'status', '--json');
+    expect(tasks).toContain(`${PLACE}/versions/${VERSION}-`);
+    const [first] = await Promise.all([start(ROOT, ['--resubmit', '--json'], at)]);
+    expect([first?.exitCode, first?.stderr]).toEqual([2, expect.stringContaining('--resubmit goes with')]);
+  });
+
+  it('sends the embedded engine once, and links it from then on, also where the disk has no room for two', async ({
+    skip,
+  }) => {
+    if (!existsSync(`${ROOT}node_modules/chdb`)) skip('chDB is not installed');
+    const host = hostNamed('beta');
+    await onDisk(host, 'size=900m', async () => {
+      const first = await deployed(['--host', 'beta', '--with-chdb']);
+      expect(problemOf(first.hosts[0] as DeployedHost)).toBeUndefined();
+      expect(first.packages_left_out).toEqual([]);
+      expect(first.hosts[0]?.steps.find(({ step }) => step === 'verify')?.says).toMatch(/a unit ran there/);
+      const next = await deployed(['--host', 'beta', '--with-chdb'], { from: copyOf('0.6.0') });
+      expect(problemOf(next.hosts[0] as DeployedHost)).toBeUndefined();
+      expect(next.hosts[0]?.sent_bytes).toBeLessThan(1_000_000);
+      expect(await startsThere(host)).toBe('0.6.0');
+    });
   });
 
   describe.skipIf(!clickHouseServerAvailable())('under units that run', () => {
