@@ -6,6 +6,8 @@ import type { HostRefusal } from './refusal.js';
 export interface HostPart {
   /** Where its logs are. */
   readonly log_directory: string;
+  /** Whether there are any. */
+  readonly has_logs: boolean;
   /** In its queue, and not started. */
   readonly queued: readonly string[];
   /** In its queue, and started. */

@@ -132,7 +132,7 @@ export interface HostRow extends Output<typeof hostPart> {}
 /** What is known of a host at the end of a submission. */
 export interface HostEnd {
   /** What was there before; `undefined` if it did not say. */
-  readonly part: Omit<HostPart, 'log_directory'> | undefined;
+  readonly part: Omit<HostPart, 'log_directory' | 'has_logs'> | undefined;
   /** The units that were to be added there. */
   readonly planned: readonly string[];
   /** What it did; `undefined` if it was not asked, or failed; `dry` if nothing was to be done. */
@@ -141,7 +141,7 @@ export interface HostEnd {
   readonly chosenSlots: number | 'auto';
 }
 
-const NOTHING: Omit<HostPart, 'log_directory'> = {
+const NOTHING: Omit<HostPart, 'log_directory' | 'has_logs'> = {
   ...{ queued: [], running: [], elsewhere: [] },
   ...{ slots: null, group_paused: false, state_bytes: null, queue_problem: null },
 };

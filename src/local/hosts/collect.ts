@@ -60,8 +60,10 @@ export async function collectFromHosts(
   return await importKept(sweep, { names: hosts.map(({ name }) => name), isAll, fetched }, watch);
 }
 
-/** Where the logs of a host are, or why it is not known. */
-export type LogsThere = { readonly directory: string } | (HostProblem & { readonly reached: boolean });
+/** Where the logs of a host are (`isEmpty`: there are none yet), or why it is not known. */
+export type LogsThere =
+  | { readonly directory: string; readonly isEmpty?: boolean }
+  | (HostProblem & { readonly reached: boolean });
 
 /** Copies the logs of one host; see {@link collectFromHosts}. */
 async function fetchLogs(
@@ -84,6 +86,7 @@ async function fetchLogs(
   removeRemains(to);
   const found = known ?? (await logsOf(host, connections));
   if ('says' in found) return failed(name, found.reached, found);
+  if (found.isEmpty === true) return { name, reached: true, fetched: { files: 0, bytes: 0 }, problem: null };
   const end = await connections.fetch(
     host,
     { options: FETCH_OPTIONS, from: found.directory, to },

@@ -17,7 +17,7 @@ import {
 
 const host = (name: string) => ({ name, ssh: name, root: '/sweep', slots: 2, qrun: ['qrun'] });
 const part = (more: Partial<HostPart> = {}): HostPart => ({
-  ...{ log_directory: '/sweep/results', queued: [], running: [], elsewhere: [] },
+  ...{ log_directory: '/sweep/results', has_logs: true, queued: [], running: [], elsewhere: [] },
   ...{ slots: null, group_paused: false, state_bytes: null, queue_problem: null },
   ...more,
 });

@@ -23,7 +23,10 @@ export async function lookAtHosts(hosts: SweepHosts): Promise<HostsNow> {
   for (const answer of answers) {
     const { host } = answer;
     if ('problem' in answer) logs.set(host, { ...answer.problem, reached: false });
-    else logs.set(host, { directory: answer.returns.log_directory });
+    else {
+      const { log_directory: directory, has_logs: hasLogs } = answer.returns;
+      logs.set(host, { directory, isEmpty: !hasLogs });
+    }
   }
   return { answers, usable: answers.map(withQueue), logs };
 }

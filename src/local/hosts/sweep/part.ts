@@ -12,6 +12,7 @@ import type {
 import { type HostRefusal, refusalOf } from '../../../core/hosts/refusal.js';
 import { AUDIT, tasksByName } from '../../../core/queue/labels.js';
 import { isLive, isStarted, type QueueState } from '../../../core/queue/queue.js';
+import { namesIn } from '../../../io/files/paths.js';
 import { leaseHolder } from '../../../io/log/lease.js';
 import { QUEUE } from '../../../io/queue/queues.js';
 import type { Surroundings } from '../../config/sweep-context.js';
@@ -47,6 +48,7 @@ export async function lookAtPart(
   const group = state?.groups.get(sweep.group);
   return {
     log_directory: sweep.logDirectory,
+    has_logs: namesIn(sweep.logDirectory).some(name => name.endsWith('.ndjson')),
     ...{ queued, running, elsewhere },
     slots: group?.slots ?? null,
     group_paused: group?.paused === true,
