@@ -63,7 +63,12 @@ export function transferProblem(host: Host, end: ConnectionEnd, { to, into }: Wa
   const unreached = sshProblem(host, { exitCode, timedOut, stderr: others });
   if (unreached !== undefined) return unreached;
   const [first = `rsync ended with ${exitCode ?? 'a signal'}`] = own;
-  const full = own.find(line => /\] .*(?:No space left on device|Disk quota exceeded)/.test(line));
+  // Behind the side that says so, in brackets.
+  const full = own.find(
+    line =>
+      line.includes('] ') &&
+      /No space left on device|Disk quota exceeded/.test(line.slice(line.indexOf('] '))),
+  );
   if (full !== undefined) {
     const mend =
       to === 'here'

@@ -75,7 +75,9 @@ describe('the bundle', () => {
       usedElsewhere: new Set(),
     };
     thread.postMessage(question);
-    expect(await once(thread, 'message')).toEqual([{ queries: 1, due: 1, bad: 0 }]);
+    expect(await once(thread, 'message')).toEqual([
+      { queries: 1, due: 1, bad: 0, digest: expect.stringMatching(/^[0-9a-f]{16}$/) },
+    ]);
     await thread.terminate();
   });
 });
