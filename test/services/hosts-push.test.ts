@@ -98,6 +98,10 @@ describe.skipIf(!sshHostsAvailable())('qrun hosts push, to two real hosts', () =
 
   it('sends the SQL of the units, the setup files and qrun.toml to all, and nothing else', async () => {
     const { root, at } = sweepOf({ ...FILES, ...KEPT_HERE }, 'password_file = "pw.txt"');
+    const dry = await pushed(root, '--dry-run');
+    const count = Object.keys(FILES).length + 1;
+    expect([dry.exit_code, dry.alpha.sent.files, dry.alpha.changes.length]).toEqual([0, count, count]);
+    expect(existsSync(at(ALPHA))).toBe(false);
     const before = all.hosts.map(host => host.logins());
     const { alpha, beta, units, exit_code: code } = await pushed(root);
     expect(code).toBe(0);
@@ -118,18 +122,29 @@ describe.skipIf(!sshHostsAvailable())('qrun hosts push, to two real hosts', () =
     expect((await run(root)).stdout).toMatch(/the sweep is on 2 hosts\n {2}next: qrun submit-all \.\n$/);
   });
 
-  it('notices a change of the same length within the same second, and with --checksum at the same time', async () => {
-    const { root, at } = sweepOf({ 'u/a.sql': 'SELECT 1' });
-    const file = join(root, 'u/a.sql');
-    utimesSync(file, 1_700_000_000, 1_700_000_000.1);
+  it('notices a change of the same length in the same second; at the same time in what decides, and with --checksum', async () => {
+    const { root, at } = sweepOf({
+      'u/a.sql': 'SELECT 1',
+      'u/_setup.sql': 'SET a=1',
+      '_setup.sql': 'SET a=1',
+    });
+    const write = (path: string, text: string, nanoseconds: number): void => {
+      put(root, path, text);
+      utimesSync(join(root, path), 1_700_000_000, 1_700_000_000 + nanoseconds / 1e9);
+    };
+    const all3 = (text: string, setup: string, nanoseconds: number): void => {
+      write('u/a.sql', text, nanoseconds);
+      for (const path of ['u/_setup.sql', '_setup.sql']) write(path, setup, nanoseconds);
+    };
+    all3('SELECT 1', 'SET a=1', 1e8);
     await pushed(root);
-    put(root, 'u/a.sql', 'SELECT 2');
-    utimesSync(file, 1_700_000_000, 1_700_000_000.2);
+    all3('SELECT 2', 'SET a=1', 2e8);
     expect((await pushed(root)).alpha.sent.files).toBe(1);
     expect(readFileSync(at(ALPHA, 'u/a.sql'), 'utf8')).toBe('SELECT 2');
-    put(root, 'u/a.sql', 'SELECT 3');
-    utimesSync(file, 1_700_000_000, 1_700_000_000.2);
-    expect((await pushed(root)).alpha.sent.files).toBe(0);
+    all3('SELECT 3', 'SET a=2', 2e8);
+    expect((await pushed(root, '--dry-run')).alpha.changes).toEqual(['send _setup.sql', 'send u/_setup.sql']);
+    expect((await pushed(root)).alpha.sent.files).toBe(2);
+    expect(readFileSync(at(ALPHA, 'u/_setup.sql'), 'utf8')).toBe('SET a=2');
     expect((await pushed(root, '--checksum')).alpha.sent.files).toBe(1);
     expect(readFileSync(at(BETA, 'u/a.sql'), 'utf8')).toBe('SELECT 3');
   });

@@ -17,16 +17,17 @@ import {
   pushExit,
   pushRules,
 } from '../../core/hosts/push.js';
-import type { HostProblem } from '../../core/hosts/ssh-failure.js';
+import { type HostProblem, sshProblem } from '../../core/hosts/ssh-failure.js';
 import {
   TRANSFER_LIMIT_MS,
   TRANSFER_OPTIONS,
+  type Transfer,
   transferOf,
   transferProblem,
 } from '../../core/hosts/transfer.js';
 import { hostProblemOf } from '../../core/sweep/collect.js';
 import { pasteableCommand } from '../../core/text/shell.js';
-import { isBeneath } from '../../io/files/paths.js';
+import { isBeneath, statOf } from '../../io/files/paths.js';
 import { makeDirectories } from '../../io/files/write-file.js';
 import type { HostConnections } from '../../io/hosts/ssh.js';
 import { type SentFiles, sentFiles } from '../../io/unit/sent-files.js';
@@ -41,6 +42,9 @@ export interface PushOptions {
   /** Files are compared by what is in them, and not by size and time alone. */
   readonly checksum?: boolean | undefined;
 }
+
+// A network disk there may be dead.
+const MAKE_LIMIT_MS = 30_000;
 
 /** What is sent, the same to all hosts. */
 interface Parcel {
@@ -146,34 +150,85 @@ async function pushTo(
   const gone = goneDirectories(here, units, parcel.start);
   const busy = busyDirectories([...units, ...gone], busyUnits(here, parcel.sweep.name));
   if (look.root === 'none' && options.dryRun !== true) {
-    const made = await connections.run(host, ['mkdir', '-p', host.root], TRANSFER_LIMIT_MS);
+    const made = await connections.run(host, ['mkdir', '-p', host.root], MAKE_LIMIT_MS);
+    const unreached = sshProblem(host, made);
+    if (unreached !== undefined) return nothingSent(host, unreached, false);
     if (!made.ok) {
       const says = `${host.root} cannot be made there: ${made.stderr.trim().slice(0, 300)}`;
       return nothingSent(host, { code: 'WRITE_FAILED', says, mend: elsewhere() }, true);
     }
   }
   const free = [...units].filter(path => !busy.has(path));
-  const input = pushRules({
+  const rules = pushRules({
     units: free,
     gone: gone.filter(path => !busy.has(path)),
     kept: parcel.kept,
     hidden: parcel.files.hidden,
   });
-  const end = await connections.send(
-    host,
-    { cwd: parcel.sweep.root, options: sendOptions(parcel, options), paths: ['./'], to: host.root, input },
-    TRANSFER_LIMIT_MS,
-  );
-  const failure = transferProblem(host, end, { to: 'there', into: host.root });
-  const { files, bytes, deleted } = transferOf(end.stdout);
+  // Broken off in between, there are no texts that would be recorded by setup files of another time.
+  const first =
+    options.checksum === true
+      ? NOTHING
+      : await send(
+          host,
+          connections,
+          parcel,
+          { ...options, checksum: true },
+          ['--files-from=-'],
+          decidingFiles(free, parcel),
+        );
+  const rest =
+    first.problem === undefined
+      ? await send(host, connections, parcel, options, ['--delete', '--filter=merge -'], rules)
+      : NOTHING;
+  const failure = first.problem ?? rest.problem;
+  // Where nothing is changed, both would send what decides.
+  const changes = options.dryRun === true ? [...new Set([...first.changes, ...rest.changes])] : [];
+  const files =
+    options.dryRun === true
+      ? changes.filter(change => change.startsWith('send ')).length
+      : first.files + rest.files;
   return {
     ...nothingSent(host, failure, failure?.code !== 'HOST_UNREACHABLE'),
     units: failure === undefined ? unitsIn(free, parcel).length : 0,
-    sent: { files, bytes },
-    removed: deleted,
-    changes: options.dryRun === true ? changesIn(end.stdout) : [],
+    sent: { files, bytes: first.bytes + rest.bytes },
+    removed: rest.deleted,
+    changes,
     left_out: leftOut(busy, parcel),
   };
+}
+
+// A text of SQL that slips through is told apart by its fingerprint. What a setup file has made is in no fingerprint, and
+// qrun.toml decides what is one: both are compared by what is in them. They are few.
+function decidingFiles(units: readonly string[], { sweep: { root }, files }: Parcel): string {
+  const hidden = new Set(files.hidden);
+  const setups = new Set([...units, ...units.flatMap(ancestorsOf)].map(path => join(path, '_setup.sql')));
+  const found = [...setups].filter(path => !hidden.has(path) && statOf(join(root, path)) !== undefined);
+  return ['qrun.toml', ...found].map(path => `${path}\0`).join('');
+}
+
+interface Sending extends Transfer {
+  readonly problem: HostProblem | undefined;
+  readonly changes: readonly string[];
+}
+
+const NOTHING: Sending = { files: 0, bytes: 0, deleted: 0, problem: undefined, changes: [] };
+
+async function send(
+  host: Host,
+  connections: HostConnections,
+  { sweep: { root: cwd }, files }: Parcel,
+  options: PushOptions,
+  which: readonly string[],
+  input: string,
+): Promise<Sending> {
+  const end = await connections.send(
+    host,
+    { cwd, options: [...sendOptions(files, options), ...which], paths: ['./'], to: host.root, input },
+    TRANSFER_LIMIT_MS,
+  );
+  const problem = transferProblem(host, end, { to: 'there', into: host.root });
+  return { ...transferOf(end.stdout), problem, changes: changesIn(end.stdout) };
 }
 
 /**
@@ -181,13 +236,12 @@ async function pushTo(
  * changed twice within a second counts as changed. A new file has the rights that it has here, less the umask there. A
  * link there that stands for a directory stays.
  */
-function sendOptions({ files }: Parcel, { dryRun, checksum }: PushOptions): string[] {
+function sendOptions({ followsLinks }: SentFiles, { dryRun, checksum }: PushOptions): string[] {
   return [
-    ...['-rtO', '--delete', '--keep-dirlinks', '--modify-window=-1'],
-    ...(files.followsLinks ? ['--copy-links'] : []),
+    ...['-rtO', '--from0', '--keep-dirlinks', '--modify-window=-1'],
+    ...(followsLinks ? ['--copy-links'] : []),
     ...(checksum === true ? ['--checksum'] : []),
     ...(dryRun === true ? ['--dry-run', CHANGE_FORMAT] : []),
-    ...['--from0', '--filter=merge -'],
     ...TRANSFER_OPTIONS,
   ];
 }
