@@ -8,7 +8,6 @@ import type { SweepStatus } from '../../core/sweep/status.js';
 import { unlessAborted } from '../../core/unless-aborted.js';
 import type { SshOptions } from '../../io/hosts/ssh.js';
 import type { ResolvedSweep } from '../sweep/context.js';
-import { logWatch } from '../sweep/status.js';
 import { type SweepHosts, withHosts } from './sweep-hosts.js';
 
 // A host that has been reached, and hangs: a dead network disk, a queue that does not answer.
@@ -29,10 +28,10 @@ export async function lookAtHosts(
 ): Promise<SweepStatus> {
   return await withHosts(sweep, names, { ...options, shared: false }, async hosts => {
     const watch = new HostsWatch(sweep, hosts);
-    // ssh logs in while the logs here are read.
+    // ssh logs in while what reads logs is loaded, and the logs here are read.
     const asked = watch.askAll();
     asked.catch(() => {});
-    const here = await watch.here.look();
+    const here = await watch.lookHere();
     await asked;
     return watch.merged(here);
   });
@@ -58,7 +57,7 @@ export async function watchHosts<T>(
     let isFirst = true;
     try {
       return await work(async () => {
-        const here = await watch.here.look();
+        const here = await watch.lookHere();
         if (isFirst) await Promise.race([first, unlessAborted(delay(FIRST_VIEW_MS), signal)]);
         isFirst = false;
         return watch.merged(here);
@@ -76,8 +75,8 @@ interface Known {
 }
 
 class HostsWatch {
-  /** What the logs on this machine say. */
-  readonly here: SweepWatch;
+  readonly #sweep: ResolvedSweep;
+  #here: SweepWatch | undefined;
   readonly #hosts: SweepHosts;
   readonly #units: readonly string[];
   readonly #placed: ReadonlyMap<string, Host>;
@@ -85,10 +84,17 @@ class HostsWatch {
   readonly #askedAtMs = Date.now();
 
   constructor(sweep: ResolvedSweep, hosts: SweepHosts) {
-    this.here = logWatch(sweep);
+    this.#sweep = sweep;
     this.#hosts = hosts;
     this.#units = sweep.units.map(({ unit }) => unit);
     this.#placed = placeUnits(this.#units, sweep.config.hosts);
+  }
+
+  /** Returns what the logs on this machine say. */
+  async lookHere(): Promise<SweepStatus> {
+    const { logWatch } = await import('../sweep/status.js');
+    this.#here ??= logWatch(this.#sweep);
+    return await this.#here.look();
   }
 
   /** Asks each host once. */

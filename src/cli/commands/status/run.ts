@@ -4,7 +4,6 @@ import { jsonLine } from '../../../core/text/json.js';
 import { unlessAborted } from '../../../core/unless-aborted.js';
 import { QUEUE } from '../../../io/queue/queues.js';
 import { lookAtHosts, watchHosts } from '../../../local/hosts/status.js';
-import { sweepReachable, sweepWatch } from '../../../local/sweep/status.js';
 import type { Call, Flags } from '../../command.js';
 import { intervalFlag } from '../../flags.js';
 import { hostsWanted, sweepOf } from '../../sweep/options.js';
@@ -31,12 +30,14 @@ export async function run(call: Call<string>): Promise<number> {
     const sweep = sweepOf(call);
     const names = hostsWanted(sweep, flags);
     if (flags.watch !== true) {
+      // Nothing is loaded before the hosts are asked that is only needed afterwards.
       const status = await (names === undefined
-        ? sweepWatch(sweep, { env, signal }).look()
+        ? (await import('../../../local/sweep/status.js')).sweepWatch(sweep, { env, signal }).look()
         : lookAtHosts(sweep, names, { env, signal }));
       terminal.out.write(rendered(status, flags, terminal));
       return 0;
     }
+    const { sweepReachable, sweepWatch } = await import('../../../local/sweep/status.js');
     // From here on signals are handled, so nothing may wait for a disk where it cannot be interrupted.
     const reached = sweepReachable(sweep);
     listen();
