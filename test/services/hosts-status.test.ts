@@ -7,7 +7,7 @@ import type { CancelReport } from '../../src/core/sweep/cancel.js';
 import type { HostStatus, SweepStatus, UnitStatus } from '../../src/core/sweep/status.js';
 import { openSweep } from '../../src/index.js';
 import { builtQrun } from '../built.js';
-import { type Ended, put, qrun, records, tree } from '../integration/qrun.js';
+import { type Ended, put, qrun, records, slowness, tree } from '../integration/qrun.js';
 import { faultsOf } from '../schemas.js';
 import {
   type ClickHouseServer,
@@ -170,6 +170,20 @@ describe.skipIf(!AVAILABLE && !servicesRequired())(
       expect(unitIn(after, 'a')).toMatchObject({ state: 'failed', host: 'alpha', note: 'drained (143)' });
       expect(unitIn(after, 'a').settled).toBeGreaterThan(0);
       expect((await cancelled(all, 0)).tasks).toEqual([]);
+    });
+
+    it('takes little more than a login and two starts of qrun, for 20 units on each host', async () => {
+      const units = Array.from({ length: 40 }, (_, n) => quick(`u${n}`, 20));
+      const all = sweep(Object.assign({}, ...units));
+      for (const [half, host] of hosts.hosts.entries()) {
+        const its = Array.from({ length: 20 }, (_, n) => ['--include', `u${2 * n + half}`]);
+        await all.submit(host, '--delay', '1h', ...its.flat());
+      }
+      const times: number[] = [];
+      for (let n = 0; n < 3; n += 1) times.push((await all.run('status', '.')).durationMs);
+      // Half a second and a bit on an idle machine with two cores, of which a login to this machine itself is 220 ms.
+      expect(Math.min(...times)).toBeLessThan(800 * (await slowness()));
+      await cancelled(all, 0);
     });
 
     it('says since when a host does not answer, and what of it is known here; cancel says it too', async () => {
