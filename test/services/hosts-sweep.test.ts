@@ -201,10 +201,19 @@ describe.skipIf(!available)('a sweep over two real hosts', { timeout: LONG_MS },
   });
 
   it('submits to the named hosts alone, and leaves what others have where it is', async () => {
-    const sweep = new HostsSweep({ ...slow('a', 3), ...slow('b', 3), ...slow('c', 3) });
-    const first = await sweep.submitted('--host', 'beta', '--include', 'a', '--include', 'b');
+    const sweep = new HostsSweep({ ...slow('a', 30), ...slow('b', 30), ...slow('c', 30) });
+    const first = await sweep.submitted(
+      '--host',
+      'beta',
+      '--include',
+      'a',
+      '--include',
+      'b',
+      '--concurrency',
+      '1',
+    );
     expect(on(first, 'beta')).toEqual(['a', 'b']);
-    const second = await sweep.submitted('--host', 'alpha');
+    const second = await sweep.submitted('--host', 'alpha', '--concurrency', '1');
     expect(on(second, 'alpha')).toEqual(['c']);
     expect([...second.queued, ...second.running].sort()).toEqual(['a', 'b']);
     const { code, stderr } = await sweep.qrun('submit-all', '.', '--host', 'gamma');
@@ -292,7 +301,6 @@ describe.skipIf(!available)('a sweep over two real hosts', { timeout: LONG_MS },
     expect(report.stdout).toContain('"group_paused":true');
     const again = await sweep.submitted();
     expect(again.queued).toEqual(names);
-    console.log(`submitted in ${report.durationMs} ms, again in ${again.durationMs} ms`);
     expect(report.durationMs).toBeLessThan(2_000 * (await slowness()));
   });
 
@@ -320,8 +328,8 @@ describe.skipIf(!available)('a sweep over two real hosts', { timeout: LONG_MS },
   });
 
   it('adds each unit once when two submit at the same time', async () => {
-    const sweep = new HostsSweep({ ...slow('a', 2), ...slow('b', 2), ...slow('c', 2), ...slow('d', 2) });
-    await Promise.all([sweep.submitted(), sweep.submitted()]);
+    const sweep = new HostsSweep({ ...slow('a', 30), ...slow('b', 30), ...slow('c', 30), ...slow('d', 30) });
+    await Promise.all([sweep.submitted('--concurrency', '1'), sweep.submitted('--concurrency', '1')]);
     const labels: string[] = [];
     for (const host of all.hosts) {
       const state = JSON.parse(await host.here('pueue', 'status', '--json')) as {
