@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SshHost } from '../services/ssh-hosts.js';
+import type { HostProcess, SshHost } from '../services/ssh-hosts.js';
 import type { HostPair } from './host-pair.js';
 import type { HostSweep } from './host-sweep.js';
 import type { Random } from './random.js';
@@ -57,11 +57,24 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     return true;
   },
   'command killed': async ({ sweep, random }) => {
-    const command = sweep.qrun(...random.pick(COMMANDS));
+    const command = sweep.qrun(...random.pick(KILLED));
     await Promise.race([sleep(random.int(200, 1200)), command.ended]);
     command.kill('SIGKILL');
     const { signal, hung } = await command.ended;
     return signal === 'SIGKILL' && !hung;
+  },
+  'login killed': async ({ sweep, pair, random }) => {
+    const command = sweep.qrun(...random.pick(COMMANDS));
+    await Promise.race([sleep(random.int(300, 1200)), command.ended]);
+    const logins = random.pick(pair.hosts).processes().filter(isOfLogin);
+    for (const { pid } of logins) kill(pid);
+    await command.ended;
+    return logins.length > 0;
+  },
+  'commands at once': async ({ sweep, random }) => {
+    const commands = random.shuffled([...COMMANDS, ...COMMANDS]).slice(0, 3);
+    await Promise.all(commands.map(words => sweep.qrun(...words).ended));
+    return true;
   },
   'text changed': async ({ sweep, random }) => {
     const changed = sweep.change(random.pick(sweep.units as [string, ...string[]]));
@@ -79,13 +92,33 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
 /** Those that always take place. */
 export const CERTAIN = ['queue killed', 'link cut', 'server cut off', 'host died'] as const;
 
-const COMMANDS: readonly [readonly string[], ...(readonly string[])[]] = [
+type Words = readonly string[];
+
+const COMMANDS: readonly [Words, ...Words[]] = [
   ['submit-all', '.', '-P2', '--resume-group'],
   ['hosts', 'push', '.'],
   ['collect', '.'],
   ['audit-all', '.'],
-  ['status', '.'],
 ];
+// The last ones may wait for long, and so are only killed.
+const KILLED: readonly [Words, ...Words[]] = [
+  ...COMMANDS,
+  ['audit-all', '.', '--when-ended'],
+  ['status', '.', '--watch'],
+];
+
+// The session of an sshd, or a copy that goes over it; not what a queue has started.
+function isOfLogin({ words: [first = '', second] }: HostProcess): boolean {
+  return /^sshd: \w+(@| \[)/.test(first) || (first === 'rsync' && second === '--server');
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has just ended.
+  }
+}
 
 // Nobody reaches the host meanwhile: for a moment, or for as long as a command takes that finds it gone.
 async function whileAway({ sweep, random }: Ground): Promise<void> {

@@ -123,7 +123,6 @@ export class HostSweep {
       await this.#done(trial, ['hosts', 'push', '.'], [0, 22]);
       await this.#done(trial, ['submit-all', '.', '-P2', '--resume-group']);
       await this.idle();
-      await this.#done(trial, ['collect', '.']);
       audit = await this.qrun('audit-all', '.').ended;
     }
     const hasErrors = [...this.#queries.values()].some(unit =>

@@ -23,6 +23,7 @@ const RUN = 'src/app/unit/pool.ts';
 const DATA = 'src/app/setup/embedded-data.ts';
 const STORE = 'src/io/engines/embedded/data/store.ts';
 const NOTE = 'src/core/engines/data-note.ts';
+const TO_HOSTS = 'src/local/hosts/sweep/submit.ts';
 
 /** All mutations. */
 export const MUTATIONS: readonly Mutation[] = [
@@ -556,5 +557,61 @@ export const MUTATIONS: readonly Mutation[] = [
     line: "['-rtL', '--modify-window=-1',",
     without: "['-rtL', '--append',",
     proof: { vitest: 'test/services/hosts-collect.test.ts', test: 'glues' },
+  },
+  {
+    name: 'hosts: what was collected before is not appended again',
+    file: CHOICE,
+    line: "    if (known.hasAttempt(head, number)) return 'there';\n",
+    without: '',
+    proof: { groups: 'hosts' },
+  },
+  {
+    name: 'hosts: an order of another version is not carried out',
+    file: 'src/core/hosts/order.ts',
+    line: 'if (value.version !== version) {',
+    without: 'if (value.version === undefined) {',
+    proof: { vitest: 'test/unit/hosts/order.test.ts', test: 'of version' },
+  },
+  {
+    name: 'hosts: one that does not answer gets no units',
+    file: TO_HOSTS,
+    line: 'return this.chosen.filter(host => !this.#out.has(host));',
+    without: 'return this.chosen;',
+    proof: { vitest: 'test/services/hosts-sweep.test.ts', test: 'takes the units of a host that is gone' },
+  },
+  {
+    name: 'hosts: a unit that waits or runs on one is not submitted to another',
+    file: TO_HOSTS,
+    line: 'sweep.units.filter(({ unit }) => !live.has(unit))',
+    without: 'sweep.units',
+    proof: { vitest: 'test/services/hosts-sweep.test.ts', test: 'submits to the named hosts alone' },
+  },
+  {
+    name: 'hosts: a unit that is another one there is not submitted',
+    file: TO_HOSTS,
+    line: '    refuseDifferences(here, plans);\n',
+    without: '',
+    proof: { vitest: 'test/services/hosts-sweep.test.ts', test: 'refuses units that are not the same' },
+  },
+  {
+    name: 'hosts: what one has recorded is brought in before its units are placed',
+    file: TO_HOSTS,
+    line: '    if (this.options.dryRun !== true) await this.#collect();\n',
+    without: '',
+    proof: { vitest: 'test/services/hosts-faults.test.ts', test: 'that is back in time' },
+  },
+  {
+    name: 'hosts: those that an untrusted tree names are not connected to',
+    file: 'src/local/hosts/hosts-of-tree.ts',
+    line: 'if (trust.trusted()) return hosts;',
+    without: 'if (hosts.length > 0) return hosts;',
+    proof: { vitest: 'test/services/hosts-check.test.ts', test: 'that an untrusted tree names' },
+  },
+  {
+    name: 'hosts: one with another key than the known one is not connected to',
+    file: 'src/io/hosts/ssh.ts',
+    line: "acceptNew === true ? 'accept-new' : 'yes'",
+    without: "acceptNew === true ? 'accept-new' : 'no'",
+    proof: { vitest: 'test/services/ssh-connections.test.ts', test: 'whose key is not known' },
   },
 ];

@@ -81,6 +81,11 @@ Every acknowledgement is noted outside the file system under test. After each tr
 After an import every group also has the bytes that a host has written, what any host has settled is settled, no old
 text of a query follows its present one, importing the same again changes nothing, and the sources are as they were.
 
+A sweep over two hosts ends when both are well again and the audit here is content. Then the log of each unit here has one
+result of each text of a query, the last of them of the present text, each with the bytes of a host; collecting again
+appends nothing; and no byte that was in a log, here or there, is gone. The server is a real one, and stays within reach of
+a host whose network to this machine is cut.
+
 A trial in which the fault did not occur counts as failed, except where its moment is left to chance.
 
 ## Faults

@@ -24,7 +24,7 @@ async function allTrials(context: Context, row: Row): Promise<void> {
   const times = new Map<string, number>();
   const pairs: HostPair[] = [];
   try {
-    const count = context.count(4, 200);
+    const count = context.count(3, 200);
     while (pairs.length < Math.min(PAIRS, count)) pairs.push(await startHostPair(context.home));
     const free = [...pairs];
     await inParallel(count, PAIRS, async n => {
