@@ -6,6 +6,7 @@ import type { Host } from '../../core/hosts/host.js';
 import { CONNECT_LIMIT_S } from '../../core/hosts/ssh-failure.js';
 import { remoteCommand } from '../../core/text/shell.js';
 import { type ProgramEnd, runProgram } from '../machine/program.js';
+import { Dialog } from './dialog.js';
 
 /** How hosts are connected to. */
 export interface SshOptions {
@@ -45,6 +46,7 @@ export class HostConnections {
   readonly #env: Record<string, string>;
   readonly #directory: string | undefined;
   readonly #used = new Map<string, Host>();
+  readonly #dialogs = new Map<string, Dialog>();
 
   constructor(options: SshOptions) {
     this.#options = options;
@@ -61,6 +63,37 @@ export class HostConnections {
   async run(host: Host, words: readonly string[], timeoutMs: number, input?: string): Promise<ProgramEnd> {
     const args = [...this.#sshOptions(host), '-T', '--', host.ssh, remoteCommand(words)];
     return await this.#start('ssh', args, timeoutMs, { input });
+  }
+
+  /**
+   * Asks a command on a host that answers each line of its stdin with a line; it is started at the first question, and
+   * serves the later ones. `isAnswer`: which of its lines are answers. Resolves with the answer as stdout, or with how
+   * the command ended instead; the next question then starts it again. Errors: as {@link run}.
+   */
+  async ask(
+    host: Host,
+    words: readonly string[],
+    line: string,
+    { isAnswer, timeoutMs }: { isAnswer: (line: string) => boolean; timeoutMs: number },
+  ): Promise<ProgramEnd> {
+    const { signal } = this.#options;
+    signal?.throwIfAborted();
+    const name = JSON.stringify([host.name, ...words]);
+    let dialog = this.#dialogs.get(name);
+    // While one question is being answered, another one has a command of its own.
+    if (dialog?.isBusy === true) return await this.run(host, words, timeoutMs, line);
+    if (dialog === undefined || dialog.hasEnded) {
+      const args = [...this.#sshOptions(host), '-T', '--', host.ssh, remoteCommand(words)];
+      dialog = new Dialog('ssh', args, this.#env, isAnswer);
+      this.#dialogs.set(name, dialog);
+    }
+    const asked = dialog;
+    const stop = (): void => void asked.close();
+    signal?.addEventListener('abort', stop, { once: true });
+    const end = await asked.ask(line, timeoutMs);
+    signal?.removeEventListener('abort', stop);
+    if (!end.ok) signal?.throwIfAborted();
+    return started('ssh', end);
   }
 
   /**
@@ -101,8 +134,9 @@ export class HostConnections {
     return await this.#start('rsync', args, timeoutMs, { cwd: to });
   }
 
-  /** Ends shared connections, and removes their directory. Never rejects. */
+  /** Ends what still waits for questions, and shared connections, and removes their directory. Never rejects. */
   async close(): Promise<void> {
+    await Promise.all([...this.#dialogs.values()].map(dialog => dialog.close()));
     const directory = this.#directory;
     if (directory === undefined) return;
     await Promise.all(
@@ -160,11 +194,16 @@ export class HostConnections {
       ...(cwd === undefined ? {} : { cwd }),
       ...(signal === undefined ? {} : { signal }),
     });
-    if (end.startError === undefined) return end;
-    throw new QrunError('SSH_MISSING', `there is no program ${program} in PATH (${end.startError})`, {
-      hint: `install it: apt-get install ${program === 'ssh' ? 'openssh-client' : program}`,
-    });
+    return started(program, end);
   }
+}
+
+// Errors: QrunError `SSH_MISSING`.
+function started(program: string, end: ProgramEnd): ProgramEnd {
+  if (end.startError === undefined) return end;
+  throw new QrunError('SSH_MISSING', `there is no program ${program} in PATH (${end.startError})`, {
+    hint: `install it: apt-get install ${program === 'ssh' ? 'openssh-client' : program}`,
+  });
 }
 
 function environmentOf(env: SshOptions['env']): Record<string, string> {

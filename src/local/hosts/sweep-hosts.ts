@@ -52,7 +52,8 @@ export interface SweepHosts {
 
 /**
  * Connects to the hosts of a sweep (those with these names; all without names), does `work`, and closes the connections.
- * One login serves all questions to a host unless `shared` is false, for a work that asks each of them once.
+ * One login, and one qrun there, serve all questions to a host. `shared: false` is for a work that asks each of them
+ * nothing else.
  *
  * Errors: as {@link hostsOfTree} and {@link SweepHosts}; those of `work`.
  */
@@ -72,7 +73,10 @@ export async function withHosts<T>(
     return await Promise.all(
       asked.map(async ({ host, order }) => {
         const words = [...host.qrun, 'hosts', 'order', host.root];
-        const end = await connections.run(host, words, limitMs, `${JSON.stringify(order)}\n`);
+        const end = await connections.ask(host, words, `${JSON.stringify(order)}\n`, {
+          isAnswer: line => parseReply(line) !== undefined,
+          timeoutMs: limitMs,
+        });
         return answerOf(host, end);
       }),
     );
