@@ -263,7 +263,7 @@ describe.skipIf(!available)('a sweep over two real hosts', { timeout: LONG_MS },
     const other = join(beta.directory, 'other-qrun');
     writeFileSync(
       other,
-      `#!/bin/sh\ncat > /dev/null\necho '{"version":"0.0.9","refusal":{"code":"USAGE","says":"x","details":[],"hint":null}}'\n`,
+      `#!/bin/sh\nread -r order\necho '{"version":"0.0.9","refusal":{"code":"USAGE","says":"x","details":[],"hint":null}}'\n`,
     );
     chmodSync(other, 0o755);
     const sweep: HostsSweep = new HostsSweep(units('a', 'b', 'c'), {

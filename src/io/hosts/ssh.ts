@@ -136,18 +136,19 @@ export class HostConnections {
 
   /** Ends what still waits for questions, and shared connections, and removes their directory. Never rejects. */
   async close(): Promise<void> {
-    await Promise.all([...this.#dialogs.values()].map(dialog => dialog.close()));
     const directory = this.#directory;
-    if (directory === undefined) return;
-    await Promise.all(
-      [...this.#used.values()].map(host =>
+    const shared = directory === undefined ? [] : [...this.#used.values()];
+    // Both at once: what serves a shared connection may hold the output of what began it.
+    await Promise.all([
+      ...[...this.#dialogs.values()].map(dialog => dialog.close()),
+      ...shared.map(host =>
         runProgram('ssh', ['-o', `ControlPath=${this.#socket(host)}`, '-O', 'exit', '--', host.ssh], {
           env: this.#env,
           timeoutMs: 2_000,
         }).catch(() => {}),
       ),
-    );
-    rmSync(directory, { recursive: true, force: true });
+    ]);
+    if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
   }
 
   #rsyncOptions(host: Host): string[] {
