@@ -34,8 +34,8 @@ const ALIVE_FD = 3;
 /**
  * Runs a task as a child, and resolves with how the process of the task must end. A `qrun unit` stops when this process
  * dies, however that happens (`--alive-fd`), and drains when this process is asked to end; any other command gets the
- * signal, from Slurm itself or from here. Of a qrun the exit code becomes what {@link taskAnswer} makes of it for the scheduler, which is asked to start
- * the task again if it can. Any other command ends as it ends.
+ * signal, from the scheduler itself or from here. Of a qrun the exit code becomes what {@link taskAnswer} makes of it for
+ * the scheduler, which is asked to start the task again if it can. Any other command ends as it ends.
  *
  * Errors: none; what fails is told, and the exit code of the qrun stands.
  */
@@ -59,7 +59,7 @@ export async function runTask(
   let isAsked = false;
   listen(signal => {
     isAsked = true;
-    // Slurm sends its signals to all processes of a task. The end of the pipe counts once, whatever came before.
+    // A cluster sends its signals to all processes of a task. The end of the pipe counts once, whatever came before.
     if (alive !== undefined) alive.destroy();
     else if (group === undefined) child.kill(signal);
   });
