@@ -144,12 +144,13 @@ export function accepting(adders: readonly AddOptions[]): AddOptions {
 /** Adds options that choose among the units of a sweep, and its group. */
 export function addSweepOptions(command: Command): Command {
   const group = new Option('--group <name>', 'pueue group (default: qrun-<sweep>, or group under [sweep])');
+  return addJobOptions(addQueueOption(addUnitGlobs(command).addOption(group.helpGroup('Sweep:'))));
+}
+
+/** Adds the option that says what the tasks of a sweep are given to. */
+export function addQueueOption(command: Command): Command {
   const on = new Option('--on <queue>', 'where its tasks run (default: pueue, or on under [sweep])');
-  return addJobOptions(
-    addUnitGlobs(command)
-      .addOption(group.helpGroup('Sweep:'))
-      .addOption(on.choices([...QUEUE_NAMES]).helpGroup('Sweep:')),
-  );
+  return command.addOption(on.choices([...QUEUE_NAMES]).helpGroup('Sweep:'));
 }
 
 /** Adds options that choose among the units of a sweep. */

@@ -134,8 +134,13 @@ describe.skipIf(!AVAILABLE && !servicesRequired())('a sweep, on a real Slurm clu
     await until('a record', () =>
       ['nodeA', 'nodeB'].some(node => recordsOf(all, 'a', node).length > 0) ? true : undefined,
     );
-    const { id } = await all.running('a');
-    await cluster.run('scancel', id);
+    await all.running('a');
+    const cancelled = await all.qrun('cancel', '.', '--include', 'a', '--wait', '--json');
+    expect(JSON.parse(cancelled.stdout)).toMatchObject({
+      tasks: [{ name: 'a', fate: 'asked' }],
+      audits: [{ fate: 'stays' }],
+      ended: true,
+    });
     expect((await all.ended()).end).toEqual({ kind: 'failed', exitCode: 21 });
     const { units } = await all.status();
     expect(units[0]).toMatchObject({ unit: 'a', state: 'failed', note: 'cancelled' });
