@@ -45,6 +45,10 @@ const PROGRAMS = {
   sshd: 'openssh-server',
   rsync: 'rsync',
   ip: 'iproute2',
+  // A cluster of two nodes.
+  slurmctld: 'slurm-wlm',
+  sbatch: 'slurm-wlm',
+  munged: 'munge',
   script: 'bsdutils',
   tmux: 'tmux',
   zsh: 'zsh',

@@ -126,8 +126,9 @@ const MAY_OPEN: ReadonlySet<string> = new Set([
 
 // Which queue it is that tasks are given to: its JSON, its environment and its commands stay in its folder, and another
 // one is an addition. What people read in help and beside exit codes names it; nothing is decided by that.
-const NAMES_OF_QUEUES = /pueue/i;
-const MAY_NAME_A_QUEUE = /^(?:io\/queue\/|core\/errors\.ts$|cli\/(?:program|options|commands\/index)\.ts$)/;
+const NAMES_OF_QUEUES = /pueue|slurm/i;
+const MAY_NAME_A_QUEUE =
+  /^(?:io\/queue\/|core\/errors\.ts$|core\/queue\/(?:names|clusters|array-index)\.ts$|cli\/(?:program|options|commands\/index)\.ts$)/;
 
 // Whoever treats engines differently asks for a fact of `core/engines/facts.ts`, and opens them through the registry:
 // only the engines themselves say which they are. Elsewhere the same word means something else.

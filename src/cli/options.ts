@@ -12,6 +12,7 @@ import {
 import { nameProblem } from '../core/config/problems.js';
 import type { ConfigKey } from '../core/config/table.js';
 import { QrunError } from '../core/errors.js';
+import { QUEUE_NAMES } from '../core/queue/names.js';
 import type { Given } from '../local/config/sweep-context.js';
 import type { AddOptions, Flags } from './command.js';
 
@@ -143,7 +144,13 @@ export function accepting(adders: readonly AddOptions[]): AddOptions {
 /** Adds options that choose among the units of a sweep, and its group. */
 export function addSweepOptions(command: Command): Command {
   const group = new Option('--group <name>', 'pueue group (default: qrun-<sweep>, or group under [sweep])');
-  return addJobOptions(addUnitGlobs(command).addOption(group.helpGroup('Sweep:')));
+  return addJobOptions(addQueueOption(addUnitGlobs(command).addOption(group.helpGroup('Sweep:'))));
+}
+
+/** Adds the option that says what the tasks of a sweep are given to. */
+export function addQueueOption(command: Command): Command {
+  const on = new Option('--on <queue>', 'where its tasks run (default: pueue, or on under [sweep])');
+  return command.addOption(on.choices([...QUEUE_NAMES]).helpGroup('Sweep:'));
 }
 
 /** Adds options that choose among the units of a sweep. */
@@ -194,7 +201,7 @@ export function addJobSizeOptions(command: Command): Command {
 /** Adds options of a run alone. */
 export const addRunOptions = addingKeysOf('Run');
 
-/** Adds the options with which a worker of a queue starts a run that ends with it. */
+/** Adds the options with which a worker of a queue starts a run that ends with it, or one of many machines does. */
 export function addAliveOptions(command: Command): Command {
   return command
     .addOption(
@@ -207,6 +214,12 @@ export function addAliveOptions(command: Command): Command {
       new Option(
         '--alive-limit <duration>',
         'the same when nothing came on that pipe for so long, such as 60s (default: no limit)',
+      ).helpGroup('Run:'),
+    )
+    .addOption(
+      new Option(
+        '--host-logs',
+        "record into a log of this machine's own, results/.from/HOST, after what others recorded was imported into it",
       ).helpGroup('Run:'),
     );
 }

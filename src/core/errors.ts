@@ -18,7 +18,10 @@ export const EXIT_TABLE = [
   { code: 23, meaning: 'the log cannot be trusted or written (damage, disk full, failed fsync)' },
   { code: 24, meaning: 'engine unreachable, refused us, or lost for longer than the limit' },
   { code: 25, meaning: 'halted by policy (--halt), or set back by it (hosts slots)' },
-  { code: 26, meaning: 'pueue, systemd-run, mise, ssh, rsync or a host is missing, too old or failed' },
+  {
+    code: 26,
+    meaning: 'pueue, Slurm, systemd-run, mise, ssh, rsync or a host is missing, too old or failed',
+  },
   { code: 129, meaning: 'drained after SIGHUP' },
   { code: 130, meaning: 'drained after SIGINT (Ctrl-C)' },
   { code: 137, meaning: 'killed at the memory cap (--memory-max), or by kill -9' },

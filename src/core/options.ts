@@ -1,5 +1,6 @@
 import { CONFIG_KEYS } from './config/keys.js';
 import { QrunError } from './errors.js';
+import { QUEUE_NAMES } from './queue/names.js';
 
 // What a value must be, in words, and whether it is.
 const KINDS = {
@@ -12,6 +13,7 @@ const KINDS = {
   count: ['a whole number from 1', isCount],
   slots: ["a whole number from 1, or 'auto'", value => value === 'auto' || isCount(value)],
   all: ["'all'", value => value === 'all'],
+  queue: [QUEUE_NAMES.join(' or '), value => QUEUE_NAMES.some(name => name === value)],
   environment: ['an object of variables', isObject],
 } satisfies Record<string, readonly [what: string, is: (value: unknown) => boolean]>;
 

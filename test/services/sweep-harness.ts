@@ -1,10 +1,9 @@
 import { realpathSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isLive, type QueueTask } from '../../src/core/queue/queue.js';
+import { isLive, type QueueTask, type TaskQueue } from '../../src/core/queue/queue.js';
 import type { UnitStatus } from '../../src/core/sweep/status.js';
 import { type Ended, put, qrun, tree } from '../integration/qrun.js';
 import type { ClickHouseServer } from './clickhouse-server.js';
-import type { PueueDaemon } from './pueue-daemon.js';
 
 const LIMIT_MS = 60_000;
 
@@ -32,14 +31,22 @@ export interface Status {
   readonly queue_problem: string | null;
 }
 
-/** A sweep in a directory of its own, on a daemon and a server. */
+/** A queue of the tests' own. */
+export interface TestQueue {
+  /** What a process needs in its environment to reach it. */
+  readonly env: Readonly<Record<string, string>>;
+  /** A client of qrun's. */
+  client(): Promise<TaskQueue>;
+}
+
+/** A sweep in a directory of its own, on a queue and a server. */
 export class TestSweep {
   readonly root: string;
   readonly group: string;
 
   constructor(
     readonly name: string,
-    readonly daemon: PueueDaemon,
+    readonly daemon: TestQueue,
     server: ClickHouseServer,
     files: Readonly<Record<string, string>>,
     { toml = '', settings = '' } = {},

@@ -33,6 +33,8 @@ export interface UnitToWatch {
   readonly rowsPerQuery: number | undefined;
   /** Follows its log into the states that `newStates` returns; `newStates` is called again when reading starts over. */
   readonly follow: (newStates: () => FinalStates) => Pick<LogFollower, 'catchUp'>;
+  /** Does the same for each log that other machines have of it on the disk of this one, as far as there are any now. */
+  readonly followOthers?: (followed: ReadonlySet<string>) => ReadonlyMap<string, UnitToWatch['follow']>;
   readonly holder: () => Promise<string | undefined>;
   readonly lastStart: () => RunStart | undefined;
 }
@@ -131,7 +133,7 @@ export class SweepWatch {
   async #readLogs(): Promise<void> {
     const units = this.#units.values();
     const read = async (): Promise<void> => {
-      for (const { follower } of units) await follower.catchUp();
+      for (const unit of units) await unit.catchUp();
     };
     await Promise.all(Array.from({ length: LOGS_AT_ONCE }, read));
   }
@@ -150,15 +152,27 @@ const READ_FILES = 100;
 class WatchedUnit {
   #names: readonly string[];
   readonly #known = new Set<string>();
-  readonly follower: Pick<LogFollower, 'catchUp'>;
-  states = new FinalStates();
+  readonly #logs = new Map<string, FollowedLog>();
 
   constructor(readonly unit: UnitToWatch) {
     this.#names = unit.queries();
-    this.follower = unit.follow(() => {
-      this.states = new FinalStates();
-      return this.states;
-    });
+    this.#logs.set('', new FollowedLog(unit.follow));
+  }
+
+  /** Reads what is new in its logs. */
+  async catchUp(): Promise<void> {
+    const others = this.unit.followOthers?.(new Set(this.#logs.keys())) ?? [];
+    for (const [path, follow] of others) this.#logs.set(path, new FollowedLog(follow));
+    for (const log of this.#logs.values()) await log.follower.catchUp();
+  }
+
+  /**
+   * What is recorded: that of the log that holds most. A machine that goes on with a unit first imports what the others
+   * have, so that one log holds all, unless a unit runs on two machines at once.
+   */
+  get states(): FinalStates {
+    const all = [...this.#logs.values()].map(({ states }) => states);
+    return all.reduce((most, states) => (states.size > most.size ? states : most));
   }
 
   /** The names of its queries, as far as known; each file is read at most once, and only if it has no result. */
@@ -174,6 +188,18 @@ class WatchedUnit {
     }
     if (none.size > 0) this.#names = this.#names.filter(name => !none.has(name));
     return this.#names;
+  }
+}
+
+class FollowedLog {
+  states = new FinalStates();
+  readonly follower: Pick<LogFollower, 'catchUp'>;
+
+  constructor(follow: UnitToWatch['follow']) {
+    this.follower = follow(() => {
+      this.states = new FinalStates();
+      return this.states;
+    });
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type QueueState,
   type QueueTask,
   type TaskQueue,
+  type TaskResources,
 } from '../../core/queue/queue.js';
 import type { Output } from '../../core/schema.js';
 import type { submitReport } from '../../core/sweep/submit-all.schema.js';
@@ -44,6 +45,8 @@ export interface SubmitRequest extends SubmitOptions {
    * `undefined`: none is added, because this queue has only a part of the sweep.
    */
   readonly follower: { readonly argv: readonly string[]; readonly isDue: boolean } | undefined;
+  /** What each task, and the follower, takes of a cluster. */
+  readonly resources?: { readonly task: TaskResources; readonly follower: TaskResources } | undefined;
 }
 
 export interface SubmitDeps {
@@ -124,7 +127,7 @@ async function submitLocked(deps: SubmitDeps, request: SubmitRequest): Promise<S
       if (first > 0) await clean();
       const some = missing.slice(first, first + CLEAN_EVERY);
       await queue.add(
-        some.map(task => newTask(request, task)),
+        some.map(task => ({ ...newTask(request, task), ...ofCluster(queue, request, slots) })),
         task => {
           added.push(task);
           deps.onAdded?.(added.length, missing.length);
@@ -179,6 +182,18 @@ function newTask(
   };
 }
 
+// A queue without groups learns with each task how many of them run at a time.
+function ofCluster(
+  queue: TaskQueue,
+  { resources }: SubmitRequest,
+  slots: number,
+): Pick<NewTask, 'slots' | 'resources'> {
+  return {
+    ...(queue.addGroup === undefined ? { slots } : {}),
+    ...(resources === undefined ? {} : { resources: resources.task }),
+  };
+}
+
 function followerOf(
   { kind }: TaskQueue,
   request: SubmitRequest,
@@ -188,7 +203,11 @@ function followerOf(
   const task = newTask(request, { name: AUDIT, argv });
   return kind.last === 'priority'
     ? { ...task, priority: request.priority - 1 }
-    : { ...task, after: before.map(({ label }) => label) };
+    : {
+        ...task,
+        after: before.map(({ label }) => label),
+        ...(request.resources === undefined ? {} : { resources: request.resources.follower }),
+      };
 }
 
 async function prepareGroup(

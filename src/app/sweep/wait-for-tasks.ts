@@ -11,7 +11,7 @@ export interface WaitRequest {
    * How this process is started again when it has to make room; as it was submitted. `undefined` when it is not a
    * task of a queue: it then holds no slot and just waits.
    */
-  readonly again: Pick<NewTask, 'argv' | 'directory' | 'priority'> | undefined;
+  readonly again: Pick<NewTask, 'argv' | 'directory' | 'priority' | 'resources'> | undefined;
   readonly signal: AbortSignal;
 }
 

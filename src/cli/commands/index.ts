@@ -8,6 +8,7 @@ import {
   addEngineOptions,
   addHostOptions,
   addJobSizeOptions,
+  addQueueOption,
   addRunOptions,
   addSelectionOptions,
   addSharedUnitOptions,
@@ -79,7 +80,7 @@ Shards with logs of their own are one unit: qrun audit ./sql --log a.ndjson --lo
   cliCommand({
     name: 'submit-all',
     description:
-      'submit a sweep to pueue: one task for each unit that is not complete, and the audit after them',
+      'submit a sweep to pueue or Slurm: one task for each unit that is not complete, and the audit after them',
     argument: [
       '[root]',
       'directory of the sweep: every leaf directory with *.sql files in it is a unit',
@@ -127,6 +128,7 @@ the logs here say is shown even if a host does not answer.`,
       ['--wait', 'wait until those that run have ended'],
       ['--json', 'what became of each as one JSON line'],
       addUnitGlobs,
+      addQueueOption,
       addHostOptions,
       addSharedUnitOptions,
       addTrustOption,
@@ -176,6 +178,25 @@ results/.from/HOST by rsync; with --here, --from, or without hosts, copies that 
 often as you like, also while units run there: what is there already is left out, and so is the second result of a
 query that ran on two hosts. Nothing at a host is changed. Then qrun audit-all proves that nothing is missing or doubled.`,
     load: () => import('./collect/run.js'),
+  }),
+  cliCommand({
+    name: 'task',
+    description: 'run one unit of a sweep as a task of an array: what a scheduler starts',
+    argument: ['[root]', 'directory of the sweep', '.'],
+    options: [
+      [
+        '--index [n]',
+        'which unit, from 0, in the order of their ids (without a number: as the scheduler says)',
+      ],
+      new Option('--list <file>', 'the tasks of an array that submit-all wrote').hideHelp(),
+      new Option('--list-digest <sha256>', 'what that file holds').hideHelp(),
+      addTrustOption,
+    ],
+    help: `Without a number, the variable of the scheduler decides: SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX (Kubernetes),
+AWS_BATCH_JOB_ARRAY_INDEX, PBS_ARRAY_INDEX, SGE_TASK_ID and LSB_JOBINDEX (LSF); the last two count from 1.
+It ends with 0 if the unit has been run, also if queries of it ended as errors; otherwise with the code of qrun unit.
+Each machine records into results/.from/HOST; then qrun collect and qrun audit-all. For Slurm: submit-all --on slurm.`,
+    load: () => import('./task/run.js'),
   }),
   cliCommand({
     name: 'hosts',

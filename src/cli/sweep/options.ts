@@ -1,4 +1,5 @@
 import { QrunError } from '../../core/errors.js';
+import type { QueueName } from '../../core/queue/names.js';
 import { runsOnHosts } from '../../local/hosts/hosts-of-tree.js';
 import { type ResolvedSweep, resolveSweep } from '../../local/sweep/context.js';
 import type { Call, Flags } from '../command.js';
@@ -12,7 +13,12 @@ export function sweepOf({ argument: directory, flags, terminal }: Call<string>):
     exclude: stringsFlag(flags, 'excludeUnits'),
   };
   const sweep = resolveSweep(directory, configFlags(flags), terminal, selection);
-  return flags.group === undefined ? sweep : { ...sweep, group: String(flags.group) };
+  const on = flags.on as QueueName | undefined;
+  return {
+    ...sweep,
+    ...(flags.group === undefined ? {} : { group: String(flags.group) }),
+    ...(on === undefined ? {} : { table: { ...sweep.table, on } }),
+  };
 }
 
 /**

@@ -26,6 +26,8 @@ export interface QueueTask {
   /** Where it starts, absolute. */
   readonly directory: string;
   readonly phase: TaskPhase;
+  /** Why it does not start, in the queue's own words, if that is more than a free slot or a time. */
+  readonly waits?: string;
   /** Only if it is done. */
   readonly end?: TaskEnd;
   /** The machine that it runs on, if the queue has more than one. */
@@ -84,6 +86,21 @@ export interface NewTask {
   readonly delay?: string;
   /** Labels of tasks that must end first, however they end; only for a queue whose `last` is `dependency`. */
   readonly after?: readonly string[];
+  /** How many of its group run at a time, for a queue without groups; no limit if it is missing. */
+  readonly slots?: number;
+  /** What it takes of a cluster; ignored by a queue of one machine. */
+  readonly resources?: TaskResources;
+}
+
+/** What a task takes of a cluster, and on whose account. What is missing is as the cluster has it. */
+export interface TaskResources {
+  readonly memoryBytes?: number | undefined;
+  /** The cluster asks it to end after this time, and kills it some time later. */
+  readonly timeMs?: number | undefined;
+  readonly cpus?: number | undefined;
+  readonly partition?: string | undefined;
+  readonly account?: string | undefined;
+  readonly qos?: string | undefined;
 }
 
 /** The labels of tasks that were asked to end, by what became of them; one that had ended before is in neither. */
@@ -118,6 +135,11 @@ export interface QueueKind {
    * and itself waits for what is running), or by a dependency on their ends.
    */
   readonly last: 'priority' | 'dependency';
+  /**
+   * Whether its tasks run on any of several machines that see the same directories, each of which records into logs of
+   * its own; otherwise they run on this machine.
+   */
+  readonly isCluster?: boolean;
   /** The group that belongs to the user. It is never cleaned or scaled unless it is named. */
   readonly usersGroup?: string;
   /** Returns what {@link QueueTask.command} is for a task with these words. */
@@ -126,6 +148,21 @@ export interface QueueKind {
   taskIn(env: QueueOptions['env']): TaskContext | undefined;
   /** Finds the queue's client and checks its version; does not ask the server. Errors: as {@link TaskQueue}. */
   open(options: QueueOptions): Promise<TaskQueue>;
+  /** The name of this machine there, for a process of one of its tasks; only for a queue of several machines. */
+  hostIn?(env: QueueOptions['env']): string | undefined;
+  /** For a queue that can start a task again, from within the task. */
+  readonly again?: {
+    /**
+     * How many times the task that a process with this environment runs as has been started, this time included;
+     * `undefined` if it does not run as one.
+     */
+    starts(env: QueueOptions['env']): number | undefined;
+    /**
+     * Asks the queue to start it again later, on any machine; the queue then ends this process. Errors: as
+     * {@link TaskQueue}.
+     */
+    ask(options: QueueOptions): Promise<void>;
+  };
   /** What a person types, as words, for what only a person should decide. */
   readonly commands: {
     readonly startGroup?: (group: string) => readonly string[];

@@ -83,6 +83,28 @@ export function taskRule(code: number): TaskRule {
   return Object.hasOwn(RULES, code) ? RULES[code as ExitCode] : RULES[137];
 }
 
+// Of tasks whose rule leaves it to the scheduler: with pauses of minutes, an hour at most.
+const MOST_STARTS = 10;
+
+/** What a task of an array tells its scheduler. */
+export interface TaskAnswer {
+  /** The exit code of the task: 0 for all that is not a failure of the task. */
+  readonly exitCode: number;
+  /** Whether it is started again, by whoever can. */
+  readonly again: boolean;
+}
+
+/**
+ * Returns what a task tells its scheduler about the end of the qrun in it. `starts`: how often it was started, this time
+ * included. A task that should run on another host is not started again: all nodes have the same disk there.
+ */
+export function taskAnswer(code: number, starts: number): TaskAnswer {
+  const rule = taskRule(code);
+  const isDone = rule.end === 'done' || rule.end === 'done_with_errors';
+  const again = rule.end === 'retry_here' && starts < (rule.starts ?? MOST_STARTS);
+  return { exitCode: isDone ? 0 : code, again };
+}
+
 const END_TEXT: Readonly<Record<TaskEnd, string>> = {
   done: 'no',
   done_with_errors: 'no',

@@ -102,7 +102,7 @@ export function unitState({
 }: UnitFacts): Pick<UnitStatus, 'state' | 'note'> {
   if (task !== undefined && task.phase !== 'done') {
     const elsewhere = holder !== undefined && isWaiting(task);
-    return { state: task.phase, note: elsewhere ? `runs outside the queue: ${holder}` : '' };
+    return { state: task.phase, note: elsewhere ? `runs outside the queue: ${holder}` : (task.waits ?? '') };
   }
   if (holder !== undefined) return { state: 'running', note: `outside the queue: ${holder}` };
   if (settled === queries) return { state: 'complete', note: '' };

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { keyProblems, REPORT } from '../config/problems.js';
-import { glob, once, scalar, scalarText, text } from '../config/values.js';
+import { glob, once, oneOf, scalar, scalarText, text } from '../config/values.js';
 import { QrunError } from '../errors.js';
 import type { Parameters } from '../model.js';
+import { clusterKeys } from '../queue/clusters.js';
 import { checkedSweepName } from '../queue/labels.js';
+import { QUEUE_NAMES } from '../queue/names.js';
 import type { Output } from '../schema.js';
 import { parameterProblem } from '../text/secret-names.js';
 import { nameMatcher } from '../unit/selection.js';
@@ -35,6 +37,10 @@ export const sweepSchema = once(() => {
         .describe('Its name, in labels and groups; that of the root directory if it is missing.')
         .optional(),
       group: text().describe('Its group of the queue; qrun-<name> if it is missing.').optional(),
+      on: oneOf(QUEUE_NAMES)
+        .describe('What its tasks are given to: the queue of this machine, or a cluster.')
+        .optional(),
+      ...clusterKeys(),
       parallel: z
         .union([z.literal('auto'), z.int(SLOTS).min(1, SLOTS).max(MAX_SLOTS, SLOTS)], SLOTS)
         .describe('Units that run at a time, or auto: what `qrun probe` recommends.')

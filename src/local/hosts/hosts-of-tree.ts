@@ -1,5 +1,6 @@
 import { QrunError } from '../../core/errors.js';
 import { chooseHosts, type Host } from '../../core/hosts/host.js';
+import { queueOf } from '../../io/queue/queues.js';
 import type { SweepContext } from '../config/sweep-context.js';
 
 /**
@@ -27,9 +28,12 @@ export function hostsOfTree(
   });
 }
 
-/** Returns whether a sweep runs on hosts: its qrun.toml names some, and nobody has asked for this machine alone. */
-export function runsOnHosts({ config }: Pick<SweepContext, 'config'>): boolean {
-  return config.hosts.length > 0;
+/**
+ * Returns whether a sweep runs on hosts: its qrun.toml names some, nobody has asked for this machine alone, and no
+ * cluster has its tasks.
+ */
+export function runsOnHosts({ config, table }: Pick<SweepContext, 'config' | 'table'>): boolean {
+  return config.hosts.length > 0 && queueOf(table).isCluster !== true;
 }
 
 /** Returns a sweep as it is on this machine alone, whatever hosts its qrun.toml names. */

@@ -1,5 +1,5 @@
 import { type CancelRequest, cancelTasks, untilTasksEnded } from '../../app/sweep/cancel.js';
-import type { QueueOptions } from '../../core/queue/queue.js';
+import type { QueueKind, QueueOptions } from '../../core/queue/queue.js';
 import type { CancelReport } from '../../core/sweep/cancel.js';
 import { systemClock } from '../../io/machine/clock.js';
 import { QUEUE } from '../../io/queue/queues.js';
@@ -21,7 +21,7 @@ export interface CancelWatch {
 }
 
 /**
- * Cancels tasks in the queue of this machine, and returns what became of them, with the names of those that ran.
+ * Cancels tasks in a queue, by default that of this machine, and returns what became of them, with the names of those that ran.
  * Errors: as {@link cancelTasks}; QrunError `SUBMIT_LOCK`.
  */
 export async function cancelHere(
@@ -29,8 +29,9 @@ export async function cancelHere(
   { env }: Pick<QueueOptions, 'env'>,
   { dryRun = false, wait = false }: CancelOptions,
   signal: AbortSignal,
+  from: QueueKind = QUEUE,
 ): Promise<{ readonly report: CancelReport; readonly startedBefore: ReadonlySet<string> }> {
-  const queue = await QUEUE.open({ env, signal });
+  const queue = await from.open({ env, signal });
   const { kind, sweep, root } = request;
   const done = await cancelTasks(submitDeps(queue, root, env, signal), { ...request, dryRun });
   const { tasks, audits, running } = done;

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import type { LastAudit } from '../../app/sweep/status.js';
 import { QrunError } from '../../core/errors.js';
+import { resourcesOf } from '../../core/queue/clusters.js';
 import {
   type Audited,
   keptAudit,
@@ -12,14 +13,16 @@ import {
 import { FileLock } from '../../io/files/flock.js';
 import { makeDirectories } from '../../io/files/write-file.js';
 import { auditReportPath, readAuditReport, writeAuditReport } from '../../io/log/audit-report.js';
-import { leaseHolder } from '../../io/log/lease.js';
+import { queueOf } from '../../io/queue/queues.js';
 import { unitName } from '../../io/unit/unit-files.js';
 import type { Surroundings } from '../config/sweep-context.js';
+import { holderOf } from '../log/own-logs.js';
 import { type Awaited, untilEnded } from '../queue/until-ended.js';
 import { auditIn } from '../unit/audit.js';
 import type { UnitContext } from '../unit/context.js';
 import { logPathOf } from '../unit/log-place.js';
 import type { ReadSetups } from '../unit/setup-files.js';
+import { collectOwn } from './collect.js';
 import { lastAudit, type ResolvedSweep } from './context.js';
 import { checkedCommands, runFinalizers } from './finalizers.js';
 
@@ -37,6 +40,8 @@ export interface AuditWatch {
   readonly signal: AbortSignal;
   /** Called before each command. */
   readonly onCommand?: (command: string) => void;
+  /** Called with what a person should know. */
+  readonly onNotice?: ((text: string) => void) | undefined;
   /** Called with the audit, before the commands run. */
   readonly onAudit?: (audit: SweepAudit) => void;
   /** Called before the first command. */
@@ -54,10 +59,11 @@ export async function untilSweepEnded(
   surroundings: Surroundings,
   who: Pick<Awaited, 'arguments' | 'priority' | 'signal' | 'onWaiting'>,
 ): Promise<boolean> {
-  const { name, group, root } = sweep;
+  const { name, group, root, table } = sweep;
   const orphans = () => running(sweep);
+  const resources = resourcesOf(table, undefined).audit;
   return await untilEnded(
-    { ...who, kind: 'unit', sweep: name, group, directory: root, orphans },
+    { ...who, kind: 'unit', sweep: name, group, directory: root, orphans, queue: queueOf(table), resources },
     surroundings,
   );
 }
@@ -81,6 +87,7 @@ export async function auditSweep(
   const { signal } = watch;
   const path = auditReportPath(sweep.logDirectory, sweep.name);
   const work = async (held?: number): Promise<SweepAudit> => {
+    await collectOwn(sweep, { signal, onNotice: watch.onNotice });
     const audit = await auditUnits(sweep, signal);
     const before = lastAudit(sweep);
     const kept = () => keptAudit(readAuditReport(path), audit, coverage(sweep));
@@ -163,7 +170,7 @@ async function auditUnitOf(
 export async function running(sweep: ResolvedSweep): Promise<string[]> {
   const found: string[] = [];
   for (const id of sweep.submittedUnits ?? sweep.units.map(({ unit }) => unit)) {
-    if ((await leaseHolder(logPathOf(sweep, id))) !== undefined) found.push(id);
+    if ((await holderOf(logPathOf(sweep, id), sweep.logDirectory)) !== undefined) found.push(id);
   }
   return found;
 }

@@ -7,7 +7,8 @@ import {
   type UnitChoice,
   unitChooser,
 } from '../../core/sweep/cancel.js';
-import { leaseHolder } from '../../io/log/lease.js';
+import { queueOf } from '../../io/queue/queues.js';
+import { holderOf } from '../log/own-logs.js';
 import { type CancelOptions, type CancelWatch, cancelHere } from '../queue/cancel.js';
 import type { ResolvedSweep } from './context.js';
 
@@ -31,15 +32,15 @@ export async function cancelSweep(
   options: CancelOptions,
   { signal, onBegin }: CancelWatch,
 ): Promise<CancelReport> {
-  const { name, root } = sweep;
+  const { name, root, table } = sweep;
   const isChosen = unitChooser(choice);
   onBegin?.();
   const request = { kind: 'unit', sweep: name, root, isChosen, withAudit: isWhole(choice) } as const;
-  const { report, startedBefore } = await cancelHere(request, { env }, options, signal);
+  const { report, startedBefore } = await cancelHere(request, { env }, options, signal, queueOf(table));
   const outside: CancelledTask[] = [];
-  for (const { unit, logPath } of sweep.units) {
+  for (const { unit, logPath, logDirectory } of sweep.units) {
     if (!isChosen(unit) || startedBefore.has(unit)) continue;
-    const holder = await leaseHolder(logPath);
+    const holder = await holderOf(logPath, logDirectory);
     if (holder !== undefined) outside.push({ name: unit, host: null, fate: 'outside', note: holder });
   }
   return { ...report, tasks: [...report.tasks, ...outside] };

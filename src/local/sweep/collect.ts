@@ -12,20 +12,22 @@ import { localDisk } from '../../io/log/disk.js';
 import { importLogs } from '../../io/log/import-logs.js';
 import { takeLease } from '../../io/log/lease.js';
 import { appendRun, readRuns } from '../../io/log/run-sidecar.js';
+import { systemClock } from '../../io/machine/clock.js';
 import { thisProcess } from '../../io/machine/this-process.js';
+import { queueOf } from '../../io/queue/queues.js';
 import { directorySource } from '../../io/unit/unit-files.js';
 import { newRunId } from '../unit/run-id.js';
 import type { ResolvedSweep } from './context.js';
-import { findHostLogs, findKeptLogs, type HostLogs } from './host-logs.js';
+import { findHostLogs, findKeptLogs, type HostLogs, hasHostLogs, type UnitWithSources } from './host-logs.js';
 
 /** How an import is watched and stopped. */
 export interface CollectWatch {
   /** Ends it between two units. */
   readonly signal?: AbortSignal | undefined;
   /** Called with each log that is done. */
-  readonly onLog?: (log: CollectedLog) => void;
+  readonly onLog?: ((log: CollectedLog) => void) | undefined;
   /** Called with what a person should know, such as the repair of a torn end. */
-  readonly onNotice?: (message: string) => void;
+  readonly onNotice?: ((message: string) => void) | undefined;
 }
 
 /** Hosts whose logs were copied into `results/.from` first. */
@@ -72,9 +74,25 @@ async function importFound(
   hosts: readonly FetchedHost[],
   { signal, onLog, onNotice }: CollectWatch,
 ): Promise<CollectReport> {
+  const logs = await importInto(units, { signal, onLog, onNotice });
+  return {
+    sweep: sweep.name,
+    log_directory: sweep.logDirectory,
+    hosts: [...hosts],
+    logs,
+    left_out: leftOut,
+    exit_code: collectExit(logs, leftOut, hosts),
+  };
+}
+
+/** Imports the logs of other hosts into those of these units; see {@link collectUnits}. */
+export async function importInto(
+  units: readonly UnitWithSources[],
+  { signal, onLog, onNotice }: CollectWatch,
+): Promise<CollectedLog[]> {
   const { pid, host } = thisProcess();
   const owner = { pid, host, run: newRunId(), since: new Date().toISOString() };
-  const logs = await collectUnits(
+  return await collectUnits(
     {
       present: ({ directory, linksWithin, inputs, config }) =>
         presentQueries(directorySource(directory, 0, linksWithin), {
@@ -101,12 +119,33 @@ async function importFound(
     units,
     signal,
   );
-  return {
-    sweep: sweep.name,
-    log_directory: sweep.logDirectory,
-    hosts: [...hosts],
-    logs,
-    left_out: leftOut,
-    exit_code: collectExit(logs, leftOut, hosts),
-  };
+}
+
+// Another import of the same logs is soon done.
+const BUSY = { tries: 30, pauseMs: 1_000 };
+
+/**
+ * Imports what the machines of a queue have recorded, each in logs of its own on the disk of this one; does nothing for
+ * a queue of this machine, and before the first record. Waits for another import. What could not be imported is told,
+ * and is for the audit to find.
+ *
+ * Errors: QrunError `READ_FAILED`; the reason of the signal.
+ */
+export async function collectOwn(
+  sweep: ResolvedSweep,
+  watch: Pick<CollectWatch, 'onNotice'> & { readonly signal: AbortSignal },
+): Promise<void> {
+  if (queueOf(sweep.table).isCluster !== true) return;
+  for (let tried = 1; hasHostLogs(sweep); tried += 1) {
+    const { units } = await findHostLogs(sweep, [], sweep.root);
+    const failed = (await importInto(units, watch)).flatMap(({ problem, from }) =>
+      problem === null ? [] : [{ ...problem, from }],
+    );
+    const isBusy = failed.some(({ exit_code: code }) => code === 22);
+    if (!isBusy || tried === BUSY.tries) {
+      for (const { from, message } of failed) watch.onNotice?.(`${from} was not imported: ${message}`);
+      return;
+    }
+    await systemClock.delay(BUSY.pauseMs, watch.signal);
+  }
 }

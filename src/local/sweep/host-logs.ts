@@ -25,6 +25,17 @@ export interface HostLogs {
 
 const LOG = /\.ndjson$/;
 
+/** Returns whether there is a directory for logs of other hosts. */
+export function hasHostLogs({ logDirectory }: Pick<ResolvedSweep, 'logDirectory'>): boolean {
+  return names(join(logDirectory, FROM_HOSTS), true) !== undefined;
+}
+
+/** Returns the directories of the logs of other hosts, absolute, sorted. Errors: QrunError `READ_FAILED`. */
+export function hostDirectories(logDirectory: string): string[] {
+  const kept = join(logDirectory, FROM_HOSTS);
+  return (names(kept, true) ?? []).map(host => join(kept, host));
+}
+
 /**
  * Finds the logs of other hosts: those that `from` names (logs, or directories of logs), otherwise all in the
  * directories beneath `results/.from`. A log is of the unit whose log has its name; if no unit has that, of the unit of
@@ -86,14 +97,13 @@ async function byUnit(sweep: ResolvedSweep, sources: readonly LogSource[]): Prom
 }
 
 function keptLogs({ logDirectory }: ResolvedSweep): LogSource[] {
-  const kept = join(logDirectory, FROM_HOSTS);
-  const hosts = names(kept, true);
-  if (hosts === undefined) {
+  if (!hasHostLogs({ logDirectory })) {
+    const kept = join(logDirectory, FROM_HOSTS);
     throw new QrunError('USAGE', `there are no logs of other hosts: there is no directory ${kept}`, {
       hint: `copy the logs of each host into ${kept}/HOST, or name them with --from`,
     });
   }
-  return hosts.flatMap(host => logsIn(join(kept, host)));
+  return hostDirectories(logDirectory).flatMap(logsIn);
 }
 
 function logsIn(directory: string): LogSource[] {

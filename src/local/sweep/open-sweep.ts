@@ -6,6 +6,7 @@ import type { SlotsReport } from '../../core/hosts/slots/report.js';
 import { LOAD_PER_CORE } from '../../core/hosts/slots/watch.js';
 import { WATCH_MS } from '../../core/machine/autoscale.js';
 import { checkArgument, checkOptions } from '../../core/options.js';
+import type { QueueName } from '../../core/queue/names.js';
 import type { SweepAudit } from '../../core/sweep/audit.js';
 import type { CancelReport } from '../../core/sweep/cancel.js';
 import type { CollectReport } from '../../core/sweep/collect.js';
@@ -27,6 +28,8 @@ export interface SweepOptions extends ConfigValues {
   readonly excludeUnits?: readonly string[] | undefined;
   /** The group of the queue; the default is that of qrun.toml, or one of the sweep's own. */
   readonly group?: string | undefined;
+  /** What its tasks are given to; the default is what `[sweep]` of qrun.toml says, or the queue of this machine. */
+  readonly on?: QueueName | undefined;
   /** Whether to trust the tree, as `--trust` does; see docs/trust.md. */
   readonly trust?: boolean | undefined;
   /** The base of relative paths; the default is the current directory of the process. */
@@ -152,11 +155,15 @@ export interface SlotsControls {
 export function openSweep(directory: string, options: SweepOptions = {}): Sweep {
   checkArgument('openSweep', 'the directory', directory, 'string');
   checkOptions('openSweep', options, OPENING, { config: true });
-  const { cwd: base = '', env = process.env, trust = false, group, ...rest } = options;
+  const { cwd: base = '', env = process.env, trust = false, group, on, ...rest } = options;
   const { includeUnits: include = [], excludeUnits: exclude = [], ...values } = rest;
   const surroundings = { cwd: resolve(process.cwd(), base), env };
   const found = resolveSweep(directory, { options: values, trust }, surroundings, { include, exclude });
-  const sweep = group === undefined ? found : { ...found, group };
+  const sweep = {
+    ...found,
+    ...(group === undefined ? {} : { group }),
+    ...(on === undefined ? {} : { table: { ...found.table, on } }),
+  };
   let watch: SweepWatch | undefined;
   return {
     name: sweep.name,
@@ -240,6 +247,7 @@ const OPENING = {
   includeUnits: 'strings',
   excludeUnits: 'strings',
   group: 'string',
+  on: 'queue',
   trust: 'boolean',
   cwd: 'string',
   env: 'environment',

@@ -4,7 +4,7 @@ import { QrunError } from '../../core/errors.js';
 import { tasksByName } from '../../core/queue/labels.js';
 import { isLive, type QueueState } from '../../core/queue/queue.js';
 import { shortHash } from '../../core/unit/fingerprint.js';
-import { leaseHolder } from '../../io/log/lease.js';
+import { holderOf } from '../log/own-logs.js';
 import type { UnitContext } from '../unit/context.js';
 import { previewIn } from '../unit/plan.js';
 import { type ReadSetups, setupFilesOf, usedBySetup } from '../unit/setup-files.js';
@@ -115,9 +115,9 @@ export async function runningElsewhere(
   outlooks: ReadonlyMap<string, UnitOutlook>,
 ): Promise<ReadonlySet<string>> {
   const found = new Set<string>();
-  for (const { unit, logPath } of sweep.units) {
+  for (const { unit, logPath, logDirectory } of sweep.units) {
     if ((outlooks.get(unit)?.due ?? 0) === 0) continue;
-    if ((await leaseHolder(logPath)) !== undefined) found.add(unit);
+    if ((await holderOf(logPath, logDirectory)) !== undefined) found.add(unit);
   }
   return found;
 }

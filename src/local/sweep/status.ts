@@ -4,21 +4,23 @@ import { SweepWatch, type UnitToWatch } from '../../app/sweep/status.js';
 import { isQuery } from '../../app/unit/survey.js';
 import { QrunError } from '../../core/errors.js';
 import { tasksByName } from '../../core/queue/labels.js';
-import type { QueueOptions, QueueState, TaskQueue } from '../../core/queue/queue.js';
+import type { QueueKind, QueueOptions, QueueState, TaskQueue } from '../../core/queue/queue.js';
 import type { SweepStatus } from '../../core/sweep/status.js';
 import { selectNames } from '../../core/unit/selection.js';
+import { statOf } from '../../io/files/paths.js';
 import { LogFollower } from '../../io/log/follow.js';
 import { leaseHolder, leasePath } from '../../io/log/lease.js';
 import { lastStart, readRuns, sidecarPath } from '../../io/log/run-sidecar.js';
 import { reachable } from '../../io/machine/local-disks.js';
-import { QUEUE } from '../../io/queue/queues.js';
+import { queueOf } from '../../io/queue/queues.js';
 import { directorySource } from '../../io/unit/unit-files.js';
+import { holderOf, otherLogs } from '../log/own-logs.js';
 import type { UnitContext } from '../unit/context.js';
 import { lastAudit, type ResolvedSweep } from './context.js';
 
 /** Returns the watch of a sweep, for any number of looks; see {@link SweepWatch}. */
 export function sweepWatch(sweep: ResolvedSweep, options: QueueOptions): SweepWatch {
-  return watchOf(sweep, queueReader(options));
+  return watchOf(sweep, queueReader(queueOf(sweep.table), options));
 }
 
 /** Returns the watch of what the logs of a sweep say, and who holds its units; it asks no queue. */
@@ -37,7 +39,7 @@ export async function lookAtOwn(
   wanted: readonly string[],
   options: QueueOptions,
 ): Promise<SweepStatus> {
-  const read = await queueReader(options)();
+  const read = await queueReader(queueOf(sweep.table), options)();
   const tasks = read instanceof QrunError ? [] : read.tasks;
   const names = tasksByName('unit', tasks, sweep.name);
   const isWanted = new Set(wanted);
@@ -57,7 +59,7 @@ export async function lookAtOwn(
 function watchOf(
   sweep: ResolvedSweep,
   readQueue: () => Promise<QueueState | QrunError>,
-  units: readonly UnitToWatch[] = sweep.units.map(unitToWatch),
+  units: readonly UnitToWatch[] = sweep.units.map(unit => unitToWatch({ ...unit, table: sweep.table })),
 ): SweepWatch {
   return new SweepWatch({
     sweep: sweep.name,
@@ -80,11 +82,11 @@ export function sweepReachable({ root, units }: ResolvedSweep): () => Promise<vo
   ]);
 }
 
-function queueReader(options: QueueOptions): () => Promise<QueueState | QrunError> {
+function queueReader(kind: QueueKind, options: QueueOptions): () => Promise<QueueState | QrunError> {
   let queue: TaskQueue | undefined;
   return async () => {
     try {
-      queue ??= await QUEUE.open(options);
+      queue ??= await kind.open(options);
       return await queue.state();
     } catch (error) {
       if (error instanceof QrunError) return error;
@@ -93,7 +95,9 @@ function queueReader(options: QueueOptions): () => Promise<QueueState | QrunErro
   };
 }
 
-function unitToWatch({ unit, directory, logPath, linksWithin, config }: UnitContext): UnitToWatch {
+function unitToWatch(context: UnitContext): UnitToWatch {
+  const { unit, directory, logPath, logDirectory, linksWithin, config, table } = context;
+  const isElsewhere = queueOf(table).isCluster === true;
   const source = directorySource(directory, 0, linksWithin);
   return {
     unit,
@@ -101,7 +105,23 @@ function unitToWatch({ unit, directory, logPath, linksWithin, config }: UnitCont
     isQuery: name => isQuery(source, name),
     rowsPerQuery: config.rowsPerQuery,
     follow: newStates => new LogFollower(logPath, unit, newStates),
-    holder: () => leaseHolder(logPath),
-    lastStart: () => lastStart(readRuns(logPath)),
+    ...(isElsewhere
+      ? {
+          followOthers: followed =>
+            new Map(
+              otherLogs(logPath, logDirectory)
+                .filter(path => !followed.has(path) && statOf(path) !== undefined)
+                .map(path => [path, newStates => new LogFollower(path, unit, newStates)]),
+            ),
+        }
+      : {}),
+    holder: () => (isElsewhere ? holderOf(logPath, logDirectory) : leaseHolder(logPath)),
+    // Of all machines, the last one to start.
+    lastStart: () =>
+      (isElsewhere ? [logPath, ...otherLogs(logPath, logDirectory)] : [logPath])
+        .map(path => lastStart(readRuns(path)))
+        .reduce((last, start) =>
+          start !== undefined && (last === undefined || start.at > last.at) ? start : last,
+        ),
   };
 }

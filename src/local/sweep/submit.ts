@@ -1,6 +1,8 @@
 import type { UnitOutlook } from '../../app/sweep/plan.js';
-import { type SubmitReport, submitTasks } from '../../app/sweep/submit.js';
+import { type SubmitReport, type SubmitRequest, submitTasks } from '../../app/sweep/submit.js';
+import { QrunError } from '../../core/errors.js';
 import { type Sizing, sizeSlots } from '../../core/machine/sizing.js';
+import { resourcesOf } from '../../core/queue/clusters.js';
 import { tasksByName } from '../../core/queue/labels.js';
 import {
   isLive,
@@ -13,11 +15,12 @@ import {
 import type { Output } from '../../core/schema.js';
 import type { schema } from '../../core/sweep/submit-all.schema.js';
 import { HostMeter } from '../../io/machine/host.js';
-import { QUEUE } from '../../io/queue/queues.js';
+import { queueOf } from '../../io/queue/queues.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import { submitDeps } from '../queue/submit-deps.js';
 import type { UnitContext } from '../unit/context.js';
 import { type CheckWatch, checkServer } from './check-server.js';
+import { collectOwn } from './collect.js';
 import type { ResolvedSweep } from './context.js';
 import { checkedCommands } from './finalizers.js';
 import { auditIsDue, isUnitDue, notQueued, type PlanWatch, planUnits, runningElsewhere } from './outlook.js';
@@ -76,9 +79,12 @@ export async function submitSweep(
   const { signal, onProgress } = watch;
   const finalizers = checkedCommands(options.finalizers ?? []);
   const priority = options.priority ?? table.priority ?? 0;
-  const slots = slotsOf(sweep, options.slots ?? table.parallel, watch);
-  const queue = await QUEUE.open({ env, signal });
+  const kind = queueOf(table);
+  const slots = slotsOf(sweep, options.slots ?? table.parallel, watch, kind);
+  const queue = await kind.open({ env, signal });
   const before = await queue.state();
+  // What is recorded elsewhere is not due. A look without an effect imports nothing.
+  if (options.dryRun !== true) await collectOwn(sweep, { signal, onNotice: watch.onNotice });
   const outlooks = await planUnits(notQueued(sweep, before), sweep.config.skipBad, watch);
   const byUnit = new Map(outlooks.map(outlook => [outlook.unit, outlook]));
   const elsewhere = await runningElsewhere(sweep, byUnit);
@@ -115,13 +121,19 @@ export async function submitSweep(
         ...(byUnit.has(unit.unit) ? {} : { isDue: () => isUnitDue(unit, signal) }),
       })),
       follower: { argv: commands.audit(finalizers, priority - 1), isDue: isAuditDue },
+      ...(kind.isCluster === true ? { resources: resourcesOfSweep(sweep) } : {}),
     },
   );
   return submissionOf(sweep, outlooks, elsewhere, report, false);
 }
 
+function resourcesOfSweep({ table, config }: ResolvedSweep): SubmitRequest['resources'] {
+  const { unit, audit } = resourcesOf(table, config.memoryMax);
+  return { task: unit, follower: audit };
+}
+
 function submissionOf(
-  { name, root }: ResolvedSweep,
+  { name, root, table }: ResolvedSweep,
   outlooks: readonly UnitOutlook[],
   elsewhere: ReadonlySet<string>,
   { ended, follower, ...counts }: SubmitReport,
@@ -130,7 +142,7 @@ function submissionOf(
   const isBad = ({ bad, problem }: UnitOutlook): boolean => bad > 0 || problem !== undefined;
   const complete = outlooks.filter(outlook => outlook.due === 0 && !isBad(outlook)).map(({ unit }) => unit);
   return {
-    queue: QUEUE,
+    queue: queueOf(table),
     due: new Map(outlooks.map(({ unit, due }) => [unit, due])),
     report: {
       ...{ sweep: name, root, ...counts },
@@ -151,8 +163,18 @@ export function slotsOf(
   { config }: Pick<ResolvedSweep, 'config'>,
   slots: number | 'auto' | undefined,
   { onSizing }: Pick<SubmitWatch, 'onSizing'>,
+  kind: QueueKind = queueOf({}),
 ): number | undefined {
   if (slots !== 'auto') return slots;
+  if (kind.isCluster === true) {
+    throw new QrunError(
+      'USAGE',
+      `--parallel auto: ${kind.name} runs the units on other machines than this one`,
+      {
+        hint: 'give the number of units at a time: --parallel 8, or parallel = 8 under [sweep]',
+      },
+    );
+  }
   const sizing = sizeSlots(new HostMeter().capacity(), { memoryBytes: config.memoryMax, cores: 1 });
   onSizing?.(sizing);
   return sizing.slots;

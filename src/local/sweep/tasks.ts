@@ -5,6 +5,7 @@ import { QrunError } from '../../core/errors.js';
 import { refusePasswordInUrl } from '../../core/text/shown-urls.js';
 import { writeSubmission } from '../../io/config/submission-config.js';
 import { ownCommand } from '../../io/machine/this-process.js';
+import { queueOf } from '../../io/queue/queues.js';
 import { serverUrls } from '../config/connection.js';
 import { checkSubmissions } from '../config/places.js';
 import type { UnitContext } from '../unit/context.js';
@@ -55,6 +56,7 @@ export async function prepareTasks(sweep: ResolvedSweep) {
   const config = [`--config=${written.path}`, `--config-digest=${written.digest}`];
   const own = ownCommand();
   const shared = sweep.config.parameters;
+  const isElsewhere = queueOf(sweep.table).isCluster === true;
   return {
     unit: ({ directory, config: { parameters }, dataDirectory }: UnitContext): string[] => [
       ...own,
@@ -66,6 +68,7 @@ export async function prepareTasks(sweep: ResolvedSweep) {
         .map(([key, value]) => `--param=${key}=${value}`),
       ...(dataDirectory === sweep.dataDirectory ? [] : [`--data-dir=${dataDirectory}`]),
       ...(given.rerun === undefined ? [] : [`--rerun=${given.rerun}`]),
+      ...(isElsewhere ? ['--host-logs'] : []),
     ],
     // `finalizers`: commands that run after a complete audit; `priority`: its own, for when it submits itself again.
     audit: (finalizers: readonly string[], priority: number): string[] => [

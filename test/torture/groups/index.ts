@@ -11,6 +11,7 @@ import { proxyCuts } from './network.js';
 import { restart, serverLimits } from './server.js';
 import { setupKill } from './setups.js';
 import { simulation } from './simulation.js';
+import { slurm } from './slurm.js';
 import { damage, tails, twice } from './tails.js';
 import { unitDisk, unitKill, unitOwner } from './units.js';
 
@@ -38,6 +39,7 @@ export const GROUPS: readonly Group[] = [
   proxyCuts,
   restart,
   serverLimits,
+  slurm,
   simulation,
   fuzzing,
   memory,

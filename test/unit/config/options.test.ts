@@ -29,6 +29,7 @@ const VALUES: Readonly<Record<string, string>> = {
   '--rerun': 'all',
   '--umask': '0077',
   '--allow-placeholder': '__X__',
+  '--on': 'slurm',
 };
 
 function wordsOf({ long, required }: Option): string[] {

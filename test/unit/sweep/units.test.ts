@@ -28,6 +28,8 @@ describe('parseSweepTable', () => {
       units: ['2down/*'],
       epochs: [{ from: '2024-01-01', to: 5 }],
       matrix: { threshold: [250, 500], on: true },
+      on: 'slurm',
+      slurm: { partition: 'gpu,long', account: 'me', qos: 'high', time: '4h', cpus: 2 },
     };
     expect(parseSweepTable('qrun.toml', table)).toEqual({
       ...table,
@@ -38,7 +40,22 @@ describe('parseSweepTable', () => {
   });
 
   it.each<[string, unknown, string]>([
-    ['an unknown key', { unit: ['x'] }, 'sweep.unit: unknown key; known are name, group, parallel'],
+    [
+      'an unknown key',
+      { unit: ['x'] },
+      'sweep.unit: unknown key; known are name, group, on, slurm, parallel',
+    ],
+    ['an unknown queue', { on: 'cron' }, 'sweep.on: must be pueue or slurm'],
+    [
+      'a name that is an option',
+      { slurm: { partition: '--wrap=x' } },
+      'sweep.slurm.partition: must be a name',
+    ],
+    ['a name with a line end', { slurm: { account: 'a\n' } }, 'sweep.slurm.account: must be a name'],
+    ['seconds for a time', { slurm: { time: '30s' } }, 'sweep.slurm.time: must be a duration of at least 1m'],
+    ['a number for a time', { slurm: { time: 60 } }, 'sweep.slurm.time: must be a duration'],
+    ['no cores', { slurm: { cpus: 0 } }, 'sweep.slurm.cpus: must be a whole number from 1 to 4096'],
+    ['an unknown key of a cluster', { slurm: { nodes: 2 } }, 'sweep.slurm.nodes: unknown key'],
     ['no table', 'x', 'sweep: '],
     ['no slots', { parallel: 0 }, 'sweep.parallel: must be "auto" or a whole number from 1 to 10000'],
     ['an empty list', { units: [] }, 'sweep.units: must not be empty'],

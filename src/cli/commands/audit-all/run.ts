@@ -36,6 +36,7 @@ export async function run(call: Call<string>): Promise<number> {
     const watch: AuditWatch = {
       signal,
       onBegin: listen,
+      onNotice: text => tell(terminal, [text]),
       onAudit: audit => writeResult<SweepAudit>(call, audit, style => renderSweepAudit(audit, style)),
       onCommand: command => err.write(`then: ${errStyle.foreign(command)}\n`),
       onDoneBefore: at => err.write(`--then was run after the audit of ${at}\n`),

@@ -52,6 +52,15 @@ async function cancelJobs(
       },
     );
   }
+  if (flags.on !== undefined) {
+    throw new QrunError(
+      'USAGE',
+      `--on ${flags.on}: ${argument} is a file of process jobs, which run on this machine`,
+      {
+        hint: 'leave out --on, or give the directory of a sweep',
+      },
+    );
+  }
   const jobs = new JobsOf(readJobs(argument, terminal, flags), terminal, flags.trust === true);
   const selection = {
     include: stringsFlag(flags, 'includeUnits'),

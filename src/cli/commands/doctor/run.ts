@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { diagnose, type EngineFacts } from '../../../app/machine/doctor.js';
+import type { QueueKind } from '../../../core/queue/queue.js';
 import type { Output } from '../../../core/schema.js';
 import { parseQuery } from '../../../core/sql/parse.js';
 import { textsOf } from '../../../io/engines/answer-texts.js';
@@ -12,7 +13,7 @@ import { statOf } from '../../../io/files/paths.js';
 import { lookAtLogPlace } from '../../../io/log/place.js';
 import { runProgram } from '../../../io/machine/program.js';
 import { systemdUsable } from '../../../io/machine/systemd.js';
-import { QUEUE } from '../../../io/queue/queues.js';
+import { QUEUE, queueOf } from '../../../io/queue/queues.js';
 import { hostsFacts } from '../../../local/hosts/facts.js';
 import { type UnitContext, unitContext } from '../../../local/unit/context.js';
 import { openServer } from '../../../local/unit/open-engine.js';
@@ -32,6 +33,7 @@ export async function run(call: Call<string>): Promise<number> {
   // directory, so that the directory may be the sweep's own.
   const anyUnit = join(directory, 'unit');
   const context = (): UnitContext => unitContext(anyUnit, configFlags(flags), terminal);
+  const kind = queueKind(context);
   const diagnosis = await diagnose({
     nodeVersion: terminal.proc.versions.node,
     configuration: () => {
@@ -39,8 +41,8 @@ export async function run(call: Call<string>): Promise<number> {
       return { root, file: configFile, notices };
     },
     openSecrets: () => context().secretFiles.filter(isOpen),
-    queueKind: QUEUE,
-    queue: () => QUEUE.open({ env: terminal.env }),
+    queueKind: kind,
+    queue: () => kind.open({ env: terminal.env }),
     engine: () => engineFacts(context()),
     usesServer: () => usesServer(context),
     chdb: async () => {
@@ -67,6 +69,15 @@ export async function run(call: Call<string>): Promise<number> {
   };
   writeResult<Output<typeof schema>>(call, json, style => renderDiagnosis(diagnosis, style));
   return diagnosis.exitCode;
+}
+
+// An unusable configuration has its own line.
+function queueKind(context: () => UnitContext): QueueKind {
+  try {
+    return queueOf(context().table);
+  } catch {
+    return QUEUE;
+  }
 }
 
 // If the configuration is unusable this is not known, and nothing is lost by taking the stricter view.

@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { QueueKind } from '../../../core/queue/queue.js';
 import type { SweepStatus } from '../../../core/sweep/status.js';
 import { jsonLine } from '../../../core/text/json.js';
 import { unlessAborted } from '../../../core/unless-aborted.js';
-import { QUEUE } from '../../../io/queue/queues.js';
+import { queueOf } from '../../../io/queue/queues.js';
 import { lookAtHosts, watchHosts } from '../../../local/hosts/status.js';
 import type { Call, Flags } from '../../command.js';
 import { intervalFlag } from '../../flags.js';
@@ -29,12 +30,13 @@ export async function run(call: Call<string>): Promise<number> {
   return await untilStopped(proc, async (signal, listen) => {
     const sweep = sweepOf(call);
     const names = hostsWanted(sweep, flags);
+    const shown = { flags, terminal, queue: queueOf(sweep.table) };
     if (flags.watch !== true) {
       // Nothing is loaded before the hosts are asked that is only needed afterwards.
       const status = await (names === undefined
         ? (await import('../../../local/sweep/status.js')).sweepWatch(sweep, { env, signal }).look()
         : lookAtHosts(sweep, names, { env, signal }));
-      terminal.out.write(rendered(status, flags, terminal));
+      terminal.out.write(rendered(status, shown));
       return 0;
     }
     const { sweepReachable, sweepWatch } = await import('../../../local/sweep/status.js');
@@ -42,20 +44,26 @@ export async function run(call: Call<string>): Promise<number> {
     const reached = sweepReachable(sweep);
     listen();
     const show = async (look: () => Promise<SweepStatus>): Promise<number> =>
-      await watchSweep(() => reached().then(look), intervalMs, flags, terminal, signal);
+      await watchSweep(() => reached().then(look), intervalMs, shown, signal);
     if (names !== undefined) return await watchHosts(sweep, names, { env, signal }, intervalMs, show);
     const watch = sweepWatch(sweep, { env, signal });
     return await show(() => watch.look());
   });
 }
 
+interface Shown {
+  readonly flags: Flags;
+  readonly terminal: Terminal;
+  readonly queue: QueueKind;
+}
+
 async function watchSweep(
   look: () => Promise<SweepStatus>,
   intervalMs: number,
-  flags: Flags,
-  terminal: Terminal,
+  shown: Shown,
   signal: AbortSignal,
 ): Promise<number> {
+  const { flags, terminal } = shown;
   // On a terminal each view replaces the previous one, elsewhere it follows below.
   const screen = await openLines(terminal, 'out');
   try {
@@ -63,7 +71,7 @@ async function watchSweep(
       const status = await unlessAborted(look(), signal);
       if (status === undefined) return 0;
       const age = { nowMs: Date.now(), staleMs: intervalMs + STALE_MS };
-      const text = rendered(status, flags, terminal, { rows: screen?.area.rows, ...age });
+      const text = rendered(status, shown, { rows: screen?.area.rows, ...age });
       if (flags.json === true) terminal.out.write(text);
       else if (screen === undefined) terminal.out.write(`${text}\n`);
       else screen.draw(text.trimEnd().split('\n'));
@@ -86,10 +94,9 @@ function hasEnded({ units, audit, queue_problem: problem, hosts }: SweepStatus):
 
 function rendered(
   status: SweepStatus,
-  flags: Flags,
-  { outStyle }: Terminal,
+  { flags, terminal: { outStyle }, queue }: Shown,
   more: Partial<StatusView> = {},
 ): string {
   if (flags.json === true) return jsonLine<SweepStatus>(status);
-  return renderStatus(status, outStyle, { all: flags.all === true, queue: QUEUE, ...more });
+  return renderStatus(status, outStyle, { all: flags.all === true, queue, ...more });
 }

@@ -31,7 +31,10 @@ export async function run(call: Call<string>): Promise<number> {
   if (flags.dryRun === true) return await showPlan(call);
   const { proc, env, err, errStyle } = terminal;
   const isQuiet = flags.quiet === true;
-  const context = unitContext(directory, configFlags(flags), terminal);
+  const unit = unitContext(directory, configFlags(flags), terminal);
+  // Loaded only where many machines share a sweep.
+  const own = flags.hostLogs === true ? await import('../../../local/log/own-logs.js') : undefined;
+  const context = own === undefined ? unit : own.withOwnLog(unit, env);
   refuseEventsIn(context, terminal.cwd);
   const alive = aliveOptions(flags, terminal);
   const supervised = await runUnderCap(context, terminal, alive?.fd);
@@ -52,6 +55,7 @@ export async function run(call: Call<string>): Promise<number> {
     });
     const { abort, received } = stops;
     try {
+      await own?.fetchKnown(unit, context, { onNotice: text => err.write(`${errStyle.foreign(text)}\n`) });
       const summary = await runIn(context, terminal, {
         drain,
         abort,
