@@ -22,10 +22,6 @@ export {
   QrunError,
 } from './core/errors.js';
 export type {
-  /** Growing. How many units run at a time on each host; the object that `qrun hosts slots --json` prints. */
-  SlotsReport,
-} from './core/hosts/slots/report.js';
-export type {
   /** Growing. What an audit found; the object that `qrun audit --json` prints. */
   AuditReport,
   /** Stable. The verdict of an audit, in one word. */

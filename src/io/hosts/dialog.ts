@@ -1,19 +1,14 @@
-import { execa } from 'execa';
-import { ProcessTree } from '../machine/process-tree.js';
-import type { ProgramEnd } from '../machine/program.js';
+import { type ProgramEnd, startProgram, type TalkingProgram } from '../machine/program.js';
 
 // What is kept of stderr, for the words of a failure: the last characters.
 const STDERR_KEPT = 64 * 1024;
-// A program that is asked to end does so at once; ssh waits for nobody.
-const GRACE_MS = 2_000;
 
 /**
  * A program that answers each line of its stdin with one line of stdout, for as long as it lives: one start for many
  * questions. Lines that are no answers (a greeting of a login) are passed over. One question at a time.
  */
 export class Dialog {
-  readonly #running;
-  readonly #tree: ProcessTree;
+  readonly #program: TalkingProgram;
   readonly #isAnswer: (line: string) => boolean;
   readonly #ended: Promise<void>;
   /** What has been read of the present line. */
@@ -30,19 +25,12 @@ export class Dialog {
     isAnswer: (line: string) => boolean,
   ) {
     this.#isAnswer = isAnswer;
-    this.#running = execa(program, args, {
-      env,
-      extendEnv: false,
-      stdin: 'pipe',
-      buffer: false,
-      reject: false,
-    });
-    this.#tree = new ProcessTree(this.#running);
-    const { stdin, stdout, stderr } = this.#running;
+    this.#program = startProgram(program, args, env);
+    const { stdin, stdout, stderr } = this.#program;
     // It has ended; how is known from its end.
     stdin.on('error', () => {});
-    stdout.setEncoding('utf8').on('data', (text: string) => this.#read(text));
-    stderr.setEncoding('utf8').on('data', (text: string) => {
+    stdout.on('data', (text: string) => this.#read(text));
+    stderr.on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT);
     });
     this.#ended = this.#watch();
@@ -69,9 +57,9 @@ export class Dialog {
     });
     const timer = setTimeout(() => {
       this.#timedOut = true;
-      this.#stop();
+      this.#program.stop();
     }, timeoutMs);
-    this.#running.stdin.write(line);
+    this.#program.stdin.write(line);
     try {
       return await answer;
     } finally {
@@ -82,13 +70,9 @@ export class Dialog {
 
   /** Ends the program; what it was doing for a question is not waited for. */
   async close(): Promise<void> {
-    this.#running.stdin.end();
-    this.#stop();
+    this.#program.stdin.end();
+    this.#program.stop();
     await this.#ended;
-  }
-
-  #stop(): void {
-    void this.#tree.stop('SIGTERM', GRACE_MS);
   }
 
   #read(text: string): void {
@@ -97,27 +81,28 @@ export class Dialog {
       const line = [...this.#parts, text.slice(from, at)].join('');
       this.#parts = [];
       from = at + 1;
-      if (this.#isAnswer(line)) this.#settle?.(endOf({ ok: true, stdout: line, exitCode: 0 }));
+      if (this.#isAnswer(line)) this.#settle?.({ ...ANSWERED, stdout: line });
     }
     this.#parts.push(text.slice(from));
   }
 
   async #watch(): Promise<void> {
-    const result = await this.#running;
-    this.#end = endOf({
-      ok: false,
-      stdout: this.#parts.join(''),
-      stderr: this.#stderr,
-      exitCode: result.exitCode,
-      killedBy: result.signal,
-      startError: result.code,
-      timedOut: this.#timedOut,
-      message: result.shortMessage ?? '',
-    });
+    const end = await this.#program.ended;
+    // A program that was to answer has not, whatever it ended with.
+    this.#end = {
+      ...end,
+      ...{ ok: false, stdout: this.#parts.join(''), stderr: this.#stderr, timedOut: this.#timedOut },
+    };
     this.#settle?.(this.#end);
   }
 }
 
-function endOf(known: Partial<ProgramEnd> & Pick<ProgramEnd, 'ok' | 'stdout' | 'exitCode'>): ProgramEnd {
-  return { stderr: '', killedBy: undefined, startError: undefined, timedOut: false, message: '', ...known };
-}
+const ANSWERED: Omit<ProgramEnd, 'stdout'> = {
+  ok: true,
+  stderr: '',
+  exitCode: 0,
+  killedBy: undefined,
+  startError: undefined,
+  timedOut: false,
+  message: '',
+};

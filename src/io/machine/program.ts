@@ -1,3 +1,4 @@
+import type { Readable, Writable } from 'node:stream';
 import { execa } from 'execa';
 import { plainEnvironment } from './plain-environment.js';
 import { ProcessTree } from './process-tree.js';
@@ -72,14 +73,59 @@ export async function runProgram(
   clearTimeout(timer);
   signal?.removeEventListener('abort', stop);
   if (result.failed) signal?.throwIfAborted();
+  return { ...endOf(result), stdout: result.stdout ?? '', stderr: result.stderr ?? '', timedOut };
+}
+
+/** A program that runs, and is talked to over its streams. */
+export interface TalkingProgram {
+  readonly stdin: Writable;
+  /** Text; whoever started it reads both, or it will stop in the middle. */
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Resolves with how it ended, whatever that was; what it wrote is not in it. */
+  readonly ended: Promise<ProgramEnd>;
+  /** Asks it to end, and what it started, and kills what has not after two seconds. */
+  stop(): void;
+}
+
+// ssh and its like wait for nobody.
+const TALK_GRACE_MS = 2_000;
+
+/** Starts a program with this environment and returns at once. It is killed when this process ends. */
+export function startProgram(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): TalkingProgram {
+  const running = execa(program, args, {
+    ...{ env, extendEnv: false, reject: false },
+    ...({ stdin: 'pipe', buffer: false } as const),
+  });
+  const tree = new ProcessTree(running);
+  return {
+    stdin: running.stdin,
+    stdout: running.stdout.setEncoding('utf8'),
+    stderr: running.stderr.setEncoding('utf8'),
+    ended: running.then(endOf),
+    stop: () => void tree.stop('SIGTERM', TALK_GRACE_MS),
+  };
+}
+
+function endOf(result: {
+  failed: boolean;
+  exitCode?: number | undefined;
+  signal?: string | undefined;
+  code?: string | undefined;
+  shortMessage?: string | undefined;
+}): ProgramEnd {
   return {
     ok: !result.failed,
-    stdout: result.stdout ?? '',
-    stderr: result.stderr ?? '',
+    stdout: '',
+    stderr: '',
     exitCode: result.exitCode,
     killedBy: result.signal,
     startError: result.code,
-    timedOut,
+    timedOut: false,
     message: result.shortMessage ?? '',
   };
 }
