@@ -18,6 +18,7 @@ writeFileSync(join(home, 'src/cli/bundle/main.js'), "export * from '../main.js';
 for (const path of [
   'bin',
   'package.json',
+  'scripts/bundle.mjs',
   'test/services/ssh-host.sh',
   'test/torture/shim',
   'test/torture/programs',

@@ -5,7 +5,7 @@ import {
 } from '../services/clickhouse-server.js';
 import { pueueAvailable } from '../services/pueue-daemon.js';
 import { type SshHost, type SshHosts, sshHostsAvailable, startSshHosts } from '../services/ssh-hosts.js';
-import type { Home } from './home.js';
+import { bundledCli, type Home } from './home.js';
 
 /** Why no pair of hosts can be started here; `undefined` if one can. */
 export function noHosts(): string | undefined {
@@ -20,6 +20,8 @@ export function noHosts(): string | undefined {
 export interface HostPair {
   readonly hosts: readonly [SshHost, SshHost];
   readonly env: Readonly<Record<string, string>>;
+  /** The qrun of this build, bundled as in the package. */
+  readonly cli: string;
   /** Of the server, as the hosts and this machine see it. */
   readonly url: string;
   /** `[[hosts]]` with the qrun of this build and these roots. */
@@ -29,6 +31,7 @@ export interface HostPair {
 
 /** Starts a pair, which many trials use one after the other. */
 export async function startHostPair(home: Home): Promise<HostPair> {
+  const cli = await bundledCli(home);
   const all: SshHosts = await startSshHosts('alpha', 'beta');
   const [alpha, beta] = all.hosts;
   if (alpha === undefined || beta === undefined) throw new Error('there are no two hosts');
@@ -41,6 +44,7 @@ export async function startHostPair(home: Home): Promise<HostPair> {
   return {
     hosts: [alpha, beta],
     env: all.env,
+    cli,
     url: `http://${alpha.gateway}:${server.port}`,
     toml: (rootOf, slots) =>
       [alpha, beta]
@@ -50,7 +54,7 @@ export async function startHostPair(home: Home): Promise<HostPair> {
             `name = "${host.name}"`,
             `root = "${rootOf(host)}"`,
             `slots = ${slots[n]}`,
-            `qrun = ${JSON.stringify([process.execPath, home.cli])}`,
+            `qrun = ${JSON.stringify([process.execPath, cli])}`,
             '',
           ].join('\n'),
         )

@@ -69,7 +69,7 @@ export class HostSweep {
   /** Starts a command on this machine; the sweep is its directory. */
   qrun(...args: readonly string[]): Child {
     const { home, pair } = this.#options;
-    return start(home, process.execPath, [home.cli, ...args], {
+    return start(home, process.execPath, [pair.cli, ...args], {
       cwd: this.#root,
       env: { ...pair.env, QRUN_TRUST: this.#root },
     });
@@ -157,9 +157,10 @@ export class HostSweep {
   async idle(): Promise<void> {
     const deadline = performance.now() + SETTLE_LIMIT_MS;
     for (const host of this.#options.pair.hosts) {
-      while ((await this.#live(host)) || this.runsOn(host).length > 0) {
+      while (this.runsOn(host).length > 0 || (await this.#live(host))) {
         if (performance.now() > deadline) throw new Error(`${host.name} is still busy`);
-        await sleep(30);
+        // A look at the queue is a process.
+        await sleep(100);
       }
     }
   }
