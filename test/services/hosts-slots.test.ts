@@ -182,7 +182,7 @@ describe.skipIf(!runnable)('qrun hosts slots, on two real hosts', () => {
   });
 
   it('goes on with a host that was away for a moment', async () => {
-    const change = start(['--to', '3', '--watch', '45s', '--host', 'beta', '--json', ...ANY_LOAD]);
+    const change = start(['--to', '3', '--watch', '32s', '--host', 'beta', '--json', ...ANY_LOAD]);
     await says(change, /beta {2}2 -> 3; watching/);
     hostNamed('beta').link('down');
     await says(change, /beta {2}does not answer: /).finally(() => hostNamed('beta').link('up'));
