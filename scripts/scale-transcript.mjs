@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
+import { seconds, timed, writePart } from './transcript.mjs';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -40,8 +41,8 @@ let all;
 try {
   all = await startSshHosts('alpha', 'beta');
   makeSample();
-  write('hosts', await story());
-  write('hosts-numbers', await measure());
+  writePart(DOCUMENT, 'hosts', await story());
+  writePart(DOCUMENT, 'hosts-numbers', await measure());
   process.stdout.write(`wrote ${DOCUMENT}\n`);
 } finally {
   await all?.stop();
@@ -164,21 +165,6 @@ function makeUnits(root, files) {
   }
 }
 
-// Returns the median of several runs; work that adds something can be run only once.
-async function timed(work, runs = 1) {
-  const times = [];
-  while (times.length < runs) {
-    const since = performance.now();
-    await work();
-    times.push(performance.now() - since);
-  }
-  return times.sort((a, b) => a - b)[times.length >> 1];
-}
-
-function seconds(ms) {
-  return `${(ms / 1000).toFixed(2)} s`;
-}
-
 // Waits until the condition returns something.
 async function until(condition) {
   const deadline = performance.now() + 300_000;
@@ -221,13 +207,4 @@ function shown(text) {
     .replaceAll(`${process.execPath} ${qrun}`, 'qrun')
     .replaceAll(`${qrun}`, 'qrun')
     .replace(/\n*$/, '\n');
-}
-
-function write(name, text) {
-  const document = readFileSync(DOCUMENT, 'utf8');
-  const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
-  const [before, rest] = document.split(begin);
-  const after = rest?.split(end)[1];
-  if (after === undefined) throw new Error(`${DOCUMENT} has no place for ${name}`);
-  writeFileSync(DOCUMENT, `${before}${begin}\n${text}\n${end}${after}`);
 }

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { seconds, timed, writePart } from './transcript.mjs';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -44,8 +45,8 @@ try {
   await startDaemon();
   const transcript = await story();
   const numbers = await measure();
-  write('transcript', transcript);
-  write('numbers', numbers);
+  writePart(DOCUMENT, 'transcript', transcript);
+  writePart(DOCUMENT, 'numbers', numbers);
   process.stdout.write(`wrote ${DOCUMENT}\n`);
 } finally {
   daemon?.kill('SIGTERM');
@@ -217,21 +218,6 @@ function makeLogs(root, files) {
   return lines;
 }
 
-// Returns the median of several runs; work that adds something can be run only once.
-async function timed(work, runs = 1) {
-  const times = [];
-  while (times.length < runs) {
-    const since = performance.now();
-    await work();
-    times.push(performance.now() - since);
-  }
-  return times.sort((a, b) => a - b)[times.length >> 1];
-}
-
-function seconds(ms) {
-  return `${(ms / 1000).toFixed(2)} s`;
-}
-
 async function taskId(name) {
   const { tasks } = JSON.parse((await call('pueue', ['status', '--json'])).stdout);
   const found = Object.values(tasks).filter(({ label }) => label === `qrun:sample:${name}`);
@@ -288,13 +274,4 @@ function shown(text) {
     .replaceAll(research, SHOWN_ROOT)
     .replace(/ on \S+ since /g, ' on host since ')
     .replace(/\n*$/, '\n');
-}
-
-function write(name, text) {
-  const document = readFileSync(DOCUMENT, 'utf8');
-  const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
-  const [before, rest] = document.split(begin);
-  const after = rest?.split(end)[1];
-  if (after === undefined) throw new Error(`${DOCUMENT} has no place for ${name}`);
-  writeFileSync(DOCUMENT, `${before}${begin}\n${text}\n${end}${after}`);
 }
