@@ -443,7 +443,7 @@ describe.skipIf(!available)('a sweep over two real hosts', { timeout: LONG_MS },
       sweep.push();
       expect((await sweep.submitted()).submitted).toHaveLength(4);
       const { code, stdout } = await sweep.qrun('audit-all', '.', '--when-ended');
-      expect(stdout).toContain('58 = 19 x 3 + 1 x 1');
+      expect(stdout).toContain('60 = 20 x 3 + 0 x 1');
       expect(code).toBe(0);
     },
     2 * LONG_MS,
