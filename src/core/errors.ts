@@ -124,13 +124,23 @@ export class QrunError extends Error {
 
   /** The exit code of a process that ends with this error. */
   get exitCode(): ExitCode {
-    return ERRORS[this.code].exit;
+    return exitCodeOf(this.code);
   }
 
   /** What the error is about. */
   get family(): ErrorFamily {
-    return ERRORS[this.code].family;
+    return familyOf(this.code);
   }
+}
+
+/** Returns the exit code of a process that ends with an error of this code. */
+export function exitCodeOf(code: ErrorCode): ExitCode {
+  return ERRORS[code].exit;
+}
+
+/** Returns what errors of this code are about. */
+export function familyOf(code: ErrorCode): ErrorFamily {
+  return ERRORS[code].family;
 }
 
 // A chain of causes has only a few links; a cycle of them must not hang the end of a process.

@@ -1,4 +1,5 @@
 import type { Clock } from '../../core/clock.js';
+import { waitingText } from '../sweep/wait-for-tasks.js';
 
 /** What hosts say of a sweep. */
 export interface HostsLook {
@@ -50,9 +51,7 @@ export async function waitForHosts(wait: HostsWait): Promise<void> {
     }
     if (live.length > 0) {
       aloneSinceMs = undefined;
-      tell(
-        `waiting for ${live.length} of the sweep to end: ${live.slice(0, 3).join(', ')}${live.length > 3 ? ', ...' : ''}`,
-      );
+      tell(waitingText(live));
     } else {
       if (silent.length === 0) return;
       const names = silent.map(({ name }) => name).join(', ');

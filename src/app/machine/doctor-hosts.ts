@@ -1,4 +1,5 @@
 import type { HostsCheck } from '../../core/hosts/check.js';
+import { installCommand } from '../../core/hosts/ssh-failure.js';
 import { formatSize } from '../../core/text/bytes.js';
 import { about, type Finding } from './finding.js';
 
@@ -12,8 +13,10 @@ export interface HostsFacts {
 
 /** Returns the problem that a program that reaches hosts is not here. */
 export function missingProgram(name: string): Finding {
-  const mend = `apt-get install ${name === 'ssh' ? 'openssh-client' : name}`;
-  return about(name, 'host').problem(`there is no program ${name} in PATH: no host can be reached`, mend);
+  return about(name, 'host').problem(
+    `there is no program ${name} in PATH: no host can be reached`,
+    installCommand(name),
+  );
 }
 
 /** Returns what is found about one host: its problems, or what it has. */

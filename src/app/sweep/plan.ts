@@ -23,6 +23,25 @@ export interface UnitOutlook extends PlannedUnit {
   readonly problem?: string;
 }
 
+/** What a preflight has found beside what is due, as a report shows it. */
+export interface NotDue {
+  /** Units of which nothing is left to do. */
+  readonly complete: string[];
+  /** Units with files that cannot run, and how many. */
+  readonly cannot_run: { unit: string; queries: number; problem: string | null }[];
+}
+
+/** Returns which units are complete, and which cannot run. */
+export function notDue(outlooks: readonly UnitOutlook[]): NotDue {
+  const isBad = ({ bad, problem }: UnitOutlook): boolean => bad > 0 || problem !== undefined;
+  return {
+    complete: outlooks.filter(outlook => outlook.due === 0 && !isBad(outlook)).map(({ unit }) => unit),
+    cannot_run: outlooks
+      .filter(isBad)
+      .map(({ unit, bad, problem }) => ({ unit, queries: bad, problem: problem ?? null })),
+  };
+}
+
 /**
  * Plans all units, as many at once as `plan` allows, and returns them in their order. Nothing of a sweep is submitted
  * if one of its units cannot run. With `skipBad`, units that cannot run because of their files are left out, unless

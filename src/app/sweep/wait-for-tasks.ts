@@ -81,11 +81,15 @@ export async function waitForTasks(deps: WaitDeps, request: WaitRequest): Promis
     const names = new Set(units.map(task => nameOf(task) as string));
     for (const name of await deps.orphans()) names.add(name);
     if (names.size === 0) return 'ended';
-    tell(
-      `waiting for ${names.size} of the sweep to end: ${[...names].slice(0, 3).join(', ')}${names.size > 3 ? ', ...' : ''}`,
-    );
+    tell(waitingText([...names]));
     await deps.clock.delay(POLL_MS, signal);
   }
+}
+
+/** Returns what is waited for, by the names of tasks. */
+export function waitingText(names: readonly string[]): string {
+  const first = names.slice(0, 3).join(', ');
+  return `waiting for ${names.length} of the sweep to end: ${first}${names.length > 3 ? ', ...' : ''}`;
 }
 
 async function makeRoom(

@@ -83,7 +83,8 @@ function nothingKnown({ name, ssh, root, slots }: Host): HostCheck {
   };
 }
 
-function problem(what: string, says: string, mend: string, exitCode = 26): HostFinding {
+/** Returns a finding that no sweep can run with: of the host (26), or of its disk (23). */
+export function problem(what: string, says: string, mend: string, exitCode = 26): HostFinding {
   return { what, state: 'problem', says, mend, exit_code: exitCode };
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { count, strings } from '../schema.js';
+import { problem } from '../sweep/collect.schema.js';
 
 /** One host that a sweep was sent to. */
 export const pushedHost = z.object({
@@ -24,10 +25,7 @@ export const pushedHost = z.object({
       }),
     )
     .describe('Units of which nothing was sent or removed, because they are queued or running there.'),
-  problem: z
-    .object({ code: z.string(), message: z.string(), hint: z.string().nullable(), exit_code: count })
-    .nullable()
-    .describe('Why the sweep was not sent there, or not all of it; otherwise null.'),
+  problem: problem.nullable().describe('Why the sweep was not sent there, or not all of it; otherwise null.'),
 });
 
 /** `qrun hosts push --json`. */

@@ -1,12 +1,23 @@
 import type { Output } from '../schema.js';
-import { jsonObject } from '../text/json.js';
+import { jsonObject, lastLine } from '../text/json.js';
 import type { schema } from './hosts-here.schema.js';
 
 /** What the qrun of a host says about it. */
 export interface HereReport extends Output<typeof schema> {}
 
-/** What one look at a host returned. Each text is one line, and empty for what is not there. */
-export interface HostLook {
+/** The nearest directory that exists, at a place or above it. */
+export interface NearestDirectory {
+  readonly nearest: string;
+  readonly writable: boolean;
+  /** On its disk; `undefined` if it did not say. */
+  readonly freeBytes: number | undefined;
+}
+
+/**
+ * What one look at a host returned, with the nearest directory at the root or above it. Each text is one line, and empty
+ * for what is not there.
+ */
+export interface HostLook extends NearestDirectory {
   /** By the clock there, in seconds since 1970; `undefined` if it did not say. */
   readonly clockS: number | undefined;
   readonly node: string;
@@ -22,11 +33,18 @@ export interface HostLook {
   readonly root: 'none' | 'empty' | 'sweep' | 'other' | 'file';
   /** Whether the root there is the one here: on the same machine, or on a shared disk. */
   readonly isSame: boolean;
-  /** The nearest directory that exists, at the root or above it. */
-  readonly nearest: string;
-  readonly writable: boolean;
-  readonly freeBytes: number | undefined;
 }
+
+/** How a script says something: the first line of a value. */
+export const SAY = `say() { printf "%s=%s\\n" "$1" "$(printf "%s\\n" "$2" | head -n 1)"; }`;
+
+/** Says what is to know of the directory `$d`; see {@link directorySaid}. */
+export const SAY_DIRECTORY = [
+  'say nearest "$d"',
+  'w=no; [ -d "$d" ] && [ -w "$d" ] && [ -x "$d" ] && w=yes',
+  'say writable "$w"',
+  'say disk "$(df -Pk "$d" 2>/dev/null | tail -n 1)"',
+] as const;
 
 // What the shell of a login may print before it is passed over.
 const BEGIN = 'qrun-look 1';
@@ -48,7 +66,7 @@ export function lookCommand(
 // On one line, because csh cannot quote another.
 const SCRIPT = [
   'r=$1; q=$2; m=$3; shift 3',
-  `say() { printf "%s=%s\\n" "$1" "$(printf "%s\\n" "$2" | head -n 1)"; }`,
+  SAY,
   `printf "%s\\n" "${BEGIN}"`,
   'say clock "$(date +%s)"',
   'say node "$(node --version 2>/dev/null)"',
@@ -63,10 +81,7 @@ const SCRIPT = [
   'say root "$k"',
   's=no; [ -n "$m" ] && [ -e "$r/$m" ] && s=yes',
   'say same "$s"',
-  'say nearest "$d"',
-  'w=no; [ -d "$d" ] && [ -w "$d" ] && [ -x "$d" ] && w=yes',
-  'say writable "$w"',
-  'say disk "$(df -Pk "$d" 2>/dev/null | tail -n 1)"',
+  ...SAY_DIRECTORY,
 ].join('; ');
 
 /** Returns what a look at a host printed; `undefined` if it is not the output of the script. */
@@ -77,7 +92,6 @@ export function parseLook(stdout: string): HostLook | undefined {
   const root = ROOTS.find(kind => kind === text('root'));
   if (root === undefined) return undefined;
   const clock = /^\d{1,12}$/.test(text('clock')) ? Number(text('clock')) : undefined;
-  const free = /\s\d+\s+\d+\s+(\d{1,15})\s+\d+%/.exec(text('disk'))?.[1];
   return {
     clockS: clock,
     node: text('node').replace(/^v/, ''),
@@ -86,9 +100,7 @@ export function parseLook(stdout: string): HostLook | undefined {
     qrun: qrunOf(text('here'), text('exit'), text('qrun')),
     root,
     isSame: text('same') === 'yes',
-    nearest: text('nearest'),
-    writable: text('writable') === 'yes',
-    freeBytes: free === undefined ? undefined : Number(free) * 1024,
+    ...directorySaid(found),
   };
 }
 
@@ -107,6 +119,16 @@ export function saidLines(stdout: string, begin: string): ReadonlyMap<string, st
   return found;
 }
 
+/** Returns what {@link SAY_DIRECTORY} has said. */
+export function directorySaid(said: ReadonlyMap<string, string>): NearestDirectory {
+  const free = /\s\d+\s+\d+\s+(\d{1,15})\s+\d+%/.exec(said.get('disk') ?? '')?.[1];
+  return {
+    nearest: said.get('nearest') ?? '',
+    writable: said.get('writable') === 'yes',
+    freeBytes: free === undefined ? undefined : Number(free) * 1024,
+  };
+}
+
 const ROOTS = ['none', 'empty', 'sweep', 'other', 'file'] as const;
 const VERSION = /\d{1,9}\.\d{1,9}(?:\.\d{1,9})?[\w.+-]*/;
 
@@ -120,11 +142,7 @@ function qrunOf(here: string, exit: string, says: string): HostLook['qrun'] {
 
 /** Returns the report of another qrun in what it printed, below what its login may have printed. */
 export function lastReport(stdout: string): HereReport | undefined {
-  for (const line of stdout.trimEnd().split('\n').reverse()) {
-    const report = reportIn(line);
-    if (report !== undefined) return report;
-  }
-  return undefined;
+  return lastLine(stdout, reportIn);
 }
 
 /** Returns the report of another qrun; `undefined` if it is none that this version knows. */

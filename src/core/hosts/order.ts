@@ -2,7 +2,7 @@ import { QrunError } from '../errors.js';
 import type { Output } from '../schema.js';
 import type { CancelReport, UnitChoice } from '../sweep/cancel.js';
 import type { SweepStatus } from '../sweep/status.js';
-import { jsonObject } from '../text/json.js';
+import { jsonObject, lastLine } from '../text/json.js';
 import type { HostPart, HostPlan, PlanAsk, SubmitAsk, SubmittedThere } from './part.js';
 import type { HostRefusal } from './refusal.js';
 import type { hostSample } from './slots/hosts-slots.schema.js';
@@ -134,11 +134,9 @@ function isWhole({ sweep, group, units, given, time_zone: zone, ask }: Record<st
 
 /** Returns the reply in what a host printed; `undefined` if there is none. What its login printed is passed over. */
 export function parseReply<W extends HostWork>(stdout: string): HostReply<W> | undefined {
-  for (const line of stdout.trimEnd().split('\n').reverse()) {
+  return lastLine(stdout, line => {
     const value = jsonObject(line);
-    if (typeof value?.version === 'string' && ('returns' in value || 'refusal' in value)) {
-      return value as unknown as HostReply<W>;
-    }
-  }
-  return undefined;
+    const isReply = typeof value?.version === 'string' && ('returns' in value || 'refusal' in value);
+    return isReply ? (value as unknown as HostReply<W>) : undefined;
+  });
 }

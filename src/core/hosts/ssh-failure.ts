@@ -73,6 +73,16 @@ export function sshProblem({ name, ssh }: Host, end: ConnectionEnd): HostProblem
   };
 }
 
+/** Returns the command that installs a program that reaches hosts on this machine. */
+export function installCommand(program: string): string {
+  return `apt-get install ${program === 'ssh' ? 'openssh-client' : program}`;
+}
+
+/** Returns what to do about a host of which not enough is known. */
+export function checkHint({ name }: Pick<Host, 'name'>): string {
+  return `see what is missing: qrun hosts check --host ${name}`;
+}
+
 function hostOf(ssh: string): string {
   return ssh.slice(ssh.indexOf('@') + 1);
 }

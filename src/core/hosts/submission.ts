@@ -1,4 +1,4 @@
-import { type ErrorCode, QrunError } from '../errors.js';
+import { type ErrorCode, exitCodeOf, familyOf, QrunError } from '../errors.js';
 import type { Output } from '../schema.js';
 import type { hostPart } from '../sweep/submit-all.schema.js';
 import type { Host } from './host.js';
@@ -16,7 +16,7 @@ export interface HostOut {
  * before anything is submitted. Otherwise it is one of the host: then the others do its work.
  */
 export function isToCorrect({ code }: Pick<HostProblem, 'code'>): boolean {
-  const { family } = new QrunError(code, '');
+  const family = familyOf(code);
   return family === 'call' || family === 'files';
 }
 
@@ -70,7 +70,7 @@ export function refuseDifferences(here: DueHere, plans: readonly PlannedThere[])
   const problems = plans.flatMap(plan => differences(here, plan));
   const [first] = problems;
   if (first === undefined) return;
-  const worst = problems.find(({ code }) => new QrunError(code, '').family === 'disk') ?? first;
+  const worst = problems.find(({ code }) => familyOf(code) === 'disk') ?? first;
   throw new QrunError(worst.code, 'the units cannot run on the hosts; nothing was submitted', {
     details: problems.map(({ says }) => says),
     hint: worst.hint,
@@ -200,7 +200,5 @@ export function sums(rows: readonly HostRow[]): Pick<
  */
 export function submissionExit({ hosts }: { readonly hosts: readonly HostRow[] | null }): number {
   const failed = hosts?.find(({ not_submitted: lost }) => lost.length > 0);
-  return failed === undefined
-    ? 0
-    : new QrunError((failed.problem?.code ?? 'HOST_FAILED') as ErrorCode, '').exitCode;
+  return failed === undefined ? 0 : exitCodeOf((failed.problem?.code ?? 'HOST_FAILED') as ErrorCode);
 }

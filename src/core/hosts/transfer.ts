@@ -1,6 +1,6 @@
 import { pasteableCommand } from '../text/shell.js';
 import type { Host } from './host.js';
-import { type ConnectionEnd, type HostProblem, sshProblem } from './ssh-failure.js';
+import { type ConnectionEnd, checkHint, type HostProblem, sshProblem } from './ssh-failure.js';
 
 /** What rsync has moved. */
 export interface Transfer {
@@ -99,7 +99,7 @@ export function transferProblem(host: Host, end: ConnectionEnd, { to, into }: Wa
     return { code: 'WRITE_FAILED', says, mend: `make it writable ${to}, and try again` };
   }
   if (exitCode !== PARTIAL) {
-    const mend = `see what is missing: qrun hosts check --host ${host.name}`;
+    const mend = checkHint(host);
     return { code: 'HOST_FAILED', says: `files could not be copied: ${shown(first)}`, mend };
   }
   const from = to === 'here' ? 'there' : 'here';

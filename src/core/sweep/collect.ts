@@ -1,4 +1,4 @@
-import { type ExitCode, QrunError } from '../errors.js';
+import { type ExitCode, exitCodeOf, type QrunError } from '../errors.js';
 import type { HostProblem } from '../hosts/ssh-failure.js';
 import type { Output } from '../schema.js';
 import type { collectedLog, fetchedHost, schema } from './collect.schema.js';
@@ -19,7 +19,7 @@ export function problemOf({ code, message, details, hint, exitCode }: QrunError)
 
 /** A problem of a host as a report shows it. */
 export function hostProblemOf({ code, says, mend }: HostProblem): NonNullable<FetchedHost['problem']> {
-  return { code, message: says, hint: mend, exit_code: new QrunError(code, says).exitCode };
+  return { code, message: says, hint: mend, exit_code: exitCodeOf(code) };
 }
 
 // The worst first: a log that cannot be trusted needs a person; a unit that runs is only a matter of time.

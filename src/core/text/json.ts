@@ -39,6 +39,18 @@ export function jsonObject<T = Record<string, unknown>>(text: string): Partial<T
 }
 
 /**
+ * Returns what `read` returns for the last line of a text for which it returns something; `undefined` if there is none.
+ * For what a program prints behind a greeting of a login.
+ */
+export function lastLine<T>(text: string, read: (line: string) => T | undefined): T | undefined {
+  for (const line of text.trimEnd().split('\n').reverse()) {
+    const found = read(line);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/**
  * Returns what `parse` returns for the lines of a string, in order, without empty lines and those that it cannot read
  * (`undefined`). Returns `undefined` if more than ten thousand lines cannot be read: it is then not such a file.
  */

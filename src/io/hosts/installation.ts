@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { layOut, needsIn, type PlacedPackage } from '../../core/hosts/deploy/package-tree.js';
+import { layOut, needsIn } from '../../core/hosts/deploy/package-tree.js';
 import { versionName } from '../../core/hosts/deploy/version-name.js';
 import { compileGlob } from '../../core/text/glob.js';
 import { writeError } from '../files/failures.js';
@@ -49,7 +49,7 @@ export async function readInstallation(without: ReadonlySet<string>): Promise<In
   const root = realpathSync(packageRoot());
   const packages = layOut(root, { needsOf, find: findPackage }, without);
   const files = packages
-    .flatMap(one => (one.at === '' ? ownFiles(one.from) : filesOf(one)))
+    .flatMap(one => (one.at === '' ? ownFiles(one.from) : filesBelow(one.from, one.at)))
     .toSorted((a, b) => (a.at < b.at ? -1 : 1));
   const digests = await digestsOf(files);
   const hash = createHash('sha256');
@@ -100,10 +100,6 @@ function ownFiles(root: string): SentFile[] {
       ({ at }) => ofTop.findLast(({ fits }) => fits(at))?.isOut === false,
     );
   });
-}
-
-function filesOf({ at, from }: PlacedPackage): SentFile[] {
-  return filesBelow(from, at);
 }
 
 // Packages below a package have places of their own, and links among files belong to no package of npm.

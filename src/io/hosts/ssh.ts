@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { QrunError } from '../../core/errors.js';
 import type { Host } from '../../core/hosts/host.js';
-import { CONNECT_LIMIT_S } from '../../core/hosts/ssh-failure.js';
+import { CONNECT_LIMIT_S, installCommand } from '../../core/hosts/ssh-failure.js';
 import { remoteCommand } from '../../core/text/shell.js';
 import { type ProgramEnd, runProgram } from '../machine/program.js';
 import { Dialog } from './dialog.js';
@@ -203,7 +203,7 @@ export class HostConnections {
 function started(program: string, end: ProgramEnd): ProgramEnd {
   if (end.startError === undefined) return end;
   throw new QrunError('SSH_MISSING', `there is no program ${program} in PATH (${end.startError})`, {
-    hint: `install it: apt-get install ${program === 'ssh' ? 'openssh-client' : program}`,
+    hint: `install it: ${installCommand(program)}`,
   });
 }
 

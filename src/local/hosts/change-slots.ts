@@ -64,15 +64,9 @@ export async function changeSlotsOf(
   };
 }
 
-function hostAs(host: Host, { ask }: SweepHosts): SlotsHost {
-  const one = async <W extends HostWork>(work: W, what: HostAsk<W>): Promise<HostAnswer<HostReturn<W>>> => {
-    const [answer] = await ask(
-      work,
-      ({ name }) => (name === host.name ? { units: null, ask: what } : undefined),
-      LIMIT_MS,
-    );
-    return answer as HostAnswer<HostReturn<W>>;
-  };
+function hostAs(host: Host, { askOne }: SweepHosts): SlotsHost {
+  const one = <W extends HostWork>(work: W, ask: HostAsk<W>): Promise<HostAnswer<HostReturn<W>>> =>
+    askOne(host, work, { units: null, ask }, LIMIT_MS);
   return {
     name: host.name,
     configured: host.slots,

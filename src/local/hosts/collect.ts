@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { QrunError } from '../../core/errors.js';
 import type { Host } from '../../core/hosts/host.js';
 import { type HereReport, lastReport } from '../../core/hosts/look.js';
-import { type HostProblem, sshProblem } from '../../core/hosts/ssh-failure.js';
+import { checkHint, type HostProblem, sshProblem } from '../../core/hosts/ssh-failure.js';
 import {
   TRANSFER_LIMIT_MS,
   TRANSFER_OPTIONS,
@@ -134,7 +134,7 @@ async function logsOf(host: Host, connections: HostConnections): Promise<LogsThe
     const says = missing
       ? `there is no ${command} there`
       : `${command} there cannot say where its logs are${first === '' ? '' : `: ${first.slice(0, 300)}`}`;
-    const mend = `see what is missing: qrun hosts check --host ${host.name}`;
+    const mend = checkHint(host);
     return { code: 'HOST_FAILED', says, mend, reached: true };
   }
   return directoryIn(host, report);

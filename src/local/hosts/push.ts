@@ -17,7 +17,7 @@ import {
   pushExit,
   pushRules,
 } from '../../core/hosts/push.js';
-import { type HostProblem, sshProblem } from '../../core/hosts/ssh-failure.js';
+import { checkHint, type HostProblem, sshProblem } from '../../core/hosts/ssh-failure.js';
 import {
   TRANSFER_LIMIT_MS,
   TRANSFER_OPTIONS,
@@ -255,7 +255,7 @@ function refusal(host: Host, looked: HostLooked, { sweep, directories }: Parcel)
   const found = check.findings.find(({ what, state }) => state === 'problem' && NEEDED.includes(what));
   if (found !== undefined) return problemOf(host, found, check.qrun);
   if (look === undefined || !('here' in look.qrun)) {
-    const mend = `see what is missing: qrun hosts check --host ${host.name}`;
+    const mend = checkHint(host);
     return { code: 'HOST_FAILED', says: 'it does not say what it has', mend };
   }
   const { here } = look.qrun;

@@ -136,13 +136,7 @@ class HostsWatch {
   async #ask(host: Host): Promise<void> {
     const { name } = host;
     const question = { units: null, ask: { units: this.#units } };
-    const answers = await this.#hosts.ask(
-      'status',
-      one => (one.name === name ? question : undefined),
-      LOOK_LIMIT_MS,
-    );
-    const [answer] = answers;
-    if (answer === undefined) return;
+    const answer = await this.#hosts.askOne(host, 'status', question, LOOK_LIMIT_MS);
     const known = this.#known.get(name) ?? {};
     if ('returns' in answer) {
       this.#known.set(name, { status: answer.returns, answeredAtMs: Date.now() });

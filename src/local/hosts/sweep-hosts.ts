@@ -11,7 +11,7 @@ import {
   parseReply,
 } from '../../core/hosts/order.js';
 import type { HostRefusal } from '../../core/hosts/refusal.js';
-import { type HostProblem, sshProblem } from '../../core/hosts/ssh-failure.js';
+import { checkHint, type HostProblem, sshProblem } from '../../core/hosts/ssh-failure.js';
 import { pasteableCommand } from '../../core/text/shell.js';
 import { isBeneath } from '../../io/files/paths.js';
 import { HostConnections, type SshOptions } from '../../io/hosts/ssh.js';
@@ -48,6 +48,13 @@ export interface SweepHosts {
     question: (host: Host) => HostQuestion<W> | undefined,
     limitMs: number,
   ): Promise<HostAnswer<HostReturn<W>>[]>;
+  /** Asks one of them. */
+  askOne<W extends HostWork>(
+    host: Host,
+    work: W,
+    question: HostQuestion<W>,
+    limitMs: number,
+  ): Promise<HostAnswer<HostReturn<W>>>;
 }
 
 /**
@@ -65,24 +72,24 @@ export async function withHosts<T>(
 ): Promise<T> {
   const hosts = hostsOfTree(sweep, names);
   const connections = new HostConnections({ shared: true, ...options });
-  const ask: SweepHosts['ask'] = async (name, question, limitMs) => {
-    const asked = hosts.flatMap(host => {
-      const one = question(host);
-      return one === undefined ? [] : [{ host, order: orderOf(sweep, host, name, one) }];
+  const askOne: SweepHosts['askOne'] = async (host, name, question, limitMs) => {
+    const words = [...host.qrun, 'hosts', 'order', host.root];
+    const line = `${JSON.stringify(orderOf(sweep, host, name, question))}\n`;
+    const end = await connections.ask(host, words, line, {
+      isAnswer: text => parseReply(text) !== undefined,
+      timeoutMs: limitMs,
     });
-    return await Promise.all(
-      asked.map(async ({ host, order }) => {
-        const words = [...host.qrun, 'hosts', 'order', host.root];
-        const end = await connections.ask(host, words, `${JSON.stringify(order)}\n`, {
-          isAnswer: line => parseReply(line) !== undefined,
-          timeoutMs: limitMs,
-        });
-        return answerOf(host, end);
+    return answerOf(host, end);
+  };
+  const ask: SweepHosts['ask'] = async (name, question, limitMs) =>
+    await Promise.all(
+      hosts.flatMap(host => {
+        const one = question(host);
+        return one === undefined ? [] : [askOne(host, name, one, limitMs)];
       }),
     );
-  };
   try {
-    return await work({ hosts, connections, ask });
+    return await work({ hosts, connections, ask, askOne });
   } finally {
     await connections.close();
   }
@@ -141,7 +148,7 @@ function strange(host: Host, { exitCode, stderr }: ProgramEnd): HostProblem {
   return {
     code: 'HOST_FAILED',
     says: `${command} there ${words}`,
-    mend: `see what is missing: qrun hosts check --host ${host.name}`,
+    mend: checkHint(host),
   };
 }
 

@@ -3,6 +3,7 @@ import { ownCommand } from '../../io/machine/this-process.js';
 import { readTaskList } from '../../io/queue/task-list.js';
 import type { Surroundings } from '../config/sweep-context.js';
 import type { ResolvedSweep } from '../sweep/context.js';
+import { ownArguments } from '../sweep/tasks.js';
 import type { ArrayTask } from './run-task.js';
 
 /** A list that a submission wrote, as the command line of its tasks names it. */
@@ -36,17 +37,14 @@ export function taskOfSweep(
   env: Surroundings['env'],
   trust: boolean,
 ): ArrayTask {
-  const { units, config, root } = sweep;
+  const { units, root } = sweep;
   const unit = units[arrayIndex(index, env, units.length)] as (typeof units)[number];
   return {
     argv: [
       ...ownCommand(),
       'unit',
       unit.directory,
-      ...Object.entries(unit.config.parameters)
-        .filter(([name, value]) => config.parameters[name] !== value)
-        .map(([name, value]) => `--param=${name}=${value}`),
-      ...(unit.dataDirectory === sweep.dataDirectory ? [] : [`--data-dir=${unit.dataDirectory}`]),
+      ...ownArguments(unit, sweep),
       '--host-logs',
       ...(trust ? ['--trust'] : []),
     ],

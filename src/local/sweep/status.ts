@@ -4,7 +4,7 @@ import { SweepWatch, type UnitToWatch } from '../../app/sweep/status.js';
 import { isQuery } from '../../app/unit/survey.js';
 import { QrunError } from '../../core/errors.js';
 import { tasksByName } from '../../core/queue/labels.js';
-import type { QueueKind, QueueOptions, QueueState, TaskQueue } from '../../core/queue/queue.js';
+import type { QueueOptions, QueueState } from '../../core/queue/queue.js';
 import type { SweepStatus } from '../../core/sweep/status.js';
 import { selectNames } from '../../core/unit/selection.js';
 import { statOf } from '../../io/files/paths.js';
@@ -15,6 +15,7 @@ import { reachable } from '../../io/machine/local-disks.js';
 import { queueOf } from '../../io/queue/queues.js';
 import { directorySource } from '../../io/unit/unit-files.js';
 import { holderOf, otherLogs } from '../log/own-logs.js';
+import { queueReader } from '../queue/reader.js';
 import type { UnitContext } from '../unit/context.js';
 import { lastAudit, type ResolvedSweep } from './context.js';
 
@@ -80,19 +81,6 @@ export function sweepReachable({ root, units }: ResolvedSweep): () => Promise<vo
       ...[leasePath(logPath), sidecarPath(logPath)],
     ]),
   ]);
-}
-
-function queueReader(kind: QueueKind, options: QueueOptions): () => Promise<QueueState | QrunError> {
-  let queue: TaskQueue | undefined;
-  return async () => {
-    try {
-      queue ??= await kind.open(options);
-      return await queue.state();
-    } catch (error) {
-      if (error instanceof QrunError) return error;
-      throw error;
-    }
-  };
 }
 
 function unitToWatch(context: UnitContext): UnitToWatch {

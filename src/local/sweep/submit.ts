@@ -1,4 +1,4 @@
-import type { UnitOutlook } from '../../app/sweep/plan.js';
+import { notDue, type UnitOutlook } from '../../app/sweep/plan.js';
 import { type SubmitReport, type SubmitRequest, submitTasks } from '../../app/sweep/submit.js';
 import { QrunError } from '../../core/errors.js';
 import { type Sizing, sizeSlots } from '../../core/machine/sizing.js';
@@ -139,17 +139,14 @@ function submissionOf(
   { ended, follower, ...counts }: SubmitReport,
   isDry: boolean,
 ): Submission {
-  const isBad = ({ bad, problem }: UnitOutlook): boolean => bad > 0 || problem !== undefined;
-  const complete = outlooks.filter(outlook => outlook.due === 0 && !isBad(outlook)).map(({ unit }) => unit);
+  const { complete, cannot_run } = notDue(outlooks);
   return {
     queue: queueOf(table),
     due: new Map(outlooks.map(({ unit, due }) => [unit, due])),
     report: {
       ...{ sweep: name, root, ...counts },
       complete: [...complete, ...ended].sort(),
-      cannot_run: outlooks
-        .filter(isBad)
-        .map(({ unit, bad, problem }) => ({ unit, queries: bad, problem: problem ?? null })),
+      cannot_run,
       elsewhere: [...elsewhere],
       audit: follower,
       dry_run: isDry,

@@ -33,6 +33,20 @@ export function checkTasks(sweep: ResolvedSweep): void {
   if (usesServer) sweep.connections();
 }
 
+/** Returns what the command line of a unit says of it alone: its parameters and directory of data. */
+export function ownArguments(
+  { config: { parameters }, dataDirectory }: UnitContext,
+  sweep: Pick<ResolvedSweep, 'config' | 'dataDirectory'>,
+): string[] {
+  const shared = sweep.config.parameters;
+  return [
+    ...Object.entries(parameters)
+      .filter(([name, value]) => shared[name] !== value)
+      .map(([name, value]) => `--param=${name}=${value}`),
+    ...(dataDirectory === sweep.dataDirectory ? [] : [`--data-dir=${dataDirectory}`]),
+  ];
+}
+
 /**
  * Writes the configuration of a submission and returns the commands of its tasks, as lists of words, which name it.
  * Tasks start in a clean environment, and resolve the same configuration from that file alone. It holds no secrets.
@@ -55,18 +69,14 @@ export async function prepareTasks(sweep: ResolvedSweep) {
   );
   const config = [`--config=${written.path}`, `--config-digest=${written.digest}`];
   const own = ownCommand();
-  const shared = sweep.config.parameters;
   const isElsewhere = queueOf(sweep.table).isCluster === true;
   return {
-    unit: ({ directory, config: { parameters }, dataDirectory }: UnitContext): string[] => [
+    unit: (unit: UnitContext): string[] => [
       ...own,
       'unit',
-      directory,
+      unit.directory,
       ...config,
-      ...Object.entries(parameters)
-        .filter(([key, value]) => shared[key] !== value)
-        .map(([key, value]) => `--param=${key}=${value}`),
-      ...(dataDirectory === sweep.dataDirectory ? [] : [`--data-dir=${dataDirectory}`]),
+      ...ownArguments(unit, sweep),
       ...(given.rerun === undefined ? [] : [`--rerun=${given.rerun}`]),
       ...(isElsewhere ? ['--host-logs'] : []),
     ],

@@ -45,14 +45,13 @@ export async function run(call: Call<string>): Promise<number> {
       return verdictExit([(await auditSweep(sweep, terminal, options, watch)).verdict]);
     // Logins are ended, whatever ends this.
     listen();
-    const onNotice = (text: string): void => tell(terminal, [text]);
     const { auditHosts } = await import('../../../local/hosts/sweep/audit.js');
     const audit = await auditHosts(
       sweep,
       names,
       terminal,
       { ...options, whenEnded },
-      { ...watch, onNotice, onWaiting: text => onWaiting(errStyle.foreign(text)) },
+      { ...watch, onWaiting: text => onWaiting(errStyle.foreign(text)) },
     );
     return verdictExit([audit.verdict]);
   });

@@ -43,22 +43,15 @@ async function cancelJobs(
   watch: CancelWatch,
 ): Promise<CancelReport> {
   const [host] = stringsFlag(flags, 'hostNames');
-  if (host !== undefined) {
+  for (const [flag, value] of [
+    ['--host', host],
+    ['--on', flags.on],
+  ] as const) {
+    if (value === undefined) continue;
     throw new QrunError(
       'USAGE',
-      `--host ${host}: ${argument} is a file of process jobs, which run on this machine`,
-      {
-        hint: 'leave out --host, or give the directory of a sweep',
-      },
-    );
-  }
-  if (flags.on !== undefined) {
-    throw new QrunError(
-      'USAGE',
-      `--on ${flags.on}: ${argument} is a file of process jobs, which run on this machine`,
-      {
-        hint: 'leave out --on, or give the directory of a sweep',
-      },
+      `${flag} ${value}: ${argument} is a file of process jobs, which run on this machine`,
+      { hint: `leave out ${flag}, or give the directory of a sweep` },
     );
   }
   const jobs = new JobsOf(readJobs(argument, terminal, flags), terminal, flags.trust === true);

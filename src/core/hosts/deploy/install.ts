@@ -1,4 +1,4 @@
-import { jsonObject } from '../../text/json.js';
+import { jsonObject, lastLine } from '../../text/json.js';
 import type { HostRefusal } from '../refusal.js';
 
 /** What the qrun that was brought to a host is asked to do there, by name: what it needs to know, and what it returns. */
@@ -61,11 +61,9 @@ export function parseInstallReply<S extends InstallStep>(
   stdout: string,
   step: S,
 ): InstallReply<S> | undefined {
-  for (const line of stdout.trimEnd().split('\n').reverse()) {
+  return lastLine(stdout, line => {
     const value = jsonObject(line);
-    if (value?.install === step && ('returns' in value || 'refusal' in value)) {
-      return value as unknown as InstallReply<S>;
-    }
-  }
-  return undefined;
+    const isReply = value?.install === step && ('returns' in value || 'refusal' in value);
+    return isReply ? (value as unknown as InstallReply<S>) : undefined;
+  });
 }

@@ -1,27 +1,23 @@
 import { NO_SPACE_BYTES } from '../../machine/free-space.js';
 import { formatSize } from '../../text/bytes.js';
 import { pasteableCommand } from '../../text/shell.js';
-import type { HostFinding } from '../check.js';
+import { type HostFinding, problem } from '../check.js';
 import type { Host } from '../host.js';
-import { saidLines } from '../look.js';
+import { directorySaid, type NearestDirectory, SAY, SAY_DIRECTORY, saidLines } from '../look.js';
 import { isVersionName, nameInLink, PLACE } from './version-name.js';
 
-/** Where a copy of qrun would go on a host, and what it would run on. */
-export interface DeployPlace {
+/** Where a copy of qrun would go on a host, with the nearest directory there or above it, and what it would run on. */
+export interface DeployPlace extends NearestDirectory {
   /** The directory of deployed versions, absolute. */
   readonly place: string;
   /** What would run it: its version, and what its native parts must fit; `undefined` if there is none. */
   readonly node: NodeThere | undefined;
   /** Whether it belongs to somebody else, or can be written by somebody else. */
   readonly isForeign: boolean;
-  /** The nearest directory that exists, at the place or above it. */
-  readonly nearest: string;
-  readonly writable: boolean;
   /** What is at the link: nothing, the name of a version, or something that is not of qrun. */
   readonly current: string | undefined | { readonly strange: true };
   /** The names of the versions that are there. */
   readonly versions: readonly string[];
-  readonly freeBytes: number | undefined;
 }
 
 /** A Node, and the system that it runs on. */
@@ -47,7 +43,7 @@ export function placeCommand(node: string): readonly string[] {
 const SCRIPT = [
   'n=$1; a=$2',
   `p="$HOME/${PLACE}"`,
-  `say() { printf "%s=%s\\n" "$1" "$(printf "%s\\n" "$2" | head -n 1)"; }`,
+  SAY,
   `printf "%s\\n" "${BEGIN}"`,
   'say place "$p"',
   'say node "$("$n" -p "$a" 2>/dev/null)"',
@@ -57,10 +53,7 @@ const SCRIPT = [
   'say current "$k"',
   'say versions "$(ls -1 "$p/versions" 2>/dev/null | tr "\\n" " ")"',
   'd=$p/versions; while [ ! -e "$d" ] && [ "$d" != / ]; do d=$(dirname "$d"); done',
-  'say nearest "$d"',
-  'w=no; [ -d "$d" ] && [ -w "$d" ] && [ -x "$d" ] && w=yes',
-  'say writable "$w"',
-  'say disk "$(df -Pk "$d" 2>/dev/null | tail -n 1)"',
+  ...SAY_DIRECTORY,
 ].join('; ');
 
 /** Returns what {@link placeCommand} printed; `undefined` if it is not the output of the script. */
@@ -70,7 +63,6 @@ export function parsePlace(stdout: string): DeployPlace | undefined {
   if (said === undefined || !place.startsWith('/')) return undefined;
   const text = (name: string): string => said.get(name) ?? '';
   const node = /^(\d+\.\d+\.\d+\S*) (\w+ \w+) (\S+)$/.exec(text('node'));
-  const free = /\s\d+\s+\d+\s+(\d{1,15})\s+\d+%/.exec(text('disk'))?.[1];
   const link = text('current');
   return {
     place,
@@ -79,11 +71,9 @@ export function parsePlace(stdout: string): DeployPlace | undefined {
         ? undefined
         : { version: node[1] ?? '', system: node[2] ?? '', glibc: node[3] === '-' ? '' : (node[3] ?? '') },
     isForeign: text('foreign') !== '',
-    nearest: text('nearest'),
-    writable: text('writable') === 'yes',
+    ...directorySaid(said),
     current: link === '' ? undefined : (nameInLink(link) ?? { strange: true }),
     versions: text('versions').split(' ').filter(isVersionName),
-    freeBytes: free === undefined ? undefined : Number(free) * 1024,
   };
 }
 
@@ -93,10 +83,6 @@ const OLDEST_NODE = [20, 18, 1] as const;
 /** Returns why a copy of the qrun here could not run at a place, or not be put there. `here`: what it runs on here. */
 export function placeFindings(host: Host, found: DeployPlace, here: NodeThere): HostFinding[] {
   const { node, place, nearest } = found;
-  const problem = (what: string, says: string, mend: string, exitCode = 26): HostFinding => ({
-    ...{ what, state: 'problem', says, mend },
-    exit_code: exitCode,
-  });
   const look = pasteableCommand(['ssh', host.ssh, 'ls', '-la', place]);
   const findings: HostFinding[] = [];
   if (node === undefined) {

@@ -74,9 +74,8 @@ export class Slurm implements TaskQueue {
       const [first] = batch as [NewTask, ...NewTask[]];
       const before = arraysOf(live.filter(({ label }) => first.after?.includes(label)));
       const free = freeSlots(first, live);
-      const slots = free === undefined ? undefined : free.slots;
       const ids: string[] = [];
-      for (const piece of inPieces(batch, most, slots)) {
+      for (const piece of inPieces(batch, most, free?.slots)) {
         const after = [...before, ...(free?.after ?? [])];
         if (piece.after !== undefined) after.push(ids[piece.after] as string);
         const id = await this.#submit(first, piece.tasks, piece.slots, after);

@@ -25,8 +25,6 @@ export interface HostsAuditOptions extends SweepAuditOptions {
 
 /** The callbacks of such an audit. */
 export interface HostsAuditWatch extends AuditWatch {
-  /** Called with what a person should know: what could not be brought in. */
-  readonly onNotice?: (text: string) => void;
   /** Called whenever what is waited for has changed. */
   readonly onWaiting?: (text: string) => void;
 }
@@ -61,8 +59,7 @@ async function bringIn(
   { signal, onNotice }: HostsAuditWatch,
   logs?: HostsNow['logs'],
 ): Promise<void> {
-  const watch = { signal, ...(onNotice === undefined ? {} : { onNotice }) };
-  const report = await collectFromHosts(sweep, hosts, watch, logs);
+  const report = await collectFromHosts(sweep, hosts, { signal, onNotice }, logs);
   for (const text of collectNotices(report)) onNotice?.(text);
 }
 

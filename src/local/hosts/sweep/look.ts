@@ -1,6 +1,6 @@
 import type { Host } from '../../../core/hosts/host.js';
 import type { HostPart } from '../../../core/hosts/part.js';
-import type { HostProblem } from '../../../core/hosts/ssh-failure.js';
+import { checkHint, type HostProblem } from '../../../core/hosts/ssh-failure.js';
 import type { LogsThere } from '../collect.js';
 import type { HostAnswer, SweepHosts } from '../sweep-hosts.js';
 
@@ -38,7 +38,7 @@ function withQueue(answer: HostAnswer<HostPart>): HostAnswer<HostPart> {
   const problem: HostProblem = {
     code,
     says,
-    mend: hint ?? `see what is missing: qrun hosts check --host ${host.name}`,
+    mend: hint ?? checkHint(host),
   };
   return { host, problem };
 }

@@ -9,13 +9,14 @@ import type {
   SubmittedThere,
   UnitThere,
 } from '../../../core/hosts/part.js';
-import { type HostRefusal, refusalOf } from '../../../core/hosts/refusal.js';
+import { refusalOf } from '../../../core/hosts/refusal.js';
 import { AUDIT, tasksByName } from '../../../core/queue/labels.js';
-import { isLive, isStarted, type QueueState } from '../../../core/queue/queue.js';
+import { isLive, isStarted } from '../../../core/queue/queue.js';
 import { namesIn } from '../../../io/files/paths.js';
 import { leaseHolder } from '../../../io/log/lease.js';
 import { QUEUE } from '../../../io/queue/queues.js';
 import type { Surroundings } from '../../config/sweep-context.js';
+import { queueReader } from '../../queue/reader.js';
 import { submitDeps } from '../../queue/submit-deps.js';
 import { checkServer } from '../../sweep/check-server.js';
 import type { ResolvedSweep } from '../../sweep/context.js';
@@ -32,8 +33,8 @@ export async function lookAtPart(
   { env }: Surroundings,
   signal: AbortSignal,
 ): Promise<HostPart> {
-  const read = await readQueue(env, signal);
-  const state = 'tasks' in read ? read : undefined;
+  const read = await queueReader(QUEUE, { env, signal })();
+  const state = read instanceof QrunError ? undefined : read;
   const tasks = tasksByName('unit', state?.tasks ?? [], sweep.name);
   const queued: string[] = [];
   const running: string[] = [];
@@ -53,17 +54,8 @@ export async function lookAtPart(
     slots: group?.slots ?? null,
     group_paused: group?.paused === true,
     state_bytes: state?.stateBytes ?? null,
-    queue_problem: 'tasks' in read ? null : read,
+    queue_problem: read instanceof QrunError ? refusalOf(read) : null,
   };
-}
-
-async function readQueue(env: Surroundings['env'], signal: AbortSignal): Promise<QueueState | HostRefusal> {
-  try {
-    return await (await QUEUE.open({ env, signal })).state();
-  } catch (error) {
-    if (error instanceof QrunError) return refusalOf(error);
-    throw error;
-  }
 }
 
 /**

@@ -1,5 +1,5 @@
-import type { UnitOutlook } from '../../../app/sweep/plan.js';
-import { QrunError } from '../../../core/errors.js';
+import { notDue, type UnitOutlook } from '../../../app/sweep/plan.js';
+import { familyOf, QrunError } from '../../../core/errors.js';
 import { chooseHosts, type Host } from '../../../core/hosts/host.js';
 import type { HostPart, PlanAsk, SubmittedThere } from '../../../core/hosts/part.js';
 import { placeUnits } from '../../../core/hosts/placement.js';
@@ -132,7 +132,7 @@ class HostsSubmission {
     if (first !== undefined) {
       throw new QrunError(first.problem.code, 'the sweep cannot run on the hosts; nothing was submitted', {
         details: wrong.map(({ host, problem }) => `${host.name}: ${problem.says}`),
-        hint: new QrunError(first.problem.code, '').family === 'files' ? PUSH : first.problem.mend,
+        hint: familyOf(first.problem.code) === 'files' ? PUSH : first.problem.mend,
       });
     }
     this.#leaveOut(answers.filter(answer => 'problem' in answer));
@@ -169,8 +169,7 @@ class HostsSubmission {
   // What was recorded there is not to run again elsewhere. What cannot be brought in runs again at worst.
   async #collect(): Promise<void> {
     const { signal, onNotice } = this.watch;
-    const watch = { signal, ...(onNotice === undefined ? {} : { onNotice }) };
-    const report = await collectFromHosts(this.sweep, this.hosts, watch, this.#logs);
+    const report = await collectFromHosts(this.sweep, this.hosts, { signal, onNotice }, this.#logs);
     // Of a host that is away that has been said.
     const asked = report.hosts.filter(({ reached }) => reached);
     for (const text of collectNotices({ ...report, hosts: asked })) onNotice?.(text);
@@ -279,8 +278,7 @@ class HostsSubmission {
         chosenSlots: this.options.slots ?? host.slots,
       }),
     );
-    const isBad = ({ bad, problem }: UnitOutlook): boolean => bad > 0 || problem !== undefined;
-    const settled = outlooks.filter(outlook => outlook.due === 0 && !isBad(outlook)).map(({ unit }) => unit);
+    const { complete: settled, cannot_run } = notDue(outlooks);
     const total = sums(rows);
     const isLive = [total.submitted, total.queued, total.running].some(units => units.length > 0);
     return {
@@ -290,9 +288,7 @@ class HostsSubmission {
         ...{ sweep: name, root, group },
         ...total,
         complete: [...settled, ...complete].sort(),
-        cannot_run: outlooks
-          .filter(isBad)
-          .map(({ unit, bad, problem }) => ({ unit, queries: bad, problem: problem ?? null })),
+        cannot_run,
         elsewhere: [...new Set([...elsewhere, ...total.elsewhere])].sort(),
         audit: isLive || auditIsDue(this.sweep) ? 'by hand' : 'not due',
         dry_run: done === undefined,
